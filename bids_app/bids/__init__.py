@@ -1,0 +1,1 @@
+"""BIDS datasets: query, covariates, names, derivative sink."""

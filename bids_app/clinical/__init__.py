@@ -1,0 +1,1 @@
+"""Clinical statistics of deviations: pure functions on DataFrames."""

@@ -1,0 +1,1 @@
+"""FreeSurfer subject directories: find, check, read, run."""

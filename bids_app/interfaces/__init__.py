@@ -1,0 +1,1 @@
+"""Thin nipype shells around the library packages."""

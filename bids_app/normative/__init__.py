@@ -1,0 +1,1 @@
+"""The normative model: training, scoring, harmonisation, site adaptation, model files."""

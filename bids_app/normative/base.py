@@ -1,0 +1,73 @@
+"""What every normative model offers, whichever engine computes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from bids_app.normative.card import ModelCard
+
+FloatArray = NDArray[np.float64]
+Z_CRITICAL = 1.96
+
+
+@dataclass(frozen=True)
+class Deviations:
+    """Deviations of n scans in p regions from the reference.
+
+    Parameters
+    ----------
+    regions : tuple of str, length p
+    observed, expected : (n, p) arrays
+        Volume in mm^3 (dimensionless for asymmetry indices); `expected` is the median of the healthy
+        distribution at the scan's covariates.
+    z : (n, p) array
+        Deviation in standard normal units.
+    z_se : (n, p) array
+        Standard error of `z` from the model's coefficients and the site adaptation.
+    centile : (n, p) array
+        100 * Phi(z).
+    in_range : (n, p) bool array
+        Covariates inside the range that the region's model was trained on.
+    notes : tuple of str, length n
+        Per scan, sentences on covariates out of range and how they were handled (empty when none).
+    """
+
+    regions: tuple[str, ...]
+    observed: FloatArray
+    expected: FloatArray
+    z: FloatArray
+    z_se: FloatArray
+    centile: FloatArray
+    in_range: NDArray[np.bool_]
+    notes: tuple[str, ...] = field(default=())
+
+
+@runtime_checkable
+class NormativeModel(Protocol):
+    """A fitted model of healthy volumes.
+
+    `data` is a table with one row per scan and the columns ``age`` (years), ``sex`` (``female`` or
+    ``male``), ``EstimatedTotalIntraCranialVol`` (mm^3), optionally ``fs_version`` and ``site``, and one
+    column per region (mm^3).
+    """
+
+    @property
+    def card(self) -> ModelCard: ...
+
+    @property
+    def regions(self) -> tuple[str, ...]: ...
+
+    def deviations(self, data: pd.DataFrame, adaptation: Any = None) -> Deviations:
+        """Score the scans of `data` in the model's regions that are columns of `data`."""
+        ...
+
+    def volumes_at(self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...],
+                   adaptation: Any = None) -> FloatArray:
+        """Volumes (n, len(regions)) that would score `z` (n, len(regions)) at the covariates of `data`."""
+        ...

@@ -1,0 +1,116 @@
+"""The region table: FreeSurfer's names, hemisphere, kind, atlas label, set and synonyms.
+
+One source of truth is ``data/regions.tsv``. Sets: ``reference`` (the 82 regions that the source
+study models and whose deviations are counted), ``extended`` (modelled too, reported apart),
+``measured`` (extracted only) and ``covariate`` (eTIV).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.resources import files
+from typing import NamedTuple
+
+import pandas as pd
+
+from bids_app.tables import read_table
+
+ETIV = "EstimatedTotalIntraCranialVol"
+ASYMMETRY_PREFIX = "asymmetry_"
+
+
+class Pair(NamedTuple):
+    """A left and a right region of the same structure; `name` is the asymmetry index's name."""
+
+    name: str
+    left: str
+    right: str
+    display: str
+
+
+@lru_cache(maxsize=1)
+def _table() -> pd.DataFrame:
+    table = read_table(str(files("bids_app.data") / "regions.tsv"), text=True).set_index("name", drop=False)
+    table["label"] = pd.to_numeric(table["label"]).astype("Int64")
+    return table
+
+
+def region_table() -> pd.DataFrame:
+    """All regions, indexed by name (a copy).
+
+    Columns: name, base, hemisphere (lh, rh, NaN), kind, set, atlas (aseg, aparc, global),
+    label (index in aparc+aseg), display, lobe, scale (``log`` for regions modelled on log volume), synonyms.
+    """
+    return _table().copy()
+
+
+def names(*sets: str) -> tuple[str, ...]:
+    """Names of the regions in `sets` (default: all), in table order."""
+    table = _table()
+    return tuple(table.index if not sets else table.index[table["set"].isin(sets)])
+
+
+def reference_regions() -> tuple[str, ...]:
+    """The 82 regions of the source study."""
+    return names("reference")
+
+
+def extended_regions() -> tuple[str, ...]:
+    """The regions modelled beyond the reference set (asymmetry indices not included)."""
+    return names("extended")
+
+
+@lru_cache(maxsize=1)
+def synonyms() -> dict[str, str]:
+    """Other spellings of a region's name (older FreeSurfer versions), to the name used here."""
+    pairs = _table()["synonyms"].dropna()
+    return {other: name for name, all_ in pairs.items() for other in all_.split(",")}
+
+
+def canonical(name: str) -> str:
+    """FreeSurfer 7's name of a region that an older version may have spelt otherwise."""
+    return synonyms().get(name, name)
+
+
+@lru_cache(maxsize=1)
+def pairs() -> tuple[Pair, ...]:
+    """The left-right pairs of the reference and extended sets.
+
+    The asymmetry index of a pair is ``(left - right) / (left + right)``, dimensionless.
+    """
+    table = _table()
+    table = table[table["set"].isin(["reference", "extended"])]
+    left, right = (table[table["hemisphere"] == h].set_index("base") for h in ("lh", "rh"))
+    return tuple(
+        Pair(ASYMMETRY_PREFIX + base.removesuffix("_volume"), row["name"], right.loc[base, "name"],
+             row["display"].removeprefix("left ") + ", asymmetry")
+        for base, row in left.iterrows()
+        if base in right.index
+    )
+
+
+def asymmetry_names() -> tuple[str, ...]:
+    """Names of the asymmetry indices, ``asymmetry_<structure>``."""
+    return tuple(pair.name for pair in pairs())
+
+
+def add_asymmetry(volumes: pd.DataFrame) -> pd.DataFrame:
+    """`volumes` (one column per region) with the asymmetry indices that it allows appended."""
+    indices = {}
+    for pair in pairs():
+        if pair.left in volumes and pair.right in volumes:
+            left, right = volumes[pair.left], volumes[pair.right]
+            indices[pair.name] = (left - right) / (left + right).where(left + right > 0)
+    return volumes.assign(**indices)
+
+
+@lru_cache(maxsize=1)
+def _display() -> dict[str, str]:
+    shown = dict(_table()["display"])
+    shown.update({pair.name: pair.display for pair in pairs()})
+    return shown
+
+
+def display_name(name: str) -> str:
+    """Plain words for a region, e.g. ``left thalamus``; an unknown name is returned as it is."""
+    return _display().get(name, name)

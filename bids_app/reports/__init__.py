@@ -1,0 +1,1 @@
+"""HTML reports and figures from the tables on disk."""

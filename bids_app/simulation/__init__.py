@@ -1,0 +1,1 @@
+"""Synthetic people: the demo dataset and simulated clinical cohorts."""

@@ -1,0 +1,121 @@
+"""Tables and JSON on disk: read tolerantly, write atomically and byte-identically."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bids_app.errors import InputError
+
+NA = "n/a"
+NA_VALUES = ("", "n/a", "N/A", "na", "NA", "NaN", "nan", "null", "None")
+FLOAT_FORMAT = "%.12g"
+
+
+def atomic_write(path: Path | str, content: str | bytes) -> Path:
+    """Write `content` to `path` so that a reader sees the old file or the whole new one."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def format_tsv(table: pd.DataFrame) -> str:
+    """The bytes of `write_tsv` as text: tab separated, ``n/a`` for missing, 12 significant digits."""
+    return table.to_csv(sep="\t", index=False, na_rep=NA, float_format=FLOAT_FORMAT, lineterminator="\n")
+
+
+def write_tsv(table: pd.DataFrame, path: Path | str, columns: Mapping[str, Any] | None = None) -> Path:
+    """Write a BIDS table, and its JSON dictionary beside it when `columns` is given.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per observation; the index is not written.
+    path : path-like ending in ``.tsv``
+    columns : mapping, optional
+        BIDS data dictionary: column name to ``{"Description": ..., "Units": ..., "Levels": ...}``.
+        Every column of `table` must be described.
+
+    Raises
+    ------
+    ValueError
+        When a column of `table` has no description.
+    """
+    path = Path(path)
+    if columns is not None:
+        missing = [name for name in table.columns if name not in columns]
+        if missing:
+            raise ValueError(f"no description for columns {missing} of {path.name}")
+        write_json({name: columns[name] for name in table.columns}, path.with_suffix(".json"))
+    return atomic_write(path, format_tsv(table))
+
+
+def write_json(content: Any, path: Path | str) -> Path:
+    """Write JSON with two-space indent and a final newline; NaN is refused."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return atomic_write(path, text)
+
+
+def read_json(path: Path | str) -> Any:
+    """Read a JSON file; raise InputError with the file's name when it is not JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"cannot read {path} as JSON ({error}); check or remove the file") from error
+
+
+def read_table(path: Path | str, text: bool = False) -> pd.DataFrame:
+    """Read TSV, CSV (also gzipped) or Parquet, with BOM, CRLF and any spelling of missing.
+
+    Parameters
+    ----------
+    path : path-like
+        The ending decides the format: ``.csv``, ``.parquet``, otherwise tab separated.
+    text : bool
+        Keep every column as text (missing stays NaN).
+
+    Raises
+    ------
+    InputError
+        When the file is absent, empty or not a table.
+    """
+    path = Path(path)
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        separator = "," if ".csv" in path.suffixes[-2:] else "\t"
+        return pd.read_csv(
+            path,
+            sep=separator,
+            encoding="utf-8-sig",
+            dtype=str if text else None,
+            na_values=list(NA_VALUES),
+            keep_default_na=False,
+            low_memory=False,
+        )
+    except FileNotFoundError as error:
+        raise InputError(f"the table {path} does not exist; check the path") from error
+    except (OSError, ValueError, UnicodeDecodeError, ImportError) as error:
+        raise InputError(f"cannot read {path} as a table ({error}); it must be TSV, CSV or Parquet") from error

@@ -1,0 +1,1 @@
+"""Nipype graphs: init_<name>_wf factories, no logic."""
