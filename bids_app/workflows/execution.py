@@ -1,0 +1,122 @@
+"""Run a graph: plugin, nipype settings, progress callback, crash files without host or user names."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from nipype import config as nipype_config
+from nipype.pipeline import engine as pe
+
+from bids_app.config import RunConfig
+from bids_app.errors import UsageError
+from bids_app.workflows.plugin import WORKER_KILLED, PatientMultiProc
+
+POLL_SECONDS = 0.01
+_OURS = re.compile(r"bids_app\.errors\.\w+: (.+)")
+
+
+@dataclass(frozen=True)
+class Crash:
+    """One node that failed: its full name, the sentence for the user, the whole traceback."""
+
+    node: str
+    reason: str
+    expected: bool
+    text: str
+
+
+def run_graph(
+    graph: pe.Workflow, config: RunConfig, on_status: Callable[[Any, str], None] | None = None, nprocs: int | None = None
+) -> list[Crash]:
+    """Run `graph` to its end and return the nodes that failed (empty when all went well).
+
+    `on_status(node, event)` is called with ``start``, ``end`` or ``exception``.
+    Nodes that do not depend on a failed one run all the same, unless ``stop_on_first_crash``.
+    """
+    crash_dir = Path(tempfile.mkdtemp(prefix="normvol-crash-"))
+    _quiet(config.verbose)
+    graph.config["execution"] = _execution_settings(config, crash_dir)
+    plugin = _plugin(config, nprocs or config.nprocs, on_status)
+    failure: Exception | None = None
+    try:
+        graph.run(plugin=plugin)
+    except Exception as error:  # nipype raises whatever the first failed node raised
+        failure = error
+    crashes = _collect(crash_dir)
+    shutil.rmtree(crash_dir, ignore_errors=True)
+    if failure is not None and not crashes:
+        raise failure
+    return crashes
+
+
+def _execution_settings(config: RunConfig, crash_dir: Path) -> dict[str, Any]:
+    return {
+        "poll_sleep_duration": POLL_SECONDS,
+        "stop_on_first_crash": config.stop_on_first_crash,
+        "crashdump_dir": str(crash_dir),
+        "crashfile_format": "txt",
+        "check_version": False,
+        "hash_method": "content",
+        "create_report": False,
+        "resource_monitor": config.resource_monitor,
+    }
+
+
+def _plugin(config: RunConfig, nprocs: int, on_status: Callable[[Any, str], None] | None) -> Any:
+    arguments: dict[str, Any] = {"status_callback": on_status} if on_status else {}
+    if config.nipype_plugin_file is None:
+        memory = (config.mem_mb or 4096) / 1024
+        return PatientMultiProc({**arguments, "n_procs": nprocs, "memory_gb": memory, "raise_insufficient": False})
+    settings = _plugin_settings(config.nipype_plugin_file)
+    arguments.update(settings.get("plugin_args") or {})
+    module = __import__("nipype.pipeline.plugins", fromlist=["plugins"])
+    name = f"{settings['plugin']}Plugin"
+    if not hasattr(module, name):
+        raise UsageError(f"nipype has no plugin {settings['plugin']!r} (asked for in {config.nipype_plugin_file})")
+    return getattr(module, name)(plugin_args=arguments)
+
+
+def _plugin_settings(path: Path) -> dict[str, Any]:
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"cannot read the nipype plugin file {path} ({error})") from error
+    if not isinstance(settings, dict) or not isinstance(settings.get("plugin"), str):
+        raise UsageError(f"the nipype plugin file {path} must hold 'plugin: NAME' and optionally 'plugin_args:'")
+    return settings
+
+
+def _quiet(verbose: int) -> None:
+    level = "INFO" if verbose > 1 else "CRITICAL"
+    nipype_config.update_config({"logging": {"workflow_level": level, "interface_level": level, "utils_level": level,
+                                             "log_to_file": "false"}})
+    for name in ("nipype.workflow", "nipype.interface", "nipype.utils"):
+        logging.getLogger(name).setLevel(level)
+
+
+def _collect(crash_dir: Path) -> list[Crash]:
+    return [_crash(path.read_text(encoding="utf-8", errors="replace")) for path in sorted(crash_dir.glob("crash-*.txt"))]
+
+
+def _crash(text: str) -> Crash:
+    head, _, body = text.partition("Traceback")
+    found = re.search(r"^Node: (\S+)", text, flags=re.MULTILINE)
+    node = found[1] if found else "unknown"
+    sentences = _OURS.findall(text)
+    if sentences:
+        reason = sentences[-1].strip()
+    elif WORKER_KILLED in text:
+        reason = WORKER_KILLED
+    else:
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        reason = f"unexpected error in {node.rsplit('.', 1)[-1]}: {lines[-1] if lines else 'no message'}"
+    kept = "Traceback" + body if body else reason
+    return Crash(node=node, reason=reason, expected=bool(sentences), text=f"Node: {node}\n\n{kept.rstrip()}\n")
