@@ -160,7 +160,7 @@ class RandomInterceptDesign:
         """Fit one response `y` (n,) by REML."""
         response = np.asarray(y, dtype=float)
         if response.shape != self.codes.shape or not np.isfinite(response).all():
-            raise AnalysisError("the response of a mixed model needs a finite number per row; drop missing rows")
+            raise AnalysisError("the response of a mixed model has missing values; drop these rows")
         y_sums = np.bincount(self.codes, response, len(self.labels)).astype(float)
         sums = self._sums(response, y_sums)
         ratio = best_ratio(sums)
@@ -192,7 +192,7 @@ class RandomInterceptDesign:
         if self.X.ndim != 2 or len(self.X) != len(self.codes) or not np.isfinite(self.X).all():
             raise AnalysisError("the predictors of a mixed model need a row of finite numbers per observation")
         if len(self.labels) == len(self.codes) or len(self.labels) < 2:
-            raise AnalysisError("a random intercept needs two groups or more, and a group with repeated rows")
+            raise AnalysisError("a random intercept needs two groups and one with repeated rows")
         scale = np.sqrt((self.X**2).sum(0))
         if (scale == 0).any() or np.linalg.matrix_rank(self.X / scale) < self.X.shape[1]:
             raise AnalysisError("the predictors of the mixed model depend on each other; leave one out")
