@@ -1,0 +1,124 @@
+"""Deviations as states and counts: flags, counts per scan, and what the healthy reference expects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from bids_app.errors import UsageError
+from bids_app.normative.base import Z_CRITICAL
+from bids_app.regions import reference_regions
+
+# Mean correlation of z between the 82 reference regions of the open healthy reference
+# (adults, residuals on age, eTIV and site within sex): 0.163.
+REGION_CORRELATION = 0.16
+TAILS = ("infra", "supra", "total")
+
+
+class ExpectedCount(NamedTuple):
+    """Number of deviations of a healthy person: mean and central 95 % range."""
+
+    mean: float
+    low: int
+    high: int
+
+
+def deviation_flag(z: ArrayLike, threshold: float = Z_CRITICAL) -> NDArray[np.object_]:
+    """``infra`` (z <= -threshold), ``supra`` (z >= threshold), ``none``; None where z is NaN.
+
+    Parameters
+    ----------
+    z : array of any shape
+    threshold : float
+        In standard normal units.
+    """
+    z = np.asarray(z, dtype=float)
+    flag = np.where(z <= -threshold, "infra", np.where(z >= threshold, "supra", "none")).astype(object)
+    flag[np.isnan(z)] = None
+    return flag
+
+
+def region_set(name: str | Sequence[str]) -> tuple[str, ...]:
+    """The reference regions of a set: ``all``, ``cortical``, ``subcortical``, or a list of names.
+
+    Raises
+    ------
+    UsageError
+        When the name is none of these or a listed region is not a reference region.
+    """
+    reference = reference_regions()
+    if not isinstance(name, str):
+        unknown = sorted(set(name) - set(reference))
+        if unknown:
+            raise UsageError(f"{', '.join(unknown)}: not a reference region; see the column region of "
+                             "a desc-deviations table")
+        return tuple(name)
+    cortical = tuple(region for region in reference if region.endswith("_volume"))
+    sets = {"all": reference, "cortical": cortical,
+            "subcortical": tuple(region for region in reference if region not in cortical)}
+    if name not in sets:
+        raise UsageError(f"no region set {name!r}; use all, cortical, subcortical or a list of regions")
+    return sets[name]
+
+
+def count_table(zscores: pd.DataFrame, regions: str | Sequence[str] = "all",
+                threshold: float = Z_CRITICAL) -> pd.DataFrame:
+    """Deviations per scan over a set of regions.
+
+    Parameters
+    ----------
+    zscores : DataFrame
+        One row per scan, one column per region; other columns are ignored.
+    regions : str or list of str
+        See `region_set`; regions that are not columns are left out.
+    threshold : float
+
+    Returns
+    -------
+    DataFrame
+        ``n_infra n_supra n_total n_regions`` (int), with the index of `zscores`.
+        NaN is not a deviation and not counted in ``n_regions``.
+    """
+    present = [region for region in region_set(regions) if region in zscores.columns]
+    z = zscores[present].to_numpy(dtype=float)
+    infra, supra = (z <= -threshold).sum(axis=1), (z >= threshold).sum(axis=1)
+    return pd.DataFrame({"n_infra": infra, "n_supra": supra, "n_total": infra + supra,
+                         "n_regions": (~np.isnan(z)).sum(axis=1)}, index=zscores.index)
+
+
+def count_distribution(n_regions: int, tail: str = "infra", threshold: float = Z_CRITICAL,
+                       correlation: float = REGION_CORRELATION) -> NDArray[np.float64]:
+    """Probability of 0 to `n_regions` deviations in a healthy person.
+
+    Regions are taken as standard normal and equally correlated (one common factor), so the number is a
+    mixture of binomials over the factor; independent regions would make the range far too narrow.
+
+    Returns
+    -------
+    array, shape (n_regions + 1,)
+    """
+    from scipy.special import gammaln, ndtr
+
+    nodes, weights = np.polynomial.hermite_e.hermegauss(121)
+    spread = np.sqrt(1 - correlation)
+    below = ndtr((-threshold - np.sqrt(correlation) * nodes) / spread)
+    above = ndtr((-threshold + np.sqrt(correlation) * nodes) / spread)
+    chance = {"infra": below, "supra": above, "total": below + above}[tail]
+    k = np.arange(n_regions + 1)[:, None]
+    log_choose = gammaln(n_regions + 1) - gammaln(k + 1) - gammaln(n_regions - k + 1)
+    pmf = np.exp(log_choose + k * np.log(chance) + (n_regions - k) * np.log1p(-chance))
+    probability: NDArray[np.float64] = pmf @ (weights / weights.sum())
+    return probability
+
+
+def expected_count(n_regions: int, tail: str = "infra", threshold: float = Z_CRITICAL,
+                   correlation: float = REGION_CORRELATION) -> ExpectedCount:
+    """Mean and central 95 % range of the number of deviations of a healthy person."""
+    probability = count_distribution(n_regions, tail, threshold, correlation)
+    cumulative = np.cumsum(probability)
+    low, high = (int(np.searchsorted(cumulative, level)) for level in (0.025, 0.975))
+    return ExpectedCount(float(np.arange(n_regions + 1) @ probability), low, min(high, n_regions))

@@ -1,0 +1,180 @@
+"""What is said about one person: counts, centile curves and change between sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.resources import files
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from bids_app.clinical.deviations import REGION_CORRELATION, TAILS, deviation_flag, expected_count
+from bids_app.normative.base import Z_CRITICAL, NormativeModel
+from bids_app.regions import ETIV, reference_regions
+from bids_app.tables import read_table
+
+__all__ = ["centile_table", "change_table", "count_deviations", "deviation_flag", "repeatability"]
+
+CENTILES = {"p05": 5.0, "p25": 25.0, "p50": 50.0, "p75": 75.0, "p95": 95.0}
+CHANGE_COLUMNS = ("region", "session_from", "session_to", "years", "z_from", "z_to", "z_change",
+                  "z_change_se", "annual_z_change", "reliable")
+
+
+def count_deviations(z: ArrayLike, threshold: float = Z_CRITICAL,
+                     correlation: float = REGION_CORRELATION) -> dict[str, Any]:
+    """The ``counts`` of a scan's summary.
+
+    Parameters
+    ----------
+    z : array, shape (p,)
+        z of the reference regions; NaN where a region could not be scored.
+    threshold : float
+    correlation : float
+        Mean correlation between regions in healthy people, for the expected range.
+
+    Returns
+    -------
+    dict
+        ``n_regions n_infra n_supra n_total`` and ``expected``: per count ``{"mean", "low", "high"}``, the
+        mean and central 95 % range of a healthy person with as many regions.
+    """
+    values = np.asarray(z, dtype=float)
+    n = int(np.isfinite(values).sum())
+    infra, supra = int((values <= -threshold).sum()), int((values >= threshold).sum())
+    expected = {f"n_{tail}": expected_count(n, tail, threshold, correlation)._asdict() for tail in TAILS}
+    return {"n_regions": n, "n_infra": infra, "n_supra": supra, "n_total": infra + supra,
+            "expected": expected}
+
+
+def _age_grid(low: float, high: float, step: float = 0.5) -> np.ndarray:
+    inner = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
+    return np.unique(np.concatenate([[low], inner, [high]]))
+
+
+def centile_table(model: NormativeModel, sex: str, etiv_mm3: float, regions: Sequence[str] | None = None, *,
+                  age_range: tuple[float, float] = (18.0, 80.0), fs_version: str | None = None,
+                  site: str | None = None, adaptation: Any = None,
+                  ages: ArrayLike | None = None) -> pd.DataFrame:
+    """Centile curves of healthy volumes over age at one sex and head size.
+
+    Parameters
+    ----------
+    model : NormativeModel
+    sex : {"female", "male"}
+    etiv_mm3 : float
+    regions : sequence of str, optional
+        Default: the reference regions that the model has.
+    age_range : (float, float)
+        Ages that the model was trained on for this sex; no curve is drawn beyond them.
+    fs_version, site, adaptation
+        As for the scan, so that the curves carry the same offsets as its z-scores.
+    ages : array, optional
+        Grid in years; default half-yearly. Ages outside `age_range` are left out.
+
+    Returns
+    -------
+    DataFrame
+        ``region age p05 p25 p50 p75 p95`` in mm^3, regions in the order given.
+    """
+    if regions is None:
+        regions = [region for region in reference_regions() if region in model.regions]
+    low, high = age_range
+    grid = _age_grid(low, high) if ages is None else np.asarray(ages, dtype=float)
+    grid = grid[(grid >= low) & (grid <= high)]
+    if not regions or not len(grid):
+        return pd.DataFrame(columns=["region", "age", *CENTILES])
+    volumes = _centile_volumes(model, {"sex": sex, ETIV: etiv_mm3, "fs_version": fs_version, "site": site},
+                               grid, tuple(regions), adaptation)
+    blocks = [pd.DataFrame({"region": region, "age": grid, **dict(zip(CENTILES, volumes[:, :, j]))})
+              for j, region in enumerate(regions)]
+    return pd.concat(blocks, ignore_index=True)
+
+
+def _centile_volumes(model: NormativeModel, person: dict[str, Any], grid: np.ndarray,
+                     regions: tuple[str, ...], adaptation: Any) -> np.ndarray:
+    """Volumes, shape (centiles, ages, regions), from one call of the model."""
+    from scipy.special import ndtri
+
+    scores = ndtri(np.array(list(CENTILES.values())) / 100)
+    rows = pd.DataFrame({"age": np.tile(grid, len(scores))}).assign(
+        **{name: value for name, value in person.items() if value is not None})
+    z = np.repeat(scores, len(grid))[:, None] * np.ones(len(regions))
+    return model.volumes_at(rows, z, regions, adaptation).reshape(len(scores), len(grid), len(regions))
+
+
+@lru_cache(maxsize=1)
+def _repeatability() -> pd.DataFrame:
+    table = read_table(str(files("bids_app.data") / "repeatability.tsv"))
+    # An ICC refers to the spread of raw volumes; z to the smaller spread at given age, sex and head size.
+    return table.assign(sem_z=np.sqrt(1 - table["icc"]) * table["sd_ratio"])
+
+
+def repeatability() -> pd.DataFrame:
+    """Measurement error of FreeSurfer volumes: ``region stream icc sd_ratio basis source sem_z``.
+
+    ``stream`` is ``cross`` or ``long`` (FreeSurfer's longitudinal stream); ``icc`` is the intraclass
+    correlation of test and retest; ``basis`` says whether it is ``published`` (see ``source``) or
+    ``assumed``; ``sd_ratio`` is the spread of raw volumes relative to their spread at given age, sex and
+    eTIV in the open healthy reference; ``sem_z = sqrt(1 - icc) * sd_ratio`` is the standard error of
+    measurement in z units.
+    """
+    return _repeatability().copy()
+
+
+def change_table(scored: pd.DataFrame) -> pd.DataFrame:
+    """Change of z between the sessions of one person.
+
+    Parameters
+    ----------
+    scored : DataFrame
+        One row per session and region: ``session_id age region z``, optionally ``stream`` (``cross``,
+        the default, or ``long``).
+
+    Returns
+    -------
+    DataFrame
+        One row per region and pair of sessions: each session with the next, and the first with the last.
+        Columns: ``region session_from session_to years z_from z_to z_change z_change_se annual_z_change
+        reliable``. ``z_change_se`` combines the standard errors of measurement of both sessions (the error
+        of the model's coefficients is common to them and cancels); NaN where no repeatability is known.
+        ``reliable`` is |z_change| > 1.96 z_change_se (reliable change index, Jacobson & Truax 1991), None
+        where it cannot be said.
+    """
+    sessions = scored[["session_id", "age"]].drop_duplicates("session_id").sort_values(["age", "session_id"])
+    labels = list(sessions["session_id"])
+    pairs = list(pairwise(labels))
+    if len(labels) > 2:
+        pairs.append((labels[0], labels[-1]))
+    blocks = [_change(scored, *pair) for pair in pairs]
+    if not blocks:
+        return pd.DataFrame(columns=list(CHANGE_COLUMNS))
+    return pd.concat(blocks, ignore_index=True)
+
+
+def _change(scored: pd.DataFrame, start: str, end: str) -> pd.DataFrame:
+    errors = _repeatability().set_index(["region", "stream"])["sem_z"]
+    order = list(dict.fromkeys(scored["region"]))
+    first, last = (_session(scored, label, errors) for label in (start, end))
+    table = first.join(last, lsuffix="_from", rsuffix="_to", how="inner")
+    table = table.reindex([region for region in order if region in table.index])
+    years = (table["age_to"] - table["age_from"]).where(lambda value: value > 0)
+    change = table["z_to"] - table["z_from"]
+    se = (table["sem_z_from"] ** 2 + table["sem_z_to"] ** 2) ** 0.5
+    reliable = (change.abs() > Z_CRITICAL * se).astype(object).where(se.notna() & change.notna(), None)
+    return pd.DataFrame({
+        "region": table.index, "session_from": start, "session_to": end, "years": years,
+        "z_from": table["z_from"], "z_to": table["z_to"], "z_change": change,
+        "z_change_se": se, "annual_z_change": change / years,
+        "reliable": reliable}).reset_index(drop=True)
+
+
+def _session(scored: pd.DataFrame, label: str, errors: pd.Series) -> pd.DataFrame:
+    rows = scored[scored["session_id"] == label]
+    stream = rows["stream"] if "stream" in rows else pd.Series("cross", index=rows.index)
+    keys = pd.MultiIndex.from_arrays([rows["region"], stream])
+    return pd.DataFrame({"age": rows["age"].to_numpy(), "z": rows["z"].to_numpy(dtype=float),
+                         "sem_z": errors.reindex(keys).to_numpy()}, index=rows["region"].to_numpy())

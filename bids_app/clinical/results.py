@@ -1,0 +1,136 @@
+"""What an analysis hands on: a tidy table, sentences, methods and how to draw it.
+
+On disk a result is ``group_<name>.tsv`` and ``group_<name>.json``. The JSON is the BIDS dictionary of
+the columns plus the keys ``Title``, ``Sentences``, ``Methods`` and ``Figure`` (``docs/reports.md``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bids_app.errors import InputError
+from bids_app.regions import ETIV, asymmetry_names, display_name, names
+from bids_app.tables import atomic_write, format_tsv, read_json, read_table, write_json
+
+KEYS = ("Title", "Sentences", "Methods", "Figure")
+Columns = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class AnalysisResult:
+    """One analysis of a cohort.
+
+    Parameters
+    ----------
+    name : str
+        Short name; the file is ``group_<name>.tsv``.
+    title : str
+        Heading in the report.
+    table : DataFrame
+        Tidy table with every number that a sentence or the figure shows.
+    columns : mapping
+        BIDS data dictionary of the columns of `table`.
+    sentences : tuple of str
+        The result in plain language, one sentence each.
+    methods : str
+        Paragraph for a methods section, with software versions.
+    figure : mapping or None
+        How to draw the table: ``kind`` and the names of the columns to use
+        (see ``docs/reports.md``).
+    """
+
+    name: str
+    title: str
+    table: pd.DataFrame
+    columns: Columns
+    sentences: tuple[str, ...] = ()
+    methods: str = ""
+    figure: Mapping[str, Any] | None = field(default=None)
+
+
+@lru_cache(maxsize=1)
+def _dictionary() -> dict[str, dict[str, Any]]:
+    content: dict[str, dict[str, Any]] = read_json(str(files("bids_app.data") / "result_columns.json"))
+    return content
+
+
+def describe(table: pd.DataFrame, unit: str | None = None, **extra: str) -> dict[str, dict[str, Any]]:
+    """The BIDS dictionary of `table`'s columns.
+
+    Known columns come from ``data/result_columns.json``; a column named like a region is described by
+    its plain name and `unit`; `extra` gives the description of columns of this table only.
+
+    Raises
+    ------
+    KeyError
+        When a column has no description.
+    """
+    regions = {*names(), *asymmetry_names(), ETIV}
+    described: dict[str, dict[str, Any]] = {}
+    for name in map(str, table.columns):
+        if name in extra:
+            described[name] = {"Description": extra[name]}
+        elif name in regions:
+            what = display_name(name)
+            described[name] = {"Description": what[:1].upper() + what[1:]}
+            described[name].update({"Units": unit} if unit else {})
+        else:
+            described[name] = dict(_dictionary()[name])
+    return described
+
+
+def make_result(name: str, title: str, table: pd.DataFrame, *, sentences: tuple[str, ...] = (),
+                methods: str = "", figure: Mapping[str, Any] | None = None, unit: str | None = None,
+                **extra: str) -> AnalysisResult:
+    """An `AnalysisResult` whose columns are described by `describe`."""
+    return AnalysisResult(name, title, table, describe(table, unit, **extra), sentences, methods, figure)
+
+
+def not_computed(name: str, title: str, reason: str) -> AnalysisResult:
+    """The result of an analysis that cannot be computed: its table holds the reason."""
+    table = pd.DataFrame({"analysis": [name], "reason": [reason]})
+    return make_result(name, title, table, sentences=(f"Not computed: {reason}",))
+
+
+def write_result(result: AnalysisResult, output_dir: Path | str) -> Path:
+    """Write ``group_<name>.tsv`` and ``.json`` into `output_dir`; return the path of the table.
+
+    Raises
+    ------
+    ValueError
+        When a column of the table has no description.
+    """
+    undescribed = [str(name) for name in result.table.columns if name not in result.columns]
+    if undescribed:
+        raise ValueError(f"no description for columns {undescribed} of result {result.name}")
+    path = Path(output_dir) / f"group_{result.name}.tsv"
+    sidecar: dict[str, Any] = {str(name): dict(result.columns[name]) for name in result.table.columns}
+    figure = None if result.figure is None else dict(result.figure)
+    sidecar.update(zip(KEYS, (result.title, list(result.sentences), result.methods, figure)))
+    write_json(sidecar, path.with_suffix(".json"))
+    return atomic_write(path, format_tsv(result.table))
+
+
+def read_result(path: Path | str) -> AnalysisResult:
+    """Read back what `write_result` wrote; `path` is that of the table.
+
+    Raises
+    ------
+    InputError
+        When the JSON beside the table is absent or is not that of an analysis.
+    """
+    path = Path(path)
+    sidecar = read_json(path.with_suffix(".json"))
+    if not isinstance(sidecar, dict) or any(key not in sidecar for key in KEYS):
+        raise InputError(f"{path.with_suffix('.json')} is not the description of an analysis; "
+                         "run the group level again")
+    title, sentences, methods, figure = (sidecar.pop(key) for key in KEYS)
+    return AnalysisResult(path.stem.removeprefix("group_"), title, read_table(path), sidecar,
+                          tuple(sentences), methods, figure)

@@ -1,0 +1,102 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bids_app.clinical.person import (
+    CHANGE_COLUMNS,
+    centile_table,
+    change_table,
+    count_deviations,
+    repeatability,
+)
+from bids_app.regions import extended_regions, reference_regions
+
+
+class Linear:
+    """Volume = 1000 + age + 10 z (+ 5 in FreeSurfer 6), the same for all regions."""
+
+    card = None
+    regions = ("Left-Thalamus", "Right-Thalamus")
+
+    def deviations(self, data, adaptation=None):
+        raise NotImplementedError
+
+    def volumes_at(self, data, z, regions, adaptation=None):
+        shift = 5.0 if "fs_version" in data and data["fs_version"].iloc[0] == "6.0" else 0.0
+        return 1000 + data["age"].to_numpy()[:, None] + 10 * z + shift
+
+
+def test_counts_and_their_expected_range():
+    counts = count_deviations([-3.0, -1.96, 0.0, 2.5, np.nan])
+    assert [counts[name] for name in ("n_regions", "n_infra", "n_supra", "n_total")] == [4, 2, 1, 3]
+    assert counts["expected"]["n_infra"]["mean"] == pytest.approx(4 * 0.0249979, rel=1e-4)
+    assert set(counts["expected"]) == {"n_infra", "n_supra", "n_total"}
+
+
+def test_the_fan_stays_in_the_trained_range_and_carries_the_offset():
+    table = centile_table(Linear(), "female", 1.4e6, ["Left-Thalamus"], age_range=(20.2, 22.0),
+                          fs_version="6.0")
+    assert list(table.columns) == ["region", "age", "p05", "p25", "p50", "p75", "p95"]
+    assert list(table["age"]) == [20.2, 20.5, 21.0, 21.5, 22.0]
+    np.testing.assert_allclose(table["p50"], 1005 + table["age"])
+    np.testing.assert_allclose(table["p95"] - table["p50"], 16.448536)
+
+
+def test_the_fan_defaults_to_the_reference_regions_of_the_model():
+    table = centile_table(Linear(), "male", 1.5e6, ages=[5, 30, 40], age_range=(18, 80))
+    assert list(table["region"].unique()) == ["Left-Thalamus", "Right-Thalamus"]
+    assert list(table["age"]) == [30, 40, 30, 40]
+
+
+def sessions(*rows):
+    return pd.DataFrame(rows, columns=["session_id", "age", "region", "z"])
+
+
+def test_change_between_neighbours_and_from_first_to_last():
+    table = change_table(sessions(("ses-2", 42.0, "Left-Thalamus", -1.0),
+                                  ("ses-1", 40.0, "Left-Thalamus", 0.0),
+                                  ("ses-3", 45.0, "Left-Thalamus", -3.0)))
+    assert tuple(table.columns) == CHANGE_COLUMNS
+    assert list(zip(table["session_from"], table["session_to"])) == [
+        ("ses-1", "ses-2"), ("ses-2", "ses-3"), ("ses-1", "ses-3")]
+    assert list(table["z_change"]) == [-1.0, -2.0, -3.0]
+    assert table["annual_z_change"].tolist() == [-0.5, pytest.approx(-2 / 3), pytest.approx(-0.6)]
+    assert list(table["reliable"]) == [False, True, True]
+
+
+def test_the_longitudinal_stream_detects_smaller_change():
+    rows = sessions(("ses-1", 40.0, "lh_insula_volume", 0.0), ("ses-2", 41.0, "lh_insula_volume", -0.8))
+    cross, long = change_table(rows), change_table(rows.assign(stream="long"))
+    assert not cross["reliable"].item()
+    assert long["reliable"].item()
+    assert long["z_change_se"].item() < cross["z_change_se"].item()
+
+
+def test_an_unknown_repeatability_and_a_missing_z_leave_reliable_open():
+    table = change_table(sessions(("a", 40.0, "asymmetry_Thalamus", 0.0),
+                                  ("b", 40.0, "asymmetry_Thalamus", 9.0),
+                                  ("a", 40.0, "Left-Caudate", np.nan), ("b", 40.0, "Left-Caudate", 1.0)))
+    assert table["reliable"].isna().all()
+    assert table["years"].isna().all()
+
+
+def test_one_session_has_no_change():
+    assert change_table(sessions(("ses-1", 40.0, "Left-Thalamus", 0.0))).empty
+
+
+@given(st.floats(-5, 5), st.floats(-5, 5))
+def test_swapping_the_order_of_rows_changes_nothing(first, second):
+    rows = sessions(("ses-1", 40.0, "Left-Thalamus", first), ("ses-2", 41.0, "Left-Thalamus", second))
+    pd.testing.assert_frame_equal(change_table(rows), change_table(rows.iloc[::-1]))
+
+
+def test_every_modelled_region_has_a_sourced_repeatability_in_both_streams():
+    table = repeatability()
+    assert not table.duplicated(["region", "stream"]).any()
+    assert set(table["region"]) == set(reference_regions()) | set(extended_regions())
+    assert table["source"].notna().all()
+    assert set(table["basis"]) == {"published", "assumed"}
+    assert table.loc[table["basis"] == "published", "source"].str.contains(r"20\d\d").all()
+    assert table["sem_z"].between(0.05, 1.0).all()
