@@ -1,0 +1,90 @@
+"""Labels with and without prefix, and the names of derivative files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from bids_app.errors import UsageError
+
+_LABEL = re.compile(r"[A-Za-z0-9+]+")
+_NUMBERS = re.compile(r"(\d+)")
+_FREESURFER_NAME = re.compile(
+    r"sub-(?P<participant>[A-Za-z0-9+]+)(?:_ses-(?P<session>[A-Za-z0-9+]+))?(?:\.long\..+)?"
+)
+
+
+def bare(label: object, prefix: str) -> str:
+    """`label` without its BIDS prefix: ``bare("sub-01", "sub") == "01"``."""
+    return str(label).strip().removeprefix(f"{prefix}-")
+
+
+def participant_id(participant: str) -> str:
+    """``sub-<label>``, as tables hold it."""
+    return f"sub-{participant}"
+
+
+def session_id(session: str | None) -> str | None:
+    """``ses-<label>`` as tables hold it; None without sessions."""
+    return None if session is None else f"ses-{session}"
+
+
+def scan_name(participant: str, session: str | None = None) -> str:
+    """``sub-X`` or ``sub-X_ses-Y``."""
+    return "_".join(part for part in (participant_id(participant), session_id(session)) if part)
+
+
+def natural_key(label: str | None) -> tuple[tuple[int, int, str], ...]:
+    """Sorting key that puts ``2`` before ``10`` and None first."""
+    return tuple((0, int(part), part) if part.isdigit() else (1, 0, part)
+                 for part in _NUMBERS.split(label or "") if part)
+
+
+def split_freesurfer_name(name: str) -> tuple[str, str | None] | None:
+    """Participant and session of a FreeSurfer subject's name (``sub-X[_ses-Y][.long.*]``), else None."""
+    match = _FREESURFER_NAME.fullmatch(name)
+    return (match["participant"], match["session"]) if match else None
+
+
+def derivative_path(output_dir: Path | str, participant: str, session: str | None = None, *, desc: str,
+                    suffix: str = "morph", extension: str = ".tsv", seg: str | None = None,
+                    folder: str = "anat") -> Path:
+    """Path of one derivative file.
+
+    Parameters
+    ----------
+    output_dir : path-like
+    participant, session : str
+        Labels, with or without prefix; `session` None for a file of the person.
+    desc, seg : str
+        Entity values: ``derivative_path("out", "01", "1", desc="volumes", seg="DKT")`` is
+        ``out/sub-01/ses-1/anat/sub-01_ses-1_seg-DKT_desc-volumes_morph.tsv``.
+    folder : str
+        Folder below the participant or session; ``""`` for none.
+
+    Raises
+    ------
+    UsageError
+        When a label holds anything but letters, digits and ``+``.
+    """
+    participant = bare(participant, "sub")
+    session = None if session is None else bare(session, "ses")
+    _check_labels(participant, session, seg, desc)
+    entities = [scan_name(participant, session), seg and f"seg-{seg}", f"desc-{desc}"]
+    name = "_".join(part for part in entities if part) + f"_{suffix}{extension}"
+    parts = (participant_id(participant), session_id(session), folder)
+    return Path(output_dir).joinpath(*(part for part in parts if part), name)
+
+
+def _check_labels(*labels: str | None) -> None:
+    for label in labels:
+        if label is not None and not _LABEL.fullmatch(label):
+            raise UsageError(f"'{label}' is not a BIDS label; use letters and digits only")
+
+
+def listed(items: Iterable[str], limit: int = 20) -> str:
+    """`items` in a sentence: the first `limit`, and how many there are in all."""
+    every = list(items)
+    shown = ", ".join(every[:limit])
+    return shown if len(every) <= limit else f"{shown}, ... ({len(every)} in all)"
