@@ -1,0 +1,252 @@
+"""Read FreeSurfer's ``stats/*.stats`` files, in the dialects of FreeSurfer 5.1 to 8 and FastSurfer.
+
+A file has comment lines (``# key value``), measures (``# Measure Cortex, CortexVol, words, 1.0, mm^3``) and mostly a
+table whose columns ``# ColHeaders`` names. A measure is known by its second field: the first one repeats.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import pandas as pd
+
+from bids_app.errors import StatsFileError
+from bids_app.freesurfer.annex import is_pointer_text
+
+NAME = "StructName"
+INTEGER_COLUMNS = frozenset({"Index", "SegId", "NVoxels", "NVertices", "NumVert", "FoldInd"})
+_TITLES = ("Title", "Table")
+_LARGEST = 8 * 2**20
+_REPAIR = "Run the last steps of recon-all again, or fetch the file anew"
+
+
+class Measure(NamedTuple):
+    """One ``# Measure`` line."""
+
+    name: str
+    description: str
+    value: float
+    unit: str
+
+
+@dataclass(frozen=True)
+class StatsFile:
+    """The content of one stats file.
+
+    Parameters
+    ----------
+    header : dict
+        Comment lines, first word to the rest of the line (first one wins).
+    measures : dict
+        ``# Measure`` lines by their second field (``CortexVol``, ``eTIV``, ...).
+    columns : dict or None
+        The table by column: ``StructName`` as text, all others as float; None when the file has no table.
+    notes : tuple of str
+        What was read tolerantly.
+    """
+
+    header: dict[str, str]
+    measures: dict[str, Measure]
+    columns: dict[str, list] | None
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def table(self) -> pd.DataFrame | None:
+        """The table, one row per structure; counts are integers; None when the file has none."""
+        if self.columns is None:
+            return None
+        table = pd.DataFrame(self.columns)
+        whole = [name for name in table.columns if name in INTEGER_COLUMNS and table[name].notna().all()]
+        return table.astype(dict.fromkeys(whole, "int64"))
+
+
+def read_stats(path: Path | str) -> StatsFile:
+    """Read one stats file.
+
+    Survives a byte-order mark, CRLF, FreeSurfer 6.0's missing comma, ``nan``, and a file that was appended to itself.
+
+    Parameters
+    ----------
+    path : path-like
+        A regular file; it is read once.
+
+    Raises
+    ------
+    StatsFileError
+        When the file is absent, not fetched, empty, truncated, contradicts itself or is no stats file.
+    """
+    return parse_stats(read_content(path), str(path))
+
+
+def read_content(path: Path | str) -> bytes:
+    """The bytes of a stats file; raise StatsFileError where there are none to read."""
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
+            raise StatsFileError(f"{path} is not a stats file (no regular file, or far too large)")
+        with open(path, "rb") as stream:
+            return stream.read()
+    except FileNotFoundError as error:
+        linked = os.path.islink(path)
+        what = "is a link whose content has not been fetched; run datalad get" if linked else "does not exist"
+        raise StatsFileError(f"the stats file {path} {what}") from error
+    except OSError as error:
+        raise StatsFileError(f"cannot read the stats file {path} ({error.strerror}); check its permissions") from error
+
+
+def parse_stats(content: bytes, path: str) -> StatsFile:
+    """Parse the bytes of a stats file; `path` is for messages. See `read_stats`."""
+    lines = _lines(content, path)
+    header: dict[str, str] = {}
+    measures: dict[str, Measure] = {}
+    declared: dict[int, str] = {}
+    rows: list[str] = []
+    for line in lines:
+        if line[:1] != "#":
+            if line and not line.isspace():
+                rows.append(line)
+            continue
+        key, _, rest = line[1:].strip().partition(" ")
+        if key == "Measure":
+            _add_measure(measures, rest, path)
+        elif key == "TableCol":
+            _declare_column(declared, rest, path)
+        elif key in _CONSISTENT and header.get(key, rest.strip()).split() != rest.split():
+            _fail(path, f"gives {key} twice with different values")
+        else:
+            header.setdefault(key, rest.strip())
+    if not header and not measures:
+        _fail(path, "is not a FreeSurfer stats file: it has no header")
+    columns, notes = _table(rows, header, declared, path)
+    return StatsFile(header, measures, columns, notes)
+
+
+_CONSISTENT = frozenset({"ColHeaders", "NRows", "NTableCols", "subjectname", "hemi"})
+
+
+def _fail(path: str, problem: str) -> NoReturn:
+    raise StatsFileError(f"the stats file {path} {problem}. {_REPAIR}")
+
+
+def _lines(content: bytes, path: str) -> list[str]:
+    if not content.strip():
+        _fail(path, "is empty")
+    if is_pointer_text(content):
+        raise StatsFileError(f"the content of {path} has not been fetched; run datalad get {path}")
+    if b"\0" in content:
+        _fail(path, "is not text")
+    if content[-1:] not in (b"\n", b"\r"):
+        _fail(path, "is truncated: its last line is not complete")
+    text = content.decode("utf-8-sig", errors="replace")
+    return [line.rstrip("\r") for line in text.split("\n")]
+
+
+def _number(text: str, path: str, what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.inf
+    # float() also takes 1_000, Arabic digits and inf, which FreeSurfer never writes
+    if math.isinf(value) or "_" in text or not text.isascii():
+        _fail(path, f"holds {text!r} where {what} should be a number")
+    return value
+
+
+def _add_measure(measures: dict[str, Measure], line: str, path: str) -> None:
+    parts = [part.strip() for part in line.split(",")]
+    if len(parts) < 4:
+        _fail(path, f"has a measure that cannot be read ({line.strip()[:60]!r})")
+    name, description = parts[1], ", ".join(parts[2:-2])
+    if not description and " " in name:
+        # FreeSurfer 6.0 lost the comma after CortexVol
+        name, _, description = name.partition(" ")
+    if not name or " " in name:
+        _fail(path, f"has a measure without a name ({line.strip()[:60]!r})")
+    measure = Measure(name, description, _number(parts[-2], path, name), parts[-1])
+    known = measures.setdefault(name, measure)
+    if known.value != measure.value and not math.isnan(known.value + measure.value):
+        _fail(path, f"gives {name} twice with different values ({known.value:g} and {measure.value:g})")
+
+
+def _declare_column(declared: dict[int, str], line: str, path: str) -> None:
+    parts = line.split()
+    if len(parts) == 3 and parts[1] == "ColHeader":
+        if not parts[0].isdigit() or declared.setdefault(int(parts[0]), parts[2]) != parts[2]:
+            _fail(path, f"describes its columns inconsistently ({line.strip()!r})")
+
+
+def _table(
+    rows: list[str], header: dict[str, str], declared: dict[int, str], path: str
+) -> tuple[dict[str, list] | None, tuple[str, ...]]:
+    names = header.get("ColHeaders", "").split()
+    if not names:
+        if rows or declared or any(title in header for title in _TITLES):
+            _fail(path, "is truncated or damaged: it does not name the columns of its table")
+        return None, ()
+    _check_columns(names, header, declared, path)
+    parsed, repeated = _unique_rows(_rows(rows, names, path), names.index(NAME), path)
+    _check_count(len(parsed), header.get("NRows"), path)
+    columns: dict[str, list] = dict(zip(names, map(list, zip(*parsed)))) if parsed else {name: [] for name in names}
+    notes = (f"{repeated} rows of {os.path.basename(path)} were there twice, with equal values",) if repeated else ()
+    return columns, notes
+
+
+def _check_columns(names: list[str], header: dict[str, str], declared: dict[int, str], path: str) -> None:
+    count = header.get("NTableCols", "").strip()
+    if NAME not in names or len(set(names)) != len(names) or (count and count != str(len(names))):
+        _fail(path, f"names its columns wrongly ({' '.join(names)[:80]})")
+    if declared and declared != dict(enumerate(names, start=1)):
+        _fail(path, "describes other columns than its table has")
+
+
+def _rows(lines: list[str], names: list[str], path: str) -> list[list]:
+    width, position = len(names), names.index(NAME)
+    parsed = []
+    for line in lines:
+        cells: list = line.split()
+        if len(cells) != width:
+            _fail(path, f"is truncated or damaged at {line.strip()[:50]!r} ({len(cells)} of {width} columns)")
+        name = cells[position]
+        cells[position] = "0"
+        if "_" in "".join(cells) or not line.isascii():
+            _fail(path, f"holds something that is not a number in the row of {name}")
+        try:
+            values: list = [float(cell) for cell in cells]
+        except ValueError:
+            _fail(path, f"holds something that is not a number in the row of {name}")
+        if any(map(math.isinf, values)):
+            _fail(path, f"holds an infinite value in the row of {name}")
+        values[position] = name
+        parsed.append(values)
+    return parsed
+
+
+def _unique_rows(rows: list[list], position: int, path: str) -> tuple[list[list], int]:
+    seen: dict[str, list] = {}
+    for row in rows:
+        known = seen.setdefault(row[position], row)
+        if known is not row and not _equal(known, row):
+            _fail(path, f"gives {row[position]} twice with different values")
+    return list(seen.values()), len(rows) - len(seen)
+
+
+def _equal(left: Iterable, right: Iterable) -> bool:
+    return all(a == b or (a != a and b != b) for a, b in zip(left, right))
+
+
+def _check_count(found: int, declared: str | None, path: str) -> None:
+    if declared is None:
+        if not found:
+            _fail(path, "has a header but no rows: it was cut off while it was written")
+    elif not declared.isdigit():
+        _fail(path, f"says NRows {declared!r}, which is not a count")
+    elif int(declared) != found:
+        _fail(path, f"is truncated or damaged: it announces {declared} rows and has {found}")
+
+

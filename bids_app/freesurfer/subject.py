@@ -1,0 +1,92 @@
+"""What a subject directory says about itself: FreeSurfer or FastSurfer, version, stream, whose it is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from bids_app.freesurfer.annex import is_pointer_text
+from bids_app.freesurfer.stats import StatsFile
+
+FREESURFER, FASTSURFER = "freesurfer", "fastsurfer"
+ASEG = "stats/aseg.stats"
+FASTSURFER_ASEG = "stats/aseg+DKT.stats"
+HEMISPHERES = ("lh", "rh")
+
+_BUILD = re.compile(r"-v?(\d+\.\d+(?:\.\d+)?(?:-beta|-alpha|-rc\d*)?)(?=-|\s|$)")
+_PLAIN = re.compile(r"v?(\d+\.\d+(?:\.\d+)?(?:-beta|-alpha|-rc\d*)?)(?:-|\s|$)")
+# Years of the CVS revisions in stats headers before FreeSurfer 7 (they do not tell the patch level)
+_CVS_YEARS = {"2011": "5.1.x", "2013": "5.3.x", "2016": "6.0.x"}
+_FASTSURFER_SIGNS = (FASTSURFER_ASEG, "stats/lh.aparc.DKTatlas.mapped.stats", "scripts/deep-seg.log", "scripts/recon-surf.log")
+
+
+def flavour(subject_dir: Path) -> str:
+    """``fastsurfer`` when the directory holds a file that only FastSurfer writes, else ``freesurfer``."""
+    signs = (subject_dir / name for name in _FASTSURFER_SIGNS)
+    return FASTSURFER if any(path.exists() or path.is_symlink() for path in signs) else FREESURFER
+
+
+def stream(subject_dir: Path) -> str:
+    """``long`` for a time point of FreeSurfer's longitudinal stream, else ``cross``."""
+    scripts = subject_dir / "scripts"
+    return "long" if ".long." in subject_dir.name or (scripts / "long.base").exists() else "cross"
+
+
+def is_longitudinal_base(subject_dir: Path) -> bool:
+    """Whether the directory is the within-person template of a longitudinal stream, not a scan."""
+    if stream(subject_dir) == "long":
+        return False
+    return (subject_dir / "base-tps").exists() or (subject_dir / "touch" / "base.touch").exists()
+
+
+def read_script(subject_dir: Path, name: str) -> str:
+    """Text of ``scripts/<name>``; empty when it is absent, unreadable or not fetched."""
+    try:
+        content = (subject_dir / "scripts" / name).read_bytes()
+    except OSError:
+        return ""
+    return "" if is_pointer_text(content) else content.decode("utf-8", errors="replace")
+
+
+def done_subject(subject_dir: Path) -> str | None:
+    """The subject that ``scripts/recon-all.done`` names."""
+    match = re.search(r"^SUBJECT (\S+)", read_script(subject_dir, "recon-all.done"), re.MULTILINE)
+    return match[1] if match else None
+
+
+def freesurfer_version(subject_dir: Path, aseg: StatsFile | None = None) -> tuple[str | None, str]:
+    """The FreeSurfer version that made the statistics, and a remark when that is not certain.
+
+    The version in the header of ``aseg.stats`` wins (FreeSurfer 7 and later), then ``build-stamp.txt``, then
+    ``recon-all.done``, then the CVS year in the header (``6.0.x``: the patch level was not recorded).
+    """
+    recorded = aseg.header.get("cvs_version", "") if aseg else ""
+    stamp = _BUILD.search(read_script(subject_dir, "build-stamp.txt"))
+    stamped = stamp[1] if stamp else None
+    plain = _PLAIN.match(recorded)
+    if plain:
+        other = stamped and stamped != plain[1]
+        return plain[1], f"aseg.stats was made by FreeSurfer {plain[1]}, the build stamp says {stamped}" if other else ""
+    if stamped:
+        return stamped, ""
+    done = re.search(r"^VERSION v?(\d\S*)", read_script(subject_dir, "recon-all.done"), re.MULTILINE)
+    if done:
+        return done[1], ""
+    year = re.search(r"\s(\d{4})/\d\d/\d\d\s", recorded)
+    version = _CVS_YEARS.get(year[1]) if year else None
+    return version, "" if version else "the FreeSurfer version is not recorded"
+
+
+def same_person(recorded: str, expected: str) -> bool:
+    """Whether the subject name in a stats file can be that of `expected`.
+
+    Names that are not BIDS-like (``output``, ``bert``) tell nothing, so they never contradict. ``sub-01`` and
+    ``sub-01_ses-1`` agree; ``sub-01_ses-1`` and ``sub-01_ses-2``, or two participants, do not.
+    """
+    one, other = _labels(recorded), _labels(expected)
+    return all(one[key] == other[key] for key in one.keys() & other.keys())
+
+
+def _labels(name: str) -> dict[str, str]:
+    name = name.partition(".long.")[0]
+    return dict(re.findall(r"(?:^|[_/])(sub|ses)-([A-Za-z0-9]+)", name))

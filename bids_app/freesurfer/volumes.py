@@ -1,0 +1,320 @@
+"""Regional volumes, areas and thickness of one scan, from its FreeSurfer or FastSurfer stats files.
+
+`extract_volumes` gives all of it as DataFrames; `read_volumes` is the light form beneath it, used for many people.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from bids_app import regions
+from bids_app.errors import FreeSurferError, StatsFileError
+from bids_app.freesurfer import atlases, quality_measures, subject
+from bids_app.freesurfer.stats import NAME, StatsFile, parse_stats, read_content
+
+COLUMNS = ("region", "volume_mm3", "area_mm2", "thickness_mm", "atlas", "source")
+_NAN = math.nan
+
+
+class Row(NamedTuple):
+    """One region: volume in mm^3; area in mm^2 and thickness in mm of cortical regions, else NaN."""
+
+    region: str
+    volume_mm3: float
+    area_mm2: float
+    thickness_mm: float
+    atlas: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """What FreeSurfer measured in one scan.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``region volume_mm3 area_mm2 thickness_mm atlas source``: every aseg structure (atlas ``aseg``), the 34
+        Desikan-Killiany regions per hemisphere (``aparc``), global measures and eTIV (``global``). Names are
+        FreeSurfer 7's.
+    etiv_mm3 : float
+        Estimated total intracranial volume; NaN when FastSurfer wrote none.
+    fs_version : str or None
+        E.g. ``7.4.1``; None when it is not recorded.
+    flavour : {'freesurfer', 'fastsurfer'}
+    stream : {'cross', 'long'}
+    other_atlases : dict
+        ``DKT`` and ``Destrieux``, where there, to the same kind of table.
+    measures : dict
+        Quality measures, see `quality_measures`.
+    inputs : dict
+        File relative to the subject directory to its SHA-256.
+    notes : tuple of str
+        Sentences: what is missing, what was read tolerantly.
+    """
+
+    table: pd.DataFrame
+    etiv_mm3: float
+    fs_version: str | None
+    flavour: str = subject.FREESURFER
+    stream: str = "cross"
+    other_atlases: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    measures: Mapping[str, float] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class Reading:
+    """`Volumes` before any DataFrame is made."""
+
+    rows: list[Row]
+    etiv_mm3: float
+    fs_version: str | None
+    flavour: str
+    stream: str
+    other_atlases: dict[str, list[Row]]
+    measures: dict[str, float]
+    inputs: dict[str, str]
+    notes: list[str]
+
+
+class StatsFolder:
+    """The stats files of one subject; remembers what was read and what was odd."""
+
+    def __init__(self, subject_dir: Path) -> None:
+        self.subject_dir = subject_dir
+        try:
+            self.present = frozenset(os.listdir(subject_dir / "stats"))
+        except OSError as error:
+            raise FreeSurferError(f"{subject_dir} has no readable stats folder ({error.strerror})") from error
+        self.inputs: dict[str, str] = {}
+        self.notes: list[str] = []
+
+    def read(self, name: str) -> StatsFile:
+        """Read ``stats/<name>``; raise StatsFileError when that cannot be done."""
+        path = os.path.join(self.subject_dir, "stats", name)
+        content = read_content(path)
+        found = parse_stats(content, path)
+        self.inputs[f"stats/{name}"] = hashlib.sha256(content).hexdigest()
+        self.notes.extend(found.notes)
+        return found
+
+    def find(self, name: str) -> StatsFile | None:
+        """Read ``stats/<name>`` if it is there and whole; otherwise None, with a note if it is damaged."""
+        if name not in self.present:
+            return None
+        try:
+            return self.read(name)
+        except StatsFileError as error:
+            self.notes.append(f"left out: {error}")
+            return None
+
+
+def extract_volumes(subject_dir: Path | str, *, expected_subject: str | None = None) -> Volumes:
+    """Read the volumes of one scan. Nothing is written or touched.
+
+    Parameters
+    ----------
+    subject_dir : path-like
+        FreeSurfer or FastSurfer subject directory.
+    expected_subject : str, optional
+        E.g. ``sub-01_ses-1``; statistics that name another person are refused.
+
+    Raises
+    ------
+    FreeSurferError
+        When ``aseg.stats`` or eTIV cannot be read (StatsFileError when the file is damaged), or the statistics are
+        another person's. Anything else that is missing is in `Volumes.notes`.
+    """
+    reading = read_volumes(Path(subject_dir), expected_subject=expected_subject)
+    return Volumes(
+        table=as_table(reading.rows),
+        etiv_mm3=reading.etiv_mm3,
+        fs_version=reading.fs_version,
+        flavour=reading.flavour,
+        stream=reading.stream,
+        other_atlases={atlas: as_table(rows) for atlas, rows in reading.other_atlases.items()},
+        measures=reading.measures,
+        inputs=dict(sorted(reading.inputs.items())),
+        notes=tuple(reading.notes),
+    )
+
+
+def as_table(rows: Iterable[Row]) -> pd.DataFrame:
+    """Rows as a DataFrame with the columns `COLUMNS`."""
+    return pd.DataFrame(list(rows), columns=list(COLUMNS))
+
+
+def read_volumes(subject_dir: Path, *, expected_subject: str | None = None, everything: bool = True) -> Reading:
+    """The light form of `extract_volumes`; without `everything`, the reference and global volumes only."""
+    folder = StatsFolder(subject_dir)
+    flavour = subject.flavour(subject_dir)
+    aseg, aseg_name = _read_aseg(folder, flavour)
+    _check_person(aseg, subject_dir, expected_subject, folder.notes)
+    rows, cortex = _desikan_killiany(folder)
+    brainvol = folder.find("brainvol.stats")
+    globals_ = _globals((aseg_name, aseg), ("brainvol.stats", brainvol))
+    etiv = _etiv(globals_, aseg, cortex, subject_dir, flavour, folder.notes)
+    structures = _aseg_rows(aseg, aseg_name, subject_dir)
+    rows = structures + rows + globals_
+    if etiv == etiv and not any(row.region == regions.ETIV for row in globals_):
+        rows.append(Row(regions.ETIV, etiv, _NAN, _NAN, "global", "lh.aparc.stats"))
+    version, remark = subject.freesurfer_version(subject_dir, aseg)
+    if remark:
+        folder.notes.append(remark)
+    others = {name: found for name in (atlases.DKT, atlases.DESTRIEUX) if (found := _cortex(folder, name))} if everything else {}
+    if everything and flavour == subject.FASTSURFER and atlases.DKT not in others:
+        others |= _voxel_dkt(aseg, aseg_name, folder.notes)
+    measures = quality_measures.measure(aseg, cortex, _contrast(folder) if everything else {}, rows)
+    folder.notes.extend(_missing(rows, flavour))
+    return Reading(rows, etiv, version, flavour, subject.stream(subject_dir), others, measures, folder.inputs, folder.notes)
+
+
+def _read_aseg(folder: StatsFolder, flavour: str) -> tuple[StatsFile, str]:
+    name = "aseg.stats"
+    if flavour == subject.FASTSURFER and name not in folder.present:
+        name = os.path.basename(subject.FASTSURFER_ASEG)
+    aseg = folder.read(name)
+    if aseg.columns is None or "Volume_mm3" not in aseg.columns:
+        raise StatsFileError(f"{folder.subject_dir}/stats/{name} has no column Volume_mm3; run recon-all's last steps again")
+    return aseg, name
+
+
+def _check_person(aseg: StatsFile, subject_dir: Path, expected: str | None, notes: list[str]) -> None:
+    recorded = aseg.header.get("subjectname")
+    if not recorded or recorded == (expected or subject_dir.name):
+        return
+    if expected and not subject.same_person(recorded, expected) and subject.done_subject(subject_dir) != expected:
+        raise FreeSurferError(
+            f"the statistics in {subject_dir} name {recorded}, not {expected}; "
+            "put the right subject's directory there or rename it"
+        )
+    if expected:
+        notes.append(f"the statistics were computed under the name {recorded}")
+
+
+def _aseg_rows(aseg: StatsFile, source: str, subject_dir: Path) -> list[Row]:
+    assert aseg.columns is not None
+    rows = []
+    for name, volume in zip(aseg.columns[NAME], aseg.columns["Volume_mm3"]):
+        if volume < 0:
+            raise StatsFileError(f"{subject_dir}/stats/{source} gives {name} a negative volume ({volume:g} mm^3)")
+        if not name.startswith("ctx-"):
+            rows.append(Row(regions.canonical(name), volume, _NAN, _NAN, "aseg", source))
+    return rows
+
+
+def _desikan_killiany(folder: StatsFolder) -> tuple[list[Row], dict[str, StatsFile]]:
+    rows: list[Row] = []
+    files: dict[str, StatsFile] = {}
+    for hemisphere in subject.HEMISPHERES:
+        name = f"{hemisphere}.aparc.stats"
+        found = folder.find(name)
+        if found is not None and _is_hemisphere(found, hemisphere, name, folder.notes):
+            files[hemisphere] = found
+            rows += _cortical_rows(found, hemisphere, "aparc", name, folder.notes)
+    return rows, files
+
+
+def _cortex(folder: StatsFolder, atlas: str) -> list[Row]:
+    rows: list[Row] = []
+    for hemisphere in subject.HEMISPHERES:
+        for stem in atlases.STEMS[atlas]:
+            name = f"{hemisphere}.{stem}.stats"
+            found = folder.find(name)
+            if found is not None and _is_hemisphere(found, hemisphere, name, folder.notes):
+                rows += _cortical_rows(found, hemisphere, atlas, name, folder.notes)
+                break
+    return rows
+
+
+def _is_hemisphere(found: StatsFile, hemisphere: str, name: str, notes: list[str]) -> bool:
+    recorded = found.header.get("hemi", hemisphere)
+    if recorded != hemisphere:
+        notes.append(f"left out: {name} holds the hemisphere {recorded}")
+    return recorded == hemisphere
+
+
+def _cortical_rows(found: StatsFile, hemisphere: str, atlas: str, source: str, notes: list[str]) -> list[Row]:
+    columns = found.columns
+    if columns is None or not {"GrayVol", "SurfArea", "ThickAvg"} <= columns.keys():
+        notes.append(f"left out: {source} lacks the columns GrayVol, SurfArea or ThickAvg")
+        return []
+    values = zip(columns[NAME], columns["GrayVol"], columns["SurfArea"], columns["ThickAvg"])
+    return [
+        Row(atlases.region_name(hemisphere, name), volume, area, thickness, atlas, source)
+        for name, volume, area, thickness in values
+    ]
+
+
+def _voxel_dkt(aseg: StatsFile, source: str, notes: list[str]) -> dict[str, list[Row]]:
+    assert aseg.columns is not None
+    rows = [
+        Row(atlases.region_name(name[4:6], name[7:]), volume, _NAN, _NAN, atlases.DKT, source)
+        for name, volume in zip(aseg.columns[NAME], aseg.columns["Volume_mm3"])
+        if name.startswith(("ctx-lh-", "ctx-rh-"))
+    ]
+    if rows:
+        notes.append("the DKT volumes are FastSurfer's voxel counts, without surfaces")
+    return {atlases.DKT: rows} if rows else {}
+
+
+def _contrast(folder: StatsFolder) -> dict[str, StatsFile]:
+    found = {hemisphere: folder.find(f"{hemisphere}.w-g.pct.stats") for hemisphere in subject.HEMISPHERES}
+    return {hemisphere: file for hemisphere, file in found.items() if file is not None}
+
+
+def _globals(*files: tuple[str, StatsFile | None]) -> list[Row]:
+    rows: dict[str, Row] = {}
+    for source, found in files:
+        for measure in found.measures.values() if found else ():
+            if measure.unit == "mm^3":
+                name = regions.canonical(measure.name)
+                rows.setdefault(name, Row(name, measure.value, _NAN, _NAN, "global", source))
+    return list(rows.values())
+
+
+def _etiv(globals_: list[Row], aseg: StatsFile, cortex: Mapping[str, StatsFile], subject_dir: Path, flavour: str,
+          notes: list[str]) -> float:
+    found = [row.volume_mm3 for row in globals_ if row.region == regions.ETIV]
+    for file in cortex.values():
+        found += [m.value for key, m in file.measures.items() if regions.canonical(key) == regions.ETIV]
+    if found and found[0] > 0:
+        return found[0]
+    if flavour == subject.FASTSURFER and not found:
+        notes.append("FastSurfer wrote no eTIV (segmentation without Talairach registration): nothing can be scored")
+        return _NAN
+    value = f"gives eTIV as {found[0]:g} mm^3" if found else "has no eTIV (EstimatedTotalIntraCranialVol)"
+    raise FreeSurferError(f"{subject_dir}/stats/aseg.stats {value}; run recon-all's segmentation statistics again")
+
+
+def _missing(rows: list[Row], flavour: str) -> list[str]:
+    present = {row.region: row.volume_mm3 for row in rows}
+    notes = []
+    for hemisphere in subject.HEMISPHERES:
+        wanted = [name for name in regions.reference_regions() if name.startswith(f"{hemisphere}_")]
+        lacking = [name for name in wanted if name not in present]
+        if len(lacking) == len(wanted):
+            why = "FastSurfer's DKT regions are others" if flavour == subject.FASTSURFER else "its stats file is absent"
+            notes.append(f"no Desikan-Killiany region of {hemisphere} ({why}): all {len(wanted)} stay unscored")
+        elif lacking:
+            notes.append(f"{', '.join(lacking)} not in {hemisphere}.aparc.stats: unscored")
+    others = [n for n in regions.names("reference", "extended") if n[:3] not in ("lh_", "rh_") and n not in present]
+    if others:
+        notes.append(f"not measured by this version of FreeSurfer: {', '.join(others)}")
+    unknown = [name for name, value in present.items() if value != value]
+    if unknown:
+        notes.append(f"without a value (nan): {', '.join(unknown)}")
+    zero = [name for name in regions.reference_regions() if present.get(name) == 0]
+    if zero:
+        notes.append(f"zero volume, so the segmentation is suspect: {', '.join(zero)}")
+    return notes
