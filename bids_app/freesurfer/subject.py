@@ -77,16 +77,18 @@ def freesurfer_version(subject_dir: Path, aseg: StatsFile | None = None) -> tupl
     return version, "" if version else "the FreeSurfer version is not recorded"
 
 
-def same_person(recorded: str, expected: str) -> bool:
-    """Whether the subject name in a stats file can be that of `expected`.
+def is_another_person(recorded: str, expected: str) -> bool:
+    """Whether the subject name in a stats file contradicts `expected`.
 
     Names that are not BIDS-like (``output``, ``bert``) tell nothing, so they never contradict. ``sub-01`` and
     ``sub-01_ses-1`` agree; ``sub-01_ses-1`` and ``sub-01_ses-2``, or two participants, do not.
     """
-    one, other = _labels(recorded), _labels(expected)
-    return all(one[key] == other[key] for key in one.keys() & other.keys())
+    one, other = labels(recorded), labels(expected)
+    if one and not other:
+        return recorded != expected
+    return any(one[key] != other[key] for key in one.keys() & other.keys())
 
 
-def _labels(name: str) -> dict[str, str]:
-    name = name.partition(".long.")[0]
-    return dict(re.findall(r"(?:^|[_/])(sub|ses)-([A-Za-z0-9]+)", name))
+def labels(name: str) -> dict[str, str]:
+    """The BIDS labels in a FreeSurfer subject name; ``sub-01_ses-1.long.sub-01`` gives sub 01 and ses 1."""
+    return dict(re.findall(r"(?:^|[_/])(sub|ses)-([A-Za-z0-9]+)", name.partition(".long.")[0]))

@@ -193,7 +193,7 @@ def _check_person(aseg: StatsFile, subject_dir: Path, expected: str | None, note
     recorded = aseg.header.get("subjectname")
     if not recorded or recorded == (expected or subject_dir.name):
         return
-    if expected and not subject.same_person(recorded, expected) and subject.done_subject(subject_dir) != expected:
+    if expected and subject.is_another_person(recorded, expected) and subject.done_subject(subject_dir) != expected:
         raise FreeSurferError(
             f"the statistics in {subject_dir} name {recorded}, not {expected}; "
             "put the right subject's directory there or rename it"

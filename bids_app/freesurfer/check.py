@@ -1,0 +1,249 @@
+"""Can a subject directory be trusted? One status, one sentence, one remedy; nothing is written or touched."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bids_app.errors import FreeSurferError, StatsFileError
+from bids_app.freesurfer import annex, atlases, subject
+from bids_app.freesurfer.stats import NAME, StatsFile, read_stats
+
+STATUSES = (
+    "complete", "failed", "killed", "running", "stale", "not_fetched", "truncated", "wrong_subject",
+    "longitudinal_base", "empty", "missing", "incomplete",
+)
+# No step of recon-all takes longer than this without a line in its logs
+STALE_AFTER_HOURS = 24.0
+_FASTSURFER_CORTEX = "aparc.DKTatlas.mapped.stats"
+
+
+@dataclass(frozen=True)
+class SubjectCheck:
+    """The verdict on one subject directory.
+
+    Parameters
+    ----------
+    status : str
+        One of `STATUSES`; only ``complete`` can be used.
+    message : str
+        What was found, in one sentence, with the directory.
+    remedy : str
+        What to do; empty when complete.
+    notes : tuple of str
+        Remarks on a complete directory (e.g. its scripts folder is absent).
+    """
+
+    status: str
+    message: str
+    remedy: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def usable(self) -> bool:
+        """Whether volumes may be read from it."""
+        return self.status == "complete"
+
+
+def check_subject(subject_dir: Path | str, *, expected_subject: str | None = None) -> SubjectCheck:
+    """Decide whether a subject directory holds a finished, whole run of the expected person.
+
+    A directory is complete when there is no sign of an error and the statistics that are needed are there and whole:
+    ``aseg.stats`` and both ``?h.aparc.stats``, or FastSurfer's own. ``recon-all.done`` alone proves nothing: it also
+    exists, holding ``1``, after an error. A tree without ``scripts/`` is accepted with a note.
+
+    Parameters
+    ----------
+    subject_dir : path-like
+    expected_subject : str, optional
+        E.g. ``sub-01`` or ``sub-01_ses-1``: statistics that name another person give ``wrong_subject``.
+    """
+    folder = Path(subject_dir)
+    return (
+        _absent(folder)
+        or _base(folder)
+        or _failed(folder)
+        or _not_fetched(folder)
+        or _running(folder)
+        or _statistics(folder, expected_subject)
+    )
+
+
+def require_usable(check: SubjectCheck) -> None:
+    """Raise FreeSurferError with the check's message and remedy unless the directory is complete."""
+    if not check.usable:
+        raise FreeSurferError(f"{check.message}; {check.remedy}")
+
+
+def _absent(folder: Path) -> SubjectCheck | None:
+    if not folder.is_dir():
+        kind = "is a link to nowhere" if folder.is_symlink() else "does not exist"
+        return SubjectCheck("missing", f"the subject directory {folder} {kind}", "run recon-all, or check --fs-subjects-dir")
+    if not any(_has_files(folder / name) for name in ("stats", "scripts", "mri")):
+        return SubjectCheck("empty", f"the subject directory {folder} holds no FreeSurfer output",
+                            "remove it and run recon-all, or give the right --fs-subjects-dir")
+    return None
+
+
+def _has_files(folder: Path) -> bool:
+    return any(not name.startswith(".") for _, _, names in os.walk(folder) for name in names)
+
+
+def _base(folder: Path) -> SubjectCheck | None:
+    if not subject.is_longitudinal_base(folder):
+        return None
+    return SubjectCheck(
+        "longitudinal_base",
+        f"{folder} is the base (within-person template) of a longitudinal stream, not a scan",
+        f"use the time points, <session>.long.{folder.name}, with --longitudinal, or the cross-sectional runs",
+    )
+
+
+def _failed(folder: Path) -> SubjectCheck | None:
+    scripts = folder / "scripts"
+    reason = None
+    if os.path.lexists(scripts / "recon-all.error"):
+        reason = "scripts/recon-all.error is there"
+    elif subject.read_script(folder, "recon-all.done").strip() not in ("", "0") and not subject.done_subject(folder):
+        reason = "scripts/recon-all.done holds an error code"
+    elif _last_line(subject.read_script(folder, "recon-all-status.log")).find("exited with ERRORS") >= 0:
+        reason = "scripts/recon-all-status.log ends with an error"
+    if reason is None:
+        return None
+    command = re.search(r"^CMD (\S+)", subject.read_script(folder, "recon-all.error"), re.MULTILINE)
+    step = f" in {command[1]}" if command else ""
+    return SubjectCheck("failed", f"recon-all failed{step} for {folder} ({reason})",
+                        "read scripts/recon-all.log, repair the input and run recon-all again")
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def _not_fetched(folder: Path) -> SubjectCheck | None:
+    wanted = [name for name in (*needed_stats(folder), "scripts/recon-all.done") if annex.is_not_fetched(folder / name)]
+    if not wanted:
+        return None
+    return SubjectCheck("not_fetched", f"the content of {', '.join(wanted)} in {folder} has not been fetched (git-annex)",
+                        "fetch it: " + annex.fetch_command(folder, ["stats", "scripts"]))
+
+
+def needed_stats(folder: Path) -> tuple[str, ...]:
+    """The stats files without which a scan cannot be used, relative to the subject directory."""
+    if subject.flavour(folder) == subject.FREESURFER:
+        return (subject.ASEG, *(f"stats/{h}.aparc.stats" for h in subject.HEMISPHERES))
+    aseg = subject.ASEG if os.path.lexists(folder / subject.ASEG) else subject.FASTSURFER_ASEG
+    cortex = tuple(f"stats/{h}.{_FASTSURFER_CORTEX}" for h in subject.HEMISPHERES)
+    return (aseg, *(name for name in cortex if any(os.path.lexists(folder / other) for other in cortex)))
+
+
+def _running(folder: Path) -> SubjectCheck | None:
+    markers = sorted((folder / "scripts").glob("IsRunning*"))
+    if not markers:
+        return None
+    names = ", ".join(f"scripts/{marker.name}" for marker in markers)
+    alive, evidence = _is_alive(folder, markers[0])
+    if alive:
+        return SubjectCheck("running", f"recon-all seems to be running in {folder} ({names}; {evidence})",
+                            "wait until it has finished, then run normvol again")
+    return SubjectCheck("stale", f"recon-all was interrupted in {folder} and left {names} ({evidence})",
+                        f"make sure that no recon-all is running, remove {names} and run recon-all again")
+
+
+def _is_alive(folder: Path, marker: Path) -> tuple[bool, str]:
+    """Judge an IsRunning file: by its process on this host, otherwise by the age of the newest log."""
+    try:
+        text = marker.read_text(errors="replace")
+    except OSError:
+        text = ""
+    host = re.search(r"^HOST (\S+)", text, re.MULTILINE)
+    process = re.search(r"^PROCESSID (\d+)", text, re.MULTILINE)
+    if host and process and host[1] == socket.gethostname():
+        alive = os.path.exists(f"/proc/{process[1]}") if os.path.isdir("/proc/self") else True
+        return alive, f"process {process[1]} on this host {'is alive' if alive else 'is gone'}"
+    hours = (time.time() - _last_activity(folder, text)) / 3600
+    where = f"host {host[1]}" if host else "unknown host"
+    return hours < STALE_AFTER_HOURS, f"{where}, last sign of life {hours:.0f} hours ago"
+
+
+def _last_activity(folder: Path, marker_text: str) -> float:
+    """Unix time of the last line in the status log, or of the start that IsRunning records, or of the files."""
+    stamps = [_date(line) for line in reversed(subject.read_script(folder, "recon-all-status.log").splitlines())]
+    known = [stamp for stamp in (*stamps, *map(_date, marker_text.splitlines())) if stamp]
+    if known:
+        return max(known)
+    return max((path.stat().st_mtime for path in (folder / "scripts").iterdir() if path.is_file()), default=0.0)
+
+
+def _date(line: str) -> float | None:
+    found = re.search(r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) +(\d+) (\d\d:\d\d:\d\d) \S+ (\d{4})\s*$", line)
+    if not found:
+        return None
+    try:
+        return time.mktime(time.strptime(" ".join(found.groups()), "%b %d %H:%M:%S %Y"))
+    except ValueError:
+        return None
+
+
+def _statistics(folder: Path, expected: str | None) -> SubjectCheck:
+    needed = needed_stats(folder)
+    absent = [name for name in needed if not (folder / name).exists()]
+    finished = (folder / "scripts" / "recon-all.done").exists()
+    try:
+        files = {name: read_stats(folder / name) for name in needed if name not in absent}
+        _refuse_cut_cortex(folder, files)
+    except StatsFileError as error:
+        return SubjectCheck("truncated", str(error).partition(". ")[0],
+                            "run recon-all's last steps again or fetch the file anew")
+    return (
+        _identity(folder, files, expected)
+        or (_lacking(folder, absent, finished) if absent else None)
+        or SubjectCheck("complete", f"{folder} is complete", notes=tuple(_remarks(folder, finished)))
+    )
+
+
+def _lacking(folder: Path, absent: list[str], finished: bool) -> SubjectCheck:
+    names = ", ".join(absent)
+    if not finished and (folder / "scripts").is_dir():
+        return SubjectCheck("killed", f"recon-all stopped before its end in {folder}, without an error: no {names}",
+                            "likely out of memory or time; give the job more and run recon-all again")
+    return SubjectCheck("incomplete", f"{folder} lacks {names}",
+                        "copy or fetch the files, or run recon-all's last steps again")
+
+
+def _refuse_cut_cortex(folder: Path, files: dict[str, StatsFile]) -> None:
+    """A cortical table that ends before the insula, always its last row, was cut off at a line's end."""
+    for name, file in files.items():
+        rows = (file.columns or {}).get(NAME, [""])
+        if "aparc" in name and rows[-1] != atlases.LAST_DK_REGION:
+            raise StatsFileError(f"the stats file {folder / name} is truncated: it ends at {rows[-1]}")
+
+
+def _identity(folder: Path, files: dict[str, StatsFile], expected: str | None) -> SubjectCheck | None:
+    recorded = {file.header["subjectname"]: name for name, file in files.items() if "subjectname" in file.header}
+    wanted = expected or folder.name
+    wrong = [name for name in recorded if subject.is_another_person(name, wanted)]
+    trusted = subject.flavour(folder) == subject.FASTSURFER and subject.done_subject(folder) == wanted
+    if wrong and not trusted and (expected or subject.labels(wanted)):
+        return SubjectCheck(
+            "wrong_subject",
+            f"{folder / recorded[wrong[0]]} holds the statistics of {wrong[0]}, not of {wanted}",
+            "put the right subject's directory there or rename it",
+        )
+    if len(recorded) > 1:
+        return SubjectCheck("wrong_subject", f"the statistics in {folder} name different subjects ({', '.join(recorded)})",
+                            "put the files of one subject together again")
+    return None
+
+
+def _remarks(folder: Path, finished: bool) -> Iterator[str]:
+    if not (folder / "scripts").is_dir():
+        yield "there is no scripts folder: whether recon-all ended without error cannot be checked"
+    elif not finished:
+        yield "there is no scripts/recon-all.done, but the statistics are whole"
