@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The first example pays for imports; a deadline would make slow machines fail.
+settings.register_profile("normvol", deadline=None)
+settings.load_profile("normvol")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

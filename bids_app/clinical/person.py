@@ -56,7 +56,7 @@ def _age_grid(low: float, high: float, step: float = 0.5) -> np.ndarray:
 
 
 def centile_table(model: NormativeModel, sex: str, etiv_mm3: float, regions: Sequence[str] | None = None, *,
-                  age_range: tuple[float, float] = (18.0, 80.0), fs_version: str | None = None,
+                  age_range: tuple[float, float] | None = None, fs_version: str | None = None,
                   site: str | None = None, adaptation: Any = None,
                   ages: ArrayLike | None = None) -> pd.DataFrame:
     """Centile curves of healthy volumes over age at one sex and head size.
@@ -69,7 +69,7 @@ def centile_table(model: NormativeModel, sex: str, etiv_mm3: float, regions: Seq
     regions : sequence of str, optional
         Default: the reference regions that the model has.
     age_range : (float, float)
-        Ages that the model was trained on for this sex; no curve is drawn beyond them.
+        Ages beyond which no curve is drawn; default: those that the model was trained on for this sex.
     fs_version, site, adaptation
         As for the scan, so that the curves carry the same offsets as its z-scores.
     ages : array, optional
@@ -82,7 +82,7 @@ def centile_table(model: NormativeModel, sex: str, etiv_mm3: float, regions: Seq
     """
     if regions is None:
         regions = [region for region in reference_regions() if region in model.regions]
-    low, high = age_range
+    low, high = age_range or model.card.age_range[sex]
     grid = _age_grid(low, high) if ages is None else np.asarray(ages, dtype=float)
     grid = grid[(grid >= low) & (grid <= high)]
     if not regions or not len(grid):

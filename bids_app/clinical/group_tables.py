@@ -1,0 +1,358 @@
+"""The tables of the group level: who was scored, how many deviations, how often per region.
+
+Everything here is made from the summaries and deviation tables of the participant level. The columns
+are those of ``docs/architecture.md`` and ``docs/reports.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from bids_app.clinical.deviations import TAILS, count_table, expected_count
+from bids_app.normative.base import Z_CRITICAL
+
+KEYS = ("participant_id", "session_id")
+SCAN_COLUMNS = (
+    *KEYS,
+    "age",
+    "sex",
+    "etiv_mm3",
+    "n_infra",
+    "n_supra",
+    "n_total",
+    "n_regions",
+    "quality",
+    "fs_version",
+    "model",
+)
+INCLUSION_COLUMNS = (*KEYS, "status", "stage", "reason", "remedy", "run_uuid")
+# The step at which a scan of a stage is lost; a stage that is not listed is lost at the last step.
+STEPS = {
+    "found": "Scans found",
+    "complete": "FreeSurfer output complete",
+    "covariates": "Age, sex and eTIV known",
+    "in_range": "Inside the model's range",
+    "scored": "Scored",
+}
+STEP_OF_STAGE = {
+    "layout": "found",
+    "freesurfer": "complete",
+    "recon": "complete",
+    "recon-all": "complete",
+    "check": "complete",
+    "volumes": "complete",
+    "complete": "complete",
+    "covariates": "covariates",
+    "fastsurfer": "complete",
+    "range": "in_range",
+    "in_range": "in_range",
+}
+ALL = "all"
+
+
+def inclusion_table(statuses: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """``group_inclusion``: one row per scan that was looked at.
+
+    Parameters
+    ----------
+    statuses : iterable of mappings
+        The content of ``logs/status/*.json``.
+    """
+    table = pd.DataFrame(list(statuses)).reindex(columns=list(INCLUSION_COLUMNS))
+    return table.sort_values(list(KEYS), na_position="first", ignore_index=True)
+
+
+def scan_table(summaries: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """``group_deviations``: one row per scored scan, from the content of its ``desc-summary``."""
+    rows = []
+    for summary in summaries:
+        covariates, model = summary.get("covariates", {}), summary.get("model", {})
+        name = " ".join(str(model[key]) for key in ("name", "version") if model.get(key))
+        rows.append(
+            {
+                **{key: summary.get(key) for key in KEYS},
+                **{key: covariates.get(key) for key in ("age", "sex", "etiv_mm3")},
+                **{
+                    key: summary.get("counts", {}).get(key)
+                    for key in ("n_infra", "n_supra", "n_total", "n_regions")
+                },
+                "quality": summary.get("quality", {}).get("verdict"),
+                "fs_version": summary.get("freesurfer", {}).get("version"),
+                "model": name or None,
+            }
+        )
+    return pd.DataFrame(rows, columns=list(SCAN_COLUMNS))
+
+
+def wide_table(scans: Sequence[tuple[str, str | None, pd.DataFrame]], value: str = "z") -> pd.DataFrame:
+    """``group_zscores`` and the like: one row per scan, one column per region.
+
+    Parameters
+    ----------
+    scans : sequence of (participant_id, session_id, table)
+        `table` has the columns ``region`` and `value`.
+    value : str
+        Column to spread, e.g. ``z`` or ``volume_mm3``.
+
+    Returns
+    -------
+    DataFrame
+        ``participant_id session_id`` and the regions in the order of first appearance.
+    """
+    order: dict[str, None] = {}
+    for _, _, table in scans:
+        order.update(dict.fromkeys(table["region"]))
+    position = {region: column for column, region in enumerate(order)}
+    values = np.full((len(scans), len(order)), np.nan)
+    for row, (_, _, table) in enumerate(scans):
+        values[row, [position[region] for region in table["region"]]] = table[value].to_numpy(dtype=float)
+    keys = pd.DataFrame([scan[:2] for scan in scans], columns=list(KEYS))
+    return pd.concat([keys, pd.DataFrame(values, columns=list(order))], axis=1)
+
+
+def flow_table(inclusion: pd.DataFrame) -> pd.DataFrame:
+    """``group_flow``: how many people and scans reach each step, from `inclusion_table`."""
+    order = list(STEPS)
+    lost_at = inclusion["stage"].str.lower().map(STEP_OF_STAGE).fillna("scored").map(order.index)
+    lost_at = lost_at.where(inclusion["status"] != "scored", len(order))
+    rows, before = [], len(inclusion)
+    for position, (step, title) in enumerate(STEPS.items()):
+        reached = inclusion[(lost_at > position).to_numpy() if position else slice(None)]
+        rows.append((step, title, reached["participant_id"].nunique(), len(reached), before - len(reached)))
+        before = len(reached)
+    return pd.DataFrame(rows, columns=["step", "title", "n_participants", "n_scans", "n_left_out"])
+
+
+def _split(table: pd.DataFrame, groups: ArrayLike | None) -> list[tuple[str, pd.DataFrame]]:
+    """The rows of each level of `groups`; none when there are fewer than two levels."""
+    labels = pd.Series(np.asarray(groups), dtype=object) if groups is not None else pd.Series(dtype=object)
+    if labels.nunique() < 2:
+        return []
+    return [(str(name), table.iloc[rows.index]) for name, rows in labels.groupby(labels, sort=True)]
+
+
+def _groups(scans: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Everybody first, then each level of the column ``group`` when there is more than one."""
+    return [(ALL, scans), *_split(scans, scans.get("group"))]
+
+
+def cohort_table(scans: pd.DataFrame) -> pd.DataFrame:
+    """``group_cohort``: people, scans, sex, age and head size per group.
+
+    Parameters
+    ----------
+    scans : DataFrame
+        As `scan_table`, optionally with the column ``group``.
+    """
+    rows = []
+    for name, part in _groups(scans):
+        age, etiv = pd.to_numeric(part["age"]), pd.to_numeric(part["etiv_mm3"]) / 1000
+        rows.append(
+            {
+                "group": name,
+                "n_participants": part["participant_id"].nunique(),
+                "n_scans": len(part),
+                "n_female": int((part["sex"] == "female").sum()),
+                "age_mean": age.mean(),
+                "age_sd": age.std(),
+                "age_min": age.min(),
+                "age_max": age.max(),
+                "etiv_mean_ml": etiv.mean(),
+                "etiv_sd_ml": etiv.std(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def counts_table(scans: pd.DataFrame) -> pd.DataFrame:
+    """``group_counts``: distribution of the number of deviations per group and tail, and what is expected.
+
+    The expected mean and central 95 % range are those of one healthy scan with the group's median number of
+    regions.
+    """
+    rows = []
+    for name, part in _groups(scans):
+        n_regions = int(part["n_regions"].median()) if len(part) else 0
+        for tail in TAILS:
+            counts, expected = part[f"n_{tail}"].astype(float), expected_count(n_regions, tail)
+            rows.append(
+                {
+                    "group": name,
+                    "tail": tail,
+                    "n_scans": len(part),
+                    "mean": counts.mean(),
+                    "sd": counts.std(),
+                    "median": counts.median(),
+                    "q25": counts.quantile(0.25),
+                    "q75": counts.quantile(0.75),
+                    "max": counts.max(),
+                    "expected_mean": expected.mean,
+                    "expected_low": expected.low,
+                    "expected_high": expected.high,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def subset_counts(
+    zscores: pd.DataFrame,
+    sets: Mapping[str, str | Sequence[str]] | None = None,
+    thresholds: Sequence[float] = (Z_CRITICAL,),
+) -> pd.DataFrame:
+    """Counts per scan for several sets of regions and thresholds, in long form.
+
+    Parameters
+    ----------
+    zscores : DataFrame
+        ``participant_id session_id`` and one column per region.
+    sets : mapping of name to set
+        See `deviations.region_set`; default all, cortical and subcortical.
+    thresholds : sequence of float
+
+    Returns
+    -------
+    DataFrame
+        ``participant_id session_id region_set threshold n_infra n_supra n_total n_regions``.
+    """
+    sets = sets or {name: name for name in ("all", "cortical", "subcortical")}
+    keys = zscores[list(KEYS)]
+    blocks = [
+        keys.assign(region_set=name, threshold=threshold).join(count_table(zscores, regions, threshold))
+        for name, regions in sets.items()
+        for threshold in thresholds
+    ]
+    return pd.concat(blocks, ignore_index=True)
+
+
+def exact_interval(
+    events: ArrayLike, trials: ArrayLike, level: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """Clopper-Pearson interval of a share (Clopper & Pearson 1934); (0, 1) where there are no trials."""
+    from scipy.special import betaincinv
+
+    k, n = np.asarray(events, dtype=float), np.asarray(trials, dtype=float)
+    tail = (1 - level) / 2
+    with np.errstate(invalid="ignore"):
+        low = np.where(k > 0, betaincinv(np.maximum(k, 1), n - k + 1, tail), 0.0)
+        high = np.where(k < n, betaincinv(k + 1, np.maximum(n - k, 1), 1 - tail), 1.0)
+    return low, high
+
+
+def prevalence_table(
+    zscores: pd.DataFrame,
+    groups: ArrayLike | None = None,
+    regions: Sequence[str] | None = None,
+    threshold: float = Z_CRITICAL,
+) -> pd.DataFrame:
+    """``group_prevalence``: share of scans in deviation per region and group, with exact 95 % intervals.
+
+    Parameters
+    ----------
+    zscores : DataFrame
+        One row per scan, one column per region.
+    groups : array, optional
+        Group of each row; everybody is the group ``all`` when it is absent or has one level.
+    regions : sequence of str, optional
+        Default: every column of `zscores` but the keys.
+
+    Returns
+    -------
+    DataFrame
+        ``region group n n_infra share_infra low_infra high_infra n_supra share_supra low_supra high_supra``.
+        The intervals take scans as independent: use one scan per person.
+    """
+    columns = list(regions) if regions is not None else [name for name in zscores.columns if name not in KEYS]
+    z = zscores[columns]
+    blocks = [_prevalence(part, name, threshold) for name, part in _split(z, groups) or [(ALL, z)]]
+    return pd.concat(blocks, ignore_index=True)
+
+
+def _prevalence(z: pd.DataFrame, group: str, threshold: float) -> pd.DataFrame:
+    values = z.to_numpy(dtype=float)
+    n = (~np.isnan(values)).sum(axis=0)
+    table = pd.DataFrame({"region": z.columns, "group": group, "n": n})
+    for tail, events in (("infra", values <= -threshold), ("supra", values >= threshold)):
+        k = events.sum(axis=0)
+        low, high = exact_interval(k, n)
+        share = np.divide(k, n, out=np.full(len(n), np.nan), where=n > 0)
+        table = table.assign(
+            **{f"n_{tail}": k, f"share_{tail}": share, f"low_{tail}": low, f"high_{tail}": high}
+        )
+    return table
+
+
+def site_table(scans: pd.DataFrame, zscores: pd.DataFrame) -> pd.DataFrame:
+    """``group_sites``: mean and spread of z per site and FreeSurfer version.
+
+    Parameters
+    ----------
+    scans : DataFrame
+        As `scan_table`, with the column ``site`` when it is known.
+    zscores : DataFrame
+        Same rows, one column per region.
+
+    Returns
+    -------
+    DataFrame
+        ``site fs_version n_scans mean_z sd_z mean_abs_shift mean_n_infra``; `mean_abs_shift` is the mean
+        over regions of the absolute mean z, the size of a site's offset.
+    """
+    z = zscores.drop(columns=list(KEYS), errors="ignore").to_numpy(dtype=float)
+    site = scans["site"] if "site" in scans else pd.Series(ALL, index=scans.index)
+    keys = pd.DataFrame(
+        {"site": site.fillna("n/a").to_numpy(), "fs_version": scans["fs_version"].fillna("n/a").to_numpy()}
+    )
+    rows = []
+    for (name, version), part in keys.groupby(["site", "fs_version"], sort=True):
+        values = np.ma.masked_invalid(z[part.index])
+        rows.append(
+            {
+                "site": name,
+                "fs_version": version,
+                "n_scans": len(part),
+                "mean_z": float(values.mean()),
+                "sd_z": float(values.std(axis=0, ddof=1).mean()) if len(part) > 1 else np.nan,
+                "mean_abs_shift": float(abs(values.mean(axis=0)).mean()),
+                "mean_n_infra": float(scans["n_infra"].to_numpy(dtype=float)[part.index].mean()),
+            }
+        )
+    return pd.DataFrame(
+        rows, columns=["site", "fs_version", "n_scans", "mean_z", "sd_z", "mean_abs_shift", "mean_n_infra"]
+    )
+
+
+def quality_table(summaries: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """``group_quality``: one row per scan and numeric quality measure.
+
+    A value is an outlier beyond 3 robust standard deviations (1.4826 median absolute deviations) of the
+    cohort's median; `low` and `high` are these bounds. Fewer than 10 scans give no bounds.
+    """
+    rows = [
+        (
+            summary["participant_id"],
+            summary.get("session_id"),
+            metric,
+            float(value),
+            summary.get("quality", {}).get("verdict"),
+        )
+        for summary in summaries
+        for metric, value in summary.get("quality", {}).get("metrics", {}).items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    ]
+    table = pd.DataFrame(rows, columns=[*KEYS, "metric", "value", "verdict"])
+    if table.empty:
+        return table.assign(low=[], high=[], outlier=[])[
+            [*KEYS, "metric", "value", "low", "high", "outlier", "verdict"]
+        ]
+    by = table.groupby("metric")["value"]
+    centre = by.transform("median")
+    spread = 1.4826 * (table["value"] - centre).abs().groupby(table["metric"]).transform("median")
+    spread = spread.where((spread > 0) & (by.transform("size") >= 10))
+    table["low"], table["high"] = centre - 3 * spread, centre + 3 * spread
+    table["outlier"] = (table["value"] < table["low"]) | (table["value"] > table["high"])
+    return table[[*KEYS, "metric", "value", "low", "high", "outlier", "verdict"]]
