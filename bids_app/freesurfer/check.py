@@ -15,8 +15,18 @@ from bids_app.freesurfer import annex, atlases, subject
 from bids_app.freesurfer.stats import NAME, StatsFile, read_stats
 
 STATUSES = (
-    "complete", "failed", "killed", "running", "stale", "not_fetched", "truncated", "wrong_subject",
-    "longitudinal_base", "empty", "missing", "incomplete",
+    "complete",
+    "failed",
+    "killed",
+    "running",
+    "stale",
+    "not_fetched",
+    "truncated",
+    "wrong_subject",
+    "longitudinal_base",
+    "empty",
+    "missing",
+    "incomplete",
 )
 # No step of recon-all takes longer than this without a line in its logs
 STALE_AFTER_HOURS = 24.0
@@ -53,9 +63,10 @@ class SubjectCheck:
 def check_subject(subject_dir: Path | str, *, expected_subject: str | None = None) -> SubjectCheck:
     """Decide whether a subject directory holds a finished, whole run of the expected person.
 
-    A directory is complete when there is no sign of an error and the statistics that are needed are there and whole:
-    ``aseg.stats`` and both ``?h.aparc.stats``, or FastSurfer's own. ``recon-all.done`` alone proves nothing: it also
-    exists, holding ``1``, after an error. A tree without ``scripts/`` is accepted with a note.
+    A directory is complete when there is no sign of an error and the statistics that are needed are there and
+    whole: ``aseg.stats`` and both ``?h.aparc.stats``, or FastSurfer's own. ``recon-all.done`` alone proves
+    nothing: it also exists, holding ``1``, after an error. A tree without ``scripts/`` is accepted with a
+    note.
 
     Parameters
     ----------
@@ -83,10 +94,15 @@ def require_usable(check: SubjectCheck) -> None:
 def _absent(folder: Path) -> SubjectCheck | None:
     if not folder.is_dir():
         kind = "is a link to nowhere" if folder.is_symlink() else "does not exist"
-        return SubjectCheck("missing", f"the subject directory {folder} {kind}", "run recon-all, or check --fs-subjects-dir")
+        return SubjectCheck(
+            "missing", f"the subject directory {folder} {kind}", "run recon-all, or check --fs-subjects-dir"
+        )
     if not any(_has_files(folder / name) for name in ("stats", "scripts", "mri")):
-        return SubjectCheck("empty", f"the subject directory {folder} holds no FreeSurfer output",
-                            "remove it and run recon-all, or give the right --fs-subjects-dir")
+        return SubjectCheck(
+            "empty",
+            f"the subject directory {folder} holds no FreeSurfer output",
+            "remove it and run recon-all, or give the right --fs-subjects-dir",
+        )
     return None
 
 
@@ -100,7 +116,7 @@ def _base(folder: Path) -> SubjectCheck | None:
     return SubjectCheck(
         "longitudinal_base",
         f"{folder} is the base (within-person template) of a longitudinal stream, not a scan",
-        f"use the time points, <session>.long.{folder.name}, with --longitudinal, or the cross-sectional runs",
+        f"use its time points, <session>.long.{folder.name}, with --longitudinal, or cross-sectional runs",
     )
 
 
@@ -109,7 +125,9 @@ def _failed(folder: Path) -> SubjectCheck | None:
     reason = None
     if os.path.lexists(scripts / "recon-all.error"):
         reason = "scripts/recon-all.error is there"
-    elif subject.read_script(folder, "recon-all.done").strip() not in ("", "0") and not subject.done_subject(folder):
+    elif subject.read_script(folder, "recon-all.done").strip() not in ("", "0") and not subject.done_subject(
+        folder
+    ):
         reason = "scripts/recon-all.done holds an error code"
     elif _last_line(subject.read_script(folder, "recon-all-status.log")).find("exited with ERRORS") >= 0:
         reason = "scripts/recon-all-status.log ends with an error"
@@ -117,8 +135,11 @@ def _failed(folder: Path) -> SubjectCheck | None:
         return None
     command = re.search(r"^CMD (\S+)", subject.read_script(folder, "recon-all.error"), re.MULTILINE)
     step = f" in {command[1]}" if command else ""
-    return SubjectCheck("failed", f"recon-all failed{step} for {folder} ({reason})",
-                        "read scripts/recon-all.log, repair the input and run recon-all again")
+    return SubjectCheck(
+        "failed",
+        f"recon-all failed{step} for {folder} ({reason})",
+        "read scripts/recon-all.log, repair the input and run recon-all again",
+    )
 
 
 def _last_line(text: str) -> str:
@@ -127,11 +148,18 @@ def _last_line(text: str) -> str:
 
 
 def _not_fetched(folder: Path) -> SubjectCheck | None:
-    wanted = [name for name in (*needed_stats(folder), "scripts/recon-all.done") if annex.is_not_fetched(folder / name)]
+    wanted = [
+        name
+        for name in (*needed_stats(folder), "scripts/recon-all.done")
+        if annex.is_not_fetched(folder / name)
+    ]
     if not wanted:
         return None
-    return SubjectCheck("not_fetched", f"the content of {', '.join(wanted)} in {folder} has not been fetched (git-annex)",
-                        "fetch it: " + annex.fetch_command(folder, ["stats", "scripts"]))
+    return SubjectCheck(
+        "not_fetched",
+        f"the content of {', '.join(wanted)} in {folder} has not been fetched (git-annex)",
+        "fetch it: " + annex.fetch_command(folder, ["stats", "scripts"]),
+    )
 
 
 def needed_stats(folder: Path) -> tuple[str, ...]:
@@ -150,10 +178,16 @@ def _running(folder: Path) -> SubjectCheck | None:
     names = ", ".join(f"scripts/{marker.name}" for marker in markers)
     alive, evidence = _is_alive(folder, markers[0])
     if alive:
-        return SubjectCheck("running", f"recon-all seems to be running in {folder} ({names}; {evidence})",
-                            "wait until it has finished, then run normvol again")
-    return SubjectCheck("stale", f"recon-all was interrupted in {folder} and left {names} ({evidence})",
-                        f"make sure that no recon-all is running, remove {names} and run recon-all again")
+        return SubjectCheck(
+            "running",
+            f"recon-all seems to be running in {folder} ({names}; {evidence})",
+            "wait until it has finished, then run normvol again",
+        )
+    return SubjectCheck(
+        "stale",
+        f"recon-all was interrupted in {folder} and left {names} ({evidence})",
+        f"make sure that no recon-all is running, remove {names} and run recon-all again",
+    )
 
 
 def _is_alive(folder: Path, marker: Path) -> tuple[bool, str]:
@@ -173,12 +207,16 @@ def _is_alive(folder: Path, marker: Path) -> tuple[bool, str]:
 
 
 def _last_activity(folder: Path, marker_text: str) -> float:
-    """Unix time of the last line in the status log, or of the start that IsRunning records, or of the files."""
-    stamps = [_date(line) for line in reversed(subject.read_script(folder, "recon-all-status.log").splitlines())]
+    """Unix time of the newest date in the status log and the IsRunning file, else of the newest script file."""
+    stamps = [
+        _date(line) for line in reversed(subject.read_script(folder, "recon-all-status.log").splitlines())
+    ]
     known = [stamp for stamp in (*stamps, *map(_date, marker_text.splitlines())) if stamp]
     if known:
         return max(known)
-    return max((path.stat().st_mtime for path in (folder / "scripts").iterdir() if path.is_file()), default=0.0)
+    return max(
+        (path.stat().st_mtime for path in (folder / "scripts").iterdir() if path.is_file()), default=0.0
+    )
 
 
 def _date(line: str) -> float | None:
@@ -199,8 +237,11 @@ def _statistics(folder: Path, expected: str | None) -> SubjectCheck:
         files = {name: read_stats(folder / name) for name in needed if name not in absent}
         _refuse_cut_cortex(folder, files)
     except StatsFileError as error:
-        return SubjectCheck("truncated", str(error).partition(". ")[0],
-                            "run recon-all's last steps again or fetch the file anew")
+        return SubjectCheck(
+            "truncated",
+            str(error).partition(". ")[0],
+            "run recon-all's last steps again or fetch the file anew",
+        )
     return (
         _identity(folder, files, expected)
         or (_lacking(folder, absent, finished) if absent else None)
@@ -211,10 +252,16 @@ def _statistics(folder: Path, expected: str | None) -> SubjectCheck:
 def _lacking(folder: Path, absent: list[str], finished: bool) -> SubjectCheck:
     names = ", ".join(absent)
     if not finished and (folder / "scripts").is_dir():
-        return SubjectCheck("killed", f"recon-all stopped before its end in {folder}, without an error: no {names}",
-                            "likely out of memory or time; give the job more and run recon-all again")
-    return SubjectCheck("incomplete", f"{folder} lacks {names}",
-                        "copy or fetch the files, or run recon-all's last steps again")
+        return SubjectCheck(
+            "killed",
+            f"recon-all stopped before its end in {folder}, without an error: no {names}",
+            "likely out of memory or time; give the job more and run recon-all again",
+        )
+    return SubjectCheck(
+        "incomplete",
+        f"{folder} lacks {names}",
+        "copy or fetch the files, or run recon-all's last steps again",
+    )
 
 
 def _refuse_cut_cortex(folder: Path, files: dict[str, StatsFile]) -> None:
@@ -226,7 +273,9 @@ def _refuse_cut_cortex(folder: Path, files: dict[str, StatsFile]) -> None:
 
 
 def _identity(folder: Path, files: dict[str, StatsFile], expected: str | None) -> SubjectCheck | None:
-    recorded = {file.header["subjectname"]: name for name, file in files.items() if "subjectname" in file.header}
+    recorded = {
+        file.header["subjectname"]: name for name, file in files.items() if "subjectname" in file.header
+    }
     wanted = expected or folder.name
     wrong = [name for name in recorded if subject.is_another_person(name, wanted)]
     trusted = subject.flavour(folder) == subject.FASTSURFER and subject.done_subject(folder) == wanted
@@ -237,8 +286,11 @@ def _identity(folder: Path, files: dict[str, StatsFile], expected: str | None) -
             "put the right subject's directory there or rename it",
         )
     if len(recorded) > 1:
-        return SubjectCheck("wrong_subject", f"the statistics in {folder} name different subjects ({', '.join(recorded)})",
-                            "put the files of one subject together again")
+        return SubjectCheck(
+            "wrong_subject",
+            f"the statistics in {folder} name different subjects ({', '.join(recorded)})",
+            "put the files of one subject together again",
+        )
     return None
 
 

@@ -1,7 +1,8 @@
 """Read FreeSurfer's ``stats/*.stats`` files, in the dialects of FreeSurfer 5.1 to 8 and FastSurfer.
 
-A file has comment lines (``# key value``), measures (``# Measure Cortex, CortexVol, words, 1.0, mm^3``) and mostly a
-table whose columns ``# ColHeaders`` names. A measure is known by its second field: the first one repeats.
+A file has comment lines (``# key value``), measures (``# Measure Cortex, CortexVol, words, 1.0, mm^3``) and
+mostly a table whose columns ``# ColHeaders`` names. A measure is known by its second field: the first one
+repeats.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ class StatsFile:
 def read_stats(path: Path | str) -> StatsFile:
     """Read one stats file.
 
-    Survives a byte-order mark, CRLF, FreeSurfer 6.0's missing comma, ``nan``, and a file that was appended to itself.
+    Survives a byte-order mark, CRLF, FreeSurfer 6.0's missing comma, ``nan``, and a file that was appended to
+    itself.
 
     Parameters
     ----------
@@ -97,7 +99,9 @@ def read_content(path: Path | str) -> bytes:
         what = "is a link whose content has not been fetched; run datalad get" if linked else "does not exist"
         raise StatsFileError(f"the stats file {path} {what}") from error
     except OSError as error:
-        raise StatsFileError(f"cannot read the stats file {path} ({error.strerror}); check its permissions") from error
+        raise StatsFileError(
+            f"cannot read the stats file {path} ({error.strerror}); check its permissions"
+        ) from error
 
 
 def parse_stats(content: bytes, path: str) -> StatsFile:
@@ -176,9 +180,10 @@ def _add_measure(measures: dict[str, Measure], line: str, path: str) -> None:
 
 def _declare_column(declared: dict[int, str], line: str, path: str) -> None:
     parts = line.split()
-    if len(parts) == 3 and parts[1] == "ColHeader":
-        if not parts[0].isdigit() or declared.setdefault(int(parts[0]), parts[2]) != parts[2]:
-            _fail(path, f"describes its columns inconsistently ({line.strip()!r})")
+    if len(parts) != 3 or parts[1] != "ColHeader":
+        return
+    if not parts[0].isdecimal() or declared.setdefault(int(parts[0]), parts[2]) != parts[2]:
+        _fail(path, f"describes its columns inconsistently ({line.strip()!r})")
 
 
 def _table(
@@ -192,8 +197,14 @@ def _table(
     _check_columns(names, header, declared, path)
     parsed, repeated = _unique_rows(_rows(rows, names, path), names.index(NAME), path)
     _check_count(len(parsed), header.get("NRows"), path)
-    columns: dict[str, list] = dict(zip(names, map(list, zip(*parsed)))) if parsed else {name: [] for name in names}
-    notes = (f"{repeated} rows of {os.path.basename(path)} were there twice, with equal values",) if repeated else ()
+    columns: dict[str, list] = (
+        dict(zip(names, map(list, zip(*parsed)))) if parsed else {name: [] for name in names}
+    )
+    notes = (
+        (f"{repeated} rows of {os.path.basename(path)} were there twice, with equal values",)
+        if repeated
+        else ()
+    )
     return columns, notes
 
 
@@ -244,9 +255,7 @@ def _check_count(found: int, declared: str | None, path: str) -> None:
     if declared is None:
         if not found:
             _fail(path, "has a header but no rows: it was cut off while it was written")
-    elif not declared.isdigit():
+    elif not (declared.isascii() and declared.isdecimal()):
         _fail(path, f"says NRows {declared!r}, which is not a count")
     elif int(declared) != found:
         _fail(path, f"is truncated or damaged: it announces {declared} rows and has {found}")
-
-

@@ -17,7 +17,12 @@ _BUILD = re.compile(r"-v?(\d+\.\d+(?:\.\d+)?(?:-beta|-alpha|-rc\d*)?)(?=-|\s|$)"
 _PLAIN = re.compile(r"v?(\d+\.\d+(?:\.\d+)?(?:-beta|-alpha|-rc\d*)?)(?:-|\s|$)")
 # Years of the CVS revisions in stats headers before FreeSurfer 7 (they do not tell the patch level)
 _CVS_YEARS = {"2011": "5.1.x", "2013": "5.3.x", "2016": "6.0.x"}
-_FASTSURFER_SIGNS = (FASTSURFER_ASEG, "stats/lh.aparc.DKTatlas.mapped.stats", "scripts/deep-seg.log", "scripts/recon-surf.log")
+_FASTSURFER_SIGNS = (
+    FASTSURFER_ASEG,
+    "stats/lh.aparc.DKTatlas.mapped.stats",
+    "scripts/deep-seg.log",
+    "scripts/recon-surf.log",
+)
 
 
 def flavour(subject_dir: Path) -> str:
@@ -66,7 +71,9 @@ def freesurfer_version(subject_dir: Path, aseg: StatsFile | None = None) -> tupl
     plain = _PLAIN.match(recorded)
     if plain:
         other = stamped and stamped != plain[1]
-        return plain[1], f"aseg.stats was made by FreeSurfer {plain[1]}, the build stamp says {stamped}" if other else ""
+        return plain[
+            1
+        ], f"aseg.stats was made by FreeSurfer {plain[1]}, the build stamp says {stamped}" if other else ""
     if stamped:
         return stamped, ""
     done = re.search(r"^VERSION v?(\d\S*)", read_script(subject_dir, "recon-all.done"), re.MULTILINE)

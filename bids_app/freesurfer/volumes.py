@@ -1,6 +1,7 @@
 """Regional volumes, areas and thickness of one scan, from its FreeSurfer or FastSurfer stats files.
 
-`extract_volumes` gives all of it as DataFrames; `read_volumes` is the light form beneath it, used for many people.
+`extract_volumes` gives all of it as DataFrames; `read_volumes` is the light form beneath it, used for many
+people.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ class Volumes:
     Parameters
     ----------
     table : DataFrame
-        ``region volume_mm3 area_mm2 thickness_mm atlas source``: every aseg structure (atlas ``aseg``), the 34
-        Desikan-Killiany regions per hemisphere (``aparc``), global measures and eTIV (``global``). Names are
-        FreeSurfer 7's.
+        ``region volume_mm3 area_mm2 thickness_mm atlas source``: every aseg structure (atlas ``aseg``), the
+        34 Desikan-Killiany regions per hemisphere (``aparc``), global measures and eTIV (``global``). Names
+        are FreeSurfer 7's.
     etiv_mm3 : float
         Estimated total intracranial volume; NaN when FastSurfer wrote none.
     fs_version : str or None
@@ -132,8 +133,8 @@ def extract_volumes(subject_dir: Path | str, *, expected_subject: str | None = N
     Raises
     ------
     FreeSurferError
-        When ``aseg.stats`` or eTIV cannot be read (StatsFileError when the file is damaged), or the statistics are
-        another person's. Anything else that is missing is in `Volumes.notes`.
+        When ``aseg.stats`` or eTIV cannot be read (StatsFileError when the file is damaged), or the
+        statistics are another person's. Anything else that is missing is in `Volumes.notes`.
     """
     reading = read_volumes(Path(subject_dir), expected_subject=expected_subject)
     return Volumes(
@@ -154,7 +155,9 @@ def as_table(rows: Iterable[Row]) -> pd.DataFrame:
     return pd.DataFrame(list(rows), columns=list(COLUMNS))
 
 
-def read_volumes(subject_dir: Path, *, expected_subject: str | None = None, everything: bool = True) -> Reading:
+def read_volumes(
+    subject_dir: Path, *, expected_subject: str | None = None, everything: bool = True
+) -> Reading:
     """The light form of `extract_volumes`; without `everything`, the reference and global volumes only."""
     folder = StatsFolder(subject_dir)
     flavour = subject.flavour(subject_dir)
@@ -171,12 +174,26 @@ def read_volumes(subject_dir: Path, *, expected_subject: str | None = None, ever
     version, remark = subject.freesurfer_version(subject_dir, aseg)
     if remark:
         folder.notes.append(remark)
-    others = {name: found for name in (atlases.DKT, atlases.DESTRIEUX) if (found := _cortex(folder, name))} if everything else {}
+    others = (
+        {name: found for name in (atlases.DKT, atlases.DESTRIEUX) if (found := _cortex(folder, name))}
+        if everything
+        else {}
+    )
     if everything and flavour == subject.FASTSURFER and atlases.DKT not in others:
         others |= _voxel_dkt(aseg, aseg_name, folder.notes)
     measures = quality_measures.measure(aseg, cortex, _contrast(folder) if everything else {}, rows)
     folder.notes.extend(_missing(rows, flavour))
-    return Reading(rows, etiv, version, flavour, subject.stream(subject_dir), others, measures, folder.inputs, folder.notes)
+    return Reading(
+        rows,
+        etiv,
+        version,
+        flavour,
+        subject.stream(subject_dir),
+        others,
+        measures,
+        folder.inputs,
+        folder.notes,
+    )
 
 
 def _read_aseg(folder: StatsFolder, flavour: str) -> tuple[StatsFile, str]:
@@ -185,7 +202,9 @@ def _read_aseg(folder: StatsFolder, flavour: str) -> tuple[StatsFile, str]:
         name = os.path.basename(subject.FASTSURFER_ASEG)
     aseg = folder.read(name)
     if aseg.columns is None or "Volume_mm3" not in aseg.columns:
-        raise StatsFileError(f"{folder.subject_dir}/stats/{name} has no column Volume_mm3; run recon-all's last steps again")
+        raise StatsFileError(
+            f"{folder.subject_dir}/stats/{name} has no column Volume_mm3; run recon-all's last steps again"
+        )
     return aseg, name
 
 
@@ -193,7 +212,11 @@ def _check_person(aseg: StatsFile, subject_dir: Path, expected: str | None, note
     recorded = aseg.header.get("subjectname")
     if not recorded or recorded == (expected or subject_dir.name):
         return
-    if expected and subject.is_another_person(recorded, expected) and subject.done_subject(subject_dir) != expected:
+    if (
+        expected
+        and subject.is_another_person(recorded, expected)
+        and subject.done_subject(subject_dir) != expected
+    ):
         raise FreeSurferError(
             f"the statistics in {subject_dir} name {recorded}, not {expected}; "
             "put the right subject's directory there or rename it"
@@ -207,7 +230,9 @@ def _aseg_rows(aseg: StatsFile, source: str, subject_dir: Path) -> list[Row]:
     rows = []
     for name, volume in zip(aseg.columns[NAME], aseg.columns["Volume_mm3"]):
         if volume < 0:
-            raise StatsFileError(f"{subject_dir}/stats/{source} gives {name} a negative volume ({volume:g} mm^3)")
+            raise StatsFileError(
+                f"{subject_dir}/stats/{source} gives {name} a negative volume ({volume:g} mm^3)"
+            )
         if not name.startswith("ctx-"):
             rows.append(Row(regions.canonical(name), volume, _NAN, _NAN, "aseg", source))
     return rows
@@ -283,18 +308,28 @@ def _globals(*files: tuple[str, StatsFile | None]) -> list[Row]:
     return list(rows.values())
 
 
-def _etiv(globals_: list[Row], aseg: StatsFile, cortex: Mapping[str, StatsFile], subject_dir: Path, flavour: str,
-          notes: list[str]) -> float:
+def _etiv(
+    globals_: list[Row],
+    aseg: StatsFile,
+    cortex: Mapping[str, StatsFile],
+    subject_dir: Path,
+    flavour: str,
+    notes: list[str],
+) -> float:
     found = [row.volume_mm3 for row in globals_ if row.region == regions.ETIV]
     for file in cortex.values():
         found += [m.value for key, m in file.measures.items() if regions.canonical(key) == regions.ETIV]
     if found and found[0] > 0:
         return found[0]
     if flavour == subject.FASTSURFER and not found:
-        notes.append("FastSurfer wrote no eTIV (segmentation without Talairach registration): nothing can be scored")
+        notes.append(
+            "FastSurfer wrote no eTIV (segmentation without Talairach registration): nothing can be scored"
+        )
         return _NAN
     value = f"gives eTIV as {found[0]:g} mm^3" if found else "has no eTIV (EstimatedTotalIntraCranialVol)"
-    raise FreeSurferError(f"{subject_dir}/stats/aseg.stats {value}; run recon-all's segmentation statistics again")
+    raise FreeSurferError(
+        f"{subject_dir}/stats/aseg.stats {value}; run recon-all's segmentation statistics again"
+    )
 
 
 def _missing(rows: list[Row], flavour: str) -> list[str]:
@@ -304,11 +339,19 @@ def _missing(rows: list[Row], flavour: str) -> list[str]:
         wanted = [name for name in regions.reference_regions() if name.startswith(f"{hemisphere}_")]
         lacking = [name for name in wanted if name not in present]
         if len(lacking) == len(wanted):
-            why = "FastSurfer's DKT regions are others" if flavour == subject.FASTSURFER else "its stats file is absent"
-            notes.append(f"no Desikan-Killiany region of {hemisphere} ({why}): all {len(wanted)} stay unscored")
+            why = (
+                "FastSurfer's DKT regions are others"
+                if flavour == subject.FASTSURFER
+                else "its stats file is absent"
+            )
+            notes.append(
+                f"no Desikan-Killiany region of {hemisphere} ({why}): all {len(wanted)} stay unscored"
+            )
         elif lacking:
             notes.append(f"{', '.join(lacking)} not in {hemisphere}.aparc.stats: unscored")
-    others = [n for n in regions.names("reference", "extended") if n[:3] not in ("lh_", "rh_") and n not in present]
+    others = [
+        n for n in regions.names("reference", "extended") if n[:3] not in ("lh_", "rh_") and n not in present
+    ]
     if others:
         notes.append(f"not measured by this version of FreeSurfer: {', '.join(others)}")
     unknown = [name for name, value in present.items() if value != value]

@@ -1,0 +1,234 @@
+"""Find the subject directory of a scan among one or more FreeSurfer subjects directories. Strictly read-only.
+
+Precedence, first match wins (see docs/freesurfer.md):
+
+1. the subjects directories in the order given;
+2. with ``longitudinal``: ``sub-X_ses-Y.long.<base>``, the base ``sub-X`` before any other;
+3. for a scan with a session: ``sub-X_ses-Y``, ``sub-X/ses-Y``, then ``sub-X``, but only when the person has
+one session;
+   for a scan without: ``sub-X``;
+4. each of these without the prefixes (``X_ses-Y``, ``X_Y``, ``X``).
+
+Within a tier, a directory with FreeSurfer output goes before an empty one, and nothing is chosen at random:
+two equal candidates are an error that names both.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bids_app.errors import FreeSurferError, UsageError
+
+_OUTPUT = ("stats", "scripts", "mri", "surf")
+_TEMPLATES = ("fsaverage", "cvs_avg35", "lh.EC_average", "rh.EC_average", "V1_average")
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where a scan's FreeSurfer output is.
+
+    Parameters
+    ----------
+    path : Path
+        The subject directory.
+    identifier : str
+        Its name relative to the subjects directory, e.g. ``sub-01_ses-1`` or ``sub-01/ses-1``.
+    subjects_dir : Path
+    matches : tuple of Path
+        All directories that would have fitted, the chosen one first.
+    note : str
+        What was decided between several matches; empty when there was one.
+    """
+
+    path: Path
+    identifier: str
+    subjects_dir: Path
+    matches: tuple[Path, ...] = ()
+    note: str = ""
+
+
+def find_subject(
+    subjects_dirs: Sequence[Path],
+    participant: str,
+    session: str | None,
+    *,
+    longitudinal: bool = False,
+    only_session: bool = True,
+) -> Located | None:
+    """The subject directory of a scan, or None when there is none.
+
+    Parameters
+    ----------
+    subjects_dirs : sequence of Path
+        Subjects directories, most wanted first; absent ones are passed over.
+    participant, session : str
+        Labels without prefix; `session` is None for datasets without sessions.
+    longitudinal : bool
+        Take the time point of the longitudinal stream; without one, None.
+    only_session : bool
+        Whether the person has no other session, so that a directory named ``sub-X`` can only be this scan. It
+        is never taken for a session when directories of the person's sessions lie beside it.
+
+    Raises
+    ------
+    FreeSurferError
+        When two directories fit equally well.
+    """
+    tiers = list(_tiers(subjects_dirs, participant, session, longitudinal, only_session))
+    found = [(root, name) for tier in tiers for root, name in tier]
+    for tier in tiers:
+        best = _best(tier)
+        if best:
+            root, name = best
+            others = [other / candidate for other, candidate in found if (other, candidate) != best]
+            return Located(root / name, name, root, (root / name, *others), _note(root / name, others))
+    return None
+
+
+def _tiers(
+    roots: Sequence[Path], participant: str, session: str | None, longitudinal: bool, only_session: bool
+) -> Iterator[list[tuple[Path, str]]]:
+    for root in _unique(roots):
+        if longitudinal:
+            names = _long_names(root, participant, session)
+        else:
+            alone = only_session and not _glob(root, f"sub-{participant}_ses-*")
+            names = _names(participant, session, alone)
+        for tier in names:
+            candidates = [(root, name) for name in tier if is_subject_directory(root / name)]
+            if candidates:
+                yield candidates
+
+
+def _unique(roots: Sequence[Path]) -> list[Path]:
+    seen: dict[str, Path] = {}
+    for root in roots:
+        seen.setdefault(os.path.realpath(root), Path(root))
+    return list(seen.values())
+
+
+def _names(participant: str, session: str | None, alone: bool) -> Iterator[list[str]]:
+    if session is not None:
+        yield [f"sub-{participant}_ses-{session}"]
+        yield [f"sub-{participant}/ses-{session}"]
+        if alone:
+            yield [f"sub-{participant}"]
+        yield [f"{participant}_ses-{session}"]
+        yield [f"{participant}_{session}", f"{participant}/{session}"]
+    else:
+        yield [f"sub-{participant}"]
+    if session is None or alone:
+        yield [participant]
+
+
+def _long_names(root: Path, participant: str, session: str | None) -> Iterator[list[str]]:
+    stems = [f"sub-{participant}_ses-{session}", f"sub-{participant}", f"{participant}_ses-{session}"]
+    for stem in stems if session is not None else [f"sub-{participant}"]:
+        names = sorted(path.name for path in _glob(root, stem + ".long.*"))
+        bases = [name.partition(".long.")[2] for name in names]
+        for preferred in (f"sub-{participant}", f"sub-{participant}_base"):
+            if preferred in bases:
+                yield [f"{stem}.long.{preferred}"]
+        yield [
+            name
+            for name, base in zip(names, bases)
+            if base not in (f"sub-{participant}", f"sub-{participant}_base")
+        ]
+
+
+def _glob(root: Path, pattern: str) -> list[Path]:
+    prefix = pattern.removesuffix("*")
+    try:
+        return [root / name for name in os.listdir(root) if name.startswith(prefix)]
+    except OSError:
+        return []
+
+
+def is_subject_directory(path: Path) -> bool:
+    """Whether `path` can be a scan's directory: a folder or a broken link, none of FreeSurfer's templates."""
+    return (
+        (path.is_dir() or path.is_symlink())
+        and not path.name.startswith(_TEMPLATES)
+        and not _is_parent_of_sessions(path)
+    )
+
+
+def _is_parent_of_sessions(path: Path) -> bool:
+    if _has_output(path):
+        return False
+    try:
+        return any(entry.name.startswith("ses-") for entry in os.scandir(path))
+    except OSError:
+        return False
+
+
+def _has_output(path: Path) -> bool:
+    return any((path / name).is_dir() for name in _OUTPUT)
+
+
+def _best(tier: list[tuple[Path, str]]) -> tuple[Path, str] | None:
+    full = [candidate for candidate in tier if _has_output(candidate[0] / candidate[1])] or tier
+    if len(full) > 1:
+        paths = " and ".join(str(root / name) for root, name in full)
+        raise FreeSurferError(
+            f"several FreeSurfer directories fit one scan equally well: {paths}; "
+            "move one of them away, or give --fs-subjects-dir the right one"
+        )
+    return full[0] if full else None
+
+
+def _note(chosen: Path, others: list[Path]) -> str:
+    if not others:
+        return ""
+    return f"{chosen} was taken; {', '.join(map(str, others))} would have fitted too (see docs/freesurfer.md)"
+
+
+def subject_directories(
+    bids_dir: Path, fs_subjects_dir: Path | None = None, derivatives: Sequence[str | Path] = ()
+) -> list[Path]:
+    """The subjects directories to search, most wanted first; only those that exist.
+
+    ``--fs-subjects-dir`` alone when given. Otherwise every ``-d [name=]path`` (itself, or its
+    ``sourcedata/freesurfer``), then ``derivatives/freesurfer``,
+    ``derivatives/fmriprep/sourcedata/freesurfer`` (and that of any other derivative dataset),
+    ``derivatives/fastsurfer`` and ``sourcedata/freesurfer`` of the BIDS dataset.
+
+    Raises
+    ------
+    UsageError
+        When ``--fs-subjects-dir`` or a ``-d`` path does not exist.
+    """
+    if fs_subjects_dir is not None:
+        return _given_subjects_dir(Path(fs_subjects_dir))
+    found = [folder for given in derivatives for folder in _derivative(given)]
+    base = Path(bids_dir) / "derivatives"
+    found += [base / "freesurfer", base / "fmriprep" / "sourcedata" / "freesurfer"]
+    found += sorted(path / "sourcedata" / "freesurfer" for path in _glob(base, ""))
+    found += [base / "fastsurfer", Path(bids_dir) / "sourcedata" / "freesurfer"]
+    return [path for path in _unique(found) if path.is_dir()]
+
+
+def _given_subjects_dir(path: Path) -> list[Path]:
+    if (_existing(path, "--fs-subjects-dir") / "stats" / "aseg.stats").is_file():
+        raise UsageError(
+            f"--fs-subjects-dir {path} is the directory of one subject; give the directory above it"
+        )
+    inside = path / "sourcedata" / "freesurfer"
+    return [path, inside] if inside.is_dir() else [path]
+
+
+def _derivative(given: str | Path) -> list[Path]:
+    text = str(given)
+    name, separator, rest = text.partition("=")
+    path = _existing(Path(rest if separator and "/" not in name else text), "-d")
+    inside = path / "sourcedata" / "freesurfer"
+    return [inside, path] if inside.is_dir() else [path]
+
+
+def _existing(path: Path, option: str) -> Path:
+    if not path.is_dir():
+        raise UsageError(f"{option} {path} does not exist or is not a directory; check the path")
+    return path
