@@ -1,0 +1,114 @@
+"use strict";
+(() => {
+  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const one = (selector, root = document) => root.querySelector(selector);
+
+  all(".needs-js").forEach((element) => { element.hidden = false; });
+
+  // theme: the system's choice until the reader makes one
+  const root = document.documentElement;
+  const stored = { get: () => { try { return localStorage.getItem("normvol-theme"); } catch { return null; } },
+    set: (value) => { try { localStorage.setItem("normvol-theme", value); } catch { /* private window */ } } };
+  const systemDark = matchMedia("(prefers-color-scheme: dark)");
+  const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : systemDark.matches);
+  const toggle = one("[data-theme-toggle]");
+  const name = () => { toggle.textContent = isDark() ? "Light" : "Dark"; toggle.setAttribute("aria-label", `Switch to ${isDark() ? "light" : "dark"} colours`); };
+  if (stored.get()) root.dataset.theme = stored.get();
+  toggle.addEventListener("click", () => { root.dataset.theme = isDark() ? "light" : "dark"; stored.set(root.dataset.theme); name(); });
+  systemDark.addEventListener("change", name);
+  name();
+
+  // tables: sort by a click on the heading, with numbers read from what is shown
+  const amount = (text) => {
+    const plain = text.replace(/[\u2009\u202f\u00a0 ,<>%]/g, "").replace("\u2212", "-");
+    return plain !== "" && Number.isFinite(Number(plain)) ? Number(plain) : null;
+  };
+  const compare = (a, b) => {
+    const [x, y] = [amount(a), amount(b)];
+    if (x !== null && y !== null) return x - y;
+    if (x !== null || y !== null) return x !== null ? -1 : 1;
+    return a.localeCompare(b);
+  };
+  all("table.sortable").forEach((table) => {
+    all("thead th:not(.gauge)", table).forEach((heading) => {
+      const index = [...heading.parentNode.children].indexOf(heading);
+      const button = document.createElement("button");
+      button.type = "button";
+      button.append(...heading.childNodes);
+      heading.append(button);
+      button.addEventListener("click", () => {
+        const up = heading.getAttribute("aria-sort") !== "ascending";
+        all("thead th", table).forEach((other) => other.removeAttribute("aria-sort"));
+        heading.setAttribute("aria-sort", up ? "ascending" : "descending");
+        const rows = all("tbody tr", table);
+        rows.sort((a, b) => (up ? 1 : -1) * compare(a.children[index].textContent.trim(), b.children[index].textContent.trim()));
+        one("tbody", table).append(...rows);
+      });
+    });
+  });
+
+  // search and filter over all tables of regions
+  const search = one("[data-search]");
+  if (search) {
+    const only = one("[data-only-flagged]");
+    const found = one("[data-found]");
+    const filter = () => {
+      const wanted = search.value.trim().toLowerCase().split(/\s+/);
+      let count = 0;
+      all("table.searchable").forEach((table) => {
+        let kept = 0;
+        all("tbody tr", table).forEach((row) => {
+          const heading = row.children[0];
+          const text = `${heading.textContent} ${heading.title}`.toLowerCase();
+          const flagged = row.classList.contains("infra") || row.classList.contains("supra");
+          row.hidden = !(wanted.every((word) => text.includes(word)) && (!only || !only.checked || flagged));
+          if (!row.hidden) kept += 1;
+        });
+        table.closest(".scroll").hidden = kept === 0;
+        if (table.closest("details")?.open !== false) count += kept;
+      });
+      const idle = search.value.trim() === "" && !(only && only.checked);
+      found.textContent = idle ? "" : count === 0 ? "nothing found" : count === 1 ? "one row" : `${count} rows`;
+    };
+    search.addEventListener("input", filter);
+    if (only) only.addEventListener("change", filter);
+  }
+
+  // any region's chart on demand
+  const picker = one("[data-picker]");
+  if (picker) {
+    const gallery = one("[data-all-charts]");
+    const place = one("[data-picked]");
+    gallery.hidden = true;
+    picker.addEventListener("change", () => {
+      const chart = picker.value && document.getElementById(picker.value);
+      place.replaceChildren(...(chart ? [chart.cloneNode(true)] : []));
+      place.querySelectorAll("[id]").forEach((element) => element.removeAttribute("id"));
+    });
+  }
+
+  // heat map: the value under the pointer, and the person's report on a click
+  all("[data-heat]").forEach((figure) => {
+    const data = JSON.parse(one("script[type='application/json']", figure).textContent);
+    const bytes = Uint8Array.from(atob(data.z), (letter) => letter.charCodeAt(0));
+    const z = new Int16Array(bytes.buffer);
+    const image = one("img", figure);
+    const tip = one(".tip", figure);
+    const at = (event) => {
+      const box = image.getBoundingClientRect();
+      const column = Math.min(data.regions.length - 1, Math.max(0, Math.floor(((event.clientX - box.left) / box.width) * data.regions.length)));
+      const row = Math.min(data.people.length - 1, Math.max(0, Math.floor(((event.clientY - box.top) / box.height) * data.people.length)));
+      return [row, column];
+    };
+    image.addEventListener("pointermove", (event) => {
+      const [row, column] = at(event);
+      const value = z[row * data.regions.length + column];
+      const shown = value === -32768 ? "not scored" : `z ${(value / 100).toFixed(2).replace("-", "\u2212")}`;
+      tip.textContent = `${data.people[row]} · ${data.regions[column]} · ${shown}`;
+    });
+    image.addEventListener("click", (event) => {
+      const link = data.links[at(event)[0]];
+      if (link) location.href = link;
+    });
+  });
+})();

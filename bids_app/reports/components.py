@@ -1,0 +1,132 @@
+"""Small pieces of HTML: numbers that say which file they come from, links, words for a deviation."""
+
+from __future__ import annotations
+
+import base64
+import math
+import mimetypes
+import re
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from bids_app.regions import display_name
+from bids_app.reports.loading import Record
+
+MISSING = "–"
+MINUS = "−"
+
+# decimals of a column (and the factor from its unit on disk to the unit shown)
+DIGITS = {"z": 2, "z_se": 2, "centile": 1, "age": 1, "asymmetry_index": 3, "expected_index": 3, "z_from": 2, "z_to": 2,
+          "z_change": 2, "z_change_se": 2, "annual_z_change": 2, "years": 1, "volume_mm3": 0, "expected_mm3": 0}
+
+
+def number(value: Any, digits: int | None = None) -> str:
+    """A number as text: fixed decimals, or 3 significant digits (whole numbers stay whole) when `digits` is None."""
+    if isinstance(value, bool) or not isinstance(value, int | float) and not hasattr(value, "dtype"):
+        return str(value)
+    value = float(value)
+    if math.isnan(value):
+        return MISSING
+    if digits is None:
+        text = f"{value:,.0f}" if value.is_integer() or abs(value) >= 1000 else f"{value:.3g}"
+        text = f"{value:.2e}" if value and abs(value) < 1e-3 else text
+    else:
+        text = f"{value:,.{digits}f}"
+        text = text.lstrip("-") if not float(text.replace(",", "")) else text
+    return text.replace(",", " ").replace("-", MINUS)
+
+
+def shown(value: Any, column: str = "", digits: int | None = None, scale: float = 1.0) -> str:
+    """The text of a table cell: numbers by their column's decimals, booleans as yes or no, missing as a dash."""
+    if value is None or value is MISSING:
+        return MISSING
+    if isinstance(value, bool) or str(value) in ("True", "False", "true", "false"):
+        return "yes" if str(value).lower() == "true" else "no"
+    if not isinstance(value, int | float) and not hasattr(value, "dtype"):
+        return str(value)
+    if column == "centile" and not math.isnan(value) and not 0.1 <= value <= 99.9:
+        return "< 0.1" if value < 0.1 else "> 99.9"
+    return number(value * scale if scale != 1 else value, DIGITS.get(column) if digits is None else digits)
+
+
+def cell(file: str, row: int, column: str, value: Any, digits: int | None = None, scale: float = 1.0) -> Markup:
+    """A table's value in running text, marked with its file, row and column."""
+    factor = Markup(' data-scale="{}"').format(scale) if scale != 1 else ""
+    return Markup('<data data-file="{}" data-row="{}" data-column="{}"{}>{}</data>').format(
+        file, row, column, factor, shown(value, column, digits, scale))
+
+
+def field(record: Record, key: str, digits: int | None = None, scale: float = 1.0) -> Markup:
+    """A JSON value in running text, marked with its file and dotted key."""
+    factor = Markup(' data-scale="{}"').format(scale) if scale != 1 else ""
+    return Markup('<data data-file="{}" data-key="{}"{}>{}</data>').format(
+        record.file, key, factor, shown(record.get(key), key.rsplit(".", 1)[-1], digits, scale))
+
+
+def words(z: float) -> str:
+    """A z-score in plain words."""
+    if math.isnan(z):
+        return "not scored"
+    side = "smaller" if z < 0 else "larger"
+    if abs(z) >= 3:
+        return f"far {side} than expected"
+    if abs(z) >= 1.96:
+        return f"{side} than expected"
+    return f"somewhat {side} than expected" if abs(z) >= 1 else "about as expected"
+
+
+def capitalised(text: str) -> str:
+    """First letter upper case, the rest untouched (`str.capitalize` would lower abbreviations)."""
+    return text[:1].upper() + text[1:]
+
+
+def region_title(region: str) -> str:
+    """Plain words for a region at the start of a line."""
+    return capitalised(display_name(region))
+
+
+def gauge(z: Any, deviation: str = "none") -> Markup:
+    """A marker on a line from z = -5 to 5; drawn by the stylesheet."""
+    if not isinstance(z, float | int) or math.isnan(z):
+        return Markup("")
+    place = 50 + 10 * max(-5.0, min(5.0, float(z)))
+    return Markup('<i class="gauge {}" style="--at:{}%" aria-hidden="true"></i>').format(deviation, f"{place:.1f}")
+
+
+def data_uri(path: Path) -> str:
+    """A file's bytes for an ``img`` element."""
+    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
+
+
+@lru_cache(maxsize=16)
+def asset(name: str) -> str:
+    """The text of a packaged stylesheet or script."""
+    return (files("bids_app.reports") / "assets" / name).read_text(encoding="utf-8")
+
+
+def prose(markdown: str) -> Markup:
+    """Headings, paragraphs and lists of a small Markdown text as HTML; everything else is shown as written."""
+    blocks = [_block(block.strip()) for block in re.split(r"\n\s*\n|\n(?=#)|(?<=\n)(?=[-*] )", markdown) if block.strip()]
+    return Markup(re.sub(r"</ul>\s*<ul>", "", "\n".join(blocks)))
+
+
+def _block(block: str) -> str:
+    if block.startswith("#"):
+        title, _, rest = block.lstrip("# ").partition("\n")
+        return f"<h3>{_inline(title)}</h3>" + (f"\n<p>{_inline(rest)}</p>" if rest.strip() else "")
+    if block.startswith(("- ", "* ")):
+        return f"<ul><li>{_inline(block[2:])}</li></ul>"
+    return f"<p>{_inline(block)}</p>"
+
+
+def _inline(text: str) -> str:
+    safe = str(escape(" ".join(text.split())))
+    safe = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", safe)
+    safe = re.sub(r"(?<![*\w])\*([^*]+)\*(?![*\w])", r"<em>\1</em>", safe)
+    safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", safe)
+    return re.sub(r"(https?://[^\s<>&]*[^\s<>&.,;)])", r'<a href="\1" rel="noreferrer">\1</a>', safe)

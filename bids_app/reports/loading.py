@@ -1,0 +1,193 @@
+"""The files of an output dataset that a report is made from, as frozen records that remember their file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bids_app.errors import InputError
+from bids_app.tables import read_json, read_table
+
+OWN_FIGURE_SUFFIX = "_morph.svg"
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".svg")
+DEVIATION_SETS = ("deviations", "extended", "asymmetry")
+GROUP_TABLES = ("inclusion", "flow", "cohort", "deviations", "counts", "zscores", "prevalence", "quality", "sites",
+                "adaptation", "volumes", "extended")
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table and its path relative to the output dataset; the index is the row's position in the file."""
+
+    file: str
+    table: pd.DataFrame
+
+    def pick(self, rows: pd.Series | pd.DataFrame) -> Sheet:
+        """The same file with the rows of a boolean mask, or rows in another order."""
+        return Sheet(self.file, self.table[rows] if isinstance(rows, pd.Series) else rows)
+
+    def rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Position in the file and the row's values."""
+        yield from zip(self.table.index, self.table.to_dict("records"), strict=True)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A JSON file and its path relative to the output dataset."""
+
+    file: str
+    content: Any
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value at a dotted key such as ``counts.n_infra``."""
+        value = self.content
+        for part in key.split("."):
+            if not isinstance(value, dict) or part not in value:
+                return default
+            value = value[part]
+        return value
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What is on disk about one scored scan."""
+
+    participant: str
+    session: str | None
+    summary: Record
+    sheets: dict[str, Sheet]
+
+    @property
+    def deviations(self) -> Sheet | None:
+        return self.sheets.get("deviations")
+
+    @property
+    def stem(self) -> str:
+        """BIDS entities of the scan, ``sub-01_ses-1``."""
+        return Path(self.summary.file).name.split("_desc-")[0]
+
+    @property
+    def label(self) -> str:
+        """``ses-1``, or ``scan`` in a dataset without sessions."""
+        return self.session or "scan"
+
+
+@dataclass(frozen=True)
+class Person:
+    """What is on disk about one participant; scans are in order of age."""
+
+    label: str
+    scans: tuple[Scan, ...]
+    centiles: Sheet | None
+    change: Sheet | None
+    images: tuple[Path, ...]
+    unfinished: tuple[Record, ...]
+    crashes: tuple[str, ...]
+    citation: str | None
+    model_card: Record | None
+
+
+@dataclass(frozen=True)
+class Group:
+    """What is on disk at the group level."""
+
+    sheets: dict[str, Sheet]
+    analyses: dict[str, tuple[Record, Sheet]]
+    reports: frozenset[str]
+    adaptation: Record | None
+    citation: str | None
+    model_cards: tuple[Record, ...]
+    description: Record | None
+
+
+def load_sheet(root: Path, file: Path) -> Sheet | None:
+    """The table when it exists."""
+    return Sheet(file.relative_to(root).as_posix(), read_table(file)) if file.is_file() else None
+
+
+def load_record(root: Path, file: Path) -> Record | None:
+    """The JSON file when it exists."""
+    return Record(file.relative_to(root).as_posix(), read_json(file)) if file.is_file() else None
+
+
+def load_person(root: Path, label: str) -> Person:
+    """Everything about participant `label` (without prefix).
+
+    Raises
+    ------
+    InputError
+        When the dataset holds neither a result nor a status of the participant.
+    """
+    folder = root / f"sub-{label}"
+    scans = sorted((_scan(root, label, file) for file in sorted(folder.glob("**/anat/*_desc-summary_morph.json"))),
+                   key=lambda scan: (scan.summary.get("covariates.age") or 0.0, scan.session or ""))
+    unfinished = tuple(status for status in _statuses(root, label) if status.get("status") != "scored")
+    if not scans and not unfinished:
+        raise InputError(f"nothing about sub-{label} is in {root}; run the participant level for this label first")
+    anat = folder / "anat"
+    model = scans[-1].summary.get("model.name") if scans else None
+    return Person(
+        label=label, scans=tuple(scans), unfinished=unfinished,
+        centiles=load_sheet(root, anat / f"sub-{label}_desc-centiles_morph.tsv"),
+        change=load_sheet(root, anat / f"sub-{label}_desc-change_morph.tsv"),
+        images=_images(folder / "figures"),
+        crashes=tuple(sorted(path.relative_to(root).as_posix() for path in folder.glob("log/*/crash*"))),
+        citation=_text(root / "CITATION.md"),
+        model_card=load_record(root, root / f"model_{model}.json"),
+    )
+
+
+def load_group(root: Path) -> Group:
+    """Everything of the group level that is in the dataset."""
+    sheets = {name: sheet for name in GROUP_TABLES if (sheet := load_sheet(root, root / f"group_{name}.tsv"))}
+    return Group(
+        sheets=sheets, analyses=_analyses(root),
+        reports=frozenset(path.stem for path in root.glob("sub-*.html")),
+        adaptation=load_record(root, root / "adaptation.json"),
+        citation=_text(root / "CITATION.md"),
+        model_cards=tuple(filter(None, (load_record(root, path) for path in sorted(root.glob("model_*.json"))))),
+        description=load_record(root, root / "dataset_description.json"),
+    )
+
+
+def _scan(root: Path, participant: str, file: Path) -> Scan:
+    summary = Record(file.relative_to(root).as_posix(), read_json(file))
+    sheets = {}
+    for name in DEVIATION_SETS:
+        sheet = load_sheet(root, file.with_name(file.name.replace("_desc-summary_morph.json", f"_desc-{name}_morph.tsv")))
+        if sheet is not None:
+            sheets[name] = sheet
+    return Scan(participant, summary.get("session_id"), summary, sheets)
+
+
+def _statuses(root: Path, label: str) -> Iterator[Record]:
+    folder = root / "logs" / "status"
+    for file in [folder / f"sub-{label}.json", *sorted(folder.glob(f"sub-{label}_*.json"))]:
+        status = load_record(root, file)
+        if status is not None:
+            yield status
+
+
+def _images(folder: Path) -> tuple[Path, ...]:
+    if not folder.is_dir():
+        return ()
+    return tuple(path for path in sorted(folder.iterdir())
+                 if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.endswith(OWN_FIGURE_SUFFIX))
+
+
+def _analyses(root: Path) -> dict[str, tuple[Record, Sheet]]:
+    found = {}
+    for file in sorted(root.glob("group_*.json")):
+        record = load_record(root, file)
+        sheet = load_sheet(root, file.with_suffix(".tsv"))
+        if record is not None and sheet is not None and isinstance(record.get("Title"), str):
+            found[file.stem.removeprefix("group_")] = (record, sheet)
+    return found
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None

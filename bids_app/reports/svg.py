@@ -1,0 +1,148 @@
+"""Drawing primitives: a plot area with linear or logarithmic axes, as SVG text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import escape
+
+from bids_app.reports.components import MINUS, asset
+
+
+def f(value: float) -> str:
+    """A coordinate with one decimal, without a trailing zero."""
+    text = f"{value:.1f}"
+    return text[:-2] if text.endswith(".0") else text
+
+
+def ticks(low: float, high: float, count: int = 5) -> list[float]:
+    """Round numbers between `low` and `high`, about `count` of them."""
+    span = high - low
+    if not span > 0:
+        return [low]
+    raw = span / max(count, 1)
+    power = 10 ** math.floor(math.log10(raw))
+    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    return [round(i * step, 10) for i in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten between `low` and `high`."""
+    powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+    found = [m * 10.0**p for p in powers for m in (1, 2, 5) if low * 0.999 <= m * 10.0**p <= high * 1.001]
+    return found or [low, high]
+
+
+def tick_text(value: float) -> str:
+    """A tick's label."""
+    return f"{value:,.6g}".replace(",", " ").replace("-", MINUS) if abs(value) < 1e6 else f"{value:.3g}"
+
+
+def text(x: float, y: float, content: object, cls: str = "", anchor: str = "") -> str:
+    """A text element."""
+    extra = (f' class="{cls}"' if cls else "") + (f' text-anchor="{anchor}"' if anchor else "")
+    return f'<text x="{f(x)}" y="{f(y)}"{extra}>{escape(str(content))}</text>'
+
+
+def line(x1: float, y1: float, x2: float, y2: float, cls: str) -> str:
+    """A line element."""
+    return f'<line class="{cls}" x1="{f(x1)}" y1="{f(y1)}" x2="{f(x2)}" y2="{f(y2)}"/>'
+
+
+def path(points: Iterable[tuple[float, float]], cls: str, close: bool = False) -> str:
+    """A polyline as a path; gaps (NaN) start a new piece."""
+    pieces, pen = [], "M"
+    for x, y in points:
+        if math.isnan(x) or math.isnan(y):
+            pen = "M"
+            continue
+        pieces.append(f"{pen}{f(x)} {f(y)}")
+        pen = "L"
+    return f'<path class="{cls}" d="{"".join(pieces)}{"Z" if close else ""}"/>' if pieces else ""
+
+
+def dot(x: float, y: float, radius: float, cls: str, title: str = "") -> str:
+    """A circle with an optional tooltip."""
+    inner = f"<title>{escape(title)}</title>" if title else ""
+    return f'<circle class="{cls}" cx="{f(x)}" cy="{f(y)}" r="{f(radius)}">{inner}</circle>'
+
+
+def svg(width: float, height: float, body: Sequence[str] | str, label: str, cls: str = "chart") -> str:
+    """An SVG element with a name for screen readers."""
+    content = body if isinstance(body, str) else "".join(body)
+    return (f'<svg class="{cls}" viewBox="0 0 {f(width)} {f(height)}" width="{f(width)}" height="{f(height)}" role="img" '
+            f'aria-label="{escape(label)}">{content}</svg>')
+
+
+def standalone(drawing: str) -> str:
+    """An inline SVG as a file of its own, with the stylesheet that the page would give it."""
+    head = '<svg xmlns="http://www.w3.org/2000/svg" '
+    opened, _, rest = drawing.partition(">")
+    return (f'{opened.replace("<svg ", head, 1)}><style>{asset("chart.css")}</style>'
+            f'<rect width="100%" height="100%" fill="#fff"/>{rest}\n')
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot area in pixels and the data ranges of its axes."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    x: tuple[float, float]
+    y: tuple[float, float]
+    log_x: bool = False
+
+    def px(self, value: float) -> float:
+        """Pixel of a data value on the x axis."""
+        low, high = self.x
+        if self.log_x:
+            value, low, high = (math.log(v) if v > 0 else math.log(self.x[0]) for v in (value, low, high))
+        return self.left + self.width * (value - low) / ((high - low) or 1)
+
+    def py(self, value: float) -> float:
+        """Pixel of a data value on the y axis."""
+        low, high = self.y
+        return self.top + self.height * (1 - (value - low) / ((high - low) or 1))
+
+    @property
+    def bottom(self) -> float:
+        return self.top + self.height
+
+    @property
+    def right(self) -> float:
+        return self.left + self.width
+
+    def clip(self, value: float) -> float:
+        """A value held inside the x axis."""
+        return min(max(value, self.x[0]), self.x[1])
+
+    def points(self, xs: Iterable[float], ys: Iterable[float]) -> list[tuple[float, float]]:
+        """Pixels of data points."""
+        return [(self.px(x), self.py(y)) for x, y in zip(xs, ys, strict=True)]
+
+    def x_axis(self, count: int = 5, title: str = "") -> list[str]:
+        """Baseline, ticks and title below the plot."""
+        values = log_ticks(*self.x) if self.log_x else ticks(*self.x, count)
+        marks = [line(self.px(v), self.bottom, self.px(v), self.bottom + 3, "axis") for v in values]
+        labels = [text(self.px(v), self.bottom + 13, tick_text(v), "tick", "middle") for v in values]
+        name = [text(self.left + self.width / 2, self.bottom + 27, title, "axis-title", "middle")] if title else []
+        return [line(self.left, self.bottom, self.right, self.bottom, "axis"), *marks, *labels, *name]
+
+    def y_axis(self, count: int = 4, title: str = "") -> list[str]:
+        """Hairlines across the plot with labels on the left; the title stands above the axis."""
+        values = ticks(*self.y, count)
+        rules = [line(self.left, self.py(v), self.right, self.py(v), "rule") for v in values]
+        labels = [text(self.left - 6, self.py(v) + 3.5, tick_text(v), "tick", "end") for v in values]
+        name = [text(self.left, self.top - 8, title, "axis-title", "start")] if title else []
+        return [*rules, *labels, *name]
+
+
+def padded(low: float, high: float, share: float = 0.05) -> tuple[float, float]:
+    """A range widened by `share` on both sides."""
+    pad = (high - low) * share or abs(high) * share or 1.0
+    return low - pad, high + pad
