@@ -17,6 +17,7 @@ from bids_app.tables import read_table
 
 ETIV = "EstimatedTotalIntraCranialVol"
 ASYMMETRY_PREFIX = "asymmetry_"
+DIFFERENCE_PREFIX = "difference_"
 
 
 class Pair(NamedTuple):
@@ -104,10 +105,28 @@ def add_asymmetry(volumes: pd.DataFrame) -> pd.DataFrame:
     return volumes.assign(**indices)
 
 
+def difference_name(pair: Pair) -> str:
+    """Name of the left minus right volume (mm^3) of a pair, ``difference_<structure>``."""
+    return DIFFERENCE_PREFIX + pair.name.removeprefix(ASYMMETRY_PREFIX)
+
+
+def add_differences(volumes: pd.DataFrame, wanted: tuple[str, ...]) -> pd.DataFrame:
+    """`volumes` with those left minus right volumes appended that are `wanted` and that it allows."""
+    missing = {name for name in wanted if name.startswith(DIFFERENCE_PREFIX)} - set(volumes.columns)
+    if not missing:
+        return volumes
+    return volumes.assign(**{
+        difference_name(pair): volumes[pair.left] - volumes[pair.right]
+        for pair in pairs()
+        if difference_name(pair) in missing and pair.left in volumes and pair.right in volumes
+    })
+
+
 @lru_cache(maxsize=1)
 def _display() -> dict[str, str]:
     shown = dict(_table()["display"])
     shown.update({pair.name: pair.display for pair in pairs()})
+    shown.update({difference_name(pair): f"{pair.display.removesuffix(', asymmetry')}, left minus right" for pair in pairs()})
     return shown
 
 

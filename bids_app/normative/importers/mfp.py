@@ -21,6 +21,7 @@ FloatArray = NDArray[np.float64]
 AGE_NAMES = ("age", "Age")
 ETIV_NAMES = ("EstimatedTotalIntraCranialVol", "ICV", "eTIV")
 AGREEMENT = 1e-8
+ANY_ETIV = (0.0, 1e7)
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def region_fit(model: RObject, where: str, offset: float = 0.0) -> tuple[RegionF
         coefficients=(float(coefficients[0]) + offset, *(float(c) for c in coefficients[1:])),
         rmse=float(np.sqrt(np.mean((volume - fitted) ** 2))),
         age_range=(float(age.min()), float(age.max())),
-        etiv_range=(float(etiv.min()), float(etiv.max())),
+        etiv_range=(float(etiv.min()), float(etiv.max())) if etiv.any() else ANY_ETIV,
         volume_range=tuple(float(v) + offset for v in np.quantile(volume, (0.005, 0.995))),
         root=_root(model, fitted_powers),
     )
