@@ -1,0 +1,1 @@
+"""Packaged models, one readable JSON file each."""

@@ -1,0 +1,108 @@
+"""The model card: where a model comes from, whom it describes, what it must not be used for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from bids_app.errors import ModelError
+
+RESEARCH_ONLY = "For research use only; not a medical device."
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What a reader must know before using a model.
+
+    Parameters
+    ----------
+    name, version, title, summary : str
+    licence : str
+        SPDX identifier of the model file.
+    date : str
+        ISO date of training.
+    engine : str
+        ``normvol`` for native models, otherwise the engine's name.
+    mode : str
+        ``reference`` (constant Gaussian residual) or ``calibrated`` (location, scale and shape).
+    scoring : str
+        ``own-sex`` or ``reference-compat``.
+    training : tuple of mappings
+        One per source: ``source``, ``licence``, ``n``, and optionally ``url`` and ``citation``.
+    n : mapping
+        People by sex.
+    age_range, etiv_range : mapping
+        Lowest and highest training value by sex (years, mm^3).
+    age_bands : mapping
+        People by sex and age band of ten years, to show where data are few.
+    sites : int
+    fs_versions : tuple of str
+        FreeSurfer versions in the training data.
+    covariates, transform, harmonisation : str
+    intended_use : str
+    not_for, limitations, citations, z_notes : tuple of str
+        `z_notes` are sentences that every output made with the model must carry.
+    adaptation_allowed : bool
+        Whether a site adaptation may be applied on top.
+    """
+
+    name: str
+    version: str
+    title: str
+    summary: str
+    licence: str
+    date: str
+    engine: str = "normvol"
+    mode: str = "reference"
+    scoring: str = "own-sex"
+    training: tuple[Mapping[str, Any], ...] = ()
+    n: Mapping[str, int] = field(default_factory=dict)
+    age_range: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    etiv_range: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    age_bands: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    sites: int = 0
+    fs_versions: tuple[str, ...] = ()
+    covariates: str = "age (years), sex, EstimatedTotalIntraCranialVol (mm^3)"
+    transform: str = ""
+    harmonisation: str = "none"
+    intended_use: str = "Research on groups and individuals with T1-weighted MRI processed by FreeSurfer."
+    not_for: tuple[str, ...] = (RESEARCH_ONLY,)
+    limitations: tuple[str, ...] = ()
+    citations: tuple[str, ...] = ()
+    z_notes: tuple[str, ...] = ()
+    adaptation_allowed: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file."""
+        return {name: _plain(value) for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> ModelCard:
+        """Build from plain values; fields of a later format are ignored.
+
+        Raises
+        ------
+        ModelError
+            When a field without default is missing.
+        """
+        known = {f.name for f in fields(cls)}
+        try:
+            return cls(**{name: _frozen(name, value) for name, value in values.items() if name in known})
+        except TypeError as error:
+            raise ModelError(f"the model card is incomplete ({error}); get the model file again") from error
+
+
+RANGES = ("age_range", "etiv_range")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _frozen(name: str, value: Any) -> Any:
+    if name in RANGES:
+        return {sex: tuple(limits) for sex, limits in value.items()}
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,110 @@
+"""Covariates of the scans to score: read once, checked against the model's ranges, explained in notes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bids_app.errors import CovariateError
+from bids_app.normative.parameters import SEXES, Stack
+from bids_app.regions import ETIV
+
+if TYPE_CHECKING:
+    from bids_app.normative.model import NativeModel
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Covariates:
+    """Age (years), sex, eTIV (mm^3) and FreeSurfer major version of n scans; unknown version is ''.
+
+    `usable` scans have all three covariates. `remarks` holds one list of sentences per scan.
+    """
+
+    age: FloatArray
+    sex: NDArray[np.object_]
+    etiv: FloatArray
+    version: NDArray[np.object_]
+    usable: NDArray[np.bool_]
+    remarks: tuple[tuple[str, ...], ...]
+
+    def inside(self, rows: NDArray[np.intp], fits: Stack) -> NDArray[np.bool_]:
+        """Whether age and eTIV of `rows` are inside the trained range of each region (n, p)."""
+        age, etiv = self.age[rows, None], self.etiv[rows, None]
+        low, high = fits.age_range.T
+        smallest, largest = fits.etiv_range.T
+        return (age >= low) & (age <= high) & (etiv >= smallest) & (etiv <= largest)
+
+    def notes(self, in_range: NDArray[np.bool_]) -> tuple[str, ...]:
+        """One string per scan, empty when there is nothing to say."""
+        unexplained = "some regions were trained on a narrower range of covariates"
+        return tuple(" ".join(remarks if inside or remarks or not usable else (unexplained,))
+                     for remarks, inside, usable in zip(self.remarks, in_range, self.usable))
+
+
+def major_version(version: object) -> str:
+    """``7`` of ``7.4.1`` or ``freesurfer-linux-7.4.1``; '' when there is none."""
+    text = "" if version is None or (isinstance(version, float) and np.isnan(version)) else str(version)
+    return next((part for part in text.replace("-", ".").lstrip("vV").split(".") if part.isdigit()), "")
+
+
+def read_covariates(data: pd.DataFrame, model: NativeModel) -> Covariates:
+    """Take the covariates from `data` and compare them with the model's card.
+
+    Raises
+    ------
+    CovariateError
+        When a column is missing.
+    """
+    missing = [name for name in ("age", "sex", ETIV) if name not in data.columns]
+    if missing:
+        raise CovariateError(f"the table has no column {', '.join(missing)}; the model needs age (years), "
+                             f"sex (female or male) and {ETIV} (mm^3)")
+    age, etiv = (pd.to_numeric(data[name], errors="coerce").to_numpy(dtype=float) for name in ("age", ETIV))
+    sex = data["sex"].to_numpy(dtype=object)
+    usable = np.isfinite(age) & np.isfinite(etiv) & (etiv > 0) & np.isin(sex.astype(str), SEXES)
+    given = data["fs_version"] if "fs_version" in data.columns else pd.Series([None] * len(data))
+    majors = {value: major_version(value) for value in given.unique()}
+    known = {region_version for region in model.region_models for region_version in region.versions}
+    seen = [majors[value] for value in given]
+    version = np.array([major if major in known else "" for major in seen], dtype=object)
+    remarks = [[] if ok else ["not scored: age, sex or intracranial volume is missing or unreadable."]
+               for ok in usable]
+    _range_remarks(remarks, usable, age, sex, etiv, model)
+    _version_remarks(remarks, seen, model, bool(known))
+    return Covariates(age, sex, etiv, version, usable, tuple(tuple(r) for r in remarks))
+
+
+def _range_remarks(remarks: list[list[str]], usable: NDArray[np.bool_], age: FloatArray,
+                   sex: NDArray[np.object_], etiv: FloatArray, model: NativeModel) -> None:
+    for name in SEXES:
+        rows = usable & (sex == name)
+        if name in model.card.age_range:
+            low, high = model.card.age_range[name]
+            for i in np.flatnonzero(rows & ((age < low) | (age > high))):
+                remarks[i].append(f"age {age[i]:.1f} is outside the {low:g} to {high:g} years of the model's "
+                                  f"{name} training data; scored as if at {np.clip(age[i], low, high):g}.")
+        if name in model.card.etiv_range:
+            low, high = model.card.etiv_range[name]
+            for i in np.flatnonzero(rows & ((etiv < low) | (etiv > high))):
+                remarks[i].append(f"intracranial volume {etiv[i] / 1000:.0f} cm^3 is outside the "
+                                  f"{low / 1000:.0f} to {high / 1000:.0f} cm^3 of the model's {name} training "
+                                  "data; the model's line in it was continued.")
+
+
+def _version_remarks(remarks: list[list[str]], seen: list[str], model: NativeModel, corrects: bool) -> None:
+    versions = model.known_versions
+    if not versions:
+        return
+    applied = "no version offset was applied" if corrects else "its offset is unknown"
+    for i, major in enumerate(seen):
+        if not major and corrects:
+            remarks[i].append(f"FreeSurfer version not given; {applied}.")
+        elif major and major not in versions:
+            remarks[i].append(f"FreeSurfer {major} is not among the versions that the model was trained on "
+                              f"({', '.join(versions)}); {applied}.")

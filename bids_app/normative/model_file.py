@@ -1,0 +1,201 @@
+"""The native model file: one readable JSON document, validated on load, never executed.
+
+Forward compatibility: the format version is ``major.minor``. This software reads every file of its own
+major version. Fields that it does not know are refused in a file of its own or an older minor version,
+and ignored in a file of a newer one; a newer major version is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bids_app.errors import InputError, ModelError
+from bids_app.normative.card import ModelCard
+from bids_app.normative.model import NativeModel
+from bids_app.normative.parameters import SEXES, RegionFit, RegionModel, ScaleFit
+from bids_app.normative.reference_counts import ReferenceCounts
+from bids_app.tables import atomic_write, read_json
+
+FORMAT = "normvol-model"
+FORMAT_VERSION = "1.0"
+REMEDY = "get the model file again or train the model anew"
+
+
+def save(model: NativeModel, path: Path | str) -> Path:
+    """Write `model` to `path` (``.json``); the same model gives the same bytes."""
+    return atomic_write(path, to_text(model))
+
+
+def load(path: Path | str) -> NativeModel:
+    """Read, check and build a model.
+
+    Raises
+    ------
+    ModelError
+        When the file is absent, damaged, of another kind or version, or not what was saved.
+    """
+    path = Path(path)
+    try:
+        document = read_json(path)
+    except InputError as error:
+        raise ModelError(f"the model file {path} is not readable JSON (truncated?); {REMEDY}") from error
+    return from_document(document, str(path))
+
+
+def to_text(model: NativeModel) -> str:
+    """The model file's text: the frame indented, each fit on one line."""
+    document = to_document(model)
+    return _render(document, 0) + "\n"
+
+
+def to_document(model: NativeModel) -> dict[str, Any]:
+    """The model as plain values, with its digest."""
+    body: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION, "card": model.card.to_json()}
+    if model.counts is not None:
+        body["reference_counts"] = model.counts.to_json()
+    body["regions"] = {region.name: _region_to_json(region) for region in model.region_models}
+    return {**body, "digest": digest(body)}
+
+
+def from_document(document: Any, source: str) -> NativeModel:
+    """Build a model from plain values; `source` names it in messages."""
+    _check_version(document, source)
+    _check_schema(document, source)
+    body = {key: value for key, value in document.items() if key != "digest"}
+    if digest(body) != document["digest"]:
+        raise ModelError(f"the content of {source} does not match its digest: the file was changed after it "
+                         f"was saved; {REMEDY}")
+    regions = tuple(_region_from_json(name, values) for name, values in document["regions"].items())
+    for region in regions:
+        _check_region(region, source)
+    counts = document.get("reference_counts")
+    return NativeModel(ModelCard.from_json(document["card"]), regions,
+                       None if counts is None else ReferenceCounts.from_json(counts), document["digest"])
+
+
+def digest(body: Mapping[str, Any]) -> str:
+    """SHA-256 (hexadecimal) of the canonical JSON of everything but the digest."""
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def with_digest(model: NativeModel) -> NativeModel:
+    """The model with the digest that its file would have."""
+    return replace(model, digest=to_document(model)["digest"])
+
+
+def _check_version(document: Any, source: str) -> None:
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise ModelError(f"{source} is not a normvol model file (it has no \"format\": \"{FORMAT}\")")
+    version = str(document.get("format_version", ""))
+    ours = int(FORMAT_VERSION.split(".")[0])
+    if not version.replace(".", "", 1).isdigit() or int(version.split(".")[0]) < 1:
+        raise ModelError(f"{source} has no valid format version ({version!r}); {REMEDY}")
+    if int(version.split(".")[0]) > ours:
+        raise ModelError(f"{source} has format version {version}, this software reads up to {ours}.x; "
+                         "update normvol")
+
+
+@lru_cache(maxsize=1)
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a model file."""
+    return json.loads((files("bids_app.data") / "model.schema.json").read_text(encoding="utf-8"))
+
+
+def _check_schema(document: dict[str, Any], source: str) -> None:
+    from jsonschema import Draft202012Validator
+
+    minor, ours = (int((v + ".0").split(".")[1]) for v in (document["format_version"], FORMAT_VERSION))
+    rules = _open(schema()) if minor > ours else schema()
+    error = next(Draft202012Validator(rules).iter_errors(document), None)
+    if error is not None:
+        place = "/".join(str(part) for part in error.absolute_path) or "the top level"
+        message = error.message if len(error.message) < 200 else error.message[:200] + "..."
+        raise ModelError(f"{source} is not a valid model file: at {place}, {message}; {REMEDY}")
+
+
+def _open(rules: Any) -> Any:
+    """The schema without its bans on unknown fields."""
+    if isinstance(rules, dict):
+        return {key: _open(value) for key, value in rules.items()
+                if not (key == "additionalProperties" and value is False)}
+    return [_open(item) for item in rules] if isinstance(rules, list) else rules
+
+
+def _region_to_json(region: RegionModel) -> dict[str, Any]:
+    out: dict[str, Any] = {"transform": region.transform}
+    if region.site_sd is not None:
+        out["site_sd"] = region.site_sd
+    if region.versions:
+        out["versions"] = {version: list(pair) for version, pair in sorted(region.versions.items())}
+    return {**out, **{sex: _plain(region.fits[sex]) for sex in SEXES}}
+
+
+def _plain(fit: RegionFit | ScaleFit) -> dict[str, Any]:
+    values = {f.name: getattr(fit, f.name) for f in fields(fit)}
+    return {name: _plain(value) if isinstance(value, ScaleFit) else
+            list(value) if isinstance(value, tuple) else value
+            for name, value in values.items() if value is not None}
+
+
+def _region_from_json(name: str, values: Mapping[str, Any]) -> RegionModel:
+    return RegionModel(
+        name=name, transform=values["transform"], site_sd=values.get("site_sd"),
+        versions={version: (pair[0], pair[1]) for version, pair in values.get("versions", {}).items()},
+        fits={sex: _fit_from_json(values[sex]) for sex in SEXES},
+    )
+
+
+def _fit_from_json(values: Mapping[str, Any]) -> RegionFit:
+    known = {f.name for f in fields(RegionFit)}
+    read: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value
+                            for key, value in values.items() if key in known and key != "sigma"}
+    if "sigma" in values:
+        names = {f.name for f in fields(ScaleFit)}
+        read["sigma"] = ScaleFit(**{key: tuple(value) for key, value in values["sigma"].items() if key in names})
+    return RegionFit(**read)
+
+
+def _check_region(region: RegionModel, source: str) -> None:
+    """Checks that a schema cannot express."""
+    for sex, fit in region.fits.items():
+        problem = _problem(fit)
+        if problem:
+            raise ModelError(f"{source}: {region.name}, {sex}: {problem}; {REMEDY}")
+
+
+def _problem(fit: RegionFit) -> str | None:
+    parts = [("mean", fit.powers, fit.coefficients, fit.root, 2)]
+    if fit.sigma is not None:
+        parts.append(("sigma", fit.sigma.powers, fit.sigma.coefficients, fit.sigma.root, 1))
+    for name, powers, coefficients, root, fixed in parts:
+        width = fixed + len(powers)
+        if len(coefficients) != width:
+            return f"{name} has {len(powers)} powers but {len(coefficients)} coefficients"
+        if root is not None and len(root) != width * (width + 1) // 2:
+            return f"the root of {name} must have {width * (width + 1) // 2} numbers"
+    if any(low > high for low, high in (fit.age_range, fit.etiv_range, fit.volume_range)):
+        return "a range ends before it starts"
+    if (fit.age_range[0] + fit.shift) / fit.scale <= 0:
+        return "the shifted age is not positive at the youngest trained age"
+    return None if np.isfinite([*fit.coefficients, fit.rmse]).all() else "a coefficient is not finite"
+
+
+def _render(value: Any, depth: int) -> str:
+    if isinstance(value, Mapping) and value and depth < 3:
+        inner = ",\n".join(f"{'  ' * (depth + 1)}{json.dumps(key, ensure_ascii=False)}: "
+                           f"{_render(item, depth + 1)}" for key, item in value.items())
+        return "{\n" + inner + "\n" + "  " * depth + "}"
+    if isinstance(value, list) and value and isinstance(value[0], Mapping):
+        inner = ",\n".join("  " * (depth + 1) + _render(item, 3) for item in value)
+        return "[\n" + inner + "\n" + "  " * depth + "]"
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

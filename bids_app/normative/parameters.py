@@ -1,0 +1,164 @@
+"""Parameters of a native model: one region and sex at a time (file) and stacked (computation)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+Range = tuple[float, float]
+
+SEXES = ("female", "male")
+GAUSSIAN_SHAPE = (0.0, 1.0, 0.0, 1.0)
+LOG_FLOOR_MM3 = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleFit:
+    """``log sigma = c0 + c1 f1(age) + c2 f2(age)``; `root` as in `RegionFit`."""
+
+    powers: tuple[float, ...]
+    coefficients: tuple[float, ...]
+    root: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionFit:
+    """The model of one region in one sex.
+
+    Parameters
+    ----------
+    n : int
+        People it was fitted on.
+    shift, scale : float
+        Powers are of ``(age + shift) / scale``.
+    powers : tuple
+        One or two powers of the mean; a repeated power p gives ``x^p`` and ``x^p log x``.
+    coefficients : tuple
+        Intercept, eTIV (per mm^3), one per power.
+    rmse : float
+        Residual standard deviation, on the modelled scale (mm^3, or log mm^3).
+    age_range, etiv_range, volume_range : (low, high)
+        Years, mm^3, and the central 99 % of training volumes.
+    root : tuple, optional
+        Rows of a lower triangular L, ``Var(mean) = sum_i (sum_j L_ij x_j)^2`` for
+        ``x = (1, eTIV, f1, f2)``; None when the precision of the mean is unknown.
+    sigma : ScaleFit, optional
+        None: the standard deviation is `rmse` at every age.
+    shape : (xi, lambda, epsilon, delta), optional
+        Of the sinh-arcsinh distribution of standardised residuals; None: Gaussian.
+    fallback : str, optional
+        What was simplified because the data did not allow more.
+    """
+
+    n: int
+    shift: float
+    scale: float
+    powers: tuple[float, ...]
+    coefficients: tuple[float, ...]
+    rmse: float
+    age_range: Range
+    etiv_range: Range
+    volume_range: Range
+    root: tuple[float, ...] | None = None
+    sigma: ScaleFit | None = None
+    shape: tuple[float, float, float, float] | None = None
+    fallback: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionModel:
+    """One region: its fits by sex, and how sites and FreeSurfer versions differ.
+
+    Parameters
+    ----------
+    name : str
+    transform : str
+        ``identity``, or ``log``: the natural logarithm of the volume, at least 1 mm^3.
+    fits : mapping of sex to RegionFit
+    versions : mapping
+        FreeSurfer major version to (offset, standard error), in units of sigma.
+    site_sd : float, optional
+        Standard deviation between sites of one version, in units of sigma.
+    """
+
+    name: str
+    fits: Mapping[str, RegionFit]
+    transform: str = "identity"
+    versions: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    site_sd: float | None = None
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Linear predictors of p regions, grouped by the design that they share.
+
+    `groups` holds (powers, shift, scale, age range, members); `coefficients` is (p, q) and `roots`
+    (p, q, q), zero-padded, NaN where the precision is unknown.
+    """
+
+    groups: tuple[tuple[FloatArray, float, float, Range, NDArray[np.intp]], ...]
+    coefficients: FloatArray
+    roots: FloatArray
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The fits of one sex in p regions as arrays."""
+
+    mean: Terms
+    sigma: Terms
+    rmse: FloatArray
+    constant: NDArray[np.bool_]
+    shape: FloatArray
+    age_range: FloatArray
+    etiv_range: FloatArray
+
+
+def triangle(rows: Sequence[float] | None, size: int) -> FloatArray:
+    """Lower triangular (size, size) array from its rows; NaN when `rows` is None."""
+    if rows is None:
+        return np.full((size, size), np.nan)
+    width = int(round((np.sqrt(8 * len(rows) + 1) - 1) / 2))
+    out = np.zeros((size, size))
+    out[np.tril_indices(width)] = rows
+    return out
+
+
+def flat(root: FloatArray, width: int, digits: int = 8) -> tuple[float, ...]:
+    """Rows of the leading lower triangle of `root`, rounded to significant `digits`."""
+    return tuple(float(f"{value:.{digits - 1}e}") for value in root[np.tril_indices(width)])
+
+
+def _terms(fits: Sequence[RegionFit], powers: list[tuple[float, ...]], coefficients: list[tuple[float, ...]],
+           roots: list[tuple[float, ...] | None], size: int) -> Terms:
+    keys = [(p, f.shift, f.scale, f.age_range) for p, f in zip(powers, fits)]
+    members: dict[tuple, list[int]] = {}
+    for i, key in enumerate(keys):
+        members.setdefault(key, []).append(i)
+    padded = np.zeros((len(fits), size))
+    for row, values in zip(padded, coefficients):
+        row[: len(values)] = values
+    return Terms(
+        tuple((np.array(key[0], dtype=float), *key[1:], np.array(rows)) for key, rows in members.items()),
+        padded,
+        np.array([triangle(root, size) for root in roots]).reshape(-1, size, size),
+    )
+
+
+def stack(fits: Sequence[RegionFit]) -> Stack:
+    """Arrays for the fits of one sex."""
+    sigma = [f.sigma or ScaleFit(powers=(), coefficients=(float(np.log(f.rmse)),),
+                                 root=(1 / np.sqrt(2 * max(f.n, 1)),)) for f in fits]
+    return Stack(
+        _terms(fits, [f.powers for f in fits], [f.coefficients for f in fits], [f.root for f in fits], 4),
+        _terms(fits, [s.powers for s in sigma], [s.coefficients for s in sigma], [s.root for s in sigma], 3),
+        np.array([f.rmse for f in fits]),
+        np.array([f.sigma is None for f in fits]),
+        np.array([f.shape or GAUSSIAN_SHAPE for f in fits]),
+        np.array([f.age_range for f in fits]),
+        np.array([f.etiv_range for f in fits]),
+    )

@@ -1,0 +1,51 @@
+"""Finding models: those packaged with the software by name, others by path."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+from bids_app.errors import ModelError
+from bids_app.normative import model_file
+from bids_app.normative.base import NormativeModel
+from bids_app.normative.card import ModelCard
+
+NATIVE_FILE = "model.json"
+
+
+def model_names() -> tuple[str, ...]:
+    """Names of the packaged models, in alphabetical order."""
+    folder = files("bids_app.data") / "models"
+    return tuple(sorted(entry.name.removesuffix(".json") for entry in folder.iterdir()
+                        if entry.name.endswith(".json")))
+
+
+def list_models() -> tuple[ModelCard, ...]:
+    """Cards of the packaged models."""
+    folder = files("bids_app.data") / "models"
+    return tuple(ModelCard.from_json(json.loads((folder / f"{name}.json").read_text("utf-8"))["card"])
+                 for name in model_names())
+
+
+def load_model(name_or_path: str | Path) -> NormativeModel:
+    """A packaged model by name, a native model file, or a folder saved by PCNtoolkit.
+
+    Raises
+    ------
+    ModelError
+        When there is no such model, or it cannot be used.
+    """
+    if str(name_or_path) in model_names():
+        return model_file.load(str(files("bids_app.data") / "models" / f"{name_or_path}.json"))
+    path = Path(name_or_path)
+    if not path.exists():
+        raise ModelError(f"there is no model {str(name_or_path)!r}: give the path of a model file or one of "
+                         f"{', '.join(model_names())}")
+    if path.is_file():
+        return model_file.load(path)
+    if (path / NATIVE_FILE).is_file():
+        return model_file.load(path / NATIVE_FILE)
+    from bids_app.normative.pcntoolkit_engine import load_pcntoolkit_model
+
+    return load_pcntoolkit_model(path)
