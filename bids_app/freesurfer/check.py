@@ -207,7 +207,7 @@ def _is_alive(folder: Path, marker: Path) -> tuple[bool, str]:
 
 
 def _last_activity(folder: Path, marker_text: str) -> float:
-    """Unix time of the newest date in the status log and the IsRunning file, else of the newest script file."""
+    """Unix time of the newest date in status log and IsRunning file, else of the newest script file."""
     stamps = [
         _date(line) for line in reversed(subject.read_script(folder, "recon-all-status.log").splitlines())
     ]
