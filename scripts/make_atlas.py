@@ -12,12 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 from nibabel.freesurfer import read_annot, read_geometry, read_morph_data
-from scipy.ndimage import gaussian_filter, gaussian_filter1d, zoom
+from scipy.ndimage import distance_transform_edt, gaussian_filter, gaussian_filter1d, label, zoom
 
 from bids_app import regions
 from bids_app.reports.surface import neighbour_mean, rasterise, vertex_normals
@@ -26,7 +27,8 @@ UNIT_MM = 0.25
 SLICE_UNIT_MM = 0.29
 SOURCE = (
     "Drawn from the FreeSurfer template fsaverage (40-subject average): fsaverage5 surfaces, "
-    "Desikan-Killiany labels (doi:10.1016/j.neuroimage.2006.01.021) and aseg (doi:10.1016/s0896-6273(02)00569-x)."
+    "Desikan-Killiany labels (doi:10.1016/j.neuroimage.2006.01.021) and "
+    "aseg (doi:10.1016/s0896-6273(02)00569-x)."
 )
 INFLATION = 0.4
 SMOOTHING = 4
@@ -54,8 +56,6 @@ def label_names() -> dict[int, str]:
     del drawn[77]  # fsaverage has 14 voxels of WM hypointensity: nothing to draw
     return {**drawn, **CEREBRAL_WHITE, **CONTEXT}
 
-
-# ---- label images
 
 
 def half_inflated(folder: Path, hemisphere: str) -> tuple[np.ndarray, np.ndarray]:
@@ -111,7 +111,7 @@ def slice_view(volume: nib.spatialimages.SpatialImage, axis: int, position_mm: f
     """Label image of one cut, left on the left, front or top upwards."""
     canonical = nib.as_closest_canonical(volume)
     labels = np.asarray(canonical.dataobj).astype(int)
-    middle = int(round(position_mm - canonical.affine[axis, 3]))
+    middle = round(position_mm - canonical.affine[axis, 3])
     if axis == 0:
         labels = with_hemisphere_behind(labels, middle)
     slab = labels.take(range(middle - 3, middle + 4), axis=axis)
@@ -136,9 +136,7 @@ def with_hemisphere_behind(labels: np.ndarray, middle: int, distance: int = 6) -
 
 
 def without_specks(image: np.ndarray, smallest_mm2: float = 4, of: tuple[int, ...] = ()) -> np.ndarray:
-    """`image` with islands below `smallest_mm2` (of the labels `of`, or of all) given to the label around them."""
-    from scipy.ndimage import distance_transform_edt, label
-
+    """`image` with small islands (of the labels `of`, or of all) given to the label around them."""
     keep = np.zeros(image.shape, bool)
     for value in np.unique(image):
         pieces, _ = label(image == value)
@@ -151,11 +149,9 @@ def without_specks(image: np.ndarray, smallest_mm2: float = 4, of: tuple[int, ..
     return image[tuple(nearest)]
 
 
-# ---- borders, traced once
-
 
 def trace(image: np.ndarray) -> list[tuple[list[tuple[int, int]], int, int]]:
-    """Arcs between junctions of a label image: (corner points as x, y; label on the left; label on the right)."""
+    """Arcs between junctions of a label image: corner points (x, y), label on the left, label on the right."""
     step = {}
     rows, columns = np.nonzero(image[:, 1:] != image[:, :-1])
     for row, column in zip(rows.tolist(), columns.tolist()):
@@ -178,7 +174,7 @@ def trace(image: np.ndarray) -> list[tuple[list[tuple[int, int]], int, int]]:
             points = [start, second]
             used |= {(start, second), (second, start)}
             while points[-1] not in junctions and points[-1] != start:
-                following = [node for node in onward[points[-1]] if node != points[-2]][0]
+                following = next(node for node in onward[points[-1]] if node != points[-2])
                 used |= {(points[-1], following), (following, points[-1])}
                 points.append(following)
             arcs.append((points, *step[start, second]))
@@ -208,7 +204,7 @@ def simplify(line: np.ndarray, tolerance: float) -> np.ndarray:
     if (line[0] == line[-1]).all() and len(line) > 3:
         keep[[len(line) // 3, 2 * len(line) // 3]] = True
     ends = np.flatnonzero(keep)
-    stack = list(zip(ends[:-1], ends[1:]))
+    stack = list(pairwise(ends))
     while stack:
         first, last = stack.pop()
         if last - first < 2:
@@ -260,8 +256,6 @@ def path(rings: list[np.ndarray]) -> str:
     return text
 
 
-# ---- the file
-
 
 def shading(depth: np.ndarray, thresholds: tuple[float, ...]) -> list[str]:
     """Sulci as outlines, one path per depth."""
@@ -298,7 +292,7 @@ def make_atlas(fsaverage: Path, aseg: Path) -> dict:
         letter = "xyz"[axis]
         sides = [] if plane == "sagittal" else ["L", "R"]
         image = slice_view(volume, axis, position)
-        views[name] = view_entry(image, f"{plane}, {letter} = {position} mm", sides, 2.5)
+        views[name] = view_entry(image, f"{plane}, {letter} = {position} mm".replace("-", "−"), sides, 2.5)
         views[name]["shade"] = []
     return {"source": SOURCE, "views": views}
 

@@ -71,7 +71,7 @@ def colour_map(scale: str) -> np.ndarray:
 
 def to_hex(rgb: np.ndarray) -> str:
     """``#rrggbb`` of one colour."""
-    return "#" + "".join(f"{int(round(255 * float(part))):02x}" for part in rgb)
+    return "#" + "".join(f"{round(255 * float(part)):02x}" for part in rgb)
 
 
 @dataclass(frozen=True)
