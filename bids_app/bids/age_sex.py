@@ -40,7 +40,8 @@ def is_missing(value: Any) -> bool:
 
 def units_of(text: Any) -> str | None:
     """``years``, ``months``, ``weeks`` or ``days`` from a sidecar's ``Units``; None when unknown."""
-    return _UNITS.get(str(text).strip().lower())
+    found = {_UNITS[word] for word in re.findall(r"[a-z]+", str(text).lower()) if word in _UNITS}
+    return found.pop() if len(found) == 1 else None
 
 
 def parse_age(text: Any, units: str = "years") -> tuple[float | None, str | None]:

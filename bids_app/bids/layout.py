@@ -42,7 +42,8 @@ Key = tuple[str, str | None]
 
 def find_scans(bids_dir: Path | str, *, participant_label: Sequence[str] = (),
                session_label: Sequence[str] = (), filter_file: Path | None = None,
-               database_dir: Path | None = None, validate: bool = True, fs_subjects: Iterable[str] = ()) -> list[Scan]:
+               database_dir: Path | None = None, validate: bool = True,
+               fs_subjects: Iterable[str] = ()) -> list[Scan]:
     """Every scan of a BIDS dataset, in natural order of labels.
 
     Who is in: the ``sub-*`` folders, the people of ``participants.tsv`` and of `fs_subjects`, so that nobody
@@ -61,7 +62,7 @@ def find_scans(bids_dir: Path | str, *, participant_label: Sequence[str] = (),
     validate : bool
         Insist on a dataset_description.json.
     fs_subjects : iterable of str
-        Names in the FreeSurfer subjects folder (``sub-X``, ``sub-X_ses-Y``, ``*.long.*``); others are ignored.
+        Names in the FreeSurfer subjects folder (``sub-X[_ses-Y][.long.*]``); others are ignored.
 
     Raises
     ------
@@ -70,7 +71,7 @@ def find_scans(bids_dir: Path | str, *, participant_label: Sequence[str] = (),
     UsageError
         When a label is unknown or the filter file unusable.
     """
-    bids_dir = Path(bids_dir)
+    bids_dir = Path(bids_dir).absolute()
     if validate:
         check_dataset(bids_dir)
     names = [pair for pair in map(split_freesurfer_name, fs_subjects) if pair]

@@ -39,13 +39,17 @@ def query_images(bids_dir: Path, people: Sequence[str], filters: Mapping[str, Ma
     paths: list[str] = []
     for key, suffix in FILTER_KEYS.items():
         paths += _get(layout, suffix, filters.get(key, {}))
+    foreign = next((path for path in paths if not Path(path).is_relative_to(bids_dir)), None)
+    if foreign is not None:
+        raise UsageError(f"the pybids index in {database_dir} belongs to another dataset "
+                         f"(it lists {foreign}); name another --bids-database-dir")
     return paths
 
 
 def read_filters(path: Path) -> dict[str, dict[str, Any]]:
     """The filters of a NiPreps filter file: ``null`` means absent, ``"*"`` any value."""
     content = read_json(path)
-    if not isinstance(content, Mapping) or not all(isinstance(chosen, Mapping) for chosen in content.values()):
+    if not (isinstance(content, Mapping) and all(isinstance(part, Mapping) for part in content.values())):
         raise UsageError(f"{path} must map image types to filters, "
                          'as in {"t1w": {"acquisition": "mprage"}}')
     return {key: {name: _value(name, value) for name, value in chosen.items()}

@@ -24,7 +24,12 @@ def plain(name: str) -> str:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a small TSV as mappings of column to text, without the missing cells.
+    """The rows of `read_sheet`."""
+    return read_sheet(path)[1]
+
+
+def read_sheet(path: Path) -> tuple[list[str], list[Row]]:
+    """Header of a small TSV, and its rows as mappings of column to text without the missing cells.
 
     Plain `csv`: a dataset has one ``sessions.tsv`` per person, and pandas needs a millisecond for each.
 
@@ -35,8 +40,8 @@ def read_rows(path: Path) -> list[Row]:
     """
     try:
         with open(path, encoding="utf-8-sig", newline="") as stream:
-            rows = csv.reader(stream, delimiter="\t")
-            lines = [line for line in rows if any(cell.strip() for cell in line)]
+            reader = csv.reader(stream, delimiter="\t")
+            lines = [line for line in reader if any(cell.strip() for cell in line)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BIDSError(f"cannot read {path} as a table ({error}); it must be tab-separated text") from error
     if not lines:
@@ -46,8 +51,9 @@ def read_rows(path: Path) -> list[Row]:
         if len(line) > len(header):
             raise BIDSError(f"{path}: line {number} has {len(line)} cells but the header has {len(header)}; "
                             "columns must be separated by one tab")
-    return [{name: cell.strip() for name, cell in zip(header, line) if not is_missing(cell)}
+    rows = [{name: cell.strip() for name, cell in zip(header, line) if not is_missing(cell)}
             for line in lines[1:]]
+    return header, rows
 
 
 def _standard(header: list[str]) -> list[str]:
@@ -61,14 +67,16 @@ def _standard(header: list[str]) -> list[str]:
     return renamed
 
 
-def read_any_rows(path: Path) -> list[Row]:
-    """Like `read_rows` for a table the user names: TSV, CSV (also gzipped) or Parquet."""
+def read_any_sheet(path: Path) -> tuple[list[str], list[Row]]:
+    """Like `read_sheet` for a table the user names: TSV, CSV (also gzipped) or Parquet."""
     if path.suffix in (".tsv", ".txt"):
-        return read_rows(path)
+        return read_sheet(path)
     table = read_table(path, text=True)
-    table.columns = _standard([str(name).strip() for name in table.columns])
-    return [{str(name): str(cell).strip() for name, cell in record.items() if not is_missing(cell)}
+    header = _standard([str(name).strip() for name in table.columns])
+    table.columns = header
+    rows = [{str(name): str(cell).strip() for name, cell in record.items() if not is_missing(cell)}
             for record in table.to_dict("records")]
+    return header, rows
 
 
 def read_sidecar(path: Path) -> Mapping[str, Any]:

@@ -1,0 +1,199 @@
+"""Age and sex of scans from the tables of a dataset."""
+
+import pandas as pd
+import pytest
+
+from bids_app.bids.covariates import COLUMNS, read_covariates
+from bids_app.bids.layout import Scan, find_scans
+from bids_app.errors import BIDSError
+from tests.bids.conftest import table
+
+
+def read(root, scans=(Scan("01"),), **options):
+    return read_covariates(root, list(scans), **options)
+
+
+def first(root, scans=(Scan("01"),), **options):
+    return read(root, scans, **options).iloc[0]
+
+
+def test_plain_participants_table(make_dataset):
+    root = make_dataset({"participants.tsv": table("participant_id age sex site", "sub-01 61.2 F a")})
+    row = first(root)
+    assert list(row.index[:8]) == list(COLUMNS)
+    assert (row.participant_id, row.age, row.sex, row.site) == ("sub-01", 61.2, "female", "a")
+    assert (row.age_source, row.sex_source) == ("participants.tsv:age", "participants.tsv:sex")
+    assert pd.isna(row.problem)
+    assert pd.isna(row.note)
+    assert pd.isna(row.session_id)
+
+
+@pytest.mark.parametrize("header", [
+    "participant_id Age Gender", "\ufeffparticipant_id AGE SEX", "participant_id age_at_first_scan_years gender",
+    "participant_id age_years biological_sex", "subject_id age(years) sex", "participant_id age_at_mri Sex",
+])
+def test_columns_by_other_names(make_dataset, header):
+    row = first(make_dataset({"participants.tsv": table(header, "sub-01 40 M")}))
+    assert (row.age, row.sex) == (40, "male")
+
+
+@pytest.mark.parametrize("name", ["age_at_onset", "age_group", "language", "average", "age_at_diagnosis", "bone_age"])
+def test_other_ages_are_not_taken_for_the_age(make_dataset, name):
+    row = first(make_dataset({"participants.tsv": table(f"participant_id {name} sex", "sub-01 40 M")}))
+    assert pd.isna(row.age)
+    assert "no column age" in row.problem
+    assert row[name] == 40
+
+
+def test_crlf_and_bom(make_dataset):
+    text = "\ufeffparticipant_id\tage\tsex\r\nsub-01\t40\tM\r\n"
+    root = make_dataset({})
+    (root / "participants.tsv").write_bytes(text.encode())
+    assert first(root).age == 40
+
+
+def test_age_column_in_months_by_name_and_by_sidecar(make_dataset):
+    by_name = make_dataset({"participants.tsv": table("participant_id age_months sex", "sub-01 120 M")})
+    assert first(by_name).age == pytest.approx(10)
+    by_sidecar = make_dataset({"participants.tsv": table("participant_id age sex", "sub-01 120 M"),
+                               "participants.json": {"age": {"Units": "month"}}}, "other")
+    row = first(by_sidecar)
+    assert row.age == pytest.approx(10)
+    assert "months" in row.note
+
+
+def test_top_coded_age_is_read_with_a_note(make_dataset):
+    row = first(make_dataset({"participants.tsv": table("participant_id age sex", "sub-01 89+ M")}))
+    assert row.age == 89
+    assert "89+" in row.note
+
+
+def test_numeric_sex_needs_levels(make_dataset):
+    tsv = table("participant_id age sex", "sub-01 40 2")
+    refused = first(make_dataset({"participants.tsv": tsv}))
+    assert pd.isna(refused.sex)
+    assert "sex '2'" in refused.problem
+    assert "Levels" in refused.problem
+    levels = {"Sex": {"Levels": {"1": "male", "2": "female"}}}
+    explained = first(make_dataset({"participants.tsv": tsv, "participants.json": levels}, "other"))
+    assert explained.sex == "female"
+
+
+@pytest.mark.parametrize(("rows", "words"), [
+    (["participant_id age sex", "sub-02 40 M"], "no row for sub-01"),
+    (["participant_id age sex", "1 40 M"], "it has '1'"),
+    (["participant_id age sex", "sub-01 n/a M"], "column age of participants.tsv is empty"),
+    (["participant_id age sex", "sub-01 20-25 M"], "range"),
+    (["participant_id age sex", "sub-01 40 O"], "neither female nor male"),
+    (["participant_id age", "sub-01 40"], "no column sex"),
+    (["participant_id age sex", "sub-01 40 M", "sub-01 41 M"], "differ"),
+    (["participant_id age Age sex", "sub-01 40 41 M"], "different ages"),
+])
+def test_what_is_missing_is_said_and_not_guessed(make_dataset, rows, words):
+    row = first(make_dataset({"participants.tsv": table(*rows)}))
+    assert words in row.problem
+    assert pd.isna(row.age) or pd.isna(row.sex)
+
+
+def test_no_participants_table(make_dataset):
+    assert "there is no participants.tsv" in first(make_dataset({})).problem
+
+
+def test_repeated_equal_rows_are_one(make_dataset):
+    root = make_dataset({"participants.tsv": table("participant_id age sex", "sub-01 40 M", "sub-01 40 M")})
+    assert first(root).age == 40
+
+
+VISITS = (Scan("01", "1"), Scan("01", "2"))
+PEOPLE = table("participant_id age sex group", "sub-01 50 F ms")
+
+
+def test_age_of_the_session_wins(make_dataset):
+    root = make_dataset({"participants.tsv": PEOPLE,
+                         "sub-01/sub-01_sessions.tsv": table("session_id age edss", "ses-1 50.5 2", "ses-2 52 3")})
+    found = read(root, VISITS)
+    assert found["age"].tolist() == [50.5, 52]
+    assert found["sex"].tolist() == ["female", "female"]
+    assert found["edss"].tolist() == [2, 3]
+    assert found["session_id"].tolist() == ["ses-1", "ses-2"]
+    assert found["age_source"].iloc[0] == "sub-01_sessions.tsv:age"
+
+
+def test_one_age_is_advanced_by_acquisition_times(make_dataset):
+    times = table("session_id acq_time", "ses-1 2010-01-01T00:00:00", "ses-2 2012-01-01T00:00:00")
+    found = read(make_dataset({"participants.tsv": PEOPLE, "sub-01/sub-01_sessions.tsv": times}), VISITS)
+    assert found["age"].tolist() == [50, pytest.approx(50 + 730 / 365.25)]
+    assert "acq_time" in found["note"].iloc[1]
+
+
+def test_acquisition_times_of_scans_tables(make_dataset):
+    files = {f"sub-01/ses-{n}/sub-01_ses-{n}_scans.tsv":
+             table("filename acq_time", f"anat/sub-01_ses-{n}_T1w.nii.gz {year}-06-01T10:00:00")
+             for n, year in ((1, 2010), (2, 2011))}
+    found = read(make_dataset({"participants.tsv": PEOPLE, **files}), VISITS)
+    assert found["age"].iloc[1] == pytest.approx(51, abs=0.01)
+
+
+def test_scrambled_acquisition_times_are_not_used(make_dataset):
+    times = table("session_id acq_time", "ses-1 1877-01-01T00:00:00", "ses-2 1954-01-01T00:00:00")
+    found = read(make_dataset({"participants.tsv": PEOPLE, "sub-01/sub-01_sessions.tsv": times}), VISITS)
+    assert found["age"].tolist() == [50, 50]
+    assert found["note"].str.contains("one age for 2 sessions").all()
+
+
+def test_one_age_without_times_is_noted_even_when_one_session_is_asked_for(make_dataset):
+    root = make_dataset({"participants.tsv": PEOPLE, "sub-01/ses-1/anat/x": "", "sub-01/ses-2/anat/x": ""})
+    assert "one age for 2 sessions" in first(root, (Scan("01", "2"),)).note
+
+
+def test_participants_file_with_sessions(make_dataset, tmp_path):
+    root = make_dataset({"participants.tsv": PEOPLE,
+                         "sub-01/sub-01_sessions.tsv": table("session_id age", "ses-1 10", "ses-2 11")})
+    given = tmp_path / "mine.csv"
+    given.write_text("participant_id,session_id,age,sex\n01,1,61.2,M\n01,2,62.2,M\n")
+    found = read(root, VISITS, participants_file=given)
+    assert found["age"].tolist() == [61.2, 62.2]
+    assert found["sex"].tolist() == ["male", "male"]
+    assert found["age_source"].iloc[0] == "mine.csv:age"
+
+
+def test_contradicting_sexes_are_refused(make_dataset):
+    rows = table("participant_id session_id age sex", "sub-01 ses-1 50 F", "sub-01 ses-2 51 M")
+    found = read(make_dataset({"participants.tsv": rows}), VISITS)
+    assert found["problem"].str.contains("more than one sex").all()
+
+
+def test_a_column_named_like_ours_is_kept_under_another_name(make_dataset):
+    row = first(make_dataset({"participants.tsv": table("participant_id age sex note", "sub-01 40 M left")}))
+    assert row.note_in_table == "left"
+    assert pd.isna(row.note)
+
+
+def test_table_without_people_column_says_which_file(make_dataset):
+    with pytest.raises(BIDSError, match=r"participants\.tsv has no column participant_id"):
+        read(make_dataset({"participants.tsv": table("name age sex", "sub-01 40 M")}))
+
+
+def test_ragged_table_says_which_line(make_dataset):
+    with pytest.raises(BIDSError, match="line 2"):
+        read(make_dataset({"participants.tsv": "participant_id\tage\tsex\nsub-01\t4\tM\tx\n"}))
+
+
+def test_real_longitudinal_table(shared):
+    scans = [Scan("L01", "01"), Scan("L01", "03"), Scan("L02", "02")]
+    table_file = shared / "data/formats/longitudinal/participants_long.tsv"
+    found = read_covariates(shared / "data/formats/longitudinal", scans, participants_file=table_file)
+    assert found["age"].tolist() == [61.2, 63.3, 71.9]
+    assert found["sex"].tolist() == ["female", "female", "male"]
+
+
+@pytest.mark.parametrize(("name", "n_complete"), [
+    ("7t_trt", 22), ("ds000117", 16), ("ds000248", 0), ("ds003", 13), ("ds009", 24), ("ds051", 0), ("ds114", 0),
+    ("genetics_ukbb", 14), ("mri_chunk", 0), ("pet002", 4), ("pheno004", 3), ("synthetic", 10),
+])
+def test_real_datasets(shared, name, n_complete):
+    root = shared / "data/bids_examples" / name
+    found = read_covariates(root, find_scans(root))
+    complete = found["age"].notna() & found["sex"].notna()
+    assert complete.sum() == n_complete
+    assert (found["problem"].isna() == complete).all()

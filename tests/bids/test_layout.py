@@ -1,0 +1,160 @@
+"""Which scans a dataset holds."""
+
+import json
+import os
+
+import pytest
+
+from bids_app.bids.layout import Scan, find_scans, locate_image
+from bids_app.errors import BIDSError, InputError, UsageError
+from tests.bids.conftest import table
+
+SESSIONS = {
+    "participants.tsv": table("participant_id age", "sub-01 1", "sub-02 2", "sub-10 3", "sub-99 4"),
+    "sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz": "",
+    "sub-01/ses-2/anat/sub-01_ses-2_run-1_T1w.nii.gz": "",
+    "sub-01/ses-2/anat/sub-01_ses-2_run-2_T1w.nii.gz": "",
+    "sub-01/ses-2/anat/sub-01_ses-2_FLAIR.nii.gz": "",
+    "sub-01/ses-3/func/sub-01_ses-3_task-rest_bold.nii.gz": "",
+    "sub-02/anat/sub-02_T1w.nii": "",
+    "sub-02/anat/sub-02_T1w.json": "{}",
+    "sub-10/anat/sub-10_T2w.nii.gz": "",
+    "derivatives/x/sub-77/anat/sub-77_T1w.nii.gz": "",
+    "sourcedata/sub-78/anat/sub-78_T1w.nii.gz": "",
+}
+
+
+def names(scans):
+    return [scan.name for scan in scans]
+
+
+def test_every_person_is_listed_in_natural_order(make_dataset):
+    scans = find_scans(make_dataset(SESSIONS))
+    assert names(scans) == ["sub-01_ses-1", "sub-01_ses-2", "sub-02", "sub-10", "sub-99"]
+    assert [len(scan.t1w) for scan in scans] == [1, 2, 1, 0, 0]
+    assert len(scans[1].flair) == 1
+    assert len(scans[3].t2w) == 1
+
+
+@pytest.mark.parametrize("labels", [["01", "sub-10"], ["sub-01", "10"]])
+def test_labels_with_and_without_prefix(make_dataset, labels):
+    scans = find_scans(make_dataset(SESSIONS), participant_label=labels, session_label=["ses-2"])
+    assert names(scans) == ["sub-01_ses-2"]
+    assert len(find_scans(make_dataset(SESSIONS), participant_label=labels)) == 3
+
+
+def test_unknown_labels_name_those_known(make_dataset):
+    with pytest.raises(UsageError, match=r"03 are not in .*Known: 01, 02, 10, 99"):
+        find_scans(make_dataset(SESSIONS), participant_label=["03"])
+    with pytest.raises(UsageError, match=r"session label\(s\) 7 .*Known: 1, 2"):
+        find_scans(make_dataset(SESSIONS), session_label=["7"])
+
+
+def test_dangling_annex_link_is_an_image(make_dataset):
+    root = make_dataset({"sub-01/anat/sub-01_T1w.json": "{}"})
+    image = root / "sub-01/anat/sub-01_T1w.nii.gz"
+    image.symlink_to("../../.git/annex/objects/gone")
+    assert find_scans(root) == [Scan("01", None, (image,))]
+
+
+def test_freesurfer_subjects_join_in(make_dataset):
+    root = make_dataset(SESSIONS)
+    scans = find_scans(root, fs_subjects=["fsaverage", "sub-01", "sub-01_ses-3", "sub-55", "bert",
+                                          "sub-01_ses-4.long.sub-01"])
+    assert names(scans) == ["sub-01_ses-1", "sub-01_ses-2", "sub-01_ses-3", "sub-01_ses-4", "sub-02", "sub-10",
+                            "sub-55", "sub-99"]
+
+
+@pytest.mark.parametrize(("files", "words"), [
+    ({"dataset_description.json": ""}, "cannot read .*dataset_description.json"),
+    ({"dataset_description.json": {"Name": "x"}}, "lacks BIDSVersion"),
+    ({}, "neither"),
+])
+def test_a_folder_that_is_not_bids_is_named(make_dataset, files, words):
+    with pytest.raises(InputError, match=words):
+        find_scans(make_dataset(files))
+
+
+def test_missing_description_is_refused_unless_validation_is_off(tmp_path):
+    (tmp_path / "sub-01/anat").mkdir(parents=True)
+    with pytest.raises(BIDSError, match="no dataset_description"):
+        find_scans(tmp_path)
+    assert names(find_scans(tmp_path, validate=False)) == ["sub-01"]
+    with pytest.raises(BIDSError, match="does not exist"):
+        find_scans(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(("path", "located"), [
+    ("sub-01/anat/sub-01_T1w.nii.gz", (("01", None), "T1w")),
+    ("sub-01/ses-a/anat/sub-01_ses-a_acq-x_run-1_FLAIR.nii", (("01", "a"), "FLAIR")),
+    ("sub-01/ses-a/anat/sub-01_T1w.nii.gz", None),
+    ("sub-01/ses-a/anat/sub-02_ses-a_T1w.nii.gz", None),
+    ("sub-01/func/sub-01_T1w.nii.gz", None),
+    ("sub-01/anat/sub-01_T1w_old.nii.gz", None),
+    ("sub-01/anat/sub-01_T1w.json", None),
+])
+def test_place_and_name_must_agree(tmp_path, path, located):
+    assert locate_image(tmp_path / path) == located
+
+
+def filtered(root, filters, **options):
+    path = root.parent / "filter.json"
+    path.write_text(json.dumps(filters))
+    return find_scans(root, filter_file=path, **options)
+
+
+def test_filter_file_selects_images_and_keeps_people(make_dataset):
+    root = make_dataset(SESSIONS)
+    scans = filtered(root, {"t1w": {"run": 1}})
+    assert [len(scan.t1w) for scan in scans] == [0, 1, 0, 0, 0]
+    scans = filtered(root, {"t1w": {"session": "ses-2", "run": "*"}, "bold": {"task": "rest"}})
+    assert {scan.name: len(scan.t1w) for scan in scans}["sub-01_ses-2"] == 2
+
+
+def test_filter_on_session_none(make_dataset):
+    scans = filtered(make_dataset(SESSIONS), {"t1w": {"session": None}})
+    assert {scan.name for scan in scans if scan.t1w} == {"sub-02"}
+
+
+@pytest.mark.parametrize("filters", [{"t1w": {"bogus": "1"}}, [1], {"t1w": 3}])
+def test_unusable_filter_is_refused(make_dataset, filters):
+    with pytest.raises(UsageError):
+        filtered(make_dataset(SESSIONS), filters)
+
+
+def test_pybids_index_is_reused_and_belongs_to_its_dataset(make_dataset, tmp_path):
+    root, other = make_dataset(SESSIONS), make_dataset(SESSIONS, "other")
+    database = tmp_path / "index"
+    plain = find_scans(root)
+    assert find_scans(root, database_dir=database) == plain
+    assert find_scans(root, database_dir=database) == plain
+    with pytest.raises(UsageError, match="another dataset"):
+        find_scans(other, database_dir=database)
+
+
+def test_unreadable_folder_is_named(make_dataset):
+    if os.geteuid() == 0:
+        pytest.skip("root reads everything")
+    root = make_dataset(SESSIONS)
+    (root / "sub-02/anat").chmod(0)
+    with pytest.raises(BIDSError, match="cannot be read"):
+        find_scans(root)
+
+
+def test_walk_and_pybids_agree_on_real_datasets(shared, tmp_path):
+    empty = tmp_path / "filter.json"
+    empty.write_text("{}")
+    roots = [path for path in sorted((shared / "data/bids_examples").iterdir()) if path.is_dir()]
+    for root in [*roots, shared / "data/ds004604", shared / "data/formats/bids_mini"]:
+        assert find_scans(root) == find_scans(root, filter_file=empty), root.name
+
+
+@pytest.mark.parametrize(("name", "n_scans", "n_t1w"), [
+    ("bids_examples/7t_trt", 22, 22), ("bids_examples/ds000117", 17, 16), ("bids_examples/ds006", 28, 28),
+    ("bids_examples/ds051", 13, 27), ("bids_examples/pheno004", 3, 2), ("bids_examples/synthetic", 10, 10),
+    ("ds004604", 50, 50), ("formats/bids_mini", 3, 3),
+])
+def test_real_datasets(shared, name, n_scans, n_t1w):
+    scans = find_scans(shared / "data" / name)
+    assert len(scans) == n_scans
+    assert sum(len(scan.t1w) for scan in scans) == n_t1w
