@@ -18,7 +18,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from nibabel.freesurfer import read_annot, read_geometry, read_morph_data
-from scipy.ndimage import distance_transform_edt, gaussian_filter, gaussian_filter1d, label, zoom
+from scipy.ndimage import distance_transform_edt, gaussian_filter, gaussian_filter1d, zoom
+from scipy.ndimage import label as connected
 
 from bids_app import regions
 from bids_app.reports.surface import neighbour_mean, rasterise, vertex_normals
@@ -139,7 +140,7 @@ def without_specks(image: np.ndarray, smallest_mm2: float = 4, of: tuple[int, ..
     """`image` with small islands (of the labels `of`, or of all) given to the label around them."""
     keep = np.zeros(image.shape, bool)
     for value in np.unique(image):
-        pieces, _ = label(image == value)
+        pieces, _ = connected(image == value)
         sizes = np.bincount(pieces.ravel())
         sizes[0] = 0
         keep |= (sizes * UNIT_MM**2 >= smallest_mm2)[pieces]
@@ -151,7 +152,7 @@ def without_specks(image: np.ndarray, smallest_mm2: float = 4, of: tuple[int, ..
 
 
 def trace(image: np.ndarray) -> list[tuple[list[tuple[int, int]], int, int]]:
-    """Arcs between junctions of a label image: corner points (x, y), label on the left, label on the right."""
+    """Arcs between junctions of a label image: corner points (x, y), label on the left, on the right."""
     step = {}
     rows, columns = np.nonzero(image[:, 1:] != image[:, :-1])
     for row, column in zip(rows.tolist(), columns.tolist()):

@@ -86,7 +86,9 @@ def brain_map_svg(
 
 def scene_svg(scene: Scene, *, prefix: str, shared: str | None = None, standalone: bool = False) -> str:
     """`scene` as an ``<svg>`` element; see `brain_map_svg`."""
-    size = f' width="{scene.width / 3:.0f}" height="{scene.height / 3:.0f}" color="{INK}"' if standalone else ""
+    size = ""
+    if standalone:
+        size = f' width="{scene.width / 3:.0f}" height="{scene.height / 3:.0f}" color="{INK}"'
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {scene.width} {scene.height}" role="img" '
         f'aria-labelledby="{prefix}-title {prefix}-desc" class="brain-map"{size}>',
@@ -128,8 +130,8 @@ def _definitions(scene: Scene, prefix: str) -> str:
         'patternTransform="rotate(45)"><path d="M0,0v11" stroke="#fff" stroke-width="5" '
         f'stroke-opacity=".72"/></pattern><pattern id="{prefix}-dots" width="14" height="14" '
         'patternUnits="userSpaceOnUse"><rect width="14" height="14" fill="#fff"/>'
-        '<circle cx="4" cy="4" r="2.2" fill="#5f6368"/><circle cx="11" cy="11" r="2.2" fill="#5f6368"/></pattern>'
-        "</defs>"
+        '<g fill="#5f6368"><circle cx="4" cy="4" r="2.2"/><circle cx="11" cy="11" r="2.2"/></g>'
+        "</pattern></defs>"
     )
 
 

@@ -21,6 +21,7 @@ TITLE = 66
 MARGIN = 12
 BAR = (900, 34)
 SMALL, MEDIUM, LARGE = 30, 34, 44
+FLAGS = {-1: ("infra", ", infra-normal"), 0: ("region", ""), 1: ("supra", ", supra-normal")}
 
 
 class Shape(NamedTuple):
@@ -106,14 +107,14 @@ def _round_up(values) -> float:
 
 def finite_values(values: Mapping[str, float]) -> dict[str, float]:
     """Region to value without the missing ones; older FreeSurfer names become today's."""
-    numbers = {regions.canonical(str(name)): float(value) for name, value in values.items() if value is not None}
-    return {name: value for name, value in numbers.items() if math.isfinite(value)}
+    given = ((str(name), float(value)) for name, value in values.items() if value is not None)
+    return {regions.canonical(name): value for name, value in given if math.isfinite(value)}
 
 
 def undrawn(values: Mapping[str, float], views: Sequence[str] = VIEWS) -> tuple[str, ...]:
     """Names in `values` that no view shows (global volumes, asymmetry indices, unknown names)."""
     drawn = set(load_atlas().regions(views))
-    return tuple(name for name in values if regions.canonical(str(name)) not in drawn)
+    return tuple(str(name) for name, _ in values.items() if regions.canonical(str(name)) not in drawn)
 
 
 def number(value: float) -> str:
@@ -132,7 +133,7 @@ def make_scene(values: Mapping[str, float], options: MapOptions) -> Scene:
     """
     known = finite_values(values)
     drawn = set(load_atlas().regions(options.views))
-    if not drawn & {regions.canonical(str(name)) for name in values}:
+    if not drawn & {regions.canonical(str(name)) for name, _ in values.items()}:
         raise UsageError("no region of the table is in the drawing; regions are named as FreeSurfer does, "
                          "e.g. lh_precuneus_volume or Left-Thalamus")
     known = {name: value for name, value in known.items() if name in drawn}
@@ -196,8 +197,8 @@ def _region_shape(name: str, path: str, value: float | None, options: MapOptions
         style = "missing" if name in regions.reference_regions() else "empty"
         return Shape(path, style, None, name, options.tooltips.get(name, f"{shown}: no value"))
     flag = options.flags(value)
-    style = {-1: "infra", 0: "region", 1: "supra"}[flag]
-    words = f"{shown}: {options.label} = {number(value)}" + {-1: ", infra-normal", 0: "", 1: ", supra-normal"}[flag]
+    style, remark = FLAGS[flag]
+    words = f"{shown}: {options.label} = {number(value)}{remark}"
     return Shape(path, style, scale.hex(value), name, options.tooltips.get(name, words), hatched=flag < 0)
 
 
@@ -208,7 +209,7 @@ def _captions(places, options: MapOptions, width: int) -> list[Text]:
         row = view.name in CORTEX
         tops[row] = min(y, tops.get(row, y))
     for view, x, y in places:
-        across, down = view.size
+        across = view.size[0]
         texts.append(Text(x + across / 2, tops[view.name in CORTEX] - 14, view.title, SMALL))
         for letter, at in zip(view.sides, (x + 8, x + across - 8)):
             texts.append(Text(at, y + 34, letter, MEDIUM, bold=True))
@@ -259,8 +260,9 @@ def _description(known: Mapping[str, float], options: MapOptions, scale: Scale) 
     order = sorted(known, key=lambda name: (known[name], name))
     if not order:
         return f"{options.label} of brain regions; no region has a value."
+    ends = f"{number(scale.low)} to {number(scale.high)}"
     sentences = [
-        f"{options.label} of {len(order)} brain regions in colour from {number(scale.low)} to {number(scale.high)}.",
+        f"{options.label} of {len(order)} brain regions in colour from {ends}.",
         f"Highest: {listed(order[:-4:-1])}.",
     ]
     if scale.kind == "diverging":

@@ -1,0 +1,90 @@
+"""``normvol-plot``: a brain map of any table with one row per region."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bids_app.cli import exitcodes
+
+EPILOG = """examples:
+  normvol-plot sub-01_desc-deviations_morph.tsv -o sub-01.svg
+  normvol-plot group_prevalence.tsv --column infra_percent --where group=MS --scale sequential -o map.pdf
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The arguments of ``normvol-plot``."""
+    parser = argparse.ArgumentParser(
+        prog="normvol-plot",
+        description="Paint a column of a per-region table on a drawing of the brain.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("table", type=Path, metavar="TABLE",
+        help="TSV, CSV or Parquet with a column `region` (FreeSurfer's names)")
+    add("-o", "--output", type=Path, required=True, metavar="FILE",
+        help="figure to write: .svg, .png or .pdf")
+    add("--column", default="z", help="column with the numbers (default: z)")
+    add("--where", action="append", default=[], metavar="COLUMN=VALUE",
+        help="use only the rows with this value; may be repeated")
+    add("--scale", choices=("diverging", "sequential"), default="diverging",
+        help="colours for signed values, or for amounts (default: diverging)")
+    add("--limits", type=float, nargs=2, metavar=("LOW", "HIGH"), help="ends of the colour scale "
+        "(default: -4 4, or 0 and the next round number)")
+    add("--threshold", type=float, metavar="NUMBER",
+        help="outline regions at or beyond this magnitude and hatch the negative ones; 0 for none "
+        "(default: 1.96 for the column z, otherwise none)")
+    add("--label", help="what the numbers are (default: the column's name)")
+    add("--title", help="heading of the figure")
+    add("--views", nargs="+", metavar="VIEW",
+        help="draw only these: lh_lateral lh_medial rh_medial rh_lateral "
+        "coronal_anterior coronal_middle axial_superior axial_inferior sagittal")
+    add("--width", type=float, default=180, metavar="MM", help="width of a PNG or PDF (default: 180)")
+    add("--dpi", type=int, default=300, help="resolution of a PNG (default: 300)")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Draw, and return an exit code of `exitcodes`."""
+    arguments = build_parser().parse_args(argv)
+    from bids_app.cli.guard import guarded
+
+    return guarded(lambda: _draw(arguments))
+
+
+def _draw(arguments: argparse.Namespace) -> int:
+    from bids_app.reports.plot import save_brain_map
+    from bids_app.reports.scene import undrawn
+    from bids_app.reports.values import region_values
+    from bids_app.tables import read_table
+
+    table = read_table(arguments.table)
+    values = region_values(table, arguments.column, arguments.where, str(arguments.table))
+    options = {"views": tuple(arguments.views)} if arguments.views else {}
+    threshold = arguments.threshold
+    if threshold is None and arguments.column == "z":
+        threshold = 1.96
+    save_brain_map(
+        values,
+        arguments.output,
+        width_mm=arguments.width,
+        dpi=arguments.dpi,
+        scale=arguments.scale,
+        limits=tuple(arguments.limits) if arguments.limits else None,
+        threshold=threshold or None,
+        label=arguments.label or arguments.column,
+        title=arguments.title,
+        **options,
+    )
+    left_out = undrawn(values, **options)
+    if left_out:
+        print(f"normvol-plot: not in the drawing: {', '.join(left_out)}", file=sys.stderr)
+    return exitcodes.OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())
