@@ -11,12 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bids_app.errors import ModelError, UsageError
-from bids_app.normative import mfpr, site_effects
+from bids_app.normative import location_scale, mfpr, site_effects
 from bids_app.normative.card import ModelCard
 from bids_app.normative.covariate_notes import major_version
 from bids_app.normative.harmonisation import Harmoniser
 from bids_app.normative.model import NativeModel
-from bids_app.normative.parameters import SEXES, RegionFit, RegionModel, flat, stack
+from bids_app.normative.parameters import SEXES, RegionFit, RegionModel, ScaleFit, flat, stack
 from bids_app.normative.prediction import moments
 from bids_app.normative.reference_counts import count_deviations
 from bids_app.normative.training_data import TrainingData, TrainingReport, prepare
@@ -129,18 +129,35 @@ def fit_regions(data: TrainingData, mode: str, harmonise: str, tell: Progress) -
 
 def fit_sex(age: FloatArray, etiv: FloatArray, values: FloatArray, mode: str) -> list[RegionFit]:
     """Fits of one sex: `values` (n, p) on the modelled scale."""
-    mean = mfpr.fit(age, etiv, values)
-    ages, etivs = _outward(age, 1), _outward(etiv, -3)
     limits = np.quantile(values, VOLUME_QUANTILES, axis=0)
+    ranges = {"age_range": _outward(age, 1), "etiv_range": _outward(etiv, -3)}
+    calibrated = location_scale.fit(age, etiv, values) if mode == "calibrated" else None
+    mean = mfpr.fit(age, etiv, values) if calibrated is None else calibrated.mean
     fits = []
     for i, (powers, width) in enumerate(zip(mean.powers, mean.parameters)):
-        root = flat(mean.roots[i] * mean.rmse[i] * np.sqrt(mean.n / (mean.n - width)), width)
+        residual_sd = mean.rmse[i] * np.sqrt(mean.n / (mean.n - width))
+        root = mean.roots[i] * (residual_sd if calibrated is None else 1.0)
         fits.append(RegionFit(
-            n=mean.n, shift=mean.shift, scale=mean.scale,
-            powers=tuple(float(p) for p in powers if not np.isnan(p)),
-            coefficients=tuple(float(c) for c in mean.coefficients[i, :width]), rmse=float(mean.rmse[i]),
-            age_range=ages, etiv_range=etivs, volume_range=_rounded(limits[:, i]), root=root))
+            n=mean.n, shift=mean.shift, scale=mean.scale, powers=_used(powers),
+            coefficients=tuple(float(c) for c in mean.coefficients[i, :width]),
+            rmse=float(mean.rmse[i] if calibrated is None else residual_sd),
+            volume_range=_rounded(limits[:, i]), root=flat(root, width), **ranges,
+            **({} if calibrated is None else _spread(calibrated, i))))
     return fits
+
+
+def _spread(fitted: location_scale.CalibratedFit, i: int) -> dict[str, Any]:
+    """Scale, shape and fallback of region `i`."""
+    powers = _used(fitted.sigma_powers[i])
+    width = 1 + len(powers)
+    return {"sigma": ScaleFit(powers=powers, root=flat(fitted.sigma_roots[i], width),
+                              coefficients=tuple(float(c) for c in fitted.sigma_coefficients[i, :width])),
+            "shape": tuple(float(value) for value in fitted.shape[i]),
+            "fallback": fitted.fallbacks[i] or None}
+
+
+def _used(powers: FloatArray) -> tuple[float, ...]:
+    return tuple(float(p) for p in powers if not np.isnan(p))
 
 
 def _with_sites(data: TrainingData, fits: dict[str, list[RegionFit]], mode: str) -> tuple[RegionModel, ...]:
