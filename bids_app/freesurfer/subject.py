@@ -9,6 +9,8 @@ from bids_app.freesurfer.annex import is_pointer_text
 from bids_app.freesurfer.stats import StatsFile
 
 FREESURFER, FASTSURFER = "freesurfer", "fastsurfer"
+# Header key in the files of freesurfer.synthetic
+SYNTHETIC = "SYNTHETIC"
 ASEG = "stats/aseg.stats"
 FASTSURFER_ASEG = "stats/aseg+DKT.stats"
 HEMISPHERES = ("lh", "rh")

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bids_app import regions
-from bids_app.freesurfer import atlases
+from bids_app.freesurfer import atlases, subject
 from bids_app.tables import atomic_write
 
-LABEL = "SYNTHETIC"
+LABEL = subject.SYNTHETIC
 _DATE = "Thu Jan  1 00:00:00 UTC 2026"
 _TYPICAL_ETIV = 1.5e6
 _THICKNESS = 2.5
