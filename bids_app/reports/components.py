@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from markupsafe import Markup, escape
 
@@ -20,6 +20,7 @@ MISSING = "–"
 MINUS = "−"
 
 # decimals of a column (and the factor from its unit on disk to the unit shown)
+PROBABILITIES = ("p", "p_fdr", "q", "p_value", "pvalue", "p_bh", "p_logrank")
 DIGITS = {"z": 2, "z_se": 2, "centile": 1, "age": 1, "asymmetry_index": 3, "expected_index": 3, "z_from": 2, "z_to": 2,
           "z_change": 2, "z_change_se": 2, "annual_z_change": 2, "years": 1, "volume_mm3": 0, "expected_mm3": 0}
 
@@ -50,7 +51,32 @@ def shown(value: Any, column: str = "", digits: int | None = None, scale: float 
         return str(value)
     if column == "centile" and not math.isnan(value) and not 0.1 <= value <= 99.9:
         return "< 0.1" if value < 0.1 else "> 99.9"
+    if column in PROBABILITIES and not math.isnan(value):
+        return "< 0.001" if value < 0.001 else number(value, 3)
     return number(value * scale if scale != 1 else value, DIGITS.get(column) if digits is None else digits)
+
+
+class Column(NamedTuple):
+    """A column of a table in the report; `kind` is text, number, region, person or gauge."""
+
+    name: str
+    title: str
+    kind: str = "number"
+    digits: int | None = None
+
+
+def column_digits(values: Any) -> int | None:
+    """Decimals that suit a whole column: none for whole numbers, else three digits of the largest value.
+
+    Columns over several orders of magnitude get None: three significant digits in each cell.
+    """
+    finite = [abs(float(value)) for value in values if not math.isnan(float(value))]
+    if not finite or all(value.is_integer() for value in finite):
+        return 0 if finite else None
+    top = max(finite)
+    if top >= 1e5 or top < 0.01:
+        return 0 if top >= 1e5 else None
+    return max(0, 2 - math.floor(math.log10(top))) if top >= 1 else 3
 
 
 def cell(file: str, row: int, column: str, value: Any, digits: int | None = None, scale: float = 1.0) -> Markup:

@@ -7,7 +7,7 @@ from typing import Any
 
 from bids_app.reports import sections
 from bids_app.reports.components import prose
-from bids_app.reports.loading import Person, Scan, load_person
+from bids_app.reports.loading import Person, load_person
 from bids_app.reports.page import render
 from bids_app.reports.svg import standalone
 from bids_app.tables import atomic_write
@@ -51,8 +51,7 @@ def _context(person: Person, root: Path) -> dict[str, Any]:
     return {
         "person": person, "latest": latest, "unfinished": person.unfinished, "warnings": _warnings(person),
         "tails": sections.count_tails(person) if latest else [], "most": most, "flagged_any": flagged_any,
-        "maps": [{"label": scan.label, "stem": scan.stem, "drawing": drawing}
-                 for scan in person.scans if (drawing := _brain_map(scan))],
+        **_brain_maps(person),
         "charts": sections.centile_charts(person), "change": sections.change_section(person),
         "tables": [{"label": scan.label, "tables": sections.scan_tables(scan)} for scan in person.scans],
         "paired": sections.paired_rows(latest) if latest else [],
@@ -67,20 +66,28 @@ def _warnings(person: Person) -> list[tuple[str, str]]:
     return [(label, text) for text, label in latest_of.items()]
 
 
-def _brain_map(scan: Scan) -> str:
-    if scan.deviations is None:
-        return ""
-    from bids_app.reports.brainmap import brain_map_svg
+def _brain_maps(person: Person) -> dict[str, Any]:
+    """A map per scan, the latest first; with several scans the outlines stand in the page once."""
+    from bids_app.reports.brainmap import brain_map_svg, shared_geometry
 
-    table = scan.deviations.table.dropna(subset=["z"])
-    values = dict(zip(table["region"], table["z"].astype(float), strict=True))
-    return brain_map_svg(values, scale="diverging", limits=MAP_LIMITS, label="z")
+    shared = "atlas" if len(person.scans) > 1 else None
+    maps = []
+    for scan in reversed(person.scans):
+        if scan.deviations is None or not (z := scan.deviations.table["z"].notna()).any():
+            continue
+        table = scan.deviations.table[z]
+        values = dict(zip(table["region"], table["z"].astype(float), strict=True))
+        options = {"scale": "diverging", "limits": MAP_LIMITS, "label": "z"}
+        maps.append({"label": scan.label, "stem": scan.stem,
+                     "drawing": brain_map_svg(values, prefix=f"map-{len(maps)}", shared=shared, **options),
+                     "file": brain_map_svg(values, prefix=f"map-{len(maps)}", standalone=True, **options)})
+    return {"maps": maps, "geometry": shared_geometry(shared) if shared and maps else ""}
 
 
 def _write_figures(root: Path, person: Person, context: dict[str, Any]) -> None:
     folder = root / f"sub-{person.label}" / "figures"
     for brain in context["maps"]:
-        atomic_write(folder / f"{brain['stem']}_desc-brainmap_morph.svg", brain["drawing"])
+        atomic_write(folder / f"{brain['stem']}_desc-brainmap_morph.svg", brain["file"])
     for chart in context["charts"]["shown"]:
         name = f"sub-{person.label}_region-{chart.region}_desc-centiles_morph.svg"
         atomic_write(folder / name, standalone(chart.drawing))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bids_app.regions import display_name, pairs, reference_regions, region_table
 from bids_app.reports.charts import Visit, centile_chart, change_chart, range_strip
-from bids_app.reports.components import capitalised, data_uri
+from bids_app.reports.components import Column, capitalised, data_uri
 from bids_app.reports.loading import Person, Scan, Sheet
 
 SHOWN_CHARTS = 9
@@ -22,15 +22,16 @@ LARGEST_IMAGES = 2_400_000
 FAN_POINTS = 48
 TAILS = (("n_infra", "Smaller than expected", "infra"), ("n_supra", "Larger than expected", "supra"),
          ("n_total", "Both together", ""))
-VOLUME_COLUMNS = (("region", "Region", "region"), ("volume_mm3", "Volume", "number"), ("expected_mm3", "Expected", "number"),
-                  ("z", "z", "number"), ("z", "", "gauge"), ("z_se", "SE of z", "number"), ("centile", "Centile", "number"),
-                  ("deviation", "Deviation", "text"), ("in_range", "In range", "text"))
-ASYMMETRY_COLUMNS = (("region", "Structure", "region"), ("asymmetry_index", "Index", "number"),
-                     ("expected_index", "Expected", "number"), *VOLUME_COLUMNS[3:])
-CHANGE_COLUMNS = (("region", "Region", "region"), ("session_from", "From", "text"), ("session_to", "To", "text"),
-                  ("years", "Years", "number"), ("z_from", "z before", "number"), ("z_to", "z after", "number"),
-                  ("z_change", "Change", "number"), ("z_change_se", "SE", "number"),
-                  ("annual_z_change", "Change per year", "number"), ("reliable", "Reliable", "text"))
+VOLUME_COLUMNS = (
+    Column("region", "Region", "region"), Column("volume_mm3", "Volume"), Column("expected_mm3", "Expected"),
+    Column("z", "z"), Column("z", "", "gauge"), Column("z_se", "SE of z"), Column("centile", "Centile"),
+    Column("deviation", "Deviation", "text"), Column("in_range", "In range", "text"))
+ASYMMETRY_COLUMNS = (Column("region", "Structure", "region"), Column("asymmetry_index", "Index"),
+                     Column("expected_index", "Expected"), *VOLUME_COLUMNS[3:])
+CHANGE_COLUMNS = (
+    Column("region", "Region", "region"), Column("session_from", "From", "text"), Column("session_to", "To", "text"),
+    Column("years", "Years"), Column("z_from", "z before"), Column("z_to", "z after"), Column("z_change", "Change"),
+    Column("z_change_se", "SE"), Column("annual_z_change", "Per year"), Column("reliable", "Reliable", "text"))
 CAPTIONS = {"deviations": "Reference regions (counted)", "extended": "Further volumes (not counted)",
             "asymmetry": "Asymmetry: (left − right) / (left + right)"}
 
@@ -92,7 +93,7 @@ def centile_charts(person: Person) -> dict[str, Any]:
         note = "the most extreme of the flagged regions; the others can be chosen below"
     others: dict[str, list[Chart]] = {}
     for region in (r for r in charts if r not in first):
-        others.setdefault(_chapter(region), []).append(charts[region])
+        others.setdefault(chapter(region), []).append(charts[region])
     return {"shown": [charts[region] for region in first], "others": others, "note": note}
 
 
@@ -123,7 +124,7 @@ def _chart(scan: Scan, region: str, fan: pd.DataFrame, visits: list[Visit]) -> C
     return Chart(region, f"centile-{region}", "none", "", None, float("nan"), drawing)
 
 
-def _chapter(region: str) -> str:
+def chapter(region: str) -> str:
     """The heading that a region's chart stands under."""
     table = region_table()
     if region not in table.index:

@@ -104,7 +104,7 @@ def write_centiles(root: Path, participant: str) -> None:
 def write_change(root: Path, participant: str, visits: list[tuple[str, float, np.ndarray]]) -> None:
     """Change between consecutive visits."""
     rows = []
-    for (first, age_first, z_first), (last, age_last, z_last) in zip(visits, visits[1:], strict=False):
+    for (first, age_first, z_first), (last, age_last, z_last) in [*zip(visits, visits[1:], strict=False), (visits[0], visits[-1])]:
         years = age_last - age_first
         change = z_last - z_first
         se = np.full(len(change), 0.35)
@@ -211,8 +211,8 @@ def _write_descriptions(root: Path, deviations: pd.DataFrame, z: np.ndarray) -> 
                        "n_female": int((part["sex"] == "female").sum()), "age_mean": part["age"].mean(),
                        "age_sd": part["age"].std(), "age_min": part["age"].min(), "age_max": part["age"].max(),
                        "etiv_mean_ml": part["etiv_mm3"].mean() / 1000, "etiv_sd_ml": part["etiv_mm3"].std() / 1000})
-        for tail in ("n_infra", "n_supra", "n_total"):
-            values = part[tail]
+        for tail in ("infra", "supra", "total"):
+            values = part[f"n_{tail}"]
             counts.append({"group": name, "tail": tail, "n_scans": len(part), "mean": values.mean(), "sd": values.std(),
                            "median": values.median(), "q25": values.quantile(0.25), "q75": values.quantile(0.75),
                            "max": values.max(), "expected_mean": 2.05, "expected_low": 1.6, "expected_high": 2.5})
@@ -245,8 +245,8 @@ def _write_quality(root: Path, deviations: pd.DataFrame, rng: np.random.Generato
 
 def _analysis(root: Path, name: str, table: pd.DataFrame, title: str, sentences: list[str], figure: dict) -> None:
     dictionary = {column: {"Description": f"{column} of the analysis"} for column in table}
-    write_json({"Title": title, "Sentences": sentences, "Methods": "As described in the documentation.",
-                "Figure": figure, **dictionary}, root / f"group_{name}.json")
+    ours = {"Title": title, "Sentences": sentences, "Methods": "As described in the documentation.", "Figure": figure}
+    write_json({**dictionary, "normvol": ours}, root / f"group_{name}.json")
     write_tsv(table, root / f"group_{name}.tsv")
 
 

@@ -30,7 +30,7 @@
     return a.localeCompare(b);
   };
   all("table.sortable").forEach((table) => {
-    all("thead th:not(.gauge)", table).forEach((heading) => {
+    all("thead th", table).forEach((heading) => {
       const index = [...heading.parentNode.children].indexOf(heading);
       const button = document.createElement("button");
       button.type = "button";

@@ -1,0 +1,106 @@
+"""Drawing of a statistical analysis from its table and the ``Figure`` of its JSON file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from bids_app.reports import cohort_charts
+from bids_app.reports.brainmap import brain_map_svg
+from bids_app.reports.loading import Group, Record, Sheet
+from bids_app.regions import display_name
+from bids_app.reports.svg import standalone
+
+CHARTS = {"forest": cohort_charts.forest, "love": cohort_charts.love, "km": cohort_charts.kaplan_meier,
+          "trajectory": cohort_charts.trajectory}
+MOST_MAPS = 6
+
+
+class Drawing(NamedTuple):
+    """One picture of an analysis: heading, inline SVG and the text of the file."""
+
+    title: str
+    inline: str
+    file: str
+
+
+class Analysis(NamedTuple):
+    """One analysis as the report shows it."""
+
+    name: str
+    title: str
+    sentences: list[str]
+    methods: str
+    record: Record
+    sheet: Sheet
+    drawings: list[Drawing]
+    problem: str | None
+
+
+def read_analyses(group: Group) -> list[Analysis]:
+    """All analyses of the dataset, drawn."""
+    return [_analysis(name, record, sheet, group) for name, (record, sheet) in group.analyses.items()]
+
+
+def _analysis(name: str, record: Record, sheet: Sheet, group: Group) -> Analysis:
+    figure = record.get("normvol.Figure") or {}
+    drawings, problem = [], None
+    try:
+        drawings = _draw(name, figure, _drawn_rows(figure, sheet, group)) if figure else []
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        problem = f"The figure could not be drawn from {sheet.file} ({type(error).__name__}: {error})."
+    return Analysis(name, str(record.get("normvol.Title", name)), list(record.get("normvol.Sentences") or []),
+                    str(record.get("normvol.Methods") or ""), record, sheet, drawings, problem)
+
+
+def _drawn_rows(figure: Mapping[str, Any], sheet: Sheet, group: Group) -> pd.DataFrame:
+    """The rows that the figure draws: of this table or another, limited by ``where``."""
+    other = figure.get("table")
+    if other in group.analyses:
+        sheet = group.analyses[other][1]
+    elif other in group.sheets:
+        sheet = group.sheets[other]
+    table = sheet.table
+    for column, value in (figure.get("where") or {}).items():
+        table = table[table[column].astype(str) == str(value)]
+    return table
+
+
+def _draw(name: str, figure: Mapping[str, Any], table: pd.DataFrame) -> list[Drawing]:
+    kind = figure.get("kind")
+    if table.empty or kind == "table":
+        return []
+    facet = figure.get("facet")
+    parts = list(table.groupby(facet, sort=False)) if facet in table else [("", table)]
+    drawings = []
+    for index, (label, part) in enumerate(parts[:MOST_MAPS]):
+        title = display_name(str(label))
+        if kind == "map":
+            drawings.append(_map(f"map-{name}-{index}", title, part, figure))
+        else:
+            inline = CHARTS[str(kind)](part.reset_index(drop=True), figure)
+            drawings.append(Drawing(title, inline, standalone(inline)))
+    return [drawing for drawing in drawings if drawing.inline]
+
+
+def _map(prefix: str, title: str, table: pd.DataFrame, figure: Mapping[str, Any]) -> Drawing:
+    rows = table.dropna(subset=[figure["value"]])
+    values = dict(zip(rows[figure.get("region", "region")], rows[figure["value"]].astype(float), strict=True))
+    limits = figure.get("limits")
+    scale = str(figure.get("scale", "diverging"))
+    options = {"scale": scale, "label": str(figure.get("xlabel") or figure["value"]), "threshold": figure.get("threshold"),
+               "limits": tuple(limits) if limits else _limits(values, scale)}
+    return Drawing(title, brain_map_svg(values, prefix=prefix, **options),
+                   brain_map_svg(values, prefix=prefix, standalone=True, **options))
+
+
+def _limits(values: Mapping[str, float], scale: str) -> tuple[float, float] | None:
+    """Ends of the colours that hold all values; a diverging scale is symmetric."""
+    if scale != "diverging" or not values:
+        return None
+    reach = max(abs(value) for value in values.values())
+    steps = (0.1, 0.2, 0.3, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0)
+    end = next((step for step in steps if step >= reach), reach)
+    return -end, end
