@@ -1,0 +1,62 @@
+"""BIDS data dictionaries of every output table (``data/columns.json``)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from bids_app.regions import asymmetry_names, display_name, names
+from bids_app.tables import read_json
+
+Dictionary = dict[str, dict[str, Any]]
+KEYS = ("participant_id", "session_id")
+
+
+@lru_cache(maxsize=1)
+def _content() -> dict[str, Any]:
+    folder = files("bids_app.data")
+    content: dict[str, Any] = read_json(str(folder / "columns.json"))
+    # statistics share their words with the analyses' tables
+    content["common"] = {**read_json(str(folder / "result_columns.json")), **content["common"]}
+    return content
+
+
+def table_names() -> tuple[str, ...]:
+    """Names of all described tables: ``volumes``, ``deviations``, ..., ``group_zscores``."""
+    return (*_content()["tables"], *_content()["wide"])
+
+
+def columns_for(table: str) -> Dictionary:
+    """The data dictionary of an output table.
+
+    Parameters
+    ----------
+    table : str
+        The ``desc`` of a participant's table (``deviations``) or the stem of a group table
+        (``group_zscores``).
+
+    Returns
+    -------
+    dict
+        Column to ``{"Description", "Units", "Levels"}``, in the order of the table. Optional columns are
+        included.
+
+    Raises
+    ------
+    KeyError
+        When the table has no dictionary.
+    """
+    content = _content()
+    if table in content["wide"]:
+        return _wide(**content["wide"][table])
+    common = content["common"]
+    return {name: dict(own or common[name]) for name, own in content["tables"][table].items()}
+
+
+def _wide(sets: list[str], asymmetry: bool, **words: str) -> Dictionary:
+    """The keys of a scan, then one column per region."""
+    described: Dictionary = {name: dict(_content()["common"][name]) for name in KEYS}
+    for name in (*names(*sets), *(asymmetry_names() if asymmetry else ())):
+        described[name] = {key: text.format(region=display_name(name)) for key, text in words.items()}
+    return described

@@ -1,0 +1,117 @@
+"""Reading the participant level's outputs back: which scans were scored, their summaries, their tables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bids_app.bids.names import bare, derivative_path, natural_key
+from bids_app.errors import InputError
+from bids_app.tables import NA_VALUES, read_json
+
+KEYS = ["participant_id", "session_id"]
+SUMMARY_SUFFIX = "_desc-summary_morph.json"
+ScanKey = tuple[str, str | None]
+
+
+def summary_paths(output_dir: Path | str) -> list[tuple[ScanKey, Path]]:
+    """``participant_id``, ``session_id`` and path of every scan's summary, in natural order."""
+    found = []
+    for person in _subfolders(output_dir, "sub-"):
+        sessions = [(entry.name, entry.path) for entry in _subfolders(person.path, "ses-")]
+        for session, folder in [(None, person.path), *sessions]:
+            stem = "_".join(part for part in (person.name, session) if part)
+            path = Path(folder, "anat", stem + SUMMARY_SUFFIX)
+            if path.exists():
+                found.append(((person.name, session), path))
+    return sorted(found, key=lambda item: (natural_key(item[0][0]), natural_key(item[0][1])))
+
+
+def _subfolders(parent: Path | str, prefix: str) -> Iterator[os.DirEntry[str]]:
+    if not os.path.isdir(parent):
+        return
+    with os.scandir(parent) as entries:
+        yield from [entry for entry in entries if entry.name.startswith(prefix) and entry.is_dir()]
+
+
+def scored_scans(output_dir: Path | str) -> pd.DataFrame:
+    """``participant_id session_id path`` of every scan that has a summary."""
+    rows = [(*key, str(path)) for key, path in summary_paths(output_dir)]
+    return pd.DataFrame(rows, columns=[*KEYS, "path"], dtype=object)
+
+
+def read_summaries(output_dir: Path | str) -> list[dict[str, Any]]:
+    """The content of every scan's ``desc-summary`` file, in natural order of people and sessions.
+
+    Raises
+    ------
+    InputError
+        When a summary is damaged.
+    """
+    return [read_json(path) for _, path in summary_paths(output_dir)]
+
+
+def read_wide(output_dir: Path | str, keys: Iterable[ScanKey], desc: str, value: str) -> pd.DataFrame:
+    """One column of the scans' tables, spread: one row per scan, one column per region.
+
+    Parameters
+    ----------
+    output_dir : path-like
+    keys : iterable of (participant_id, session_id or None)
+    desc : {'volumes', 'deviations', 'extended', 'asymmetry'}
+    value : str
+        Column to spread, such as ``z``.
+
+    Returns
+    -------
+    DataFrame
+        ``participant_id session_id`` and the regions in the order of first appearance; NaN where a scan
+        lacks one. Rows are in the order of `keys`.
+
+    Raises
+    ------
+    InputError
+        When a table is absent or damaged.
+    """
+    keys = list(keys)
+    position: dict[str, int] = {}
+    cells = []
+    for participant, session in keys:
+        path = derivative_path(output_dir, participant, session, desc=desc)
+        regions, numbers = read_column(path, value)
+        columns = [position.setdefault(region, len(position)) for region in regions]
+        cells.append((columns, numbers))
+    values = np.full((len(keys), len(position)), np.nan)
+    for row, (columns, numbers) in enumerate(cells):
+        values[row, columns] = numbers
+    frame = pd.DataFrame(keys, columns=KEYS, dtype=object)
+    return pd.concat([frame, pd.DataFrame(values, columns=list(position))], axis=1)
+
+
+def read_column(path: Path, value: str) -> tuple[list[str], list[float]]:
+    """Regions and one numeric column of a table that normvol wrote.
+
+    Split by hand: thousands of tables of 82 rows cost pandas a millisecond each.
+    """
+    try:
+        with open(path, encoding="utf-8-sig") as stream:
+            header, *lines = [line.rstrip("\r\n").split("\t") for line in stream]
+        region, column = header.index("region"), header.index(value)
+        numbers = [float("nan") if line[column] in NA_VALUES else float(line[column]) for line in lines]
+        return [line[region] for line in lines], numbers
+    except (OSError, ValueError, IndexError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the column {value} of {path} ({error}); "
+                         "run the participant level again for this scan") from error
+
+
+def read_deviations(output_dir: Path | str, desc: str = "deviations", *,
+                    participants: Sequence[str] = ()) -> pd.DataFrame:
+    """z of all scored scans, wide (`read_wide`); `participants` are labels to keep, empty keeps all."""
+    wanted = {bare(label, "sub") for label in participants}
+    keys = [key for key, _ in summary_paths(output_dir) if not wanted or bare(key[0], "sub") in wanted]
+    return read_wide(output_dir, keys, desc, "z")

@@ -1,0 +1,56 @@
+"""What became of each scan: ``logs/status/sub-X[_ses-Y].json``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from bids_app.bids.names import bare, natural_key, participant_id, scan_name, session_id
+from bids_app.tables import read_json, write_json
+
+STATUSES = ("scored", "omitted", "failed")
+COLUMNS = ("participant_id", "session_id", "status", "stage", "reason", "remedy", "run_uuid")
+
+
+def status_path(output_dir: Path | str, participant: str, session: str | None = None) -> Path:
+    """Where the status of a scan is kept."""
+    return Path(output_dir) / "logs" / "status" / f"{scan_name(participant, session)}.json"
+
+
+def write_status(output_dir: Path | str, participant: str, session: str | None = None, *, status: str,
+                 stage: str, reason: str = "", remedy: str = "", run_uuid: str = "") -> Path:
+    """Record the outcome of a scan; the last run's word stands.
+
+    Parameters
+    ----------
+    participant, session : str
+        Labels, with or without prefix.
+    status : {'scored', 'omitted', 'failed'}
+    stage : str
+        The step that decided it.
+    reason, remedy : str
+        A sentence on why, and one on what to do.
+
+    Raises
+    ------
+    ValueError
+        When `status` is another word.
+    """
+    if status not in STATUSES:
+        raise ValueError(f"status {status!r} is none of {STATUSES}")
+    participant = bare(participant, "sub")
+    session = None if session is None else bare(session, "ses")
+    values = (participant_id(participant), session_id(session), status, stage, reason, remedy, run_uuid)
+    return write_json(dict(zip(COLUMNS, values, strict=True)), status_path(output_dir, participant, session))
+
+
+def read_statuses(output_dir: Path | str) -> pd.DataFrame:
+    """All statuses, one row per scan in natural order, with the columns `COLUMNS`.
+
+    Texts that are empty, and ``session_id`` without sessions, are None.
+    """
+    found = [read_json(path) for path in (Path(output_dir) / "logs" / "status").glob("sub-*.json")]
+    found.sort(key=lambda row: (natural_key(row["participant_id"]), natural_key(row.get("session_id"))))
+    rows = [[row.get(name) or None for name in COLUMNS] for row in found]
+    return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
