@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,9 +133,10 @@ def parse_config(argv: Sequence[str] | None = None) -> Any:
     UsageError
         When an option or the configuration file is impossible. (argparse itself exits with 2.)
     """
+    given = vars(build_parser().parse_args(argv))
+    # Imported after the arguments are read: --help and --version stay instant.
     from bids_app.config import RunConfig, read_toml
 
-    given = vars(build_parser().parse_args(argv))
     path = given.pop("config_file", None)
     values = read_toml(path) if path else {}
     values.update({name: list(value) if isinstance(value, list) else value for name, value in given.items()})
@@ -146,8 +148,8 @@ def parse_config(argv: Sequence[str] | None = None) -> Any:
     values["session_label"] = _labels(values.get("session_label", ()), "ses-")
     values.setdefault("nprocs", available_cpus())
     values.setdefault("mem_mb", available_memory_mb())
-    values.setdefault("omp_nthreads", min(8, values["nprocs"]))
-    return RunConfig.from_mapping(values)
+    config = RunConfig.from_mapping(values)
+    return config if "omp_nthreads" in values else replace(config, omp_nthreads=min(8, config.nprocs))
 
 
 def _labels(labels: Sequence[str], prefix: str) -> list[str]:

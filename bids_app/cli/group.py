@@ -1,0 +1,48 @@
+"""The group level: check, graph, closing words."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+from pathlib import Path
+
+from bids_app.bids.names import scan_name
+from bids_app.cli import exitcodes
+from bids_app.cli.progress import open_log
+from bids_app.config import RunConfig
+from bids_app.errors import InputError
+from bids_app.study.cohort import read_cohort
+from bids_app.workflows.execution import run_graph
+from bids_app.workflows.group import init_group_wf
+
+
+def run_group(config: RunConfig) -> int:
+    """Write the group tables, statistics and report of what is in the output folder."""
+    cohort = read_cohort(config.output_dir, config.exclude_quality)
+    missing = cohort.inclusion[cohort.inclusion["status"] != "scored"]
+    if config.dry_run:
+        print(f"would write group tables and report of {len(cohort.scans)} scans; {len(missing)} are not in")
+        return exitcodes.OK
+    log = open_log(config.output_dir / "logs" / f"group-{uuid.uuid4().hex}.log", config.verbose)
+    work_dir = Path(tempfile.mkdtemp(prefix="normvol-work-"))
+    try:
+        crashes = run_graph(init_group_wf(config, work_dir=work_dir), config)
+    finally:
+        shutil.rmtree(work_dir, ignore_errors=True)
+    for crash in crashes:
+        path = config.output_dir / "logs" / f"crash-{crash.node.rsplit('.', 1)[-1]}.txt"
+        path.write_text(crash.text, encoding="utf-8")
+        log.info("failed in %s: %s", crash.node.rsplit(".", 1)[-1], crash.reason)
+    if crashes:
+        if all(crash.expected for crash in crashes):
+            raise InputError(crashes[0].reason)
+        return exitcodes.FAILED
+    log.info("%d scans of %d people are in; %d scans are not", len(cohort.scans),
+             cohort.scans["participant_id"].nunique(), len(missing))
+    for row in missing.to_dict("records"):
+        session = row["session_id"] if isinstance(row["session_id"], str) else None
+        name = scan_name(row["participant_id"].removeprefix("sub-"), session.removeprefix("ses-") if session else None)
+        log.info("not in: %s (%s): %s", name, row["stage"], row["reason"])
+    log.info("report: %s", config.output_dir / "group.html")
+    return exitcodes.OMISSIONS if len(missing) else exitcodes.OK

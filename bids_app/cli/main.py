@@ -1,0 +1,30 @@
+"""``normvol``: the BIDS-App."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from bids_app.cli import exitcodes
+from bids_app.cli.parser import build_parser, parse_config
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, run, and return an exit code of `exitcodes`."""
+    if argv is None and len(sys.argv) == 1:
+        build_parser().print_help()
+        return exitcodes.USAGE
+    from bids_app.cli.guard import guarded
+
+    return guarded(lambda: _run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    config = parse_config(argv)
+    from bids_app.cli import run
+
+    return run.run(config)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

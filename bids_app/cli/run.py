@@ -1,0 +1,161 @@
+"""Carry out a RunConfig: plan, graph, statuses, closing summary, exit code."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bids_app.bids.names import participant_id, scan_name
+from bids_app.bids.sink import check_output_dir, write_dataset_files
+from bids_app.bids.status import write_status
+from bids_app.cli import exitcodes, summary
+from bids_app.cli.progress import PeopleProgress, open_log
+from bids_app.config import RunConfig
+from bids_app.study.plan import Omission, Plan, PlannedScan, make_plan
+from bids_app.workflows.execution import Crash, run_graph
+from bids_app.workflows.participant import init_normvol_wf, person_wf_name
+from bids_app.workflows.plugin import WORKER_KILLED
+
+PEOPLE_PER_GRAPH = 50
+
+
+def run(config: RunConfig) -> int:
+    """Run the level that `config` asks for and return the exit code."""
+    check_output_dir(config.bids_dir, config.output_dir, reports_only=config.reports_only)
+    if config.reports_only:
+        from bids_app.cli.reports_only import run_reports
+
+        return run_reports(config)
+    if config.analysis_level == "group":
+        from bids_app.cli.group import run_group
+
+        return run_group(config)
+    return run_participants(config)
+
+
+def run_participants(config: RunConfig) -> int:
+    """Score every scan that can be scored and write the people's reports."""
+    temporary = config.work_dir is None
+    work_dir = config.work_dir or Path(tempfile.mkdtemp(prefix="normvol-work-"))
+    try:
+        plan = make_plan(config, work_dir)
+        if config.dry_run:
+            print(summary.describe_plan(plan))
+            return exitcodes.OK
+        return _carry_out(config, plan)
+    finally:
+        if temporary:
+            shutil.rmtree(work_dir, ignore_errors=True)
+
+
+def _carry_out(config: RunConfig, plan: Plan) -> int:
+    log = open_log(config.output_dir / "logs" / f"run-{plan.context.run_uuid}.log", config.verbose)
+    write_dataset_files(config.output_dir, bids_dir=config.bids_dir, model=config.model, scoring=config.scoring,
+                        subject_directories=plan.subject_directories)
+    _record_start(config, plan, log)
+    crashes = _run_in_batches(config, plan, log)
+    failed = _record_failures(config, plan, crashes)
+    if failed:
+        _repair_reports(config, plan, failed)
+    log.info(summary.closing(config, plan, failed))
+    if failed:
+        return exitcodes.FAILED
+    return exitcodes.OMISSIONS if plan.omissions else exitcodes.OK
+
+
+def _record_start(config: RunConfig, plan: Plan, log: logging.Logger) -> None:
+    log.info("%d scans: %d to score, %d up to date, %d left out", len(plan.scans) + len(plan.up_to_date)
+             + len(plan.omissions), len(plan.scans), len(plan.up_to_date), len(plan.omissions))
+    for note in plan.notes:
+        log.info("note  %s", note)
+    for omission in plan.omissions:
+        _write_omission(config, plan, omission)
+        log.info("%s  left out: %s", scan_name(omission.participant, omission.session), omission.reason)
+    if plan.adaptations is not None:
+        plan.adaptations.write(config.output_dir)
+    for people in plan.people():
+        config.write(config.output_dir / participant_id(people[0].participant) / "log" / plan.context.run_uuid
+                     / "config.toml")
+
+
+def _write_omission(config: RunConfig, plan: Plan, omission: Omission) -> None:
+    write_status(config.output_dir, omission.participant, omission.session, status="omitted", stage=omission.stage,
+                 reason=omission.reason, remedy=omission.remedy, run_uuid=plan.context.run_uuid)
+
+
+def _run_in_batches(config: RunConfig, plan: Plan, log: logging.Logger) -> list[Crash]:
+    """Graphs of a bounded number of people, so that memory does not grow with the dataset."""
+    people = plan.people()
+    progress = PeopleProgress(len(people), {person_wf_name(scans[0].participant): participant_id(scans[0].participant)
+                                            for scans in people})
+    crashes: list[Crash] = []
+    try:
+        for start in range(0, len(people), PEOPLE_PER_GRAPH):
+            crashes += _run_batch(config, plan, people[start:start + PEOPLE_PER_GRAPH], progress)
+            if crashes and config.stop_on_first_crash:
+                break
+    finally:
+        progress.close()
+    killed = [scans for scans in people if any(c.reason == WORKER_KILLED and _is_of(c, scans[0]) for c in crashes)]
+    if killed and not config.stop_on_first_crash:
+        log.info("%d people lost their worker process; they are tried once more, one at a time", len(killed))
+        retried = run_graph(init_normvol_wf(killed, plan.context), config, nprocs=1)
+        crashes = [c for c in crashes if not any(_is_of(c, scans[0]) for scans in killed)] + retried
+    return crashes
+
+
+def _run_batch(config: RunConfig, plan: Plan, people: Sequence[Sequence[PlannedScan]],
+               progress: PeopleProgress) -> list[Crash]:
+    graph = init_normvol_wf(people, plan.context)
+    if config.write_graph:
+        from bids_app.workflows.drawing import draw_graph
+
+        draw_graph(graph, config.output_dir / "logs")
+    return run_graph(graph, config, progress)
+
+
+def _is_of(crash: Crash, scan: PlannedScan) -> bool:
+    return person_wf_name(scan.participant) in crash.node.split(".")
+
+
+def _record_failures(config: RunConfig, plan: Plan, crashes: Sequence[Crash]) -> list[Omission]:
+    """Statuses and crash files of the scans whose nodes failed."""
+    failed = []
+    for crash in crashes:
+        for scan in plan.scans:
+            if not _is_of(crash, scan) or not _concerns(crash, scan, plan):
+                continue
+            folder = config.output_dir / participant_id(scan.participant) / "log" / plan.context.run_uuid
+            folder.mkdir(parents=True, exist_ok=True)
+            stage = crash.node.rsplit(".", 1)[-1]
+            (folder / f"crash-{stage}.txt").write_text(crash.text, encoding="utf-8")
+            remedy = "" if crash.expected else f"see {(folder / f'crash-{stage}.txt').relative_to(config.output_dir)}"
+            failed.append(Omission(scan.participant, scan.session, stage, crash.reason, remedy))
+            write_status(config.output_dir, scan.participant, scan.session, status="failed", stage=stage,
+                         reason=crash.reason, remedy=remedy, run_uuid=plan.context.run_uuid)
+    return failed
+
+
+def _concerns(crash: Crash, scan: PlannedScan, plan: Plan) -> bool:
+    """Whether a crash in the person's graph is this session's (a crash of the person's own nodes is every session's)."""
+    sessions = [other.session for other in plan.scans if other.participant == scan.participant and other.session]
+    named = [session for session in sessions
+             if any(part.endswith(f"_ses_{session}_wf") or part == f"overlays_ses_{session}"
+                    for part in crash.node.split("."))]
+    return not named or scan.session in named
+
+
+def _repair_reports(config: RunConfig, plan: Plan, failed: Sequence[Omission]) -> None:
+    """People with a failed session still get the report of their other sessions."""
+    from bids_app.study.person import person_summaries
+    from bids_app.workflows.reports import init_reports_wf
+
+    people = sorted({omission.participant for omission in failed})
+    people = [person for person in people if person_summaries(config.output_dir, person)]
+    if people:
+        graph = init_reports_wf(people, config.output_dir, work_dir=plan.context.work_dir)
+        run_graph(graph, replace(config, stop_on_first_crash=False))

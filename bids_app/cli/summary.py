@@ -1,0 +1,58 @@
+"""The words at the end of a run (or before it, for --dry-run): what happened and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bids_app.bids.names import scan_name
+from bids_app.config import RunConfig
+from bids_app.study.plan import Omission, Plan, PlannedScan
+
+NAMED_AT_MOST = 20
+
+
+def describe_plan(plan: Plan) -> str:
+    """What a run would do, one line per scan."""
+    lines = [f"would score   {_name(scan)}  ({_source(scan)})" for scan in plan.scans]
+    lines += [f"up to date    {_name(scan)}" for scan in plan.up_to_date]
+    lines += [f"would omit    {_name(scan)}  {scan.reason}" for scan in plan.omissions]
+    lines.append(f"{len(plan.scans)} to score, {len(plan.up_to_date)} up to date, {len(plan.omissions)} to leave out")
+    return "\n".join(lines)
+
+
+def closing(config: RunConfig, plan: Plan, failed: Sequence[Omission]) -> str:
+    """Numbers, names of who is not in, and the next command."""
+    crashed = {(omission.participant, omission.session) for omission in failed}
+    scored = [scan for scan in plan.scans if (scan.participant, scan.session) not in crashed]
+    lines = [f"scored {len(scored)}, up to date {len(plan.up_to_date)}, left out {len(plan.omissions)}, "
+             f"failed {len(crashed)}"]
+    lines += _named("left out", plan.omissions) + _named("failed", failed)
+    if failed:
+        lines.append("run the same command again: it does only what is missing")
+    if scored or plan.up_to_date:
+        lines.append(f"reports: {config.output_dir}/sub-*.html")
+        lines.append(f"next: normvol {config.bids_dir} {config.output_dir} group")
+    else:
+        lines.append("no scan could be scored; each reason is above and in logs/status")
+    return "\n          ".join(lines)
+
+
+def _named(word: str, omissions: Sequence[Omission]) -> list[str]:
+    lines = [f"  {word}: {_name(item)} ({item.stage}): {item.reason}" + (f"; {item.remedy}" if item.remedy else "")
+             for item in omissions[:NAMED_AT_MOST]]
+    if len(omissions) > NAMED_AT_MOST:
+        lines.append(f"  and {len(omissions) - NAMED_AT_MOST} more, all in logs/status")
+    return lines
+
+
+def _source(scan: PlannedScan) -> str:
+    return f"FreeSurfer subject {scan.subject_dir}" if scan.subject_dir else "recon-all will run"
+
+
+def _name(scan: PlannedScan | Omission) -> str:
+    return scan_name(scan.participant, scan.session)
+
+
+def names(scans: Iterable[PlannedScan | Omission]) -> str:
+    """Comma-separated scan names."""
+    return ", ".join(_name(scan) for scan in scans)

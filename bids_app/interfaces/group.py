@@ -1,0 +1,57 @@
+"""Shells around the group level of `bids_app.study`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nipype.interfaces.base import BaseInterfaceInputSpec, Directory, File, TraitedSpec, isdefined, traits
+
+from bids_app.interfaces.base import LibraryInterface
+
+
+class _TablesIn(BaseInterfaceInputSpec):
+    output_dir = Directory(mandatory=True)
+    exclude_quality = traits.List(traits.Str(), desc="quality verdicts to leave out")
+
+
+class _TablesOut(TraitedSpec):
+    tables = traits.List(File())
+
+
+class GroupTables(LibraryInterface):
+    """The descriptive tables over all scored scans."""
+
+    input_spec = _TablesIn
+    output_spec = _TablesOut
+    _always_run = True
+
+    def _call(self, folder: Path) -> dict:
+        from bids_app.study.cohort import read_cohort, write_group_tables
+
+        output_dir = Path(self.inputs.output_dir)
+        tables = write_group_tables(read_cohort(output_dir, self.inputs.exclude_quality), output_dir)
+        return {"tables": [str(path) for path in tables]}
+
+
+class _AnalysisIn(_TablesIn):
+    bids_dir = Directory(mandatory=True)
+    analysis = traits.Str(mandatory=True, desc="TOML file, or auto")
+    participants_file = File(exists=True)
+    ready = traits.List(traits.Any, desc="what must be written before")
+
+
+class ClinicalAnalysis(LibraryInterface):
+    """The clinical statistics of the cohort."""
+
+    input_spec = _AnalysisIn
+    output_spec = _TablesOut
+    _always_run = True
+
+    def _call(self, folder: Path) -> dict:
+        from bids_app.study.analysis import write_analyses
+
+        inputs = self.inputs
+        participants = Path(inputs.participants_file) if isdefined(inputs.participants_file) else None
+        tables = write_analyses(Path(inputs.output_dir), Path(inputs.bids_dir), inputs.analysis,
+                                exclude_quality=inputs.exclude_quality, participants_file=participants)
+        return {"tables": [str(path) for path in tables]}

@@ -1,0 +1,50 @@
+"""Shells around `bids_app.reports`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nipype.interfaces.base import BaseInterfaceInputSpec, Directory, File, TraitedSpec, traits
+
+from bids_app.interfaces.base import LibraryInterface
+
+
+class _ParticipantIn(BaseInterfaceInputSpec):
+    output_dir = Directory(mandatory=True)
+    participant = traits.Str(mandatory=True)
+    ready = traits.List(traits.Any, desc="what must be written before")
+
+
+class _ReportOut(TraitedSpec):
+    report = File(desc="HTML report")
+
+
+class ParticipantReport(LibraryInterface):
+    """One person's report, from the tables on disk."""
+
+    input_spec = _ParticipantIn
+    output_spec = _ReportOut
+    _always_run = True
+
+    def _call(self, folder: Path) -> dict:
+        from bids_app.reports.participant import write_participant_report
+
+        return {"report": str(write_participant_report(Path(self.inputs.output_dir), self.inputs.participant))}
+
+
+class _GroupIn(BaseInterfaceInputSpec):
+    output_dir = Directory(mandatory=True)
+    ready = traits.List(traits.Any, desc="what must be written before")
+
+
+class GroupReport(LibraryInterface):
+    """The group report, from the tables on disk."""
+
+    input_spec = _GroupIn
+    output_spec = _ReportOut
+    _always_run = True
+
+    def _call(self, folder: Path) -> dict:
+        from bids_app.reports.group import write_group_report
+
+        return {"report": str(write_group_report(Path(self.inputs.output_dir)))}

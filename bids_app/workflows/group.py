@@ -1,0 +1,33 @@
+"""The graph of the group level: tables -> clinical statistics -> report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nipype.pipeline import engine as pe
+
+from bids_app.config import RunConfig
+from bids_app.interfaces.group import ClinicalAnalysis, GroupTables
+from bids_app.interfaces.reports import GroupReport
+
+
+def init_group_wf(config: RunConfig, *, work_dir: Path, name: str = "group_wf") -> pe.Workflow:
+    """Descriptive tables, the clinical analyses when asked for, and ``group.html``."""
+    group_wf = pe.Workflow(name=name, base_dir=str(work_dir))
+    tables = pe.Node(GroupTables(), name="tables")
+    tables.inputs.trait_set(output_dir=str(config.output_dir), exclude_quality=list(config.exclude_quality))
+    report = pe.Node(GroupReport(), name="report")
+    report.inputs.output_dir = str(config.output_dir)
+    if config.analysis is None:
+        group_wf.connect(tables, "tables", report, "ready")
+        return group_wf
+    analysis = pe.Node(ClinicalAnalysis(), name="analysis")
+    analysis.inputs.trait_set(output_dir=str(config.output_dir), bids_dir=str(config.bids_dir),
+                              exclude_quality=list(config.exclude_quality), analysis=config.analysis)
+    if config.participants_file is not None:
+        analysis.inputs.participants_file = str(config.participants_file)
+    group_wf.connect([
+        (tables, analysis, [("tables", "ready")]),
+        (analysis, report, [("tables", "ready")]),
+    ])  # fmt: skip
+    return group_wf

@@ -1,0 +1,89 @@
+"""Arguments and configuration file to a RunConfig."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from bids_app.cli import exitcodes
+from bids_app.cli.parser import parse_config
+from bids_app.config import RunConfig, read_toml
+from bids_app.errors import UsageError
+
+
+def test_labels_lose_their_prefix():
+    config = parse_config(["b", "o", "participant", "--participant-label", "sub-01", "02", "--session-label", "ses-1"])
+    assert config.participant_label == ("01", "02")
+    assert config.session_label == ("1",)
+
+
+def test_labels_may_be_separated_by_commas():
+    assert parse_config(["b", "o", "participant", "--participant-label", "01,02"]).participant_label == ("01", "02")
+
+
+def test_paths_become_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert parse_config(["b", "o", "group"]).output_dir == tmp_path / "o"
+
+
+def test_configuration_file_round_trip(tmp_path):
+    config = parse_config(["/b", "/o", "participant", "--mem", "3G", "--nprocs", "2", "--adapt-controls", "group == 'c'"])
+    path = config.write(tmp_path / "config.toml")
+    assert RunConfig.from_mapping(read_toml(path)) == config
+    assert parse_config(["/b", "/o", "participant", "--config-file", str(path)]) == config
+
+
+def test_command_line_wins_over_the_file(tmp_path):
+    path = parse_config(["/b", "/o", "participant", "--nprocs", "2"]).write(tmp_path / "config.toml")
+    again = parse_config(["/b", "/o", "participant", "--nprocs", "1", "--config-file", str(path)])
+    assert again.nprocs == 1
+
+
+def test_unknown_option_in_the_file_is_named(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text("nproc = 2\n")
+    with pytest.raises(UsageError, match="nproc"):
+        parse_config(["b", "o", "participant", "--config-file", str(path)])
+
+
+def test_wrong_type_in_the_file_is_named(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text('nprocs = "two"\n')
+    with pytest.raises(UsageError, match="nprocs"):
+        parse_config(["b", "o", "participant", "--config-file", str(path)])
+
+
+def test_damaged_file_is_a_usage_error(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text("nprocs = = 2")
+    with pytest.raises(UsageError, match="config.toml"):
+        parse_config(["b", "o", "participant", "--config-file", str(path)])
+
+
+def test_config_is_frozen():
+    config = parse_config(["b", "o", "participant"])
+    with pytest.raises(AttributeError):
+        config.nprocs = 3
+    assert replace(config, nprocs=3).nprocs == 3
+
+
+def test_help_and_version_import_nothing_heavy():
+    code = ("import sys; from bids_app.cli.main import main\n"
+            "try: main(['--help'])\nexcept SystemExit: pass\n"
+            "heavy = {'pandas', 'numpy', 'nipype', 'pcntoolkit', 'bids', 'scipy'} & set(sys.modules)\n"
+            "sys.exit(', '.join(sorted(heavy)) or 0)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_missing_dataset_has_its_exit_code_and_one_sentence(tmp_path, capsys):
+    from bids_app.cli.main import main
+
+    code = main([str(tmp_path / "nowhere"), str(tmp_path / "out"), "participant"])
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert code == exitcodes.INPUT
+    assert len(lines) == 1
+    assert "nowhere" in lines[0]

@@ -1,0 +1,40 @@
+"""Files that describe the command line cannot drift from it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+
+from bids_app.cli import exitcodes
+from bids_app.cli.parser import build_parser
+
+
+def load_script(repository, name):
+    spec = importlib.util.spec_from_file_location(name, repository / "scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_boutiques_is_what_the_parser_says(repository):
+    made = load_script(repository, "make_boutiques").descriptor()
+    assert json.loads((repository / "boutiques.json").read_text()) == json.loads(json.dumps(made))
+
+
+def test_usage_page_has_the_exit_codes(repository):
+    page = (repository / "docs" / "usage.md").read_text()
+    table = dict(re.findall(r"^\| (\d+) \| (.+) \|$", page, flags=re.MULTILINE))
+    assert {int(code): meaning for code, meaning in table.items()} == exitcodes.MEANING
+
+
+def test_every_option_has_help():
+    assert all(action.help for action in build_parser()._actions)
+
+
+def test_options_of_the_docs_exist(repository):
+    known = {option for action in build_parser()._actions for option in action.option_strings}
+    page = (repository / "docs" / "usage.md").read_text()
+    ours = page.replace("apptainer run --containall", "").split("#SBATCH")
+    used = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ours[0] + ours[1].split("\n", 1)[1]))
+    assert used <= known, used - known

@@ -1,0 +1,97 @@
+"""A run survives nodes that raise and workers that are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from nipype.interfaces.base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, traits
+from nipype.pipeline import engine as pe
+
+from bids_app.config import RunConfig
+from bids_app.errors import StatsFileError
+from bids_app.workflows.execution import run_graph
+from bids_app.workflows.plugin import WORKER_KILLED
+
+
+class _In(BaseInterfaceInputSpec):
+    value = traits.Int(mandatory=True)
+    behaviour = traits.Str("add", usedefault=True)
+
+
+class _Out(TraitedSpec):
+    value = traits.Int()
+
+
+class Step(SimpleInterface):
+    """Adds one, raises or dies."""
+
+    input_spec = _In
+    output_spec = _Out
+
+    def _run_interface(self, runtime):
+        if self.inputs.behaviour == "raise":
+            raise StatsFileError("stats/aseg.stats is truncated; run recon-all again")
+        if self.inputs.behaviour == "bug":
+            raise ZeroDivisionError("division by zero")
+        if self.inputs.behaviour == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        self._results["value"] = self.inputs.value + 1
+        return runtime
+
+
+@pytest.fixture
+def config(tmp_path):
+    return RunConfig(bids_dir=tmp_path, output_dir=tmp_path, nprocs=2, mem_mb=2000)
+
+
+def chain(tmp_path, behaviours):
+    workflow = pe.Workflow("chain", base_dir=str(tmp_path / "work"))
+    previous = None
+    for index, behaviour in enumerate(behaviours):
+        node = pe.Node(Step(value=0, behaviour=behaviour), name=f"step{index}")
+        if previous is None:
+            workflow.add_nodes([node])
+        else:
+            workflow.connect(previous, "value", node, "value")
+        previous = node
+    return workflow
+
+
+def test_chain_runs_to_its_end(tmp_path, config):
+    ended = []
+    crashes = run_graph(chain(tmp_path, ["add"] * 6), config, lambda node, event: ended.append((node.name, event)))
+    assert crashes == []
+    assert ended[-1] == ("step5", "end")
+
+
+def test_our_error_becomes_its_sentence(tmp_path, config):
+    (crash,) = run_graph(chain(tmp_path, ["add", "raise", "add"]), config)
+    assert crash.expected
+    assert crash.reason == "stats/aseg.stats is truncated; run recon-all again"
+    assert crash.node.endswith("step1")
+
+
+def test_a_bug_keeps_its_traceback(tmp_path, config):
+    (crash,) = run_graph(chain(tmp_path, ["bug"]), config)
+    assert not crash.expected
+    assert "ZeroDivisionError" in crash.text
+
+
+def test_crash_text_names_no_host_and_no_user(tmp_path, config):
+    import getpass
+    import socket
+
+    (crash,) = run_graph(chain(tmp_path, ["bug"]), config)
+    assert socket.gethostname() not in crash.text
+    assert getpass.getuser() not in crash.text.replace("/root/", "")
+
+
+def test_killed_worker_is_a_failed_node_and_the_rest_goes_on(tmp_path, config):
+    workflow = pe.Workflow("both", base_dir=str(tmp_path / "work"))
+    workflow.add_nodes([pe.Node(Step(value=0, behaviour="die"), name="victim")])
+    workflow.connect(pe.Node(Step(value=0), name="first"), "value", pe.Node(Step(), name="second"), "value")
+    crashes = run_graph(workflow, config, nprocs=1)
+    assert [crash.node.rsplit(".")[-1] for crash in crashes if crash.reason == WORKER_KILLED] == ["victim"]
+    assert len(crashes) == 1
