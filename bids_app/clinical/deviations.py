@@ -54,19 +54,25 @@ def region_set(name: str | Sequence[str]) -> tuple[str, ...]:
     if not isinstance(name, str):
         unknown = sorted(set(name) - set(reference))
         if unknown:
-            raise UsageError(f"{', '.join(unknown)}: not a reference region; see the column region of "
-                             "a desc-deviations table")
+            raise UsageError(
+                f"{', '.join(unknown)}: not a reference region; see the column region of "
+                "a desc-deviations table"
+            )
         return tuple(name)
     cortical = tuple(region for region in reference if region.endswith("_volume"))
-    sets = {"all": reference, "cortical": cortical,
-            "subcortical": tuple(region for region in reference if region not in cortical)}
+    sets = {
+        "all": reference,
+        "cortical": cortical,
+        "subcortical": tuple(region for region in reference if region not in cortical),
+    }
     if name not in sets:
         raise UsageError(f"no region set {name!r}; use all, cortical, subcortical or a list of regions")
     return sets[name]
 
 
-def count_table(zscores: pd.DataFrame, regions: str | Sequence[str] = "all",
-                threshold: float = Z_CRITICAL) -> pd.DataFrame:
+def count_table(
+    zscores: pd.DataFrame, regions: str | Sequence[str] = "all", threshold: float = Z_CRITICAL
+) -> pd.DataFrame:
     """Deviations per scan over a set of regions.
 
     Parameters
@@ -86,12 +92,23 @@ def count_table(zscores: pd.DataFrame, regions: str | Sequence[str] = "all",
     present = [region for region in region_set(regions) if region in zscores.columns]
     z = zscores[present].to_numpy(dtype=float)
     infra, supra = (z <= -threshold).sum(axis=1), (z >= threshold).sum(axis=1)
-    return pd.DataFrame({"n_infra": infra, "n_supra": supra, "n_total": infra + supra,
-                         "n_regions": (~np.isnan(z)).sum(axis=1)}, index=zscores.index)
+    return pd.DataFrame(
+        {
+            "n_infra": infra,
+            "n_supra": supra,
+            "n_total": infra + supra,
+            "n_regions": (~np.isnan(z)).sum(axis=1),
+        },
+        index=zscores.index,
+    )
 
 
-def count_distribution(n_regions: int, tail: str = "infra", threshold: float = Z_CRITICAL,
-                       correlation: float = REGION_CORRELATION) -> NDArray[np.float64]:
+def count_distribution(
+    n_regions: int,
+    tail: str = "infra",
+    threshold: float = Z_CRITICAL,
+    correlation: float = REGION_CORRELATION,
+) -> NDArray[np.float64]:
     """Probability of 0 to `n_regions` deviations in a healthy person.
 
     Regions are taken as standard normal and equally correlated (one common factor), so the number is a
@@ -115,8 +132,12 @@ def count_distribution(n_regions: int, tail: str = "infra", threshold: float = Z
     return probability
 
 
-def expected_count(n_regions: int, tail: str = "infra", threshold: float = Z_CRITICAL,
-                   correlation: float = REGION_CORRELATION) -> ExpectedCount:
+def expected_count(
+    n_regions: int,
+    tail: str = "infra",
+    threshold: float = Z_CRITICAL,
+    correlation: float = REGION_CORRELATION,
+) -> ExpectedCount:
     """Mean and central 95 % range of the number of deviations of a healthy person."""
     probability = count_distribution(n_regions, tail, threshold, correlation)
     cumulative = np.cumsum(probability)

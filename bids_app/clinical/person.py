@@ -20,12 +20,23 @@ from bids_app.tables import read_table
 __all__ = ["centile_table", "change_table", "count_deviations", "deviation_flag", "repeatability"]
 
 CENTILES = {"p05": 5.0, "p25": 25.0, "p50": 50.0, "p75": 75.0, "p95": 95.0}
-CHANGE_COLUMNS = ("region", "session_from", "session_to", "years", "z_from", "z_to", "z_change",
-                  "z_change_se", "annual_z_change", "reliable")
+CHANGE_COLUMNS = (
+    "region",
+    "session_from",
+    "session_to",
+    "years",
+    "z_from",
+    "z_to",
+    "z_change",
+    "z_change_se",
+    "annual_z_change",
+    "reliable",
+)
 
 
-def count_deviations(z: ArrayLike, threshold: float = Z_CRITICAL,
-                     correlation: float = REGION_CORRELATION) -> dict[str, Any]:
+def count_deviations(
+    z: ArrayLike, threshold: float = Z_CRITICAL, correlation: float = REGION_CORRELATION
+) -> dict[str, Any]:
     """The ``counts`` of a scan's summary.
 
     Parameters
@@ -46,8 +57,13 @@ def count_deviations(z: ArrayLike, threshold: float = Z_CRITICAL,
     n = int(np.isfinite(values).sum())
     infra, supra = int((values <= -threshold).sum()), int((values >= threshold).sum())
     expected = {f"n_{tail}": expected_count(n, tail, threshold, correlation)._asdict() for tail in TAILS}
-    return {"n_regions": n, "n_infra": infra, "n_supra": supra, "n_total": infra + supra,
-            "expected": expected}
+    return {
+        "n_regions": n,
+        "n_infra": infra,
+        "n_supra": supra,
+        "n_total": infra + supra,
+        "expected": expected,
+    }
 
 
 def _age_grid(low: float, high: float, step: float = 0.5) -> np.ndarray:
@@ -55,10 +71,18 @@ def _age_grid(low: float, high: float, step: float = 0.5) -> np.ndarray:
     return np.unique(np.concatenate([[low], inner, [high]]))
 
 
-def centile_table(model: NormativeModel, sex: str, etiv_mm3: float, regions: Sequence[str] | None = None, *,
-                  age_range: tuple[float, float] | None = None, fs_version: str | None = None,
-                  site: str | None = None, adaptation: Any = None,
-                  ages: ArrayLike | None = None) -> pd.DataFrame:
+def centile_table(
+    model: NormativeModel,
+    sex: str,
+    etiv_mm3: float,
+    regions: Sequence[str] | None = None,
+    *,
+    age_range: tuple[float, float] | None = None,
+    fs_version: str | None = None,
+    site: str | None = None,
+    adaptation: Any = None,
+    ages: ArrayLike | None = None,
+) -> pd.DataFrame:
     """Centile curves of healthy volumes over age at one sex and head size.
 
     Parameters
@@ -87,21 +111,30 @@ def centile_table(model: NormativeModel, sex: str, etiv_mm3: float, regions: Seq
     grid = grid[(grid >= low) & (grid <= high)]
     if not regions or not len(grid):
         return pd.DataFrame(columns=["region", "age", *CENTILES])
-    volumes = _centile_volumes(model, {"sex": sex, ETIV: etiv_mm3, "fs_version": fs_version, "site": site},
-                               grid, tuple(regions), adaptation)
-    blocks = [pd.DataFrame({"region": region, "age": grid, **dict(zip(CENTILES, volumes[:, :, j]))})
-              for j, region in enumerate(regions)]
+    volumes = _centile_volumes(
+        model,
+        {"sex": sex, ETIV: etiv_mm3, "fs_version": fs_version, "site": site},
+        grid,
+        tuple(regions),
+        adaptation,
+    )
+    blocks = [
+        pd.DataFrame({"region": region, "age": grid, **dict(zip(CENTILES, volumes[:, :, j]))})
+        for j, region in enumerate(regions)
+    ]
     return pd.concat(blocks, ignore_index=True)
 
 
-def _centile_volumes(model: NormativeModel, person: dict[str, Any], grid: np.ndarray,
-                     regions: tuple[str, ...], adaptation: Any) -> np.ndarray:
+def _centile_volumes(
+    model: NormativeModel, person: dict[str, Any], grid: np.ndarray, regions: tuple[str, ...], adaptation: Any
+) -> np.ndarray:
     """Volumes, shape (centiles, ages, regions), from one call of the model."""
     from scipy.special import ndtri
 
     scores = ndtri(np.array(list(CENTILES.values())) / 100)
     rows = pd.DataFrame({"age": np.tile(grid, len(scores))}).assign(
-        **{name: value for name, value in person.items() if value is not None})
+        **{name: value for name, value in person.items() if value is not None}
+    )
     z = np.repeat(scores, len(grid))[:, None] * np.ones(len(regions))
     return model.volumes_at(rows, z, regions, adaptation).reshape(len(scores), len(grid), len(regions))
 
@@ -165,16 +198,31 @@ def _change(scored: pd.DataFrame, start: str, end: str) -> pd.DataFrame:
     change = table["z_to"] - table["z_from"]
     se = (table["sem_z_from"] ** 2 + table["sem_z_to"] ** 2) ** 0.5
     reliable = (change.abs() > Z_CRITICAL * se).astype(object).where(se.notna() & change.notna(), None)
-    return pd.DataFrame({
-        "region": table.index, "session_from": start, "session_to": end, "years": years,
-        "z_from": table["z_from"], "z_to": table["z_to"], "z_change": change,
-        "z_change_se": se, "annual_z_change": change / years,
-        "reliable": reliable}).reset_index(drop=True)
+    return pd.DataFrame(
+        {
+            "region": table.index,
+            "session_from": start,
+            "session_to": end,
+            "years": years,
+            "z_from": table["z_from"],
+            "z_to": table["z_to"],
+            "z_change": change,
+            "z_change_se": se,
+            "annual_z_change": change / years,
+            "reliable": reliable,
+        }
+    ).reset_index(drop=True)
 
 
 def _session(scored: pd.DataFrame, label: str, errors: pd.Series) -> pd.DataFrame:
     rows = scored[scored["session_id"] == label]
     stream = rows["stream"] if "stream" in rows else pd.Series("cross", index=rows.index)
     keys = pd.MultiIndex.from_arrays([rows["region"], stream])
-    return pd.DataFrame({"age": rows["age"].to_numpy(), "z": rows["z"].to_numpy(dtype=float),
-                         "sem_z": errors.reindex(keys).to_numpy()}, index=rows["region"].to_numpy())
+    return pd.DataFrame(
+        {
+            "age": rows["age"].to_numpy(),
+            "z": rows["z"].to_numpy(dtype=float),
+            "sem_z": errors.reindex(keys).to_numpy(),
+        },
+        index=rows["region"].to_numpy(),
+    )

@@ -86,9 +86,17 @@ def describe(table: pd.DataFrame, unit: str | None = None, **extra: str) -> dict
     return described
 
 
-def make_result(name: str, title: str, table: pd.DataFrame, *, sentences: tuple[str, ...] = (),
-                methods: str = "", figure: Mapping[str, Any] | None = None, unit: str | None = None,
-                **extra: str) -> AnalysisResult:
+def make_result(
+    name: str,
+    title: str,
+    table: pd.DataFrame,
+    *,
+    sentences: tuple[str, ...] = (),
+    methods: str = "",
+    figure: Mapping[str, Any] | None = None,
+    unit: str | None = None,
+    **extra: str,
+) -> AnalysisResult:
     """An `AnalysisResult` whose columns are described by `describe`."""
     return AnalysisResult(name, title, table, describe(table, unit, **extra), sentences, methods, figure)
 
@@ -129,8 +137,10 @@ def read_result(path: Path | str) -> AnalysisResult:
     path = Path(path)
     sidecar = read_json(path.with_suffix(".json"))
     if not isinstance(sidecar, dict) or any(key not in sidecar for key in KEYS):
-        raise InputError(f"{path.with_suffix('.json')} is not the description of an analysis; "
-                         "run the group level again")
+        raise InputError(
+            f"{path.with_suffix('.json')} is not the description of an analysis; run the group level again"
+        )
     title, sentences, methods, figure = (sidecar.pop(key) for key in KEYS)
-    return AnalysisResult(path.stem.removeprefix("group_"), title, read_table(path), sidecar,
-                          tuple(sentences), methods, figure)
+    return AnalysisResult(
+        path.stem.removeprefix("group_"), title, read_table(path), sidecar, tuple(sentences), methods, figure
+    )
