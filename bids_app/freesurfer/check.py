@@ -125,9 +125,7 @@ def _failed(folder: Path) -> SubjectCheck | None:
     reason = None
     if os.path.lexists(scripts / "recon-all.error"):
         reason = "scripts/recon-all.error is there"
-    elif subject.read_script(folder, "recon-all.done").strip() not in ("", "0") and not subject.done_subject(
-        folder
-    ):
+    elif subject.read_script(folder, "recon-all.done").strip() not in ("", "0") and not subject.done_subject(folder):
         reason = "scripts/recon-all.done holds an error code"
     elif _last_line(subject.read_script(folder, "recon-all-status.log")).find("exited with ERRORS") >= 0:
         reason = "scripts/recon-all-status.log ends with an error"
@@ -148,11 +146,7 @@ def _last_line(text: str) -> str:
 
 
 def _not_fetched(folder: Path) -> SubjectCheck | None:
-    wanted = [
-        name
-        for name in (*needed_stats(folder), "scripts/recon-all.done")
-        if annex.is_not_fetched(folder / name)
-    ]
+    wanted = [name for name in (*needed_stats(folder), "scripts/recon-all.done") if annex.is_not_fetched(folder / name)]
     if not wanted:
         return None
     return SubjectCheck(
@@ -208,15 +202,11 @@ def _is_alive(folder: Path, marker: Path) -> tuple[bool, str]:
 
 def _last_activity(folder: Path, marker_text: str) -> float:
     """Unix time of the newest date in status log and IsRunning file, else of the newest script file."""
-    stamps = [
-        _date(line) for line in reversed(subject.read_script(folder, "recon-all-status.log").splitlines())
-    ]
+    stamps = [_date(line) for line in reversed(subject.read_script(folder, "recon-all-status.log").splitlines())]
     known = [stamp for stamp in (*stamps, *map(_date, marker_text.splitlines())) if stamp]
     if known:
         return max(known)
-    return max(
-        (path.stat().st_mtime for path in (folder / "scripts").iterdir() if path.is_file()), default=0.0
-    )
+    return max((path.stat().st_mtime for path in (folder / "scripts").iterdir() if path.is_file()), default=0.0)
 
 
 def _date(line: str) -> float | None:
@@ -273,9 +263,7 @@ def _refuse_cut_cortex(folder: Path, files: dict[str, StatsFile]) -> None:
 
 
 def _identity(folder: Path, files: dict[str, StatsFile], expected: str | None) -> SubjectCheck | None:
-    recorded = {
-        file.header["subjectname"]: name for name, file in files.items() if "subjectname" in file.header
-    }
+    recorded = {file.header["subjectname"]: name for name, file in files.items() if "subjectname" in file.header}
     wanted = expected or folder.name
     wrong = [name for name in recorded if subject.is_another_person(name, wanted)]
     trusted = subject.flavour(folder) == subject.FASTSURFER and subject.done_subject(folder) == wanted

@@ -133,9 +133,7 @@ def _long_names(root: Path, participant: str, session: str | None) -> Iterator[l
             if preferred in bases:
                 yield [f"{stem}.long.{preferred}"]
         yield [
-            name
-            for name, base in zip(names, bases)
-            if base not in (f"sub-{participant}", f"sub-{participant}_base")
+            name for name, base in zip(names, bases) if base not in (f"sub-{participant}", f"sub-{participant}_base")
         ]
 
 
@@ -213,9 +211,7 @@ def subject_directories(
 
 def _given_subjects_dir(path: Path) -> list[Path]:
     if (_existing(path, "--fs-subjects-dir") / "stats" / "aseg.stats").is_file():
-        raise UsageError(
-            f"--fs-subjects-dir {path} is the directory of one subject; give the directory above it"
-        )
+        raise UsageError(f"--fs-subjects-dir {path} is the directory of one subject; give the directory above it")
     inside = path / "sourcedata" / "freesurfer"
     return [path, inside] if inside.is_dir() else [path]
 

@@ -23,7 +23,7 @@ _NAMED = 5
 
 
 class Limit(NamedTuple):
-    """Limits of one metric: outside ``warn_*`` the verdict is warn, outside ``fail_*`` fail; None: no limit."""
+    """Limits of a metric: outside ``warn_*`` the verdict is warn, outside ``fail_*`` fail; None: no limit."""
 
     metric: str
     fail_low: float | None
@@ -63,7 +63,8 @@ LIMITS: dict[str, Limit] = {
         ),
         Limit(
             "white_matter_asymmetry", None, None, 0.05, 0.10,
-            "left-right difference of white-matter volume over its sum", f"{_REFERENCE}: 99.9th centile 0.034",
+            "left-right difference of white-matter volume over its sum",
+            f"{_REFERENCE}: 99.9th centile 0.034",
         ),
         Limit(
             "contrast_snr", 1.0, 2.0, None, None,
@@ -147,9 +148,7 @@ def _metrics(volumes: Volumes, values: Mapping[str, float], others: Sequence[flo
         left, right = values.get(f"lh{base}", math.nan), values.get(f"rh{base}", math.nan)
         if left + right > 0:
             found[name] = abs(left - right) / (left + right)
-    snr = [
-        volumes.measures[name] for name in ("lh_contrast_snr", "rh_contrast_snr") if name in volumes.measures
-    ]
+    snr = [volumes.measures[name] for name in ("lh_contrast_snr", "rh_contrast_snr") if name in volumes.measures]
     if snr:
         found["contrast_snr"] = min(snr)
     return {name: value for name, value in found.items() if not math.isnan(value)}
@@ -177,9 +176,7 @@ def _hard_reasons(
         low, high = ranges[regions.ETIV]
         if not low <= volumes.etiv_mm3 <= high:
             span = f"{low / 1e6:.2f} to {high / 1e6:.2f}"
-            reasons.append(
-                (WARN, f"eTIV is {volumes.etiv_mm3 / 1e6:.2f} litres, outside the training data ({span})")
-            )
+            reasons.append((WARN, f"eTIV is {volumes.etiv_mm3 / 1e6:.2f} litres, outside the training data ({span})"))
     empty = [name for name in regions.reference_regions() if values.get(name) == 0]
     if empty:
         reasons.append((FAIL, f"no volume at all in {_list(empty)}"))

@@ -99,9 +99,7 @@ def read_content(path: Path | str) -> bytes:
         what = "is a link whose content has not been fetched; run datalad get" if linked else "does not exist"
         raise StatsFileError(f"the stats file {path} {what}") from error
     except OSError as error:
-        raise StatsFileError(
-            f"cannot read the stats file {path} ({error.strerror}); check its permissions"
-        ) from error
+        raise StatsFileError(f"cannot read the stats file {path} ({error.strerror}); check its permissions") from error
 
 
 def parse_stats(content: bytes, path: str) -> StatsFile:
@@ -197,14 +195,8 @@ def _table(
     _check_columns(names, header, declared, path)
     parsed, repeated = _unique_rows(_rows(rows, names, path), names.index(NAME), path)
     _check_count(len(parsed), header.get("NRows"), path)
-    columns: dict[str, list] = (
-        dict(zip(names, map(list, zip(*parsed)))) if parsed else {name: [] for name in names}
-    )
-    notes = (
-        (f"{repeated} rows of {os.path.basename(path)} were there twice, with equal values",)
-        if repeated
-        else ()
-    )
+    columns: dict[str, list] = dict(zip(names, map(list, zip(*parsed)))) if parsed else {name: [] for name in names}
+    notes = (f"{repeated} rows of {os.path.basename(path)} were there twice, with equal values",) if repeated else ()
     return columns, notes
 
 

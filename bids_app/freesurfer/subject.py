@@ -61,6 +61,12 @@ def done_subject(subject_dir: Path) -> str | None:
     return match[1] if match else None
 
 
+def version_in_stamp(stamp: str) -> str | None:
+    """The version in a build stamp, e.g. 6.0.1 in ``freesurfer-Linux-centos6_x86_64-stable-pub-v6.0.1-f53``."""
+    found = _BUILD.search(stamp)
+    return found[1] if found else None
+
+
 def freesurfer_version(subject_dir: Path, aseg: StatsFile | None = None) -> tuple[str | None, str]:
     """The FreeSurfer version that made the statistics, and a remark when that is not certain.
 
@@ -68,8 +74,7 @@ def freesurfer_version(subject_dir: Path, aseg: StatsFile | None = None) -> tupl
     ``recon-all.done``, then the CVS year in the header (``6.0.x``: the patch level was not recorded).
     """
     recorded = aseg.header.get("cvs_version", "") if aseg else ""
-    stamp = _BUILD.search(read_script(subject_dir, "build-stamp.txt"))
-    stamped = stamp[1] if stamp else None
+    stamped = version_in_stamp(read_script(subject_dir, "build-stamp.txt"))
     plain = _PLAIN.match(recorded)
     if plain:
         other = stamped and stamped != plain[1]

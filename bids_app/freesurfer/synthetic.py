@@ -122,9 +122,7 @@ def _complete(volumes: Mapping[str, float], etiv: float) -> dict[str, float]:
         raise ValueError(f"unknown regions {unknown} or negative volumes in a synthetic subject")
     table = regions.region_table()
     values: dict[str, float] = {}
-    for name, base, hemisphere, atlas in table[["name", "base", "hemisphere", "atlas"]].itertuples(
-        index=False
-    ):
+    for name, base, hemisphere, atlas in table[["name", "base", "hemisphere", "atlas"]].itertuples(index=False):
         if atlas == "aparc":
             typical = _TYPICAL_CORTEX[base.removesuffix("_volume")]
         elif atlas == "aseg":
@@ -155,17 +153,14 @@ def _global_volumes(values: Mapping[str, float], given: Mapping[str, float], eti
     fluid = ventricles + values["3rd-Ventricle"] + values["4th-Ventricle"] + values["CSF"]
     cerebellum = both("Cerebellum-Cortex") + both("Cerebellum-White-Matter")
     found = {
-        f"{h}CortexVol": sum(v for name, v in values.items() if name.startswith(f"{h}_"))
-        for h in ("lh", "rh")
+        f"{h}CortexVol": sum(v for name, v in values.items() if name.startswith(f"{h}_")) for h in ("lh", "rh")
     } | {f"{h}CerebralWhiteMatterVol": _WHITE_MATTER_SHARE * etiv for h in ("lh", "rh")}
     found |= {name: value for name, value in given.items() if name in found}
     found["CortexVol"] = found["lhCortexVol"] + found["rhCortexVol"]
     found["CerebralWhiteMatterVol"] = found["lhCerebralWhiteMatterVol"] + found["rhCerebralWhiteMatterVol"]
     found["SubCortGrayVol"] = sum(both(base) for base in deep)
     found["TotalGrayVol"] = found["CortexVol"] + found["SubCortGrayVol"] + both("Cerebellum-Cortex")
-    tissue = (
-        found["TotalGrayVol"] + found["CerebralWhiteMatterVol"] + both("Cerebellum-White-Matter") + callosum
-    )
+    tissue = found["TotalGrayVol"] + found["CerebralWhiteMatterVol"] + both("Cerebellum-White-Matter") + callosum
     found["BrainSegVolNotVent"] = tissue
     found["BrainSegVol"] = tissue + fluid
     found["BrainSegVolNotVentSurf"] = tissue
@@ -237,9 +232,7 @@ def _aseg_table(values: Mapping[str, float]) -> str:
     return "".join(line + "\n" for line in lines)
 
 
-def _aparc(
-    values: Mapping[str, float], header: _Header, hemisphere: str, thickness: Mapping[str, float]
-) -> str:
+def _aparc(values: Mapping[str, float], header: _Header, hemisphere: str, thickness: Mapping[str, float]) -> str:
     title = "Table of FreeSurfer cortical parcellation anatomical statistics"
     lines = [*header.lines(title, "mris_anatomical_stats"), "# anatomy_type surface"]
     lines += [f"# subjectname {header.subject}", f"# hemi {hemisphere}"]
@@ -254,9 +247,7 @@ def _aparc(
             " 0.500     0.120     0.025       20     2.0"
         )
     text = "".join(line + "\n" for line in lines)
-    text += _measure("Cortex", "NumVert", "Number of Vertices", total * 3 // 2, "unitless").replace(
-        ".000000", ""
-    )
+    text += _measure("Cortex", "NumVert", "Number of Vertices", total * 3 // 2, "unitless").replace(".000000", "")
     text += _measure("Cortex", "WhiteSurfArea", "White Surface Total Area", total, "mm^2")
     text += _measure("Cortex", "MeanThickness", "Mean Thickness", weighted / total, "mm")
     columns = "StructName NumVert SurfArea GrayVol ThickAvg ThickStd MeanCurv GausCurv FoldInd CurvInd"

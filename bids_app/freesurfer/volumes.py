@@ -155,9 +155,7 @@ def as_table(rows: Iterable[Row]) -> pd.DataFrame:
     return pd.DataFrame(list(rows), columns=list(COLUMNS))
 
 
-def read_volumes(
-    subject_dir: Path, *, expected_subject: str | None = None, everything: bool = True
-) -> Reading:
+def read_volumes(subject_dir: Path, *, expected_subject: str | None = None, everything: bool = True) -> Reading:
     """The light form of `extract_volumes`; without `everything`, the reference and global volumes only."""
     folder = StatsFolder(subject_dir)
     flavour = subject.flavour(subject_dir)
@@ -214,11 +212,7 @@ def _check_person(aseg: StatsFile, subject_dir: Path, expected: str | None, note
     recorded = aseg.header.get("subjectname")
     if not recorded or recorded == (expected or subject_dir.name):
         return
-    if (
-        expected
-        and subject.is_another_person(recorded, expected)
-        and subject.done_subject(subject_dir) != expected
-    ):
+    if expected and subject.is_another_person(recorded, expected) and subject.done_subject(subject_dir) != expected:
         raise FreeSurferError(
             f"the statistics in {subject_dir} name {recorded}, not {expected}; "
             "put the right subject's directory there or rename it"
@@ -232,9 +226,7 @@ def _aseg_rows(aseg: StatsFile, source: str, subject_dir: Path) -> list[Row]:
     rows = []
     for name, volume in zip(aseg.columns[NAME], aseg.columns["Volume_mm3"]):
         if volume < 0:
-            raise StatsFileError(
-                f"{subject_dir}/stats/{source} gives {name} a negative volume ({volume:g} mm^3)"
-            )
+            raise StatsFileError(f"{subject_dir}/stats/{source} gives {name} a negative volume ({volume:g} mm^3)")
         if not name.startswith("ctx-"):
             rows.append(Row(regions.canonical(name), volume, _NAN, _NAN, "aseg", source))
     return rows
@@ -324,14 +316,10 @@ def _etiv(
     if found and found[0] > 0:
         return found[0]
     if flavour == subject.FASTSURFER and not found:
-        notes.append(
-            "FastSurfer wrote no eTIV (segmentation without Talairach registration): nothing can be scored"
-        )
+        notes.append("FastSurfer wrote no eTIV (segmentation without Talairach registration): nothing can be scored")
         return _NAN
     value = f"gives eTIV as {found[0]:g} mm^3" if found else "has no eTIV (EstimatedTotalIntraCranialVol)"
-    raise FreeSurferError(
-        f"{subject_dir}/stats/aseg.stats {value}; run recon-all's segmentation statistics again"
-    )
+    raise FreeSurferError(f"{subject_dir}/stats/aseg.stats {value}; run recon-all's segmentation statistics again")
 
 
 def _missing(rows: list[Row], flavour: str) -> list[str]:
@@ -341,19 +329,11 @@ def _missing(rows: list[Row], flavour: str) -> list[str]:
         wanted = [name for name in regions.reference_regions() if name.startswith(f"{hemisphere}_")]
         lacking = [name for name in wanted if name not in present]
         if len(lacking) == len(wanted):
-            why = (
-                "FastSurfer's DKT regions are others"
-                if flavour == subject.FASTSURFER
-                else "its stats file is absent"
-            )
-            notes.append(
-                f"no Desikan-Killiany region of {hemisphere} ({why}): all {len(wanted)} stay unscored"
-            )
+            why = "FastSurfer's DKT regions are others" if flavour == subject.FASTSURFER else "its stats file is absent"
+            notes.append(f"no Desikan-Killiany region of {hemisphere} ({why}): all {len(wanted)} stay unscored")
         elif lacking:
             notes.append(f"{', '.join(lacking)} not in {hemisphere}.aparc.stats: unscored")
-    others = [
-        n for n in regions.names("reference", "extended") if n[:3] not in ("lh_", "rh_") and n not in present
-    ]
+    others = [n for n in regions.names("reference", "extended") if n[:3] not in ("lh_", "rh_") and n not in present]
     if others:
         notes.append(f"not measured by this version of FreeSurfer: {', '.join(others)}")
     unknown = [name for name, value in present.items() if value != value]

@@ -1,0 +1,208 @@
+"""Run FreeSurfer's recon-all (6, 7, 8) in a subjects directory of our own, safely and resumably.
+
+A tree is only ever started, resumed or repaired when this program started it: each has a record in
+``<subjects_dir>/.normvol/``. A lock that the running recon-all inherits keeps a second run away and outlives
+a killed parent, so whoever holds the lock knows that nobody else is working on the tree.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from bids_app.errors import ReconAllError
+from bids_app.freesurfer import subject
+from bids_app.freesurfer.check import SubjectCheck, check_subject
+from bids_app.freesurfer.recon_command import ReconAllCommand, find_license, find_recon_all
+from bids_app.tables import read_json, write_json
+
+RECORDS = ".normvol"
+_TAIL_LINES = 15
+_GRACE_SECONDS = 20.0
+_NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOLCK}
+
+
+def run_recon_all(
+    command: ReconAllCommand,
+    *,
+    license_file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+) -> Path:
+    """Bring one subject directory to completion and return it.
+
+    Nothing is done when it is complete already. An unfinished tree that was started with the same input is
+    resumed; the input is then not given again, as recon-all demands.
+
+    Parameters
+    ----------
+    command : ReconAllCommand
+        What to run; its subjects directory is created and belongs to this program.
+    license_file : Path, optional
+        FreeSurfer licence, else found by FreeSurfer's own rules (`find_license`); asked for only when
+        recon-all has to run.
+    environ : mapping, optional
+        Environment of recon-all (default: this process's).
+    timeout : float, optional
+        Seconds after which recon-all is stopped.
+
+    Raises
+    ------
+    ReconAllError
+        When recon-all is absent, has no licence, is already running there, was started by someone else or
+        with other input, or does not finish; the message names the log.
+    """
+    environ = dict(os.environ if environ is None else environ)
+    records = command.subjects_dir / RECORDS
+    records.mkdir(parents=True, exist_ok=True)
+    with _locked(records / f"{command.directory.name}.lock", command) as (handle, exclusive):
+        if _prepare(command, records, exclusive).usable:
+            return command.directory
+        executable = find_recon_all(environ)
+        environ["FS_LICENSE"] = str(find_license(license_file, environ))
+        environ["SUBJECTS_DIR"] = str(command.subjects_dir)
+        link_fsaverage(command.subjects_dir, environ)
+        resume = command.directory.exists()
+        log = records / f"{command.directory.name}.log"
+        code = _execute([str(executable), *command.arguments(resume=resume)], environ, log, handle, timeout)
+    return _conclude(command, code, log)
+
+
+def _prepare(command: ReconAllCommand, records: Path, exclusive: bool) -> SubjectCheck:
+    """Refuse what is not ours, drop what cannot be resumed, and say how the tree stands."""
+    folder, record = command.directory, records / f"{command.directory.name}.json"
+    state = _state(command)
+    if folder.exists() and not record.exists():
+        if state.usable:
+            return state
+        raise ReconAllError(
+            f"{folder} is unfinished and was not started by normvol, so it is left alone ({state.message}); "
+            "move it away or finish it with recon-all yourself"
+        )
+    if folder.exists() and read_json(record) != command.record():
+        raise ReconAllError(
+            f"{folder} was started with other input or options than now; remove it and {record} to start anew"
+        )
+    markers = list((folder / "scripts").glob("IsRunning*"))
+    if markers and not exclusive and state.status != "stale":
+        raise ReconAllError(f"{state.message}; {state.remedy}")
+    for marker in markers:
+        marker.unlink(missing_ok=True)
+    if folder.exists() and not state.usable and not command.can_resume():
+        shutil.rmtree(folder)
+    write_json(command.record(), record)
+    return state
+
+
+def _state(command: ReconAllCommand) -> SubjectCheck:
+    """How the tree stands; a base is finished when recon-all says so, its statistics are not used."""
+    folder = command.directory
+    if command.stream != "base":
+        return check_subject(folder)
+    failed = (folder / "scripts" / "recon-all.error").exists()
+    if subject.done_subject(folder) and not failed:
+        return SubjectCheck("complete", f"{folder} is complete")
+    return SubjectCheck("failed" if failed else "killed", f"the base {folder} is not finished", "run recon-all again")
+
+
+@contextmanager
+def _locked(path: Path, command: ReconAllCommand) -> Iterator[tuple[int, bool]]:
+    """Hold the tree's lock; yields its descriptor and whether the file system has locks at all."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        yield handle, _lock(handle, command)
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, command: ReconAllCommand) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ReconAllError(
+            f"recon-all is already running in {command.directory}; wait until it has finished"
+        ) from error
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return False
+        raise
+    return True
+
+
+def link_fsaverage(subjects_dir: Path, environ: Mapping[str, str]) -> None:
+    """Link FreeSurfer's fsaverage before recon-all does, which parallel runs would do at the same time."""
+    source = Path(environ.get("FREESURFER_HOME", "")) / "subjects" / "fsaverage"
+    if environ.get("FREESURFER_HOME") and source.is_dir():
+        with suppress(FileExistsError):
+            (subjects_dir / "fsaverage").symlink_to(source)
+
+
+def _execute(arguments: list[str], environ: dict[str, str], log: Path, lock: int, timeout: float | None) -> int | None:
+    """Exit code of recon-all; None when the time was up. Its whole process group ends with it."""
+    with open(log, "ab") as stream:
+        stream.write((" ".join(arguments) + "\n").encode())
+        stream.flush()
+        process = subprocess.Popen(
+            arguments,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=(lock,),
+        )
+        try:
+            return process.wait(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            _end_group(process)
+
+
+def _end_group(process: subprocess.Popen) -> None:
+    if process.poll() is not None:
+        return
+    for step in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, step)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=_GRACE_SECONDS)
+            return
+
+
+def _conclude(command: ReconAllCommand, code: int | None, log: Path) -> Path:
+    state = _state(command)
+    if code == 0 and state.usable:
+        return command.directory
+    own_log = command.directory / "scripts" / "recon-all.log"
+    raise ReconAllError(
+        f"recon-all {_ending(code)} for {command.directory.name}: {state.message}. "
+        f"Read {log} and {own_log}; a new run resumes it.\n{_tail(log)}"
+    )
+
+
+def _ending(code: int | None) -> str:
+    if code is None:
+        return "took longer than allowed and was stopped"
+    if code < 0 or code > 128:
+        number = -code if code < 0 else code - 128
+        return f"was killed by signal {number}" + (" (out of memory?)" if number == signal.SIGKILL else "")
+    return f"ended with exit code {code}" if code else "ended without error but left no whole statistics"
+
+
+def _tail(log: Path) -> str:
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join(lines[-_TAIL_LINES:])
+
+
+__all__ = ["ReconAllCommand", "find_license", "find_recon_all", "link_fsaverage", "run_recon_all"]

@@ -1,0 +1,211 @@
+"""The command line of recon-all, what it needs (programs, licence) and what it costs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bids_app.errors import ReconAllError, UsageError
+from bids_app.freesurfer import subject
+
+STREAMS = ("cross", "base", "long")
+_OURS = frozenset(
+    {"-s", "-subjid", "-subject", "-sd", "-i", "-base", "-tp", "-long", "-openmp", "-threads", "-parallel",
+     "-T2", "-FLAIR", "-T2pial", "-FLAIRpial", "-no-isrunning"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconAllCommand:
+    """One run of recon-all.
+
+    Parameters
+    ----------
+    subjects_dir : Path
+        Subjects directory of our own (never a user's).
+    name : str
+        ``cross``: the subject, e.g. ``sub-01_ses-1``; ``base``: the template, e.g. ``sub-01``; ``long``: the
+        cross-sectional time point, e.g. ``sub-01_ses-1``, whose tree becomes ``sub-01_ses-1.long.sub-01``.
+    stream : {'cross', 'base', 'long'}
+    t1w : tuple of Path
+        Images of a cross-sectional run; several are averaged by recon-all.
+    t2w, flair : Path, optional
+        One of them refines the pial surface; T2w wins when both are given.
+    time_points : tuple of str
+        Cross-sectional subjects that a base is made from.
+    base : str, optional
+        Template of a longitudinal time point.
+    threads : int
+        Total number of threads; from two on, the hemispheres run in parallel.
+    extra : tuple of str
+        Further arguments (``--recon-args``).
+    """
+
+    subjects_dir: Path
+    name: str
+    stream: str = "cross"
+    t1w: tuple[Path, ...] = ()
+    t2w: Path | None = None
+    flair: Path | None = None
+    time_points: tuple[str, ...] = ()
+    base: str | None = None
+    threads: int = 1
+    extra: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        needed = {"cross": self.t1w, "base": self.time_points, "long": self.base}
+        if self.stream not in needed or not needed[self.stream]:
+            raise ValueError(f"recon-all stream {self.stream!r} without its input")
+        ours = sorted(_OURS.intersection(self.extra))
+        if ours:
+            raise UsageError(f"--recon-args must not hold {', '.join(ours)}; normvol sets these itself")
+
+    @property
+    def directory(self) -> Path:
+        """The subject directory that recon-all will write."""
+        return self.subjects_dir / (f"{self.name}.long.{self.base}" if self.stream == "long" else self.name)
+
+    def arguments(self, *, resume: bool = False) -> list[str]:
+        """Arguments after ``recon-all``.
+
+        recon-all refuses images for a subject that exists, so `resume` leaves them out (they are in
+        ``mri/orig``).
+        """
+        return [*self._subject(resume), "-sd", str(self.subjects_dir), "-all", *self._threads(), *self.extra]
+
+    def _subject(self, resume: bool) -> list[str]:
+        if self.stream == "base":
+            return ["-base", self.name, *(word for point in self.time_points for word in ("-tp", point))]
+        if self.stream == "long":
+            return ["-long", self.name, str(self.base)]
+        words = ["-s", self.name]
+        if not resume:
+            words += [word for image in self.t1w for word in ("-i", str(image))]
+        for flag, image in (("-T2", self.t2w), ("-FLAIR", None if self.t2w else self.flair)):
+            if image is not None:
+                words += [f"{flag}pial"] if resume else [flag, str(image), f"{flag}pial"]
+        return words
+
+    def _threads(self) -> list[str]:
+        # With -parallel each hemisphere's programs take the -openmp count, so half of the threads each
+        return ["-parallel", "-openmp", str(max(1, self.threads // 2))] if self.threads > 1 else ["-openmp", "1"]
+
+    def can_resume(self) -> bool:
+        """Whether the tree holds all its images, so that recon-all can go on without them."""
+        if self.stream != "cross":
+            return True
+        origin = self.directory / "mri" / "orig"
+        wanted = [f"{number:03d}.mgz" for number in range(1, len(self.t1w) + 1)]
+        wanted += ["T2raw.mgz"] if self.t2w else ["FLAIRraw.mgz"] if self.flair else []
+        return all((origin / name).exists() for name in wanted)
+
+    def record(self) -> dict[str, Any]:
+        """What decides the result, to be compared before a tree is resumed (threads do not)."""
+        images = [*self.t1w, *(image for image in (self.t2w, self.flair) if image is not None)]
+        return {
+            "stream": self.stream,
+            "name": self.name,
+            "base": self.base,
+            "time_points": list(self.time_points),
+            "images": [[str(image), _size(image)] for image in images],
+            "extra": list(self.extra),
+        }
+
+
+def _size(image: Path) -> int | None:
+    try:
+        return image.stat().st_size
+    except OSError:
+        return None
+
+
+def find_recon_all(environ: Mapping[str, str]) -> Path:
+    """The recon-all program: on PATH, else in ``$FREESURFER_HOME/bin``.
+
+    Raises
+    ------
+    ReconAllError
+        When there is none.
+    """
+    home = environ.get("FREESURFER_HOME")
+    search = os.pathsep.join(part for part in (environ.get("PATH", ""), f"{home}/bin" if home else "") if part)
+    found = shutil.which("recon-all", path=search)
+    if found is None:
+        raise ReconAllError(
+            "recon-all was not found on PATH or in $FREESURFER_HOME/bin; source FreeSurfer's set-up, use the "
+            "image that contains FreeSurfer, or give existing output with --fs-subjects-dir"
+        )
+    return Path(found)
+
+
+def find_license(option: Path | None, environ: Mapping[str, str]) -> Path:
+    """FreeSurfer's licence file, by FreeSurfer's own rules.
+
+    ``--fs-license-file``, then ``$FS_LICENSE``, then ``$FREESURFER_HOME/license.txt``, then
+    ``$FREESURFER_HOME/.license``. A path that is given but absent is an error, as in FreeSurfer.
+
+    Raises
+    ------
+    ReconAllError
+    """
+    given = {"--fs-license-file": str(option) if option else "", "FS_LICENSE": environ.get("FS_LICENSE", "")}
+    for where, path in given.items():
+        if path:
+            if not os.access(path, os.R_OK) or not os.path.isfile(path):
+                raise ReconAllError(f"the FreeSurfer licence {path} ({where}) cannot be read; check the path")
+            return Path(path)
+    home = environ.get("FREESURFER_HOME", "")
+    for name in ("license.txt", ".license"):
+        if home and os.access(os.path.join(home, name), os.R_OK):
+            return Path(home) / name
+    raise ReconAllError(
+        "recon-all needs a FreeSurfer licence (free, surfer.nmr.mgh.harvard.edu/registration.html): give "
+        "--fs-license-file, set FS_LICENSE or put license.txt into $FREESURFER_HOME; existing FreeSurfer output "
+        "needs none"
+    )
+
+
+def installed_version(environ: Mapping[str, str]) -> str | None:
+    """Version in ``$FREESURFER_HOME/build-stamp.txt``, e.g. ``7.4.1``; None when there is none."""
+    home = environ.get("FREESURFER_HOME")
+    try:
+        text = (Path(home) / "build-stamp.txt").read_text(errors="replace") if home else ""
+    except OSError:
+        return None
+    return subject.version_in_stamp(text)
+
+
+class Cost(NamedTuple):
+    """Planning values for one run: disk and memory in GB, walltime in hours."""
+
+    disk_gb: float
+    memory_gb: float
+    hours: float
+
+
+# Generous values to ask a scheduler for, by major version: (memory GB, hours on one thread, hours at best)
+_COSTS = {6: (8.0, 14.0, 6.0), 7: (8.0, 12.0, 5.0), 8: (24.0, 6.0, 3.0)}
+_DISK_GB = {"cross": 0.5, "base": 0.5, "long": 0.4}
+_STREAM_HOURS = {"cross": 1.0, "base": 1.0, "long": 0.6}
+_THREADS_AT_BEST = 4
+
+
+def expected_cost(version: str | None, stream: str = "cross", threads: int = 1) -> Cost:
+    """What to ask a scheduler for; an unknown version costs as 7.
+
+    Parameters
+    ----------
+    version : str or None
+        FreeSurfer version, e.g. ``7.4.1``.
+    stream : {'cross', 'base', 'long'}
+    threads : int
+    """
+    major = int(version.split(".")[0]) if version and version.split(".")[0].isdecimal() else 7
+    memory, slow, fast = _COSTS[min(max(major, 6), 8)]
+    gained = (min(threads, _THREADS_AT_BEST) - 1) / (_THREADS_AT_BEST - 1)
+    hours = (slow - (slow - fast) * gained) * _STREAM_HOURS[stream]
+    return Cost(_DISK_GB[stream], memory, round(hours, 1))
