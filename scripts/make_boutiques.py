@@ -26,8 +26,8 @@ def descriptor() -> dict[str, Any]:
     inputs.insert(position + 1, _existing_output(inputs[position]))
     return {
         "name": "normvol",
-        "description": "Regional brain volumes from FreeSurfer against a healthy reference by age, sex and intracranial "
-        "volume: z-scores, critical deviations, clinical statistics and reports. For research use only.",
+        "description": "Regional brain volumes from FreeSurfer against a healthy reference by age, sex and "
+        "intracranial volume: z-scores, critical deviations, clinical statistics and reports. For research use only.",
         "author": "The normvol developers",
         "tool-version": __version__,
         "schema-version": "0.5",

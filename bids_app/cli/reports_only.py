@@ -20,7 +20,8 @@ from bids_app.workflows.reports import init_reports_wf
 def run_reports(config: RunConfig) -> int:
     """Reports of the people asked for (participant level) or of the group (group level)."""
     group = config.analysis_level == "group"
-    people = list(dict.fromkeys(bare(summary["participant_id"], "sub") for summary in read_summaries(config.output_dir)))
+    scored = [bare(summary["participant_id"], "sub") for summary in read_summaries(config.output_dir)]
+    people = list(dict.fromkeys(scored))
     if config.participant_label:
         unknown = sorted(set(config.participant_label) - set(people))
         if unknown:

@@ -141,7 +141,7 @@ def _record_failures(config: RunConfig, plan: Plan, crashes: Sequence[Crash]) ->
 
 
 def _concerns(crash: Crash, scan: PlannedScan, plan: Plan) -> bool:
-    """Whether a crash in the person's graph is this session's (a crash of the person's own nodes is every session's)."""
+    """Whether a crash in a person's graph is this session's; one in the person's own nodes is every session's."""
     sessions = [other.session for other in plan.scans if other.participant == scan.participant and other.session]
     named = [session for session in sessions
              if any(part.endswith(f"_ses_{session}_wf") or part == f"overlays_ses_{session}"

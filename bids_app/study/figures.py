@@ -9,7 +9,7 @@ from bids_app.tables import read_json, read_table
 
 
 def draw_overlays(output_dir: Path, summary_file: Path, subject_dir: Path) -> list[Path]:
-    """Draw what the subject directory's images allow into ``sub-X/figures``; note in ``figures.json`` what is absent."""
+    """Draw what the subject directory's images allow into ``sub-X/figures``."""
     from bids_app.reports.overlays import overlay_figures
 
     summary = read_json(summary_file)

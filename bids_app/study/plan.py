@@ -205,8 +205,9 @@ def is_up_to_date(scan: PlannedScan, context: RunContext) -> bool:
     """Whether the scan's outputs are all there and were made from the same inputs in the same way."""
     if scan.subject_dir is None:
         return False
-    expected = [derivative_path(context.output_dir, scan.participant, scan.session, desc=desc) for desc in EXPECTED_TABLES]
-    summary = derivative_path(context.output_dir, scan.participant, scan.session, desc="summary", extension=".json")
+    labels = (context.output_dir, scan.participant, scan.session)
+    expected = [derivative_path(*labels, desc=desc) for desc in EXPECTED_TABLES]
+    summary = derivative_path(*labels, desc="summary", extension=".json")
     report = context.output_dir / f"{participant_id(scan.participant)}.html"
     if not all(path.exists() for path in (*expected, summary, report)):
         return False

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bids_app.bids.layout import Scan
-from bids_app.bids.names import participant_id, scan_name
 from bids_app.config import RunConfig
-from bids_app.errors import ReconAllError, UsageError
+from bids_app.errors import ReconAllError
 
 OWN_SUBJECTS = Path("sourcedata") / "freesurfer"
 

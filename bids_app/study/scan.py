@@ -98,7 +98,8 @@ def score_scan(volumes: Volumes, covariates: Mapping[str, Any], model: Normative
         "unscored": _unscored(model, deviations, volumes),
         "warnings": [*model.card.z_notes, *notes, *(stored.notes if stored else ())],
         "software": {"normvol": __version__},
-        "fingerprint": fingerprint(volumes.inputs, covariates, model_sha256(model_name), model.card.scoring, adaptation),
+        "fingerprint": fingerprint(volumes.inputs, covariates, model_sha256(model_name), model.card.scoring,
+                                   adaptation),
     }
     return ScanResult(tables, summary)
 

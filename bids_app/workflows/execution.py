@@ -34,7 +34,10 @@ class Crash:
 
 
 def run_graph(
-    graph: pe.Workflow, config: RunConfig, on_status: Callable[[Any, str], None] | None = None, nprocs: int | None = None
+    graph: pe.Workflow,
+    config: RunConfig,
+    on_status: Callable[[Any, str], None] | None = None,
+    nprocs: int | None = None,
 ) -> list[Crash]:
     """Run `graph` to its end and return the nodes that failed (empty when all went well).
 
@@ -103,11 +106,12 @@ def _quiet(verbose: int) -> None:
 
 
 def _collect(crash_dir: Path) -> list[Crash]:
-    return [_crash(path.read_text(encoding="utf-8", errors="replace")) for path in sorted(crash_dir.glob("crash-*.txt"))]
+    paths = sorted(crash_dir.glob("crash-*.txt"))
+    return [_crash(path.read_text(encoding="utf-8", errors="replace")) for path in paths]
 
 
 def _crash(text: str) -> Crash:
-    head, _, body = text.partition("Traceback")
+    _, _, body = text.partition("Traceback")
     found = re.search(r"^Node: (\S+)", text, flags=re.MULTILINE)
     node = found[1] if found else "unknown"
     sentences = _OURS.findall(text)

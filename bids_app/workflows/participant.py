@@ -17,7 +17,9 @@ from bids_app.workflows.scan import SCORE_GB, init_recon_wf, init_scoring_wf
 REPORT_GB = 0.5
 
 
-def init_normvol_wf(people: Sequence[Sequence[PlannedScan]], context: RunContext, *, name: str = "normvol_wf") -> pe.Workflow:
+def init_normvol_wf(
+    people: Sequence[Sequence[PlannedScan]], context: RunContext, *, name: str = "normvol_wf"
+) -> pe.Workflow:
     """One sub-graph per person; people do not depend on each other."""
     normvol_wf = pe.Workflow(name=name, base_dir=str(context.work_dir))
     for scans in people:
