@@ -1,0 +1,46 @@
+"""``normvol-model``: the model workbench, one module per subcommand."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from bids_app import __version__
+from bids_app.cli.guard import guarded
+
+# Each module has HELP (one line), add_arguments(parser) and run(arguments) -> exit code, and imports
+# nothing heavy at module level.
+SUBCOMMANDS = {
+    "list": "model_list",
+    "show": "model_show",
+    "train": "model_train",
+    "score": "model_score",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of ``normvol-model``."""
+    parser = argparse.ArgumentParser(
+        prog="normvol-model", allow_abbrev=False,
+        description="Train, check and use normative models of regional brain volume. For research use only.",
+    )
+    parser.add_argument("--version", action="version", version=f"normvol {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, module_name in SUBCOMMANDS.items():
+        module = import_module(f"bids_app.cli.{module_name}")
+        command = commands.add_parser(name, help=module.HELP, description=module.__doc__, allow_abbrev=False)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, run the subcommand, and return an exit code of `exitcodes`."""
+    arguments = build_parser().parse_args(argv)
+    return guarded(lambda: int(arguments.run(arguments)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""Options and messages that subcommands of ``normvol-model`` share."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bids_app.normative.table_input import TableInput
+
+
+def add_table(parser: argparse.ArgumentParser) -> None:
+    """TABLE and the options that say how to read it."""
+    parser.add_argument("table", type=Path, metavar="TABLE",
+                        help="TSV, CSV or Parquet with age, sex, EstimatedTotalIntraCranialVol (mm^3) and one "
+                        "column per region (mm^3), named as FreeSurfer names them")
+    parser.add_argument("--map", nargs="+", type=_pair, default=[], metavar="NAME=COLUMN",
+                        help="columns of TABLE with other names, for example --map age=Age Left-Thalamus=lthal")
+    parser.add_argument("--sex-coding", nargs="+", type=_sex_code, default=[], metavar="CODE=SEX",
+                        help="codes of sex in TABLE, for example --sex-coding 1=male 2=female")
+
+
+def read(arguments: argparse.Namespace) -> TableInput:
+    """The TABLE that `add_table` asked for; says what was read tolerantly."""
+    from bids_app.normative.table_input import read_model_table
+
+    found = read_model_table(arguments.table, dict(arguments.map), dict(arguments.sex_coding))
+    for note in found.notes:
+        say(note)
+    return found
+
+
+def say(sentence: str) -> None:
+    """One line on standard error."""
+    print(f"normvol-model: {sentence}", file=sys.stderr, flush=True)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, separator, column = text.partition("=")
+    if not (name and separator and column):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=COLUMN")
+    return name, column
+
+
+def _sex_code(text: str) -> tuple[str, str]:
+    code, sex = _pair(text)
+    if sex not in ("female", "male"):
+        raise argparse.ArgumentTypeError(f"{text!r} must end in =female or =male")
+    return code, sex

@@ -1,0 +1,171 @@
+"""Score a table: the z of every region of every row, no BIDS dataset needed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bids_app.cli import exitcodes
+from bids_app.cli.model_options import add_table, read, say
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bids_app.normative.adaptation import SiteAdaptation
+    from bids_app.normative.base import Deviations, NormativeModel
+
+HELP = "z-scores of a table of volumes"
+DEFAULT_MODEL = "open-calibrated"
+NAMED_AT_MOST = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """TABLE, model, adaptation, outputs."""
+    add_table(parser)
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|PATH",
+                        help=f"default {DEFAULT_MODEL}; see normvol-model list")
+    parser.add_argument("--scoring", choices=("own-sex", "reference-compat"),
+                        help="reference-compat divides by the male RMSE for everyone, as the published script does")
+    parser.add_argument("-o", "--output", default="-", metavar="OUT.tsv",
+                        help="z: TABLE's identifying columns and one column per region (default -, the terminal)")
+    parser.add_argument("--se", type=Path, metavar="FILE.tsv", help="standard errors of z, in the same form")
+    parser.add_argument("--centiles", type=Path, metavar="FILE.tsv", help="centiles, in the same form")
+    parser.add_argument("--counts", type=Path, metavar="FILE.tsv",
+                        help="deviations per row over the reference regions, and the notes on each row")
+    parser.add_argument("--adapt-controls", metavar="QUERY",
+                        help="local healthy people among the rows of TABLE, for example 'group == \"control\"'")
+    parser.add_argument("--adapt-by", metavar="COLUMN", help="one adaptation per level of this column (scanner)")
+    parser.add_argument("--adaptation", type=Path, metavar="FILE.json",
+                        help="write the adaptation here, and its table beside it (.tsv)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Score and write; OMISSIONS when rows could not be scored."""
+    import numpy as np
+
+    from bids_app.normative.registry import load_model
+    from bids_app.regions import add_asymmetry
+
+    model: Any = load_model(arguments.model)
+    if arguments.scoring:
+        model = model.with_scoring(arguments.scoring)
+    table = read(arguments)
+    data = add_asymmetry(table.data) if any(r.startswith("asymmetry_") for r in model.regions) else table.data
+    adaptation = _adaptation(arguments, model, data)
+    found = model.deviations(data, adaptation)
+    ids = table.data[list(table.id_columns)]
+    names = _columns(model, found)
+    _write(ids, found.z, found.regions, names, arguments.output)
+    for values, path in ((found.z_se, arguments.se), (found.centile, arguments.centiles)):
+        if path:
+            _write(ids, values, found.regions, names, path)
+    notes = _notes(found, data, adaptation)
+    if arguments.counts:
+        _write_counts(ids, found, notes, arguments.counts)
+    _report(model, found, names, notes)
+    return exitcodes.OMISSIONS if not np.isfinite(found.z).any(axis=1).all() else exitcodes.OK
+
+
+def _adaptation(arguments: argparse.Namespace, model: NormativeModel, data: pd.DataFrame) -> SiteAdaptation | None:
+    from bids_app.errors import UsageError
+
+    if not arguments.adapt_controls:
+        if arguments.adapt_by or arguments.adaptation:
+            raise UsageError("--adapt-by and --adaptation need --adapt-controls QUERY")
+        return None
+    from bids_app.normative.adaptation import REPORT_COLUMNS, SiteAdaptation
+    from bids_app.tables import write_json, write_tsv
+
+    try:
+        controls = data.query(arguments.adapt_controls)
+    except Exception as error:
+        raise UsageError(f"--adapt-controls {arguments.adapt_controls!r} cannot be applied to the columns of TABLE "
+                         f"({error})") from error
+    adaptation = SiteAdaptation.fit(model, controls, arguments.adapt_by)
+    for key, level in adaptation.levels.items():
+        say(f"adapted to scanner {key} on {len(level.people)} controls")
+    if arguments.adaptation:
+        write_json(adaptation.to_dict(), arguments.adaptation)
+        write_tsv(adaptation.report(), arguments.adaptation.with_suffix(".tsv"), REPORT_COLUMNS)
+    return adaptation
+
+
+def _columns(model: NormativeModel, found: Deviations) -> tuple[str, ...]:
+    """Every scored region, and the reference regions that TABLE lacks, in the model's order."""
+    from bids_app.regions import reference_regions
+
+    wanted = set(found.regions) | set(reference_regions())
+    return tuple(name for name in model.regions if name in wanted)
+
+
+def _write(ids: pd.DataFrame, values: Any, regions: tuple[str, ...], names: tuple[str, ...], path: Any) -> None:
+    import pandas as pd
+
+    from bids_app.tables import format_tsv, write_tsv
+
+    scores = pd.DataFrame(values, columns=list(regions), index=ids.index).reindex(columns=list(names))
+    table = pd.concat([ids, scores], axis=1)
+    if str(path) == "-":
+        sys.stdout.write(format_tsv(table))
+    else:
+        write_tsv(table, path)
+
+
+def _notes(found: Deviations, data: pd.DataFrame, adaptation: SiteAdaptation | None) -> list[str]:
+    notes = list(found.notes) or [""] * len(data)
+    if adaptation is None:
+        return notes
+    return [" ".join(filter(None, pair)) for pair in zip(notes, adaptation.notes(data))]
+
+
+def _write_counts(ids: pd.DataFrame, found: Deviations, notes: list[str], path: Path) -> None:
+    import numpy as np
+
+    from bids_app.normative.base import Z_CRITICAL
+    from bids_app.regions import reference_regions
+    from bids_app.tables import write_tsv
+
+    reference = set(reference_regions())
+    z = found.z[:, [name in reference for name in found.regions]]
+    infra, supra = (z <= -Z_CRITICAL).sum(axis=1), (z >= Z_CRITICAL).sum(axis=1)
+    write_tsv(ids.assign(n_infra=infra, n_supra=supra, n_total=infra + supra,
+                         n_regions=np.isfinite(z).sum(axis=1), note=[note or None for note in notes]), path)
+
+
+def _report(model: NormativeModel, found: Deviations, names: tuple[str, ...], notes: list[str]) -> None:
+    """Everything that is missing or unusual, counted, on standard error."""
+    import numpy as np
+
+    absent = [name for name in names if name not in found.regions]
+    if absent:
+        more = " ..." if len(absent) > NAMED_AT_MOST else ""
+        say(f"{len(absent)} reference region(s) are not in TABLE and n/a: {', '.join(absent[:NAMED_AT_MOST])}{more}")
+    scored = np.isfinite(found.z)
+    if not scored.any(axis=1).all():
+        say(f"{int((~scored.any(axis=1)).sum())} of {len(scored)} rows were not scored (all n/a)")
+    holes = int((~scored[scored.any(axis=1)]).sum())
+    if holes:
+        say(f"{holes} single volumes are missing (n/a)")
+    for sentence, count in _common(notes):
+        say(f"{count} row(s): {sentence}")
+    for sentence in model.card.z_notes:
+        say(sentence)
+    say(f"{int(scored.any(axis=1).sum())} rows scored in {len(found.regions)} regions with {model.card.name} "
+        f"{model.card.version}. For research use only.")
+
+
+def _common(notes: list[str]) -> list[tuple[str, int]]:
+    """The commonest kinds of note, with one example each; numbers make no difference in kind."""
+    import re
+    from collections import Counter
+
+    kinds: Counter[str] = Counter()
+    example: dict[str, str] = {}
+    for note in notes:
+        for sentence in filter(None, re.split(r"(?<=\.) +(?=[A-Za-z])", note)):
+            kind = re.sub(r"\d+(\.\d+)?", "#", sentence)
+            kinds[kind] += 1
+            example.setdefault(kind, sentence)
+    return [(example[kind], count) for kind, count in kinds.most_common(NAMED_AT_MOST)]

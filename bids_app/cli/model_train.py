@@ -1,0 +1,90 @@
+"""Train a normative model from a table of healthy people."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bids_app.cli import exitcodes
+from bids_app.cli.model_options import add_table, read, say
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HELP = "train a model from a table of healthy people"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """TABLE, the recipe, and where the model goes."""
+    add_table(parser)
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="MODEL.json", help="the model file")
+    parser.add_argument("--name", help="the model's name (default: the file's)")
+    add_recipe(parser)
+    parser.add_argument("--no-counts", action="store_true",
+                        help="do not count deviations of healthy people out of fold (five trainings less)")
+    parser.add_argument("--card", type=Path, metavar="FILE", help="JSON with words for the card: title, licence, "
+                        "citations, limitations, ...")
+    parser.add_argument("--dropped", type=Path, metavar="FILE.tsv", help="write the rows left out, with reasons")
+
+
+def add_recipe(parser: argparse.ArgumentParser) -> None:
+    """How to train; shared with ``evaluate --train``."""
+    parser.add_argument("--mode", choices=("calibrated", "reference"), default="calibrated",
+                        help="calibrated (default): scale and shape of the distribution vary; reference: constant "
+                        "Gaussian residual, as in the source study")
+    parser.add_argument("--harmonise", choices=("none", "mean_only", "full"),
+                        help="ComBat across sites (default: full where TABLE has a column site, otherwise none)")
+    parser.add_argument("--regions", choices=("reference", "all"), default="all",
+                        help="reference: the 82 regions of the source study; all (default): those of the mode")
+    parser.add_argument("--min-per-sex", type=int, default=30, metavar="N", help="fewest people per sex (30)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, save, report what was left out."""
+    from bids_app.normative import model_file
+    from bids_app.normative.training import train
+    from bids_app.tables import read_json, write_tsv
+
+    data = usable(read(arguments).data)
+    card = read_json(arguments.card) if arguments.card else {}
+    trained = train(data, name=arguments.name or arguments.output.stem, reference_counts=not arguments.no_counts,
+                    card=card, progress=say, **recipe(arguments, data))
+    path = model_file.save(trained.model, arguments.output)
+    for sentence in trained.report.sentences():
+        say(sentence)
+    if arguments.dropped:
+        write_tsv(trained.report.dropped, arguments.dropped)
+    say(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB): {len(trained.model.regions)} regions, "
+        f"{trained.model.card.n}")
+    return exitcodes.OK
+
+
+def usable(data: pd.DataFrame) -> pd.DataFrame:
+    """All rows but those with a ``qc_flag``; says how many are left out."""
+    if "qc_flag" not in data:
+        return data
+    flagged = data["qc_flag"].notna()
+    if flagged.any():
+        say(f"{int(flagged.sum())} rows left out: their qc_flag is filled")
+    return data[~flagged].reset_index(drop=True)
+
+
+def recipe(arguments: argparse.Namespace, data: pd.DataFrame) -> dict[str, Any]:
+    """Keyword arguments of `training.train`."""
+    from bids_app.normative.training import default_regions
+    from bids_app.regions import add_asymmetry, reference_regions
+
+    harmonise = arguments.harmonise or ("full" if "site" in data else "none")
+    if arguments.harmonise is None:
+        say(f"harmonisation: {harmonise} ({'column site found' if 'site' in data else 'no column site'})")
+    if harmonise != "none" and "site" not in data:
+        from bids_app.errors import UsageError
+
+        raise UsageError("harmonisation needs a column site; name it with --map site=COLUMN, or --harmonise none")
+    whole = add_asymmetry(data) if arguments.mode == "calibrated" else data
+    regions = default_regions(whole, arguments.mode)
+    if arguments.regions == "reference":
+        regions = tuple(name for name in regions if name in set(reference_regions()))
+    return {"mode": arguments.mode, "harmonise": harmonise, "regions": regions,
+            "min_per_sex": arguments.min_per_sex}
