@@ -16,10 +16,12 @@ class Harmoniser:
 
     Parameters
     ----------
-    kind : {'none', 'mean_only', 'full'}
+    kind : {'none', 'mean_only', 'location', 'full'}
         ``mean_only``: as the source study, eTIV and regions, preserving age and sex linearly.
-        ``full``: regions only (new scanners' eTIV cannot be harmonised), preserving sex, eTIV, and age as
+        ``full``: regions only (a new scanner's eTIV cannot be harmonised), preserving sex, eTIV, and age as
         ``age``, ``log(age + 1)`` and ``age^2`` by sex.
+        ``location``: as ``full``, but only the offset is removed. A new scanner's scale is unknown, so the
+        spread that scanners have is kept in the model.
     """
 
     def __init__(self, kind: str) -> None:
@@ -33,15 +35,18 @@ class Harmoniser:
         if self.kind != "none" and np.unique(codes[rows]).size > 1:
             self._combat = Combat(mean_only=self.kind == "mean_only")
             self._combat.fit(self._features(data)[rows], data.site[rows], self._preserved(data)[rows])
+            if self.kind == "location":
+                self._combat.delta_star_ = np.ones_like(self._combat.delta_star_)
         return self
 
     def transform(self, data: TrainingData) -> tuple[FloatArray, FloatArray]:
-        """eTIV (n,) and modelled volumes (n, p) without site effects; people at unknown sites stay as they are."""
+        """eTIV (n,) and modelled volumes (n, p) without site effects; people at unknown sites stay as is."""
         etiv, values = data.etiv, data.modelled()
         if self._combat is None:
             return etiv, values
         known = np.isin(data.site.astype(str), self._combat.sites_.astype(str))
-        out = self._combat.transform(self._features(data)[known], data.site[known], self._preserved(data)[known])
+        out = self._combat.transform(self._features(data)[known], data.site[known],
+                                     self._preserved(data)[known])
         if self.kind == "mean_only":
             etiv = etiv.copy()
             etiv[known], out = out[:, 0], out[:, 1:]

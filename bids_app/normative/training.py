@@ -11,14 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bids_app.errors import ModelError, UsageError
-from bids_app.normative import location_scale, mfpr, site_effects
+from bids_app.normative import fitting, site_effects
 from bids_app.normative.card import ModelCard
 from bids_app.normative.covariate_notes import major_version
-from bids_app.normative.harmonisation import Harmoniser
 from bids_app.normative.model import NativeModel
-from bids_app.normative.parameters import SEXES, RegionFit, RegionModel, ScaleFit, flat, stack
-from bids_app.normative.prediction import moments
-from bids_app.normative.reference_counts import count_deviations
+from bids_app.normative.model_file import with_digest
+from bids_app.normative.parameters import SEXES, RegionFit, RegionModel
+from bids_app.normative.reference_counts import ReferenceCounts, count_deviations
 from bids_app.normative.training_data import TrainingData, TrainingReport, prepare
 from bids_app.regions import add_asymmetry, asymmetry_names, extended_regions, reference_regions
 
@@ -26,10 +25,14 @@ FloatArray = NDArray[np.float64]
 Progress = Callable[[str], None]
 
 MODES = ("reference", "calibrated")
-HARMONISE = ("none", "mean_only", "full")
-VOLUME_QUANTILES = (0.005, 0.995)
+HARMONISE = {
+    "none": "none",
+    "mean_only": "ComBat, mean only, of eTIV and regions; age and sex preserved",
+    "location": "ComBat, full empirical Bayes estimate of the site offset, which alone is removed; "
+                "age (non-linear), sex and eTIV preserved",
+    "full": "ComBat, full empirical Bayes, offset and scale; age (non-linear), sex and eTIV preserved",
+}
 AGE_BAND = 10
-COUNT_FOLDS = 5
 
 
 class Trained(NamedTuple):
@@ -63,15 +66,15 @@ def train(
     mode : {'calibrated', 'reference'}
         ``reference``: constant Gaussian residual, as the source study. ``calibrated``: location, scale and
         shape vary.
-    harmonise : {'none', 'mean_only', 'full'}
-        ComBat over the column ``site``.
+    harmonise : {'none', 'mean_only', 'location', 'full'}
+        ComBat over the column ``site``, see `HARMONISE`.
     regions : tuple of str, optional
         Default: the regions of the reference set (mode ``reference``), or also the extended set and
         asymmetry indices (mode ``calibrated``), as far as the table has them.
     min_per_sex : int
         Fewest people of each sex.
     reference_counts : bool
-        Whether to count deviations of healthy people out of fold (five more trainings).
+        Whether to count deviations of healthy people out of fold (five more fits).
     card : dict, optional
         Fields of the `ModelCard` (title, licence, citations, ...).
     progress : callable, optional
@@ -93,14 +96,19 @@ def train(
     tell = progress or (lambda sentence: None)
     table = add_asymmetry(table) if mode == "calibrated" else table
     data = prepare(table, regions or default_regions(table, mode), logarithms=mode == "calibrated",
-                   min_per_site=2 if harmonise == "full" else 1, min_per_sex=min_per_sex)
+                   min_per_site=2 if harmonise in ("location", "full") else 1, min_per_sex=min_per_sex)
     tell(data.report.sentences()[0])
-    fitted = fit_regions(data, mode, harmonise, tell)
-    model = NativeModel(make_card(data, name, mode, harmonise, card or {}), fitted)
-    if reference_counts:
-        tell("Counting deviations of healthy people out of fold.")
-        model = replace(model, counts=_counts(data, mode, harmonise))
-    return Trained(model, replace(data.report, fallbacks=_fallbacks(fitted)))
+    fitted, z = fitting.fit(data, mode, harmonise, tell), None
+    corrects = mode == "calibrated" and harmonise != "none"
+    if reference_counts or corrects:
+        tell(f"Scoring healthy people out of fold ({fitting.N_FOLDS} more trainings).")
+        z = fitting.out_of_fold(data, mode, harmonise)
+    if corrects and z is not None:
+        fitted, z = fitting.correct_spread(fitted, z), z / fitting.spread_factors(z)
+    regions_ = region_models(data, fitted, mode)
+    counts = _healthy_counts(data, z) if reference_counts and z is not None else None
+    model = NativeModel(make_card(data, name, mode, harmonise, card or {}), regions_, counts)
+    return Trained(with_digest(model), replace(data.report, fallbacks=_fallbacks(regions_)))
 
 
 def default_regions(table: pd.DataFrame, mode: str) -> tuple[str, ...]:
@@ -115,112 +123,24 @@ def default_regions(table: pd.DataFrame, mode: str) -> tuple[str, ...]:
     return present
 
 
-def fit_regions(data: TrainingData, mode: str, harmonise: str, tell: Progress) -> tuple[RegionModel, ...]:
-    """Harmonise, fit both sexes, and estimate how sites and FreeSurfer versions differ."""
-    harmoniser = Harmoniser(harmonise).fit(data)
-    etiv, values = harmoniser.transform(data)
-    fits = {}
-    for sex in SEXES:
-        tell(f"Fitting {values.shape[1]} regions, {sex}.")
-        rows = data.sex == sex
-        fits[sex] = fit_sex(data.age[rows], etiv[rows], values[rows], mode)
-    return _with_sites(data, fits, mode)
-
-
-def fit_sex(age: FloatArray, etiv: FloatArray, values: FloatArray, mode: str) -> list[RegionFit]:
-    """Fits of one sex: `values` (n, p) on the modelled scale."""
-    limits = np.quantile(values, VOLUME_QUANTILES, axis=0)
-    ranges = {"age_range": _outward(age, 1), "etiv_range": _outward(etiv, -3)}
-    calibrated = location_scale.fit(age, etiv, values) if mode == "calibrated" else None
-    mean = mfpr.fit(age, etiv, values) if calibrated is None else calibrated.mean
-    fits = []
-    for i, (powers, width) in enumerate(zip(mean.powers, mean.parameters)):
-        residual_sd = mean.rmse[i] * np.sqrt(mean.n / (mean.n - width))
-        root = mean.roots[i] * (residual_sd if calibrated is None else 1.0)
-        fits.append(RegionFit(
-            n=mean.n, shift=mean.shift, scale=mean.scale, powers=_used(powers),
-            coefficients=tuple(float(c) for c in mean.coefficients[i, :width]),
-            rmse=float(mean.rmse[i] if calibrated is None else residual_sd),
-            volume_range=_rounded(limits[:, i]), root=flat(root, width), **ranges,
-            **({} if calibrated is None else _spread(calibrated, i))))
-    return fits
-
-
-def _spread(fitted: location_scale.CalibratedFit, i: int) -> dict[str, Any]:
-    """Scale, shape and fallback of region `i`."""
-    powers = _used(fitted.sigma_powers[i])
-    width = 1 + len(powers)
-    return {"sigma": ScaleFit(powers=powers, root=flat(fitted.sigma_roots[i], width),
-                              coefficients=tuple(float(c) for c in fitted.sigma_coefficients[i, :width])),
-            "shape": tuple(float(value) for value in fitted.shape[i]),
-            "fallback": fitted.fallbacks[i] or None}
-
-
-def _used(powers: FloatArray) -> tuple[float, ...]:
-    return tuple(float(p) for p in powers if not np.isnan(p))
-
-
-def _with_sites(data: TrainingData, fits: dict[str, list[RegionFit]], mode: str) -> tuple[RegionModel, ...]:
-    residuals = standardised(data, fits)
+def region_models(data: TrainingData, fitted: fitting.Fitted, mode: str) -> tuple[RegionModel, ...]:
+    """The fits with what sites and FreeSurfer versions add to them, estimated on the raw data."""
     versions = np.array([major_version(version) for version in data.fs_version])
-    effects = site_effects.estimate(residuals, data.site, versions)
+    effects = site_effects.estimate(fitted.residuals(data), data.site, versions)
     known = effects.versions if mode == "calibrated" else ()
     several = np.unique(data.site).size > 1
     return tuple(RegionModel(
         name=name, transform="log" if data.log[i] else "identity",
-        fits={sex: _exponentiate(fits[sex][i]) if data.log[i] else fits[sex][i] for sex in SEXES},
-        versions={v: (_short(effects.offsets[k, i]), _short(effects.errors[k, i])) for k, v in enumerate(known)},
+        fits={sex: _in_volume(fits[i]) if data.log[i] else fits[i] for sex, fits in fitted.fits.items()},
+        versions={version: (_short(effects.offsets[k, i]), _short(effects.errors[k, i]))
+                  for k, version in enumerate(known)},
         site_sd=_short(effects.site_sd[i]) if several else None,
     ) for i, name in enumerate(data.regions))
 
 
-def standardised(data: TrainingData, fits: dict[str, list[RegionFit]]) -> FloatArray:
-    """``(y - mean) / sigma`` (n, p) of the raw training data."""
-    out = data.modelled()
-    for sex in SEXES:
-        rows = data.sex == sex
-        m = moments(stack(fits[sex]), data.age[rows], data.etiv[rows], uncertainty=False)
-        out[rows] = (out[rows] - m.mean) / m.sigma
-    return out
-
-
-def _counts(data: TrainingData, mode: str, harmonise: str) -> Any:
+def _healthy_counts(data: TrainingData, z: FloatArray) -> ReferenceCounts | None:
     reference = [i for i, name in enumerate(data.regions) if name in set(reference_regions())]
-    if not reference:
-        return None
-    return count_deviations(out_of_fold(data, mode, harmonise)[:, reference], data.sex)
-
-
-def out_of_fold(data: TrainingData, mode: str, harmonise: str, n_folds: int = COUNT_FOLDS) -> FloatArray:
-    """z (n, p) of each person from a model trained without them, at a site known to the harmonisation."""
-    from bids_app.normative.folds import stratified_folds
-
-    folds = stratified_folds(data.site, data.sex, n_folds=n_folds)
-    z = np.empty((len(data.table), len(data.regions)))
-    for fold in range(n_folds):
-        train_rows, test_rows = folds != fold, folds == fold
-        z[test_rows] = score_known_sites(subset(data, train_rows), subset(data, test_rows), mode, harmonise)
-    return z
-
-
-def score_known_sites(training: TrainingData, test: TrainingData, mode: str, harmonise: str) -> FloatArray:
-    """z (n, p) of `test` after removing the site effects that `training` knows."""
-    from bids_app.normative import sinh_arcsinh
-
-    harmoniser = Harmoniser(harmonise).fit(training)
-    etiv, values = harmoniser.transform(training)
-    test_etiv, out = harmoniser.transform(test)
-    for sex in SEXES:
-        rows, held = training.sex == sex, test.sex == sex
-        fits = stack(fit_sex(training.age[rows], etiv[rows], values[rows], mode))
-        m = moments(fits, test.age[held], test_etiv[held], uncertainty=False)
-        out[held] = sinh_arcsinh.to_z((out[held] - m.mean) / m.sigma, fits.shape)
-    return out
-
-
-def subset(data: TrainingData, rows: NDArray[np.bool_]) -> TrainingData:
-    """Some rows of the training data."""
-    return replace(data, table=data.table[rows].reset_index(drop=True))
+    return count_deviations(z[:, reference], data.sex) if reference else None
 
 
 def make_card(data: TrainingData, name: str, mode: str, harmonise: str, given: dict[str, Any]) -> ModelCard:
@@ -233,15 +153,13 @@ def make_card(data: TrainingData, name: str, mode: str, harmonise: str, given: d
         "version": "1.0.0", "title": name, "summary": f"Normative model of {len(data.regions)} regions.",
         "licence": "unspecified", "date": "unspecified", "training": _sources(table),
         "n": {sex: len(rows) for sex, rows in by_sex.items()},
-        "age_range": {sex: _outward(rows["age"].to_numpy(), 1) for sex, rows in by_sex.items()},
-        "etiv_range": {sex: _outward(data.etiv[data.sex == sex], -3) for sex in SEXES},
+        "age_range": {sex: fitting.outward(rows["age"].to_numpy(), 1) for sex, rows in by_sex.items()},
+        "etiv_range": {sex: fitting.outward(data.etiv[data.sex == sex], -3) for sex in SEXES},
         "age_bands": {sex: {f"{low}-{low + AGE_BAND - 1}": int(n) for low, n in counts.items()}
                       for sex, counts in bands.items()},
         "sites": int(np.unique(data.site).size) if "site" in table else 0,
         "fs_versions": tuple(sorted({v for v in data.fs_version if v})),
-        "harmonisation": {"none": "none", "mean_only": "ComBat, mean only, age and sex preserved; eTIV too",
-                          "full": "ComBat, full empirical Bayes; age (non-linear), sex and eTIV preserved"
-                          }[harmonise],
+        "harmonisation": HARMONISE[harmonise],
         "transform": "logarithm for ventricles and hypointensities" if data.log.any() else "none",
     }
     return ModelCard(name=name, mode=mode, **{**facts, **given})
@@ -260,25 +178,63 @@ def _fallbacks(fitted: tuple[RegionModel, ...]) -> pd.DataFrame:
 
 
 def _check_options(mode: str, harmonise: str) -> None:
-    for what, value, allowed in (("mode", mode, MODES), ("harmonisation", harmonise, HARMONISE)):
+    for what, value, allowed in (("mode", mode, MODES), ("harmonisation", harmonise, tuple(HARMONISE))):
         if value not in allowed:
             raise UsageError(f"unknown {what} {value!r}; use one of {', '.join(allowed)}")
-
-
-def _outward(values: FloatArray, decimals: int) -> tuple[float, float]:
-    """Range of `values`, rounded outward so that the file does not hold a person's exact value."""
-    unit = 10.0**-decimals
-    low, high = np.floor(np.min(values) / unit) * unit, np.ceil(np.max(values) / unit) * unit
-    return float(round(low, max(decimals, 0))), float(round(high, max(decimals, 0)))
-
-
-def _rounded(limits: FloatArray) -> tuple[float, float]:
-    return float(f"{limits[0]:.4g}"), float(f"{limits[1]:.4g}")
 
 
 def _short(value: float) -> float:
     return float(f"{value:.5g}")
 
 
-def _exponentiate(fit: RegionFit) -> RegionFit:
-    return replace(fit, volume_range=_rounded(np.exp(np.array(fit.volume_range))))
+def _in_volume(fit: RegionFit) -> RegionFit:
+    return replace(fit, volume_range=fitting.rounded(np.exp(np.array(fit.volume_range))))
+
+
+class NormativeEstimator:
+    """`train` with scikit-learn manners.
+
+    Parameters
+    ----------
+    mode, harmonise : str
+    regions : tuple of str, optional
+    min_per_sex : int
+        As in `train`.
+
+    Attributes
+    ----------
+    model_ : NativeModel
+    report_ : TrainingReport
+    """
+
+    def __init__(self, mode: str = "calibrated", harmonise: str = "none",
+                 regions: tuple[str, ...] | None = None, min_per_sex: int = 30) -> None:
+        self.mode = mode
+        self.harmonise = harmonise
+        self.regions = regions
+        self.min_per_sex = min_per_sex
+
+    def fit(self, X: pd.DataFrame, y: Any = None) -> NormativeEstimator:
+        """Train on the table `X`; `y` is ignored."""
+        self.model_, self.report_ = train(X, name="estimator", mode=self.mode, harmonise=self.harmonise,
+                                          regions=self.regions, min_per_sex=self.min_per_sex,
+                                          reference_counts=False)
+        return self
+
+    def predict(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Expected volumes, one column per region."""
+        regions = self.model_.regions
+        zero = np.zeros((len(X), len(regions)))
+        return pd.DataFrame(self.model_.volumes_at(X, zero, regions), index=X.index, columns=list(regions))
+
+    def transform(self, X: pd.DataFrame) -> pd.DataFrame:
+        """z-scores, one column per region."""
+        found = self.model_.deviations(X)
+        return pd.DataFrame(found.z, index=X.index, columns=list(found.regions))
+
+    def score(self, X: pd.DataFrame, y: Any = None) -> float:
+        """Coefficient of determination of the expected volumes, mean over regions."""
+        found = self.model_.deviations(X)
+        missed = np.nansum((found.observed - found.expected) ** 2, axis=0)
+        total = np.nansum((found.observed - np.nanmean(found.observed, axis=0)) ** 2, axis=0)
+        return float(np.mean(1 - missed / total))

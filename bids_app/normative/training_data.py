@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -92,6 +92,10 @@ class TrainingData:
         if "fs_version" not in self.table:
             return np.full(len(self.table), "", dtype=object)
         return self.table["fs_version"].fillna("").astype(str).to_numpy(dtype=object)
+
+    def subset(self, rows: NDArray[np.bool_]) -> TrainingData:
+        """Some of the rows."""
+        return replace(self, table=self.table[rows].reset_index(drop=True))
 
     def modelled(self) -> FloatArray:
         """Volumes (n, p) on the modelled scale."""
