@@ -104,7 +104,7 @@ def _whole_ticks(top: float) -> list[int]:
     return list(range(0, int(top) + 1, step))
 
 
-def change_chart(rows: pd.DataFrame, width: float = 620) -> str:
+def change_chart(rows: pd.DataFrame, width: float = 720) -> str:
     """Change of z per region with its 95 % interval, in the order given.
 
     Parameters
@@ -114,7 +114,7 @@ def change_chart(rows: pd.DataFrame, width: float = 620) -> str:
     """
     change, se = rows["z_change"].to_numpy(float), rows["z_change_se"].to_numpy(float)
     reach = max(1.0, float(np.nanmax(np.abs(change) + INTERVAL_95 * se)))
-    plot = Plot(230, 8, width - 250, 19.0 * len(rows), padded(-reach, reach, 0.02), (0, len(rows)))
+    plot = Plot(272, 8, width - 292, 19.0 * len(rows), padded(-reach, reach, 0.02), (0, len(rows)))
     body = [line(plot.px(0), plot.top, plot.px(0), plot.bottom, "null"), *plot.x_axis(6, "change in z (95 % interval)")]
     for i, row in enumerate(rows.to_dict("records")):
         y = plot.top + 19.0 * (i + 0.5)

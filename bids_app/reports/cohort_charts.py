@@ -105,7 +105,7 @@ def forest(table: pd.DataFrame, figure: Mapping[str, Any]) -> str:
     reach = np.concatenate([low[order], high[order], [null]])
     reach = reach[np.isfinite(reach) & ((reach > 0) | (not log))]
     ends = (float(reach.min()) * 0.95, float(reach.max()) * 1.05) if log else padded(float(reach.min()), float(reach.max()))
-    plot = Plot(250, 8, WIDTH - 270, ROW * len(order), ends, (0, 1), log)
+    plot = Plot(272, 8, WIDTH - 292, ROW * len(order), ends, (0, 1), log)
     labels, p = table[figure["label"]].to_numpy(), _p_values(table, figure)
     body = [line(plot.px(null), plot.top, plot.px(null), plot.bottom, "null"), *plot.x_axis(6, figure.get("xlabel", ""))]
     for position, row in enumerate(order):
@@ -133,7 +133,7 @@ def love(table: pd.DataFrame, figure: Mapping[str, Any]) -> str:
     before, after = (table[figure[key]].to_numpy(float) for key in ("before", "after"))
     limit = float(figure.get("threshold", 0.1))
     reach = max(limit, float(np.nanmax(np.abs(np.concatenate([before, after])))))
-    plot = Plot(250, 8, WIDTH - 270, 24.0 * len(table), padded(-reach, reach), (0, 1))
+    plot = Plot(272, 8, WIDTH - 292, 24.0 * len(table), padded(-reach, reach), (0, 1))
     body = [_rect(plot.px(-limit), plot.top, plot.px(limit), plot.bottom, "fan outer"),
             line(plot.px(0), plot.top, plot.px(0), plot.bottom, "null"),
             *plot.x_axis(6, "standardised difference: hollow before, filled after matching")]
@@ -186,7 +186,7 @@ def _steps(time: np.ndarray, level: np.ndarray) -> list[tuple[float, float]]:
 def _at_risk(plot: Plot, part: pd.DataFrame, figure: Mapping[str, Any], y: float, name: str, cls: str) -> list[str]:
     """The numbers at risk of the table's rows that are nearest above about seven times."""
     time, risk = part[figure["time"]].to_numpy(float), part[figure["at_risk"]].to_numpy(float)
-    wanted = np.linspace(0, plot.x[1], 7)[:-1]
+    wanted = np.linspace(0, plot.x[1], 7)
     rows = np.unique(np.minimum(np.searchsorted(time, wanted), len(time) - 1))
     return [text(0, y, name, f"series {cls}"),
             *(text(plot.px(time[row]), y, number(float(risk[row])), "tick", "middle")

@@ -136,7 +136,11 @@ def asset(name: str) -> str:
 
 
 def prose(markdown: str) -> Markup:
-    """Headings, paragraphs and lists of a small Markdown text as HTML; everything else is shown as written."""
+    """Headings, paragraphs and lists of a small Markdown text as HTML; everything else is shown as written.
+
+    The text's own title (a first line with one ``#``) is left out: the section has a heading.
+    """
+    markdown = re.sub(r"\A\s*# .*\n", "", markdown)
     blocks = [_block(block.strip()) for block in re.split(r"\n\s*\n|\n(?=#)|(?<=\n)(?=[-*] )", markdown) if block.strip()]
     return Markup(re.sub(r"</ul>\s*<ul>", "", "\n".join(blocks)))
 
