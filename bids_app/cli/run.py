@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ from bids_app.bids.status import write_status
 from bids_app.cli import exitcodes, summary
 from bids_app.cli.progress import PeopleProgress, open_log
 from bids_app.config import RunConfig
+from bids_app.study.models import load_study_model
 from bids_app.study.plan import Omission, Plan, PlannedScan, make_plan
 from bids_app.workflows.execution import Crash, run_graph
 from bids_app.workflows.participant import init_normvol_wf, person_wf_name
@@ -25,7 +27,8 @@ PEOPLE_PER_GRAPH = 50
 
 def run(config: RunConfig) -> int:
     """Run the level that `config` asks for and return the exit code."""
-    check_output_dir(config.bids_dir, config.output_dir, reports_only=config.reports_only)
+    for warning in check_output_dir(config.bids_dir, config.output_dir, reports_only=config.reports_only):
+        print(f"normvol: {warning}", file=sys.stderr)
     if config.reports_only:
         from bids_app.cli.reports_only import run_reports
 
@@ -54,8 +57,9 @@ def run_participants(config: RunConfig) -> int:
 
 def _carry_out(config: RunConfig, plan: Plan) -> int:
     log = open_log(config.output_dir / "logs" / f"run-{plan.context.run_uuid}.log", config.verbose)
-    write_dataset_files(config.output_dir, bids_dir=config.bids_dir, model=config.model, scoring=config.scoring,
-                        subject_directories=plan.subject_directories)
+    card = load_study_model(config.model, config.scoring).card
+    write_dataset_files(config.output_dir, bids_dir=config.bids_dir, model=card.name, scoring=config.scoring,
+                        subject_directories=plan.subject_directories, model_card=card.to_json())
     _record_start(config, plan, log)
     crashes = _run_in_batches(config, plan, log)
     failed = _record_failures(config, plan, crashes)

@@ -107,7 +107,7 @@ def make_plan(config: RunConfig, work_dir: Path) -> Plan:
         adaptations = estimate_adaptation(config, model, everyone, roots)
     planned: list[PlannedScan] = []
     omissions: list[Omission] = []
-    recon = ReconPlan(config, scans)
+    recon = ReconPlan(config, scans, roots)
     rows = [{str(name): _plain(value) for name, value in row.items()} for row in covariates.to_dict("records")]
     for scan, row in zip(scans, rows, strict=True):
         outcome = _plan_scan(scan, row, config, roots, recon)
@@ -166,9 +166,9 @@ def _plan_scan(scan: Scan, row: dict[str, Any], config: RunConfig, roots: Sequen
         return Omission(scan.participant, scan.session, "covariates", str(row["problem"]),
                         "add it to participants.tsv or sessions.tsv, or give --participants-file")
     try:
-        found = None if config.recon == "run" else find_subject(
-            roots, scan.participant, scan.session, longitudinal=config.longitudinal,
-            only_session=recon.sessions_of(scan.participant) == 1)
+        found = find_subject(
+            [recon.subjects_dir] if config.recon == "run" else roots, scan.participant, scan.session,
+            longitudinal=config.longitudinal, only_session=recon.sessions_of(scan.participant) == 1)
         if found is None:
             return PlannedScan(scan.participant, scan.session, row, **recon.arguments(scan))
     except NormvolError as error:

@@ -1,15 +1,19 @@
-"""When recon-all has to run: its inputs, its names in our own subjects directory, and the run itself."""
+"""When recon-all has to run: its images, its names in our own subjects directory, and the run itself."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bids_app.bids.layout import Scan
+from bids_app.bids.names import participant_id, scan_name
 from bids_app.config import RunConfig
-from bids_app.errors import ReconAllError
+from bids_app.errors import ReconAllError, UsageError
+from bids_app.freesurfer.annex import is_not_fetched
+from bids_app.freesurfer.recon_all import RECORDS, run_recon_all
+from bids_app.freesurfer.recon_command import ReconAllCommand, find_license, find_recon_all
 
 OWN_SUBJECTS = Path("sourcedata") / "freesurfer"
 
@@ -21,21 +25,129 @@ class ReconPlan:
     ----------
     config : RunConfig
     scans : sequence of Scan
+        Every scan of the run, so that the sessions of a person are known.
+    roots : sequence of Path
+        Folders that were searched for existing subjects (for messages).
     """
 
-    def __init__(self, config: RunConfig, scans: Sequence[Scan]) -> None:
+    def __init__(self, config: RunConfig, scans: Sequence[Scan], roots: Sequence[Path] = ()) -> None:
         self.config = config
         self.subjects_dir = config.output_dir / OWN_SUBJECTS
-        self._sessions = Counter(scan.participant for scan in scans)
-        self._scans = scans
+        self._roots = roots
+        self._people: dict[str, list[Scan]] = {}
+        for scan in scans:
+            self._people.setdefault(scan.participant, []).append(scan)
 
     def sessions_of(self, participant: str) -> int:
         """Number of scans of a person in this run."""
-        return self._sessions[participant]
+        return len(self._people[participant])
 
     def may_resume(self, subject_dir: Path) -> bool:
-        """Whether an unfinished tree is one that we started ourselves."""
-        return False
+        """Whether an unfinished tree is one that we started ourselves, so that recon-all may go on in it."""
+        record = self.subjects_dir / RECORDS / f"{subject_dir.name}.json"
+        return self.config.recon != "ingest" and subject_dir.parent == self.subjects_dir and record.exists()
 
     def arguments(self, scan: Scan) -> dict[str, Any]:
-        raise ReconAllError("x; y")
+        """Keyword arguments of `PlannedScan` that make recon-all run for `scan`.
+
+        Raises
+        ------
+        ReconAllError
+            When it cannot run: not wanted, not installed, no licence, no image.
+        """
+        places = ", ".join(map(str, self._roots)) or "the usual places"
+        absent = f"no FreeSurfer output of {scan.name} in {places}"
+        if self.config.recon == "ingest":
+            raise ReconAllError(f"{absent}; run recon-all, or leave out --recon ingest")
+        try:
+            self._check_installation()
+            if self.config.longitudinal and self.sessions_of(scan.participant) > 1:
+                return self._longitudinal(scan)
+            return {"recon_arguments": self._cross(scan)}
+        except ReconAllError as error:
+            reason, _, remedy = str(error).partition("; ")
+            raise ReconAllError(f"{absent}, and recon-all cannot run: {reason}; {remedy}") from error
+
+    def _check_installation(self) -> None:
+        find_recon_all(os.environ)
+        find_license(self.config.fs_license_file, os.environ)
+
+    def _common(self) -> dict[str, Any]:
+        license_file = self.config.fs_license_file
+        return {
+            "subjects_dir": str(self.subjects_dir),
+            "threads": self.config.omp_nthreads,
+            "extra": list(self.config.recon_args),
+            "license_file": None if license_file is None else str(license_file),
+        }
+
+    def _cross(self, scan: Scan) -> dict[str, Any]:
+        images = select_t1w(scan, self.config)
+        for image in images:
+            if is_not_fetched(image):
+                raise ReconAllError(f"the content of {image} has not been fetched (git-annex); datalad get {image}")
+        return {
+            **self._common(),
+            "name": scan.name,
+            "stream": "cross",
+            "t1w": [str(path) for path in images],
+            "t2w": str(scan.t2w[0]) if scan.t2w else None,
+            "flair": str(scan.flair[0]) if scan.flair else None,
+        }
+
+    def _longitudinal(self, scan: Scan) -> dict[str, Any]:
+        """Cross-sectional run, unbiased base and longitudinal time point, named as FreeSurfer's wiki does."""
+        points = [scan_name(other.participant, other.session) for other in self._people[scan.participant]]
+        base = participant_id(scan.participant)
+        return {
+            "cross_arguments": self._cross(scan),
+            "base_arguments": {**self._common(), "name": base, "stream": "base", "time_points": points},
+            "recon_arguments": {**self._common(), "name": scan.name, "stream": "long", "base": base},
+        }
+
+
+def run_recon(*, subjects_dir: str, name: str, license_file: str | None = None, **options: Any) -> Path:
+    """Run (or resume) recon-all with the arguments that `ReconPlan` made; return the subject directory."""
+    paths = {key: None if options.get(key) is None else Path(options[key]) for key in ("t2w", "flair")}
+    tuples = {
+        "t1w": tuple(Path(path) for path in options.get("t1w", ())),
+        "time_points": tuple(options.get("time_points", ())),
+        "extra": tuple(options.get("extra", ())),
+    }
+    kept: Mapping[str, Any] = {key: options[key] for key in ("stream", "base", "threads") if key in options}
+    command = ReconAllCommand(subjects_dir=Path(subjects_dir), name=name, **kept, **paths, **tuples)
+    return run_recon_all(command, license_file=None if license_file is None else Path(license_file))
+
+
+def select_t1w(scan: Scan, config: RunConfig) -> tuple[Path, ...]:
+    """The T1w images of a scan that go into recon-all.
+
+    Raises
+    ------
+    ReconAllError
+        When there is none.
+    """
+    images = scan.t1w if config.t1w_derivative is None else derivative_t1w(scan, config.t1w_derivative)
+    if not images:
+        where = f" in {config.t1w_derivative}" if config.t1w_derivative else ""
+        raise ReconAllError(f"{scan.name} has no T1w image{where}; check the dataset")
+    return {"first": images[:1], "last": images[-1:]}.get(config.t1w_select, images)
+
+
+def derivative_t1w(scan: Scan, option: str) -> tuple[Path, ...]:
+    """T1w images of a derivative dataset, ``NAME=PATH[:DESC]`` (for example lesion-filled ones).
+
+    Raises
+    ------
+    UsageError
+        When the option is not of this form or the folder does not exist.
+    """
+    name, separator, rest = option.partition("=")
+    path, _, desc = rest.partition(":")
+    if not separator or not name or not Path(path).is_dir():
+        raise UsageError(f"--t1w-derivative {option}: write NAME=PATH or NAME=PATH:DESC with an existing folder")
+    folder = Path(path) / participant_id(scan.participant)
+    folder = folder / f"ses-{scan.session}" if scan.session else folder
+    pattern = f"{scan.name}_*desc-{desc or '*'}_*T1w.nii*"
+    found = {*folder.glob(f"anat/{pattern}"), *folder.glob(f"anat/{pattern.replace('_*T1w', '_T1w')}")}
+    return tuple(sorted(found))
