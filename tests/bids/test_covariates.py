@@ -9,11 +9,14 @@ from bids_app.errors import BIDSError
 from tests.bids.conftest import table
 
 
-def read(root, scans=(Scan("01"),), **options):
+ONE = (Scan("01"),)
+
+
+def read(root, scans=ONE, **options):
     return read_covariates(root, list(scans), **options)
 
 
-def first(root, scans=(Scan("01"),), **options):
+def first(root, scans=ONE, **options):
     return read(root, scans, **options).iloc[0]
 
 

@@ -1,0 +1,63 @@
+"""Data dictionaries of the output tables."""
+
+import pandas as pd
+import pytest
+
+from bids_app.bids.columns import columns_for, table_names
+from bids_app.regions import asymmetry_names, extended_regions, names, reference_regions
+from bids_app.tables import write_tsv
+
+
+@pytest.mark.parametrize("table", table_names())
+def test_every_column_has_a_description(table):
+    described = columns_for(table)
+    assert described
+    for name, entry in described.items():
+        assert len(entry["Description"]) > 2, name
+        assert set(entry) <= {"Description", "Units", "Levels"}, name
+        assert all(isinstance(level, str) for level in entry.get("Levels", {}).values()), name
+
+
+def test_columns_are_those_of_the_contract():
+    assert list(columns_for("deviations")) == [
+        "region", "volume_mm3", "expected_mm3", "z", "z_se", "centile", "deviation", "in_range"]
+    assert list(columns_for("volumes")) == ["region", "volume_mm3", "area_mm2", "thickness_mm", "atlas", "source"]
+    assert list(columns_for("centiles")) == ["region", "age", "p05", "p25", "p50", "p75", "p95"]
+    assert list(columns_for("group_inclusion"))[2:] == ["status", "stage", "reason", "remedy", "run_uuid"]
+
+
+def test_wide_tables_describe_every_region():
+    assert set(columns_for("group_zscores")) >= set(reference_regions())
+    assert set(columns_for("group_extended")) >= {*extended_regions(), *asymmetry_names()}
+    assert set(columns_for("group_volumes")) >= set(names())
+    assert columns_for("group_volumes")["Left-Thalamus"] == {"Description": "Volume of the left thalamus",
+                                                             "Units": "mm^3"}
+
+
+def test_unknown_table_is_an_error():
+    with pytest.raises(KeyError):
+        columns_for("nothing")
+
+
+def test_changing_a_dictionary_changes_no_other():
+    columns_for("deviations")["z"]["Description"] = "broken"
+    assert columns_for("extended")["z"]["Description"] != "broken"
+
+
+def test_tables_of_the_clinical_level_are_described(tmp_path):
+    from bids_app.clinical import group_tables
+
+    scans = pd.DataFrame({"participant_id": ["sub-1", "sub-2"], "session_id": [None, None], "age": [40.0, 50],
+                          "sex": ["female", "male"], "etiv_mm3": [1.5e6, 1.6e6], "n_infra": [1, 2], "n_supra": [0, 1],
+                          "n_total": [1, 3], "n_regions": [82, 82], "quality": "pass", "fs_version": "7.4.1",
+                          "model": "m", "group": ["a", "b"], "site": "x"})
+    z = pd.DataFrame({"participant_id": ["sub-1", "sub-2"], "session_id": [None, None], "Left-Thalamus": [0.1, -2.5]})
+    summaries = [{"participant_id": "sub-1", "quality": {"verdict": "pass", "metrics": {"holes": 3.0}}}]
+    inclusion = group_tables.inclusion_table([{"participant_id": "sub-1", "status": "scored", "stage": "done"}])
+    tables = {"deviations": scans, "cohort": group_tables.cohort_table(scans),
+              "counts": group_tables.counts_table(scans), "flow": group_tables.flow_table(inclusion),
+              "prevalence": group_tables.prevalence_table(z, scans["group"]), "inclusion": inclusion,
+              "sites": group_tables.site_table(scans, z), "quality": group_tables.quality_table(summaries),
+              "zscores": z}
+    for name, table in tables.items():
+        write_tsv(table, tmp_path / f"group_{name}.tsv", columns_for(f"group_{name}"))

@@ -1,0 +1,54 @@
+"""Reading the participant level's outputs back."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_app.bids.derivatives import read_deviations, read_summaries, read_wide, scored_scans
+from bids_app.bids.names import derivative_path
+from bids_app.errors import InputError
+from bids_app.tables import write_json, write_tsv
+
+
+@pytest.fixture
+def output(tmp_path):
+    for participant, session, regions in (("2", None, ["a", "b"]), ("10", "1", ["b", "c"]), ("10", "2", ["a"])):
+        z = [float(f"{participant}{index}") for index in range(len(regions))]
+        z[0] = np.nan if session == "2" else z[0]
+        table = pd.DataFrame({"region": regions, "z": z, "deviation": "none"})
+        write_tsv(table, derivative_path(tmp_path, participant, session, desc="deviations"))
+        write_json({"participant_id": f"sub-{participant}"},
+                   derivative_path(tmp_path, participant, session, desc="summary", extension=".json"))
+    (tmp_path / "sub-3" / "log").mkdir(parents=True)
+    return tmp_path
+
+
+def test_scored_scans_in_natural_order(output):
+    found = scored_scans(output)
+    assert found["participant_id"].tolist() == ["sub-2", "sub-10", "sub-10"]
+    assert found["session_id"].tolist() == [None, "ses-1", "ses-2"]
+    assert len(read_summaries(output)) == 3
+    assert scored_scans(output / "nothing").empty
+
+
+def test_wide_table_keeps_order_and_gaps(output):
+    wide = read_deviations(output)
+    assert wide.columns.tolist() == ["participant_id", "session_id", "a", "b", "c"]
+    np.testing.assert_array_equal(wide[["a", "b", "c"]], [[20, 21, np.nan], [np.nan, 100, 101], [np.nan] * 3])
+    assert read_deviations(output, participants=["sub-10"])["session_id"].tolist() == ["ses-1", "ses-2"]
+    assert read_wide(output, [], "deviations", "z").columns.tolist() == ["participant_id", "session_id"]
+
+
+def test_wide_table_equals_pandas(output):
+    wide = read_wide(output, [("sub-2", None)], "deviations", "z")
+    path = derivative_path(output, "2", desc="deviations")
+    expected = pd.read_csv(path, sep="\t").set_index("region")["z"].astype(float)
+    pd.testing.assert_series_equal(wide.iloc[0, 2:].astype(float), expected, check_names=False)
+
+
+@pytest.mark.parametrize("content", ["", "region\tx\na\t1\n", "region\tz\na\n", "region\tz\na\tfoo\n"])
+def test_damaged_table_is_named(output, content):
+    path = derivative_path(output, "2", desc="deviations")
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"sub-2_desc-deviations_morph\.tsv"):
+        read_deviations(output)
