@@ -8,7 +8,6 @@ from bids_app.bids.layout import Scan, find_scans
 from bids_app.errors import BIDSError
 from tests.bids.conftest import table
 
-
 ONE = (Scan("01"),)
 
 
