@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+"""An executable that honours recon-all's contract in a second: arguments, tree, logs, markers, exit codes.
+
+Told by the environment: ``FAKE_RECON_FAIL``, ``FAKE_RECON_KILL``, ``FAKE_RECON_HANG`` name the step (one of `STEPS`)
+at which it fails with an error, kills itself, or sleeps; ``FAKE_RECON_SILENT`` makes it end well without statistics;
+``FAKE_RECON_VERSION`` is its FreeSurfer version. Statistics are synthetic (`bids_app.freesurfer.synthetic`).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+TEMPLATE = "template-subject"
+STEPS = ("MotionCor", "Talairach", "SkullStripping", "CA_Reg", "Surfaces", "ASegStats")
+_WITH_VALUE = {"-s": "subject", "-subjid": "subject", "-sd": "subjects_dir", "-openmp": "openmp", "-base": "base",
+               "-T2": "t2", "-FLAIR": "flair"}
+_FLAGS = {"-all", "-parallel", "-T2pial", "-FLAIRpial", "-hires", "-notal-check", "-cw256", "-no-isrunning"}
+
+
+def install(home: Path, *, licensed: bool = True, **settings: str) -> dict[str, str]:
+    """Make a FREESURFER_HOME with this program as recon-all; returns the environment to run it in."""
+    from bids_app.freesurfer.synthetic import write_subject
+
+    (home / "bin").mkdir(parents=True)
+    (home / "subjects" / "fsaverage").mkdir(parents=True)
+    version = settings.get("FAKE_RECON_VERSION", "7.4.1")
+    (home / "build-stamp.txt").write_text(f"freesurfer-linux-fake_x86_64-{version}-20230613-fake\n")
+    program = home / "bin" / "recon-all"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{Path(__file__).resolve()}" "$@"\n')
+    program.chmod(0o755)
+    if licensed:
+        (home / "license.txt").write_text("somebody@example.org\n1\n *x\n Fx\n")
+    write_subject(home / TEMPLATE, {}, etiv=1.5e6, fs_version=version)
+    return {"PATH": f"{home / 'bin'}:/usr/bin:/bin", "FREESURFER_HOME": str(home)} | settings
+
+
+def parse(words: list[str]) -> dict:
+    """Arguments as a dict; exits 1 on an unknown one, as recon-all does."""
+    found: dict = {"images": [], "time_points": [], "long": None, "flags": []}
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word == "-i":
+            found["images"].append(rest.pop(0))
+        elif word == "-tp":
+            found["time_points"].append(rest.pop(0))
+        elif word == "-long":
+            found["long"] = (rest.pop(0), rest.pop(0))
+        elif word in _WITH_VALUE:
+            found[_WITH_VALUE[word]] = rest.pop(0)
+        elif word in _FLAGS:
+            found["flags"].append(word)
+        else:
+            stop(f"ERROR: Flag {word} unrecognized.")
+    return found
+
+
+def stop(message: str) -> None:
+    print(message)
+    raise SystemExit(1)
+
+
+def subject_of(given: dict) -> str:
+    if given["long"]:
+        return ".long.".join(given["long"])
+    return given.get("base") or given.get("subject") or stop("ERROR: must specify a subject id")
+
+
+def check_licence() -> None:
+    if not Path(os.environ.get("FS_LICENSE", "/nowhere")).is_file():
+        print("ERROR: FreeSurfer license file not found.")
+        raise SystemExit(255)
+
+
+def check_inputs(given: dict, folder: Path, root: Path) -> None:
+    """What recon-all refuses before it starts."""
+    started = (folder / "mri" / "orig" / "001.mgz").exists()
+    if given["images"] and started:
+        stop("ERROR: You are trying to re-run an existing subject with (possibly)\n new input data (-i).")
+    if given.get("subject") and not given["images"] and not started:
+        stop(f"ERROR: cannot find {folder}")
+    needed = [root / name for name in given["time_points"]] + [root / name for name in given["long"] or ()]
+    for tree in needed:
+        if not (tree / "scripts" / "recon-all.done").exists():
+            stop(f"ERROR: {tree} is not a finished subject")
+    if list((folder / "scripts").glob("IsRunning*")) and "-no-isrunning" not in given["flags"]:
+        stop("ERROR: it appears that recon-all is already running")
+
+
+class Run:
+    """One running recon-all."""
+
+    def __init__(self, subject: str, folder: Path, words: list[str]) -> None:
+        self.subject, self.folder, self.words = subject, folder, words
+        self.scripts = folder / "scripts"
+        for name in ("scripts", "mri/orig", "stats", "surf", "label", "touch"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+
+    def log(self, name: str, text: str) -> None:
+        with open(self.scripts / name, "a") as stream:
+            stream.write(text + "\n")
+
+    def start(self) -> None:
+        for name in ("recon-all.error", "recon-all.done"):
+            (self.scripts / name).unlink(missing_ok=True)
+        stamp = time.strftime("%a %b %d %H:%M:%S UTC %Y", time.gmtime())
+        (self.scripts / "IsRunning.lh+rh").write_text(
+            f"------------------------------\nSUBJECT {self.subject}\nHEMI    lh rh\nDATE {stamp}\nUSER nobody\n"
+            f"HOST {socket.gethostname()}\nPROCESSID {os.getpid()}\n"
+        )
+        self.log("recon-all.cmd", "recon-all " + " ".join(self.words))
+        self.log("recon-all.log", "New invocation of recon-all " + stamp)
+        self.log("recon-all-status.log", "status file for recon-all\n" + stamp)
+
+    def step(self, name: str) -> None:
+        stamp = time.strftime("%a %b %d %H:%M:%S UTC %Y", time.gmtime())
+        self.log("recon-all-status.log", f"#@# {name} {stamp}")
+        print(f"#@# {name}", flush=True)
+        if os.environ.get("FAKE_RECON_FAIL") == name:
+            self.fail(name)
+        if os.environ.get("FAKE_RECON_KILL") == name:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if os.environ.get("FAKE_RECON_HANG") == name:
+            time.sleep(120)
+
+    def fail(self, name: str) -> None:
+        stamp = time.strftime("%a %b %d %H:%M:%S UTC %Y", time.gmtime())
+        (self.scripts / "recon-all.error").write_text(
+            f"------------------------------\nSUBJECT {self.subject}\nDATE {stamp}\nCMD mri_{name.lower()} --fake\n"
+        )
+        (self.scripts / "recon-all.done").write_text("1\n")
+        self.log("recon-all-status.log", f"recon-all -s {self.subject} exited with ERRORS at {stamp}")
+        (self.scripts / "IsRunning.lh+rh").unlink(missing_ok=True)
+        stop(f"recon-all -s {self.subject} exited with ERRORS at {stamp}")
+
+    def finish(self) -> None:
+        (self.scripts / "IsRunning.lh+rh").unlink(missing_ok=True)
+
+
+def main(words: list[str]) -> int:
+    version = os.environ.get("FAKE_RECON_VERSION", "7.4.1")
+    if "-version" in words:
+        print(f"freesurfer-linux-fake_x86_64-{version}-20230613-fake")
+        return 0
+    given = parse(words)
+    root = Path(given.get("subjects_dir") or os.environ["SUBJECTS_DIR"])
+    subject = subject_of(given)
+    check_licence()
+    check_inputs(given, root / subject, root)
+    run = Run(subject, root / subject, words)
+    run.start()
+    for number, image in enumerate(given["images"], start=1):
+        if not Path(image).is_file():
+            run.fail("convert")
+        (run.folder / "mri" / "orig" / f"{number:03d}.mgz").write_bytes(b"fake")
+    for key, name in (("t2", "T2raw.mgz"), ("flair", "FLAIRraw.mgz")):
+        if key in given:
+            (run.folder / "mri" / "orig" / name).write_bytes(b"fake")
+    for name in STEPS:
+        run.step(name)
+    if not os.environ.get("FAKE_RECON_SILENT"):
+        write_results(run, given)
+    run.finish()
+    print(f"recon-all -s {subject} finished without error")
+    return 0
+
+
+def write_results(run: Run, given: dict) -> None:
+    """Copy the template's statistics under the subject's name."""
+    template = Path(os.environ["FREESURFER_HOME"]) / TEMPLATE
+    for source in [path for path in template.rglob("*") if path.is_file()]:
+        lines = source.read_text().replace(TEMPLATE, run.subject).splitlines(keepends=True)
+        if given["long"]:
+            lines = [line for line in lines if "SurfaceHoles" not in line]
+        target = run.folder / source.relative_to(template)
+        if target.name == "recon-all-status.log":
+            run.log(target.name, lines[-1].rstrip())
+        else:
+            target.write_text("".join(lines))
+    if given["long"]:
+        (run.scripts / "long.base").write_text(given["long"][1] + "\n")
+    if given.get("base"):
+        (run.folder / "base-tps").write_text("\n".join(given["time_points"]) + "\n")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
