@@ -20,7 +20,7 @@ LIMIT = 5.0
 PRIOR_SD = 0.5
 MAX_ITERATIONS = 60
 TOLERANCE = 1e-9
-BOUNDS = np.array([1.5, 1.0, 1.5, 1.0])
+BOUNDS = np.array([3.0, 3.0, 3.0, 2.0])
 
 
 @dataclass(frozen=True)
@@ -37,29 +37,28 @@ def fit(u: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
     Notes
     -----
     Penalised likelihood: epsilon and log(delta) have a normal prior with mean 0 and SD 0.5, which matters
-    for small samples only. Levenberg-Marquardt steps with the outer product of scores as information;
-    a step that does not raise the likelihood is refused and the damping raised. A region that does not
-    converge gets the normal shape.
+    for small samples only. Newton steps with Levenberg-Marquardt damping; a step that does not raise the
+    likelihood is refused and the damping raised. A region that does not converge gets the normal shape.
     """
     bins = _compress(u)
     theta = np.zeros((u.shape[1], 4))
     damping = np.full(u.shape[1], 1e-3)
-    value, gradient, information = _likelihood(theta, bins)
+    value, gradient, curvature = _likelihood(theta, bins)
     converged = np.zeros(u.shape[1], dtype=bool)
     for _ in range(MAX_ITERATIONS):
         active = np.flatnonzero(~converged)
         if active.size == 0:
             break
         part = Bins(bins.node[active], bins.weight[active])
-        step = _step(gradient[active], information[active], damping[active])
+        step = _step(gradient[active], curvature[active], damping[active])
         trial = np.clip(theta[active] + step, -BOUNDS, BOUNDS)
         new = _likelihood(trial, part)
         better = new[0] >= value[active]
         gain = new[0] - value[active]
         rows = active[better]
         theta[rows], value[rows] = trial[better], new[0][better]
-        gradient[rows], information[rows] = new[1][better], new[2][better]
-        damping[active] = np.clip(np.where(better, damping[active] / 5, damping[active] * 8), 1e-9, 1e9)
+        gradient[rows], curvature[rows] = new[1][better], new[2][better]
+        damping[active] = np.clip(np.where(better, damping[active] / 10, damping[active] * 8), 1e-9, 1e9)
         converged[active] = (better & (gain < TOLERANCE * part.weight.sum(axis=1))) | (damping[active] > 1e8)
     return _shapes(theta, converged), converged
 
@@ -76,35 +75,46 @@ def _compress(u: FloatArray) -> Bins:
 
 
 def _likelihood(theta: FloatArray, bins: Bins) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Penalised log likelihood (p,), gradient (p, 4), information (p, 4, 4).
+    """Penalised log likelihood (p,), gradient (p, 4), minus the second derivatives (p, 4, 4).
 
-    theta holds xi, log lambda, epsilon, log delta.
+    theta holds xi, log lambda, epsilon, log delta. With a = (u - xi) / lambda and
+    t = delta asinh(a) - epsilon, a residual has log density f(t) + g(a) + log(delta / lambda),
+    f = -sinh(t)^2 / 2 + log cosh(t), g = -log(1 + a^2) / 2.
     """
     xi, log_width, epsilon, log_delta = (column[:, None] for column in theta.T)
-    delta = np.exp(log_delta)
-    a = (bins.node - xi) * np.exp(-log_width)
-    root = np.sqrt(1 + a**2)
-    s = np.arcsinh(a)
-    t = np.clip(delta * s - epsilon, -20, 20)
+    narrow, delta = np.exp(-log_width), np.exp(log_delta)
+    a = (bins.node - xi) * narrow
+    square = 1 + a**2
+    s, by_s = delta * np.arcsinh(a), delta / np.sqrt(square)
+    t = np.clip(s - epsilon, -20, 20)
     sinh, cosh = np.sinh(t), np.cosh(t)
-    density = -0.5 * sinh**2 + np.log(cosh / root) + log_delta - log_width
-    by_t = sinh / cosh - sinh * cosh
-    by_a = by_t * delta / root - a / root**2
-    score = np.stack([-by_a * np.exp(-log_width), -by_a * a - 1, -by_t, by_t * delta * s + 1])
-    weighted = score * bins.weight
-    gradient = weighted.sum(axis=2).T
-    information = np.einsum("ipb,jpb->pij", weighted, score)
-    value = (density * bins.weight).sum(axis=1)
-    shape = [2, 3]
-    value -= 0.5 * (theta[:, shape] ** 2).sum(axis=1) / PRIOR_SD**2
-    gradient[:, shape] -= theta[:, shape] / PRIOR_SD**2
-    information[:, shape, shape] += 1 / PRIOR_SD**2
-    return value, gradient, information
+    f1, f2 = sinh / cosh - sinh * cosh, 1 / cosh**2 - 1 - 2 * sinh**2
+    a1 = f1 * by_s - a / square
+    a2 = f2 * by_s**2 - f1 * by_s * a / square - (1 - a**2) / square**2
+    density = -0.5 * sinh**2 + np.log(cosh) - 0.5 * np.log(square) + log_delta - log_width
+    first = (-narrow * a1, -a * a1 - 1, -f1, f1 * s + 1)
+    a_e, a_d = -f2 * by_s, by_s * (f2 * s + f1)
+    second = {(0, 0): a2 * narrow**2, (0, 1): narrow * (a * a2 + a1), (1, 1): a * (a * a2 + a1),
+              (0, 2): -narrow * a_e, (1, 2): -a * a_e, (0, 3): -narrow * a_d, (1, 3): -a * a_d,
+              (2, 2): f2, (2, 3): -f2 * s, (3, 3): s * (f2 * s + f1)}
+
+    def total(values: FloatArray) -> FloatArray:
+        return np.einsum("pb,pb->p", values, bins.weight)
+
+    value = total(density) - 0.5 * (theta[:, 2:] ** 2).sum(axis=1) / PRIOR_SD**2
+    gradient = np.stack([total(column) for column in first], axis=1)
+    gradient[:, 2:] -= theta[:, 2:] / PRIOR_SD**2
+    curvature = np.empty((len(theta), 4, 4))
+    for (i, j), column in second.items():
+        curvature[:, i, j] = curvature[:, j, i] = -total(column)
+    curvature[:, [2, 3], [2, 3]] += 1 / PRIOR_SD**2
+    return value, gradient, curvature
 
 
-def _step(gradient: FloatArray, information: FloatArray, damping: FloatArray) -> FloatArray:
-    diagonal = np.einsum("pii->pi", information)
-    damped = information + (damping[:, None] * diagonal)[:, :, None] * np.eye(4)
+def _step(gradient: FloatArray, curvature: FloatArray, damping: FloatArray) -> FloatArray:
+    """Newton step with damping in units of the curvature's diagonal."""
+    diagonal = np.maximum(np.abs(np.einsum("pii->pi", curvature)), 1e-8)
+    damped = curvature + (damping[:, None] * diagonal)[:, :, None] * np.eye(4)
     return np.linalg.solve(damped, gradient[:, :, None])[:, :, 0]
 
 
