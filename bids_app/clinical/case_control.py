@@ -65,8 +65,7 @@ def compare_counts(
     treated = (rows[column] == group).to_numpy()
     if not treated.any() or treated.all():
         raise AnalysisError(
-            f"there is nobody with {column} {group if not treated.any() else control}; "
-            "check the control level"
+            f"there is nobody with {column} {group if not treated.any() else control}; check the control level"
         )
     matrix = np.column_stack([np.ones(len(rows)), treated, X.to_numpy(dtype=float)])
     shared = {
@@ -81,7 +80,7 @@ def compare_counts(
         means = {"mean_group": counts[treated].mean(), "mean_control": counts[~treated].mean()}
         for method, theta in (("maximum likelihood", None), ("theta = 1", STUDY_THETA)):
             try:
-                fit = fit_counts(counts, matrix, theta)
+                fit = fit_counts(counts, matrix, theta, terms=[1])
             except AnalysisError as error:
                 problems.append(f"{TAIL_WORDS[tail]} deviations: {error}")
                 continue
@@ -116,9 +115,7 @@ def _rate_ratio(fit: CountFit, term: int = 1) -> dict[str, object]:
 def _note(fit: CountFit, infinite: bool) -> str | None:
     notes = []
     if infinite:
-        notes.append(
-            "one group has no deviation at all: the ratio is unbounded and p is from the likelihood ratio"
-        )
+        notes.append("one group has no deviation at all: the ratio is unbounded and p is from the likelihood ratio")
     elif fit.unbounded.any():
         notes.append("a covariate predicts the absence of deviations perfectly: its coefficient is unbounded")
     if fit.theta_estimated and fit.theta >= THETA_RANGE[1]:
@@ -178,10 +175,7 @@ def _count_sentence(row: Mapping[Hashable, Any], who: str) -> str:
     ratio = row["irr"]
     if not np.isfinite(ratio) or ratio == 0:
         return f"{means}; a ratio cannot be given ({p_value(row['p'])})."
-    return (
-        f"{means}: a rate ratio of {ratio:.2f} ({interval(row['low'], row['high'])}, "
-        f"{p_value(row['p'])})."
-    )
+    return f"{means}: a rate ratio of {ratio:.2f} ({interval(row['low'], row['high'])}, {p_value(row['p'])})."
 
 
 def region_differences(
@@ -220,9 +214,7 @@ def region_differences(
             f"a comparison needs the control group {control} and another group; "
             "check the control level in the analysis file"
         )
-    blocks = [
-        _differences(z[labels == name], z[labels == control], columns).assign(group=name) for name in others
-    ]
+    blocks = [_differences(z[labels == name], z[labels == control], columns).assign(group=name) for name in others]
     table = pd.concat(blocks, ignore_index=True).assign(control_group=control)
     table["structure"] = [display_name(region) for region in table["region"]]
     table["q"] = false_discovery(table["p"].to_numpy())
@@ -340,11 +332,9 @@ def prevalence_sentences(prevalence: pd.DataFrame, most: int = 3) -> tuple[str, 
             sentences.append(f"In group {name} no region has z <= -1.96 in anybody.")
             continue
         named = [
-            f"{display_name(str(row.region))} ({percent(float(str(row.share_infra)))})"
-            for row in top.itertuples()
+            f"{display_name(str(row.region))} ({percent(float(str(row.share_infra)))})" for row in top.itertuples()
         ]
         sentences.append(
-            f"In group {name} z <= -1.96 is most frequent in the {listing(named)}; "
-            "the healthy reference expects 2.5 %."
+            f"In group {name} z <= -1.96 is most frequent in the {listing(named)}; the healthy reference expects 2.5 %."
         )
     return tuple(sentences)

@@ -55,8 +55,7 @@ def region_set(name: str | Sequence[str]) -> tuple[str, ...]:
         unknown = sorted(set(name) - set(reference))
         if unknown:
             raise UsageError(
-                f"{', '.join(unknown)}: not a reference region; see the column region of "
-                "a desc-deviations table"
+                f"{', '.join(unknown)}: not a reference region; see the column region of a desc-deviations table"
             )
         return tuple(name)
     cortical = tuple(region for region in reference if region.endswith("_volume"))

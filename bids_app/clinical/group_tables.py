@@ -77,10 +77,7 @@ def scan_table(summaries: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
             {
                 **{key: summary.get(key) for key in KEYS},
                 **{key: covariates.get(key) for key in ("age", "sex", "etiv_mm3")},
-                **{
-                    key: summary.get("counts", {}).get(key)
-                    for key in ("n_infra", "n_supra", "n_total", "n_regions")
-                },
+                **{key: summary.get("counts", {}).get(key) for key in ("n_infra", "n_supra", "n_total", "n_regions")},
                 "quality": summary.get("quality", {}).get("verdict"),
                 "fs_version": summary.get("freesurfer", {}).get("version"),
                 "model": name or None,
@@ -229,9 +226,7 @@ def subset_counts(
     return pd.concat(blocks, ignore_index=True)
 
 
-def exact_interval(
-    events: ArrayLike, trials: ArrayLike, level: float = 0.95
-) -> tuple[np.ndarray, np.ndarray]:
+def exact_interval(events: ArrayLike, trials: ArrayLike, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
     """Clopper-Pearson interval of a share (Clopper & Pearson 1934); (0, 1) where there are no trials."""
     from scipy.special import betaincinv
 
@@ -280,9 +275,7 @@ def _prevalence(z: pd.DataFrame, group: str, threshold: float) -> pd.DataFrame:
         k = events.sum(axis=0)
         low, high = exact_interval(k, n)
         share = np.divide(k, n, out=np.full(len(n), np.nan), where=n > 0)
-        table = table.assign(
-            **{f"n_{tail}": k, f"share_{tail}": share, f"low_{tail}": low, f"high_{tail}": high}
-        )
+        table = table.assign(**{f"n_{tail}": k, f"share_{tail}": share, f"low_{tail}": low, f"high_{tail}": high})
     return table
 
 

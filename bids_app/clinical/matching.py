@@ -216,9 +216,7 @@ def design(cohort: pd.DataFrame, covariates: Sequence[str]) -> pd.DataFrame:
             continue
         levels = sorted(column.dropna().astype(str).unique())[1:]
         text = column.astype(str)
-        dummies = {
-            f"{name}: {level}": (text == level).astype(float).where(column.notna()) for level in levels
-        }
+        dummies = {f"{name}: {level}": (text == level).astype(float).where(column.notna()) for level in levels}
         blocks.append(pd.DataFrame(dummies, index=cohort.index))
     return pd.concat(blocks, axis=1) if blocks else pd.DataFrame(index=cohort.index)
 
@@ -228,14 +226,10 @@ def _check(treated: np.ndarray, X: pd.DataFrame) -> None:
         raise AnalysisError("matching needs people of the group and controls; check the control level")
     missing = [str(name) for name in X.columns if X[name].isna().any()]
     if missing:
-        raise AnalysisError(
-            f"the covariate {', '.join(missing)} is missing for some people; leave them out first"
-        )
+        raise AnalysisError(f"the covariate {', '.join(missing)} is missing for some people; leave them out first")
 
 
-def balance(
-    cohort: pd.DataFrame, matching: Matching, treated: ArrayLike, covariates: Sequence[str]
-) -> pd.DataFrame:
+def balance(cohort: pd.DataFrame, matching: Matching, treated: ArrayLike, covariates: Sequence[str]) -> pd.DataFrame:
     """Balance of the covariates and the propensity score before and after matching.
 
     Returns
@@ -312,9 +306,7 @@ def matching_result(
         f"({worst['covariate']}); before matching it was {table['smd_before'].abs().max():.2f}.",
     ]
     if abs(worst["smd_after"]) >= SMD_LIMIT:
-        sentences.append(
-            f"Differences of {SMD_LIMIT} or more remain, so group comparisons may reflect the covariates."
-        )
+        sentences.append(f"Differences of {SMD_LIMIT} or more remain, so group comparisons may reflect the covariates.")
     if matching.separated:
         sentences.append(
             "The covariates tell the groups apart almost perfectly, so the propensity score is unreliable."

@@ -8,6 +8,7 @@ interpolates them with a spline, which moves the bounds by about 1e-6).
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,7 +61,13 @@ class CountFit:
         return np.abs(self.coef) > INFINITE
 
 
-def fit_counts(y: ArrayLike, X: ArrayLike, theta: float | None = None, level: float = 0.95) -> CountFit:
+def fit_counts(
+    y: ArrayLike,
+    X: ArrayLike,
+    theta: float | None = None,
+    level: float = 0.95,
+    terms: Sequence[int] | None = None,
+) -> CountFit:
     """Fit ``log E[y] = X beta``.
 
     Parameters
@@ -71,15 +78,32 @@ def fit_counts(y: ArrayLike, X: ArrayLike, theta: float | None = None, level: fl
         Fixed shape (the study: 1); estimated by maximum likelihood when None.
     level : float
         Level of the intervals.
+    terms : sequence of int, optional
+        Columns whose interval is wanted (default all); the others get NaN.
 
     Raises
     ------
     AnalysisError
         When all counts are zero, rows are too few, or predictors depend on each other.
     """
-    model = _Model(np.asarray(y, dtype=float), np.asarray(X, dtype=float), theta)
-    model.check()
-    return model.fit(level)
+    counts, predictors = np.asarray(y, dtype=float), np.asarray(X, dtype=float)
+    _check(counts, predictors)
+    # People with the same count and predictors are one row with a weight: fits get far smaller.
+    rows, weight = np.unique(np.column_stack([counts, predictors]), axis=0, return_counts=True)
+    model = _Model(rows[:, 0], rows[:, 1:], weight.astype(float), theta)
+    return model.fit(level, range(predictors.shape[1]) if terms is None else terms)
+
+
+def _check(y: FloatArray, X: FloatArray) -> None:
+    n, k = X.shape
+    if not np.isfinite(X).all() or not np.isfinite(y).all() or (y < 0).any():
+        raise AnalysisError("a model of counts needs non-negative counts and complete predictors")
+    if n <= k:
+        raise AnalysisError(f"{n} scans are too few for a model with {k} coefficients")
+    if not y.any():
+        raise AnalysisError("every count is zero, so groups cannot be compared; lower the threshold")
+    if np.linalg.matrix_rank(X / np.maximum(np.sqrt((X**2).sum(axis=0)), 1e-300)) < k:
+        raise AnalysisError("the predictors of the count model depend on each other; leave one out")
 
 
 @dataclass(frozen=True)
@@ -96,57 +120,47 @@ class _Point:
 class _Model:
     y: FloatArray
     X: FloatArray
+    weight: FloatArray
     fixed_theta: float | None
 
-    def check(self) -> None:
-        n, k = self.X.shape
-        if not np.isfinite(self.X).all() or not np.isfinite(self.y).all() or (self.y < 0).any():
-            raise AnalysisError("a model of counts needs non-negative counts and complete predictors")
-        if n <= k:
-            raise AnalysisError(f"{n} scans are too few for a model with {k} coefficients")
-        if not self.y.any():
-            raise AnalysisError("every count is zero, so groups cannot be compared; lower the threshold")
-        if np.linalg.matrix_rank(self.X / np.sqrt((self.X**2).sum(axis=0))) < k:
-            raise AnalysisError("the predictors of the count model depend on each other; leave one out")
-
-    def fit(self, level: float) -> CountFit:
+    def fit(self, level: float, terms: Iterable[int]) -> CountFit:
         from scipy.stats import norm, t
 
-        n, k = self.X.shape
-        best = self.maximise(self.X, np.zeros(n))
+        n, k = self.weight.sum(), self.X.shape[1]
+        best = self.maximise(self.X, np.zeros(len(self.y)))
         given = self.fixed_theta is not None
         dispersion = self.dispersion(best) if given else 1.0
-        weight = best.mu / (1 + best.mu / best.theta)
-        se = np.sqrt(np.diag(np.linalg.pinv((self.X.T * weight) @ self.X)) * dispersion)
+        information = self.weight * best.mu / (1 + best.mu / best.theta)
+        se = np.sqrt(np.diag(np.linalg.pinv((self.X.T * information) @ self.X)) * dispersion)
         statistic = best.coef / se
-        for j in np.flatnonzero(np.abs(best.coef) > INFINITE):
+        for j in (int(column) for column in np.flatnonzero(np.abs(best.coef) > INFINITE)):
             # Wald tests fail at infinite estimates (Hauck & Donner 1977); the likelihood ratio does not.
-            without = self.maximise(np.delete(self.X, j, axis=1), np.zeros(n)).criterion
+            without = self.maximise(np.delete(self.X, j, axis=1), np.zeros(len(self.y))).criterion
             statistic[j] = np.sign(best.coef[j]) * np.sqrt(max(without - best.criterion, 0) / dispersion)
         df = float(n - k) if given else np.inf
         p = 2 * (t.sf(np.abs(statistic), df) if given else norm.sf(np.abs(statistic)))
         cut = dispersion * norm.ppf((1 + level) / 2) ** 2
-        bounds = np.array([[self.bound(best, j, side, cut, se[j]) for side in (-1, 1)] for j in range(k)])
-        loglik = -best.criterion / 2
+        bounds = np.full((k, 2), np.nan)
+        for term in terms:
+            bounds[term] = [self.bound(best, term, side, cut, se[term]) for side in (-1, 1)]
         return CountFit(
-            best.coef,
-            se,
-            statistic,
-            p,
-            bounds[:, 0],
-            bounds[:, 1],
-            df,
-            best.theta,
-            dispersion,
-            _deviance(self.y, best.mu, best.theta),
-            loglik,
-            not given,
+            coef=best.coef,
+            se=se,
+            statistic=statistic,
+            p=p,
+            low=bounds[:, 0],
+            high=bounds[:, 1],
+            df=df,
+            theta=best.theta,
+            dispersion=dispersion,
+            deviance=_deviance(self.y, best.mu, best.theta, self.weight),
+            loglik=-best.criterion / 2,
+            theta_estimated=not given,
         )
 
     def dispersion(self, point: _Point) -> float:
-        n, k = self.X.shape
         pearson = (self.y - point.mu) ** 2 / (point.mu + point.mu**2 / point.theta)
-        return float(pearson.sum() / (n - k))
+        return float(self.weight @ pearson / (self.weight.sum() - self.X.shape[1]))
 
     def maximise(self, X: FloatArray, offset: FloatArray) -> _Point:
         """Maximum likelihood over the coefficients and, unless it is given, theta."""
@@ -154,20 +168,24 @@ class _Model:
             return self._at(self.fixed_theta, X, offset)
         from scipy.optimize import brentq
 
+        last: list[_Point] = []
+
         def slope(log_theta: float) -> float:
             theta = float(np.exp(log_theta))
-            return _theta_score(self.y, self._at(theta, X, offset).mu, theta) * theta
+            last[:] = [self._at(theta, X, offset, last[0].mu if last else None)]
+            return self._theta_score(last[0].mu, theta) * theta
 
         low, high = np.log(THETA_RANGE)
         if slope(high) >= 0:
             return self._at(THETA_RANGE[1], X, offset)
         if slope(low) <= 0:
             return self._at(THETA_RANGE[0], X, offset)
-        return self._at(float(np.exp(brentq(slope, low, high, xtol=1e-12))), X, offset)
+        best = brentq(slope, low, high, xtol=1e-10)
+        return self._at(float(np.exp(best)), X, offset, last[0].mu)
 
-    def _at(self, theta: float, X: FloatArray, offset: FloatArray) -> _Point:
-        coef, mu = _irls(self.y, X, theta, offset)
-        return _Point(coef, mu, theta, -2 * _loglik(self.y, mu, theta))
+    def _at(self, theta: float, X: FloatArray, offset: FloatArray, start: FloatArray | None = None) -> _Point:
+        coef, mu = self._irls(X, theta, offset, start)
+        return _Point(coef, mu, theta, -2 * self._loglik(mu, theta))
 
     def bound(self, best: _Point, j: int, side: int, cut: float, se: float) -> float:
         """Where the profile criterion of coefficient `j` rises by `cut`, on one `side` of the estimate."""
@@ -185,56 +203,48 @@ class _Model:
             inner, outer, step = outer, outer + side * step, step * 1.5
             if abs(outer) > MAX_ETA:
                 return side * np.inf
-        return float(brentq(excess, inner, outer, xtol=1e-13))
+        return float(brentq(excess, inner, outer, xtol=1e-11))
 
-
-def _irls(y: FloatArray, X: FloatArray, theta: float, offset: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Iteratively reweighted least squares with step halving; coefficients and means."""
-    if X.shape[1] == 0:
-        return np.empty(0), np.exp(np.clip(offset, -MAX_ETA, MAX_ETA))
-    mu = y + (y == 0) / 6
-    eta, old, deviance = np.log(mu), None, np.inf
-    for _ in range(200):
-        weight = mu / (1 + mu / theta)
-        weighted = X.T * weight
-        coef = np.linalg.lstsq(weighted @ X, weighted @ (eta - offset + (y - mu) / mu), rcond=None)[0]
-        for _ in range(30):
-            eta = np.clip(X @ coef + offset, -MAX_ETA, MAX_ETA)
-            mu = np.exp(eta)
-            new = _deviance(y, mu, theta)
-            if old is None or new <= deviance * (1 + 1e-12) + 1e-12:
+    def _irls(
+        self, X: FloatArray, theta: float, offset: FloatArray, start: FloatArray | None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Iteratively reweighted least squares with step halving; coefficients and means."""
+        y = self.y
+        if X.shape[1] == 0:
+            return np.empty(0), np.exp(np.clip(offset, -MAX_ETA, MAX_ETA))
+        mu = y + (y == 0) / 6 if start is None else start
+        eta, old, deviance = np.log(mu), None, np.inf
+        for _ in range(200):
+            weighted = X.T * (self.weight * mu / (1 + mu / theta))
+            working = eta - offset + (y - mu) / mu
+            coef = np.linalg.lstsq(weighted @ X, weighted @ working, rcond=None)[0]
+            for _ in range(30):
+                eta = np.clip(X @ coef + offset, -MAX_ETA, MAX_ETA)
+                mu = np.exp(eta)
+                new = _deviance(y, mu, theta, self.weight)
+                if old is None or new <= deviance * (1 + 1e-12) + 1e-12:
+                    break
+                coef = (coef + old) / 2
+            settled = old is not None and np.max(np.abs(coef - old)) < 1e-11 * (1 + np.max(np.abs(coef)))
+            if settled or abs(deviance - new) < 1e-15 * (1 + new):
                 break
-            coef = (coef + old) / 2
-        if old is not None and np.max(np.abs(coef - old)) < 1e-11 * (1 + np.max(np.abs(coef))):
-            break
-        if abs(deviance - new) < 1e-15 * (1 + new):
-            break
-        old, deviance = coef, new
-    return np.asarray(coef), mu
+            old, deviance = coef, new
+        return np.asarray(coef), mu
+
+    def _loglik(self, mu: FloatArray, theta: float) -> float:
+        from scipy.special import gammaln, xlogy
+
+        y = self.y
+        constant = gammaln(y + theta) - gammaln(theta) - gammaln(y + 1)
+        return float(self.weight @ (constant + xlogy(y, mu / (mu + theta)) - theta * np.log1p(mu / theta)))
+
+    def _theta_score(self, mu: FloatArray, theta: float) -> float:
+        from scipy.special import digamma
+
+        log_part = digamma(self.y + theta) - digamma(theta) - np.log1p(mu / theta)
+        return float(self.weight @ (log_part + 1 - (self.y + theta) / (mu + theta)))
 
 
-def _deviance(y: FloatArray, mu: FloatArray, theta: float) -> float:
-    positive = np.where(y > 0, y, 1)
-    gain = np.where(y > 0, y * np.log(positive / mu), 0)
-    return float(2 * np.sum(gain - (y + theta) * np.log((y + theta) / (mu + theta))))
-
-
-def _loglik(y: FloatArray, mu: FloatArray, theta: float) -> float:
-    from scipy.special import gammaln, xlogy
-
-    return float(
-        np.sum(
-            gammaln(y + theta)
-            - gammaln(theta)
-            - gammaln(y + 1)
-            + xlogy(y, mu / (mu + theta))
-            - theta * np.log1p(mu / theta)
-        )
-    )
-
-
-def _theta_score(y: FloatArray, mu: FloatArray, theta: float) -> float:
-    from scipy.special import digamma
-
-    log_part = digamma(y + theta) - digamma(theta) - np.log1p(mu / theta)
-    return float(np.sum(log_part + 1 - (y + theta) / (mu + theta)))
+def _deviance(y: FloatArray, mu: FloatArray, theta: float, weight: FloatArray) -> float:
+    gain = np.where(y > 0, y * np.log(np.where(y > 0, y, 1) / mu), 0)
+    return float(2 * weight @ (gain - (y + theta) * np.log((y + theta) / (mu + theta))))

@@ -1,0 +1,250 @@
+"""Clinical scores against deviations: cross-sectional linear models and longitudinal mixed models.
+
+Outcome and predictor are standardised over the rows that a model uses, so a coefficient is the change of
+the outcome in standard deviations per standard deviation of the predictor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from bids_app.clinical.case_control import false_discovery
+from bids_app.clinical.linear import fit_linear, standardise
+from bids_app.clinical.matching import design
+from bids_app.clinical.mixed import MixedModel
+from bids_app.clinical.results import AnalysisResult, make_result
+from bids_app.clinical.wording import interval, listing, p_value, plural, software
+from bids_app.errors import AnalysisError
+from bids_app.normative.base import FloatArray
+from bids_app.regions import display_name
+
+COUNTS = {"n_infra": "number of infra-normal deviations"}
+COLUMNS = ["outcome", "predictor", "score", "region", "structure", "n_people", "n_scans", "beta", "se", "statistic",
+           "df", "low", "high", "p", "q", "covariates", "method", "note"]  # fmt: skip
+CROSS, LONG = "linear model, first visit", "mixed model, all visits"
+CROSS_METHODS = (
+    "Cross-sectional associations are standardised coefficients of linear models at each person's first "
+    "scan with a value{covariates}, with 95 % t intervals. "
+)
+LONG_METHODS = (
+    "Longitudinal associations are standardised coefficients of linear mixed models with a random "
+    "intercept per person over all scans with a value{covariates}, fitted by REML, with t tests and 95 % "
+    "intervals on Satterthwaite degrees of freedom (as lme4 and lmerTest). "
+)
+COMMON_METHODS = (
+    "p values were corrected by Benjamini-Hochberg over all rows of the table. Scans with a missing value "
+    "are left out of the models that need it. Software: {software}."
+)
+
+
+def region_associations(
+    cohort: pd.DataFrame,
+    zscores: pd.DataFrame,
+    scores: Sequence[str],
+    covariates: Sequence[str] = (),
+    longitudinal: bool = False,
+) -> pd.DataFrame:
+    """Each region's z as the outcome of each clinical score.
+
+    Parameters
+    ----------
+    cohort : DataFrame
+        One row per scan: ``participant_id age``, the scores and covariates.
+    zscores : DataFrame
+        Same rows in the same order, one column per region.
+    scores, covariates : sequences of str
+        Columns of `cohort`.
+    longitudinal : bool
+        All scans with a random intercept per person, instead of the first scan of each person that has the
+        score.
+
+    Returns
+    -------
+    DataFrame
+        One row per score and region: ``outcome predictor score region structure n_people n_scans beta se
+        statistic df low high p q covariates method note``.
+
+    Raises
+    ------
+    AnalysisError
+        When no score can be related to any region.
+    """
+    regions = [name for name in zscores.select_dtypes("number").columns if name not in cohort.columns]
+    blocks, problems = [], []
+    for score in scores:
+        predictor = {score: cohort[score]}
+        outcomes = zscores[regions]
+        try:
+            table = _fit_all(cohort, outcomes, predictor, covariates, longitudinal)
+        except AnalysisError as error:
+            problems.append(f"{score}: {error}")
+            continue
+        blocks.append(table.assign(score=score, region=table["outcome"]))
+    return _finish(blocks, problems)
+
+
+def count_associations(
+    cohort: pd.DataFrame,
+    scores: Sequence[str],
+    covariates: Sequence[str] = (),
+    longitudinal: bool = False,
+    counts: Sequence[str] = ("n_infra",),
+) -> pd.DataFrame:
+    """Each clinical score as the outcome of the number of deviations; columns as `region_associations`."""
+    blocks, problems = [], []
+    for score in scores:
+        for count in counts:
+            try:
+                table = _fit_all(cohort, cohort[[score]], {count: cohort[count]}, covariates, longitudinal)
+            except AnalysisError as error:
+                problems.append(f"{score}: {error}")
+                continue
+            blocks.append(table.assign(score=score, region=None))
+    return _finish(blocks, problems)
+
+
+def _finish(blocks: list[pd.DataFrame], problems: list[str]) -> pd.DataFrame:
+    if not blocks:
+        raise AnalysisError("; ".join(dict.fromkeys(problems)) or "there is no clinical score to relate")
+    table = pd.concat(blocks, ignore_index=True)
+    table["structure"] = [None if pd.isna(name) else display_name(str(name)) for name in table["region"]]
+    table["q"] = false_discovery(table["p"].to_numpy(dtype=float))
+    return table[COLUMNS]
+
+
+def _fit_all(
+    cohort: pd.DataFrame,
+    outcomes: pd.DataFrame,
+    predictor: Mapping[str, pd.Series],
+    covariates: Sequence[str],
+    longitudinal: bool,
+) -> pd.DataFrame:
+    """Every column of `outcomes` on the one `predictor`, together where the same rows are complete."""
+    ((name, values),) = predictor.items()
+    X = pd.concat([values.astype(float).rename("predictor"), design(cohort, covariates)], axis=1)
+    people = cohort["participant_id"].to_numpy()
+    usable = X.notna().all(axis=1).to_numpy()
+    blocks = []
+    for rows, columns in _patterns(outcomes.to_numpy(dtype=float), usable):
+        if not longitudinal:
+            rows = rows[_first(cohort.iloc[rows])]
+        block = _statistics(outcomes.iloc[rows, columns], X.iloc[rows], people[rows], longitudinal)
+        blocks.append(block.assign(outcome=outcomes.columns[columns], n_scans=len(rows),
+                                   n_people=len(np.unique(people[rows]))))  # fmt: skip
+    table = pd.concat(blocks, ignore_index=True)
+    order = {column: position for position, column in enumerate(outcomes.columns)}
+    table = table.sort_values("outcome", key=lambda column: column.map(order), ignore_index=True)
+    return table.assign(
+        predictor=name, covariates=", ".join(covariates) or None, method=LONG if longitudinal else CROSS
+    )
+
+
+def _patterns(outcomes: FloatArray, usable: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows that are complete, and the columns that share them."""
+    known = ~np.isnan(outcomes) & usable[:, None]
+    patterns, kind = np.unique(known, axis=1, return_inverse=True)
+    for index in range(patterns.shape[1]):
+        yield np.flatnonzero(patterns[:, index]), np.flatnonzero(kind == index)
+
+
+def _first(cohort: pd.DataFrame) -> np.ndarray:
+    """Positions of each person's first scan, by age."""
+    order = np.argsort(cohort["age"].to_numpy(dtype=float), kind="stable")
+    return np.sort(order[~pd.Series(cohort["participant_id"].to_numpy()[order]).duplicated().to_numpy()])
+
+
+def _statistics(outcomes: pd.DataFrame, X: pd.DataFrame, people: np.ndarray, longitudinal: bool) -> pd.DataFrame:
+    if len(X) < 3:
+        raise AnalysisError(f"only {plural(len(X), 'scan')} with all values")
+    matrix = X.to_numpy(dtype=float)
+    varying = matrix.std(axis=0) > 0
+    varying[0] = True
+    predictors = np.column_stack([np.ones(len(X)), standardise(matrix[:, varying])])
+    responses = standardise(outcomes.to_numpy(dtype=float))
+    return _mixed(responses, predictors, people) if longitudinal else _linear(responses, predictors)
+
+
+def _linear(responses: FloatArray, predictors: FloatArray) -> pd.DataFrame:
+    from scipy.stats import t
+
+    fit = fit_linear(responses, predictors)
+    beta, se = fit.beta[1], fit.se[1]
+    half, statistic = t.ppf(0.975, fit.df) * se, beta / se
+    return pd.DataFrame({"beta": beta, "se": se, "statistic": statistic, "df": fit.df, "low": beta - half,
+                         "high": beta + half, "p": 2 * t.sf(np.abs(statistic), fit.df), "note": None})  # fmt: skip
+
+
+def _mixed(responses: FloatArray, predictors: FloatArray, people: np.ndarray) -> pd.DataFrame:
+    model = MixedModel(predictors, people)
+    rows = []
+    for response in responses.T:
+        fit = model.fit(response)
+        note = "no variance between people; a linear model was used" if fit.singular else None
+        rows.append((fit.beta[1], fit.se[1], fit.statistic[1], fit.df[1], fit.low[1], fit.high[1], fit.p[1], note))
+    return pd.DataFrame(rows, columns=["beta", "se", "statistic", "df", "low", "high", "p", "note"])
+
+
+def _methods(longitudinal: bool, covariates: Sequence[str]) -> str:
+    text = LONG_METHODS if longitudinal else CROSS_METHODS
+    adjusted = f", adjusted for {', '.join(covariates)}" if covariates else ""
+    return text.format(covariates=adjusted) + COMMON_METHODS.format(software=software("numpy", "scipy"))
+
+
+def count_result(
+    cohort: pd.DataFrame,
+    scores: Mapping[str, str],
+    covariates: Sequence[str] = (),
+    longitudinal: bool = False,
+) -> AnalysisResult:
+    """`count_associations` with sentences and a forest plot.
+
+    Parameters
+    ----------
+    scores : mapping
+        Column to the name shown in sentences, e.g. ``{"edss_total": "EDSS"}``.
+    """
+    table = count_associations(cohort, list(scores), covariates, longitudinal)
+    kind = "over all visits" if longitudinal else "at the first visit"
+    sentences = [
+        f"{scores[row['score']]} and the {COUNTS[row['predictor']]} {kind}: standardised beta "
+        f"{row['beta']:.2f} ({interval(row['low'], row['high'])}, {p_value(row['p'])}, "
+        f"{plural(row['n_people'], 'person', 'people')})."
+        for row in table.to_dict("records")
+    ]  # fmt: skip
+    figure = {"kind": "forest", "label": "score", "estimate": "beta", "low": "low", "high": "high", "null": 0, "p": "q",
+              "xlabel": "Standardised beta per standard deviation of the number of deviations"}  # fmt: skip
+    name = "scores_counts_longitudinal" if longitudinal else "scores_counts"
+    return make_result(name, f"Clinical scores and number of deviations, {kind}", table, sentences=tuple(sentences),
+                       methods=_methods(longitudinal, covariates), figure=figure)  # fmt: skip
+
+
+def region_result(
+    cohort: pd.DataFrame,
+    zscores: pd.DataFrame,
+    scores: Mapping[str, str],
+    covariates: Sequence[str] = (),
+    longitudinal: bool = False,
+) -> AnalysisResult:
+    """`region_associations` with sentences and one brain map per score; `scores` as in `count_result`."""
+    table = region_associations(cohort, zscores, list(scores), covariates, longitudinal)
+    kind = "over all visits" if longitudinal else "at the first visit"
+    sentences = [_region_sentence(scores[str(score)], part, kind) for score, part in table.groupby("score", sort=False)]
+    figure = {"kind": "map", "region": "region", "value": "beta", "facet": "score", "scale": "diverging",
+              "xlabel": "Standardised beta"}  # fmt: skip
+    name = "scores_regions_longitudinal" if longitudinal else "scores_regions"
+    return make_result(name, f"Clinical scores and regional z, {kind}", table, sentences=tuple(sentences),
+                       methods=_methods(longitudinal, covariates), figure=figure)  # fmt: skip
+
+
+def _region_sentence(score: str, part: pd.DataFrame, kind: str) -> str:
+    found = part[part["q"] < 0.05]
+    sentence = (f"{score} {kind} is related to z in {len(found)} of {plural(len(part), 'region')} after correction for "
+                "multiple tests")  # fmt: skip
+    if found.empty:
+        return sentence + "."
+    strongest = found.loc[found["beta"].abs().sort_values(ascending=False).index[:3]]
+    named = [f"{row['structure']} (beta {row['beta']:.2f})" for row in strongest.to_dict("records")]
+    return f"{sentence}; most strongly in the {listing(named)}."
