@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bids_app.normative import training
 from bids_app.normative.combat import Combat
 from bids_app.normative.evaluation import held_out
 from bids_app.normative.folds import stratified_folds
@@ -177,6 +178,11 @@ def score_ours(folds: list, regions: list[str]) -> pd.DataFrame:
             for region in regions
         ]
     return pd.DataFrame(rows)
+
+
+def fit_ours(train: pd.DataFrame, regions: list[str]):
+    return training.train(train, name="bench", mode="calibrated", harmonise="none", regions=tuple(regions),
+                          reference_counts=False).model
 
 
 def summarise(results: pd.DataFrame) -> pd.DataFrame:
