@@ -5,14 +5,18 @@ from __future__ import annotations
 import shutil
 import tempfile
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from bids_app.bids.names import scan_name
+from bids_app.bids.names import bare
 from bids_app.cli import exitcodes
 from bids_app.cli.progress import open_log
+from bids_app.cli.summary import left_out_lines
 from bids_app.config import RunConfig
 from bids_app.errors import InputError
 from bids_app.study.cohort import read_cohort
+from bids_app.study.plan import Omission
 from bids_app.workflows.execution import run_graph
 from bids_app.workflows.group import init_group_wf
 
@@ -40,9 +44,13 @@ def run_group(config: RunConfig) -> int:
         return exitcodes.FAILED
     log.info("%d scans of %d people are in; %d scans are not", len(cohort.scans),
              cohort.scans["participant_id"].nunique(), len(missing))
-    for row in missing.to_dict("records"):
-        session = row["session_id"] if isinstance(row["session_id"], str) else None
-        name = scan_name(row["participant_id"].removeprefix("sub-"), session.removeprefix("ses-") if session else None)
-        log.info("not in: %s (%s): %s", name, row["stage"], row["reason"])
+    for line in left_out_lines([_omission(row) for row in missing.to_dict("records")]):
+        log.info(line)
     log.info("report: %s", config.output_dir / "group.html")
     return exitcodes.OMISSIONS if len(missing) else exitcodes.OK
+
+
+def _omission(row: Mapping[str, Any]) -> Omission:
+    session = row["session_id"]
+    return Omission(bare(row["participant_id"], "sub"), bare(session, "ses") if isinstance(session, str) else None,
+                    *(row[name] or "" for name in ("stage", "reason", "remedy")))

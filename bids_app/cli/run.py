@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bids_app.bids.names import participant_id, scan_name
+from bids_app.bids.names import participant_id
 from bids_app.bids.sink import check_output_dir, write_dataset_files
 from bids_app.bids.status import write_status
 from bids_app.cli import exitcodes, summary
@@ -76,9 +76,9 @@ def _record_start(config: RunConfig, plan: Plan, log: logging.Logger) -> None:
              + len(plan.omissions), len(plan.scans), len(plan.up_to_date), len(plan.omissions))
     for note in plan.notes:
         log.info("note  %s", note)
+    log.info("FreeSurfer subjects are looked for in: %s", ", ".join(map(str, plan.subject_directories)) or "nowhere")
     for omission in plan.omissions:
         _write_omission(config, plan, omission)
-        log.info("%s  left out: %s", scan_name(omission.participant, omission.session), omission.reason)
     if plan.adaptations is not None:
         plan.adaptations.write(config.output_dir)
     for people in plan.people():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from bids_app.bids.names import scan_name
+from bids_app.bids.names import listed, scan_name
 from bids_app.config import RunConfig
 from bids_app.study.plan import Omission, Plan, PlannedScan
 
-NAMED_AT_MOST = 20
+REASONS_AT_MOST = 20
 
 
 def describe_plan(plan: Plan) -> str:
@@ -38,11 +38,20 @@ def closing(config: RunConfig, plan: Plan, failed: Sequence[Omission]) -> str:
 
 
 def _named(word: str, omissions: Sequence[Omission]) -> list[str]:
-    lines = [f"  {word}: {_name(item)} ({item.stage}): {item.reason}" + (f"; {item.remedy}" if item.remedy else "")
-             for item in omissions[:NAMED_AT_MOST]]
-    if len(omissions) > NAMED_AT_MOST:
-        lines.append(f"  and {len(omissions) - NAMED_AT_MOST} more, all in logs/status")
+    """One line per reason, with the scans that share it."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for item in omissions:
+        reasons.setdefault((item.reason, item.remedy), []).append(_name(item))
+    lines = [f"  {word}: {listed(names)}: {reason}" + (f"; {remedy}" if remedy else "")
+             for (reason, remedy), names in list(reasons.items())[:REASONS_AT_MOST]]
+    if len(reasons) > REASONS_AT_MOST:
+        lines.append(f"  and {len(reasons) - REASONS_AT_MOST} more reasons, all in logs/status")
     return lines
+
+
+def left_out_lines(omissions: Sequence[Omission]) -> list[str]:
+    """Who is left out, one line per reason."""
+    return [line.strip() for line in _named("left out", omissions)]
 
 
 def _source(scan: PlannedScan) -> str:
@@ -51,8 +60,3 @@ def _source(scan: PlannedScan) -> str:
 
 def _name(scan: PlannedScan | Omission) -> str:
     return scan_name(scan.participant, scan.session)
-
-
-def names(scans: Iterable[PlannedScan | Omission]) -> str:
-    """Comma-separated scan names."""
-    return ", ".join(_name(scan) for scan in scans)

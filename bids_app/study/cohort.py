@@ -80,7 +80,8 @@ def write_group_tables(cohort: Cohort, output_dir: Path) -> list[Path]:
     first = cohort.baseline().to_numpy()
     groups = cohort.scans["group"][first] if "group" in cohort.scans else None
     tables = {
-        "inclusion": cohort.inclusion,
+        # Without the run's identifier: the same cohort gives the same bytes
+        "inclusion": cohort.inclusion.drop(columns="run_uuid"),
         "flow": group_tables.flow_table(cohort.inclusion),
         "deviations": cohort.scans,
         "zscores": cohort.zscores,
@@ -92,8 +93,16 @@ def write_group_tables(cohort: Cohort, output_dir: Path) -> list[Path]:
         "sites": group_tables.site_table(cohort.scans, cohort.zscores),
         "quality": group_tables.quality_table(cohort.summaries),
     }
-    return [write_tsv(table, output_dir / f"group_{name}.tsv", columns_for(f"group_{name}"))
+    return [write_tsv(table, output_dir / f"group_{name}.tsv", _described(f"group_{name}", table))
             for name, table in tables.items()]
+
+
+def _described(name: str, table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """The dictionary of a group table; a structure that the region table does not know keeps FreeSurfer's name."""
+    known = columns_for(name)
+    unknown = {column: {"Description": f"{column}, as FreeSurfer's statistics name it"}
+               for column in table.columns if column not in known} if name == "group_volumes" else {}
+    return {**known, **unknown}
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, str | None]:

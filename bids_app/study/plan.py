@@ -107,7 +107,7 @@ def make_plan(config: RunConfig, work_dir: Path) -> Plan:
         adaptations = estimate_adaptation(config, model, everyone, roots)
     planned: list[PlannedScan] = []
     omissions: list[Omission] = []
-    recon = ReconPlan(config, scans, roots)
+    recon = ReconPlan(config, scans)
     rows = [{str(name): _plain(value) for name, value in row.items()} for row in covariates.to_dict("records")]
     for scan, row in zip(scans, rows, strict=True):
         outcome = _plan_scan(scan, row, config, roots, recon)

@@ -26,14 +26,11 @@ class ReconPlan:
     config : RunConfig
     scans : sequence of Scan
         Every scan of the run, so that the sessions of a person are known.
-    roots : sequence of Path
-        Folders that were searched for existing subjects (for messages).
     """
 
-    def __init__(self, config: RunConfig, scans: Sequence[Scan], roots: Sequence[Path] = ()) -> None:
+    def __init__(self, config: RunConfig, scans: Sequence[Scan]) -> None:
         self.config = config
         self.subjects_dir = config.output_dir / OWN_SUBJECTS
-        self._roots = roots
         self._people: dict[str, list[Scan]] = {}
         for scan in scans:
             self._people.setdefault(scan.participant, []).append(scan)
@@ -55,8 +52,7 @@ class ReconPlan:
         ReconAllError
             When it cannot run: not wanted, not installed, no licence, no image.
         """
-        places = ", ".join(map(str, self._roots)) or "the usual places"
-        absent = f"no FreeSurfer output of {scan.name} in {places}"
+        absent = "no FreeSurfer output was found"
         if self.config.recon == "ingest":
             raise ReconAllError(f"{absent}; run recon-all, or leave out --recon ingest")
         try:
@@ -66,7 +62,7 @@ class ReconPlan:
             return {"recon_arguments": self._cross(scan)}
         except ReconAllError as error:
             reason, _, remedy = str(error).partition("; ")
-            raise ReconAllError(f"{absent}, and recon-all cannot run: {reason}; {remedy}") from error
+            raise ReconAllError(f"{absent} and recon-all cannot run: {reason}; {remedy}") from error
 
     def _check_installation(self) -> None:
         find_recon_all(os.environ)

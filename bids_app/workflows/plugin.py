@@ -11,6 +11,11 @@ from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializ
 WORKER_KILLED = "a worker process was killed from outside, most likely because memory ran out"
 
 
+def _person(node: Any) -> str:
+    """Name of the sub-graph of a node below the whole graph."""
+    return str(node.fullname).split(".")[1]
+
+
 class PatientMultiProc(MultiProcPlugin):
     """Run nodes in a process pool; survive workers that die (out of memory, scheduler limits)."""
 
@@ -32,6 +37,13 @@ class PatientMultiProc(MultiProcPlugin):
             return super()._get_result(taskid)
         reason = WORKER_KILLED if isinstance(error, BrokenProcessPool) else f"{type(error).__name__}: {error}"
         return {"taskid": taskid, "result": None, "traceback": [reason + "\n"]}
+
+    def _sort_jobs(self, jobids: Any, scheduler: str = "tsort") -> Any:
+        """One person after the other: whoever was started first is finished first."""
+        people: dict[str, int] = {}
+        for node in self.procs:
+            people.setdefault(_person(node), len(people))
+        return sorted(jobids, key=lambda job: (people[_person(self.procs[job])], job))
 
     def _renew_pool(self) -> None:
         self.pool.shutdown(wait=False)
