@@ -1,0 +1,144 @@
+"""Clinical columns per visit from wherever BIDS keeps them: participants, sessions, phenotype/*.tsv."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bids_app.bids.age_sex import DAYS_PER_YEAR
+from bids_app.bids.covariate_sources import load_visits
+from bids_app.bids.covariates import as_numbers, read_covariates
+from bids_app.bids.layout import Scan
+from bids_app.bids.names import natural_key, participant_id, session_id
+from bids_app.bids.source_tables import Row, read_any_sheet, read_sheet, row_key
+from bids_app.bids.visit_times import MAX_FOLLOW_UP, visit_time
+
+KEYS = ["participant_id", "session_id"]
+NOTES = "notes"
+Key = tuple[str, str | None]
+
+
+def read_phenotypes(bids_dir: Path | str) -> dict[str, pd.DataFrame]:
+    """Every ``phenotype/<name>.tsv`` by its name.
+
+    Returns
+    -------
+    dict of DataFrame
+        ``participant_id session_id`` (with prefix; None without sessions), then the columns of the file,
+        numbers where every filled cell is one.
+
+    Raises
+    ------
+    BIDSError
+        When a table cannot be read.
+    """
+    return {name: _frame(rows) for name, rows in _phenotype_rows(bids_dir).items()}
+
+
+def _phenotype_rows(bids_dir: Path | str) -> dict[str, list[Row]]:
+    paths = sorted((Path(bids_dir) / "phenotype").glob("*.tsv"))
+    sheets = {path.stem: read_sheet(path) for path in paths}
+    return {name: rows for name, (header, rows) in sheets.items() if "participant_id" in header}
+
+
+def _frame(rows: Sequence[Row]) -> pd.DataFrame:
+    columns = list(dict.fromkeys(name for row in rows for name in row if name not in KEYS))
+    frame = pd.DataFrame([_prefixed(row_key(row)) for row in rows], columns=KEYS, dtype=object)
+    return frame.assign(**{name: as_numbers(pd.Series([row.get(name) for row in rows], dtype=object))
+                           for name in columns})
+
+
+def _prefixed(key: Key) -> Key:
+    return participant_id(key[0]), session_id(key[1])
+
+
+def clinical_table(bids_dir: Path | str, scans: Sequence[Scan] | None = None, *,
+                   participants_file: Path | None = None) -> pd.DataFrame:
+    """All clinical columns of the dataset, one row per scan or per visit.
+
+    Parameters
+    ----------
+    bids_dir : path-like
+    scans : sequence of Scan, optional
+        The rows wanted. Without it one row per visit that any table names, so that visits without imaging
+        (a disability score between two scans) are there too.
+    participants_file : Path, optional
+        As for `read_covariates`.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `read_covariates`, ``visit_date`` (ISO date or NaN), ``years_from_first`` (since the person's
+        first row, by date where all have one, else by age) and the columns of ``phenotype/*.tsv``. A column whose
+        name is taken is called ``<file>_<column>``. A phenotype table with several rows for one visit (a list of
+        relapses) is not merged; ``attrs["notes"]`` says so, and `read_phenotypes` has it.
+    """
+    bids_dir = Path(bids_dir)
+    phenotypes = _phenotype_rows(bids_dir)
+    visits = all_visits(bids_dir, phenotypes, participants_file) if scans is None else list(scans)
+    table = read_covariates(bids_dir, visits, participants_file=participants_file)
+    dates = _dates(bids_dir, visits)
+    columns: dict[str, Any] = {"visit_date": dates, "years_from_first": _years(table, dates)}
+    notes = []
+    for name, rows in phenotypes.items():
+        keys = [row_key(row) for row in rows]
+        if len(set(keys)) < len(keys):
+            notes.append(f"phenotype/{name}.tsv has several rows per visit and was not joined to the scans")
+            continue
+        taken = {*table.columns, *columns}
+        columns |= _joined(name, dict(zip(keys, rows)), visits, taken)
+    joined = pd.concat([table, pd.DataFrame(columns, index=table.index)], axis=1)
+    joined.attrs[NOTES] = tuple(notes)
+    return joined
+
+
+def all_visits(bids_dir: Path, phenotypes: dict[str, list[Row]], participants_file: Path | None = None) -> list[Scan]:
+    """Every person and visit that a table names, as `Scan` without images, in natural order."""
+    people = participants_file or bids_dir / "participants.tsv"
+    keys = [row_key(row) for row in read_any_sheet(people)[1]] if people.exists() else []
+    keys += [row_key(row) for rows in phenotypes.values() for row in rows]
+    for person, source in load_visits(bids_dir, sorted({key[0] for key in keys})).items():
+        keys += [(person, session) for session in source.sessions(person)]
+    with_sessions = {person for person, session in keys if session is not None}
+    kept = {(person, session) for person, session in keys if session is not None or person not in with_sessions}
+    return [Scan(*key) for key in sorted(kept, key=lambda key: (natural_key(key[0]), natural_key(key[1])))]
+
+
+def _joined(name: str, by_key: dict[Key, Row], visits: Sequence[Scan], taken: set[str]) -> dict[str, pd.Series]:
+    """The columns of one phenotype table for `visits`: the visit's row, else the person's."""
+    rows = [by_key.get((v.participant, v.session)) or by_key.get((v.participant, None)) or {} for v in visits]
+    columns = dict.fromkeys(column for row in by_key.values() for column in row if column not in KEYS)
+    values = {}
+    for column in columns:
+        cells = pd.Series([row.get(column) for row in rows], dtype=object)
+        values[f"{name}_{column}" if column in taken else column] = as_numbers(cells)
+    return values
+
+
+def _dates(bids_dir: Path, visits: Sequence[Scan]) -> list[Any]:
+    tables = load_visits(bids_dir, {visit.participant for visit in visits if visit.session is not None})
+    dates: list[Any] = []
+    for visit in visits:
+        source = tables.get(visit.participant)
+        row = source.row(visit.participant, visit.session) if source else {}
+        time = visit_time(bids_dir, visit.participant, visit.session, row)
+        dates.append(np.nan if time is None else time.date().isoformat())
+    return dates
+
+
+def _years(table: pd.DataFrame, dates: Sequence[Any]) -> pd.Series:
+    """Years since the person's first row; dates that span more than a working life were scrambled."""
+    days = (pd.to_datetime(pd.Series(dates, index=table.index), errors="coerce") - pd.Timestamp("1800-01-01")).dt.days
+    by_date = _since_first(days / DAYS_PER_YEAR, table["participant_id"])
+    by_age = _since_first(table["age"], table["participant_id"])
+    usable = by_date.groupby(table["participant_id"]).transform(lambda years: years.notna().all()
+                                                                and years.max() <= MAX_FOLLOW_UP)
+    return by_date.where(usable.astype(bool), by_age)
+
+
+def _since_first(values: pd.Series, person: pd.Series) -> pd.Series:
+    return values - values.groupby(person).transform("min")

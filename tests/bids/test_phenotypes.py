@@ -1,0 +1,69 @@
+"""Clinical columns from every BIDS location."""
+
+import pandas as pd
+import pytest
+
+from bids_app.bids.layout import Scan, find_scans
+from bids_app.bids.phenotypes import clinical_table, read_phenotypes
+from tests.bids.conftest import table
+
+FILES = {
+    "participants.tsv": table("participant_id age sex group", "sub-01 40 F ms", "sub-02 50 M control"),
+    "sub-01/sub-01_sessions.tsv": table("session_id acq_time edss", "ses-1 2010-01-01 2", "ses-2 2011-01-01 2.5",
+                                        "ses-3 2012-01-01 3"),
+    "sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz": "",
+    "sub-01/ses-3/anat/sub-01_ses-3_T1w.nii.gz": "",
+    "sub-02/anat/sub-02_T1w.nii.gz": "",
+    "phenotype/pasat.tsv": table("participant_id session_id pasat group", "sub-01 ses-1 50 x", "sub-01 ses-2 48 y"),
+    "phenotype/education.tsv": table("participant_id years_of_school", "sub-01 12", "sub-02 n/a"),
+    "phenotype/relapses.tsv": table("participant_id relapse_age", "sub-01 40.5", "sub-01 41.5"),
+}
+
+
+def test_columns_of_every_location_meet_per_scan(make_dataset):
+    root = make_dataset(FILES)
+    found = clinical_table(root, find_scans(root))
+    assert found["participant_id"].tolist() == ["sub-01", "sub-01", "sub-02"]
+    assert found["session_id"].tolist()[:2] == ["ses-1", "ses-3"]
+    assert found["edss"].tolist()[:2] == [2, 3]
+    assert found["group"].tolist() == ["ms", "ms", "control"]
+    assert found["pasat"].tolist()[0] == 50
+    assert pd.isna(found["pasat"].iloc[1])
+    assert found["pasat_group"].tolist()[0] == "x"
+    assert found["years_of_school"].tolist()[:2] == [12, 12]
+    assert found["visit_date"].tolist()[:2] == ["2010-01-01", "2012-01-01"]
+    assert found["years_from_first"].tolist() == pytest.approx([0, 730 / 365.25, 0])
+    assert found["age"].iloc[1] == pytest.approx(42, abs=0.01)
+
+
+def test_lists_of_events_are_not_joined_and_named(make_dataset):
+    root = make_dataset(FILES)
+    found = clinical_table(root, find_scans(root))
+    assert "relapse_age" not in found
+    assert "phenotype/relapses.tsv" in found.attrs["notes"][0]
+    assert read_phenotypes(root)["relapses"]["relapse_age"].tolist() == [40.5, 41.5]
+
+
+def test_visits_without_imaging_are_there_when_no_scans_are_given(make_dataset):
+    found = clinical_table(make_dataset(FILES))
+    assert found["session_id"].tolist()[:3] == ["ses-1", "ses-2", "ses-3"]
+    assert found["edss"].tolist()[:3] == [2, 2.5, 3]
+    assert found["pasat"].tolist()[:2] == [50, 48]
+    assert len(found) == 4
+
+
+def test_years_by_age_without_dates(make_dataset):
+    root = make_dataset({"participants.tsv": FILES["participants.tsv"],
+                         "sub-01/sub-01_sessions.tsv": table("session_id age", "ses-1 40", "ses-2 41.5")})
+    found = clinical_table(root, [Scan("01", "1"), Scan("01", "2"), Scan("02")])
+    assert found["years_from_first"].tolist() == [0, 1.5, 0]
+
+
+def test_real_phenotype_tables(shared):
+    root = shared / "data/bids_examples/pheno004"
+    assert set(read_phenotypes(root)) == {"ace", "demographics"}
+    found = clinical_table(root, find_scans(root))
+    assert found["ceahd15"].tolist()[0] == 0
+    assert pd.isna(found["ceahd15"].iloc[1])
+    assert found["gender"].tolist()[2] == "f"
+    assert found.attrs["notes"] == ()
