@@ -24,6 +24,7 @@ NAME = "StructName"
 INTEGER_COLUMNS = frozenset({"Index", "SegId", "NVoxels", "NVertices", "NumVert", "FoldInd"})
 _TITLES = ("Title", "Table")
 _LARGEST = 8 * 2**20
+_MOST_DIGITS = 9
 _REPAIR = "Run the last steps of recon-all again, or fetch the file anew"
 
 
@@ -114,7 +115,7 @@ def parse_stats(content: bytes, path: str) -> StatsFile:
             if line and not line.isspace():
                 rows.append(line)
             continue
-        key, _, rest = line[1:].strip().partition(" ")
+        key, rest = (*line[1:].split(None, 1), "", "")[:2]
         if key == "Measure":
             _add_measure(measures, rest, path)
         elif key == "TableCol":
@@ -145,8 +146,10 @@ def _lines(content: bytes, path: str) -> list[str]:
         _fail(path, "is not text")
     if content[-1:] not in (b"\n", b"\r"):
         _fail(path, "is truncated: its last line is not complete")
-    text = content.decode("utf-8-sig", errors="replace")
-    return [line.rstrip("\r") for line in text.split("\n")]
+    lines = content.decode("utf-8-sig", errors="replace").replace("\r\n", "\n").split("\n")
+    if b"\r" in content and any("\r" in line.rstrip("\r") for line in lines):
+        _fail(path, "has line ends inside its lines")
+    return lines
 
 
 def _number(text: str, path: str, what: str) -> float:
@@ -160,16 +163,19 @@ def _number(text: str, path: str, what: str) -> float:
     return value
 
 
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS
+
+
 def _add_measure(measures: dict[str, Measure], line: str, path: str) -> None:
     parts = [part.strip() for part in line.split(",")]
-    if len(parts) < 4:
+    if len(parts) not in (4, 5) or "#" in line:
         _fail(path, f"has a measure that cannot be read ({line.strip()[:60]!r})")
-    name, description = parts[1], ", ".join(parts[2:-2])
-    if not description and " " in name:
-        # FreeSurfer 6.0 lost the comma after CortexVol
-        name, _, description = name.partition(" ")
-    if not name or " " in name:
+    words = parts[1].split(None, 1)
+    # FreeSurfer 6.0 lost the comma after CortexVol, so name and description share a field
+    if len(words) != 6 - len(parts):
         _fail(path, f"has a measure without a name ({line.strip()[:60]!r})")
+    name, description = words[0], (words[1] if len(parts) == 4 else parts[2])
     measure = Measure(name, description, _number(parts[-2], path, name), parts[-1])
     known = measures.setdefault(name, measure)
     if known.value != measure.value and not math.isnan(known.value + measure.value):
@@ -180,7 +186,7 @@ def _declare_column(declared: dict[int, str], line: str, path: str) -> None:
     parts = line.split()
     if len(parts) != 3 or parts[1] != "ColHeader":
         return
-    if not parts[0].isdecimal() or declared.setdefault(int(parts[0]), parts[2]) != parts[2]:
+    if not _is_count(parts[0]) or declared.setdefault(int(parts[0]), parts[2]) != parts[2]:
         _fail(path, f"describes its columns inconsistently ({line.strip()!r})")
 
 
@@ -247,7 +253,7 @@ def _check_count(found: int, declared: str | None, path: str) -> None:
     if declared is None:
         if not found:
             _fail(path, "has a header but no rows: it was cut off while it was written")
-    elif not (declared.isascii() and declared.isdecimal()):
+    elif not _is_count(declared):
         _fail(path, f"says NRows {declared!r}, which is not a count")
     elif int(declared) != found:
         _fail(path, f"is truncated or damaged: it announces {declared} rows and has {found}")
