@@ -43,13 +43,21 @@ class Record:
     content: Any
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value at a dotted key such as ``counts.n_infra``."""
-        value = self.content
-        for part in key.split("."):
-            if not isinstance(value, dict) or part not in value:
-                return default
-            value = value[part]
-        return value
+        """The value at a dotted key such as ``counts.n_infra`` or ``warnings.0``; a key may itself hold dots."""
+        return _at(self.content, key, default)
+
+
+def _at(value: Any, key: str, default: Any) -> Any:
+    if isinstance(value, dict) and key in value:
+        return value[key]
+    first, _, rest = key.partition(".")
+    if isinstance(value, list) and first.isdecimal() and int(first) < len(value):
+        found = value[int(first)]
+    elif isinstance(value, dict) and first in value:
+        found = value[first]
+    else:
+        return default
+    return _at(found, rest, default) if rest else found
 
 
 @dataclass(frozen=True)

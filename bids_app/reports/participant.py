@@ -7,7 +7,7 @@ from typing import Any
 
 from bids_app.reports import sections
 from bids_app.reports.components import prose
-from bids_app.reports.loading import Person, load_person
+from bids_app.reports.loading import Person, Scan, load_person
 from bids_app.reports.page import render
 from bids_app.reports.svg import standalone
 from bids_app.tables import atomic_write
@@ -60,10 +60,11 @@ def _context(person: Person, root: Path) -> dict[str, Any]:
     }
 
 
-def _warnings(person: Person) -> list[tuple[str, str]]:
-    """Warnings by session; one that several sessions share is said once, at the latest."""
-    latest_of = {text: scan.label for scan in person.scans for text in scan.summary.get("warnings") or ()}
-    return [(label, text) for text, label in latest_of.items()]
+def _warnings(person: Person) -> list[tuple[Scan, str]]:
+    """Scan and key of each warning; one that several sessions share is said once, at the latest."""
+    latest_of = {text: (scan, f"warnings.{index}") for scan in person.scans
+                 for index, text in enumerate(scan.summary.get("warnings") or ())}
+    return list(latest_of.values())
 
 
 def _brain_maps(person: Person) -> dict[str, Any]:
