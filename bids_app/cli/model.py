@@ -16,6 +16,7 @@ SUBCOMMANDS = {
     "list": "model_list",
     "show": "model_show",
     "train": "model_train",
+    "evaluate": "model_evaluate",
     "score": "model_score",
 }
 

@@ -34,7 +34,8 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
                         help="calibrated (default): scale and shape of the distribution vary; reference: constant "
                         "Gaussian residual, as in the source study")
     parser.add_argument("--harmonise", choices=("none", "mean_only", "full"),
-                        help="ComBat across sites (default: full where TABLE has a column site, otherwise none)")
+                        help="ComBat across sites (default where TABLE has a column site: full, or mean_only in "
+                        "mode reference; otherwise none)")
     parser.add_argument("--regions", choices=("reference", "all"), default="all",
                         help="reference: the 82 regions of the source study; all (default): those of the mode")
     parser.add_argument("--min-per-sex", type=int, default=30, metavar="N", help="fewest people per sex (30)")
@@ -75,7 +76,8 @@ def recipe(arguments: argparse.Namespace, data: pd.DataFrame) -> dict[str, Any]:
     from bids_app.normative.training import default_regions
     from bids_app.regions import add_asymmetry, reference_regions
 
-    harmonise = arguments.harmonise or ("full" if "site" in data else "none")
+    usual = "mean_only" if arguments.mode == "reference" else "full"
+    harmonise = arguments.harmonise or (usual if "site" in data else "none")
     if arguments.harmonise is None:
         say(f"harmonisation: {harmonise} ({'column site found' if 'site' in data else 'no column site'})")
     if harmonise != "none" and "site" not in data:

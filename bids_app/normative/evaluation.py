@@ -7,7 +7,7 @@ the shape of z, which should be standard normal in every group of healthy people
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bids_app.errors import ModelError, NormvolError
 from bids_app.normative.base import Z_CRITICAL, FloatArray, NormativeModel
 from bids_app.tables import read_json
 
@@ -75,45 +74,6 @@ def log_density(
     width = model.volumes_at(data, z + step, regions) - model.volumes_at(data, z - step, regions)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(-0.5 * (z**2 + _LOG_2PI) - np.log(width / (2 * step)))
-
-
-def cross_validate(
-    train: Callable[[pd.DataFrame], NormativeModel],
-    data: pd.DataFrame,
-    folds: ArrayLike,
-    progress: Callable[[str], None] | None = None,
-) -> HeldOut:
-    """Train on all folds but one and score the one left out, for every fold.
-
-    Parameters
-    ----------
-    train : callable
-        Takes a model input table, returns a fitted model; its regions may differ from fold to fold.
-    data : DataFrame
-        Model input.
-    folds : (n,) array
-        Fold of each row (``folds.stratified_folds`` or ``folds.site_folds``).
-    progress : callable, optional
-        Called with a sentence as each fold is done.
-
-    Returns
-    -------
-    HeldOut
-        Rows as in `data`; NaN where a fold's model lacks a region.
-    """
-    codes = np.asarray(folds)
-    parts: list[tuple[NDArray[np.bool_], HeldOut]] = []
-    labels = np.unique(codes)
-    for done, fold in enumerate(labels, start=1):
-        test = codes == fold
-        try:
-            model = train(data[~test])
-        except NormvolError as error:
-            raise ModelError(f"training without fold {fold} ({test.sum()} people) failed: {error}") from error
-        parts.append((test, held_out(model, data[test], data[~test])))
-        if progress is not None:
-            progress(f"cross-validation: fold {done} of {len(labels)} done")
-    return _assemble(parts, len(data))
 
 
 def evaluate(predictions: HeldOut, groups: Mapping[str, ArrayLike] | None = None) -> pd.DataFrame:
@@ -220,15 +180,3 @@ def _masks(labels: ArrayLike) -> Iterator[tuple[str, NDArray[np.bool_]]]:
 def _band_order(label: str) -> tuple[float, str]:
     start = label.split("-")[0]
     return (float(start) if start.isdigit() else 0.0, label)
-
-
-def _assemble(parts: list[tuple[NDArray[np.bool_], HeldOut]], n_rows: int) -> HeldOut:
-    regions = tuple(dict.fromkeys(region for _, part in parts for region in part.regions))
-    column = {region: i for i, region in enumerate(regions)}
-    arrays = {name: np.full((n_rows, len(regions)), np.nan)
-              for name in ("observed", "expected", "z", "log_density", "baseline")}
-    for mask, part in parts:
-        place = np.ix_(mask, np.array([column[region] for region in part.regions]))
-        for name, array in arrays.items():
-            array[place] = getattr(part, name)
-    return HeldOut(regions, **arrays)

@@ -5,9 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bids_app.errors import InputError, ModelError
 from bids_app.normative import evaluation
-from bids_app.normative.evaluation import cross_validate, evaluate, held_out, summarise, usual_groups
+from bids_app.normative.evaluation import evaluate, held_out, summarise, usual_groups
 from tests.normative.gaussian_model import REGIONS, GaussianModel
 
 
@@ -69,31 +68,6 @@ def test_summary_averages_over_regions(people):
     row = summarise(table).iloc[0]
     assert row["n_regions"] == 4
     assert row["abs_skew"] == pytest.approx(table["skew"].abs().mean())
-
-
-def test_cross_validation_never_scores_a_person_with_a_model_that_saw_them(people):
-    folds = np.arange(400) % 4
-    seen = []
-
-    def train(table):
-        seen.append(set(table.index))
-        return GaussianModel(slope=len(seen))
-
-    progress = []
-    found = cross_validate(train, people, folds, progress.append)
-    for fold in range(4):
-        assert seen[fold] == set(people.index[folds != fold])
-        expected = held_out(GaussianModel(slope=fold + 1), people[folds == fold])
-        np.testing.assert_array_equal(found.z[folds == fold], expected.z)
-    assert len(progress) == 4
-
-
-def test_a_failing_fold_is_named(people):
-    def train(table):
-        raise InputError("too few women")
-
-    with pytest.raises(ModelError, match="without fold 0 \\(200 people\\) failed: too few women"):
-        cross_validate(train, people, np.arange(400) % 2)
 
 
 def test_age_bands_hold_their_lower_edge():
