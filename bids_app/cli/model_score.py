@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="local healthy people among the rows of TABLE, for example 'group == \"control\"'")
     parser.add_argument("--adapt-by", metavar="COLUMN", help="one adaptation per level of this column (scanner)")
     parser.add_argument("--adaptation", type=Path, metavar="FILE.json",
-                        help="write the adaptation here, and its table beside it (.tsv)")
+                        help="write the adaptation here, and its table beside it (FILE_regions.tsv)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -88,7 +88,8 @@ def _adaptation(arguments: argparse.Namespace, model: NormativeModel, data: pd.D
         say(f"adapted to scanner {key} on {len(level.people)} controls")
     if arguments.adaptation:
         write_json(adaptation.to_dict(), arguments.adaptation)
-        write_tsv(adaptation.report(), arguments.adaptation.with_suffix(".tsv"), REPORT_COLUMNS)
+        table = arguments.adaptation.with_name(arguments.adaptation.stem + "_regions.tsv")
+        write_tsv(adaptation.report(), table, REPORT_COLUMNS)
     return adaptation
 
 

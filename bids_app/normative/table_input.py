@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bids_app import regions
 from bids_app.bids.age_sex import is_missing, parse_age, parse_sex
@@ -129,11 +130,11 @@ def _age(table: pd.DataFrame, sidecar: Mapping[str, Any], source: str) -> tuple[
     if not roles:
         raise CovariateError(f"{source} has no column of age in years; name it with --map age=COLUMN")
     column, _, units = next((role for role in roles if role[0] == "age"), roles[0])
-    cells = table[column]
-    read = {cell: parse_age(cell, units) for cell in cells.unique()}
-    values = pd.Series([read[cell][0] for cell in cells], dtype=float, name=column)
+    codes, cells = pd.factorize(table[column])
+    read = [parse_age(cell, units) for cell in cells] + [(None, None)]
+    values = pd.Series(np.array([age for age, _ in read], dtype=float)[codes], name=column)
     notes = [] if column == "age" else [f"age is taken from column {column}"]
-    return values, notes + _remarks(cells, {cell: note for cell, (_, note) in read.items() if note})
+    return values, notes + _remarks(codes, [note for _, note in read])
 
 
 def _sex(
@@ -143,23 +144,25 @@ def _sex(
     if not roles:
         raise CovariateError(f"{source} has no column of sex; name it with --map sex=COLUMN")
     column, levels = next((role for role in roles if role[0] == "sex"), roles[0])
-    cells = table[column]
-    read = {cell: parse_sex(cell, coding or levels) for cell in cells.unique()}
-    if not any(read.values()):
-        codes = ", ".join(str(cell) for cell in list(read)[:NAMED_AT_MOST])
-        raise CovariateError(f"column {column} of {source} holds no readable sex ({codes}); explain its codes, "
+    codes, cells = pd.factorize(table[column])
+    read = [parse_sex(cell, coding or levels) for cell in cells] + [None]
+    if not any(read):
+        shown = ", ".join(str(cell) for cell in cells[:NAMED_AT_MOST]) or "all cells are empty"
+        raise CovariateError(f"column {column} of {source} holds no readable sex ({shown}); explain its codes, "
                              "for example --sex-coding 1=male 2=female")
-    values = pd.Series([read[cell] for cell in cells], dtype=object, name=column)
-    refused = {cell: f"sex '{cell}' is neither female nor male, or a code without --sex-coding"
-               for cell, value in read.items() if value is None and not is_missing(cell)}
+    refused = [f"sex '{cell}' is neither female nor male, or a code without --sex-coding"
+               if value is None and not is_missing(cell) else None for cell, value in zip(cells, read)]
+    values = pd.Series(np.array(read, dtype=object)[codes], name=column)
     notes = [] if column == "sex" else [f"sex is taken from column {column}"]
-    return values, notes + _remarks(cells, refused)
+    return values, notes + _remarks(codes, [*refused, None])
 
 
-def _remarks(cells: pd.Series, said: Mapping[Any, str]) -> list[str]:
-    counts = cells[cells.isin(list(said))].value_counts(sort=False)
-    out = [f"{said[cell]} ({count} row(s))" for cell, count in list(counts.items())[:NAMED_AT_MOST]]
-    rest = int(counts.iloc[NAMED_AT_MOST:].sum())
+def _remarks(codes: NDArray[np.intp], said: list[str | None]) -> list[str]:
+    """What was said of each distinct cell (the last entry: missing), with the number of rows."""
+    counts = np.bincount(codes % len(said), minlength=len(said))
+    found = [(text, int(count)) for text, count in zip(said, counts) if text]
+    rest = sum(count for _, count in found[NAMED_AT_MOST:])
+    out = [f"{text} ({count} row(s))" for text, count in found[:NAMED_AT_MOST]]
     return out + ([f"{rest} more row(s) with other such values"] if rest else [])
 
 
