@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
@@ -124,7 +125,7 @@ def slice_view(volume: nib.spatialimages.SpatialImage, axis: int, position_mm: f
         winner = np.zeros(share.shape, int) if winner is None else np.where(share > best, label, winner)
         best = share if best is None else np.maximum(best, share)
     winner = without_specks(winner)
-    winner = without_specks(winner, 25, (0, *CONTEXT, *CEREBRAL_WHITE))
+    winner = without_specks(winner, dict.fromkeys((0, *CONTEXT, *CEREBRAL_WHITE), 25))
     rows, columns = np.nonzero(winner)
     return np.pad(winner[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1], 6)
 
@@ -136,16 +137,31 @@ def with_hemisphere_behind(labels: np.ndarray, middle: int, distance: int = 6) -
     return np.where(np.isin(labels, (0, 2, 3, 41, 42)), seen, labels)
 
 
-def without_specks(image: np.ndarray, smallest_mm2: float = 4, of: tuple[int, ...] = ()) -> np.ndarray:
-    """`image` with small islands (of the labels `of`, or of all) given to the label around them."""
+def islands(image: np.ndarray, value: int) -> np.ndarray:
+    """Size of the island (mm^2) at every pixel with this label, 0 elsewhere."""
+    pieces, _ = connected(image == value)
+    sizes = np.bincount(pieces.ravel()) * UNIT_MM**2
+    sizes[0] = 0
+    return sizes[pieces]
+
+
+def without_slivers(images: list[np.ndarray], smallest_mm2: float = 60) -> list[np.ndarray]:
+    """The views of one hemisphere without small islands, except a region's largest one."""
+    largest = {value: max(islands(image, value).max() for image in images) for value in np.unique(images[0])}
+    largest |= {v: max(islands(image, v).max() for image in images) for v in np.unique(images[1])}
+    return [
+        without_specks(image, {value: min(size, smallest_mm2) for value, size in largest.items()})
+        for image in images
+    ]
+
+
+def without_specks(image: np.ndarray, smallest_mm2: float | dict[int, float] = 4) -> np.ndarray:
+    """`image` with islands below a size (one for all, or per label) given to the label around them."""
     keep = np.zeros(image.shape, bool)
     for value in np.unique(image):
-        pieces, _ = connected(image == value)
-        sizes = np.bincount(pieces.ravel())
-        sizes[0] = 0
-        keep |= (sizes * UNIT_MM**2 >= smallest_mm2)[pieces]
-        if of and value not in of:
-            keep |= image == value
+        limit = smallest_mm2.get(value, 0) if isinstance(smallest_mm2, dict) else smallest_mm2
+        size = islands(image, value)
+        keep |= (size >= limit) & (image == value)
     nearest = distance_transform_edt(~keep, return_distances=False, return_indices=True)
     return image[tuple(nearest)]
 
@@ -221,79 +237,97 @@ def simplify(line: np.ndarray, tolerance: float) -> np.ndarray:
     return line[keep]
 
 
-def region_rings(image: np.ndarray, sigma: float, tolerance: float = 0.4) -> dict[int, list[np.ndarray]]:
-    """Closed rings of every label (0 is the outside), with shared borders."""
+def curve(points: np.ndarray) -> str:
+    """Relative SVG commands of the smooth curve guided by `points`, from the first to the last.
+
+    A quadratic B-spline: the points between are controls, the middles of its legs lie on the curve. It is the
+    same curve when drawn backwards, so two neighbours share it.
+    """
+    if len(points) == 2:
+        right, down = points[1] - points[0]
+        return f"l{right} {down}"
+    ends = np.vstack([(points[1:-2] + points[2:-1]) // 2, points[-1:]])
+    starts = np.vstack([points[:1], ends[:-1]])
+    legs = np.hstack([points[1:-1] - starts, ends - starts])
+    return "q" + " ".join(" ".join(map(str, leg)) for leg in legs.tolist())
+
+
+def closed_curve(points: np.ndarray) -> np.ndarray:
+    """Guide points of a loop, beginning and ending in the middle of a leg so that it has no corner."""
+    middle = (points[-2:-1] + points[:1]) // 2
+    return np.vstack([middle, points[:-1], middle])
+
+
+def region_paths(image: np.ndarray, sigma: float, tolerance: float) -> dict[int, str]:
+    """SVG path of every label (0 is the outside), with shared borders."""
     ends = defaultdict(lambda: defaultdict(list))
     for points, left, right in trace(image):
         arc = smooth_arc(points, sigma, tolerance)
+        if points[0] == points[-1] and len(arc) > 3:
+            arc = closed_curve(arc)
         ends[left][points[0]].append((arc, points[-1]))
         ends[right][points[-1]].append((arc[::-1], points[0]))
-    return {label: [ring for ring in chain(starts) if len(ring) > 2] for label, starts in ends.items()}
+    return {label: "".join(chain(starts)) for label, starts in ends.items()}
 
 
-def chain(starts: dict) -> list[np.ndarray]:
-    """Arcs that begin where another ends, joined to rings (the last point is not repeated)."""
-    rings = []
+def chain(starts: dict) -> list[str]:
+    """Arcs that begin where another ends, joined to the rings of one label."""
+    found = []
     while starts:
         first = node = next(iter(starts))
-        parts = []
-        while not parts or node != first:
+        text = ""
+        while not text or node != first:
             arc, following = starts[node].pop()
             if not starts[node]:
                 del starts[node]
-            parts.append(arc[:-1])
+            text = text or f"M{arc[0][0]},{arc[0][1]}"
+            text += curve(arc) if len(arc) > 1 else ""
             node = following
-        rings.append(np.vstack(parts))
-    return rings
+        found.append(shorter(text) + "z")
+    return found
 
 
-def path(rings: list[np.ndarray]) -> str:
-    """SVG path data: one absolute start per ring, then relative whole-number steps."""
-    text = ""
-    for ring in rings:
-        steps = np.diff(ring, axis=0)
-        text += f"M{ring[0, 0]},{ring[0, 1]}l"
-        text += "".join(f"{x:+d}{y:+d}" for x, y in steps).replace("+", " ").replace("l ", "l").strip() + "z"
-    return text
-
+def shorter(text: str) -> str:
+    """Path data without repeated commands and needless blanks."""
+    result, last = "", ""
+    for command, numbers in re.findall(r"([Mlq])([^Mlq]+)", text):
+        result += numbers if command == "M" else (" " if command == last else command) + numbers
+        last = command
+    return "M" + re.sub(r" +(?=-)", "", result)
 
 
 def shading(depth: np.ndarray, thresholds: tuple[float, ...]) -> list[str]:
     """Sulci as outlines, one path per depth."""
-    paths = []
-    for threshold in thresholds:
-        rings = region_rings(without_specks((depth > threshold).astype(int), 12), 4, 0.5)
-        paths.append(path(rings.get(1, [])))
-    return paths
+    deep = ((depth > threshold).astype(int) for threshold in thresholds)
+    return [region_paths(without_specks(image, 12), 5, 0.9).get(1, "") for image in deep]
 
 
-def view_entry(image: np.ndarray, title: str, sides: list[str], sigma: float) -> dict:
+def view_entry(image: np.ndarray, title: str, sides: list[str], sigma: float, tolerance: float) -> dict:
     names = {1: WALL, **label_names()}
-    merged = image.copy()
-    merged[image == 42] = 3
-    rings = region_rings(merged, sigma)
-    outside = path([ring[::-1] for ring in rings.pop(0)])
-    drawn = {names[label]: path(found) for label, found in sorted(rings.items())}
+    merged = np.where(image == 42, 3, image)
+    paths = region_paths(merged, sigma, tolerance)
+    outline = paths.pop(0)
+    drawn = {names[label]: path for label, path in sorted(paths.items())}
     context = {name: drawn.pop(name) for name in (WALL, "cortex") if name in drawn}
     rows, columns = image.shape
-    entry = {"title": title, "size": [columns, rows], "sides": sides, "outline": outside}
+    entry = {"title": title, "size": [columns, rows], "sides": sides, "outline": outline}
     return {**entry, "context": context, "regions": drawn}
 
 
 def make_atlas(fsaverage: Path, aseg: Path) -> dict:
     """The whole drawing, as it is stored."""
     views = {}
-    for hemisphere, view in (("lh", "lateral"), ("lh", "medial"), ("rh", "medial"), ("rh", "lateral")):
-        image, depth = cortex_view(fsaverage, hemisphere, view)
-        side = "left" if hemisphere == "lh" else "right"
-        entry = view_entry(without_specks(image), f"{side} hemisphere, {view}", [], 3.5)
-        views[f"{hemisphere}_{view}"] = {**entry, "shade": shading(depth, (0.72, 0.9))}
+    for hemisphere, side, order in (("lh", "left", ("lateral", "medial")), ("rh", "right", ("medial", "lateral"))):
+        images, depths = zip(*(cortex_view(fsaverage, hemisphere, view) for view in order))
+        for view, image, depth in zip(order, without_slivers(list(images)), depths):
+            entry = view_entry(image, f"{side} hemisphere, {view}", [], 4, 0.5)
+            views[f"{hemisphere}_{view}"] = {**entry, "shade": shading(depth, (0.72, 0.9))}
     volume = nib.load(aseg)
     for name, (plane, axis, position) in SLICES.items():
         letter = "xyz"[axis]
         sides = [] if plane == "sagittal" else ["L", "R"]
         image = slice_view(volume, axis, position)
-        views[name] = view_entry(image, f"{plane}, {letter} = {position} mm".replace("-", "−"), sides, 2.5)
+        views[name] = view_entry(image, f"{plane}, {letter} = {position} mm".replace("-", "−"), sides, 3, 0.7)
         views[name]["shade"] = []
     return {"source": SOURCE, "views": views}
 

@@ -80,7 +80,7 @@ def _draw(arguments: argparse.Namespace) -> int:
         title=arguments.title,
         **options,
     )
-    left_out = undrawn(values, **options)
+    left_out = undrawn(values)
     if left_out:
         print(f"normvol-plot: not in the drawing: {', '.join(left_out)}", file=sys.stderr)
     return exitcodes.OK

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from typing import NamedTuple
 
 CORTEX = ("lh_lateral", "lh_medial", "rh_medial", "rh_lateral")
 SLICES = ("coronal_anterior", "coronal_middle", "axial_superior", "axial_inferior", "sagittal")
@@ -71,6 +72,7 @@ def load_atlas() -> Atlas:
 
 
 _START = re.compile(r"M(-?\d+),(-?\d+)")
+_COMMAND = re.compile(r"([Mlq])([^Mlq]+)")
 _NUMBER = re.compile(r"-?\d+")
 
 
@@ -79,15 +81,46 @@ def shift_path(path: str, right: int, down: int) -> str:
     return _START.sub(lambda start: f"M{int(start[1]) + right},{int(start[2]) + down}", path)
 
 
-def rings(path: str) -> list[list[tuple[int, int]]]:
-    """The corner points of every ring of a path of the atlas (the closing point is not repeated)."""
-    found = []
-    for ring in path.split("z")[:-1]:
-        numbers = [int(number) for number in _NUMBER.findall(ring)]
-        x, y = numbers[:2]
-        points = [(x, y)]
-        for right, down in zip(numbers[2::2], numbers[3::2]):
-            x, y = x + right, y + down
-            points.append((x, y))
-        found.append(points)
-    return found
+class Ring(NamedTuple):
+    """One closed line: `points` (k, 2) and, per point, ``M`` start, ``l`` corner, ``q`` guide, ``e`` end of a curve."""
+
+    points: list[tuple[int, int]]
+    kinds: str
+
+
+def parse_path(path: str) -> list[Ring]:
+    """The rings of a path of the atlas, in absolute coordinates."""
+    return [_parse_ring(ring) for ring in path.split("z")[:-1]]
+
+
+def _parse_ring(ring: str) -> Ring:
+    points: list[tuple[int, int]] = []
+    kinds = ""
+    x = y = 0
+    for command, content in _COMMAND.findall(ring):
+        numbers = [int(number) for number in _NUMBER.findall(content)]
+        steps = list(zip(numbers[::2], numbers[1::2]))
+        for index, (right, down) in enumerate(steps):
+            points.append((x + right, y + down))
+            # a curve's guide and its end both count from the curve's start
+            guide = command == "q" and index % 2 == 0
+            kinds += command if command != "q" or guide else "e"
+            if not guide:
+                x, y = points[-1]
+    return Ring(points, kinds)
+
+
+def flatten(ring: Ring, pieces: int = 6) -> list[tuple[float, float]]:
+    """Corner points of a polygon that follows the ring, `pieces` for each curve."""
+    line: list[tuple[float, float]] = []
+    for index, (point, kind) in enumerate(zip(ring.points, ring.kinds)):
+        if kind != "e":
+            line += [point] if kind != "q" else []
+            continue
+        start, guide = line[-1], ring.points[index - 1]
+        shares = ((part + 1) / pieces for part in range(pieces))
+        line += [
+            tuple((1 - t) ** 2 * a + 2 * t * (1 - t) * b + t * t * c for a, b, c in zip(start, guide, point))
+            for t in shares
+        ]
+    return line

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bids_app.errors import UsageError
-from bids_app.reports.atlas import rings
+from bids_app.reports.atlas import parse_path
 from bids_app.reports.brainmap import INK, scene_svg
 from bids_app.reports.colour import colour_map
 from bids_app.reports.scene import MapOptions, Scene, Shape, make_scene
@@ -23,6 +23,7 @@ FORMATS = (".svg", ".png", ".pdf")
 NO_METADATA = {"pdf": {"CreationDate": None, "Creator": None, "Producer": None}, "png": {"Software": None}}
 WIDTH_MM = 180
 DPI = 300
+HATCH_SPACING = 16
 # style -> (fill, edge, line width in atlas units, opacity of the fill)
 STYLES = {
     "region": (None, "#5f6368", 1.6, 1.0),
@@ -79,7 +80,7 @@ def _matplotlib_bytes(scene: Scene, file_format: str, width_mm: float, dpi: int)
     figure = Figure(figsize=(width_mm / 25.4, width_mm / 25.4 * scene.height / scene.width), dpi=dpi)
     axes = figure.add_axes((0, 0, 1, 1), frameon=False, xticks=[], yticks=[])
     axes.set(xlim=(0, scene.width), ylim=(scene.height, 0))
-    style = {"hatch.linewidth": 5 * points, "pdf.fonttype": 42, "font.family": "DejaVu Sans"}
+    style = {"hatch.linewidth": HATCH_SPACING / 3 * points, "pdf.fonttype": 42, "font.family": "DejaVu Sans"}
     with matplotlib.rc_context(style):
         for shape in scene.shapes:
             _add_shape(axes, shape, points)
@@ -104,13 +105,19 @@ def _add_shape(axes: Any, shape: Shape, points: float) -> None:
                              linewidth=width * points, joinstyle="round"))
     if shape.hatched or shape.style == "missing":
         colour, hatch = (("#ffffff", 0.72), "/") if shape.hatched else ("#5f6368", ".")
-        axes.add_patch(PathPatch(outline, fill=False, linewidth=0, edgecolor=colour, hatch=hatch * 7))
+        # matplotlib draws 6 lines per inch and repetition
+        dense = max(1, round(72 / (6 * HATCH_SPACING * points)))
+        axes.add_patch(PathPatch(outline, fill=False, linewidth=0, edgecolor=colour, hatch=hatch * dense))
 
 
 def _outline(path: str) -> Any:
     from matplotlib.path import Path as Outline
 
-    return Outline.make_compound_path(*(Outline([*ring, ring[0]], closed=True) for ring in rings(path)))
+    codes = {"M": Outline.MOVETO, "l": Outline.LINETO, "q": Outline.CURVE3, "e": Outline.CURVE3}
+    return Outline.make_compound_path(*(
+        Outline([*ring.points, ring.points[0]], [*(codes[kind] for kind in ring.kinds), Outline.CLOSEPOLY])
+        for ring in parse_path(path)
+    ))
 
 
 def _add_bar(axes: Any, scene: Scene, points: float) -> None:
