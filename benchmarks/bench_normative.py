@@ -1,0 +1,98 @@
+"""Time and memory of fitting and scoring, printed with the peers' figures and as ratios in one run.
+
+Peers' figures are those of the source study's R scripts, R mfp and PCNtoolkit measured once on a machine
+with two cores; this script measures normvol only. Use one BLAS thread: ``OPENBLAS_NUM_THREADS=1``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+
+from bids_app.normative import location_scale, mfpr
+from bids_app.normative.registry import load_model
+from bids_app.regions import ETIV, reference_regions
+
+FULL = 62_444
+PEERS = {"fit reference": ("R mfp", 160.0), "fit calibrated": ("PCNtoolkit SHASH BLR", 8 * 3600.0),
+         "score 1000": ("R scripts", 39.8), "score 60000": ("R scripts", 80.0)}
+TASKS = ("fit reference", "fit calibrated", "score 1000", "score 60000")
+
+
+def people(n: int, seed: int = 0) -> pd.DataFrame:
+    """Covariates of n simulated people, and volumes that the calibrated model finds ordinary."""
+    rng = np.random.default_rng(seed)
+    model = load_model("open-calibrated")
+    table = pd.DataFrame({"age": rng.uniform(6, 82, n), "sex": rng.choice(["female", "male"], n),
+                          ETIV: rng.normal(1.5e6, 1.4e5, n).clip(1.0e6, 1.9e6)})
+    regions = reference_regions()
+    volumes = np.empty((n, len(regions)))
+    for start in range(0, n, 20_000):
+        rows = slice(start, start + 20_000)
+        z = rng.standard_normal((len(table[rows]), len(regions)))
+        volumes[rows] = model.volumes_at(table[rows], z, regions)
+    return table.join(pd.DataFrame(volumes, columns=list(regions)))
+
+
+def fit(table: pd.DataFrame, calibrated: bool) -> None:
+    """Fit both sexes."""
+    regions = list(reference_regions())
+    for sex in ("female", "male"):
+        rows = table[table["sex"] == sex]
+        arguments = rows["age"].to_numpy(), rows[[ETIV]].to_numpy(), rows[regions].to_numpy()
+        (location_scale if calibrated else mfpr).fit(*arguments)
+
+
+def measure(task: str, n: int) -> tuple[float, float, float]:
+    """Seconds of wall clock and processor, and peak memory in MB beyond the input table."""
+    table = people(n)
+    model = load_model("open-calibrated")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start, processor = time.perf_counter(), time.process_time()
+    if task.startswith("fit"):
+        fit(table, task.endswith("calibrated"))
+    else:
+        model.deviations(table)
+    seconds, used = time.perf_counter() - start, time.process_time() - processor
+    return seconds, used, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def in_own_process(task: str, n: int) -> tuple[float, ...]:
+    """`measure` in a fresh process, and that process's whole peak memory in MB."""
+    command = [sys.executable, __file__, "--task", task, "--rows", str(n)]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return tuple(float(value) for value in text.split())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--task", choices=TASKS)
+    parser.add_argument("--rows", type=int)
+    parser.add_argument("--growth", action="store_true", help="also 1,000 to 500,000 rows")
+    options = parser.parse_args()
+    if options.task:
+        print(*measure(options.task, options.rows), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        return
+    print("task                    rows   wall s    cpu s  +MB  peak MB   peer                    seconds   ratio")
+    for task in TASKS:
+        n = FULL if task.startswith("fit") else int(task.split()[1])
+        seconds, used, extra, peak = in_own_process(task, n)
+        peer, theirs = PEERS[task]
+        print(f"{task:<16} {n:>11,} {seconds:>8.3f} {used:>8.3f} {extra:>4.0f} {peak:>8.0f}   {peer:<22} {theirs:>8.0f}"
+              f" {theirs / seconds:>7.0f}")
+    if options.growth:
+        for task in ("fit reference", "fit calibrated", "score 1000"):
+            for n in (1_000, 5_000, 20_000, 100_000, 500_000):
+                _, seconds, extra, _ = in_own_process(task, n)
+                print(f"{task.split()[0]:<5} {task.split()[1]:<10} {n:>9,} rows {seconds:>8.3f} cpu s"
+                      f" {1e6 * seconds / n:>7.1f} us/row  +{extra:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
