@@ -18,6 +18,9 @@ SUBCOMMANDS = {
     "train": "model_train",
     "evaluate": "model_evaluate",
     "score": "model_score",
+    "import": "model_import",
+    "compare": "model_compare",
+    "export": "model_export",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 
 from bids_app.errors import ModelError
 from bids_app.normative.base import Z_CRITICAL, Deviations, FloatArray, NormativeModel
+from bids_app.normative.card import ModelCard
 from bids_app.regions import reference_regions
-from bids_app.tables import read_json
+from bids_app.tables import read_json, write_json, write_tsv
 
 BoolArray = NDArray[np.bool_]
 
@@ -73,6 +75,17 @@ def full_comparison(model_a: NormativeModel, model_b: NormativeModel, data: pd.D
 def column_dictionary() -> dict[str, Any]:
     """BIDS data dictionary of both tables of a comparison."""
     return dict(read_json(str(files("bids_app.data") / "comparison_columns.json")))
+
+
+def write_comparison(comparison: Comparison, card_a: ModelCard, card_b: ModelCard, folder: Path) -> Path:
+    """Write ``comparison.tsv``, ``comparison_scans.tsv`` and ``comparison_models.json`` (both cards) into `folder`."""
+    columns = column_dictionary()
+    write_tsv(comparison.regions, folder / "comparison.tsv", columns)
+    write_tsv(comparison.scans, folder / "comparison_scans.tsv", columns)
+    write_json({"a": card_a.to_json(), "b": card_b.to_json(), "only_a": list(comparison.only_a),
+                "only_b": list(comparison.only_b), "n_scans": len(comparison.scans)},
+               folder / "comparison_models.json")
+    return folder
 
 
 def _columns(found: Deviations, regions: tuple[str, ...]) -> FloatArray:

@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from bids_app.errors import ModelError
-from bids_app.normative import model_file
+from bids_app.normative import model_file, terms_model
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.card import ModelCard
 
@@ -43,7 +43,7 @@ def load_model(name_or_path: str | Path) -> NormativeModel:
         raise ModelError(f"there is no model {str(name_or_path)!r}: give the path of a model file or one of "
                          f"{', '.join(model_names())}")
     if path.is_file():
-        return model_file.load(path)
+        return terms_model.load(path) if terms_model.is_terms_file(path) else model_file.load(path)
     if (path / NATIVE_FILE).is_file():
         return model_file.load(path / NATIVE_FILE)
     from bids_app.normative.pcntoolkit_engine import load_pcntoolkit_model

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from bids_app.errors import CovariateError, ModelError
+from bids_app.errors import CovariateError, InputError, ModelError
 from bids_app.normative.base import Deviations, FloatArray
 from bids_app.normative.card import ModelCard
 from bids_app.normative.model_file import digest
@@ -337,6 +337,24 @@ def _floats(values: Any) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
 
 
+def is_terms_file(path: Path) -> bool:
+    """Whether the beginning of `path` says that it is a model of this form."""
+    with path.open("rb") as stream:
+        return f'"format": "{FORMAT}"'.encode() in stream.read(200)
+
+
 def load(path: Path | str) -> TermsModel:
-    """Read a model file of this form."""
-    return from_document(read_json(path), str(path))
+    """Read a model file of this form.
+
+    Raises
+    ------
+    ModelError
+        When it is damaged, of another version, or was changed.
+    """
+    try:
+        document = read_json(path)
+    except InputError as error:
+        raise ModelError(f"the model file {path} is not readable JSON (truncated?); import the model again") from error
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise ModelError(f"{path} is not a model of the form {FORMAT}")
+    return from_document(document, str(path))

@@ -67,12 +67,19 @@ def region_fit(model: RObject, where: str, offset: float = 0.0) -> tuple[RegionF
         powers=powers,
         coefficients=(float(coefficients[0]) + offset, *(float(c) for c in coefficients[1:])),
         rmse=float(np.sqrt(np.mean((volume - fitted) ** 2))),
-        age_range=(float(age.min()), float(age.max())),
-        etiv_range=(float(etiv.min()), float(etiv.max())) if etiv.any() else ANY_ETIV,
-        volume_range=tuple(float(v) + offset for v in np.quantile(volume, (0.005, 0.995))),
+        age_range=_outward(age, 0.1),
+        etiv_range=_outward(etiv, 1000.0) if etiv.any() else ANY_ETIV,
+        volume_range=_outward(np.quantile(volume, (0.005, 0.995)) + offset, 10.0),
         root=_root(model, fitted_powers),
     )
     return fit, TrainingSummary(float(volume.mean()), float(volume.std()), "etiv" in fitted_powers)
+
+
+def _outward(values: FloatArray, unit: float) -> tuple[float, float]:
+    """Range of `values`, rounded outward so that the file does not hold a person's exact value."""
+    digits = max(0, -int(np.floor(np.log10(unit))))
+    return (round(float(np.floor(values.min() / unit) * unit), digits),
+            round(float(np.ceil(values.max() / unit) * unit), digits))
 
 
 def _terms(model: RObject, where: str) -> tuple[tuple[float, ...], tuple[float, float], dict[str, int]]:
