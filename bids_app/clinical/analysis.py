@@ -1,0 +1,127 @@
+"""All clinical statistics of a cohort, one after the other: none stops the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pandas as pd
+
+from bids_app.clinical import group_comparison, score_analyses
+from bids_app.clinical.analysis_config import ROLES, SCORES, AnalysisConfig
+from bids_app.clinical.cohort_data import CohortData, prepare
+from bids_app.clinical.results import AnalysisResult, make_result, not_computed
+from bids_app.errors import NormvolError
+
+ANY_SCORE = tuple(SCORES)
+
+
+class Analysis(NamedTuple):
+    """One entry of the table of analyses.
+
+    `any_of` are roles of which at least one must have a column; empty: it can always be done.
+    """
+
+    name: str
+    title: str
+    any_of: tuple[str, ...]
+    run: Callable[[CohortData], list[AnalysisResult]]
+
+
+ANALYSES: tuple[Analysis, ...] = (
+    Analysis("burden", "Number of deviations by group", (), group_comparison.burden),
+    Analysis("case_control", "Number of deviations, groups against controls", ("diagnosis",), group_comparison.counts),
+    Analysis("region_differences", "Regional differences from controls", ("diagnosis",), group_comparison.regions),
+    Analysis("scores_counts", "Clinical scores and number of deviations, at the first visit", ANY_SCORE,
+             score_analyses.counts_first),
+    Analysis("scores_counts_longitudinal", "Clinical scores and number of deviations, over all visits", ANY_SCORE,
+             score_analyses.counts_all),
+    Analysis("scores_regions", "Clinical scores and regional z, at the first visit", ANY_SCORE,
+             score_analyses.regions_first),
+    Analysis("scores_regions_longitudinal", "Clinical scores and regional z, over all visits", ANY_SCORE,
+             score_analyses.regions_all),
+)  # fmt: skip
+
+
+def run_analysis(
+    cohort: pd.DataFrame,
+    zscores: pd.DataFrame,
+    config: AnalysisConfig,
+    *,
+    visits: pd.DataFrame | None = None,
+    analyses: tuple[Analysis, ...] = ANALYSES,
+) -> list[AnalysisResult]:
+    """Every analysis that the cohort allows, and for the others why not.
+
+    Parameters
+    ----------
+    cohort : DataFrame
+        One row per scan: ``participant_id session_id age sex etiv_mm3`` and every clinical column.
+    zscores : DataFrame
+        Same rows in the same order, one column per region.
+    config : AnalysisConfig
+    visits : DataFrame, optional
+        Clinical visits, with or without a scan: ``participant_id age`` and clinical columns.
+    analyses : tuple of Analysis
+        The table of analyses.
+
+    Returns
+    -------
+    list of AnalysisResult
+        The first one, ``roles``, lists which column plays which role.
+
+    Raises
+    ------
+    AnalysisError
+        When the tables do not belong together.
+    """
+    data = prepare(cohort, zscores, config, visits)
+    results = [roles_result(data)]
+    for analysis in analyses:
+        results += _run(analysis, data)
+    return results
+
+
+def _run(analysis: Analysis, data: CohortData) -> list[AnalysisResult]:
+    missing = _missing(analysis, data)
+    if missing:
+        return [not_computed(analysis.name, analysis.title, missing)]
+    try:
+        return analysis.run(data)
+    except NormvolError as error:
+        reason = f"{error}."
+    except Exception as error:  # one broken analysis must not take the others along
+        reason = f"an unexpected {type(error).__name__} ({error}); please report it."
+    return [not_computed(analysis.name, analysis.title, reason)]
+
+
+def _missing(analysis: Analysis, data: CohortData) -> str | None:
+    """What is missing for an analysis, as a sentence; None when it can be tried."""
+    if not analysis.any_of or any(role in data.config.roles for role in analysis.any_of):
+        return None
+    named = [f"the column {column} (role {role}) is not in the cohort" for role, column in data.absent
+             if role in analysis.any_of]  # fmt: skip
+    if named:
+        return f"{'; '.join(named)}."
+    roles = " or ".join(analysis.any_of)
+    return f"no column has the role {roles}; name it in [roles] of the analysis file."
+
+
+def roles_result(data: CohortData) -> AnalysisResult:
+    """Which column plays which role, how many values it has, and which roles nobody plays."""
+    absent = dict(data.absent)
+    rows = []
+    for role, what in ROLES.items():
+        column = data.config.column(role) or absent.get(role)
+        source = data.scans if column in data.scans else data.visits
+        known = int(source[column].notna().sum()) if column and column in source else 0
+        note = "not in the cohort" if role in absent else "no column" if column is None else None
+        rows.append((role, column, known, len(source) - known if column and role not in absent else None, what, note))
+    table = pd.DataFrame(rows, columns=["role", "column", "n", "n_missing", "meaning", "note"])
+    table["n_missing"] = table["n_missing"].astype("Int64")
+    unused = [row["role"] for row in table.to_dict("records") if row["note"]]
+    sentence = f"No column plays these roles, so analyses that need them are left out: {', '.join(unused)}."
+    return make_result(
+        "roles", "Columns used in the analyses", table, sentences=(sentence,) if unused else (),
+        figure={"kind": "table"}, meaning="What the role stands for", n="Number of values",
+    )  # fmt: skip

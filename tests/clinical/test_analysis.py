@@ -1,0 +1,121 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_app.clinical.analysis import ANALYSES, Analysis, run_analysis
+from bids_app.clinical.analysis_config import AnalysisConfig, propose
+from bids_app.clinical.cohort_data import prepare
+from bids_app.clinical.results import read_result, write_result
+from bids_app.errors import AnalysisError
+from tests.clinical.simulated import simulated_cohort
+
+
+@pytest.fixture(scope="module")
+def cohort():
+    return simulated_cohort()
+
+
+@pytest.fixture(scope="module")
+def results(cohort):
+    return {result.name: result for result in run_analysis(*cohort, propose(cohort[0])[0])}
+
+
+def test_everything_that_the_roles_allow_is_computed(results):
+    expected = {"roles", "burden", "matching", "matching_pairs", "case_control", "region_differences", "scores_counts",
+                "scores_counts_longitudinal", "scores_regions", "scores_regions_longitudinal"}
+    assert expected <= set(results)
+    for name in expected:
+        assert list(results[name].table.columns) != ["analysis", "reason"], results[name].sentences
+
+
+def test_every_result_survives_the_way_to_disk(results, tmp_path):
+    for result in results.values():
+        back = read_result(write_result(result, tmp_path))
+        assert list(back.table.columns) == list(result.table.columns)
+        assert back.sentences == result.sentences
+
+
+def test_a_figure_names_columns_of_its_table(results):
+    for result in results.values():
+        figure = result.figure or {}
+        for key in ("label", "estimate", "low", "high", "facet", "p", "region", "value", "before", "after"):
+            assert figure.get(key, result.table.columns[0]) in result.table.columns, (result.name, key)
+
+
+def test_patients_are_compared_once_each_and_matched(results):
+    assert results["matching_pairs"].table["treated"].nunique() == 30
+    assert results["case_control"].table["n_control"].unique().tolist() == [30]
+    assert (results["region_differences"].table["n_control"] == 30).all()
+
+
+def test_scores_are_related_in_patients_only(results):
+    assert results["scores_counts"].table.set_index("score").loc["edss", "n_people"] == 30
+    assert results["scores_counts_longitudinal"].table.set_index("score").loc["edss", "n_scans"] == 90
+
+
+def test_roles_that_nobody_plays_are_said(cohort):
+    results = {result.name: result for result in run_analysis(*cohort, AnalysisConfig())}
+    assert "no column has the role diagnosis" in results["case_control"].sentences[0]
+    assert "edss or pasat" in results["scores_regions"].sentences[0]
+    assert "diagnosis, edss" in results["roles"].sentences[0]
+
+
+def test_a_column_that_is_not_there_is_named(cohort):
+    config = AnalysisConfig(roles={"edss": "EDSS_total", "diagnosis": "dx"}, control="HC")
+    results = {result.name: result for result in run_analysis(*cohort, config)}
+    assert "the column EDSS_total (role edss) is not in the cohort" in results["scores_counts"].sentences[0]
+    assert results["case_control"].table["irr"].iloc[0] > 1
+
+
+def test_a_wrong_control_level_is_answered_with_the_levels(cohort):
+    results = {result.name: result for result in
+               run_analysis(*cohort, AnalysisConfig(roles={"diagnosis": "dx"}, control="healthy"))}
+    assert "the levels are HC, MS" in results["case_control"].sentences[0]
+
+
+def test_a_failing_analysis_does_not_stop_the_others(cohort):
+    def broken(data):
+        raise ZeroDivisionError("oops")
+
+    analyses = (Analysis("broken", "Broken", (), broken), ANALYSES[0])
+    results = run_analysis(*cohort, AnalysisConfig(), analyses=analyses)
+    assert [result.name for result in results] == ["roles", "broken", "burden"]
+    assert "unexpected ZeroDivisionError" in results[1].sentences[0]
+
+
+def test_too_few_controls_are_compared_without_matching(cohort):
+    config = AnalysisConfig(roles={"diagnosis": "dx"}, control="HC", match_ratio=3)
+    results = {result.name: result for result in run_analysis(*cohort, config)}
+    assert "matching" not in results
+    assert results["case_control"].table["n_control"].iloc[0] == 60
+
+
+def test_several_groups_get_their_own_files(cohort):
+    table, z = cohort
+    table = table.assign(dx=np.where(table["participant_id"] < "sub-015", "MS type 1", table["dx"]))
+    names = {result.name for result in run_analysis(table, z, AnalysisConfig(roles={"diagnosis": "dx"}, control="HC"))}
+    assert {"case_control_MS", "case_control_MStype1", "matching_MS"} <= names
+
+
+def test_counts_follow_the_configuration(cohort):
+    data = prepare(*cohort, AnalysisConfig(regions="subcortical", threshold=3.0))
+    assert data.scans["n_regions"].eq(14).all()
+    stricter = prepare(*cohort, AnalysisConfig())
+    assert data.scans["n_infra"].sum() < stricter.scans["n_infra"].sum()
+
+
+def test_tables_that_do_not_belong_together_are_refused(cohort):
+    table, z = cohort
+    with pytest.raises(AnalysisError, match="z-scores 149"):
+        run_analysis(table, z.iloc[1:], AnalysisConfig())
+    with pytest.raises(AnalysisError, match="reference regions"):
+        run_analysis(table, pd.DataFrame({"x": np.zeros(len(table))}), AnalysisConfig())
+
+
+def test_the_same_input_gives_the_same_bytes(cohort, tmp_path):
+    config = propose(cohort[0])[0]
+    for folder in ("a", "b"):
+        for result in run_analysis(*cohort, config):
+            write_result(result, tmp_path / folder)
+    for path in sorted((tmp_path / "a").iterdir()):
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
