@@ -66,7 +66,7 @@ def fit(data: TrainingData, mode: str, harmonise: str, progress: Progress | None
 def fit_sex(age: FloatArray, etiv: FloatArray, values: FloatArray, mode: str) -> list[RegionFit]:
     """Fits of one sex: `values` (n, p) on the modelled scale."""
     limits = np.quantile(values, VOLUME_QUANTILES, axis=0)
-    ranges = {"age_range": outward(age, 1), "etiv_range": outward(etiv, -3)}
+    ranges: dict[str, Any] = {"age_range": outward(age, 1), "etiv_range": outward(etiv, -3)}
     calibrated = location_scale.fit(age, etiv, values) if mode == "calibrated" else None
     mean = mfpr.fit(age, etiv, values) if calibrated is None else calibrated.mean
     fits = []

@@ -276,7 +276,7 @@ def _select(scaled: FloatArray, squares: FloatArray, kurtosis: FloatArray) -> Fl
     x, mean_squares, people = _binned(scaled, squares)
     null = _deviances(x, mean_squares, people, [()])[0]
     one = _deviances(x, mean_squares, people, [(p,) for p in fp.POWERS])
-    pairs = [(fp.POWERS[i], fp.POWERS[j]) for i, j in fp.PAIRS]
+    pairs: list[tuple[float, ...]] = [(fp.POWERS[i], fp.POWERS[j]) for i, j in fp.PAIRS]
     two = _deviances(x, mean_squares, people, pairs)
     best1, best2 = one.argmin(axis=0), two.argmin(axis=0)
     columns = np.arange(squares.shape[1])
@@ -329,6 +329,8 @@ def _join(start: mfpr.MFPRFit, parts: list[CalibratedFit]) -> CalibratedFit:
         np.concatenate([part.mean.deviance for part in parts]),
         np.concatenate([part.mean.roots for part in parts]))
     return CalibratedFit(
-        mean, *(np.concatenate([getattr(part, name) for part in parts])
-                for name in ("sigma_powers", "sigma_coefficients", "sigma_roots", "shape")),
+        mean, np.concatenate([part.sigma_powers for part in parts]),
+        np.concatenate([part.sigma_coefficients for part in parts]),
+        np.concatenate([part.sigma_roots for part in parts]),
+        np.concatenate([part.shape for part in parts]),
         tuple(text for part in parts for text in part.fallbacks))

@@ -119,7 +119,7 @@ class NativeModel:
             z, se = (z - shift) / scale, np.hypot(se, shift_se) / scale
             expected = kernel.volumes(covariates, np.asarray(shift, dtype=float))
         return Deviations(regions, observed, expected, z, se, 100 * ndtr(z), in_range,
-                          covariates.notes(in_range.all(axis=1)))
+                          covariates.notes(np.atleast_1d(in_range.all(axis=1))))
 
     def volumes_at(self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...],
                    adaptation: Any = None) -> FloatArray:

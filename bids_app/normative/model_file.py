@@ -195,7 +195,7 @@ def _render(value: Any, depth: int) -> str:
         inner = ",\n".join(f"{'  ' * (depth + 1)}{json.dumps(key, ensure_ascii=False)}: "
                            f"{_render(item, depth + 1)}" for key, item in value.items())
         return "{\n" + inner + "\n" + "  " * depth + "}"
-    if isinstance(value, list) and value and isinstance(value[0], Mapping):
+    if isinstance(value, list) and len(value) > 0 and depth < 3 and isinstance(value[0], Mapping | str):
         inner = ",\n".join("  " * (depth + 1) + _render(item, 3) for item in value)
         return "[\n" + inner + "\n" + "  " * depth + "]"
     return json.dumps(value, ensure_ascii=False, allow_nan=False)

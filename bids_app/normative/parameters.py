@@ -122,7 +122,7 @@ def triangle(rows: Sequence[float] | None, size: int) -> FloatArray:
     """Lower triangular (size, size) array from its rows; NaN when `rows` is None."""
     if rows is None:
         return np.full((size, size), np.nan)
-    width = int(round((np.sqrt(8 * len(rows) + 1) - 1) / 2))
+    width = round((float(np.sqrt(8 * len(rows) + 1)) - 1) / 2)
     out = np.zeros((size, size))
     out[np.tril_indices(width)] = rows
     return out

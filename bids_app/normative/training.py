@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -147,16 +148,13 @@ def make_card(data: TrainingData, name: str, mode: str, harmonise: str, given: d
     """The card: facts from the data, words from `given`."""
     table = data.table
     by_sex = {sex: table[table["sex"] == sex] for sex in SEXES}
-    bands = {sex: (rows["age"] // AGE_BAND * AGE_BAND).astype(int).value_counts().sort_index()
-             for sex, rows in by_sex.items()}
     facts: dict[str, Any] = {
         "version": "1.0.0", "title": name, "summary": f"Normative model of {len(data.regions)} regions.",
         "licence": "unspecified", "date": "unspecified", "training": _sources(table),
         "n": {sex: len(rows) for sex, rows in by_sex.items()},
         "age_range": {sex: fitting.outward(rows["age"].to_numpy(), 1) for sex, rows in by_sex.items()},
         "etiv_range": {sex: fitting.outward(data.etiv[data.sex == sex], -3) for sex in SEXES},
-        "age_bands": {sex: {f"{low}-{low + AGE_BAND - 1}": int(n) for low, n in counts.items()}
-                      for sex, counts in bands.items()},
+        "age_bands": {sex: _age_bands(rows["age"].to_numpy()) for sex, rows in by_sex.items()},
         "sites": int(np.unique(data.site).size) if "site" in table else 0,
         "fs_versions": tuple(sorted({v for v in data.fs_version if v})),
         "harmonisation": HARMONISE[harmonise],
@@ -168,8 +166,13 @@ def make_card(data: TrainingData, name: str, mode: str, harmonise: str, given: d
 def _sources(table: pd.DataFrame) -> tuple[dict[str, Any], ...]:
     if "source" not in table or "licence" not in table:
         return ()
-    counts = table.groupby(["source", "licence"], sort=True).size()
-    return tuple({"source": source, "licence": licence, "n": int(n)} for (source, licence), n in counts.items())
+    counts = Counter(zip(table["source"].astype(str), table["licence"].astype(str)))
+    return tuple({"source": source, "licence": licence, "n": n} for (source, licence), n in sorted(counts.items()))
+
+
+def _age_bands(age: FloatArray) -> dict[str, int]:
+    low, n = np.unique((age // AGE_BAND * AGE_BAND).astype(int), return_counts=True)
+    return {f"{start}-{start + AGE_BAND - 1}": int(people) for start, people in zip(low, n)}
 
 
 def _fallbacks(fitted: tuple[RegionModel, ...]) -> pd.DataFrame:
