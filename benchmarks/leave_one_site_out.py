@@ -44,7 +44,7 @@ def parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", type=Path)
     parser.add_argument("--mode", default="calibrated", choices=training.MODES)
-    parser.add_argument("--harmonise", default="none", choices=training.HARMONISE)
+    parser.add_argument("--harmonise", default="location", choices=tuple(training.HARMONISE))
     parser.add_argument("--controls", type=int, nargs="+", default=[0, 5, 10, 20])
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--output", type=Path, help="TSV by site and number of controls")

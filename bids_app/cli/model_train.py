@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bids_app.cli import exitcodes
+from bids_app.cli import exitcodes, model_train_pcntoolkit
 from bids_app.cli.model_options import add_table, read, say
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--card", type=Path, metavar="FILE", help="JSON with words for the card: title, licence, "
                         "citations, limitations, ...")
     parser.add_argument("--dropped", type=Path, metavar="FILE.tsv", help="write the rows left out, with reasons")
+    model_train_pcntoolkit.add_engine(parser)
 
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:
@@ -33,9 +34,9 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode", choices=("calibrated", "reference"), default="calibrated",
                         help="calibrated (default): scale and shape of the distribution vary; reference: constant "
                         "Gaussian residual, as in the source study")
-    parser.add_argument("--harmonise", choices=("none", "mean_only", "full"),
-                        help="ComBat across sites (default where TABLE has a column site: full, or mean_only in "
-                        "mode reference; otherwise none)")
+    parser.add_argument("--harmonise", choices=("none", "mean_only", "location", "full"),
+                        help="ComBat across sites (default where TABLE has a column site: location, or "
+                        "mean_only in mode reference; otherwise none)")
     parser.add_argument("--regions", choices=("reference", "all"), default="all",
                         help="reference: the 82 regions of the source study; all (default): those of the mode")
     parser.add_argument("--min-per-sex", type=int, default=30, metavar="N", help="fewest people per sex (30)")
@@ -49,6 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     data = usable(read(arguments).data)
     card = read_json(arguments.card) if arguments.card else {}
+    if arguments.engine == "pcntoolkit":
+        return model_train_pcntoolkit.run(arguments, data, card)
     trained = train(data, name=arguments.name or arguments.output.stem, reference_counts=not arguments.no_counts,
                     card=card, progress=say, **recipe(arguments, data))
     path = model_file.save(trained.model, arguments.output)
@@ -76,7 +79,7 @@ def recipe(arguments: argparse.Namespace, data: pd.DataFrame) -> dict[str, Any]:
     from bids_app.normative.training import default_regions
     from bids_app.regions import add_asymmetry, reference_regions
 
-    usual = "mean_only" if arguments.mode == "reference" else "full"
+    usual = "mean_only" if arguments.mode == "reference" else "location"
     harmonise = arguments.harmonise or (usual if "site" in data else "none")
     if arguments.harmonise is None:
         say(f"harmonisation: {harmonise} ({'column site found' if 'site' in data else 'no column site'})")

@@ -163,9 +163,8 @@ class Combat:
         return centred_values
 
     def _shrink(self, residuals: FloatArray, groups: SiteSums) -> None:
-        prior_mean = self.gamma_hat_.mean(1, keepdims=True)
-        prior_variance = self.gamma_hat_.var(1, ddof=1, keepdims=True)
         if self.mean_only:
+            prior_mean, prior_variance = _moments(self.gamma_hat_)
             self.delta_hat_ = np.ones_like(self.gamma_hat_)
             self.gamma_star_ = _posterior_mean(self.gamma_hat_, prior_mean, 1.0, 1.0, prior_variance)
             self.delta_star_ = np.ones_like(self.gamma_hat_)
@@ -173,12 +172,7 @@ class Combat:
         deviation = residuals - self.gamma_hat_[groups.codes]
         spread = groups.sum(deviation**2)
         self.delta_hat_ = spread / (groups.counts[:, None] - 1)
-        pairs = [
-            _iterate(*site) for site in zip(self.gamma_hat_, self.delta_hat_, spread, groups.counts,
-                                            prior_mean, prior_variance)
-        ]
-        self.gamma_star_ = np.stack([gamma for gamma, _ in pairs])
-        self.delta_star_ = np.stack([delta for _, delta in pairs])
+        self.gamma_star_, self.delta_star_ = shrink(self.gamma_hat_, self.delta_hat_, spread, groups.counts)
 
     def _codes(self, sites: np.ndarray) -> np.ndarray:
         known = {site: code for code, site in enumerate(self.sites_.tolist())}
@@ -190,6 +184,34 @@ class Combat:
                 "fit it on data with these sites, or use site adaptation"
             )
         return np.array([known[site] for site in labels.tolist()], dtype=int)[inverse]
+
+
+def shrink(
+    gamma_hat: FloatArray, delta_hat: FloatArray, spread: FloatArray, counts: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Parametric empirical Bayes estimates of additive and multiplicative site effects.
+
+    Parameters
+    ----------
+    gamma_hat, delta_hat : (s, p) arrays
+        Mean and variance (divisor n - 1) of the standardised data at each site.
+    spread : (s, p) array
+        Sum of squares around `gamma_hat`.
+    counts : (s,) array
+        Rows per site.
+
+    Returns
+    -------
+    gamma_star, delta_star : (s, p) arrays
+    """
+    sites = zip(gamma_hat, delta_hat, spread, counts, *_moments(gamma_hat))
+    pairs = [_iterate(*site) for site in sites]
+    return np.stack([gamma for gamma, _ in pairs]), np.stack([delta for _, delta in pairs])
+
+
+def _moments(gamma_hat: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Prior mean and variance of the additive effects of each site, over features; (s, 1) each."""
+    return gamma_hat.mean(axis=1, keepdims=True), gamma_hat.var(axis=1, ddof=1, keepdims=True)
 
 
 def _iterate(
