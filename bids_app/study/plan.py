@@ -173,7 +173,9 @@ def _plan_scan(scan: Scan, row: dict[str, Any], config: RunConfig, roots: Sequen
             return PlannedScan(scan.participant, scan.session, row, **recon.arguments(scan))
     except NormvolError as error:
         return Omission(scan.participant, scan.session, "freesurfer", *_reason_and_remedy(error))
-    check = check_subject(found.path, expected_subject=scan.name)
+    # A link under another name was made on purpose, so the tree is held against its own name.
+    expected = found.path.resolve().name if found.path.is_symlink() else scan.name
+    check = check_subject(found.path, expected_subject=expected)
     if check.usable:
         return PlannedScan(scan.participant, scan.session, {**row, "fs_subject": found.identifier},
                            subject_dir=found.path)
