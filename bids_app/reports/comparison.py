@@ -70,10 +70,10 @@ def counts_chart(scans: pd.DataFrame, tail: str) -> str:
     top = max(4, int(scans[[f"n_{tail}_a", f"n_{tail}_b"]].to_numpy().max(initial=0))) + 1
     plot = Plot(44, 22, WIDTH - 64, HEIGHT - 64, (-0.5, top), (-0.5, top))
     body = [*plot.y_axis(5, "model B"), *plot.x_axis(6, "model A"),
-            line(plot.px(0), plot.py(0), plot.px(top), plot.py(top), "rule strong")]
+            line(plot.px(0), plot.py(0), plot.px(top), plot.py(top), "null")]
     for (a, b), n in pairs.items():
         title = f"{a} under A, {b} under B: {n} scan{'s' if n > 1 else ''}"
-        body.append(dot(plot.px(a), plot.py(b), 1.6 * min(3.5, float(np.sqrt(np.sqrt(n)))), f"mark {tail}", title))
+        body.append(dot(plot.px(a), plot.py(b), 1.6 * min(3.5, float(np.sqrt(np.sqrt(n)))), "count", title))
     return svg(WIDTH, HEIGHT, body, f"Number of {tail}-normal regions of each scan under both models")
 
 
