@@ -18,6 +18,7 @@ from typing import Any
 ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
              "--disable-dev-shm-usage", "--disable-extensions", "--hide-scrollbars")
 START_SECONDS = 20
+TIMEOUT_SECONDS = 180
 
 
 def executables() -> tuple[str, str] | None:
@@ -37,11 +38,13 @@ class Browser:
         self._address = address
         reply = self._call("POST", "/session", {"capabilities": {"alwaysMatch": capabilities}})
         self._session = f"/session/{reply['sessionId']}"
+        self._call("POST", self._session + "/timeouts", {"script": 1000 * TIMEOUT_SECONDS})
+        self._call("POST", self._session + "/url", {"url": "about:blank"})
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         data = json.dumps(body or {}).encode() if method == "POST" else None
         request = urllib.request.Request(self._address + path, data, {"Content-Type": "application/json"}, method=method)
-        with urllib.request.urlopen(request, timeout=60) as reply:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as reply:
             return json.load(reply)["value"]
 
     def open(self, page: Path) -> None:
@@ -66,10 +69,13 @@ class Browser:
         return self._call("POST", self._session + "/se/log", {"type": kind})
 
     def requests(self) -> list[str]:
-        """Addresses asked for since `open` (``data:`` left out)."""
+        """Addresses asked for since `open`; ``data:`` and what the page's policy held back are left out."""
         events = [json.loads(entry["message"])["message"] for entry in self.log("performance")]
-        sent = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
-        return [address for address in sent if not address.startswith("data:")]
+        held = {event["params"]["requestId"] for event in events
+                if event["method"] == "Network.loadingFailed" and event["params"].get("blockedReason") == "csp"}
+        sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
+        return [request["request"]["url"] for request in sent
+                if request["requestId"] not in held and not request["request"]["url"].startswith("data:")]
 
     def pdf(self) -> bytes:
         """The page printed on A4 with the margins of its stylesheet."""
