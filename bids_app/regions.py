@@ -45,6 +45,7 @@ def region_table() -> pd.DataFrame:
     return _table().copy()
 
 
+@lru_cache(maxsize=64)
 def names(*sets: str) -> tuple[str, ...]:
     """Names of the regions in `sets` (default: all), in table order."""
     table = _table()

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import stat
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -25,6 +25,7 @@ INTEGER_COLUMNS = frozenset({"Index", "SegId", "NVoxels", "NVertices", "NumVert"
 _TITLES = ("Title", "Table")
 _LARGEST = 8 * 2**20
 _MOST_DIGITS = 9
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _REPAIR = "Run the last steps of recon-all again, or fetch the file anew"
 
 
@@ -115,15 +116,17 @@ def parse_stats(content: bytes, path: str) -> StatsFile:
             if line and not line.isspace():
                 rows.append(line)
             continue
-        key, rest = (*line[1:].split(None, 1), "", "")[:2]
-        if key == "Measure":
+        words = line[1:].split(None, 1)
+        key, rest = words if len(words) == 2 else ("".join(words), "")
+        if key == "TableCol":
+            if "ColHeader" in rest:
+                _declare_column(declared, rest, path)
+        elif key == "Measure":
             _add_measure(measures, rest, path)
-        elif key == "TableCol":
-            _declare_column(declared, rest, path)
-        elif key in _CONSISTENT and header.get(key, rest.strip()).split() != rest.split():
+        elif key in _CONSISTENT and header.get(key, rest).split() != rest.split():
             _fail(path, f"gives {key} twice with different values")
         else:
-            header.setdefault(key, rest.strip())
+            header.setdefault(key, rest.rstrip())
     if not header and not measures:
         _fail(path, "is not a FreeSurfer stats file: it has no header")
     columns, notes = _table(rows, header, declared, path)
@@ -142,7 +145,7 @@ def _lines(content: bytes, path: str) -> list[str]:
         _fail(path, "is empty")
     if is_pointer_text(content):
         raise StatsFileError(f"the content of {path} has not been fetched; run datalad get {path}")
-    if b"\0" in content:
+    if _CONTROL.search(content):
         _fail(path, "is not text")
     if content[-1:] not in (b"\n", b"\r"):
         _fail(path, "is truncated: its last line is not complete")
@@ -153,14 +156,9 @@ def _lines(content: bytes, path: str) -> list[str]:
 
 
 def _number(text: str, path: str, what: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.inf
-    # float() also takes 1_000, Arabic digits and inf, which FreeSurfer never writes
-    if math.isinf(value) or "_" in text or not text.isascii():
+    if not _is_number(text):
         _fail(path, f"holds {text!r} where {what} should be a number")
-    return value
+    return float(text)
 
 
 def _is_count(text: str) -> bool:
@@ -169,7 +167,7 @@ def _is_count(text: str) -> bool:
 
 def _add_measure(measures: dict[str, Measure], line: str, path: str) -> None:
     parts = [part.strip() for part in line.split(",")]
-    if len(parts) not in (4, 5) or "#" in line:
+    if len(parts) not in (4, 5) or "#" in line or not line.isascii():
         _fail(path, f"has a measure that cannot be read ({line.strip()[:60]!r})")
     words = parts[1].split(None, 1)
     # FreeSurfer 6.0 lost the comma after CortexVol, so name and description share a field
@@ -199,9 +197,8 @@ def _table(
             _fail(path, "is truncated or damaged: it does not name the columns of its table")
         return None, ()
     _check_columns(names, header, declared, path)
-    parsed, repeated = _unique_rows(_rows(rows, names, path), names.index(NAME), path)
-    _check_count(len(parsed), header.get("NRows"), path)
-    columns: dict[str, list] = dict(zip(names, map(list, zip(*parsed)))) if parsed else {name: [] for name in names}
+    columns, repeated = _unique(_columns(rows, names, path), path)
+    _check_count(len(columns[NAME]), header.get("NRows"), path)
     notes = (f"{repeated} rows of {os.path.basename(path)} were there twice, with equal values",) if repeated else ()
     return columns, notes
 
@@ -214,39 +211,53 @@ def _check_columns(names: list[str], header: dict[str, str], declared: dict[int,
         _fail(path, "describes other columns than its table has")
 
 
-def _rows(lines: list[str], names: list[str], path: str) -> list[list]:
-    width, position = len(names), names.index(NAME)
-    parsed = []
-    for line in lines:
-        cells: list = line.split()
-        if len(cells) != width:
-            _fail(path, f"is truncated or damaged at {line.strip()[:50]!r} ({len(cells)} of {width} columns)")
-        name = cells[position]
-        cells[position] = "0"
-        if "_" in "".join(cells) or not line.isascii():
-            _fail(path, f"holds something that is not a number in the row of {name}")
-        try:
-            values: list = [float(cell) for cell in cells]
-        except ValueError:
-            _fail(path, f"holds something that is not a number in the row of {name}")
-        if any(map(math.isinf, values)):
-            _fail(path, f"holds an infinite value in the row of {name}")
-        values[position] = name
-        parsed.append(values)
-    return parsed
+def _columns(lines: list[str], names: list[str], path: str) -> dict[str, list]:
+    rows = [line.split() for line in lines]
+    for line, row in zip(lines, rows):
+        if len(row) != len(names):
+            where = f"{line.strip()[:50]!r} ({len(row)} of {len(names)} columns)"
+            _fail(path, f"is truncated or damaged at {where}")
+    texts = dict(zip(names, zip(*rows))) if rows else dict.fromkeys(names, ())
+    structures = list(texts.pop(NAME))
+    values = {name: _floats(cells, structures, path) for name, cells in texts.items()}
+    return {name: structures if name == NAME else values[name] for name in names}
 
 
-def _unique_rows(rows: list[list], position: int, path: str) -> tuple[list[list], int]:
-    seen: dict[str, list] = {}
-    for row in rows:
-        known = seen.setdefault(row[position], row)
-        if known is not row and not _equal(known, row):
-            _fail(path, f"gives {row[position]} twice with different values")
-    return list(seen.values()), len(rows) - len(seen)
+def _floats(cells: tuple[str, ...], structures: list[str], path: str) -> list[float]:
+    # float() also takes 1_000, Arabic digits and inf, which FreeSurfer never writes
+    joined = "".join(cells)
+    try:
+        values = list(map(float, cells))
+        if "_" not in joined and joined.isascii() and math.inf not in values and -math.inf not in values:
+            return values
+    except ValueError:
+        pass
+    where = next((name for cell, name in zip(cells, structures) if not _is_number(cell)), "?")
+    _fail(path, f"holds something that is not a number in the row of {where}")
 
 
-def _equal(left: Iterable, right: Iterable) -> bool:
-    return all(a == b or (a != a and b != b) for a, b in zip(left, right))
+def _is_number(cell: str) -> bool:
+    try:
+        return "_" not in cell and cell.isascii() and not math.isinf(float(cell))
+    except ValueError:
+        return False
+
+
+def _unique(columns: dict[str, list], path: str) -> tuple[dict[str, list], int]:
+    """Columns without rows that are there twice, and how many those were; unequal ones are an error."""
+    structures = columns[NAME]
+    first: dict[str, int] = {}
+    for number, name in enumerate(structures):
+        first.setdefault(name, number)
+    repeated = len(structures) - len(first)
+    if not repeated:
+        return columns, 0
+    for number, name in enumerate(structures):
+        for values in columns.values():
+            one, other = values[number], values[first[name]]
+            if one != other and not (one != one and other != other):
+                _fail(path, f"gives {name} twice with different values")
+    return {name: [values[number] for number in first.values()] for name, values in columns.items()}, repeated
 
 
 def _check_count(found: int, declared: str | None, path: str) -> None:

@@ -19,6 +19,7 @@ import pandas as pd
 from bids_app import regions
 from bids_app.errors import FreeSurferError, StatsFileError
 from bids_app.freesurfer import atlases, quality_measures, subject
+from bids_app.freesurfer.completeness import completeness_notes
 from bids_app.freesurfer.stats import NAME, StatsFile, parse_stats, read_content
 
 COLUMNS = ("region", "volume_mm3", "area_mm2", "thickness_mm", "atlas", "source")
@@ -182,7 +183,7 @@ def read_volumes(subject_dir: Path, *, expected_subject: str | None = None, ever
     if everything and flavour == subject.FASTSURFER and atlases.DKT not in others:
         others |= _voxel_dkt(aseg, aseg_name, folder.notes)
     measures = quality_measures.measure(aseg, cortex, _contrast(folder) if everything else {}, rows)
-    folder.notes.extend(_missing(rows, flavour))
+    folder.notes.extend(completeness_notes({row.region: row.volume_mm3 for row in rows}, flavour))
     return Reading(
         rows,
         etiv,
@@ -320,26 +321,3 @@ def _etiv(
         return _NAN
     value = f"gives eTIV as {found[0]:g} mm^3" if found else "has no eTIV (EstimatedTotalIntraCranialVol)"
     raise FreeSurferError(f"{subject_dir}/stats/aseg.stats {value}; run recon-all's segmentation statistics again")
-
-
-def _missing(rows: list[Row], flavour: str) -> list[str]:
-    present = {row.region: row.volume_mm3 for row in rows}
-    notes = []
-    for hemisphere in subject.HEMISPHERES:
-        wanted = [name for name in regions.reference_regions() if name.startswith(f"{hemisphere}_")]
-        lacking = [name for name in wanted if name not in present]
-        if len(lacking) == len(wanted):
-            why = "FastSurfer's DKT regions are others" if flavour == subject.FASTSURFER else "its stats file is absent"
-            notes.append(f"no Desikan-Killiany region of {hemisphere} ({why}): all {len(wanted)} stay unscored")
-        elif lacking:
-            notes.append(f"{', '.join(lacking)} not in {hemisphere}.aparc.stats: unscored")
-    others = [n for n in regions.names("reference", "extended") if n[:3] not in ("lh_", "rh_") and n not in present]
-    if others:
-        notes.append(f"not measured by this version of FreeSurfer: {', '.join(others)}")
-    unknown = [name for name, value in present.items() if value != value]
-    if unknown:
-        notes.append(f"without a value (nan): {', '.join(unknown)}")
-    zero = [name for name in regions.reference_regions() if present.get(name) == 0]
-    if zero:
-        notes.append(f"zero volume, so the segmentation is suspect: {', '.join(zero)}")
-    return notes

@@ -6,6 +6,7 @@ import math
 import os
 import random
 import time
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -51,7 +52,8 @@ def test_repeated_first_fields_do_not_overwrite_each_other():
         "# Measure Cortex, MeanThickness, Mean Thickness, 2.50118, mm",
     ]
     measures = parse("\n".join(cortex) + "\n").measures
-    assert [measures[name].value for name in ("NumVert", "WhiteSurfArea", "MeanThickness")] == [139841, 92881.1, 2.50118]
+    values = [measures[name].value for name in ("NumVert", "WhiteSurfArea", "MeanThickness")]
+    assert values == [139841, 92881.1, 2.50118]
 
 
 def test_the_table_follows_colheaders_and_keeps_nan_and_zero():
@@ -93,7 +95,7 @@ def test_a_file_that_was_appended_to_itself_is_noted():
     (lambda t: t + t.replace("1009498", "1009499"), "BrainSegVol twice"),
     (lambda t: t.replace("6959.9", "6959,9"), "not a number"),
     (lambda t: t.replace("6959.9", "6_959.9"), "not a number"),
-    (lambda t: t.replace("6959.9", "inf"), "infinite"),
+    (lambda t: t.replace("6959.9", "inf"), "not a number"),
     (lambda t: t.replace("6959.9", ""), "5 of 6 columns"),
     (lambda t: t.replace("1243990.209735", "many"), "eTIV should be a number"),
     (lambda t: t.replace("6959.9", "\u0661\u0662"), "not a number"),
@@ -186,17 +188,31 @@ def flip(text, rng):
     return bytes(data)
 
 
+JUNK = (
+    b"\0", b"\r", b"\n", b" ", b"\t", b"#", b",", b"# Measure ", b"nan", b"\xff\xfe", b"9" * 5000, b"1_0", b"e999",
+    b"\x0b", b"\x1e", b"\x85", b"\xc2\xa0", b"\xe2\x80\xa8", b"-", b"+", b"# NRows 2\n", b"%s", b"1e5",
+)  # fmt: skip
+
+
 def insert(text, rng):
     position = rng.randrange(len(text))
-    junk = rng.choice([b"\0", b"\r", b"\n", b" ", b"\t", b"#", b",", b"# Measure ", b"nan", b"\xff\xfe", b"9" * 5000,
-                       b"1_0", b"e999", b"\x0b", b"\x85", b"\xe2\x80\xa8", b"-", b"+", b"# NRows 2\n", b"%s", b"1e5"])  # fmt: skip
-    return text[:position] + junk + text[position:]
+    return text[:position] + rng.choice(JUNK) + text[position:]
+
+
+RESPELLINGS = (
+    lambda t: b"\xef\xbb\xbf" + t,
+    lambda t: t.replace(b"\n", b"\r\n"),
+    lambda t: t + t,
+    lambda t: t.replace(b"\n", b"\r"),
+    lambda t: t.decode().encode("utf-16"),
+    lambda t: t.replace(b" ", b"\t"),
+    lambda t: t.replace(b".", b","),
+    lambda t: t[::-1],
+)
 
 
 def respell(text, rng):
-    return rng.choice([lambda t: b"\xef\xbb\xbf" + t, lambda t: t.replace(b"\n", b"\r\n"), lambda t: t + t,
-                       lambda t: t.replace(b"\n", b"\r"), lambda t: t.decode().encode("utf-16"),
-                       lambda t: t.replace(b" ", b"\t"), lambda t: t.replace(b".", b","), lambda t: t[::-1]])(text)  # fmt: skip
+    return rng.choice(RESPELLINGS)(text)
 
 
 MUTATIONS = (cut, drop_lines, repeat_lines, swap_lines, splice, flip, insert, respell)
@@ -261,20 +277,18 @@ def test_10000_mutations_give_correct_values_or_our_error(tmp_path):
 @settings(max_examples=300, deadline=2000)
 @given(st.binary(max_size=400))
 def test_arbitrary_bytes_never_raise_anything_else(content):
-    try:
+    with suppress(StatsFileError):
         parse(content)
-    except StatsFileError:
-        pass
 
 
 @settings(max_examples=200, deadline=2000)
-@given(st.lists(st.tuples(st.sampled_from(["# ", "", "# Measure ", "# ColHeaders ", "# NRows ", "# TableCol "]),
-                          st.text(alphabet="StructName Vol,.0123456789-nan_\t", max_size=40)), max_size=12))  # fmt: skip
+@given(st.lists(st.tuples(
+    st.sampled_from(["# ", "", "# Measure ", "# ColHeaders ", "# NRows ", "# TableCol "]),
+    st.text(alphabet="StructName Vol,.0123456789-nan_\t", max_size=40),
+), max_size=12))  # fmt: skip
 def test_arbitrary_stats_like_lines_never_raise_anything_else(lines):
-    try:
+    with suppress(StatsFileError):
         parse("".join(start + rest + "\n" for start, rest in lines))
-    except StatsFileError:
-        pass
 
 
 @settings(max_examples=100)
