@@ -10,23 +10,32 @@ from numpy.typing import NDArray
 from bids_app.clinical.deviations import REGION_CORRELATION
 from bids_app.regions import region_table
 
-# Correlation of left and right beyond what all regions share
-PAIR_CORRELATION = 0.4
+# Mean correlation of left and right z in adults of the open healthy reference, sites centred: cortical
+# regions, deep structures and ventricles; cerebral white matter (0.98) and cerebellar cortex (0.94)
+CORTEX, DEEP, WHOLE = 0.53, 0.76, 0.96
+_WHOLE = ("CerebralWhiteMatterVol", "Cerebellum-Cortex")
+
+
+def side_correlation(region: str) -> float:
+    """Correlation between the z of `region` and of its counterpart in the other hemisphere."""
+    table = region_table()
+    if region not in table.index or table.loc[region, "base"] in _WHOLE:
+        return WHOLE
+    return CORTEX if table.loc[region, "atlas"] == "aparc" else DEEP
 
 
 def correlated_z(n: int, regions: Sequence[str], rng: np.random.Generator,
-                 correlation: float = REGION_CORRELATION,
-                 pair_correlation: float = PAIR_CORRELATION) -> NDArray[np.float64]:
+                 correlation: float = REGION_CORRELATION) -> NDArray[np.float64]:
     """Standard normal z, shape (n, len(regions)), for n people.
 
-    One factor common to all regions of a person, one to the left and right of a structure, and the rest:
-    two regions correlate by `correlation`, left and right of a structure by `correlation + pair_correlation`.
+    One factor common to all regions of a person, one to the left and right of a structure, and the rest: two
+    regions correlate by `correlation`, left and right of a structure by `side_correlation`.
     """
     bases = region_table()["base"]
     names = [str(bases.get(region, region)) for region in regions]
     structures = {name: index for index, name in enumerate(dict.fromkeys(names))}
-    own = rng.standard_normal((n, len(regions)))
+    sides = np.array([side_correlation(region) for region in regions])
     person = rng.standard_normal((n, 1))
     structure = rng.standard_normal((n, len(structures)))[:, [structures[name] for name in names]]
-    rest = 1.0 - correlation - pair_correlation
-    return np.sqrt(correlation) * person + np.sqrt(pair_correlation) * structure + np.sqrt(rest) * own
+    own = rng.standard_normal((n, len(regions)))
+    return np.sqrt(correlation) * person + np.sqrt(sides - correlation) * structure + np.sqrt(1 - sides) * own

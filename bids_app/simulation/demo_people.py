@@ -76,7 +76,7 @@ PEOPLE = (
                planted={**both("Thalamus", -2.4), **both("Amygdala", -2.0), **cortex("postcentral", -2.2)}),
     DemoPerson("06", "female", PATIENT, 27.8, 1.39e6, "south", duration=1.5, edss=(1.5,), pasat=(55,), fss=(3.0,),
                incomplete=True),
-    DemoPerson("07", "female", CONTROL, 8.4, 1.37e6),
+    DemoPerson("07", "female", CONTROL, 8.4, 1.44e6),
     DemoPerson("08", "male", CONTROL, 15.2, 1.56e6, "south"),
     DemoPerson("09", "female", CONTROL, 31.0, 1.48e6, n_sessions=3),
     DemoPerson("10", "male", CONTROL, 45.1, 1.66e6, "south"),
