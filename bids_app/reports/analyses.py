@@ -45,14 +45,14 @@ def read_analyses(group: Group) -> list[Analysis]:
 
 
 def _analysis(name: str, record: Record, sheet: Sheet, group: Group) -> Analysis:
-    figure = record.get("normvol.Figure") or {}
+    figure = record.get("Figure") or {}
     drawings, problem = [], None
     try:
         drawings = _draw(name, figure, _drawn_rows(figure, sheet, group)) if figure else []
     except (KeyError, ValueError, TypeError, IndexError) as error:
         problem = f"The figure could not be drawn from {sheet.file} ({type(error).__name__}: {error})."
-    return Analysis(name, str(record.get("normvol.Title", name)), list(record.get("normvol.Sentences") or []),
-                    str(record.get("normvol.Methods") or ""), record, sheet, drawings, problem)
+    return Analysis(name, str(record.get("Title", name)), list(record.get("Sentences") or []),
+                    str(record.get("Methods") or ""), record, sheet, drawings, problem)
 
 
 def _drawn_rows(figure: Mapping[str, Any], sheet: Sheet, group: Group) -> pd.DataFrame:

@@ -192,7 +192,7 @@ def _analyses(root: Path) -> dict[str, tuple[Record, Sheet]]:
     for file in sorted(root.glob("group_*.json")):
         record = load_record(root, file)
         sheet = load_sheet(root, file.with_suffix(".tsv"))
-        if record is not None and sheet is not None and isinstance(record.get("normvol.Title"), str):
+        if record is not None and sheet is not None and isinstance(record.get("Title"), str):
             found[file.stem.removeprefix("group_")] = (record, sheet)
     return found
 
