@@ -246,7 +246,7 @@ def _write_quality(root: Path, deviations: pd.DataFrame, rng: np.random.Generato
 def _analysis(root: Path, name: str, table: pd.DataFrame, title: str, sentences: list[str], figure: dict) -> None:
     dictionary = {column: {"Description": f"{column} of the analysis"} for column in table}
     ours = {"Title": title, "Sentences": sentences, "Methods": "As described in the documentation.", "Figure": figure}
-    write_json({**dictionary, "normvol": ours}, root / f"group_{name}.json")
+    write_json({**dictionary, **ours}, root / f"group_{name}.json")
     write_tsv(table, root / f"group_{name}.tsv")
 
 

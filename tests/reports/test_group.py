@@ -47,7 +47,7 @@ def test_every_kind_of_figure_is_drawn_and_written(derivatives: Path) -> None:
 
 def test_a_figure_that_cannot_be_drawn_is_said_and_does_not_stop_the_report(root: Path) -> None:
     content = read_json(root / "group_survival.json")
-    content["normvol"]["Figure"]["time"] = "no_such_column"
+    content["Figure"]["time"] = "no_such_column"
     write_json(content, root / "group_survival.json")
     page = write_group_report(root).read_text()
     assert "could not be drawn from group_survival.tsv" in page
@@ -61,7 +61,7 @@ def test_text_from_files_is_escaped(root: Path) -> None:
     prevalence = read_table(root / "group_prevalence.tsv").replace("patient", HOSTILE)
     write_tsv(prevalence, root / "group_prevalence.tsv")
     content = read_json(root / "group_survival.json")
-    content["normvol"]["Title"] = content["normvol"]["Sentences"][0] = content["normvol"]["Methods"] = HOSTILE
+    content["Title"] = content["Sentences"][0] = content["Methods"] = HOSTILE
     write_json(content, root / "group_survival.json")
     survival = read_table(root / "group_survival.tsv").replace("5 or more", HOSTILE)
     write_tsv(survival, root / "group_survival.tsv")
