@@ -194,19 +194,18 @@ def _methods(longitudinal: bool, covariates: Sequence[str]) -> str:
 
 
 def count_result(
-    cohort: pd.DataFrame,
-    scores: Mapping[str, str],
-    covariates: Sequence[str] = (),
-    longitudinal: bool = False,
+    table: pd.DataFrame, scores: Mapping[str, str], covariates: Sequence[str] = (), longitudinal: bool = False
 ) -> AnalysisResult:
-    """`count_associations` with sentences and a forest plot.
+    """The table of `count_associations` with sentences and a forest plot.
 
     Parameters
     ----------
+    table : DataFrame
     scores : mapping
         Column to the name shown in sentences, e.g. ``{"edss_total": "EDSS"}``.
+    covariates, longitudinal
+        As given to `count_associations`.
     """
-    table = count_associations(cohort, list(scores), covariates, longitudinal)
     kind = "over all visits" if longitudinal else "at the first visit"
     sentences = [
         f"{scores[row['score']]} and the {COUNTS[row['predictor']]} {kind}: standardised beta "
@@ -222,14 +221,9 @@ def count_result(
 
 
 def region_result(
-    cohort: pd.DataFrame,
-    zscores: pd.DataFrame,
-    scores: Mapping[str, str],
-    covariates: Sequence[str] = (),
-    longitudinal: bool = False,
+    table: pd.DataFrame, scores: Mapping[str, str], covariates: Sequence[str] = (), longitudinal: bool = False
 ) -> AnalysisResult:
-    """`region_associations` with sentences and one brain map per score; `scores` as in `count_result`."""
-    table = region_associations(cohort, zscores, list(scores), covariates, longitudinal)
+    """The table of `region_associations` with sentences and one brain map per score, as `count_result`."""
     kind = "over all visits" if longitudinal else "at the first visit"
     sentences = [_region_sentence(scores[str(score)], part, kind) for score, part in table.groupby("score", sort=False)]
     figure = {"kind": "map", "region": "region", "value": "beta", "facet": "score", "scale": "diverging",

@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
 from bids_app.clinical import associations
+from bids_app.clinical.case_control import false_discovery
 from bids_app.clinical.cohort_data import CohortData
-from bids_app.clinical.results import AnalysisResult
+from bids_app.clinical.imputation import impute_scores, pool_tables
+from bids_app.clinical.results import AnalysisResult, make_result
+from bids_app.clinical.wording import listing
+
+# Time since onset is known or not; drawing it from other variables would invent a history.
+NEVER_IMPUTED = ("disease_duration",)
+IMPUTE_METHODS = (
+    " Missing scores ({missing}) were imputed {m} times by a two-level normal model (random intercept per person) "
+    "on age, sex, number of deviations, mean cortical and subcortical z{others}; seed {seed}. {pooling}"
+)
+POOLING = {
+    "impute": "Estimates were combined by Rubin's rules with Barnard and Rubin's degrees of freedom.",
+    "average": "The imputed values were averaged before one analysis, as in the source study; intervals then ignore the "
+    "uncertainty of the imputation.",
+}
 
 
 def counts_first(data: CohortData) -> list[AnalysisResult]:
@@ -28,14 +49,78 @@ def regions_all(data: CohortData) -> list[AnalysisResult]:
 
 
 def _counts(data: CohortData, longitudinal: bool) -> AnalysisResult:
-    people = data.scans[data.patients]
-    return associations.count_result(people, _scores(data), data.covariates(), longitudinal)
+    scores, covariates = _scores(data), data.covariates()
+
+    def fit(people: pd.DataFrame) -> pd.DataFrame:
+        return associations.count_associations(people, list(scores), covariates, longitudinal)
+
+    table, note = _fit(data, fit)
+    return _with_note(associations.count_result(table, scores, covariates, longitudinal), note)
 
 
 def _regions(data: CohortData, longitudinal: bool) -> AnalysisResult:
-    people, z = data.scans[data.patients], data.zscores[data.patients]
-    return associations.region_result(people, z, _scores(data), data.covariates(), longitudinal)
+    scores, covariates = _scores(data), data.covariates()
+    z = data.zscores[data.patients]
+
+    def fit(people: pd.DataFrame) -> pd.DataFrame:
+        return associations.region_associations(people, z, list(scores), covariates, longitudinal)
+
+    table, note = _fit(data, fit)
+    return _with_note(associations.region_result(table, scores, covariates, longitudinal), note)
 
 
 def _scores(data: CohortData) -> dict[str, str]:
     return {column: shown for column, shown in data.config.scores().items() if column in data.scans}
+
+
+def _fit(data: CohortData, fit: Callable[[pd.DataFrame], pd.DataFrame]) -> tuple[pd.DataFrame, str]:
+    """The table of `fit` on complete cases or imputed scores, and what to add to the methods."""
+    people = data.scans[data.patients]
+    scores = _incomplete(data, people)
+    if data.config.missing == "complete" or not scores:
+        return fit(people), ""
+    imputed = imputed_scans(data)
+    missing = [
+        f"{shown}: {int(people[column].isna().sum())} of {len(people)} scans" for column, shown in scores.items()
+    ]
+    covariates = "".join(f", {name}" for name in data.config.covariates if name not in ("age", "sex"))
+    note = IMPUTE_METHODS.format(missing=listing(missing), m=data.config.imputations, others=covariates,
+                                 seed=data.config.seed, pooling=POOLING[data.config.missing])  # fmt: skip
+    if data.config.missing == "average":
+        means = {column: np.mean([table[column].to_numpy() for table in imputed], axis=0) for column in scores}
+        return fit(people.assign(**means)), note
+    pooled = pool_tables([fit(table) for table in imputed])
+    return pooled.assign(q=false_discovery(pooled["p"].to_numpy(dtype=float))), note
+
+
+def _incomplete(data: CohortData, people: pd.DataFrame) -> dict[str, str]:
+    """Scores with missing values that may be imputed."""
+    kept = {data.config.roles[role] for role in NEVER_IMPUTED if role in data.config.roles}
+    return {column: shown for column, shown in _scores(data).items()
+            if column not in kept and people[column].isna().any()}  # fmt: skip
+
+
+def imputed_scans(data: CohortData) -> tuple[pd.DataFrame, ...]:
+    """The scans of the people with a disease, m times, with missing scores drawn."""
+    people = data.scans[data.patients]
+    z = data.zscores[data.patients]
+    cortical = [name for name in z if str(name).endswith("_volume")]
+    helpers = {
+        "_female": (people["sex"] == "female").astype(float) if "sex" in people else 0.0,
+        "_cortical": z[cortical].mean(axis=1),
+        "_subcortical": z.drop(columns=cortical).mean(axis=1),
+    }
+    numeric = [name for name in data.covariates() if name in people and pd.api.types.is_numeric_dtype(people[name])]
+    predictors = list(dict.fromkeys(["age", "n_infra", *helpers, *numeric]))
+    drawn = impute_scores(people.assign(**helpers), list(_incomplete(data, people)), predictors,
+                          data.config.imputations, data.config.seed)  # fmt: skip
+    return tuple(table.drop(columns=list(helpers)) for table in drawn)
+
+
+def _with_note(result: AnalysisResult, note: str) -> AnalysisResult:
+    if not note:
+        return result
+    pooled = make_result(result.name, result.title, result.table)
+    sentence = "Missing scores were imputed; see the methods."
+    return replace(result, columns=pooled.columns, methods=result.methods + note,
+                   sentences=(*result.sentences, sentence))  # fmt: skip

@@ -114,8 +114,33 @@ def test_tables_that_do_not_belong_together_are_refused(cohort):
 
 def test_the_same_input_gives_the_same_bytes(cohort, tmp_path):
     config = propose(cohort[0])[0]
+    quick = tuple(analysis for analysis in ANALYSES if "longitudinal" not in analysis.name)
     for folder in ("a", "b"):
-        for result in run_analysis(*cohort, config):
+        for result in run_analysis(*cohort, config, analyses=quick):
             write_result(result, tmp_path / folder)
     for path in sorted((tmp_path / "a").iterdir()):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("missing", ["impute", "average"])
+def test_missing_scores_can_be_imputed(cohort, missing):
+    table, z = cohort
+    holes = (np.arange(len(table)) % 7 == 2) & (table["dx"] == "MS")
+    table, z = table.assign(edss=table["edss"].mask(holes)), z.iloc[:, :6]
+    config = AnalysisConfig(roles={"diagnosis": "dx", "edss": "edss"}, control="HC", missing=missing)
+    results = {result.name: result for result in run_analysis(table, z, config)}
+    row = results["scores_counts_longitudinal"].table.iloc[0]
+    assert row["n_scans"] == 90
+    assert f"EDSS: {holes.sum()} of 90 scans" in results["scores_regions"].methods
+    assert ("missing_information" in results["scores_counts"].table) == (missing == "impute")
+    complete = {r.name: r for r in run_analysis(table, z, AnalysisConfig(roles=config.roles, control="HC"))}
+    assert complete["scores_counts_longitudinal"].table["n_scans"].item() == 90 - holes.sum()
+    assert row["beta"] == pytest.approx(complete["scores_counts_longitudinal"].table["beta"].item(), abs=0.15)
+
+
+def test_disease_duration_is_never_imputed(cohort):
+    table, z = cohort
+    table = table.assign(duration=np.where(np.arange(len(table)) % 5 == 0, np.nan, table["age"] - 20))
+    config = AnalysisConfig(roles={"disease_duration": "duration"}, missing="impute")
+    results = {result.name: result for result in run_analysis(table, z, config)}
+    assert results["scores_counts_longitudinal"].table["n_scans"].item() == table["duration"].notna().sum()

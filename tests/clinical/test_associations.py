@@ -107,9 +107,9 @@ def test_a_useless_score_does_not_stop_the_others(cohort):
 
 def test_sentences_carry_the_numbers_of_the_table(cohort):
     table, z = cohort
-    counts = count_result(table, {"edss": "EDSS"}, longitudinal=True)
+    counts = count_result(count_associations(table, ["edss"], longitudinal=True), {"edss": "EDSS"}, longitudinal=True)
     assert f"beta {counts.table['beta'].item():.2f}" in counts.sentences[0]
-    maps = region_result(table, z, {"edss": "EDSS"})
+    maps = region_result(region_associations(table, z, ["edss"]), {"edss": "EDSS"})
     assert "left thalamus (beta -" in maps.sentences[0]
     for result in (counts, maps):
         assert set(result.table.columns) == set(result.columns)

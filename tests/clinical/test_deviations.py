@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bids_app.clinical.deviations import (
@@ -32,6 +32,7 @@ def test_an_unknown_region_or_set_is_named():
         region_set("deep")
 
 
+@settings(max_examples=25)
 @given(st.lists(st.floats(-6, 6) | st.just(float("nan")), min_size=82, max_size=82), st.floats(0.5, 4))
 def test_counts_agree_with_flags(values, threshold):
     z = pd.DataFrame([values], columns=list(reference_regions()))

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.stats import norm
@@ -86,6 +86,7 @@ def test_dependent_predictors_are_refused():
         fit_counts([1, 0, 2, 1], np.ones((4, 2)))
 
 
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 60), min_size=4, max_size=30), st.lists(st.integers(0, 60), min_size=4, max_size=30))
 def test_two_groups_are_fitted_by_their_means(a, b):
     y = np.array(a + b, dtype=float)
