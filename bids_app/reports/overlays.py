@@ -17,8 +17,13 @@ import numpy as np
 from bids_app.freesurfer.annex import is_not_fetched
 from bids_app.reports import inflated, slices, templates_flow
 from bids_app.reports.scene import MapOptions
-from bids_app.tables import atomic_write
+from bids_app.tables import atomic_write, write_json
 
+FIGURES = (SEGMENTATION, SURFACES, PAINTED) = (
+    "desc-segmentation_T1w.jpg",
+    "desc-surfaces_T1w.jpg",
+    "desc-zscores_inflated.png",
+)
 BACKGROUNDS = ("T1.mgz", "orig.mgz", "nu.mgz", "brain.mgz", "norm.mgz", "brainmask.mgz")
 SEGMENTATIONS = (
     "aparc+aseg.mgz",
@@ -61,28 +66,36 @@ def overlay_figures(
     -------
     OverlayResult
         Of the files ``<stem>_desc-segmentation_T1w.jpg``, ``<stem>_desc-surfaces_T1w.jpg`` and
-        ``<stem>_desc-zscores_inflated.png`` those that could be drawn.
+        ``<stem>_desc-zscores_inflated.png`` those that could be drawn. The notes are also written, to
+        ``<stem>_desc-overlays.json``; pictures of an earlier run that cannot be drawn any more are removed.
     """
-    subject = Path(subject_dir)
+    subject, folder = Path(subject_dir), Path(output_folder)
     notes: list[str] = []
+    pictures = _pictures(subject, z, notes)
+    figures = tuple(atomic_write(folder / f"{stem}_{name}", content) for name, content in pictures.items())
+    for name in set(FIGURES) - set(pictures):
+        (folder / f"{stem}_{name}").unlink(missing_ok=True)
+    write_json({"Figures": [path.name for path in figures], "Notes": notes}, folder / f"{stem}_desc-overlays.json")
+    return OverlayResult(figures, tuple(notes))
+
+
+def _pictures(subject: Path, z: Mapping[str, float] | None, notes: list[str]) -> dict[str, bytes]:
+    """Name and content of every picture that can be drawn."""
     pictures: dict[str, bytes | None] = {}
     volumes = _volumes(subject, notes)
     if volumes is not None:
         background, labels = volumes
-        pictures["desc-segmentation_T1w.jpg"] = _tried(
+        pictures[SEGMENTATION] = _tried(
             "the segmentation", lambda: _jpeg(slices.segmentation_mosaic(background, labels)), notes
         )
         meshes = _meshes(subject, background, notes)
         if meshes:
-            pictures["desc-surfaces_T1w.jpg"] = _tried(
+            pictures[SURFACES] = _tried(
                 "the surfaces", lambda: _jpeg(slices.surface_mosaic(background, labels, meshes)), notes
             )
     if z is not None:
-        pictures["desc-zscores_inflated.png"] = _painted(subject, z, notes)
-    figures = tuple(
-        atomic_write(Path(output_folder) / f"{stem}_{name}", content) for name, content in pictures.items() if content
-    )
-    return OverlayResult(figures, tuple(notes))
+        pictures[PAINTED] = _painted(subject, z, notes)
+    return {name: content for name, content in pictures.items() if content}
 
 
 def _tried(what: str, call: Callable[[], Any], notes: list[str]) -> Any:

@@ -12,7 +12,7 @@ import pandas as pd
 from bids_app.regions import display_name, pairs, reference_regions, region_table
 from bids_app.reports.charts import Visit, centile_chart, change_chart, range_strip
 from bids_app.reports.components import Column, capitalised, data_uri
-from bids_app.reports.loading import Person, Scan, Sheet
+from bids_app.reports.loading import Person, Scan, Sheet, load_record
 
 SHOWN_CHARTS = 9
 LISTED_REGIONS = 6
@@ -184,6 +184,13 @@ def overlay_images(person: Person, root: Path) -> list[dict[str, Any]]:
         found.append({"file": path.relative_to(root).as_posix(), "alt": _alternative(path),
                       "uri": data_uri(path) if fits else None})
     return found
+
+
+def overlay_notes(person: Person, root: Path) -> list[dict[str, Any]]:
+    """What could not be drawn and why, from ``figures/*_desc-overlays.json``."""
+    files = sorted((root / f"sub-{person.label}" / "figures").glob("*_desc-overlays.json"))
+    records = [(load_record(root, file), file.name.removesuffix("_desc-overlays.json")) for file in files]
+    return [{"record": record, "scan": scan} for record, scan in records if record and record.get("Notes")]
 
 
 def _alternative(path: Path) -> str:
