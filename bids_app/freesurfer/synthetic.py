@@ -164,6 +164,7 @@ def _global_volumes(values: Mapping[str, float], given: Mapping[str, float], eti
     found["BrainSegVolNotVent"] = tissue
     found["BrainSegVol"] = tissue + fluid
     found["BrainSegVolNotVentSurf"] = tissue
+    found["VentricleChoroidVol"] = ventricles
     found["SupraTentorialVol"] = tissue - cerebellum + ventricles
     found["SupraTentorialVolNotVent"] = found["SupraTentorialVolNotVentVox"] = tissue - cerebellum
     found["MaskVol"] = _MASK_PER_BRAIN * found["BrainSegVol"]
@@ -174,6 +175,7 @@ def _global_volumes(values: Mapping[str, float], given: Mapping[str, float], eti
 _MEASURES = {
     "BrainSegVol": ("BrainSeg", "Brain Segmentation Volume"),
     "BrainSegVolNotVent": ("BrainSegNotVent", "Brain Segmentation Volume Without Ventricles"),
+    "VentricleChoroidVol": ("VentricleChoroidVol", "Volume of ventricles and choroid plexus"),
     "lhCortexVol": ("lhCortex", "Left hemisphere cortical gray matter volume"),
     "rhCortexVol": ("rhCortex", "Right hemisphere cortical gray matter volume"),
     "CortexVol": ("Cortex", "Total cortical gray matter volume"),
