@@ -15,7 +15,11 @@ from bids_app.reports.svg import standalone
 
 CHARTS = {"forest": cohort_charts.forest, "love": cohort_charts.love, "km": cohort_charts.kaplan_meier,
           "trajectory": cohort_charts.trajectory}
-MOST_MAPS = 6
+MOST_PARTS = 6
+# the reader's order; names are matched by their start, others come before the last two
+ORDER = ("burden", "case_control", "region", "prevalence", "scores_counts", "scores_regions", "rates", "change", "stability",
+         "transition", "progression", "relapse", "survival", "risk", "trajector", "decision")
+LAST = ("matching", "roles")
 
 
 class Drawing(NamedTuple):
@@ -36,12 +40,20 @@ class Analysis(NamedTuple):
     record: Record
     sheet: Sheet
     drawings: list[Drawing]
+    is_map: bool
     problem: str | None
 
 
 def read_analyses(group: Group) -> list[Analysis]:
     """All analyses of the dataset, drawn."""
-    return [_analysis(name, record, sheet, group) for name, (record, sheet) in group.analyses.items()]
+    return [_analysis(name, *group.analyses[name], group) for name in sorted(group.analyses, key=_place)]
+
+
+def _place(name: str) -> tuple[int, str]:
+    for place, start in enumerate((*ORDER, "", *LAST)):
+        if start and name.startswith(start):
+            return place, name
+    return len(ORDER), name
 
 
 def _analysis(name: str, record: Record, sheet: Sheet, group: Group) -> Analysis:
@@ -52,7 +64,7 @@ def _analysis(name: str, record: Record, sheet: Sheet, group: Group) -> Analysis
     except (KeyError, ValueError, TypeError, IndexError) as error:
         problem = f"The figure could not be drawn from {sheet.file} ({type(error).__name__}: {error})."
     return Analysis(name, str(record.get("Title", name)), list(record.get("Sentences") or []),
-                    str(record.get("Methods") or ""), record, sheet, drawings, problem)
+                    str(record.get("Methods") or ""), record, sheet, drawings, figure.get("kind") == "map", problem)
 
 
 def _drawn_rows(figure: Mapping[str, Any], sheet: Sheet, group: Group) -> pd.DataFrame:
@@ -75,7 +87,7 @@ def _draw(name: str, figure: Mapping[str, Any], table: pd.DataFrame) -> list[Dra
     facet = figure.get("facet")
     parts = list(table.groupby(facet, sort=False)) if facet in table else [("", table)]
     drawings = []
-    for index, (label, part) in enumerate(parts[:MOST_MAPS]):
+    for index, (label, part) in enumerate(parts[:MOST_PARTS]):
         title = display_name(str(label))
         if kind == "map":
             drawings.append(_map(f"map-{name}-{index}", title, part, figure))

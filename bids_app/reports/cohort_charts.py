@@ -28,7 +28,7 @@ def counts_chart(counts: Mapping[str, np.ndarray], expected: tuple[float, float]
     expected : (low, high) of one healthy scan
     tail : ``infra`` or ``supra``
     """
-    top = max([4, *(int(np.nanmax(values)) for values in counts.values() if len(values))])
+    top = max([4, int(expected[1]) if expected else 0, *(int(np.nanmax(values)) for values in counts.values() if len(values))])
     height = 74.0
     body: list[str] = []
     plot = Plot(110, 4, WIDTH - 130, height, (-0.5, top + 0.5), (0, 1))

@@ -32,6 +32,8 @@ def number(value: Any, digits: int | None = None) -> str:
     value = float(value)
     if math.isnan(value):
         return MISSING
+    if math.isinf(value):
+        return "∞" if value > 0 else f"{MINUS}∞"
     if digits is None:
         text = f"{value:,.0f}" if value.is_integer() or abs(value) >= 1000 else f"{value:.3g}"
         text = f"{value:.2e}" if value and abs(value) < 1e-3 else text
@@ -56,8 +58,22 @@ def shown(value: Any, column: str = "", digits: int | None = None, scale: float 
     return number(value * scale if scale != 1 else value, DIGITS.get(column) if digits is None else digits)
 
 
+METRICS = {
+    "surface_holes": "surface holes", "euler": "Euler number", "brainsegvol_to_etiv": "BrainSegVol / eTIV",
+    "maskvol_to_etiv": "MaskVol / eTIV", "etiv_litres": "eTIV, litres", "extreme_share": "share of extreme regions",
+    "etiv_session_difference": "eTIV difference between sessions", "mean_thickness": "mean thickness, mm",
+    "white_area": "white surface, mm²", "grey_white_contrast": "grey-white contrast, %", "contrast_snr": "contrast / SD"}
+
+
+def metric_title(name: str) -> str:
+    """Plain words for a quality measure."""
+    side = {"lh_": "left ", "rh_": "right "}.get(name[:3], "")
+    bare = name[3:] if side else name
+    return side + METRICS.get(bare, bare.replace("_", " "))
+
+
 class Column(NamedTuple):
-    """A column of a table in the report; `kind` is text, number, region, person or gauge."""
+    """A column of a table in the report; `kind` is text, long (text), number, region, person or gauge."""
 
     name: str
     title: str
@@ -70,12 +86,15 @@ def column_digits(values: Any) -> int | None:
 
     Columns over several orders of magnitude get None: three significant digits in each cell.
     """
-    finite = [abs(float(value)) for value in values if not math.isnan(float(value))]
+    finite = [abs(float(value)) for value in values if math.isfinite(float(value))]
     if not finite or all(value.is_integer() for value in finite):
         return 0 if finite else None
     top = max(finite)
-    if top >= 1e5 or top < 0.01:
-        return 0 if top >= 1e5 else None
+    least = min((value for value in finite if value), default=top)
+    if top < 0.01 or (top >= 100 and least < top / 1000):
+        return None
+    if top >= 1e5:
+        return 0
     return max(0, 2 - math.floor(math.log10(top))) if top >= 1 else 3
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bids_app.reports import cohort_charts
 from bids_app.reports.brainmap import brain_map_svg
-from bids_app.reports.components import DIGITS, Column, column_digits
+from bids_app.reports.components import DIGITS, Column, column_digits, metric_title
 from bids_app.reports.loading import Group, Sheet
 from bids_app.reports.svg import standalone
 
@@ -24,8 +24,9 @@ TITLES = {
     "high_supra": "to", "n_infra": "Smaller", "n_supra": "Larger", "n_total": "Both", "outlier": "Outlier", "sd": "SD",
     "p": "p", "q": "q", "z": "z", "irr": "IRR", "n": "n", "p_fdr": "p (FDR)",
 }
-METRICS = {"surface_holes": "surface holes", "brainseg_to_etiv": "brain / eTIV", "etiv_mm3": "eTIV, mm³",
-           "euler_number_lh": "Euler number, left", "euler_number_rh": "Euler number, right"}
+LONG_TEXT = 28
+# the first measures are shown at once, in this order; the others are folded away
+FIRST_METRICS = ("surface_holes", "euler", "brainsegvol_to_etiv", "maskvol_to_etiv", "etiv_litres", "extreme_share")
 TAILS = {"infra": "smaller than expected", "supra": "larger than expected", "total": "both together"}
 KINDS = {"participant_id": "person", "region": "region"}
 
@@ -51,7 +52,7 @@ def _column(name: str, values: pd.Series) -> Column:
         return Column(name, title, KINDS[name])
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         return Column(name, title, "number", DIGITS.get(name, column_digits(values)))
-    return Column(name, title, "text")
+    return Column(name, title, "long" if values.astype(str).str.len().max() > LONG_TEXT else "text")
 
 
 def _heading(name: str) -> str:
@@ -127,13 +128,19 @@ def _safe(name: object) -> str:
     return "".join(letter if letter.isalnum() else "-" for letter in str(name)) or "group"
 
 
-def quality_strips(group: Group) -> list[str]:
-    """One strip per quality measure."""
+def quality_strips(group: Group) -> dict[str, Any]:
+    """A strip per quality measure (`first`, `others`), and the names of those with one value for all (`constant`)."""
     sheet = group.sheets.get("quality")
-    if sheet is None:
-        return []
-    return [cohort_charts.quality_strip(METRICS.get(str(metric), str(metric).replace("_", " ")), rows)
-            for metric, rows in sheet.table.groupby("metric", sort=False) if rows["value"].notna().any()]
+    found: dict[str, Any] = {"first": [], "others": [], "constant": []}
+    parts = dict(iter(sheet.table.groupby("metric", sort=False))) if sheet else {}
+    for metric in [*(name for name in FIRST_METRICS if name in parts), *(n for n in parts if n not in FIRST_METRICS)]:
+        values = parts[metric]["value"].dropna()
+        if values.nunique() > 1:
+            strip = cohort_charts.quality_strip(metric_title(str(metric)), parts[metric])
+            found["first" if metric in FIRST_METRICS or len(parts) <= 6 else "others"].append(strip)
+        elif len(values):
+            found["constant"].append(metric_title(str(metric)))
+    return found
 
 
 def quality_outliers(group: Group) -> Sheet | None:

@@ -22,7 +22,8 @@ def environment() -> Environment:
                       trim_blocks=True, lstrip_blocks=True)
     env.globals.update(cell=components.cell, field=components.field, shown=components.shown, gauge=components.gauge,
                        words=components.words, number=components.number, region_title=components.region_title,
-                       display_name=display_name, capitalised=components.capitalised)
+                       display_name=display_name, capitalised=components.capitalised,
+                       metric_title=components.metric_title)
     return env
 
 

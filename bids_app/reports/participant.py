@@ -55,7 +55,9 @@ def _context(person: Person, root: Path) -> dict[str, Any]:
         "charts": sections.centile_charts(person), "change": sections.change_section(person),
         "tables": [{"label": scan.label, "tables": sections.scan_tables(scan)} for scan in person.scans],
         "paired": sections.paired_rows(latest) if latest else [],
+        "metrics": list(dict.fromkeys(name for scan in person.scans for name in scan.summary.get("quality.metrics") or ())),
         "overlays": sections.overlay_images(person, root),
+        "overlay_notes": sections.overlay_notes(person, root),
         "methods": prose(person.citation) if person.citation else None,
     }
 

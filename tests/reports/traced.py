@@ -111,6 +111,8 @@ def agrees(text: str, value: Any, scale: float = 1.0) -> bool:
     if isinstance(value, str):
         return text == " ".join(value.split())
     plain = re.sub(r"[\u202f\u2009\u00a0 ,]", "", text).replace("−", "-")
+    if "∞" in plain:
+        return plain.replace("∞", "inf") == str(value)
     if plain.startswith("<"):
         return value * scale < float(plain[1:])
     if plain.startswith(">"):

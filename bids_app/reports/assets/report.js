@@ -54,6 +54,7 @@
     const found = one("[data-found]");
     const filter = () => {
       const wanted = search.value.trim().toLowerCase().split(/\s+/);
+      const idle = search.value.trim() === "" && !(only && only.checked);
       let count = 0;
       all("table.searchable").forEach((table) => {
         let kept = 0;
@@ -65,9 +66,10 @@
           if (!row.hidden) kept += 1;
         });
         table.closest(".scroll").hidden = kept === 0;
-        if (table.closest("details")?.open !== false) count += kept;
+        const folded = table.closest("details.more");
+        if (folded) folded.open = !idle && kept > 0;
+        if (table.closest("details:not(.more)")?.open !== false) count += kept;
       });
-      const idle = search.value.trim() === "" && !(only && only.checked);
       found.textContent = idle ? "" : count === 0 ? "nothing found" : count === 1 ? "one row" : `${count} rows`;
     };
     search.addEventListener("input", filter);
