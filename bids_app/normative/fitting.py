@@ -121,19 +121,18 @@ def out_of_fold(data: TrainingData, mode: str, harmonise: str, *, corrected: boo
 
 
 def correct_spread(fitted: Fitted, z: FloatArray) -> Fitted:
-    """Multiply sigma of each region by the root mean square of its out-of-fold `z` (n, p).
+    """Multiply every sigma by the `spread_factor` of out-of-fold `z` (n, p).
 
     Removing the effects of many sites also removes some of the variation between people, so that sigma
-    is too small; people that the fits have not seen show by how much.
+    is too small, by about the same factor in every region; people that the fits have not seen show it.
     """
-    factors = spread_factors(z)
-    return replace(fitted, fits={sex: [_widen(fit, factor) for fit, factor in zip(fits, factors)]
-                                 for sex, fits in fitted.fits.items()})
+    factor = spread_factor(z)
+    return replace(fitted, fits={sex: [_widen(fit, factor) for fit in fits] for sex, fits in fitted.fits.items()})
 
 
-def spread_factors(z: FloatArray) -> FloatArray:
-    """Root mean square (p,) of z, kept within 0.9 to 1.3."""
-    return np.clip(np.sqrt(np.mean(z**2, axis=0)), *SPREAD_LIMITS)
+def spread_factor(z: FloatArray) -> float:
+    """Median over regions of the root mean square of z, kept within 0.9 to 1.3."""
+    return float(np.clip(np.median(np.sqrt(np.mean(z**2, axis=0))), *SPREAD_LIMITS))
 
 
 def _widen(fit: RegionFit, factor: float) -> RegionFit:

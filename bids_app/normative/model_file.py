@@ -84,7 +84,10 @@ def from_document(document: Any, source: str) -> NativeModel:
 
 def digest(body: Mapping[str, Any]) -> str:
     """SHA-256 (hexadecimal) of the canonical JSON of everything but the digest."""
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    try:
+        text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise ModelError(f"a number of the model is not finite; {REMEDY}") from error
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
@@ -114,7 +117,7 @@ def schema() -> dict[str, Any]:
 def _check_schema(document: dict[str, Any], source: str) -> None:
     from jsonschema import Draft202012Validator
 
-    minor, ours = (int((v + ".0").split(".")[1]) for v in (document["format_version"], FORMAT_VERSION))
+    minor, ours = (int((str(v) + ".0").split(".")[1]) for v in (document["format_version"], FORMAT_VERSION))
     rules = _open(schema()) if minor > ours else schema()
     error = next(Draft202012Validator(rules).iter_errors(document), None)
     if error is not None:

@@ -105,7 +105,7 @@ def train(
         tell(f"Scoring healthy people out of fold ({fitting.N_FOLDS} more trainings).")
         z = fitting.out_of_fold(data, mode, harmonise)
     if corrects and z is not None:
-        fitted, z = fitting.correct_spread(fitted, z), z / fitting.spread_factors(z)
+        fitted, z = fitting.correct_spread(fitted, z), z / fitting.spread_factor(z)
     regions_ = region_models(data, fitted, mode)
     counts = _healthy_counts(data, z) if reference_counts and z is not None else None
     model = NativeModel(make_card(data, name, mode, harmonise, card or {}), regions_, counts)

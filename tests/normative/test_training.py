@@ -1,0 +1,178 @@
+"""Training from a table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_app.errors import ModelError, UsageError
+from bids_app.normative import model_file
+from bids_app.normative.training import NormativeEstimator, train
+from bids_app.regions import ETIV
+from tests.normative.simulated import THALAMUS, VENTRICLE, people, thalamus_mean, thalamus_sd
+
+BOTH = (THALAMUS, VENTRICLE)
+
+
+def scanners(n_sites=12, per_site=80, spread=0.6, seed=0):
+    """People on several scanners with known shifts in SD, six of FreeSurfer 6 and six of 7."""
+    table = people(n_sites * per_site, seed)
+    shifts = np.random.default_rng(seed).normal(0, spread, n_sites)
+    site = np.repeat(np.arange(n_sites), per_site)
+    version = np.where(site < n_sites // 2, "6.0.1", "7.4.1")
+    shift = shifts[site] + np.where(site < n_sites // 2, -0.4, 0.4)
+    table[THALAMUS] += shift * thalamus_sd(table)
+    return table.assign(site=[f"s{s}" for s in site], fs_version=version, source="simulated", licence="CC0"), shift
+
+
+@pytest.fixture(scope="module")
+def calibrated():
+    return train(people(6000, seed=1), name="simulated", regions=BOTH)
+
+
+def test_known_deviations_are_flagged_at_the_expected_rate(calibrated):
+    test = people(6000, seed=50)
+    z = calibrated.model.deviations(test).z
+    assert abs((z < -1.96).mean() - 0.025) < 0.004
+    assert abs((z > 1.96).mean() - 0.025) < 0.004
+    ill = test.assign(**{THALAMUS: calibrated.model.volumes_at(
+        test, calibrated.model.deviations(test).z[:, [0]] - 2.0, (THALAMUS,))[:, 0]})
+    share = (calibrated.model.deviations(ill).z[:, 0] < -1.96).mean()
+    assert share == pytest.approx(0.516, abs=0.02)  # Phi(2 - 1.96)
+
+
+def test_deviation_of_minus_two_sd_of_the_truth(calibrated):
+    table = people(4000, seed=60)
+    from tests.normative.simulated import skewed
+    table[THALAMUS] = thalamus_mean(table) + thalamus_sd(table) * skewed(np.full(4000, -2.0))
+    z = calibrated.model.deviations(table).z[:, 0]
+    assert abs(z.mean() + 2) < 0.08
+    assert z.std() < 0.15
+
+
+def test_the_same_table_gives_the_same_bytes():
+    table, _ = scanners(6, 40)
+    texts = {model_file.to_text(train(table, name="x", harmonise="location", regions=BOTH).model)
+             for _ in range(2)}
+    assert len(texts) == 1
+
+
+@pytest.mark.parametrize("harmonise", ["location", "full"])
+def test_a_known_site_shift_is_removed(harmonise):
+    table, shift = scanners()
+    plain = train(table, name="x", regions=BOTH, reference_counts=False).model
+    clean = train(table, name="x", regions=BOTH, harmonise=harmonise, reference_counts=False).model
+    away = people(3000, seed=70)
+    wide, narrow = plain.deviations(away).z[:, 0].std(), clean.deviations(away).z[:, 0].std()
+    assert wide < 0.9
+    assert narrow == pytest.approx(1.0, abs=0.07)
+    assert clean.site_sd((THALAMUS,))[0] == pytest.approx(np.std(shift - np.sign(shift) * 0, ddof=1), abs=0.35)
+
+
+def test_freesurfer_versions_are_told_apart():
+    table, _ = scanners(n_sites=24, per_site=60, spread=0.2, seed=3)
+    model = train(table, name="x", regions=BOTH, harmonise="location", reference_counts=False).model
+    versions = model.region_models[0].versions
+    assert versions["7"][0] - versions["6"][0] == pytest.approx(0.8, abs=0.3)
+    assert 0.02 < versions["7"][1] < 0.15
+    new, _ = scanners(n_sites=24, per_site=60, spread=0.2, seed=4)
+    six = new[new["fs_version"] == "6.0.1"]
+    assert abs(model.deviations(six).z[:, 0].mean()) < 0.2 < -model.deviations(
+        six.drop(columns="fs_version")).z[:, 0].mean()
+
+
+def test_reference_mode_has_a_constant_rmse_with_divisor_n():
+    table = people(500, seed=5)
+    model = train(table, name="x", mode="reference", regions=(THALAMUS,)).model
+    found = model.deviations(table)
+    for sex in ("female", "male"):
+        rows = (table["sex"] == sex).to_numpy()
+        assert np.mean(found.z[rows, 0] ** 2) == pytest.approx(1.0, rel=1e-9)
+
+
+def test_left_out_rows_have_a_reason():
+    table = people(300, seed=6).assign(participant_id=[f"p{i}" for i in range(300)])
+    table = table.astype({"sex": object})
+    table.loc[0, "age"] = np.nan
+    table.loc[1, "sex"] = "unknown"
+    table.loc[2, ETIV] = -1
+    table.loc[3, THALAMUS] = np.nan
+    table.loc[4, "participant_id"] = "p5"
+    table.loc[4, "age"] = table.loc[5, "age"] + 1
+    model, report = train(table, name="x", regions=BOTH)
+    assert (report.n_rows, report.n_used) == (300, 295)
+    reasons = report.dropped.set_index("row")["reason"]
+    assert list(reasons.index) == [0, 1, 2, 3, 4]
+    for row, word in enumerate(("age", "sex", "intracranial", "volume", "same person")):
+        assert word in reasons[row]
+    assert sum(model.card.n.values()) == 295
+    assert "295 of 300 rows were used." in report.sentences()
+
+
+def test_small_sites_are_left_out_of_harmonised_training():
+    table, _ = scanners(4, 60)
+    table.loc[0, "site"] = "alone"
+    report = train(table, name="x", regions=BOTH, harmonise="full", reference_counts=False).report
+    assert list(report.dropped["reason"]) == ["fewer than 2 people at the site"]
+
+
+def test_a_region_that_is_often_missing_is_left_out():
+    table = people(300, seed=7)
+    table.loc[:30, VENTRICLE] = np.nan
+    model, report = train(table, name="x", regions=BOTH)
+    assert model.regions == (THALAMUS,)
+    assert "5 %" in report.left_out_regions[VENTRICLE]
+
+
+@pytest.mark.parametrize(("change", "error", "message"), [
+    ({"mode": "magic"}, UsageError, "unknown mode"),
+    ({"harmonise": "magic"}, UsageError, "unknown harmonisation"),
+    ({"regions": ("Left-Nothing",)}, ModelError, "Left-Nothing"),
+    ({"min_per_sex": 500}, ModelError, "at least 500"),
+])
+def test_impossible_requests_are_refused_in_words(change, error, message):
+    with pytest.raises(error, match=message):
+        train(people(200), **{"name": "x", "regions": BOTH, **change})
+
+
+def test_a_table_without_known_regions_is_refused():
+    with pytest.raises(ModelError, match="Cerebellum|FreeSurfer name"):
+        train(people(100)[["age", "sex", ETIV]].assign(thalamus=1.0), name="x")
+
+
+def test_asymmetry_indices_are_modelled_when_both_sides_are_there():
+    table = people(300, seed=8)
+    table["Right-Thalamus"] = table[THALAMUS] * np.random.default_rng(0).normal(1.0, 0.02, 300)
+    model = train(table, name="x").model
+    assert "asymmetry_Thalamus" in model.regions
+
+
+def test_the_order_of_rows_does_not_matter():
+    table, _ = scanners(6, 40)
+    first = train(table, name="x", regions=BOTH, reference_counts=False).model
+    second = train(table.sample(frac=1, random_state=1), name="x", regions=BOTH, reference_counts=False).model
+    np.testing.assert_allclose(first.deviations(table).z, second.deviations(table).z, atol=1e-5)
+
+
+def test_progress_and_card():
+    table, _ = scanners(4, 60)
+    told = []
+    model = train(table, name="mine", regions=BOTH, harmonise="location", progress=told.append,
+                  card={"title": "My model", "date": "2026-01-01"}).model
+    assert any("Fitting 2 regions, female" in sentence for sentence in told)
+    assert model.card.title == "My model"
+    assert model.card.sites == 4
+    assert model.card.fs_versions == ("6.0.1", "7.4.1")
+    assert model.card.training == ({"source": "simulated", "licence": "CC0", "n": 240},)
+    assert model.digest
+    assert model.counts is not None
+
+
+def test_estimator_has_scikit_learn_manners():
+    table = people(600, seed=9)
+    estimator = NormativeEstimator(regions=BOTH).fit(table)
+    assert list(estimator.predict(table).columns) == list(BOTH)
+    assert estimator.transform(table).shape == (600, 2)
+    assert 0.2 < estimator.score(table) < 1
+    assert pd.isna(estimator.transform(table.assign(age=np.nan))).all().all()
