@@ -7,6 +7,7 @@ the outcome in standard deviations per standard deviation of the predictor.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from bids_app.clinical.case_control import false_discovery
 from bids_app.clinical.linear import fit_linear, standardise
 from bids_app.clinical.matching import design
 from bids_app.clinical.mixed import MixedModel
+from bids_app.clinical.random_slope import RandomSlopeModel
 from bids_app.clinical.results import AnalysisResult, make_result
 from bids_app.clinical.wording import interval, listing, p_value, plural, software
 from bids_app.errors import AnalysisError
@@ -24,14 +26,13 @@ from bids_app.regions import display_name
 COUNTS = {"n_infra": "number of infra-normal deviations"}
 COLUMNS = ["outcome", "predictor", "score", "region", "structure", "n_people", "n_scans", "beta", "se", "statistic",
            "df", "low", "high", "p", "q", "covariates", "method", "note"]  # fmt: skip
-CROSS, LONG = "linear model, first visit", "mixed model, all visits"
 CROSS_METHODS = (
     "Cross-sectional associations are standardised coefficients of linear models at each person's first "
     "scan with a value{covariates}, with 95 % t intervals. "
 )
 LONG_METHODS = (
-    "Longitudinal associations are standardised coefficients of linear mixed models with a random "
-    "intercept per person over all scans with a value{covariates}, fitted by REML, with t tests and 95 % "
+    "Longitudinal associations are standardised coefficients of linear mixed models with "
+    "{effects} per person over all scans with a value{covariates}, fitted by REML, with t tests and 95 % "
     "intervals on Satterthwaite degrees of freedom (as lme4 and lmerTest). "
 )
 COMMON_METHODS = (
@@ -40,12 +41,48 @@ COMMON_METHODS = (
 )
 
 
+@dataclass(frozen=True)
+class ScoreModel:
+    """Which model relates scores and deviations.
+
+    Parameters
+    ----------
+    longitudinal : bool
+        All scans with a random intercept per person, instead of the first scan of each person that has the score.
+    covariates : tuple of str
+        Columns that the model is adjusted for.
+    slope : str, optional
+        Column of time (years) that varies between people too, in the longitudinal model.
+    """
+
+    longitudinal: bool = False
+    covariates: tuple[str, ...] = ()
+    slope: str | None = None
+
+    @property
+    def when(self) -> str:
+        return "over all visits" if self.longitudinal else "at the first visit"
+
+    @property
+    def method(self) -> str:
+        if not self.longitudinal:
+            return "linear model, first visit"
+        return f"mixed model, all visits, random intercept{' and slope' if self.slope else ''}"
+
+    def methods(self) -> str:
+        """The paragraph for the methods section."""
+        text = LONG_METHODS if self.longitudinal else CROSS_METHODS
+        adjusted = f", adjusted for {', '.join(self.covariates)}" if self.covariates else ""
+        effects = f"a random intercept and a random slope of {self.slope}" if self.slope else "a random intercept"
+        common = COMMON_METHODS.format(software=software("numpy", "scipy"))
+        return text.format(covariates=adjusted, effects=effects) + common
+
+
+FIRST_VISIT, ALL_VISITS = ScoreModel(), ScoreModel(longitudinal=True)
+
+
 def region_associations(
-    cohort: pd.DataFrame,
-    zscores: pd.DataFrame,
-    scores: Sequence[str],
-    covariates: Sequence[str] = (),
-    longitudinal: bool = False,
+    cohort: pd.DataFrame, zscores: pd.DataFrame, scores: Sequence[str], model: ScoreModel = FIRST_VISIT
 ) -> pd.DataFrame:
     """Each region's z as the outcome of each clinical score.
 
@@ -55,11 +92,9 @@ def region_associations(
         One row per scan: ``participant_id age``, the scores and covariates.
     zscores : DataFrame
         Same rows in the same order, one column per region.
-    scores, covariates : sequences of str
+    scores : sequence of str
         Columns of `cohort`.
-    longitudinal : bool
-        All scans with a random intercept per person, instead of the first scan of each person that has the
-        score.
+    model : ScoreModel
 
     Returns
     -------
@@ -78,7 +113,7 @@ def region_associations(
         predictor = {score: cohort[score]}
         outcomes = zscores[regions]
         try:
-            table = _fit_all(cohort, outcomes, predictor, covariates, longitudinal)
+            table = _fit_all(cohort, outcomes, predictor, model)
         except AnalysisError as error:
             problems.append(f"{score}: {error}")
             continue
@@ -89,8 +124,7 @@ def region_associations(
 def count_associations(
     cohort: pd.DataFrame,
     scores: Sequence[str],
-    covariates: Sequence[str] = (),
-    longitudinal: bool = False,
+    model: ScoreModel = FIRST_VISIT,
     counts: Sequence[str] = ("n_infra",),
 ) -> pd.DataFrame:
     """Each clinical score as the outcome of the number of deviations; columns as `region_associations`."""
@@ -98,7 +132,7 @@ def count_associations(
     for score in scores:
         for count in counts:
             try:
-                table = _fit_all(cohort, cohort[[score]], {count: cohort[count]}, covariates, longitudinal)
+                table = _fit_all(cohort, cohort[[score]], {count: cohort[count]}, model)
             except AnalysisError as error:
                 problems.append(f"{score}: {error}")
                 continue
@@ -119,27 +153,31 @@ def _fit_all(
     cohort: pd.DataFrame,
     outcomes: pd.DataFrame,
     predictor: Mapping[str, pd.Series],
-    covariates: Sequence[str],
-    longitudinal: bool,
+    model: ScoreModel,
 ) -> pd.DataFrame:
     """Every column of `outcomes` on the one `predictor`, together where the same rows are complete."""
     ((name, values),) = predictor.items()
-    X = pd.concat([values.astype(float).rename("predictor"), design(cohort, covariates)], axis=1)
+    X = pd.concat([values.astype(float).rename("predictor"), design(cohort, model.covariates)], axis=1)
     people = cohort["participant_id"].to_numpy()
-    usable = X.notna().all(axis=1).to_numpy()
+    time = cohort[model.slope].to_numpy(dtype=float) if model.slope else None
+    usable = X.notna().all(axis=1).to_numpy() & (True if time is None else ~np.isnan(time))
     blocks = []
     for rows, columns in _patterns(outcomes.to_numpy(dtype=float), usable):
-        if not longitudinal:
+        if not model.longitudinal:
             rows = rows[_first(cohort.iloc[rows])]
-        block = _statistics(outcomes.iloc[rows, columns], X.iloc[rows], people[rows], longitudinal)
+        responses, predictors = _standardised(outcomes.iloc[rows, columns], X.iloc[rows])
+        if not model.longitudinal:
+            block = _linear(responses, predictors)
+        elif time is None:
+            block = _mixed(responses, MixedModel(predictors, people[rows]))
+        else:
+            block = _mixed(responses, RandomSlopeModel(predictors, people[rows], time[rows]))
         blocks.append(block.assign(outcome=outcomes.columns[columns], n_scans=len(rows),
                                    n_people=len(np.unique(people[rows]))))  # fmt: skip
     table = pd.concat(blocks, ignore_index=True)
     order = {column: position for position, column in enumerate(outcomes.columns)}
     table = table.sort_values("outcome", key=lambda column: column.map(order), ignore_index=True)
-    return table.assign(
-        predictor=name, covariates=", ".join(covariates) or None, method=LONG if longitudinal else CROSS
-    )
+    return table.assign(predictor=name, covariates=", ".join(model.covariates) or None, method=model.method)
 
 
 def _patterns(outcomes: FloatArray, usable: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -156,15 +194,15 @@ def _first(cohort: pd.DataFrame) -> np.ndarray:
     return np.sort(order[~pd.Series(cohort["participant_id"].to_numpy()[order]).duplicated().to_numpy()])
 
 
-def _statistics(outcomes: pd.DataFrame, X: pd.DataFrame, people: np.ndarray, longitudinal: bool) -> pd.DataFrame:
+def _standardised(outcomes: pd.DataFrame, X: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
+    """Outcomes and design (intercept first, then the predictor); covariates that do not vary are left out."""
     if len(X) < 3:
         raise AnalysisError(f"only {plural(len(X), 'scan')} with all values")
     matrix = X.to_numpy(dtype=float)
     varying = matrix.std(axis=0) > 0
     varying[0] = True
     predictors = np.column_stack([np.ones(len(X)), standardise(matrix[:, varying])])
-    responses = standardise(outcomes.to_numpy(dtype=float))
-    return _mixed(responses, predictors, people) if longitudinal else _linear(responses, predictors)
+    return standardise(outcomes.to_numpy(dtype=float)), predictors
 
 
 def _linear(responses: FloatArray, predictors: FloatArray) -> pd.DataFrame:
@@ -177,25 +215,16 @@ def _linear(responses: FloatArray, predictors: FloatArray) -> pd.DataFrame:
                          "high": beta + half, "p": 2 * t.sf(np.abs(statistic), fit.df), "note": None})  # fmt: skip
 
 
-def _mixed(responses: FloatArray, predictors: FloatArray, people: np.ndarray) -> pd.DataFrame:
-    model = MixedModel(predictors, people)
+def _mixed(responses: FloatArray, model: MixedModel | RandomSlopeModel) -> pd.DataFrame:
     rows = []
     for response in responses.T:
         fit = model.fit(response)
-        note = "no variance between people; a linear model was used" if fit.singular else None
+        note = "a variance between people is estimated as zero" if fit.singular else None
         rows.append((fit.beta[1], fit.se[1], fit.statistic[1], fit.df[1], fit.low[1], fit.high[1], fit.p[1], note))
     return pd.DataFrame(rows, columns=["beta", "se", "statistic", "df", "low", "high", "p", "note"])
 
 
-def _methods(longitudinal: bool, covariates: Sequence[str]) -> str:
-    text = LONG_METHODS if longitudinal else CROSS_METHODS
-    adjusted = f", adjusted for {', '.join(covariates)}" if covariates else ""
-    return text.format(covariates=adjusted) + COMMON_METHODS.format(software=software("numpy", "scipy"))
-
-
-def count_result(
-    table: pd.DataFrame, scores: Mapping[str, str], covariates: Sequence[str] = (), longitudinal: bool = False
-) -> AnalysisResult:
+def count_result(table: pd.DataFrame, scores: Mapping[str, str], model: ScoreModel = FIRST_VISIT) -> AnalysisResult:
     """The table of `count_associations` with sentences and a forest plot.
 
     Parameters
@@ -203,39 +232,37 @@ def count_result(
     table : DataFrame
     scores : mapping
         Column to the name shown in sentences, e.g. ``{"edss_total": "EDSS"}``.
-    covariates, longitudinal
+    model : ScoreModel
         As given to `count_associations`.
     """
-    kind = "over all visits" if longitudinal else "at the first visit"
     sentences = [
-        f"{scores[row['score']]} and the {COUNTS[row['predictor']]} {kind}: standardised beta "
+        f"{scores[row['score']]} and the {COUNTS[row['predictor']]} {model.when}: standardised beta "
         f"{row['beta']:.2f} ({interval(row['low'], row['high'])}, {p_value(row['p'])}, "
         f"{plural(row['n_people'], 'person', 'people')})."
         for row in table.to_dict("records")
     ]  # fmt: skip
     figure = {"kind": "forest", "label": "score", "estimate": "beta", "low": "low", "high": "high", "null": 0, "p": "q",
               "xlabel": "Standardised beta per standard deviation of the number of deviations"}  # fmt: skip
-    name = "scores_counts_longitudinal" if longitudinal else "scores_counts"
-    return make_result(name, f"Clinical scores and number of deviations, {kind}", table, sentences=tuple(sentences),
-                       methods=_methods(longitudinal, covariates), figure=figure)  # fmt: skip
+    name = "scores_counts_longitudinal" if model.longitudinal else "scores_counts"
+    title = f"Clinical scores and number of deviations, {model.when}"
+    return make_result(name, title, table, sentences=tuple(sentences), methods=model.methods(), figure=figure)
 
 
-def region_result(
-    table: pd.DataFrame, scores: Mapping[str, str], covariates: Sequence[str] = (), longitudinal: bool = False
-) -> AnalysisResult:
+def region_result(table: pd.DataFrame, scores: Mapping[str, str], model: ScoreModel = FIRST_VISIT) -> AnalysisResult:
     """The table of `region_associations` with sentences and one brain map per score, as `count_result`."""
-    kind = "over all visits" if longitudinal else "at the first visit"
-    sentences = [_region_sentence(scores[str(score)], part, kind) for score, part in table.groupby("score", sort=False)]
+    sentences = [
+        _region_sentence(scores[str(score)], part, model.when) for score, part in table.groupby("score", sort=False)
+    ]
     figure = {"kind": "map", "region": "region", "value": "beta", "facet": "score", "scale": "diverging",
               "xlabel": "Standardised beta"}  # fmt: skip
-    name = "scores_regions_longitudinal" if longitudinal else "scores_regions"
-    return make_result(name, f"Clinical scores and regional z, {kind}", table, sentences=tuple(sentences),
-                       methods=_methods(longitudinal, covariates), figure=figure)  # fmt: skip
+    name = "scores_regions_longitudinal" if model.longitudinal else "scores_regions"
+    return make_result(name, f"Clinical scores and regional z, {model.when}", table, sentences=tuple(sentences),
+                       methods=model.methods(), figure=figure)  # fmt: skip
 
 
-def _region_sentence(score: str, part: pd.DataFrame, kind: str) -> str:
+def _region_sentence(score: str, part: pd.DataFrame, when: str) -> str:
     found = part[part["q"] < 0.05]
-    sentence = (f"{score} {kind} is related to z in {len(found)} of {plural(len(part), 'region')} after correction for "
+    sentence = (f"{score} {when} is related to z in {len(found)} of {plural(len(part), 'region')} after correction for "
                 "multiple tests")  # fmt: skip
     if found.empty:
         return sentence + "."

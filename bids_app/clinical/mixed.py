@@ -65,24 +65,28 @@ class MixedModel:
 
     def fit(self, y: ArrayLike, level: float = 0.95) -> FixedEffects:
         """Fit one response and test its fixed effects."""
-        from scipy.stats import t
-
         fit = self.design.fit(y)
-        df = satterthwaite(fit)
-        statistic = fit.beta / fit.se
-        half = t.ppf((1 + level) / 2, df) * fit.se
-        return FixedEffects(
-            beta=fit.beta,
-            se=fit.se,
-            df=df,
-            statistic=statistic,
-            p=2 * t.sf(np.abs(statistic), df),
-            low=fit.beta - half,
-            high=fit.beta + half,
-            variance_person=fit.tau2,
-            variance_residual=fit.sigma2,
-            singular=fit.singular,
-        )
+        return effects(fit.beta, fit.se, satterthwaite(fit), fit.tau2, fit.sigma2, fit.singular, level)
+
+
+def effects(
+    beta: FloatArray,
+    se: FloatArray,
+    df: FloatArray,
+    variance_person: float,
+    variance_residual: float,
+    singular: bool,
+    level: float = 0.95,
+) -> FixedEffects:
+    """t tests and intervals of estimates with their standard errors and degrees of freedom."""
+    from scipy.stats import t
+
+    statistic = beta / se
+    half = t.ppf((1 + level) / 2, df) * se
+    p = 2 * t.sf(np.abs(statistic), df)
+    return FixedEffects(
+        beta, se, df, statistic, p, beta - half, beta + half, variance_person, variance_residual, singular
+    )
 
 
 def fit_mixed(y: ArrayLike, X: ArrayLike, people: ArrayLike, level: float = 0.95) -> FixedEffects:

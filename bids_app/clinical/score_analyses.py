@@ -23,8 +23,8 @@ IMPUTE_METHODS = (
 )
 POOLING = {
     "impute": "Estimates were combined by Rubin's rules with Barnard and Rubin's degrees of freedom.",
-    "average": "The imputed values were averaged before one analysis, as in the source study; intervals then ignore the "
-    "uncertainty of the imputation.",
+    "average": "The imputed values were averaged before one analysis, as in the source study; intervals then ignore "
+    "the uncertainty of the imputation.",
 }
 
 
@@ -49,24 +49,29 @@ def regions_all(data: CohortData) -> list[AnalysisResult]:
 
 
 def _counts(data: CohortData, longitudinal: bool) -> AnalysisResult:
-    scores, covariates = _scores(data), data.covariates()
+    scores, model = _scores(data), _model(data, longitudinal)
 
     def fit(people: pd.DataFrame) -> pd.DataFrame:
-        return associations.count_associations(people, list(scores), covariates, longitudinal)
+        return associations.count_associations(people, list(scores), model)
 
     table, note = _fit(data, fit)
-    return _with_note(associations.count_result(table, scores, covariates, longitudinal), note)
+    return _with_note(associations.count_result(table, scores, model), note)
 
 
 def _regions(data: CohortData, longitudinal: bool) -> AnalysisResult:
-    scores, covariates = _scores(data), data.covariates()
+    scores, model = _scores(data), _model(data, longitudinal)
     z = data.zscores[data.patients]
 
     def fit(people: pd.DataFrame) -> pd.DataFrame:
-        return associations.region_associations(people, z, list(scores), covariates, longitudinal)
+        return associations.region_associations(people, z, list(scores), model)
 
     table, note = _fit(data, fit)
-    return _with_note(associations.region_result(table, scores, covariates, longitudinal), note)
+    return _with_note(associations.region_result(table, scores, model), note)
+
+
+def _model(data: CohortData, longitudinal: bool) -> associations.ScoreModel:
+    slope = (data.config.column("time") or "age") if longitudinal and data.config.random_slope else None
+    return associations.ScoreModel(longitudinal, data.covariates(), slope)
 
 
 def _scores(data: CohortData) -> dict[str, str]:

@@ -3,6 +3,8 @@ import pandas as pd
 import pytest
 
 from bids_app.clinical.associations import (
+    ALL_VISITS,
+    ScoreModel,
     count_associations,
     count_result,
     region_associations,
@@ -31,7 +33,7 @@ def test_the_cross_sectional_model_equals_r(visits, shared):
 
 
 def test_the_longitudinal_model_equals_r(visits, shared):
-    row = region_associations(*visits, ["edss"], longitudinal=True).iloc[0]
+    row = region_associations(*visits, ["edss"], ALL_VISITS).iloc[0]
     assert row["beta"] == pytest.approx(recorded(shared, "lmer2_fixef")[1], rel=1e-6)
     assert row["df"] == pytest.approx(recorded(shared, "lmer2_df")[1], rel=1e-6)
 
@@ -58,7 +60,7 @@ def test_missing_values_leave_scans_out_of_the_models_that_need_them(cohort):
     table, z = cohort
     z.loc[[0, 1, 2], "Left-Caudate"] = np.nan
     table.loc[3, "edss"] = np.nan
-    result = region_associations(table, z, ["edss"], longitudinal=True).set_index("region")
+    result = region_associations(table, z, ["edss"], ALL_VISITS).set_index("region")
     assert result.loc["Left-Thalamus", "n_scans"] == 119
     assert result.loc["Left-Caudate", ["n_scans", "n_people"]].tolist() == [116, 39]
     assert list(result.index) == list(z.columns)
@@ -77,7 +79,7 @@ def test_the_first_visit_with_a_score_is_used(cohort):
 
 def test_covariates_enter_the_model(cohort):
     table, z = cohort
-    adjusted = region_associations(table, z, ["edss"], ["age", "sex"]).iloc[0]
+    adjusted = region_associations(table, z, ["edss"], ScoreModel(covariates=("age", "sex"))).iloc[0]
     first = np.arange(0, 120, 3)
     X = standardise(np.column_stack([table["edss"], table["age"], table["sex"] == "male"])[first].astype(float))
     beta = np.linalg.lstsq(np.column_stack([np.ones(40), X]), standardise(z["Left-Thalamus"].to_numpy()[first]),
@@ -102,12 +104,12 @@ def test_a_useless_score_does_not_stop_the_others(cohort):
     with pytest.raises(AnalysisError, match="constant: a variable is the same for everybody"):
         region_associations(table, z, ["constant"])
     with pytest.raises(AnalysisError, match="repeated rows"):
-        region_associations(table.iloc[::3], z.iloc[::3], ["edss"], longitudinal=True)
+        region_associations(table.iloc[::3], z.iloc[::3], ["edss"], ALL_VISITS)
 
 
 def test_sentences_carry_the_numbers_of_the_table(cohort):
     table, z = cohort
-    counts = count_result(count_associations(table, ["edss"], longitudinal=True), {"edss": "EDSS"}, longitudinal=True)
+    counts = count_result(count_associations(table, ["edss"], ALL_VISITS), {"edss": "EDSS"}, ALL_VISITS)
     assert f"beta {counts.table['beta'].item():.2f}" in counts.sentences[0]
     maps = region_result(region_associations(table, z, ["edss"]), {"edss": "EDSS"})
     assert "left thalamus (beta -" in maps.sentences[0]
@@ -118,3 +120,13 @@ def test_sentences_carry_the_numbers_of_the_table(cohort):
 def test_the_score_is_the_outcome_of_the_count(cohort):
     row = count_associations(cohort[0], ["edss"]).iloc[0]
     assert (row["outcome"], row["predictor"]) == ("edss", "n_infra")
+
+
+def test_a_random_slope_can_be_asked_for(cohort):
+    table, _ = cohort
+    model = ScoreModel(longitudinal=True, slope="age")
+    row = count_associations(table, ["edss"], model).iloc[0]
+    plain = count_associations(table, ["edss"], ALL_VISITS).iloc[0]
+    assert row["method"].endswith("random intercept and slope")
+    assert "random slope of age" in model.methods()
+    assert row["beta"] == pytest.approx(plain["beta"], abs=0.1)
