@@ -39,14 +39,12 @@ def main() -> None:
     table = read_people(options.table)
     regions = list(reference_regions())[:: max(1, 82 // options.regions)][: options.regions]
     folds = list(harmonised_folds(table, regions))
-    results = pd.concat(
-        [score_peer(folds, regions, peer, options.cache) for peer in PEERS] + [score_ours(folds, regions)],
-        ignore_index=True,
-    )
-    summary = summarise(results)
+    scored = {peer: score_peer(folds, regions, peer, options.cache) for peer in PEERS}
+    scored["normvol"] = score_ours(folds, regions)
+    table = summarise({name: losses for name, (losses, _) in scored.items()}, regions)
     if options.out:
-        write_tsv(summary.reset_index(), options.out)
-    report(summary, results)
+        write_tsv(table, options.out)
+    report(table, {name: seconds for name, (_, seconds) in scored.items()}, len(scored["normvol"][0]))
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -87,27 +85,30 @@ def harmonised_folds(table: pd.DataFrame, regions: list[str]):
         )
 
 
-def score_peer(folds: list, regions: list[str], peer: str, cache: Path | None) -> pd.DataFrame:
-    """One row per region and fold: MSLL, seconds of the fit."""
-    rows = []
+def score_peer(folds: list, regions: list[str], peer: str, cache: Path | None) -> tuple[np.ndarray, float]:
+    """Loss above the baseline of each held-out person (rows, in the order of the folds) and region; seconds of fits."""
+    parts, seconds = [], 0.0
     for number, (train, test) in enumerate(folds):
-        for region in regions:
-            rows.append(_cached(cache, peer, number, region, train, test))
-    return pd.DataFrame(rows)
+        columns = [_cached(cache, peer, number, region, train, test) for region in regions]
+        parts.append(np.column_stack([column[:-1] for column in columns]))
+        seconds += sum(column[-1] for column in columns)
+    return np.vstack(parts), seconds
 
 
-def _cached(cache, peer, number, region, train, test) -> dict:
-    key = hashlib.sha256(pd.util.hash_pandas_object(train[["age", ETIV, region]]).to_numpy().tobytes()).hexdigest()
-    path = cache / f"{peer}_{number}_{region}_{key[:12]}.tsv" if cache else None
+def _cached(cache: Path | None, peer: str, number: int, region: str, train: pd.DataFrame,
+            test: pd.DataFrame) -> np.ndarray:
+    """Losses of the test rows, and the seconds of the fit as the last element."""
+    content = pd.util.hash_pandas_object(train[["age", ETIV, region]]).to_numpy().tobytes()
+    path = cache / f"{peer}_{number}_{region}_{hashlib.sha256(content).hexdigest()[:12]}.npy" if cache else None
     if path and path.exists():
-        return read_table(path).iloc[0].to_dict()
+        return np.load(path, allow_pickle=False)
     began = time.perf_counter()
     loss = log_loss_pcntoolkit(train, test, region, by_sex=peer.endswith("by-sex"))
-    row = {"model": peer, "fold": number, "region": region, "seconds": time.perf_counter() - began,
-           "msll": float((loss - baseline_loss(train, test, region)).mean()), "n": len(test)}
+    result = np.append(loss - baseline_loss(train, test, region), time.perf_counter() - began)
     if path:
-        write_tsv(pd.DataFrame([row]), path)
-    return row
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, result)
+    return result
 
 
 def log_loss_pcntoolkit(train: pd.DataFrame, test: pd.DataFrame, region: str, by_sex: bool) -> np.ndarray:
@@ -163,21 +164,17 @@ def baseline_loss(train: pd.DataFrame, test: pd.DataFrame, region: str) -> np.nd
     return 0.5 * (LOG_2PI + ((test[region] - mean) / sd) ** 2).to_numpy() + np.log(sd)
 
 
-def score_ours(folds: list, regions: list[str]) -> pd.DataFrame:
-    """The calibrated model, all regions of a fold in one fit."""
-    rows = []
-    for number, (train, test) in enumerate(folds):
+def score_ours(folds: list, regions: list[str]) -> tuple[np.ndarray, float]:
+    """The same for the calibrated model, all regions of a fold in one fit."""
+    parts, seconds = [], 0.0
+    for train, test in folds:
         began = time.perf_counter()
         model = fit_ours(train, regions)
-        seconds = (time.perf_counter() - began) / len(regions)
+        seconds += time.perf_counter() - began
         found = held_out(model, test, train)
-        msll = (found.baseline - found.log_density).mean(axis=0)
-        rows += [
-            {"model": "normvol", "fold": number, "region": region, "seconds": seconds,
-             "msll": float(msll[found.regions.index(region)]), "n": len(test)}
-            for region in regions
-        ]
-    return pd.DataFrame(rows)
+        order = [found.regions.index(region) for region in regions]
+        parts.append((found.baseline - found.log_density)[:, order])
+    return np.vstack(parts), seconds
 
 
 def fit_ours(train: pd.DataFrame, regions: list[str]):
@@ -185,22 +182,27 @@ def fit_ours(train: pd.DataFrame, regions: list[str]):
                           reference_counts=False).model
 
 
-def summarise(results: pd.DataFrame) -> pd.DataFrame:
-    """MSLL per region (rows) and model (columns), held-out rows of all folds weighted alike."""
-    weighted = results.assign(total=results["msll"] * results["n"])
-    sums = weighted.groupby(["region", "model"])[["total", "n"]].sum()
-    return (sums["total"] / sums["n"]).unstack("model")
-
-
-def report(summary: pd.DataFrame, results: pd.DataFrame) -> None:
-    seconds = results.groupby("model")["seconds"].sum()
-    print(f"{len(summary)} regions, {N_FOLDS} folds, {results.groupby(['model', 'region'])['n'].sum().iloc[0]} people")
-    print("mean MSLL (lower is better): " + ", ".join(f"{name} {summary[name].mean():.4f}" for name in summary))
+def summarise(losses: dict[str, np.ndarray], regions: list[str]) -> pd.DataFrame:
+    """Per region: MSLL of each model, and normvol minus each peer with its paired standard error."""
+    table = pd.DataFrame({"region": regions, **{name: values.mean(axis=0) for name, values in losses.items()}})
     for peer in PEERS:
-        difference = summary["normvol"] - summary[peer]
-        print(f"normvol no worse than {peer} in {100 * (difference <= 0).mean():.1f} % of regions "
-              f"(within 0.005: {100 * (difference <= 0.005).mean():.1f} %; median difference {difference.median():+.4f}, "
-              f"worst {difference.max():+.4f} in {difference.idxmax()})")
+        difference = losses["normvol"] - losses[peer]
+        table[f"minus_{peer}"] = difference.mean(axis=0)
+        table[f"se_{peer}"] = difference.std(axis=0, ddof=1) / np.sqrt(len(difference))
+    return table
+
+
+def report(table: pd.DataFrame, seconds: dict[str, float], people: int) -> None:
+    print(f"{len(table)} regions, {N_FOLDS} folds, {people} people")
+    print("mean MSLL (lower is better): " + ", ".join(f"{name} {table[name].mean():.4f}" for name in seconds))
+    for peer in PEERS:
+        difference, se = table[f"minus_{peer}"], table[f"se_{peer}"]
+        worst = table["region"][difference.idxmax()]
+        print(f"normvol against {peer}: no worse in {100 * (difference <= 0).mean():.1f} % of regions, not worse "
+              f"beyond sampling error (one-sided 95 %) in {100 * (difference <= 1.645 * se).mean():.1f} %, better "
+              f"beyond it in {100 * (difference < -1.645 * se).mean():.1f} %; median difference "
+              f"{difference.median():+.4f} (typical standard error {se.median():.4f}), worst {difference.max():+.4f} "
+              f"in {worst}")
         print(f"time of the fits: {peer} {seconds[peer]:.1f} s, normvol {seconds['normvol']:.2f} s, "
               f"ratio {seconds[peer] / seconds['normvol']:.0f}")
 

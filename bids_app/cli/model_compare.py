@@ -17,7 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model_b", metavar="B", help="model B")
     add_table(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR",
-                        help="comparison.tsv (per region), comparison_scans.tsv, comparison_models.json and comparison.html")
+                        help="for comparison.tsv (per region), comparison_scans.tsv, comparison_models.json and "
+                        "comparison.html")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -33,7 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
     page = write_comparison_report(arguments.output)
     table = found.regions
     say(f"{len(table)} regions in common; median correlation {table['correlation'].median():.3f}, "
-        f"median |bias| {table['bias'].abs().median():.3f}, median kappa of z <= -1.96 {table['infra_kappa'].median():.2f}")
+        f"median |bias| {table['bias'].abs().median():.3f}, median kappa of z <= -1.96 "
+        f"{table['infra_kappa'].median():.2f}")
     if found.only_a or found.only_b:
         say(f"{len(found.only_a)} regions only in A, {len(found.only_b)} only in B")
     say(f"wrote {page}")

@@ -22,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--etiv", type=float, metavar="MM3",
                         help="centiles: intracranial volume (default: the middle of the training range of each sex)")
     parser.add_argument("--ages", nargs="+", type=float, metavar="YEARS", help="centiles: default every trained year")
-    parser.add_argument("--centiles", nargs="+", type=float, metavar="PERCENT", help="default 1 2.5 5 25 50 75 95 97.5 99")
+    parser.add_argument("--centiles", nargs="+", type=float, metavar="PERCENT",
+                        help="default 1 2.5 5 25 50 75 95 97.5 99")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -28,10 +28,11 @@ class Comparison:
     Parameters
     ----------
     regions : DataFrame
-        One row per region that both models have: ``n`` scans scored by both, Pearson ``correlation`` of z, ``bias``
-        (mean of z_B - z_A), ``rmsd`` (root mean square of z_B - z_A), and for each tail (``infra`` z <= -1.96, ``supra``
-        z >= 1.96) the share of scans under each model (``infra_a``, ``infra_b``), the share on which both say the same
-        (``infra_same``) and Cohen's ``infra_kappa`` (NaN where neither model has a scan in the tail).
+        One row per region that both models have: ``n`` scans scored by both, Pearson ``correlation`` of z,
+        ``bias`` (mean of z_B - z_A), ``rmsd`` (root mean square of z_B - z_A), and for each tail (``infra``
+        z <= -1.96, ``supra`` z >= 1.96) the share of scans under each model (``infra_a``, ``infra_b``), the
+        share on which both say the same (``infra_same``) and Cohen's ``infra_kappa`` (NaN where neither model
+        has a scan in the tail).
     scans : DataFrame
         One row per scan, in the order of the data: number of shared regions in deviation under A and B.
     only_a, only_b : tuple of str

@@ -30,11 +30,11 @@ EXACT = "%.17g"
 def coefficient_table(model: NativeModel) -> pd.DataFrame:
     """One row per region and sex, every parameter a column.
 
-    The predicted mean (on the modelled scale, see ``transform``) of age in years and eTIV in mm^3 is ``intercept +
-    b_etiv * eTIV + b_age1 * f1 + b_age2 * f2`` with ``x = (age + shift) / scale``, ``f = x^power`` (``log(x)`` for power 0) and
-    ``f2 = x^power * log(x)`` when both powers are equal. Its SD is ``rmse``, or ``exp(s0 + s1 * g1 + s2 * g2)`` with the
-    powers ``s_power1`` and ``s_power2``; ``z = sinh(delta * asinh((u - xi) / lambda) - epsilon)`` for the
-    standardised residual u.
+    The predicted mean (on the modelled scale, see ``transform``) at age in years and eTIV in mm^3 is
+    ``intercept + b_etiv * eTIV + b_age1 * f1 + b_age2 * f2`` with ``x = (age + shift) / scale``, ``f = x^power``
+    (``log(x)`` for power 0) and ``f2 = x^power * log(x)`` when both powers are equal. The SD is ``rmse``, or
+    ``exp(s0 + s1 * g1 + s2 * g2)`` with the powers ``s_power1`` and ``s_power2``;
+    ``z = sinh(delta * asinh((u - xi) / lambda) - epsilon)`` for the standardised residual u.
 
     Raises
     ------

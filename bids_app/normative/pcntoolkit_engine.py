@@ -92,7 +92,8 @@ def _check_files(folder: Path) -> str:
     digest = hashlib.sha256()
     root = folder / "model" / "normative_model.json"
     if not root.is_file():
-        raise ModelError(f"{folder} is neither a normvol model nor a folder saved by PCNtoolkit (it has no {root.name})")
+        raise ModelError(f"{folder} is neither a normvol model nor a folder saved by PCNtoolkit (it has no "
+                         f"model/{root.name})")
     models = sorted(folder.glob("model/*/regression_model.json"))
     for path in [root, *models]:
         content = read_limited(path, MAX_JSON_BYTES)
@@ -147,7 +148,8 @@ def _default_card(toolkit: Any, folder: Path) -> ModelCard:
     effects = [name for name in toolkit.batch_effects_maps or {} if name != NO_BATCH_EFFECT]
     described = describe(toolkit)
     return ModelCard(
-        name=str(toolkit.name or folder.name), version="unknown", title=f"PCNtoolkit model {toolkit.name or folder.name}",
+        name=str(toolkit.name or folder.name), version="unknown",
+        title=f"PCNtoolkit model {toolkit.name or folder.name}",
         summary=f"{described} A folder saved by PCNtoolkit without a card of this software.",
         licence="not stated", date=file_date(folder), engine="pcntoolkit", mode="calibrated",
         covariates=", ".join([*toolkit.covariates, *(f"{name} (batch effect)" for name in effects)]),

@@ -20,7 +20,6 @@ from bids_app.errors import CovariateError, ModelError
 from bids_app.normative.base import Deviations, FloatArray
 from bids_app.normative.card import ModelCard
 from bids_app.normative.pcntoolkit_runtime import pcntoolkit, quiet
-from bids_app.regions import ETIV
 
 MAX_SITES = 20
 NO_BATCH_EFFECT = "dummy_batch_effect"
@@ -203,10 +202,10 @@ class _Inputs:
         table = _own_columns(model, data)
         covariates = list(model.toolkit.covariates)
         remarks: list[list[str]] = [[] for _ in range(len(data))]
-        usable = table.notna().drop(columns=_site_columns(model)).to_numpy().all(axis=1)
+        usable: NDArray[np.bool_] = np.asarray(table.notna().drop(columns=_site_columns(model)).all(axis=1))
         known = np.ones(len(data), dtype=bool)
         for column in _site_columns(model):
-            known &= table[column].isin(model.sites).to_numpy()
+            known &= np.asarray(table[column].isin(model.sites))
         if not known[usable].all() and model.unknown_sites == "refuse":
             unknown = sorted(table.loc[usable & ~known, _site_columns(model)[0]].dropna().astype(str).unique())
             raise ModelError(f"{model.card.name} does not know the site(s) {', '.join(unknown) or '(none given)'}; "

@@ -227,9 +227,10 @@ def _tidy(folder: Path) -> None:
 
 def _card_document(card: ModelCard, model: Any, data: pd.DataFrame, options: PCNtoolkitOptions) -> dict[str, Any]:
     values = card.to_json()
-    sexes = {sex: rows for sex, rows in data.groupby("sex")}
+    sexes = dict(iter(data.groupby("sex")))
     values.update(
-        engine="pcntoolkit", mode="calibrated", sites=int(data["site"].nunique()) if options.site_effect else card.sites,
+        engine="pcntoolkit", mode="calibrated",
+        sites=int(data["site"].nunique()) if options.site_effect else card.sites,
         n={sex: len(rows) for sex, rows in sexes.items()},
         age_range={sex: [float(f(rows["age"]) * DECADE) for f in (min, max)] for sex, rows in sexes.items()},
         etiv_range={sex: [float(f(rows[ETIV]) * LITRE) for f in (min, max)] for sex, rows in sexes.items()},

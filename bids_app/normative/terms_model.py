@@ -181,7 +181,9 @@ class _Scans:
             raise CovariateError(f"the table has no column {', '.join(missing)}, which {model.card.name} needs")
         age = pd.to_numeric(data["age"], errors="coerce").to_numpy(dtype=float)
         sex = data["sex"].to_numpy(dtype=object)
-        etiv = pd.to_numeric(data[ETIV], errors="coerce").to_numpy(dtype=float) if model.needs_etiv else np.zeros(len(data))
+        etiv = np.zeros(len(data))
+        if model.needs_etiv:
+            etiv = pd.to_numeric(data[ETIV], errors="coerce").to_numpy(dtype=float)
         bad = ~(np.isfinite(age) & np.isfinite(etiv) & np.isin(sex.astype(str), SEXES))
         male = np.where(bad, np.nan, (sex == "male").astype(float))
         site = data["site"].astype(str).to_numpy() if "site" in data.columns else np.full(len(data), "")
@@ -327,8 +329,8 @@ def _fit(values: Mapping[str, Any]) -> TermsFit:
     for name in {name for term in fit.terms for name in term}:
         if name not in VARIABLES and not name.startswith((SITE, SPLINE)):
             raise ValueError(f"unknown variable {name!r}")
-    if fit.response not in RESPONSES or len(fit.coefficients) != size or not fit.noise > 0 or (
-            fit.root is not None and len(fit.root) != size * (size + 1) // 2) or not np.isfinite(fit.coefficients).all():
+    whole = len(fit.coefficients) == size and (fit.root is None or len(fit.root) == size * (size + 1) // 2)
+    if not whole or fit.response not in RESPONSES or not fit.noise > 0 or not np.isfinite(fit.coefficients).all():
         raise ValueError("terms, coefficients and variance do not fit together")
     return fit
 

@@ -49,8 +49,8 @@ def import_braincharts(folder: Path, sites: Path) -> TermsModel:
         When a file is missing, damaged, or holds another kind of model.
     """
     terms = design_terms(_read_sites(sites))
-    fits = {row.region: _fit(folder / row.published, terms)
-            for row in name_table("braincharts").itertuples() if (folder / row.published / MODEL_FILE).is_file()}
+    fits = {row["region"]: _fit(folder / row["published"], terms)
+            for row in name_table("braincharts") if (folder / row["published"] / MODEL_FILE).is_file()}
     if not fits:
         raise ModelError(f"{folder} holds no <region>/{MODEL_FILE} of a volume; the models are published at {SOURCE}")
     others = sum(1 for path in folder.iterdir() if (path / MODEL_FILE).is_file()) - len(fits)
@@ -114,13 +114,14 @@ def _check_scaling(path: Path) -> None:
     if not path.is_file():
         return
     meta: Any = read_pickle(path)
-    used = [name for name in ("inscaler", "outscaler") if isinstance(meta, dict) and meta.get(name) not in (None, "None")]
+    scalers = meta if isinstance(meta, dict) else {}
+    used = [name for name in ("inscaler", "outscaler") if scalers.get(name) not in (None, "None")]
     if used:
         raise ModelError(f"{path} says that {' and '.join(used)} were used, which cannot be converted")
 
 
 def _card(folder: Path, n_sites: int, others: int) -> ModelCard:
-    left = (f"{others} models of cortical thickness in the folder were left out: only volumes are scored.",) if others else ()
+    left = (f"{others} models of cortical thickness in the folder were left out: only volumes are scored.",)
     return ModelCard(
         name="braincharts", version="imported", title="Braincharts, lifespan models of subcortical volume",
         summary="Warped Bayesian linear regression (PCNtoolkit 0.x) of subcortical volumes on age, sex and site.",
@@ -130,6 +131,7 @@ def _card(folder: Path, n_sites: int, others: int) -> ModelCard:
         transform="sinh-arcsinh warp of the volume (mm^3); z = (warped volume - predicted mean) / predictive SD",
         harmonisation="site as a fixed effect",
         limitations=("A scan of an unknown site is scored at the mean of the known sites.",
-                     "Ages below -5 or above 110 years are outside the spline; training covers 2 to 100 years.", *left),
+                     "Ages below -5 or above 110 years are outside the spline; training covers 2 to 100 years.",
+                     *(left if others else ())),
         citations=(CITATION,), z_notes=(NO_ETIV,),
     )

@@ -47,9 +47,9 @@ def import_centilebrain(folder: Path, offsets: Path | None = None) -> NativeMode
     without_etiv: set[str] = set()
     for sex in SEXES:
         path = _file(folder, sex)
-        for row, model in zip(name_table("centilebrain").itertuples(), _models(path)):
-            where = f"{path}, model {row.position} ({row.published})"
-            offset = added.get((sex, row.published))
+        for row, model in zip(name_table("centilebrain"), _models(path)):
+            where = f"{path}, model {row['position']} ({row['published']})"
+            offset = added.get((sex, row["published"]))
             fit, summary = region_fit(model, where, offset or 0.0)
             if abs(summary.mean) < summary.sd and offset is None:
                 raise ModelError(
@@ -57,8 +57,8 @@ def import_centilebrain(folder: Path, offsets: Path | None = None) -> NativeMode
                     "offsets (columns sex, region, K)"
                 )
             if not summary.etiv_used:
-                without_etiv.add(row.region)
-            fits.setdefault(row.region, {})[sex] = fit
+                without_etiv.add(row["region"])
+            fits.setdefault(row["region"], {})[sex] = fit
     return native_model(fits, folder, {"source": "CentileBrain", "licence": "not stated by the authors",
                                        "url": SOURCE, "citation": CITATION}, **_card(without_etiv))
 
@@ -92,7 +92,7 @@ def _read_offsets(path: Path | None) -> Mapping[tuple[str, str], float]:
     table = read_table(path)
     if not {"sex", "region", "K"} <= set(table.columns):
         raise ModelError(f"{path} is not a table of offsets (columns sex, region, K)")
-    return {(str(row.sex), str(row.region)): float(row.K) for row in table.itertuples()}
+    return {(str(sex), str(region)): float(k) for sex, region, k in zip(table["sex"], table["region"], table["K"])}
 
 
 def _card(without_etiv: set[str]) -> dict[str, object]:

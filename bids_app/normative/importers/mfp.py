@@ -68,7 +68,7 @@ def region_fit(model: RObject, where: str, offset: float = 0.0) -> tuple[RegionF
         coefficients=(float(coefficients[0]) + offset, *(float(c) for c in coefficients[1:])),
         rmse=float(np.sqrt(np.mean((volume - fitted) ** 2))),
         age_range=_outward(age, 0.1),
-        etiv_range=_outward(etiv, 1000.0) if etiv.any() else ANY_ETIV,
+        etiv_range=_outward(etiv, 1000.0) if "etiv" in fitted_powers else ANY_ETIV,
         volume_range=_outward(np.quantile(volume, (0.005, 0.995)) + offset, 10.0),
         root=_root(model, fitted_powers),
     )
@@ -86,7 +86,9 @@ def _terms(model: RObject, where: str) -> tuple[tuple[float, ...], tuple[float, 
     """Powers of age, its (shift, scale), and the number of coefficients of each covariate in R's order."""
     powers, names = _matrix(model, "powers", where)
     scale, _ = _matrix(model, "scale", where)
-    used, age_powers, age_scale = {}, (), (0.0, 1.0)
+    used: dict[str, int] = {}
+    age_powers: tuple[float, ...] = ()
+    age_scale = (0.0, 1.0)
     for row, name in enumerate(names):
         kept = tuple(float(p) for p in powers[row] if np.isfinite(p))
         if name in AGE_NAMES:
@@ -158,10 +160,10 @@ def _numbers(model: RObject, name: str, where: str) -> FloatArray:
 def _matrix(model: RObject, name: str, where: str, columns: bool = False) -> tuple[FloatArray, list[str]]:
     """A numeric matrix and its row (or column) names."""
     values = _numbers(model, name, where)
-    element = model.get(name)
+    attributes = getattr(model.get(name), "attributes", {})
     try:
-        shape = tuple(int(n) for n in element.attributes["dim"].value)
-        labels = [str(n) for n in element.attributes["dimnames"].value[1 if columns else 0].value]
+        shape = tuple(int(n) for n in attributes["dim"].value)
+        labels = [str(n) for n in attributes["dimnames"].value[1 if columns else 0].value]
         matrix = values.reshape(shape, order="F")
     except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
         raise ModelError(f"{where}: {name} is not a matrix with names; it is not a whole mfp model") from error

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
-
-import pandas as pd
 
 from bids_app.tables import read_table
 
 
 @lru_cache(maxsize=8)
-def name_table(publisher: str) -> pd.DataFrame:
-    """Columns ``published`` and ``region`` (and ``position`` where models come in a fixed order)."""
-    return read_table(str(files("bids_app.data") / "importers" / f"{publisher}.tsv"))
+def name_table(publisher: str) -> tuple[Mapping[str, str], ...]:
+    """Rows with ``published``, ``region`` and what else the publisher's files need to be found."""
+    table = read_table(str(files("bids_app.data") / "importers" / f"{publisher}.tsv"), text=True)
+    return tuple({str(key): str(value) for key, value in row.items()} for row in table.to_dict("records"))
 
 
 def region_of(publisher: str, published: str) -> str | None:
     """FreeSurfer's name of a published region; None when the table does not know it."""
-    table = name_table(publisher)
-    found = table.loc[table["published"] == published, "region"]
-    return None if found.empty else str(found.iloc[0])
+    return next((row["region"] for row in name_table(publisher) if row["published"] == published), None)

@@ -8,6 +8,7 @@ Scanner and image-quality predictors are not known to this software; they must b
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,7 +41,7 @@ def import_nomis(folder: Path, assume: Mapping[str, str] | None = None) -> Terms
     folder : Path
         NOMIS' ``bin`` (it has ``meanage.csv``).
     assume : mapping, optional
-        What all scans of the dataset share: ``manufacturer`` (siemens, philips, ge), ``mfs`` (field strength, 1.5 or 3),
+        What all scans of the dataset share: ``manufacturer`` (siemens, philips, ge), ``mfs`` (1.5 or 3 tesla),
         ``voxel`` (mm^3), ``surfaceholes`` (a number, or ``mean``), ``cnr`` (``mean``: the training mean).
 
     Raises
@@ -51,15 +52,16 @@ def import_nomis(folder: Path, assume: Mapping[str, str] | None = None) -> Terms
     """
     centre = {name: _number(folder / f"mean{name}.csv") for name in ("age", "etiv")}
     constants = _constants(folder, assume or {})
-    fits, needed = {}, set()
-    for row in name_table("nomis").itertuples():
+    fits: dict[str, TermsFit] = {}
+    needed: set[str] = set()
+    for row in name_table("nomis"):
         path, response = _model_file(folder, row)
         if path is None:
             continue
         fit, lacking = _fit(path, response, constants)
         needed |= lacking
         if fit is not None:
-            fits[row.region] = fit
+            fits[row["region"]] = fit
     if needed:
         raise ModelError(
             f"the NOMIS models in {folder} need {', '.join(sorted(needed))}, which FreeSurfer's volumes do not give; "
@@ -69,10 +71,10 @@ def import_nomis(folder: Path, assume: Mapping[str, str] | None = None) -> Terms
     return with_digest(TermsModel(card=_card(folder, assume or {}), fits=fits, centre=centre))
 
 
-def _model_file(folder: Path, row: Any) -> tuple[Path | None, str]:
+def _model_file(folder: Path, row: Mapping[str, str]) -> tuple[Path | None, str]:
     """The model of a region and the scale of its response; ventricles are on log10."""
-    models = folder / "models" / row.file / "Models"
-    for name, response in ((f"{row.published}log10", "log10"), (row.published, row.response)):
+    models = folder / "models" / row["file"] / "Models"
+    for name, response in ((f"{row['published']}log10", "log10"), (row["published"], row["response"])):
         if (models / f"{name}.sav").is_file():
             return models / f"{name}.sav", response
     return None, ""
@@ -123,7 +125,8 @@ def _constants(folder: Path, assume: Mapping[str, str]) -> dict[str, float]:
     """Values of the predictors that are constants of the dataset, centred as NOMIS does."""
     unknown = set(assume) - {"manufacturer", "mfs", "voxel", "surfaceholes", "cnr"}
     if unknown:
-        raise ModelError(f"cannot assume {', '.join(sorted(unknown))}; known are manufacturer, mfs, voxel, surfaceholes, cnr")
+        raise ModelError(f"cannot assume {', '.join(sorted(unknown))}; known are manufacturer, mfs, voxel, "
+                         "surfaceholes, cnr")
     out: dict[str, float] = {}
     try:
         if "manufacturer" in assume:
@@ -140,7 +143,7 @@ def _constants(folder: Path, assume: Mapping[str, str]) -> dict[str, float]:
         if "surfaceholes" in assume:
             holes = assume["surfaceholes"]
             out["surfaceholes"] = 0.0 if holes == MEAN else (
-                float(np.log(float(holes))) - _number(folder / "meansurfaceholes.csv"))
+                math.log(float(holes)) - _number(folder / "meansurfaceholes.csv"))
     except (ValueError, KeyError) as error:
         raise ModelError(f"a value of --assume is not possible ({error})") from error
     return out
@@ -164,14 +167,15 @@ def _header(path: Path) -> list[str]:
 
 def _card(folder: Path, assume: Mapping[str, str]) -> ModelCard:
     stated = ", ".join(f"{name} = {value}" for name, value in sorted(assume.items()))
-    note = (f"NOMIS adjusts for scanner and image quality; here they were taken as constant for all scans ({stated}).",)
+    note = (f"NOMIS adjusts for scanner and image quality; here these were taken as constant ({stated}).",)
     return ModelCard(
         name="nomis", version="imported", title="NOMIS, normative morphometry for FreeSurfer 6",
-        summary="Linear models of volume on polynomials of age and intracranial volume, sex, scanner and image quality.",
+        summary="Linear models on polynomials of age and intracranial volume, sex, scanner and image quality.",
         licence="see the NOMIS repository", date=file_date(folder), engine="terms", mode="reference",
         training=({"source": "NOMIS", "licence": "see the NOMIS repository", "url": SOURCE, "citation": CITATION},),
         fs_versions=("6.0",),
-        covariates="age (years), sex, EstimatedTotalIntraCranialVol (mm^3)" + (f"; constants: {stated}" if stated else ""),
+        covariates="age (years), sex, EstimatedTotalIntraCranialVol (mm^3)" + (f"; {stated}" if stated else ""),
         transform="log10 of ventricles, otherwise volume (mm^3); z = (observed - predicted) / sqrt(MSE)",
-        limitations=("For adults, and for FreeSurfer 6.0 only; the files do not state the range of ages.",), citations=(CITATION,), z_notes=note if assume else (),
+        limitations=("For adults, and for FreeSurfer 6.0 only; the files do not state the range of ages.",),
+        citations=(CITATION,), z_notes=note if assume else (),
     )

@@ -116,14 +116,15 @@ def read_pickle(path: Path) -> Any:
     except ModelError:
         raise
     except Exception as error:
-        raise ModelError(f"{path} is not a readable pickle ({type(error).__name__}: {error}); fetch it again") from error
+        what = f"{type(error).__name__}: {error}"
+        raise ModelError(f"{path} is not a readable pickle ({what}); fetch it again") from error
 
 
 def _check_opcodes(content: bytes) -> None:
     for done, (opcode, argument, _) in enumerate(pickletools.genops(content)):
         if opcode.name in REFUSED_OPCODES or done > MAX_OPCODES:
             raise ValueError(f"it uses {opcode.name}, which data do not need")
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument) > MAX_OPCODES:
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > MAX_OPCODES:
             raise ValueError("it reserves too much memory")
 
 
