@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import codecs
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,29 +31,50 @@ def read_rows(path: Path) -> list[Row]:
 def read_sheet(path: Path) -> tuple[list[str], list[Row]]:
     """Header of a small TSV, and its rows as mappings of column to text without the missing cells.
 
-    Plain `csv`: a dataset has one ``sessions.tsv`` per person, and pandas needs a millisecond for each.
+    Split by hand: a dataset has one ``sessions.tsv`` per person, and pandas needs a millisecond for each.
 
     Raises
     ------
     BIDSError
-        When the file cannot be read, has no header or has a row longer than its header.
+        When the file cannot be read, has no header, a column twice, or a row longer than its header.
     """
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, delimiter="\t")
-            lines = [line for line in reader if any(cell.strip() for cell in line)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BIDSError(f"cannot read {path} as a table ({error}); it must be tab-separated text") from error
-    if not lines:
+    numbered = [(number, cells) for number, cells in enumerate(_cells(path), start=1) if any(cells)]
+    if not numbered:
         raise BIDSError(f"{path} is empty; write a header line, or remove the file")
-    header = _standard([name.strip() for name in lines[0]])
-    for number, line in enumerate(lines[1:], start=2):
-        if len(line) > len(header):
-            raise BIDSError(f"{path}: line {number} has {len(line)} cells but the header has {len(header)}; "
+    header = _standard(numbered[0][1])
+    twice = next((name for name in header if name and header.count(name) > 1), None)
+    if twice:
+        raise BIDSError(f"{path} has more than one column {twice}; rename or remove one")
+    for number, cells in numbered[1:]:
+        if any(cells[len(header):]):
+            raise BIDSError(f"{path}: line {number} has {len(cells)} cells but the header has {len(header)}; "
                             "columns must be separated by one tab")
-    rows = [{name: cell.strip() for name, cell in zip(header, line) if not is_missing(cell)}
-            for line in lines[1:]]
-    return header, rows
+    return header, [{name: cell for name, cell in zip(header, cells) if name and not is_missing(cell)}
+                    for _, cells in numbered[1:]]
+
+
+def _cells(path: Path) -> list[list[str]]:
+    """Cells of every line, without the blanks and quotes around them; a lone quote is just a character."""
+    try:
+        lines = re.split(r"\r\n|\r|\n", _decoded(path.read_bytes()))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BIDSError(f"cannot read {path} as a table ({error}); it must be tab-separated text") from error
+    return [[_unquoted(cell.strip()) for cell in line.split("\t")] for line in lines]
+
+
+def _decoded(content: bytes) -> str:
+    """Text in UTF-8 or, as spreadsheets export it, UTF-16 or Latin-1."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def _unquoted(cell: str) -> str:
+    quoted = len(cell) > 1 and cell[0] == cell[-1] == '"'
+    return cell[1:-1].replace('""', '"').strip() if quoted else cell
 
 
 def _standard(header: list[str]) -> list[str]:
