@@ -7,18 +7,38 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from bids_app.regions import display_name
 from bids_app.reports import cohort_charts
 from bids_app.reports.brainmap import brain_map_svg
 from bids_app.reports.loading import Group, Record, Sheet
-from bids_app.regions import display_name
 from bids_app.reports.svg import standalone
 
-CHARTS = {"forest": cohort_charts.forest, "love": cohort_charts.love, "km": cohort_charts.kaplan_meier,
-          "trajectory": cohort_charts.trajectory}
+CHARTS = {
+    "forest": cohort_charts.forest,
+    "love": cohort_charts.love,
+    "km": cohort_charts.kaplan_meier,
+    "trajectory": cohort_charts.trajectory,
+}
 MOST_PARTS = 6
 # the reader's order; names are matched by their start, others come before the last two
-ORDER = ("burden", "case_control", "region", "prevalence", "scores_counts", "scores_regions", "rates", "change", "stability",
-         "transition", "progression", "relapse", "survival", "risk", "trajector", "decision")
+ORDER = (
+    "burden",
+    "case_control",
+    "region",
+    "prevalence",
+    "scores_counts",
+    "scores_regions",
+    "rates",
+    "change",
+    "stability",
+    "transition",
+    "progression",
+    "relapse",
+    "survival",
+    "risk",
+    "trajector",
+    "decision",
+)
 LAST = ("matching", "roles")
 
 
@@ -63,8 +83,17 @@ def _analysis(name: str, record: Record, sheet: Sheet, group: Group) -> Analysis
         drawings = _draw(name, figure, _drawn_rows(figure, sheet, group)) if figure else []
     except (KeyError, ValueError, TypeError, IndexError) as error:
         problem = f"The figure could not be drawn from {sheet.file} ({type(error).__name__}: {error})."
-    return Analysis(name, str(record.get("Title", name)), list(record.get("Sentences") or []),
-                    str(record.get("Methods") or ""), record, sheet, drawings, figure.get("kind") == "map", problem)
+    return Analysis(
+        name,
+        str(record.get("Title", name)),
+        list(record.get("Sentences") or []),
+        str(record.get("Methods") or ""),
+        record,
+        sheet,
+        drawings,
+        figure.get("kind") == "map",
+        problem,
+    )
 
 
 def _drawn_rows(figure: Mapping[str, Any], sheet: Sheet, group: Group) -> pd.DataFrame:
@@ -102,10 +131,17 @@ def _map(prefix: str, title: str, table: pd.DataFrame, figure: Mapping[str, Any]
     values = dict(zip(rows[figure.get("region", "region")], rows[figure["value"]].astype(float), strict=True))
     limits = figure.get("limits")
     scale = str(figure.get("scale", "diverging"))
-    options = {"scale": scale, "label": str(figure.get("xlabel") or figure["value"]), "threshold": figure.get("threshold"),
-               "limits": tuple(limits) if limits else _limits(values, scale)}
-    return Drawing(title, brain_map_svg(values, prefix=prefix, **options),
-                   brain_map_svg(values, prefix=prefix, standalone=True, **options))
+    options = {
+        "scale": scale,
+        "label": str(figure.get("xlabel") or figure["value"]),
+        "threshold": figure.get("threshold"),
+        "limits": tuple(limits) if limits else _limits(values, scale),
+    }
+    return Drawing(
+        title,
+        brain_map_svg(values, prefix=prefix, **options),
+        brain_map_svg(values, prefix=prefix, standalone=True, **options),
+    )
 
 
 def _limits(values: Mapping[str, float], scale: str) -> tuple[float, float] | None:

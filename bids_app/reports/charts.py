@@ -28,7 +28,9 @@ class Visit(NamedTuple):
     deviation: str
 
 
-def centile_chart(region: str, fan: pd.DataFrame, visits: Sequence[Visit], width: float = 300, height: float = 200) -> str:
+def centile_chart(
+    region: str, fan: pd.DataFrame, visits: Sequence[Visit], width: float = 300, height: float = 200
+) -> str:
     """The 5, 25, 50, 75 and 95 centiles of volume by age, and the person's sessions joined by a line.
 
     Parameters
@@ -43,10 +45,16 @@ def centile_chart(region: str, fan: pd.DataFrame, visits: Sequence[Visit], width
     across = [plot.px(age) for age in ages]
     down = {name: [plot.py(value * scale) for value in values] for name, values in curves.items()}
     name = display_name(region)
-    body = [*plot.y_axis(4, "mL" if scale == ML else ""), *plot.x_axis(5),
-            text(plot.right, plot.bottom + 27, "age, years", "axis-title", "end"),
-            _band(across, down["p05"], down["p95"], "fan outer"), _band(across, down["p25"], down["p75"], "fan inner"),
-            path(zip(across, down["p50"], strict=True), "fan median"), *_centile_labels(plot, down), *_visits(plot, visits, scale)]
+    body = [
+        *plot.y_axis(4, "mL" if scale == ML else ""),
+        *plot.x_axis(5),
+        text(plot.right, plot.bottom + 27, "age, years", "axis-title", "end"),
+        _band(across, down["p05"], down["p95"], "fan outer"),
+        _band(across, down["p25"], down["p75"], "fan inner"),
+        path(zip(across, down["p50"], strict=True), "fan median"),
+        *_centile_labels(plot, down),
+        *_visits(plot, visits, scale),
+    ]
     return svg(width, height, body, f"Centile chart of the {name}: volume by age with the sessions of this person")
 
 
@@ -54,8 +62,9 @@ def _unit_scale(values: np.ndarray) -> float:
     return ML if np.nanmax(np.abs(values)) > 5 else 1.0
 
 
-def _centile_plot(ages: np.ndarray, curves: dict[str, np.ndarray], visits: Sequence[Visit], scale: float,
-                  width: float, height: float) -> Plot:
+def _centile_plot(
+    ages: np.ndarray, curves: dict[str, np.ndarray], visits: Sequence[Visit], scale: float, width: float, height: float
+) -> Plot:
     heights = [visit.volume * scale for visit in visits if not math.isnan(visit.volume)]
     low = min([float(np.nanmin(curves["p05"])) * scale, *heights])
     high = max([float(np.nanmax(curves["p95"])) * scale, *heights])
@@ -69,15 +78,25 @@ def _band(across: list[float], lower: list[float], upper: list[float], cls: str)
 
 
 def _centile_labels(plot: Plot, down: dict[str, list[float]]) -> list[str]:
-    return [text(plot.right + 4, values[-1] + 3, name[1:].lstrip("0"), "centile-label") for name, values in down.items()]
+    return [
+        text(plot.right + 4, values[-1] + 3, name[1:].lstrip("0"), "centile-label") for name, values in down.items()
+    ]
 
 
 def _visits(plot: Plot, visits: Sequence[Visit], scale: float) -> list[str]:
     points = plot.points([v.age for v in visits], [v.volume * scale for v in visits])
-    dots = [dot(x, y, 4 if visit is visits[-1] else 3, f"visit {visit.deviation}",
-                f"{visit.label}: {number(visit.age, 1)} years, {number(visit.volume * scale, 3)}"
-                f"{' mL' if scale == ML else ''}, z {number(visit.z, 2)}")
-            for visit, (x, y) in zip(visits, points, strict=True) if not math.isnan(y)]
+    dots = [
+        dot(
+            x,
+            y,
+            4 if visit is visits[-1] else 3,
+            f"visit {visit.deviation}",
+            f"{visit.label}: {number(visit.age, 1)} years, {number(visit.volume * scale, 3)}"
+            f"{' mL' if scale == ML else ''}, z {number(visit.z, 2)}",
+        )
+        for visit, (x, y) in zip(visits, points, strict=True)
+        if not math.isnan(y)
+    ]
     return [path(points, "course") if len(points) > 1 else "", *dots]
 
 
@@ -89,12 +108,16 @@ def range_strip(expected: dict[str, Any], observed: Sequence[tuple[str, float]],
     middle = plot.top + plot.height / 2
     body = [line(plot.left, middle, plot.right, middle, "axis")]
     if not math.isnan(high):
-        body.append(f'<rect class="fan inner" x="{f(plot.px(low))}" y="{f(plot.top)}" height="{f(plot.height)}" '
-                    f'width="{f(plot.px(high) - plot.px(low))}" rx="2"/>')
+        body.append(
+            f'<rect class="fan inner" x="{f(plot.px(low))}" y="{f(plot.top)}" height="{f(plot.height)}" '
+            f'width="{f(plot.px(high) - plot.px(low))}" rx="2"/>'
+        )
         body.append(line(plot.px(mean), plot.top, plot.px(mean), plot.bottom, "fan median"))
     last = len(observed) - 1
-    body += [dot(plot.px(value), middle, 5.5 if i == last else 3, f"count {tail}", f"{label}: {number(value)}")
-             for i, (label, value) in enumerate(observed)]
+    body += [
+        dot(plot.px(value), middle, 5.5 if i == last else 3, f"count {tail}", f"{label}: {number(value)}")
+        for i, (label, value) in enumerate(observed)
+    ]
     body += [text(plot.px(tick), plot.bottom + 12, number(tick), "tick", "middle") for tick in _whole_ticks(top)]
     return svg(width, 38, body, f"Observed number against the range expected in healthy people ({tail})")
 
@@ -120,8 +143,15 @@ def change_chart(rows: pd.DataFrame, width: float = 720) -> str:
         y = plot.top + 19.0 * (i + 0.5)
         side = "none" if str(row["reliable"]).lower() != "true" else "infra" if row["z_change"] < 0 else "supra"
         low, high = (row["z_change"] + sign * INTERVAL_95 * row["z_change_se"] for sign in (-1, 1))
-        body += [text(plot.left - 10, y + 4, display_name(row["region"]), "row-label", "end"),
-                 line(plot.px(low), y, plot.px(high), y, f"whisker {side}"),
-                 dot(plot.px(row["z_change"]), y, 4, f"visit {side}",
-                     f"{display_name(row['region'])}: {number(row['z_change'], 2)}")]
+        body += [
+            text(plot.left - 10, y + 4, display_name(row["region"]), "row-label", "end"),
+            line(plot.px(low), y, plot.px(high), y, f"whisker {side}"),
+            dot(
+                plot.px(row["z_change"]),
+                y,
+                4,
+                f"visit {side}",
+                f"{display_name(row['region'])}: {number(row['z_change'], 2)}",
+            ),
+        ]
     return svg(width, plot.bottom + 34, body, "Change of z between two sessions, by region")

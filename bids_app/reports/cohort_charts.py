@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,14 +29,18 @@ def counts_chart(counts: Mapping[str, np.ndarray], expected: tuple[float, float]
     expected : (low, high) of one healthy scan
     tail : ``infra`` or ``supra``
     """
-    top = max([4, int(expected[1]) if expected else 0, *(int(np.nanmax(values)) for values in counts.values() if len(values))])
+    top = max(
+        [4, int(expected[1]) if expected else 0, *(int(np.nanmax(values)) for values in counts.values() if len(values))]
+    )
     height = 74.0
     body: list[str] = []
     plot = Plot(110, 4, WIDTH - 130, height, (-0.5, top + 0.5), (0, 1))
     for row, (group, values) in enumerate(counts.items()):
         plot = Plot(110, 4 + row * (height + 8), WIDTH - 130, height, (-0.5, top + 0.5), (0, 1))
         if expected:
-            body.append(_rect(plot.px(expected[0] - 0.5), plot.top, plot.px(expected[1] + 0.5), plot.bottom, "fan outer"))
+            body.append(
+                _rect(plot.px(expected[0] - 0.5), plot.top, plot.px(expected[1] + 0.5), plot.bottom, "fan outer")
+            )
         body.append(text(plot.left - 12, plot.bottom - 4, group, "row-label", "end"))
         body += _bars(plot, values, tail)
         body.append(line(plot.left, plot.bottom, plot.right, plot.bottom, "axis"))
@@ -48,14 +53,25 @@ def _bars(plot: Plot, values: np.ndarray, tail: str) -> list[str]:
     if not len(times):
         return []
     scale = 0.92 * plot.height / times.max()
-    return [_rect(plot.px(a - 0.4), plot.bottom - scale * t, plot.px(a + 0.4), plot.bottom, f"bar {tail}",
-                  f"{a} regions: {t} scans") for a, t in zip(amounts, times, strict=True)]
+    return [
+        _rect(
+            plot.px(a - 0.4),
+            plot.bottom - scale * t,
+            plot.px(a + 0.4),
+            plot.bottom,
+            f"bar {tail}",
+            f"{a} regions: {t} scans",
+        )
+        for a, t in zip(amounts, times, strict=True)
+    ]
 
 
 def _rect(x1: float, y1: float, x2: float, y2: float, cls: str, title: str = "") -> str:
     inner = f"<title>{title}</title>" if title else ""
-    return (f'<rect class="{cls}" x="{f(x1)}" y="{f(y1)}" width="{f(max(x2 - x1, 0))}" '
-            f'height="{f(max(y2 - y1, 0))}">{inner}</rect>')
+    return (
+        f'<rect class="{cls}" x="{f(x1)}" y="{f(y1)}" width="{f(max(x2 - x1, 0))}" '
+        f'height="{f(max(y2 - y1, 0))}">{inner}</rect>'
+    )
 
 
 def quality_strip(title: str, rows: pd.DataFrame) -> str:
@@ -104,18 +120,34 @@ def forest(table: pd.DataFrame, figure: Mapping[str, Any]) -> str:
         return ""
     reach = np.concatenate([low[order], high[order], [null]])
     reach = reach[np.isfinite(reach) & ((reach > 0) | (not log))]
-    ends = (float(reach.min()) * 0.95, float(reach.max()) * 1.05) if log else padded(float(reach.min()), float(reach.max()))
+    ends = (
+        (float(reach.min()) * 0.95, float(reach.max()) * 1.05)
+        if log
+        else padded(float(reach.min()), float(reach.max()))
+    )
     plot = Plot(272, 8, WIDTH - 292, ROW * len(order), ends, (0, 1), log)
     labels, p = table[figure["label"]].to_numpy(), _p_values(table, figure)
-    body = [line(plot.px(null), plot.top, plot.px(null), plot.bottom, "null"), *plot.x_axis(6, figure.get("xlabel", ""))]
+    body = [
+        line(plot.px(null), plot.top, plot.px(null), plot.bottom, "null"),
+        *plot.x_axis(6, figure.get("xlabel", "")),
+    ]
     for position, row in enumerate(order):
         y = plot.top + ROW * (position + 0.5)
         name = display_name(str(labels[row]))
-        ends_ = [plot.px(plot.clip(v)) for v in (low[row], high[row])] if np.isfinite([low[row], high[row]]).all() else None
-        body += [text(plot.left - 10, y + 4, name, "row-label", "end"),
-                 line(ends_[0], y, ends_[1], y, "whisker") if ends_ else "",
-                 dot(plot.px(plot.clip(estimate[row])), y, 3.6, "estimate" if p[row] < 0.05 else "estimate hollow",
-                     f"{name}: {number(float(estimate[row]))}")]
+        ends_ = (
+            [plot.px(plot.clip(v)) for v in (low[row], high[row])] if np.isfinite([low[row], high[row]]).all() else None
+        )
+        body += [
+            text(plot.left - 10, y + 4, name, "row-label", "end"),
+            line(ends_[0], y, ends_[1], y, "whisker") if ends_ else "",
+            dot(
+                plot.px(plot.clip(estimate[row])),
+                y,
+                3.6,
+                "estimate" if p[row] < 0.05 else "estimate hollow",
+                f"{name}: {number(float(estimate[row]))}",
+            ),
+        ]
     return svg(WIDTH, plot.bottom + 34, body, "Forest plot: estimates with 95 % intervals")
 
 
@@ -134,16 +166,21 @@ def love(table: pd.DataFrame, figure: Mapping[str, Any]) -> str:
     limit = float(figure.get("threshold", 0.1))
     reach = max(limit, float(np.nanmax(np.abs(np.concatenate([before, after])))))
     plot = Plot(272, 8, WIDTH - 292, 24.0 * len(table), padded(-reach, reach), (0, 1))
-    body = [_rect(plot.px(-limit), plot.top, plot.px(limit), plot.bottom, "fan outer"),
-            line(plot.px(0), plot.top, plot.px(0), plot.bottom, "null"),
-            *plot.x_axis(6, "standardised difference: hollow before, filled after matching")]
+    body = [
+        _rect(plot.px(-limit), plot.top, plot.px(limit), plot.bottom, "fan outer"),
+        line(plot.px(0), plot.top, plot.px(0), plot.bottom, "null"),
+        *plot.x_axis(6, "standardised difference: hollow before, filled after matching"),
+    ]
     for row, name in enumerate(table[figure["label"]]):
         y = plot.top + 24.0 * (row + 0.5)
         body.append(text(plot.left - 10, y + 4, display_name(str(name)), "row-label", "end"))
         if np.isfinite(before[row]) and np.isfinite(after[row]):
             body.append(line(plot.px(before[row]), y, plot.px(after[row]), y, "rule"))
-        body += [dot(plot.px(value), y, 4, cls, f"{name}: {number(float(value), 3)}") for value, cls in
-                 ((before[row], "estimate hollow"), (after[row], "estimate")) if np.isfinite(value)]
+        body += [
+            dot(plot.px(value), y, 4, cls, f"{name}: {number(float(value), 3)}")
+            for value, cls in ((before[row], "estimate hollow"), (after[row], "estimate"))
+            if np.isfinite(value)
+        ]
     return svg(WIDTH, plot.bottom + 34, body, "Balance of the covariates before and after matching")
 
 
@@ -160,10 +197,17 @@ def kaplan_meier(table: pd.DataFrame, figure: Mapping[str, Any]) -> str:
         part = part.sort_values(figure["time"], kind="stable")
         steps = _steps(part[figure["time"]].to_numpy(float), part[figure["survival"]].to_numpy(float))
         if figure.get("low") in part and figure.get("high") in part:
-            low, high = (_steps(part[figure["time"]].to_numpy(float), part[figure[key]].to_numpy(float))
-                         for key in ("low", "high"))
-            body.append(path([*plot.points(*zip(*low, strict=True)), *plot.points(*zip(*high[::-1], strict=True))],
-                             f"ribbon {cls}", close=True))
+            low, high = (
+                _steps(part[figure["time"]].to_numpy(float), part[figure[key]].to_numpy(float))
+                for key in ("low", "high")
+            )
+            body.append(
+                path(
+                    [*plot.points(*zip(*low, strict=True)), *plot.points(*zip(*high[::-1], strict=True))],
+                    f"ribbon {cls}",
+                    close=True,
+                )
+            )
         body.append(path(plot.points(*zip(*steps, strict=True)), f"series {cls}"))
         body.append(text(plot.right + 8, ends[index] + 4, name, f"series {cls}"))
         if below:
@@ -188,9 +232,14 @@ def _at_risk(plot: Plot, part: pd.DataFrame, figure: Mapping[str, Any], y: float
     time, risk = part[figure["time"]].to_numpy(float), part[figure["at_risk"]].to_numpy(float)
     wanted = np.linspace(0, plot.x[1], 7)
     rows = np.unique(np.minimum(np.searchsorted(time, wanted), len(time) - 1))
-    return [text(0, y, name, f"series {cls}"),
-            *(text(plot.px(time[row]), y, number(float(risk[row])), "tick", "middle")
-              for row in rows if math.isfinite(risk[row]))]
+    return [
+        text(0, y, name, f"series {cls}"),
+        *(
+            text(plot.px(time[row]), y, number(float(risk[row])), "tick", "middle")
+            for row in rows
+            if math.isfinite(risk[row])
+        ),
+    ]
 
 
 def trajectory(table: pd.DataFrame, figure: Mapping[str, Any]) -> str:
@@ -199,17 +248,30 @@ def trajectory(table: pd.DataFrame, figure: Mapping[str, Any]) -> str:
     columns = [figure[key] for key in ("y", "low", "high") if figure.get(key) in table]
     levels = table[columns].to_numpy(float)
     x = table[figure["x"]].to_numpy(float)
-    plot = Plot(60, 24, WIDTH - 230, 240, (float(np.nanmin(x)), float(np.nanmax(x))),
-                padded(float(np.nanmin(levels)), float(np.nanmax(levels))))
+    plot = Plot(
+        60,
+        24,
+        WIDTH - 230,
+        240,
+        (float(np.nanmin(x)), float(np.nanmax(x))),
+        padded(float(np.nanmin(levels)), float(np.nanmax(levels))),
+    )
     body = [*plot.y_axis(5, figure.get("ylabel", figure["y"])), *plot.x_axis(6, figure.get("xlabel", figure["x"]))]
     ends = _spread([plot.py(float(part[figure["y"]].iloc[-1])) for _, part in groups], 13)
     for index, (name, part) in enumerate(groups):
         cls = f"s{index % SERIES}"
         across = part[figure["x"]].to_numpy(float)
         if len(columns) == 3:
-            body.append(path([*plot.points(across, part[figure["low"]]),
-                              *plot.points(across[::-1], part[figure["high"]].to_numpy(float)[::-1])],
-                             f"ribbon {cls}", close=True))
+            body.append(
+                path(
+                    [
+                        *plot.points(across, part[figure["low"]]),
+                        *plot.points(across[::-1], part[figure["high"]].to_numpy(float)[::-1]),
+                    ],
+                    f"ribbon {cls}",
+                    close=True,
+                )
+            )
         body.append(path(plot.points(across, part[figure["y"]]), f"series {cls}"))
         body.append(text(plot.right + 8, ends[index] + 4, name, f"series {cls}"))
     return svg(WIDTH, plot.bottom + 34, body, "Trajectories by group")
@@ -226,6 +288,6 @@ def _spread(positions: Sequence[float], gap: float) -> list[float]:
     """Positions moved down just enough to stay `gap` apart."""
     placed = list(positions)
     order = sorted(range(len(placed)), key=placed.__getitem__)
-    for before, after in zip(order, order[1:], strict=False):
+    for before, after in pairwise(order):
         placed[after] = max(placed[after], placed[before] + gap)
     return placed

@@ -21,13 +21,27 @@ MINUS = "−"
 
 # decimals of a column (and the factor from its unit on disk to the unit shown)
 PROBABILITIES = ("p", "p_fdr", "q", "p_value", "pvalue", "p_bh", "p_logrank")
-DIGITS = {"z": 2, "z_se": 2, "centile": 1, "age": 1, "asymmetry_index": 3, "expected_index": 3, "z_from": 2, "z_to": 2,
-          "z_change": 2, "z_change_se": 2, "annual_z_change": 2, "years": 1, "volume_mm3": 0, "expected_mm3": 0}
+DIGITS = {
+    "z": 2,
+    "z_se": 2,
+    "centile": 1,
+    "age": 1,
+    "asymmetry_index": 3,
+    "expected_index": 3,
+    "z_from": 2,
+    "z_to": 2,
+    "z_change": 2,
+    "z_change_se": 2,
+    "annual_z_change": 2,
+    "years": 1,
+    "volume_mm3": 0,
+    "expected_mm3": 0,
+}
 
 
 def number(value: Any, digits: int | None = None) -> str:
     """A number as text: fixed decimals, or 3 significant digits (whole numbers stay whole) when `digits` is None."""
-    if isinstance(value, bool) or not isinstance(value, int | float) and not hasattr(value, "dtype"):
+    if isinstance(value, bool) or (not isinstance(value, int | float) and not hasattr(value, "dtype")):
         return str(value)
     value = float(value)
     if math.isnan(value):
@@ -59,10 +73,18 @@ def shown(value: Any, column: str = "", digits: int | None = None, scale: float 
 
 
 METRICS = {
-    "surface_holes": "surface holes", "euler": "Euler number", "brainsegvol_to_etiv": "BrainSegVol / eTIV",
-    "maskvol_to_etiv": "MaskVol / eTIV", "etiv_litres": "eTIV, litres", "extreme_share": "share of extreme regions",
-    "etiv_session_difference": "eTIV difference between sessions", "mean_thickness": "mean thickness, mm",
-    "white_area": "white surface, mm²", "grey_white_contrast": "grey-white contrast, %", "contrast_snr": "contrast / SD"}
+    "surface_holes": "surface holes",
+    "euler": "Euler number",
+    "brainsegvol_to_etiv": "BrainSegVol / eTIV",
+    "maskvol_to_etiv": "MaskVol / eTIV",
+    "etiv_litres": "eTIV, litres",
+    "extreme_share": "share of extreme regions",
+    "etiv_session_difference": "eTIV difference between sessions",
+    "mean_thickness": "mean thickness, mm",
+    "white_area": "white surface, mm²",
+    "grey_white_contrast": "grey-white contrast, %",
+    "contrast_snr": "contrast / SD",
+}
 
 
 def metric_title(name: str) -> str:
@@ -102,14 +124,16 @@ def cell(file: str, row: int, column: str, value: Any, digits: int | None = None
     """A table's value in running text, marked with its file, row and column."""
     factor = Markup(' data-scale="{}"').format(scale) if scale != 1 else ""
     return Markup('<data data-file="{}" data-row="{}" data-column="{}"{}>{}</data>').format(
-        file, row, column, factor, shown(value, column, digits, scale))
+        file, row, column, factor, shown(value, column, digits, scale)
+    )
 
 
 def field(record: Record, key: str, digits: int | None = None, scale: float = 1.0) -> Markup:
     """A JSON value in running text, marked with its file and dotted key."""
     factor = Markup(' data-scale="{}"').format(scale) if scale != 1 else ""
     return Markup('<data data-file="{}" data-key="{}"{}>{}</data>').format(
-        record.file, key, factor, shown(record.get(key), key.rsplit(".", 1)[-1], digits, scale))
+        record.file, key, factor, shown(record.get(key), key.rsplit(".", 1)[-1], digits, scale)
+    )
 
 
 def words(z: float) -> str:
@@ -160,7 +184,9 @@ def prose(markdown: str) -> Markup:
     The text's own title (a first line with one ``#``) is left out: the section has a heading.
     """
     markdown = re.sub(r"\A\s*# .*\n", "", markdown)
-    blocks = [_block(block.strip()) for block in re.split(r"\n\s*\n|\n(?=#)|(?<=\n)(?=[-*] )", markdown) if block.strip()]
+    blocks = [
+        _block(block.strip()) for block in re.split(r"\n\s*\n|\n(?=#)|(?<=\n)(?=[-*] )", markdown) if block.strip()
+    ]
     return Markup(re.sub(r"</ul>\s*<ul>", "", "\n".join(blocks)))
 
 

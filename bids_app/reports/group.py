@@ -47,10 +47,17 @@ def _context(group: Group, root: Path) -> dict[str, Any]:
         heat = heat_map(sheets["zscores"].table, sheets["deviations"].table, group.reports)
         heat["uri"] = png_uri(heat["png"])
     return {
-        "group": group, "sheets": sheets, "left_out": sections.left_out(group), "columns_of": sections.columns_of,
-        "counts": sections.count_drawings(group), "prevalence": sections.prevalence_drawings(group), "heat": heat,
-        "strips": sections.quality_strips(group), "outliers": sections.quality_outliers(group),
-        "analyses": read_analyses(group), "reports": group.reports,
+        "group": group,
+        "sheets": sheets,
+        "left_out": sections.left_out(group),
+        "columns_of": sections.columns_of,
+        "counts": sections.count_drawings(group),
+        "prevalence": sections.prevalence_drawings(group),
+        "heat": heat,
+        "strips": sections.quality_strips(group),
+        "outliers": sections.quality_outliers(group),
+        "analyses": read_analyses(group),
+        "reports": group.reports,
         "tables": sorted(path.name for path in root.glob("group_*.tsv")),
         "methods": prose(group.citation) if group.citation else None,
     }

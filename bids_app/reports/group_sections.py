@@ -14,15 +14,51 @@ from bids_app.reports.loading import Group, Sheet
 from bids_app.reports.svg import standalone
 
 TITLES = {
-    "participant_id": "Participant", "session_id": "Session", "status": "Status", "stage": "Stage", "reason": "Reason",
-    "remedy": "What to do", "n_participants": "People", "n_scans": "Scans", "n_female": "Women", "age_mean": "Mean age",
-    "age_sd": "SD", "age_min": "Youngest", "age_max": "Oldest", "etiv_mean_ml": "Mean eTIV, mL", "etiv_sd_ml": "SD",
-    "tail": "Side", "q25": "25 %", "q75": "75 %", "expected_mean": "Expected mean", "expected_low": "Expected from",
-    "expected_high": "to", "fs_version": "FreeSurfer", "mean_z": "Mean z", "sd_z": "SD of z", "low": "From", "high": "To",
-    "mean_abs_shift": "Mean absolute shift", "mean_n_infra": "Mean number smaller", "share_infra": "Share smaller",
-    "low_infra": "95 % from", "high_infra": "to", "share_supra": "Share larger", "low_supra": "95 % from",
-    "high_supra": "to", "n_infra": "Smaller", "n_supra": "Larger", "n_total": "Both", "outlier": "Outlier", "sd": "SD",
-    "p": "p", "q": "q", "z": "z", "irr": "IRR", "n": "n", "p_fdr": "p (FDR)",
+    "participant_id": "Participant",
+    "session_id": "Session",
+    "status": "Status",
+    "stage": "Stage",
+    "reason": "Reason",
+    "remedy": "What to do",
+    "n_participants": "People",
+    "n_scans": "Scans",
+    "n_female": "Women",
+    "age_mean": "Mean age",
+    "age_sd": "SD",
+    "age_min": "Youngest",
+    "age_max": "Oldest",
+    "etiv_mean_ml": "Mean eTIV, mL",
+    "etiv_sd_ml": "SD",
+    "tail": "Side",
+    "q25": "25 %",
+    "q75": "75 %",
+    "expected_mean": "Expected mean",
+    "expected_low": "Expected from",
+    "expected_high": "to",
+    "fs_version": "FreeSurfer",
+    "mean_z": "Mean z",
+    "sd_z": "SD of z",
+    "low": "From",
+    "high": "To",
+    "mean_abs_shift": "Mean absolute shift",
+    "mean_n_infra": "Mean number smaller",
+    "share_infra": "Share smaller",
+    "low_infra": "95 % from",
+    "high_infra": "to",
+    "share_supra": "Share larger",
+    "low_supra": "95 % from",
+    "high_supra": "to",
+    "n_infra": "Smaller",
+    "n_supra": "Larger",
+    "n_total": "Both",
+    "outlier": "Outlier",
+    "sd": "SD",
+    "p": "p",
+    "q": "q",
+    "z": "z",
+    "irr": "IRR",
+    "n": "n",
+    "p_fdr": "p (FDR)",
 }
 LONG_TEXT = 28
 # the first measures are shown at once, in this order; the others are folded away
@@ -110,12 +146,21 @@ def prevalence_drawings(group: Group) -> list[Drawing]:
         top = _round_up(100 * float(sheet.table[f"share_{tail}"].max()))
         for index, (name, part) in enumerate(sheet.table.groupby("group", sort=False)):
             values = dict(zip(part["region"], 100 * part[f"share_{tail}"].astype(float), strict=True))
-            options = {"scale": "sequential", "limits": (0.0, top), "label": f"per cent of scans with {words}",
-                       "threshold": None}
+            options = {
+                "scale": "sequential",
+                "limits": (0.0, top),
+                "label": f"per cent of scans with {words}",
+                "threshold": None,
+            }
             prefix = f"prevalence-{tail}-{index}"
-            found.append(Drawing(f"{name}: {words}", brain_map_svg(values, prefix=prefix, **options),
-                                 f"group_prevalence_{_safe(name)}_{tail}.svg",
-                                 brain_map_svg(values, prefix=prefix, standalone=True, **options)))
+            found.append(
+                Drawing(
+                    f"{name}: {words}",
+                    brain_map_svg(values, prefix=prefix, **options),
+                    f"group_prevalence_{_safe(name)}_{tail}.svg",
+                    brain_map_svg(values, prefix=prefix, standalone=True, **options),
+                )
+            )
     return found
 
 

@@ -17,8 +17,16 @@ from bids_app.reports.sections import chapter
 LIMIT = 4.0
 MISSING_RGB = (128, 128, 128)
 NOT_SCORED = -32768
-CHAPTERS = ("Deep grey matter", "Cerebellum", "Frontal lobe", "Parietal lobe", "Temporal lobe", "Occipital lobe",
-            "Cingulate cortex", "Insula cortex")
+CHAPTERS = (
+    "Deep grey matter",
+    "Cerebellum",
+    "Frontal lobe",
+    "Parietal lobe",
+    "Temporal lobe",
+    "Occipital lobe",
+    "Cingulate cortex",
+    "Insula cortex",
+)
 
 
 def heat_map(zscores: pd.DataFrame, scans: pd.DataFrame, reports: frozenset[str]) -> dict[str, Any]:
@@ -36,15 +44,24 @@ def heat_map(zscores: pd.DataFrame, scans: pd.DataFrame, reports: frozenset[str]
     regions = _regions(zscores)
     table = _ordered(zscores, scans)
     z = table[regions].to_numpy(float)
-    people = [who if pd.isna(session) else f"{who} {session}"
-              for who, session in zip(table["participant_id"], table["session_id"], strict=True)]
+    people = [
+        who if pd.isna(session) else f"{who} {session}"
+        for who, session in zip(table["participant_id"], table["session_id"], strict=True)
+    ]
     rounded = np.where(np.isnan(z), NOT_SCORED, np.clip(np.rint(np.nan_to_num(z) * 100), -32767, 32767)).astype("<i2")
     return {
-        "png": png(z), "height": int(min(max(3 * len(z), 160), 900)), "groups": _shares(table["group"]),
+        "png": png(z),
+        "height": int(min(max(3 * len(z), 160), 900)),
+        "groups": _shares(table["group"]),
         "chapters": _shares(pd.Series([chapter(region) for region in regions])),
-        "data": data_block({"regions": [display_name(region) for region in regions], "people": people,
-                            "links": [f"{who}.html" if who in reports else None for who in table["participant_id"]],
-                            "z": base64.b64encode(rounded.tobytes()).decode("ascii")}),
+        "data": data_block(
+            {
+                "regions": [display_name(region) for region in regions],
+                "people": people,
+                "links": [f"{who}.html" if who in reports else None for who in table["participant_id"]],
+                "z": base64.b64encode(rounded.tobytes()).decode("ascii"),
+            }
+        ),
     }
 
 
@@ -68,14 +85,16 @@ def _regions(zscores: pd.DataFrame) -> list[str]:
     """Reference regions of the table, by lobe, the left beside the right."""
     known = [region for region in reference_regions() if region in zscores]
     place = {name: index for index, name in enumerate(CHAPTERS)}
-    return sorted(known, key=lambda region: (place.get(chapter(region), len(CHAPTERS)),
-                                             display_name(region).split(" ", 1)[-1], region))
+    return sorted(
+        known,
+        key=lambda region: (place.get(chapter(region), len(CHAPTERS)), display_name(region).split(" ", 1)[-1], region),
+    )
 
 
 def _ordered(zscores: pd.DataFrame, scans: pd.DataFrame) -> pd.DataFrame:
     """Rows by group, then by number of infra-normal regions."""
     keys = ["participant_id", "session_id"]
-    order = scans[[*keys, "n_infra"]].assign(group=scans["group"] if "group" in scans else "")
+    order = scans[[*keys, "n_infra"]].assign(group=scans.get("group", ""))
     merged = zscores.merge(order, on=keys, how="left", sort=False)
     merged["group"] = merged["group"].fillna("").astype(str)
     return merged.sort_values(["group", "n_infra"], ascending=[True, False], kind="stable")

@@ -15,8 +15,20 @@ from bids_app.tables import read_json, read_table
 OWN_FIGURE_SUFFIX = "_morph.svg"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".svg")
 DEVIATION_SETS = ("deviations", "extended", "asymmetry")
-GROUP_TABLES = ("inclusion", "flow", "cohort", "deviations", "counts", "zscores", "prevalence", "quality", "sites",
-                "adaptation", "volumes", "extended")
+GROUP_TABLES = (
+    "inclusion",
+    "flow",
+    "cohort",
+    "deviations",
+    "counts",
+    "zscores",
+    "prevalence",
+    "quality",
+    "sites",
+    "adaptation",
+    "volumes",
+    "extended",
+)
 
 
 @dataclass(frozen=True)
@@ -131,15 +143,19 @@ def load_person(root: Path, label: str) -> Person:
         When the dataset holds neither a result nor a status of the participant.
     """
     folder = root / f"sub-{label}"
-    scans = sorted((_scan(root, label, file) for file in sorted(folder.glob("**/anat/*_desc-summary_morph.json"))),
-                   key=lambda scan: (scan.summary.get("covariates.age") or 0.0, scan.session or ""))
+    scans = sorted(
+        (_scan(root, label, file) for file in sorted(folder.glob("**/anat/*_desc-summary_morph.json"))),
+        key=lambda scan: (scan.summary.get("covariates.age") or 0.0, scan.session or ""),
+    )
     unfinished = tuple(status for status in _statuses(root, label) if status.get("status") != "scored")
     if not scans and not unfinished:
         raise InputError(f"nothing about sub-{label} is in {root}; run the participant level for this label first")
     anat = folder / "anat"
     model = scans[-1].summary.get("model.name") if scans else None
     return Person(
-        label=label, scans=tuple(scans), unfinished=unfinished,
+        label=label,
+        scans=tuple(scans),
+        unfinished=unfinished,
         centiles=load_sheet(root, anat / f"sub-{label}_desc-centiles_morph.tsv"),
         change=load_sheet(root, anat / f"sub-{label}_desc-change_morph.tsv"),
         images=_images(folder / "figures"),
@@ -153,7 +169,8 @@ def load_group(root: Path) -> Group:
     """Everything of the group level that is in the dataset."""
     sheets = {name: sheet for name in GROUP_TABLES if (sheet := load_sheet(root, root / f"group_{name}.tsv"))}
     return Group(
-        sheets=sheets, analyses=_analyses(root),
+        sheets=sheets,
+        analyses=_analyses(root),
         reports=frozenset(path.stem for path in root.glob("sub-*.html")),
         adaptation=load_record(root, root / "adaptation.json"),
         citation=_text(root / "CITATION.md"),
@@ -166,7 +183,9 @@ def _scan(root: Path, participant: str, file: Path) -> Scan:
     summary = Record(file.relative_to(root).as_posix(), read_json(file))
     sheets = {}
     for name in DEVIATION_SETS:
-        sheet = load_sheet(root, file.with_name(file.name.replace("_desc-summary_morph.json", f"_desc-{name}_morph.tsv")))
+        sheet = load_sheet(
+            root, file.with_name(file.name.replace("_desc-summary_morph.json", f"_desc-{name}_morph.tsv"))
+        )
         if sheet is not None:
             sheets[name] = sheet
     return Scan(participant, summary.get("session_id"), summary, sheets)
@@ -183,8 +202,11 @@ def _statuses(root: Path, label: str) -> Iterator[Record]:
 def _images(folder: Path) -> tuple[Path, ...]:
     if not folder.is_dir():
         return ()
-    return tuple(path for path in sorted(folder.iterdir())
-                 if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.endswith(OWN_FIGURE_SUFFIX))
+    return tuple(
+        path
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.endswith(OWN_FIGURE_SUFFIX)
+    )
 
 
 def _analyses(root: Path) -> dict[str, tuple[Record, Sheet]]:

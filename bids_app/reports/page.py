@@ -18,12 +18,25 @@ from bids_app.reports import components
 @lru_cache(maxsize=1)
 def environment() -> Environment:
     """The Jinja2 environment: everything is escaped unless it is marked as safe by us."""
-    env = Environment(loader=PackageLoader("bids_app.reports"), autoescape=True, undefined=StrictUndefined,
-                      trim_blocks=True, lstrip_blocks=True)
-    env.globals.update(cell=components.cell, field=components.field, shown=components.shown, gauge=components.gauge,
-                       words=components.words, number=components.number, region_title=components.region_title,
-                       display_name=display_name, capitalised=components.capitalised,
-                       metric_title=components.metric_title)
+    env = Environment(
+        loader=PackageLoader("bids_app.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.globals.update(
+        cell=components.cell,
+        field=components.field,
+        shown=components.shown,
+        gauge=components.gauge,
+        words=components.words,
+        number=components.number,
+        region_title=components.region_title,
+        display_name=display_name,
+        capitalised=components.capitalised,
+        metric_title=components.metric_title,
+    )
     return env
 
 
@@ -31,11 +44,16 @@ def render(template: str, **context: Any) -> str:
     """One page with its style and script inside and a policy that lets no other script run."""
     script = components.asset("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = (f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
-              "base-uri 'none'; form-action 'none'")
+    policy = (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
     style = components.asset("report.css") + components.asset("chart.css")
-    return environment().get_template(template).render(
-        style=Markup(style), script=Markup(script), policy=policy, **context)
+    return (
+        environment()
+        .get_template(template)
+        .render(style=Markup(style), script=Markup(script), policy=policy, **context)
+    )
 
 
 def data_block(content: Any) -> Markup:

@@ -49,13 +49,21 @@ def _context(person: Person, root: Path) -> dict[str, Any]:
     latest = person.scans[-1] if person.scans else None
     most, flagged_any = sections.most_deviating(latest) if latest else ([], False)
     return {
-        "person": person, "latest": latest, "unfinished": person.unfinished, "warnings": _warnings(person),
-        "tails": sections.count_tails(person) if latest else [], "most": most, "flagged_any": flagged_any,
+        "person": person,
+        "latest": latest,
+        "unfinished": person.unfinished,
+        "warnings": _warnings(person),
+        "tails": sections.count_tails(person) if latest else [],
+        "most": most,
+        "flagged_any": flagged_any,
         **_brain_maps(person),
-        "charts": sections.centile_charts(person), "change": sections.change_section(person),
+        "charts": sections.centile_charts(person),
+        "change": sections.change_section(person),
         "tables": [{"label": scan.label, "tables": sections.scan_tables(scan)} for scan in person.scans],
         "paired": sections.paired_rows(latest) if latest else [],
-        "metrics": list(dict.fromkeys(name for scan in person.scans for name in scan.summary.get("quality.metrics") or ())),
+        "metrics": list(
+            dict.fromkeys(name for scan in person.scans for name in scan.summary.get("quality.metrics") or ())
+        ),
         "overlays": sections.overlay_images(person, root),
         "overlay_notes": sections.overlay_notes(person, root),
         "methods": prose(person.citation) if person.citation else None,
@@ -64,8 +72,11 @@ def _context(person: Person, root: Path) -> dict[str, Any]:
 
 def _warnings(person: Person) -> list[tuple[Scan, str]]:
     """Scan and key of each warning; one that several sessions share is said once, at the latest."""
-    latest_of = {text: (scan, f"warnings.{index}") for scan in person.scans
-                 for index, text in enumerate(scan.summary.get("warnings") or ())}
+    latest_of = {
+        text: (scan, f"warnings.{index}")
+        for scan in person.scans
+        for index, text in enumerate(scan.summary.get("warnings") or ())
+    }
     return list(latest_of.values())
 
 
@@ -81,9 +92,14 @@ def _brain_maps(person: Person) -> dict[str, Any]:
         table = scan.deviations.table[z]
         values = dict(zip(table["region"], table["z"].astype(float), strict=True))
         options = {"scale": "diverging", "limits": MAP_LIMITS, "label": "z"}
-        maps.append({"label": scan.label, "stem": scan.stem,
-                     "drawing": brain_map_svg(values, prefix=f"map-{len(maps)}", shared=shared, **options),
-                     "file": brain_map_svg(values, prefix=f"map-{len(maps)}", standalone=True, **options)})
+        maps.append(
+            {
+                "label": scan.label,
+                "stem": scan.stem,
+                "drawing": brain_map_svg(values, prefix=f"map-{len(maps)}", shared=shared, **options),
+                "file": brain_map_svg(values, prefix=f"map-{len(maps)}", standalone=True, **options),
+            }
+        )
     return {"maps": maps, "geometry": shared_geometry(shared) if shared and maps else ""}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,20 +21,45 @@ LISTED_CHANGES = 12
 LARGEST_IMAGE = 900_000
 LARGEST_IMAGES = 2_400_000
 FAN_POINTS = 48
-TAILS = (("n_infra", "Smaller than expected", "infra"), ("n_supra", "Larger than expected", "supra"),
-         ("n_total", "Both together", ""))
+TAILS = (
+    ("n_infra", "Smaller than expected", "infra"),
+    ("n_supra", "Larger than expected", "supra"),
+    ("n_total", "Both together", ""),
+)
 VOLUME_COLUMNS = (
-    Column("region", "Region", "region"), Column("volume_mm3", "Volume"), Column("expected_mm3", "Expected"),
-    Column("z", "z"), Column("z", "", "gauge"), Column("z_se", "SE of z"), Column("centile", "Centile"),
-    Column("deviation", "Deviation", "text"), Column("in_range", "In range", "text"))
-ASYMMETRY_COLUMNS = (Column("region", "Structure", "region"), Column("asymmetry_index", "Index"),
-                     Column("expected_index", "Expected"), *VOLUME_COLUMNS[3:])
+    Column("region", "Region", "region"),
+    Column("volume_mm3", "Volume"),
+    Column("expected_mm3", "Expected"),
+    Column("z", "z"),
+    Column("z", "", "gauge"),
+    Column("z_se", "SE of z"),
+    Column("centile", "Centile"),
+    Column("deviation", "Deviation", "text"),
+    Column("in_range", "In range", "text"),
+)
+ASYMMETRY_COLUMNS = (
+    Column("region", "Structure", "region"),
+    Column("asymmetry_index", "Index"),
+    Column("expected_index", "Expected"),
+    *VOLUME_COLUMNS[3:],
+)
 CHANGE_COLUMNS = (
-    Column("region", "Region", "region"), Column("session_from", "From", "text"), Column("session_to", "To", "text"),
-    Column("years", "Years"), Column("z_from", "z before"), Column("z_to", "z after"), Column("z_change", "Change"),
-    Column("z_change_se", "SE"), Column("annual_z_change", "Per year"), Column("reliable", "Reliable", "text"))
-CAPTIONS = {"deviations": "Reference regions (counted)", "extended": "Further volumes (not counted)",
-            "asymmetry": "Asymmetry: (left − right) / (left + right)"}
+    Column("region", "Region", "region"),
+    Column("session_from", "From", "text"),
+    Column("session_to", "To", "text"),
+    Column("years", "Years"),
+    Column("z_from", "z before"),
+    Column("z_to", "z after"),
+    Column("z_change", "Change"),
+    Column("z_change_se", "SE"),
+    Column("annual_z_change", "Per year"),
+    Column("reliable", "Reliable", "text"),
+)
+CAPTIONS = {
+    "deviations": "Reference regions (counted)",
+    "extended": "Further volumes (not counted)",
+    "asymmetry": "Asymmetry: (left − right) / (left + right)",
+}
 
 
 class Chart(NamedTuple):
@@ -54,11 +80,20 @@ def count_tails(person: Person) -> list[dict[str, Any]]:
     found = []
     for name, title, cls in TAILS:
         expected = latest.summary.get(f"counts.expected.{name}") or {}
-        observed = [(scan.label, float(scan.summary.get(f"counts.{name}"))) for scan in person.scans
-                    if scan.summary.get(f"counts.{name}") is not None]
-        found.append({"title": title, "cls": cls, "key": f"counts.{name}",
-                      "expected": f"counts.expected.{name}" if expected else None,
-                      "chart": range_strip(expected, observed, cls)})
+        observed = [
+            (scan.label, float(scan.summary.get(f"counts.{name}")))
+            for scan in person.scans
+            if scan.summary.get(f"counts.{name}") is not None
+        ]
+        found.append(
+            {
+                "title": title,
+                "cls": cls,
+                "key": f"counts.{name}",
+                "expected": f"counts.expected.{name}" if expected else None,
+                "chart": range_strip(expected, observed, cls),
+            }
+        )
     return found
 
 
@@ -83,11 +118,18 @@ def centile_charts(person: Person) -> dict[str, Any]:
     if person.centiles is None or not person.scans:
         return {"shown": [], "others": {}, "note": ""}
     fans = {region: _thin(fan) for region, fan in person.centiles.table.groupby("region", sort=False)}
-    flagged = [row["region"] for _, row in by_extremity(person.scans[-1].deviations).iterrows()
-               if row["deviation"] in ("infra", "supra") and row["region"] in fans]
+    flagged = [
+        row["region"]
+        for _, row in by_extremity(person.scans[-1].deviations).iterrows()
+        if row["deviation"] in ("infra", "supra") and row["region"] in fans
+    ]
     first = flagged[:SHOWN_CHARTS] or [r for r in by_extremity(person.scans[-1].deviations)["region"] if r in fans][:3]
     visits = _visits_by_region(person.scans)
-    charts = {region: _chart(person.scans[-1], region, fan, visits.get(region, [])) for region, fan in fans.items()}
+    rows = _latest_rows(person.scans[-1])
+    charts = {
+        region: _chart(region, centile_chart(region, fan, visits.get(region, [])), rows.get(region))
+        for region, fan in fans.items()
+    }
     note = "flagged regions, the most extreme first" if flagged else "no region is flagged; the most extreme are shown"
     if len(flagged) > SHOWN_CHARTS:
         note = "the most extreme of the flagged regions; the others can be chosen below"
@@ -108,22 +150,31 @@ def _visits_by_region(scans: Sequence[Scan]) -> dict[str, list[Visit]]:
     for scan in scans:
         for sheet in (scan.sheets.get("deviations"), scan.sheets.get("extended")):
             for _, row in sheet.rows() if sheet else ():
-                visit = Visit(scan.label, float(scan.summary.get("covariates.age")), float(row["volume_mm3"]),
-                              float(row["z"]), str(row["deviation"]))
+                visit = Visit(
+                    scan.label,
+                    float(scan.summary.get("covariates.age")),
+                    float(row["volume_mm3"]),
+                    float(row["z"]),
+                    str(row["deviation"]),
+                )
                 visits.setdefault(row["region"], []).append(visit)
     return visits
 
 
-def _chart(scan: Scan, region: str, fan: pd.DataFrame, visits: list[Visit]) -> Chart:
-    drawing = centile_chart(region, fan, visits)
-    for sheet in (scan.sheets.get("deviations"), scan.sheets.get("extended")):
-        rows = sheet.table.index[sheet.table["region"] == region] if sheet else ()
-        for row in rows:
-            values = sheet.table.loc[row]
-            return Chart(region, f"centile-{region}", str(values["deviation"]), sheet.file, row, values["z"], drawing)
-    return Chart(region, f"centile-{region}", "none", "", None, float("nan"), drawing)
+def _latest_rows(scan: Scan) -> dict[str, tuple[str, int, dict[str, Any]]]:
+    """File, position in it and values of each volume's row."""
+    sheets = [scan.sheets[name] for name in ("deviations", "extended") if name in scan.sheets]
+    return {row["region"]: (sheet.file, index, row) for sheet in sheets for index, row in sheet.rows()}
 
 
+def _chart(region: str, drawing: str, found: tuple[str, int, dict[str, Any]] | None) -> Chart:
+    if found is None:
+        return Chart(region, f"centile-{region}", "none", "", None, float("nan"), drawing)
+    file, index, row = found
+    return Chart(region, f"centile-{region}", str(row["deviation"]), file, index, row["z"], drawing)
+
+
+@lru_cache(maxsize=256)
 def chapter(region: str) -> str:
     """The heading that a region's chart stands under."""
     table = region_table()
@@ -132,9 +183,16 @@ def chapter(region: str) -> str:
     row = table.loc[region]
     if row["kind"] == "cortical":
         return capitalised(f"{row['lobe']} {'cortex' if row['lobe'] in ('cingulate', 'insula') else 'lobe'}")
-    return {"subcortical": "Deep grey matter", "cerebellum": "Cerebellum", "ventricle": "Ventricles and CSF",
-            "csf": "Ventricles and CSF", "corpus_callosum": "White matter", "white_matter": "White matter",
-            "hypointensity": "White matter", "global": "Whole brain"}.get(row["kind"], "Other")
+    return {
+        "subcortical": "Deep grey matter",
+        "cerebellum": "Cerebellum",
+        "ventricle": "Ventricles and CSF",
+        "csf": "Ventricles and CSF",
+        "corpus_callosum": "White matter",
+        "white_matter": "White matter",
+        "hypointensity": "White matter",
+        "global": "Whole brain",
+    }.get(row["kind"], "Other")
 
 
 def change_section(person: Person) -> dict[str, Any] | None:
@@ -149,20 +207,35 @@ def change_section(person: Person) -> dict[str, Any] | None:
     rows = rows.loc[rows["z_change"].abs().sort_values(ascending=False, kind="stable").index]
     reliable = rows["reliable"].astype(str).str.lower() == "true"
     drawn = rows[reliable].head(LISTED_CHANGES)
-    sentence = ("Regions whose change exceeds its measurement error, the largest first."
-                if reliable.any() else "No region changed by more than its measurement error.")
+    sentence = (
+        "Regions whose change exceeds its measurement error, the largest first."
+        if reliable.any()
+        else "No region changed by more than its measurement error."
+    )
     if not reliable.any() and rows["z_change_se"].isna().all():
         sentence = "The measurement error of these regions is not known, so no change is called reliable."
-    return {"sheet": person.change, "columns": CHANGE_COLUMNS, "first": pair["session_from"], "last": pair["session_to"],
-            "row": int(longest.index[-1]), "years": longest["years"].iloc[-1], "sentence": sentence,
-            "drawing": change_chart(drawn) if len(drawn) else ""}
+    return {
+        "sheet": person.change,
+        "columns": CHANGE_COLUMNS,
+        "first": pair["session_from"],
+        "last": pair["session_to"],
+        "row": int(longest.index[-1]),
+        "years": longest["years"].iloc[-1],
+        "sentence": sentence,
+        "drawing": change_chart(drawn) if len(drawn) else "",
+    }
 
 
 def scan_tables(scan: Scan) -> list[dict[str, Any]]:
     """The tables of one scan with the columns to show."""
-    return [{"sheet": sheet, "caption": CAPTIONS[name],
-             "columns": ASYMMETRY_COLUMNS if name == "asymmetry" else VOLUME_COLUMNS}
-            for name, sheet in scan.sheets.items()]
+    return [
+        {
+            "sheet": sheet,
+            "caption": CAPTIONS[name],
+            "columns": ASYMMETRY_COLUMNS if name == "asymmetry" else VOLUME_COLUMNS,
+        }
+        for name, sheet in scan.sheets.items()
+    ]
 
 
 def paired_rows(scan: Scan) -> list[tuple[str, tuple[Any, Any]]]:
@@ -170,8 +243,11 @@ def paired_rows(scan: Scan) -> list[tuple[str, tuple[Any, Any]]]:
     if scan.deviations is None:
         return []
     rows = {row["region"]: {"index": index, "row": row} for index, row in scan.deviations.rows()}
-    return [(capitalised(display_name(pair.left).removeprefix("left ")), (rows.get(pair.left), rows.get(pair.right)))
-            for pair in pairs() if pair.left in rows or pair.right in rows]
+    return [
+        (capitalised(display_name(pair.left).removeprefix("left ")), (rows.get(pair.left), rows.get(pair.right)))
+        for pair in pairs()
+        if pair.left in rows or pair.right in rows
+    ]
 
 
 def overlay_images(person: Person, root: Path) -> list[dict[str, Any]]:
@@ -181,8 +257,13 @@ def overlay_images(person: Person, root: Path) -> list[dict[str, Any]]:
         size = path.stat().st_size
         fits = size <= LARGEST_IMAGE and total + size <= LARGEST_IMAGES
         total += size if fits else 0
-        found.append({"file": path.relative_to(root).as_posix(), "alt": _alternative(path),
-                      "uri": data_uri(path) if fits else None})
+        found.append(
+            {
+                "file": path.relative_to(root).as_posix(),
+                "alt": _alternative(path),
+                "uri": data_uri(path) if fits else None,
+            }
+        )
     return found
 
 

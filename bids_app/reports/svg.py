@@ -54,14 +54,14 @@ def line(x1: float, y1: float, x2: float, y2: float, cls: str) -> str:
 
 def path(points: Iterable[tuple[float, float]], cls: str, close: bool = False) -> str:
     """A polyline as a path; gaps (NaN) start a new piece."""
-    pieces, pen = [], "M"
+    pieces: list[list[str]] = [[]]
     for x, y in points:
-        if math.isnan(x) or math.isnan(y):
-            pen = "M"
-            continue
-        pieces.append(f"{pen}{f(x)} {f(y)}")
-        pen = "L"
-    return f'<path class="{cls}" d="{"".join(pieces)}{"Z" if close else ""}"/>' if pieces else ""
+        if x == x and y == y:
+            pieces[-1].append(f"{x:.1f} {y:.1f}")
+        elif pieces[-1]:
+            pieces.append([])
+    drawn = "".join("M" + "L".join(piece) for piece in pieces if piece)
+    return f'<path class="{cls}" d="{drawn}{"Z" if close else ""}"/>' if drawn else ""
 
 
 def dot(x: float, y: float, radius: float, cls: str, title: str = "") -> str:
@@ -73,16 +73,20 @@ def dot(x: float, y: float, radius: float, cls: str, title: str = "") -> str:
 def svg(width: float, height: float, body: Sequence[str] | str, label: str, cls: str = "chart") -> str:
     """An SVG element with a name for screen readers."""
     content = body if isinstance(body, str) else "".join(body)
-    return (f'<svg class="{cls}" viewBox="0 0 {f(width)} {f(height)}" width="{f(width)}" height="{f(height)}" role="img" '
-            f'aria-label="{escape(label)}">{content}</svg>')
+    return (
+        f'<svg class="{cls}" viewBox="0 0 {f(width)} {f(height)}" width="{f(width)}" height="{f(height)}" role="img" '
+        f'aria-label="{escape(label)}">{content}</svg>'
+    )
 
 
 def standalone(drawing: str) -> str:
     """An inline SVG as a file of its own, with the stylesheet that the page would give it."""
     head = '<svg xmlns="http://www.w3.org/2000/svg" '
     opened, _, rest = drawing.partition(">")
-    return (f'{opened.replace("<svg ", head, 1)}><style>{asset("chart.css")}</style>'
-            f'<rect width="100%" height="100%" fill="#fff"/>{rest}\n')
+    return (
+        f"{opened.replace('<svg ', head, 1)}><style>{asset('chart.css')}</style>"
+        f'<rect width="100%" height="100%" fill="#fff"/>{rest}\n'
+    )
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,15 @@ from bids_app.reports.charts import Visit, centile_chart, change_chart, range_st
 from bids_app.reports.svg import Plot, log_ticks, standalone, ticks
 
 AGES = np.arange(20.0, 81.0, 5)
-FAN = pd.DataFrame({"age": AGES, **{name: 6000.0 + step - 20 * AGES for name, step in
-                                    zip(("p05", "p25", "p50", "p75", "p95"), (-800, -300, 0, 300, 800), strict=True)}})
+FAN = pd.DataFrame(
+    {
+        "age": AGES,
+        **{
+            name: 6000.0 + step - 20 * AGES
+            for name, step in zip(("p05", "p25", "p50", "p75", "p95"), (-800, -300, 0, 300, 800), strict=True)
+        },
+    }
+)
 
 
 def _circles(svg: str) -> list[tuple[float, float]]:
@@ -21,20 +28,23 @@ def test_a_visit_on_the_median_lies_on_the_median_line() -> None:
     svg = centile_chart("Left-Thalamus", FAN, [Visit("ses-1", 50.0, 5000.0, 0.0, "none")])
     median = re.search(r'fan median" d="M([^"]+)"', svg).group(1)
     points = [tuple(map(float, pair.split())) for pair in median.split("L")]
-    (x, y), = _circles(svg)
+    ((x, y),) = _circles(svg)
     assert (x, y) == pytest.approx(next(point for point in points if abs(point[0] - x) < 0.1), abs=0.11)
 
 
 def test_visits_outside_the_fan_stay_inside_the_picture() -> None:
-    svg = centile_chart("Left-Thalamus", FAN, [Visit("a", 15.0, 2000.0, -6.0, "infra"), Visit("b", 95.0, 9000.0, 5.0, "supra")])
+    svg = centile_chart(
+        "Left-Thalamus", FAN, [Visit("a", 15.0, 2000.0, -6.0, "infra"), Visit("b", 95.0, 9000.0, 5.0, "supra")]
+    )
     for x, y in _circles(svg):
         assert 0 < x < 300
         assert 0 < y < 200
 
 
 def test_older_is_further_right_and_larger_is_higher() -> None:
-    first, last = _circles(centile_chart("Left-Thalamus", FAN, [Visit("a", 30.0, 4500.0, -1, "none"),
-                                                                Visit("b", 60.0, 5000.0, 0, "none")]))
+    first, last = _circles(
+        centile_chart("Left-Thalamus", FAN, [Visit("a", 30.0, 4500.0, -1, "none"), Visit("b", 60.0, 5000.0, 0, "none")])
+    )
     assert first[0] < last[0]
     assert first[1] > last[1]
 
@@ -44,19 +54,34 @@ def test_a_missing_volume_is_not_drawn() -> None:
 
 
 def test_charts_are_well_formed_and_named() -> None:
-    rows = pd.DataFrame({"region": ["Left-Thalamus", "<&>"], "z_change": [-1.2, 0.4], "z_change_se": [0.3, 0.4],
-                         "reliable": [True, False]})
-    drawings = [centile_chart("a<b", FAN, [Visit("<s>", 30.0, 4500.0, -1, "none")]), change_chart(rows),
-                range_strip({"mean": 2.0, "low": 0, "high": 8}, [("<x>", 3.0)], "infra"),
-                range_strip({}, [("scan", 0.0)], "supra")]
+    rows = pd.DataFrame(
+        {
+            "region": ["Left-Thalamus", "<&>"],
+            "z_change": [-1.2, 0.4],
+            "z_change_se": [0.3, 0.4],
+            "reliable": [True, False],
+        }
+    )
+    drawings = [
+        centile_chart("a<b", FAN, [Visit("<s>", 30.0, 4500.0, -1, "none")]),
+        change_chart(rows),
+        range_strip({"mean": 2.0, "low": 0, "high": 8}, [("<x>", 3.0)], "infra"),
+        range_strip({}, [("scan", 0.0)], "supra"),
+    ]
     for svg in drawings:
         assert ElementTree.fromstring(svg).get("aria-label")
         assert ElementTree.fromstring(standalone(svg)).tag == "{http://www.w3.org/2000/svg}svg"
 
 
 def test_reliable_change_takes_the_colour_of_its_direction() -> None:
-    rows = pd.DataFrame({"region": ["Left-Thalamus"] * 3, "z_change": [-1.2, 1.2, 0.1], "z_change_se": [0.3] * 3,
-                         "reliable": ["True", "True", "False"]})
+    rows = pd.DataFrame(
+        {
+            "region": ["Left-Thalamus"] * 3,
+            "z_change": [-1.2, 1.2, 0.1],
+            "z_change_se": [0.3] * 3,
+            "reliable": ["True", "True", "False"],
+        }
+    )
     assert re.findall(r'circle class="visit (\w+)"', change_chart(rows)) == ["infra", "supra", "none"]
 
 

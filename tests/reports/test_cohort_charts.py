@@ -12,8 +12,15 @@ def _dots(svg: str, cls: str) -> list[float]:
 
 
 def test_forest_fills_the_dots_below_five_per_cent() -> None:
-    table = pd.DataFrame({"region": ["Left-Thalamus", "Left-Caudate", "Left-Putamen"], "beta": [-0.2, 0.1, np.nan],
-                          "low": [-0.3, -0.1, np.nan], "high": [-0.1, 0.3, np.nan], "p": [0.01, 0.4, np.nan]})
+    table = pd.DataFrame(
+        {
+            "region": ["Left-Thalamus", "Left-Caudate", "Left-Putamen"],
+            "beta": [-0.2, 0.1, np.nan],
+            "low": [-0.3, -0.1, np.nan],
+            "high": [-0.1, 0.3, np.nan],
+            "p": [0.01, 0.4, np.nan],
+        }
+    )
     figure = {"label": "region", "estimate": "beta", "low": "low", "high": "high", "p": "p"}
     svg = cohort_charts.forest(table, figure)
     assert len(_dots(svg, "estimate")) == 1
@@ -49,15 +56,22 @@ def test_survival_steps_start_at_one_and_hold_until_the_next_event() -> None:
 
 
 def test_survival_shows_the_numbers_at_risk_of_the_table() -> None:
-    table = pd.DataFrame({"g": ["a"] * 3 + ["b"] * 3, "t": [0, 5, 10] * 2, "s": [1, 0.8, 0.6, 1, 0.5, 0.2],
-                          "n": [71, 62, 53, 44, 35, 26]})
+    table = pd.DataFrame(
+        {
+            "g": ["a"] * 3 + ["b"] * 3,
+            "t": [0, 5, 10] * 2,
+            "s": [1, 0.8, 0.6, 1, 0.5, 0.2],
+            "n": [71, 62, 53, 44, 35, 26],
+        }
+    )
     svg = cohort_charts.kaplan_meier(table, {"time": "t", "survival": "s", "group": "g", "at_risk": "n"})
     assert all(f">{n}<" in svg for n in (71, 62, 53, 44, 35, 26))
 
 
 def test_outliers_are_ringed_and_named() -> None:
-    rows = pd.DataFrame({"participant_id": ["sub-1", "sub-<2>"], "value": [1.0, 9.0], "low": 0.0, "high": 2.0,
-                         "outlier": [False, True]})
+    rows = pd.DataFrame(
+        {"participant_id": ["sub-1", "sub-<2>"], "value": [1.0, 9.0], "low": 0.0, "high": 2.0, "outlier": [False, True]}
+    )
     svg = cohort_charts.quality_strip("holes", rows)
     assert svg.count('class="flag"') == 1
     assert "sub-&lt;2&gt;" in svg
@@ -65,7 +79,9 @@ def test_outliers_are_ringed_and_named() -> None:
 
 
 def test_bounds_may_be_unknown() -> None:
-    rows = pd.DataFrame({"participant_id": ["sub-1"], "value": [1.0], "low": [np.nan], "high": [np.nan], "outlier": ["n/a"]})
+    rows = pd.DataFrame(
+        {"participant_id": ["sub-1"], "value": [1.0], "low": [np.nan], "high": [np.nan], "outlier": ["n/a"]}
+    )
     assert "nan" not in cohort_charts.quality_strip("holes", rows)
 
 

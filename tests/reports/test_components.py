@@ -4,23 +4,51 @@ from bids_app.reports.components import cell, column_digits, field, gauge, numbe
 from bids_app.reports.loading import Record
 
 
-@pytest.mark.parametrize(("value", "digits", "text"), [
-    (-2.345, 2, "−2.35"), (-0.001, 2, "0.00"), (12345.6, 0, "12 346"), (3, None, "3"), (0.123456, None, "0.123"),
-    (float("nan"), 2, "–"), (1.5e-7, None, "1.50e−07"), ("left", None, "left")])
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (-2.345, 2, "−2.35"),
+        (-0.001, 2, "0.00"),
+        (12345.6, 0, "12 346"),
+        (3, None, "3"),
+        (0.123456, None, "0.123"),
+        (float("nan"), 2, "–"),
+        (1.5e-7, None, "1.50e−07"),
+        ("left", None, "left"),
+    ],
+)
 def test_numbers_as_text(value: object, digits: int | None, text: str) -> None:
     assert number(value, digits) == text
 
 
-@pytest.mark.parametrize(("value", "column", "text"), [
-    (0.04, "centile", "< 0.1"), (99.97, "centile", "> 99.9"), (50.0, "centile", "50.0"), (True, "in_range", "yes"),
-    ("False", "in_range", "no"), (None, "z", "–"), (0.0002, "p", "< 0.001"), (0.0421, "p_fdr", "0.042")])
+@pytest.mark.parametrize(
+    ("value", "column", "text"),
+    [
+        (0.04, "centile", "< 0.1"),
+        (99.97, "centile", "> 99.9"),
+        (50.0, "centile", "50.0"),
+        (True, "in_range", "yes"),
+        ("False", "in_range", "no"),
+        (None, "z", "–"),
+        (0.0002, "p", "< 0.001"),
+        (0.0421, "p_fdr", "0.042"),
+    ],
+)
 def test_cells_as_text(value: object, column: str, text: str) -> None:
     assert shown(value, column) == text
 
 
-@pytest.mark.parametrize(("z", "expected"), [
-    (-3.2, "far smaller than expected"), (-1.96, "smaller than expected"), (2.0, "larger than expected"),
-    (1.2, "somewhat larger than expected"), (0.3, "about as expected"), (float("nan"), "not scored")])
+@pytest.mark.parametrize(
+    ("z", "expected"),
+    [
+        (-3.2, "far smaller than expected"),
+        (-1.96, "smaller than expected"),
+        (2.0, "larger than expected"),
+        (1.2, "somewhat larger than expected"),
+        (0.3, "about as expected"),
+        (float("nan"), "not scored"),
+    ],
+)
 def test_a_deviation_in_words(z: float, expected: str) -> None:
     assert words(z) == expected
 
@@ -40,15 +68,27 @@ def test_the_gauge_stays_on_its_line() -> None:
     assert gauge(float("nan")) == ""
 
 
-@pytest.mark.parametrize(("values", "digits"), [
-    ([1.0, 20.0], 0), ([1.5, 2.25], 2), ([0.1234], 3), ([44.5, 2.0], 1), ([444.5], 0), ([1e-5, 1e-9], None), ([], None),
-    ([float("nan")], None)])
+@pytest.mark.parametrize(
+    ("values", "digits"),
+    [
+        ([1.0, 20.0], 0),
+        ([1.5, 2.25], 2),
+        ([0.1234], 3),
+        ([44.5, 2.0], 1),
+        ([444.5], 0),
+        ([1e-5, 1e-9], None),
+        ([], None),
+        ([float("nan")], None),
+    ],
+)
 def test_decimals_of_a_column(values: list[float], digits: int | None) -> None:
     assert column_digits(values) == digits
 
 
 def test_markdown_becomes_headings_lists_and_links_only() -> None:
-    text = prose("# Title\n\nOne *two*\nthree (https://doi.org/10.1/x).\n\n## References\n\n* A. https://a.org/b.\n* B <b>\n")
+    text = prose(
+        "# Title\n\nOne *two*\nthree (https://doi.org/10.1/x).\n\n## References\n\n* A. https://a.org/b.\n* B <b>\n"
+    )
     assert "Title" not in text
     assert "<em>two</em> three" in text
     assert '<a href="https://doi.org/10.1/x" rel="noreferrer">https://doi.org/10.1/x</a>).' in text

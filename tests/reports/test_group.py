@@ -39,8 +39,9 @@ def test_every_table_is_linked(derivatives: Path) -> None:
 
 def test_every_kind_of_figure_is_drawn_and_written(derivatives: Path) -> None:
     names = {path.name for path in (derivatives / "figures").iterdir()}
-    assert {f"group_{name}.svg" for name in
-            ("associations", "zdifference", "survival", "matching", "trajectories")} <= names
+    assert {
+        f"group_{name}.svg" for name in ("associations", "zdifference", "survival", "matching", "trajectories")
+    } <= names
     assert {"group_counts_infra.svg", "group_heatmap.png", "group_prevalence_patient_infra.svg"} <= names
     assert "could not be drawn" not in (derivatives / "group.html").read_text()
 

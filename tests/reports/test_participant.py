@@ -20,7 +20,7 @@ def root(tmp_path: Path) -> Path:
 def test_the_report_is_one_small_file_without_references_to_others(derivatives: Path) -> None:
     page = (derivatives / "sub-01.html").read_text()
     assert len(page) < 3_000_000
-    for fetched in ("<link", "src=\"http", "@import", "url(http", "<iframe"):
+    for fetched in ("<link", 'src="http', "@import", "url(http", "<iframe"):
         assert fetched not in page
     assert "For research use only" in page
     assert "diagnos" not in page.lower()
@@ -36,8 +36,11 @@ def test_two_runs_write_the_same_bytes(root: Path) -> None:
 
 def test_figures_have_names_a_person_can_guess(derivatives: Path) -> None:
     names = {path.name for path in (derivatives / "sub-01/figures").iterdir()}
-    assert {"sub-01_ses-1_desc-brainmap_morph.svg", "sub-01_ses-3_desc-brainmap_morph.svg",
-            "sub-01_desc-change_morph.svg"} <= names
+    assert {
+        "sub-01_ses-1_desc-brainmap_morph.svg",
+        "sub-01_ses-3_desc-brainmap_morph.svg",
+        "sub-01_desc-change_morph.svg",
+    } <= names
     assert any(name.startswith("sub-01_region-") and name.endswith("_desc-centiles_morph.svg") for name in names)
     for path in (derivatives / "sub-01/figures").glob("*.svg"):
         assert path.read_text().startswith('<svg xmlns="http://www.w3.org/2000/svg"')
@@ -64,8 +67,10 @@ def test_flagged_regions_come_first_with_the_most_extreme_on_top(derivatives: Pa
     table = read_table(derivatives / "sub-01/ses-3/anat/sub-01_ses-3_desc-deviations_morph.tsv")
     flagged = table[table["deviation"] != "none"].sort_values("z", key=lambda z: -z.abs())["region"]
     page = (derivatives / "sub-01.html").read_text()
-    charts = page[page.index('<section id="centiles"'):page.index('<section id="change"')]
-    places = [charts.index(f'id="centile-{region}"') if f'id="centile-{region}"' in charts else -1 for region in flagged]
+    charts = page[page.index('<section id="centiles"') : page.index('<section id="change"')]
+    places = [
+        charts.index(f'id="centile-{region}"') if f'id="centile-{region}"' in charts else -1 for region in flagged
+    ]
     assert places[:9] == [-1] * min(9, len(flagged))  # shown at once, not in the gallery
     assert all(place >= 0 for place in places[9:])
 
@@ -77,20 +82,31 @@ def test_every_region_with_a_fan_has_a_chart(derivatives: Path) -> None:
 
 def test_text_from_files_is_escaped(root: Path) -> None:
     label = "<b>x"
-    dataset.write_person(root, label, (HOSTILE.replace("/", ""),), warnings=[HOSTILE, "</script><script>alert(2)</script>"])
+    dataset.write_person(
+        root, label, (HOSTILE.replace("/", ""),), warnings=[HOSTILE, "</script><script>alert(2)</script>"]
+    )
     (root / "CITATION.md").write_text(f"# Title\n\n{HOSTILE} **bold** [x](javascript:alert(3)) `code`\n\n- {HOSTILE}\n")
     page = write_participant_report(root, label).read_text()
     assert "<img src=x" not in page
     assert "<b>x" not in page
     assert "<script>alert" not in page
-    assert "href=\"javascript" not in page
+    assert 'href="javascript' not in page
     assert "<strong>bold</strong>" in page
 
 
 def test_a_person_whose_scans_all_failed_still_has_a_report(root: Path) -> None:
-    write_json({"participant_id": "sub-09", "session_id": "ses-1", "status": "failed", "stage": "volumes",
-                "reason": "stats/aseg.stats is truncated", "remedy": "run recon-all again", "run_uuid": "u"},
-               root / "logs/status/sub-09_ses-1.json")
+    write_json(
+        {
+            "participant_id": "sub-09",
+            "session_id": "ses-1",
+            "status": "failed",
+            "stage": "volumes",
+            "reason": "stats/aseg.stats is truncated",
+            "remedy": "run recon-all again",
+            "run_uuid": "u",
+        },
+        root / "logs/status/sub-09_ses-1.json",
+    )
     page = write_participant_report(root, "09").read_text()
     assert "stats/aseg.stats is truncated" in page
     assert "run recon-all again" in page
@@ -98,8 +114,17 @@ def test_a_person_whose_scans_all_failed_still_has_a_report(root: Path) -> None:
 
 def test_statuses_of_people_with_similar_labels_are_not_mixed(root: Path) -> None:
     dataset.write_person(root, "1", (None,))
-    write_json({"participant_id": "sub-10", "session_id": None, "status": "failed", "stage": "volumes",
-                "reason": "another person's error", "remedy": ""}, root / "logs/status/sub-10.json")
+    write_json(
+        {
+            "participant_id": "sub-10",
+            "session_id": None,
+            "status": "failed",
+            "stage": "volumes",
+            "reason": "another person's error",
+            "remedy": "",
+        },
+        root / "logs/status/sub-10.json",
+    )
     assert "another person" not in write_participant_report(root, "1").read_text()
 
 
@@ -131,8 +156,10 @@ def test_missing_values_do_not_stop_the_report(root: Path) -> None:
 
 def test_the_model_card_may_be_absent_or_nested(root: Path) -> None:
     dataset.write_person(root, "01", (None,))
-    write_json({"Training": [{"source": "open data", "n": 12}], "Age range (6.0 to 90)": "yes"},
-               root / "model_open-calibrated.json")
+    write_json(
+        {"Training": [{"source": "open data", "n": 12}], "Age range (6.0 to 90)": "yes"},
+        root / "model_open-calibrated.json",
+    )
     assert "open data" in write_participant_report(root, "01").read_text()
     (root / "model_open-calibrated.json").unlink()
     assert "Reference model" in write_participant_report(root, "01").read_text()

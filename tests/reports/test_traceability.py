@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from bids_app.tables import read_table, write_tsv
 from bids_app.reports.participant import write_participant_report
+from bids_app.tables import read_table, write_tsv
 from tests.reports import dataset
 from tests.reports.traced import Files, agrees, read_report
 

@@ -58,8 +58,16 @@ class Reader(HTMLParser):
         marks: dict[str, str] = {}
         for _, own in self._stack:
             marks.update(own)
-        self.values.append(Shown(marks["data-file"], marks.get("data-row"), marks.get("data-column"), marks.get("data-key"),
-                                 float(marks.get("data-scale", 1)), " ".join("".join(self._text).split())))
+        self.values.append(
+            Shown(
+                marks["data-file"],
+                marks.get("data-row"),
+                marks.get("data-column"),
+                marks.get("data-key"),
+                float(marks.get("data-scale", 1)),
+                " ".join("".join(self._text).split()),
+            )
+        )
         self._leaf = -1
 
     def handle_data(self, data: str) -> None:

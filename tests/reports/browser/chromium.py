@@ -15,8 +15,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-             "--disable-dev-shm-usage", "--disable-extensions", "--hide-scrollbars")
+ARGUMENTS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-dev-shm-usage",
+    "--disable-extensions",
+    "--hide-scrollbars",
+)
 START_SECONDS = 20
 TIMEOUT_SECONDS = 180
 
@@ -33,8 +41,11 @@ class Browser:
 
     def __init__(self, address: str, binary: str, profile: Path) -> None:
         options = {"binary": binary, "args": [*ARGUMENTS, f"--user-data-dir={profile}"]}
-        capabilities = {"browserName": "chrome", "goog:chromeOptions": options,
-                        "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"}}
+        capabilities = {
+            "browserName": "chrome",
+            "goog:chromeOptions": options,
+            "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
+        }
         self._address = address
         reply = self._call("POST", "/session", {"capabilities": {"alwaysMatch": capabilities}})
         self._session = f"/session/{reply['sessionId']}"
@@ -43,7 +54,9 @@ class Browser:
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         data = json.dumps(body or {}).encode() if method == "POST" else None
-        request = urllib.request.Request(self._address + path, data, {"Content-Type": "application/json"}, method=method)
+        request = urllib.request.Request(
+            self._address + path, data, {"Content-Type": "application/json"}, method=method
+        )
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as reply:
             return json.load(reply)["value"]
 
@@ -71,11 +84,17 @@ class Browser:
     def requests(self) -> list[str]:
         """Addresses asked for since `open`; ``data:`` and what the page's policy held back are left out."""
         events = [json.loads(entry["message"])["message"] for entry in self.log("performance")]
-        held = {event["params"]["requestId"] for event in events
-                if event["method"] == "Network.loadingFailed" and event["params"].get("blockedReason") == "csp"}
+        held = {
+            event["params"]["requestId"]
+            for event in events
+            if event["method"] == "Network.loadingFailed" and event["params"].get("blockedReason") == "csp"
+        }
         sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
-        return [request["request"]["url"] for request in sent
-                if request["requestId"] not in held and not request["request"]["url"].startswith("data:")]
+        return [
+            request["request"]["url"]
+            for request in sent
+            if request["requestId"] not in held and not request["request"]["url"].startswith("data:")
+        ]
 
     def pdf(self) -> bytes:
         """The page printed on A4 with the margins of its stylesheet."""
@@ -88,7 +107,9 @@ class Browser:
 
     def width(self, pixels: int, height: int = 900) -> None:
         """Width of the window."""
-        self.devtools("Emulation.setDeviceMetricsOverride", width=pixels, height=height, deviceScaleFactor=1, mobile=False)
+        self.devtools(
+            "Emulation.setDeviceMetricsOverride", width=pixels, height=height, deviceScaleFactor=1, mobile=False
+        )
 
     def without_scripts(self, off: bool) -> None:
         """Switch the page's own scripts off; scripts of `run` still work."""

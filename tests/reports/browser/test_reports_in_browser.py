@@ -28,7 +28,9 @@ def usual_window(chromium: Browser) -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_the_page_asks_for_nothing_but_itself_and_reports_no_error(chromium: Browser, derivatives: Path, name: str) -> None:
+def test_the_page_asks_for_nothing_but_itself_and_reports_no_error(
+    chromium: Browser, derivatives: Path, name: str
+) -> None:
     page = derivatives / f"{name}.html"
     chromium.open(page)
     assert chromium.requests() == [page.as_uri()]
@@ -37,7 +39,9 @@ def test_the_page_asks_for_nothing_but_itself_and_reports_no_error(chromium: Bro
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
-def test_no_serious_accessibility_violation(chromium: Browser, derivatives: Path, axe: str, name: str, scheme: str) -> None:
+def test_no_serious_accessibility_violation(
+    chromium: Browser, derivatives: Path, axe: str, name: str, scheme: str
+) -> None:
     chromium.appearance(scheme)
     chromium.open(derivatives / f"{name}.html")
     chromium.run("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
@@ -63,12 +67,17 @@ def test_the_page_is_never_wider_than_the_window(chromium: Browser, derivatives:
 def test_everything_can_be_read_without_scripts(chromium: Browser, derivatives: Path) -> None:
     chromium.without_scripts(True)
     chromium.open(derivatives / "sub-01.html")
-    text = chromium.run("document.querySelectorAll('details').forEach((d) => { d.open = true; }); return document.body.innerText")
+    text = chromium.run(
+        "document.querySelectorAll('details').forEach((d) => { d.open = true; }); return document.body.innerText"
+    )
     for words in ("regions", "smaller than expected", "Left banks of the superior temporal sulcus", "FreeSurfer 7.4.1"):
         assert words in text
     assert "Any other region" not in text
     assert chromium.run("return [...document.querySelectorAll('.needs-js')].every((e) => !e.offsetParent)")
-    charts = chromium.run("return [...document.querySelectorAll('.centile svg')].filter((e) => e.getBoundingClientRect().width > 50).length")
+    charts = chromium.run(
+        "return [...document.querySelectorAll('.centile svg')]"
+        ".filter((e) => e.getBoundingClientRect().width > 50).length"
+    )
     assert charts > 80
 
 
@@ -83,7 +92,8 @@ def test_a_region_can_be_chosen_searched_and_sorted(chromium: Browser, derivativ
     found = chromium.run("""
         const search = document.querySelector("[data-search]");
         search.value = "thalamus left"; search.dispatchEvent(new Event("input"));
-        return [...document.querySelectorAll("table.searchable tbody tr:not([hidden]) th")].map((e) => e.textContent);""")
+        return [...document.querySelectorAll("table.searchable tbody tr:not([hidden]) th")]
+          .map((e) => e.textContent);""")
     assert found == ["Left thalamus"]
     order = chromium.run("""
         const search = document.querySelector("[data-search]");
@@ -135,7 +145,9 @@ def test_markup_in_the_data_does_nothing(chromium: Browser, tmp_path: Path) -> N
 def test_the_policy_stops_a_script_that_is_not_ours(chromium: Browser, derivatives: Path, tmp_path: Path) -> None:
     page = tmp_path / "changed.html"
     text = (derivatives / "sub-02.html").read_text()
-    page.write_text(text.replace("</main>", "</main><script>document.title = 'hit'</script><img src='https://example.org/x.png'>"))
+    page.write_text(
+        text.replace("</main>", "</main><script>document.title = 'hit'</script><img src='https://example.org/x.png'>")
+    )
     chromium.open(page)
     assert chromium.run("return document.title") != "hit"
     assert chromium.requests() == [page.as_uri()]
