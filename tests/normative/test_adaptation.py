@@ -59,6 +59,17 @@ def test_tails_and_standard_errors_are_honest_with_few_controls(n_controls):
     assert np.mean((shift - true) ** 2) < np.mean((raw - true) ** 2)
 
 
+def test_a_scanners_spread_is_learnt_from_all_regions_together():
+    """20 controls know little about the spread in one region, but much about the scanner's."""
+    rng = np.random.default_rng(20)
+    z = 1.5 * rng.normal(size=(20, 60))
+    people = Sums.by_person(z, np.arange(20), 20).summed().row()
+    scale = posterior(people, np.full(60, 0.4), np.ones(60)).scale
+    expected = np.sqrt((6 + 20 * 1.5**2) / 26)
+    assert scale.mean() == pytest.approx(expected, rel=0.06)
+    assert scale.std() < 0.5 * z.std(axis=0, ddof=1).std()
+
+
 def test_a_control_is_scored_as_if_they_had_not_been_one():
     controls = scans(12, 4)
     whole = SiteAdaptation.fit(MODEL, controls)

@@ -46,6 +46,7 @@ def test_points_show_where_the_people_differ_from_the_curves(people):
     assert gap[REGIONS[0]] == pytest.approx(20, abs=2)
     assert gap[REGIONS[1]] == pytest.approx(0, abs=2)
     assert (table["n"] >= 20).all()
+    assert (table["p95"] - table["p05"]).mean() == pytest.approx(2 * 16.4485, rel=0.1)
 
 
 def test_all_files_are_written_and_hold_nobodys_volume(people, tmp_path):

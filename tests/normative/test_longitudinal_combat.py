@@ -25,6 +25,13 @@ def cohort(seed=1, n_people=150, n_features=20, visits=4):
     return base + noise, measured, scanners, people, np.column_stack([age, male])
 
 
+def true_shift(seed=1, n_people=150, n_features=20, visits=4):
+    """Mean shift of the new scanner in `cohort`, noise included."""
+    truth, measured, scanners, *_ = cohort(seed, n_people, n_features, visits)
+    gap = measured - truth
+    return gap[scanners == "new"].mean(axis=0)
+
+
 def slopes(values, people, time):
     """Within-person slope over time of each feature."""
     centred = time - np.bincount(people, time)[people] / np.bincount(people)[people]
@@ -48,6 +55,8 @@ def test_scanner_shift_and_scale_are_removed_and_real_change_is_kept():
     assert error(out, truth) < 0.4 * error(measured, truth)
     assert combat.coefficients_[0].mean() == pytest.approx(-0.2, abs=0.05)
     assert combat.intercept_sd_.mean() == pytest.approx(4, rel=0.1)
+    estimated = (combat.gamma_star_[0] - combat.gamma_star_[1]) * combat.residual_sd_
+    assert np.abs(estimated - true_shift()).mean() < 0.2
     scale = np.sqrt(combat.delta_star_)
     assert (scale[0] / scale[1]).mean() == pytest.approx(1.5, rel=0.1)
 
