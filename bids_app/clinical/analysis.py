@@ -30,6 +30,7 @@ class Analysis(NamedTuple):
 
 ANALYSES: tuple[Analysis, ...] = (
     Analysis("burden", "Number of deviations by group", (), group_comparison.burden),
+    Analysis("deviation_prevalence", "Share of people in deviation per region", (), group_comparison.prevalence),
     Analysis("case_control", "Number of deviations, groups against controls", ("diagnosis",), group_comparison.counts),
     Analysis("region_differences", "Regional differences from controls", ("diagnosis",), group_comparison.regions),
     Analysis("scores_counts", "Clinical scores and number of deviations, at the first visit", ANY_SCORE,
@@ -120,8 +121,9 @@ def roles_result(data: CohortData) -> AnalysisResult:
     table = pd.DataFrame(rows, columns=["role", "column", "n", "n_missing", "meaning", "note"])
     table["n_missing"] = table["n_missing"].astype("Int64")
     unused = [row["role"] for row in table.to_dict("records") if row["note"]]
-    sentence = f"No column plays these roles, so analyses that need them are left out: {', '.join(unused)}."
+    sentences = [f"No column plays these roles, so analyses that need them are left out: {', '.join(unused)}."]
+    notes = [f"{note}." for note in data.visits.attrs.get("notes", ())]
     return make_result(
-        "roles", "Columns used in the analyses", table, sentences=(sentence,) if unused else (),
+        "roles", "Columns used in the analyses", table, sentences=(*(sentences if unused else ()), *notes),
         figure={"kind": "table"}, meaning="What the role stands for", n="Number of values",
     )  # fmt: skip

@@ -47,8 +47,8 @@ PATTERNS = {
     "sdmt": r"(oral_)?sdmt(_(total|score|correct|z))?",
     "disease_duration": r"(disease|ms|illness)_duration(_(years|yrs|y))?|duration_of_(disease|illness)(_years)?|"
     r"duration_(disease|illness|years)|years_since_(onset|diagnosis|first_symptoms?)|time_since_(onset|diagnosis)",
-    "time": r"(time|years|yrs)_(since|from)_(baseline|first_visit|first_scan|inclusion)|follow_?up_(time|years)|"
-    r"time_years|years_in_study",
+    "time": r"years_from_first|(time|years|yrs)_(since|from)_(baseline|first_visit|first_scan|inclusion)|"
+    r"follow_?up_(time|years)|time_years|years_in_study",
     "relapse_dates": r"(dates?_(of_)?relapses?|relapses?_(dates?|times?|years))",
     "relapses": r"(n|no|num|number)(_of)?_relapses?|relapses?(_(count|number|n|since_last(_visit)?))?",
     "progression": r"cdp|confirmed_(disability_)?progression|disability_progression|progression(_event)?|progressed",

@@ -14,6 +14,7 @@ from bids_app.clinical.negative_binomial import INFINITE, THETA_RANGE, CountFit,
 from bids_app.clinical.results import AnalysisResult, make_result
 from bids_app.clinical.wording import interval, listing, p_value, percent, plural, software
 from bids_app.errors import AnalysisError
+from bids_app.normative.base import Z_CRITICAL
 from bids_app.regions import display_name
 
 TAIL_WORDS = {"infra": "infra-normal", "supra": "supra-normal", "total": "infra- or supra-normal"}
@@ -323,18 +324,19 @@ def region_result(zscores: pd.DataFrame, groups: pd.Series, control: str) -> Ana
     )
 
 
-def prevalence_sentences(prevalence: pd.DataFrame, most: int = 3) -> tuple[str, ...]:
+def prevalence_sentences(prevalence: pd.DataFrame, threshold: float = Z_CRITICAL, most: int = 3) -> tuple[str, ...]:
     """The regions that deviate most often, one sentence per group of a prevalence table."""
-    sentences = []
+    from scipy.special import ndtr
+
+    sentences, expected = [], float(ndtr(-threshold))
     for name, part in prevalence.groupby("group", sort=True):
         top = part[part["n_infra"] > 0].nlargest(most, "share_infra")
         if top.empty:
-            sentences.append(f"In group {name} no region has z <= -1.96 in anybody.")
+            sentences.append(f"In group {name} no region has z <= -{threshold:g} in anybody.")
             continue
-        named = [
-            f"{display_name(str(row.region))} ({percent(float(str(row.share_infra)))})" for row in top.itertuples()
-        ]
+        named = [f"{display_name(row['region'])} ({percent(row['share_infra'])})" for row in top.to_dict("records")]
         sentences.append(
-            f"In group {name} z <= -1.96 is most frequent in the {listing(named)}; the healthy reference expects 2.5 %."
+            f"In group {name} z <= -{threshold:g} is most frequent in the {listing(named)}; the healthy reference "
+            f"expects {percent(expected)}."
         )
     return tuple(sentences)

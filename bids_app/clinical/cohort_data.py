@@ -131,4 +131,5 @@ def prepare(
         scans["group"] = labels(scans[roles["diagnosis"]])
     else:
         scans = scans.drop(columns="group", errors="ignore")
-    return CohortData(scans, z, kept, scans if visits is None else visits.reset_index(drop=True), absent)
+    seen = scans if visits is None else visits.reset_index(drop=True)
+    return CohortData(scans, z, kept, seen, absent)

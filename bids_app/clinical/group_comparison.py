@@ -10,6 +10,7 @@ import pandas as pd
 from bids_app.clinical import case_control, matching
 from bids_app.clinical.cohort_data import CohortData
 from bids_app.clinical.deviations import TAILS, count_table, expected_count, region_set
+from bids_app.clinical.group_tables import prevalence_table
 from bids_app.clinical.results import AnalysisResult, make_result
 from bids_app.clinical.wording import percent, plural, software
 from bids_app.errors import AnalysisError
@@ -19,6 +20,11 @@ BURDEN_METHODS = (
     "cortical and subcortical regions. The expected number and its central 95 % range are those of a healthy "
     "person, with regions taken as standard normal and equally correlated (r = 0.16, the mean correlation between "
     "regions in the open healthy reference). Software: {software}."
+)
+
+PREVALENCE_METHODS = (
+    "For each region the share of people with |z| >= {threshold:g} at their first scan is given with its exact 95 % "
+    "interval (Clopper-Pearson). Software: {software}."
 )
 
 
@@ -73,6 +79,30 @@ def _burden_row(
         "maximum": int(values.max()), "expected": expected.mean, "expected_low": expected.low,
         "expected_high": expected.high, "share_above": float((values > expected.high).mean()),
     }  # fmt: skip
+
+
+def prevalence(data: CohortData) -> list[AnalysisResult]:
+    """Share of people in deviation per region and group, at the first scan."""
+    groups = data.scans.loc[data.first, "group"] if "group" in data.scans else None
+    table = prevalence_table(data.zscores[data.first], groups, threshold=data.config.threshold)
+    figure = {"kind": "map", "region": "region", "value": "share_infra", "facet": "group", "scale": "sequential",
+              "xlabel": f"Share of people with z <= -{data.config.threshold:g}"}  # fmt: skip
+    methods = PREVALENCE_METHODS.format(threshold=data.config.threshold, software=software("numpy", "scipy"))
+    return [make_result(
+        "deviation_prevalence", "Share of people in deviation per region", table, methods=methods, figure=figure,
+        sentences=case_control.prevalence_sentences(table, data.config.threshold),
+        **prevalence_descriptions(data.config.threshold),
+    )]  # fmt: skip
+
+
+def prevalence_descriptions(threshold: float) -> dict[str, str]:
+    """Descriptions of the columns that depend on the threshold."""
+    tails = {"infra": f"z <= -{threshold:g}", "supra": f"z >= {threshold:g}"}
+    return {
+        f"{column}_{tail}": text.format(rule)
+        for tail, rule in tails.items()
+        for column, text in (("n", "Number of people with {}"), ("share", "Share of people with {}, 0 to 1"))
+    }
 
 
 def counts(data: CohortData) -> list[AnalysisResult]:

@@ -20,6 +20,7 @@ from bids_app.errors import AnalysisError
 from bids_app.normative.base import FloatArray
 
 SMD_LIMIT = 0.1
+MAX_LEVELS = 20
 METHODS = (
     "Controls were matched {ratio}:1 by nearest propensity score without replacement (logistic regression "
     "on {covariates}; people of the group in descending order of the score, as in MatchIt; Ho et al. "
@@ -215,6 +216,8 @@ def design(cohort: pd.DataFrame, covariates: Sequence[str]) -> pd.DataFrame:
             blocks.append(column.astype(float).to_frame())
             continue
         levels = sorted(column.dropna().astype(str).unique())[1:]
+        if len(levels) >= MAX_LEVELS:
+            raise AnalysisError(f"the covariate {name} is text with {len(levels) + 1} levels; it must be a number")
         text = column.astype(str)
         dummies = {f"{name}: {level}": (text == level).astype(float).where(column.notna()) for level in levels}
         blocks.append(pd.DataFrame(dummies, index=cohort.index))

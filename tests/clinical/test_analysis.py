@@ -21,7 +21,8 @@ def results(cohort):
 
 
 def test_everything_that_the_roles_allow_is_computed(results):
-    expected = {"roles", "burden", "matching", "matching_pairs", "case_control", "region_differences", "scores_counts",
+    expected = {"roles", "burden", "deviation_prevalence", "matching", "matching_pairs",
+                "case_control", "region_differences", "scores_counts",
                 "scores_counts_longitudinal", "scores_regions", "scores_regions_longitudinal"}
     assert expected <= set(results)
     for name in expected:
@@ -144,3 +145,19 @@ def test_disease_duration_is_never_imputed(cohort):
     config = AnalysisConfig(roles={"disease_duration": "duration"}, missing="impute")
     results = {result.name: result for result in run_analysis(table, z, config)}
     assert results["scores_counts_longitudinal"].table["n_scans"].item() == table["duration"].notna().sum()
+
+
+def test_what_could_not_be_joined_is_passed_on(cohort):
+    visits = cohort[0].copy()
+    visits.attrs["notes"] = ["phenotype/relapses.tsv has several rows per visit"]
+    roles = run_analysis(*cohort, AnalysisConfig(), visits=visits)[0]
+    assert roles.sentences[-1] == "phenotype/relapses.tsv has several rows per visit."
+
+
+def test_prevalence_is_that_of_first_scans(cohort):
+    config = AnalysisConfig(roles={"diagnosis": "dx"}, control="HC", threshold=2.5)
+    results = {result.name: result for result in run_analysis(*cohort, config)}
+    prevalence = results["deviation_prevalence"]
+    assert set(prevalence.table["n"]) == {30, 60}
+    assert "z <= -2.5" in prevalence.sentences[0]
+    assert prevalence.columns["share_infra"]["Description"] == "Share of people with z <= -2.5, 0 to 1"
