@@ -6,7 +6,7 @@ Each template is optional: one that cannot be fetched is named and left out.
 from __future__ import annotations
 
 TEMPLATES = (
-    {"template": "fsaverage", "density": "10k", "suffix": "inflated", "extension": ".surf.gii"},
+    {"template": "fsaverage", "density": "10k", "suffix": "pial", "extension": ".surf.gii"},
     {"template": "fsaverage", "density": "10k", "atlas": "Desikan2006", "suffix": "dseg"},
     {"template": "MNI152NLin2009cAsym", "resolution": 2, "desc": "brain", "suffix": "T1w"},
 )

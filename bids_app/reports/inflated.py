@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from bids_app.reports.colour import Scale, colour_map
 from bids_app.reports.scene import MapOptions, finite_values, number
-from bids_app.reports.surface import rasterise, vertex_normals
+from bids_app.reports.surface import neighbour_mean, rasterise, vertex_normals
 
 WIDTH = 1600
 OVERSAMPLING = 2
@@ -22,7 +23,10 @@ WALL_COLOUR = np.array([0.80, 0.81, 0.83])
 EMPTY_COLOUR = np.array([0.94, 0.94, 0.95])
 NOT_CORTEX = ("unknown", "corpuscallosum", "Medial_wall", "???")
 LINE, FLAG_LINE = 2, 6
+_SIDE = re.compile(r"^(ctx[-_])?(lh|rh|L|R)[-_]")
 HATCH = (18, 6)
+# steps of averaging that open the sulci of fsaverage's pial surface with 10,242 vertices
+GIFTI_SMOOTHING = 12
 WORDS = {"lh": "left hemisphere", "rh": "right hemisphere"}
 
 
@@ -51,7 +55,7 @@ class Hemisphere:
 
 
 def read_hemisphere(surface: Path, annotation: Path, depth: Path | None = None) -> Hemisphere:
-    """Read FreeSurfer's geometry and annotation files, or GIFTI ones (by their ending .gii)."""
+    """Read FreeSurfer's geometry and annotation files, or GIFTI ones (by their ending .gii; not inflated yet)."""
     from nibabel.freesurfer import read_annot, read_geometry, read_morph_data
 
     if surface.suffix == ".gii":
@@ -73,7 +77,9 @@ def _read_gifti(surface: Path, annotation: Path) -> Hemisphere:
     keys = list(names)
     index = {key: place for place, key in enumerate(keys)}
     labels = np.array([index.get(int(key), -1) for key in labelled.darrays[0].data])
-    return Hemisphere(np.asarray(vertices, float), np.asarray(faces, int), labels, tuple(names[key] for key in keys))
+    faces = np.asarray(faces, int)
+    smooth = neighbour_mean(np.asarray(vertices, float), faces, GIFTI_SMOOTHING)
+    return Hemisphere(smooth, faces, labels, tuple(_SIDE.sub("", names[key]) for key in keys))
 
 
 def paint(hemispheres: Mapping[str, Hemisphere], values: Mapping[str, float], options: MapOptions) -> Any:
@@ -87,6 +93,8 @@ def paint(hemispheres: Mapping[str, Hemisphere], values: Mapping[str, float], op
         Region name (``lh_precuneus_volume``) to number; regions without one stay pale grey.
     """
     known = finite_values(values)
+    if not any(f"{side}_{name}_volume" in known for side in hemispheres for name in hemispheres[side].names):
+        raise ValueError("none of its regions has a value")
     scale = options.colours(known)
     extent = sum(np.ptp(hemispheres[hemisphere].vertices[:, 1]) for hemisphere, _ in VIEWS)
     pixels_per_mm = (WIDTH - GAP * (len(VIEWS) + 1)) / extent

@@ -24,7 +24,7 @@ def cached_file(template: str, **entities: str | None) -> Path | None:
     Parameters
     ----------
     template : str
-        E.g. ``fsaverage``, ``MNI152NLin2009cAsym``.
+        E.g. ``fsaverage``.
     **entities
         As in ``templateflow.api.get``: ``hemi``, ``density``, ``suffix``, ``atlas``, ``resolution``, ...
     """
@@ -45,8 +45,8 @@ def cached_file(template: str, **entities: str | None) -> Path | None:
 
 
 def fsaverage_files(hemisphere: str) -> tuple[Path, Path] | None:
-    """Inflated surface and Desikan-Killiany labels (GIFTI) of fsaverage from the cache, or None."""
+    """Pial surface and Desikan-Killiany labels (GIFTI, 10,242 vertices) of fsaverage from the cache, or None."""
     hemi = HEMISPHERES[hemisphere]
-    surface = cached_file("fsaverage", hemi=hemi, density="164k", suffix="inflated", extension="surf.gii")
-    labels = cached_file("fsaverage", hemi=hemi, density="164k", atlas="Desikan2006", extension="label.gii")
+    surface = cached_file("fsaverage", hemi=hemi, density="10k", suffix="pial", extension=".surf.gii")
+    labels = cached_file("fsaverage", hemi=hemi, density="10k", atlas="Desikan2006", suffix="dseg")
     return (surface, labels) if surface and labels else None
