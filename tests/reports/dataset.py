@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bids_app.bids.citation import methods_text
 from bids_app.regions import asymmetry_names, extended_regions, reference_regions
 from bids_app.tables import write_json, write_tsv
 
@@ -233,13 +234,17 @@ def write_root(root: Path) -> None:
         },
         root / "dataset_description.json",
     )
-    (root / "CITATION.md").write_text(
-        "# Methods\n\nRegional volumes were measured with FreeSurfer 7.4.1 (Fischl 2012) and compared with the "
-        "reference model *open-calibrated* (normvol 0.1.0).\n\n## References\n\n"
-        "- Fischl B. FreeSurfer. NeuroImage 2012; 62: 774-781. https://doi.org/10.1016/j.neuroimage.2012.01.021\n"
-        "- Royston P, Altman DG. Appl Stat 1994; 43: 429-467.\n",
-        encoding="utf-8",
-    )
+    card = {
+        "name": "open-calibrated",
+        "version": "1.0.0",
+        "mode": "calibrated",
+        "n": {"female": 1801, "male": 1737},
+        "age_range": {"female": (3.5, 82.0), "male": (3.5, 88.0)},
+        "sites": 97,
+        "harmonisation": "ComBat, full",
+        "citations": ("Korbmacher et al. 2025, doi:10.1101/2025.09.14.25335702",),
+    }
+    (root / "CITATION.md").write_text(methods_text(card, "open-calibrated", "own-sex"), encoding="utf-8")
     write_json(
         {
             "name": "open-calibrated",
