@@ -55,7 +55,7 @@ class ExtractVolumes(LibraryInterface):
 
 class _ReconIn(BaseInterfaceInputSpec):
     arguments = traits.Dict(mandatory=True, desc="keyword arguments of bids_app.study.recon.run_recon")
-    ready = traits.List(traits.Any, desc="subjects that must be finished before (longitudinal stream)")
+    ready = traits.Any(desc="subjects that must be finished before (longitudinal stream)")
 
 
 class RunReconAll(LibraryInterface):

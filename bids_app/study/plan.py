@@ -23,7 +23,7 @@ from bids_app.freesurfer.volumes import extract_volumes
 from bids_app.study.adaptation import ScanAdaptations, estimate_adaptation
 from bids_app.study.fingerprint import fingerprint
 from bids_app.study.models import load_study_model, model_sha256
-from bids_app.study.recon import OWN_SUBJECTS, ReconPlan
+from bids_app.study.recon import OWN_SUBJECTS, ReconPlan, subject_name
 from bids_app.study.scan import EXPECTED_TABLES, scan_covariates
 from bids_app.tables import read_json
 
@@ -170,7 +170,7 @@ def _plan_scan(scan: Scan, row: dict[str, Any], config: RunConfig, roots: Sequen
             [recon.subjects_dir] if config.recon == "run" else roots, scan.participant, scan.session,
             longitudinal=config.longitudinal, only_session=recon.sessions_of(scan.participant) == 1)
         if found is None:
-            return PlannedScan(scan.participant, scan.session, row, **recon.arguments(scan))
+            return _to_run(scan, row, recon)
     except NormvolError as error:
         return Omission(scan.participant, scan.session, "freesurfer", *_reason_and_remedy(error))
     # A link under another name was made on purpose, so the tree is held against its own name.
@@ -180,8 +180,14 @@ def _plan_scan(scan: Scan, row: dict[str, Any], config: RunConfig, roots: Sequen
         return PlannedScan(scan.participant, scan.session, {**row, "fs_subject": found.identifier},
                            subject_dir=found.path)
     if recon.may_resume(found.path):
-        return PlannedScan(scan.participant, scan.session, row, **recon.arguments(scan))
+        return _to_run(scan, row, recon)
     return Omission(scan.participant, scan.session, "freesurfer", check.message, check.remedy)
+
+
+def _to_run(scan: Scan, row: dict[str, Any], recon: ReconPlan) -> PlannedScan:
+    arguments = recon.arguments(scan)
+    subject = subject_name(arguments["recon_arguments"])
+    return PlannedScan(scan.participant, scan.session, {**row, "fs_subject": subject}, **arguments)
 
 
 def _with_other_sessions(planned: Sequence[PlannedScan]) -> list[PlannedScan]:

@@ -102,6 +102,11 @@ class ReconPlan:
         }
 
 
+def subject_name(arguments: Mapping[str, Any]) -> str:
+    """Name of the subject directory that `run_recon` makes with these arguments."""
+    return f"{arguments['name']}.long.{arguments['base']}" if arguments["stream"] == "long" else arguments["name"]
+
+
 def run_recon(*, subjects_dir: str, name: str, license_file: str | None = None, **options: Any) -> Path:
     """Run (or resume) recon-all with the arguments that `ReconPlan` made; return the subject directory."""
     paths = {key: None if options.get(key) is None else Path(options[key]) for key in ("t2w", "flair")}

@@ -112,6 +112,8 @@ def _collect(crash_dir: Path) -> list[Crash]:
 
 def _crash(text: str) -> Crash:
     _, _, body = text.partition("Traceback")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Interrupt)\b", line)]
     found = re.search(r"^Node: (\S+)", text, flags=re.MULTILINE)
     node = found[1] if found else "unknown"
     sentences = _OURS.findall(text)
@@ -120,7 +122,8 @@ def _crash(text: str) -> Crash:
     elif WORKER_KILLED in text:
         reason = WORKER_KILLED
     else:
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        reason = f"unexpected error in {node.rsplit('.', 1)[-1]}: {lines[-1] if lines else 'no message'}"
-    kept = "Traceback" + body if body else reason
+        last = (errors or lines or ["no message"])[-1]
+        reason = f"unexpected error in {node.rsplit('.', 1)[-1]}: {last}"
+    # Without a traceback everything after the node's inputs is all there is
+    kept = "Traceback" + body if body else "\n".join(errors) or reason
     return Crash(node=node, reason=reason, expected=bool(sentences), text=f"Node: {node}\n\n{kept.rstrip()}\n")

@@ -36,6 +36,8 @@ def freesurfer(tmp_path, monkeypatch):
     """A FREESURFER_HOME whose recon-all honours the contract in a second."""
 
     def use(**settings):
+        for name in ("FAKE_RECON_FAIL", "FAKE_RECON_KILL"):
+            monkeypatch.delenv(name, raising=False)
         shutil.rmtree(tmp_path / "freesurfer", ignore_errors=True)
         for name, value in install(tmp_path / "freesurfer", **settings).items():
             monkeypatch.setenv(name, value)
