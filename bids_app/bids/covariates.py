@@ -43,7 +43,7 @@ def read_covariates(bids_dir: Path | str, scans: Sequence[Scan], *,
     -------
     DataFrame
         The columns of `COLUMNS`, then the other columns of the tables (a session's value wins). ``problem``
-        says why a scan cannot be scored and what to do; NaN when it can.
+        says why a scan cannot be scored and which file and column is at fault; NaN when it can.
 
     Raises
     ------
@@ -147,19 +147,18 @@ class _Reader:
         return answer if found else Answer(problem=self._missing("sex", scan))
 
     def _missing(self, what: str, scan: Scan) -> str:
-        """Why `what` is unknown, in which file, and what to do."""
+        """Why `what` is unknown, and in which file."""
         name, person = self.people.name, participant_id(scan.participant)
         if not self.people.rows:
-            return f"there is no {name}; add it, or use --participants-file"
+            return f"there is no {name}"
         if scan.participant not in self.people.rows:
-            return f"{name} has no row for {person}{self._unpadded(scan)}; add it, or use --participants-file"
+            return f"{name} has no row for {person}{self._unpadded(scan)}"
         roles = self.people.roles.ages if what == "age" else self.people.roles.sexes
-        if not roles:
-            return f"{name} has no column {what}; add it, or use --participants-file"
         visits = self._visits_of(scan).name
         also = f", and {visits} has none" if visits else ""
-        return (f"column {roles[0][0]} of {name} is empty for {person}{also}; "
-                "fill it in, or use --participants-file")
+        if not roles:
+            return f"{name} has no column {what}{also}"
+        return f"column {roles[0][0]} of {name} is empty for {person}{also}"
 
     def _unpadded(self, scan: Scan) -> str:
         """A hint where a spreadsheet dropped leading zeros."""

@@ -103,3 +103,18 @@ def test_fit_folders(make_dataset, tmp_path):
 def test_reports_need_an_output(make_dataset, tmp_path):
     with pytest.raises(UsageError, match="does not exist"):
         check_output_dir(make_dataset({}), tmp_path / "out", reports_only=True)
+
+
+def test_several_jobs_may_write_at_once(make_dataset, tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    bids, output = make_dataset({}), tmp_path / "out"
+
+    def write(_):
+        write_dataset_files(output, bids_dir=bids, model="tiny", model_card=CARD)
+        return json.loads((output / "dataset_description.json").read_text())
+
+    with ThreadPoolExecutor(8) as pool:
+        written = list(pool.map(write, range(40)))
+    assert all(content == written[0] for content in written)
+    assert not list(output.glob(".*tmp"))
