@@ -10,10 +10,7 @@ from bids_app.tables import read_json, read_table
 
 def draw_overlays(output_dir: Path, summary_file: Path, subject_dir: Path) -> list[Path]:
     """Draw what the subject directory's images allow into ``sub-X/figures``."""
-    try:
-        from bids_app.reports.overlays import overlay_figures
-    except ImportError:
-        return []
+    from bids_app.reports.overlays import overlay_figures
 
     summary = read_json(summary_file)
     table = read_table(summary_file.with_name(summary_file.name.replace("summary_morph.json", "deviations_morph.tsv")))
