@@ -105,7 +105,7 @@ def out_of_fold(data: TrainingData, mode: str, harmonise: str, *, corrected: boo
     data : TrainingData
     mode, harmonise : str
     corrected : bool
-        Whether each fold's fits get their own `correct_spread` (nested cross-validation).
+        Whether each fold's fits get their own `spread_factor` (nested cross-validation).
     n_folds : int
         Folds are stratified by site and sex.
     """
@@ -115,23 +115,22 @@ def out_of_fold(data: TrainingData, mode: str, harmonise: str, *, corrected: boo
         training, test = data.subset(folds != fold), data.subset(folds == fold)
         fitted = fit(training, mode, harmonise)
         if corrected:
-            fitted = correct_spread(fitted, out_of_fold(training, mode, harmonise))
+            fitted = widen(fitted, spread_factor(out_of_fold(training, mode, harmonise)))
         z[folds == fold] = fitted.z(test)
     return z
 
 
-def correct_spread(fitted: Fitted, z: FloatArray) -> Fitted:
-    """Multiply every sigma by the `spread_factor` of out-of-fold `z` (n, p).
-
-    Removing the effects of many sites also removes some of the variation between people, so that sigma
-    is too small, by about the same factor in every region; people that the fits have not seen show it.
-    """
-    factor = spread_factor(z)
+def widen(fitted: Fitted, factor: float) -> Fitted:
+    """Multiply the sigma of every calibrated fit by `factor`."""
     return replace(fitted, fits={sex: [_widen(fit, factor) for fit in fits] for sex, fits in fitted.fits.items()})
 
 
 def spread_factor(z: FloatArray) -> float:
-    """Median over regions of the root mean square of z, kept within 0.9 to 1.3."""
+    """Median over regions of the root mean square of out-of-fold z (n, p), kept within 0.9 to 1.3.
+
+    Removing the effects of many sites also removes some of the variation between people, so that sigma
+    is too small, by about the same factor in every region; people that the fits have not seen show it.
+    """
     return float(np.clip(np.median(np.sqrt(np.mean(z**2, axis=0))), *SPREAD_LIMITS))
 
 

@@ -130,9 +130,10 @@ class NativeModel:
             raw = raw * scale + shift
         return _Kernel(self, regions, adapted=False).volumes(read_covariates(data, self), raw)
 
-    def expected_counts(self, n_regions: int, sex: str) -> dict[str, dict[str, float]]:
-        """Counts of deviations in healthy people of one sex, see `ReferenceCounts.expected`."""
-        return {} if self.counts is None else self.counts.expected(n_regions, sex)
+    def expected_counts(self, n_regions: int, sex: str,
+                        adapted: bool = True) -> dict[str, dict[str, float]] | None:
+        """Counts of deviations in healthy people, see `ReferenceCounts.expected`; None when unknown."""
+        return None if self.counts is None else self.counts.expected(n_regions, sex, adapted)
 
     def training_range(self, region: str, sex: str) -> dict[str, tuple[float, float]]:
         """Ranges of ``age``, ``etiv`` and ``volume`` (central 99 %) that `region` was trained on."""

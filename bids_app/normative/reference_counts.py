@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from bids_app.normative.base import Z_CRITICAL
 
 KINDS = ("n_infra", "n_supra", "n_total")
+Histograms = Mapping[str, Mapping[str, tuple[int, ...]]]
 
 
 @dataclass(frozen=True)
@@ -23,33 +24,52 @@ class ReferenceCounts:
     n_regions : int
         Regions counted over.
     histograms : mapping
-        Sex to kind (``n_infra``, ``n_supra``, ``n_total``) to people with 0, 1, 2, ... deviations.
+        Sex to kind (``n_infra``, ``n_supra``, ``n_total``) to people with 0, 1, 2, ... deviations, at sites
+        whose effect is known.
+    new_site : mapping, optional
+        The same for people at sites that the model was not trained on and was not adapted to.
     """
 
     n_regions: int
-    histograms: Mapping[str, Mapping[str, tuple[int, ...]]]
+    histograms: Histograms
+    new_site: Histograms | None = None
 
-    def expected(self, n_regions: int, sex: str) -> dict[str, dict[str, float]]:
+    def expected(self, n_regions: int, sex: str, adapted: bool = True) -> dict[str, dict[str, float]] | None:
         """Mean and central 95 % of each count, ``{"n_infra": {"mean", "low", "high"}, ...}``.
 
-        Counts over another number of regions are taken in proportion.
+        Parameters
+        ----------
+        n_regions : int
+            Regions that were scored; counts over another number are taken in proportion.
+        sex : str
+        adapted : bool
+            Whether the scanner's effect is known (site adaptation, or a training site).
+
+        Returns
+        -------
+        mapping, or None when the model does not hold this distribution
         """
-        if sex not in self.histograms or not self.n_regions:
-            return {}
+        histograms = self.histograms if adapted else self.new_site
+        if histograms is None or sex not in histograms:
+            return None
         factor = n_regions / self.n_regions
-        return {kind: _summary(np.asarray(self.histograms[sex][kind]), factor) for kind in KINDS}
+        return {kind: _summary(np.asarray(histograms[sex][kind]), factor) for kind in KINDS}
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {"n_regions": self.n_regions,
-                "histograms": {sex: {kind: list(kinds[kind]) for kind in KINDS}
-                               for sex, kinds in self.histograms.items()}}
+        out = {"n_regions": self.n_regions, "histograms": _convert(self.histograms, list)}
+        return out if self.new_site is None else {**out, "new_site": _convert(self.new_site, list)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ReferenceCounts:
         """Build from plain values."""
-        return cls(values["n_regions"], {sex: {kind: tuple(kinds[kind]) for kind in KINDS}
-                                         for sex, kinds in values["histograms"].items()})
+        new_site = values.get("new_site")
+        return cls(values["n_regions"], _convert(values["histograms"], tuple),
+                   None if new_site is None else _convert(new_site, tuple))
+
+
+def _convert(histograms: Mapping[str, Any], kind_of: type) -> dict[str, Any]:
+    return {sex: {kind: kind_of(kinds[kind]) for kind in KINDS} for sex, kinds in histograms.items()}
 
 
 def _summary(histogram: NDArray[np.int64], factor: float) -> dict[str, float]:

@@ -34,6 +34,7 @@ HARMONISE = {
     "full": "ComBat, full empirical Bayes, offset and scale; age (non-linear), sex and eTIV preserved",
 }
 AGE_BAND = 10
+SITE_GROUPS = 10
 
 
 class Trained(NamedTuple):
@@ -75,7 +76,7 @@ def train(
     min_per_sex : int
         Fewest people of each sex.
     reference_counts : bool
-        Whether to count deviations of healthy people out of fold (five more fits).
+        Whether to count deviations of healthy people that the model has not seen (fifteen more fits).
     card : dict, optional
         Fields of the `ModelCard` (title, licence, citations, ...).
     progress : callable, optional
@@ -99,15 +100,17 @@ def train(
     data = prepare(table, regions or default_regions(table, mode), logarithms=mode == "calibrated",
                    min_per_site=2 if harmonise in ("location", "full") else 1, min_per_sex=min_per_sex)
     tell(data.report.sentences()[0])
-    fitted, z = fitting.fit(data, mode, harmonise, tell), None
+    fitted, counts, factor = fitting.fit(data, mode, harmonise, tell), None, 1.0
     corrects = mode == "calibrated" and harmonise != "none"
     if reference_counts or corrects:
         tell(f"Scoring healthy people out of fold ({fitting.N_FOLDS} more trainings).")
         z = fitting.out_of_fold(data, mode, harmonise)
-    if corrects and z is not None:
-        fitted, z = fitting.correct_spread(fitted, z), z / fitting.spread_factor(z)
+        factor = fitting.spread_factor(z) if corrects else 1.0
+        fitted = fitting.widen(fitted, factor)
+    if reference_counts:
+        tell(f"Scoring healthy people at left-out sites ({SITE_GROUPS} more trainings).")
+        counts = _healthy_counts(data, z / factor, new_site_z(data, mode, harmonise, factor))
     regions_ = region_models(data, fitted, mode)
-    counts = _healthy_counts(data, z) if reference_counts and z is not None else None
     model = NativeModel(make_card(data, name, mode, harmonise, card or {}), regions_, counts)
     return Trained(with_digest(model), replace(data.report, fallbacks=_fallbacks(regions_)))
 
@@ -139,9 +142,33 @@ def region_models(data: TrainingData, fitted: fitting.Fitted, mode: str) -> tupl
     ) for i, name in enumerate(data.regions))
 
 
-def _healthy_counts(data: TrainingData, z: FloatArray) -> ReferenceCounts | None:
+def _healthy_counts(data: TrainingData, z: FloatArray, new: FloatArray | None) -> ReferenceCounts | None:
+    """Counts over the reference regions, at known sites (z) and at new ones."""
     reference = [i for i, name in enumerate(data.regions) if name in set(reference_regions())]
-    return count_deviations(z[:, reference], data.sex) if reference else None
+    if not reference:
+        return None
+    counts = count_deviations(z[:, reference], data.sex)
+    if new is None:
+        return counts
+    return replace(counts, new_site=count_deviations(new[:, reference], data.sex).histograms)
+
+
+def new_site_z(data: TrainingData, mode: str, harmonise: str, factor: float) -> FloatArray | None:
+    """z (n, p) of each person from a model that knows their FreeSurfer version but not their site.
+
+    Sites are left out in ten groups; None with fewer than ten sites. `factor` is the spread correction.
+    """
+    order = np.unique(np.char.add(data.fs_version.astype(str), data.site.astype(str)), return_inverse=True)[1]
+    if np.unique(order).size < SITE_GROUPS:
+        return None
+    z = np.empty((len(data.table), len(data.regions)))
+    for group in range(SITE_GROUPS):
+        out = order % SITE_GROUPS == group
+        rest = data.subset(~out)
+        fitted = fitting.widen(fitting.fit(rest, mode, harmonise), factor)
+        model = NativeModel(make_card(rest, "left-out", mode, harmonise, {}), region_models(rest, fitted, mode))
+        z[out] = model.deviations(data.table[out]).z
+    return z
 
 
 def make_card(data: TrainingData, name: str, mode: str, harmonise: str, given: dict[str, Any]) -> ModelCard:

@@ -229,5 +229,7 @@ def test_ranges_and_counts_for_quality_checks(calibrated):
     assert 500 < low < 5000 < high < 60_000
     expected = calibrated.expected_counts(82, "female")
     assert 1 < expected["n_infra"]["mean"] < 3
-    assert replace(calibrated, counts=None).expected_counts(82, "female") == {}
+    assert replace(calibrated, counts=None).expected_counts(82, "female") is None
+    unadapted = calibrated.expected_counts(82, "female", adapted=False)
+    assert unadapted["n_total"]["mean"] > calibrated.expected_counts(82, "female")["n_total"]["mean"]
     assert 0.2 < calibrated.site_sd(("Left-Thalamus",))[0] < 0.9

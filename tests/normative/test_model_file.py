@@ -166,7 +166,7 @@ def test_wrong_content_with_a_valid_digest(document, values, message, tmp_path):
 
 def test_a_missing_part_is_named(document, tmp_path):
     del document["regions"]["Left-Thalamus"]["male"]
-    with pytest.raises(ModelError, match="Left-Thalamus.*'male' is a required property"):
+    with pytest.raises(ModelError, match=r"Left-Thalamus.*'male' is a required property"):
         model_file.load(write(document, tmp_path))
 
 

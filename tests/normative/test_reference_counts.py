@@ -29,7 +29,8 @@ def test_fewer_regions_are_taken_in_proportion():
 
 
 def test_an_unknown_sex_has_no_expectation():
-    assert ReferenceCounts(82, {}).expected(82, "male") == {}
+    assert ReferenceCounts(82, {}).expected(82, "male") is None
+    assert ReferenceCounts(82, {}).expected(82, "male", adapted=False) is None
 
 
 def test_json_round_trip():
