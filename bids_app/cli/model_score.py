@@ -54,6 +54,10 @@ def run(arguments: argparse.Namespace) -> int:
     table = read(arguments)
     data = add_asymmetry(table.data) if any(r.startswith("asymmetry_") for r in model.regions) else table.data
     adaptation = _adaptation(arguments, model, data)
+    if adaptation is None and model.card.adaptation_allowed:
+        from bids_app.normative.adaptation import unadapted_warning
+
+        say(unadapted_warning(model))
     found = model.deviations(data, adaptation)
     ids = table.data[list(table.id_columns)]
     names = _columns(model, found)

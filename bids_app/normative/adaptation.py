@@ -252,6 +252,20 @@ REPORT_COLUMNS = {
 }
 
 
+def unadapted_warning(model: NormativeModel) -> str:
+    """What a reader of z-scores without site adaptation must know, in one sentence or two."""
+    spread = np.median(_site_sd(model, model.regions))
+    versions = getattr(model, "known_versions", ())
+    offset = ("The offset of the FreeSurfer version is applied where the version is known "
+              f"({', '.join(versions)}). ") if _corrects_versions(model) else ""
+    return (f"No site adaptation: a scanner that the model has not seen shifts z by {spread:.2f} SD (typical region), "
+            f"up or down. {offset}Estimate the shift from local healthy people with --adapt-controls.")
+
+
+def _corrects_versions(model: NormativeModel) -> bool:
+    return any(region.versions for region in getattr(model, "region_models", ()))
+
+
 def level_keys(data: pd.DataFrame, by: str | None) -> NDArray[np.object_]:
     """The scanner of each row as text, None where it is missing."""
     if by is None:

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from bids_app.errors import InputError, ModelError
-from bids_app.normative.adaptation import REPORT_COLUMNS, SiteAdaptation
+from bids_app.normative.adaptation import REPORT_COLUMNS, SiteAdaptation, unadapted_warning
 from bids_app.normative.adaptation_posterior import Sums, posterior
+from bids_app.normative.registry import load_model
 from bids_app.regions import ETIV
 from tests.normative.gaussian_model import REGIONS, GaussianModel
 
@@ -156,6 +157,14 @@ def test_notes_warn_of_few_controls_and_of_ages_and_sexes_that_they_do_not_cover
     assert "3 control(s) only" in note
     assert "age 70.0 is far outside the 30 to 35 years" in note
     assert "no male control" in note
+
+
+def test_scores_without_adaptation_come_with_a_warning_in_numbers():
+    assert "0.40 SD" in unadapted_warning(MODEL)
+    assert "FreeSurfer" not in unadapted_warning(MODEL)
+    packaged = unadapted_warning(load_model("open-calibrated"))
+    assert "known (6, 7)" in packaged
+    assert "--adapt-controls" in packaged
 
 
 def test_controls_that_cannot_be_used_are_an_error():
