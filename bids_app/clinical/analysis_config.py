@@ -77,7 +77,8 @@ class AnalysisConfig:
         Absolute z from which a deviation counts.
     match_ratio : int
         Controls per person; 0: no matching.
-    match_covariates : tuple of str
+    match_covariates, match_exact : tuple of str
+        Columns of the propensity score, and columns in which matched people must agree.
     missing : str
         ``complete`` (leave out), ``impute`` (multiple imputation, Rubin's rules) or ``average`` (mean of the
         imputed values, as in the source study).
@@ -101,6 +102,7 @@ class AnalysisConfig:
     threshold: float = Z_CRITICAL
     match_ratio: int = 1
     match_covariates: tuple[str, ...] = ("age", "sex", "etiv_mm3")
+    match_exact: tuple[str, ...] = ()
     missing: str = "complete"
     imputations: int = 5
     seed: int = 1
@@ -166,9 +168,9 @@ def _known(values: Mapping[str, Any], known: Sequence[str] | Mapping[str, str], 
 def _typed(key: str, value: Any) -> Any:
     """`value` as the dataclass holds it, or UsageError."""
     kinds: dict[str, tuple[type, ...]] = {
-        "groups": (list,), "covariates": (list,), "match_covariates": (list,), "regions": (str, list),
-        "threshold": (int, float), "confirmation_months": (int, float), "match_ratio": (int,), "imputations": (int,),
-        "seed": (int,), "bootstrap": (int,), "random_slope": (bool,), "risk_rule": (str, int),
+        "groups": (list,), "covariates": (list,), "match_covariates": (list,), "match_exact": (list,),
+        "regions": (str, list), "threshold": (int, float), "confirmation_months": (int, float), "match_ratio": (int,),
+        "imputations": (int,), "seed": (int,), "bootstrap": (int,), "random_slope": (bool,), "risk_rule": (str, int),
     }  # fmt: skip
     expected = kinds.get(key, (str,))
     if key == "control" and isinstance(value, int | float):

@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bids_app.clinical.case_control import false_discovery
-from bids_app.clinical.linear import fit_linear, standardise
-from bids_app.clinical.matching import design
+from bids_app.clinical.linear import design, fit_linear, standardise
 from bids_app.clinical.mixed import MixedModel
 from bids_app.clinical.random_slope import RandomSlopeModel
 from bids_app.clinical.results import AnalysisResult, make_result

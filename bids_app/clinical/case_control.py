@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bids_app.clinical.deviations import TAILS
-from bids_app.clinical.matching import design
+from bids_app.clinical.linear import design
 from bids_app.clinical.negative_binomial import INFINITE, THETA_RANGE, CountFit, fit_counts
 from bids_app.clinical.results import AnalysisResult, make_result
 from bids_app.clinical.wording import interval, listing, p_value, percent, plural, software

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -105,6 +106,18 @@ def prevalence_descriptions(threshold: float) -> dict[str, str]:
     }
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """The people of a group and the controls that they are compared with.
+
+    `matching` holds the balance and the pairs, empty without matching; `notes` are sentences on who is left out.
+    """
+
+    people: pd.DataFrame
+    matching: tuple[AnalysisResult, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 def counts(data: CohortData) -> list[AnalysisResult]:
     """Matching, its balance, and the negative binomial comparison, for each group."""
     control = data.control()
@@ -112,49 +125,48 @@ def counts(data: CohortData) -> list[AnalysisResult]:
         raise AnalysisError("there is no group beside the controls")
     results = []
     for group in data.groups:
-        people, matched = comparison_set(data, group, control)
+        found = comparison_set(data, group, control)
+        result = case_control.case_control_result(found.people, group, control, matched=bool(found.matching))
         suffix = f"_{slug(group)}" if len(data.groups) > 1 else ""
-        if matched:
-            results += [_renamed(result, suffix) for result in matched]
-        results.append(
-            _renamed(case_control.case_control_result(people, group, control, matched=bool(matched)), suffix)
-        )
+        results += [_renamed(other, suffix) for other in (*found.matching, _with_notes(result, found.notes))]
     return results
 
 
-def comparison_set(data: CohortData, group: str, control: str) -> tuple[pd.DataFrame, list[AnalysisResult]]:
-    """First scans of a group and its controls, matched when that is asked for and controls suffice.
-
-    Returns
-    -------
-    DataFrame, list of AnalysisResult
-        The people that are compared; the balance and the pairs, empty without matching.
-    """
-    rows = data.first & data.scans["group"].isin([group, control]).to_numpy()
-    people = data.scans[rows]
-    ratio, covariates = data.config.match_ratio, data.config.match_covariates
-    if ratio == 0 or any(name not in people for name in covariates):
-        return people, []
-    people = people[people[list(covariates)].notna().all(axis=1)]
-    treated = (people["group"] == group).to_numpy()
-    if not treated.any() or (~treated).sum() < ratio * treated.sum():
-        return data.scans[rows], []
-    found = matching.match(people, treated, covariates, ratio)
-    balance = matching.matching_result(people, found, treated, covariates, group, control, ratio)
+def comparison_set(data: CohortData, group: str, control: str) -> Comparison:
+    """First scans of a group and its controls, matched when that is asked for and controls suffice."""
+    people = data.scans[data.first & data.scans["group"].isin([group, control]).to_numpy()]
+    config = data.config
+    settings = matching.MatchSettings(config.match_covariates, config.match_ratio, config.match_exact)
+    if settings.ratio == 0:
+        return Comparison(people)
+    absent = [name for name in (*settings.covariates, *settings.exact) if name not in people]
+    if absent:
+        return Comparison(people, notes=(f"Groups were not matched: there is no column {', '.join(absent)}.",))
+    complete = people[people[[*settings.covariates, *settings.exact]].notna().all(axis=1)]
+    treated = (complete["group"] == group).to_numpy()
+    if not treated.any() or (~treated).sum() < settings.ratio * treated.sum():
+        counted = f"{int((~treated).sum())} controls for {plural(int(treated.sum()), 'person', 'people')}"
+        return Comparison(people, notes=(f"Groups were not matched: there are only {counted}.",))
+    found = matching.match(complete, treated, settings)
+    balance = matching.matching_result(complete, found, treated, settings, group, control)
     pairs = make_result(
-        "matching_pairs", "Matched pairs", matching.pairs_table(people, found), figure={"kind": "table"}
+        "matching_pairs", "Matched pairs", matching.pairs_table(complete, found), figure={"kind": "table"}
     )
-    return people.iloc[found.rows()], [balance, pairs]
+    lost = len(people) - len(complete)
+    missing = f"{plural(lost, 'person', 'people')} without all covariates of the matching left out."
+    return Comparison(complete.iloc[found.rows()], (balance, pairs), (missing,) if lost else ())
 
 
 def regions(data: CohortData) -> list[AnalysisResult]:
-    """Mean z per region, groups against controls, at the first scan (matched as the counts are)."""
+    """Mean z per region, groups against controls, at the first scan (one group: matched as for the counts)."""
     control = data.control()
     if len(data.groups) == 1:
-        people, _ = comparison_set(data, data.groups[0], control)
+        found = comparison_set(data, data.groups[0], control)
     else:
-        people = data.scans[data.first & data.scans["group"].isin([*data.groups, control]).to_numpy()]
-    return [case_control.region_result(data.zscores.loc[people.index], people["group"], control)]
+        everyone = data.first & data.scans["group"].isin([*data.groups, control]).to_numpy()
+        found = Comparison(data.scans[everyone])
+    result = case_control.region_result(data.zscores.loc[found.people.index], found.people["group"], control)
+    return [_with_notes(result, found.notes)]
 
 
 def slug(text: str) -> str:
@@ -163,7 +175,8 @@ def slug(text: str) -> str:
 
 
 def _renamed(result: AnalysisResult, suffix: str) -> AnalysisResult:
-    if not suffix:
-        return result
-    return AnalysisResult(f"{result.name}{suffix}", result.title, result.table, result.columns, result.sentences,
-                          result.methods, result.figure)  # fmt: skip
+    return replace(result, name=f"{result.name}{suffix}")
+
+
+def _with_notes(result: AnalysisResult, notes: tuple[str, ...]) -> AnalysisResult:
+    return replace(result, sentences=(*result.sentences, *notes))

@@ -1,14 +1,18 @@
-"""Linear regression of many responses on one design, with t tests."""
+"""Design matrices, and linear regression of many responses on one design."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from bids_app.errors import AnalysisError
 from bids_app.normative.base import FloatArray
+
+MAX_LEVELS = 20
 
 
 @dataclass(frozen=True)
@@ -65,3 +69,23 @@ def standardise(values: ArrayLike) -> FloatArray:
     if not np.all(spread > 0):
         raise AnalysisError("a variable is the same for everybody, so it cannot be related to anything")
     return np.asarray((array - array.mean(axis=0)) / spread)
+
+
+def design(cohort: pd.DataFrame, covariates: Sequence[str]) -> pd.DataFrame:
+    """Numeric columns of the covariates; a text column becomes indicators, its first level left out."""
+    absent = [name for name in covariates if name not in cohort]
+    if absent:
+        raise AnalysisError(f"the column {', '.join(absent)} is not in the cohort table")
+    blocks = []
+    for name in covariates:
+        column = cohort[name]
+        if pd.api.types.is_numeric_dtype(column):
+            blocks.append(column.astype(float).to_frame())
+            continue
+        levels = sorted(column.dropna().astype(str).unique())[1:]
+        if len(levels) >= MAX_LEVELS:
+            raise AnalysisError(f"the covariate {name} is text with {len(levels) + 1} levels; it must be a number")
+        text = column.astype(str)
+        dummies = {f"{name}: {level}": (text == level).astype(float).where(column.notna()) for level in levels}
+        blocks.append(pd.DataFrame(dummies, index=cohort.index))
+    return pd.concat(blocks, axis=1) if blocks else pd.DataFrame(index=cohort.index)

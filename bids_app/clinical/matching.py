@@ -15,16 +15,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from bids_app.clinical.linear import design
 from bids_app.clinical.results import AnalysisResult, make_result
 from bids_app.errors import AnalysisError
 from bids_app.normative.base import FloatArray
 
 SMD_LIMIT = 0.1
-MAX_LEVELS = 20
+SCORE = "propensity score"
 METHODS = (
     "Controls were matched {ratio}:1 by nearest propensity score without replacement (logistic regression "
     "on {covariates}; people of the group in descending order of the score, as in MatchIt; Ho et al. "
-    "2011). Balance is the difference of means divided by the group's standard deviation; below {limit} is "
+    "2011){exact}. Balance is the difference of means divided by the group's standard deviation; below {limit} is "
     "usually called balanced."
 )
 
@@ -166,62 +167,69 @@ class _FreeList:
         return root
 
 
-def match(
-    cohort: pd.DataFrame,
-    treated: ArrayLike,
-    covariates: Sequence[str] = ("age", "sex", "etiv_mm3"),
-    ratio: int = 1,
-    caliper: float | None = None,
-) -> Matching:
-    """Match the rows of `cohort` that are `treated` with the others.
+@dataclass(frozen=True)
+class MatchSettings:
+    """How people are matched.
 
     Parameters
     ----------
-    cohort : DataFrame
-        One row per person.
-    treated : (n,) bool array
-    covariates : sequence of str
+    covariates : tuple of str
         Columns for the propensity score; text columns become indicators.
     ratio : int
+        Controls per person of the group.
+    exact : tuple of str
+        Columns in which matched people must agree, such as the scanner. The score is estimated over everybody.
     caliper : float, optional
-        In standard deviations of the propensity score, pooled over the groups.
+        Largest allowed difference, in standard deviations of the propensity score pooled over the groups.
+    """
+
+    covariates: tuple[str, ...] = ("age", "sex", "etiv_mm3")
+    ratio: int = 1
+    exact: tuple[str, ...] = ()
+    caliper: float | None = None
+
+    def methods(self) -> str:
+        """The paragraph for the methods section."""
+        exact = f" among people with the same {' and '.join(self.exact)}" if self.exact else ""
+        return METHODS.format(ratio=self.ratio, covariates=", ".join(self.covariates), exact=exact, limit=SMD_LIMIT)
+
+
+def match(cohort: pd.DataFrame, treated: ArrayLike, settings: MatchSettings | None = None) -> Matching:
+    """Match the rows of `cohort` (one per person) that are `treated` (n,) with the others.
 
     Raises
     ------
     AnalysisError
-        When a group is empty or covariates are missing.
+        When a group is empty, or covariates are missing.
     """
+    settings = settings or MatchSettings()
     is_treated = np.asarray(treated, dtype=bool)
-    X = design(cohort, covariates)
+    X = design(cohort, settings.covariates)
     _check(is_treated, X)
     distance, separated = propensity(is_treated, X.to_numpy(dtype=float))
+    parts = _strata(cohort, settings.exact)
     width = None
-    if caliper is not None:
+    if settings.caliper is not None:
         groups = (distance[is_treated], distance[~is_treated])
-        width = caliper * float(np.sqrt(np.mean([group.var(ddof=1) for group in groups])))
-    rows, controls = match_nearest(is_treated, distance, ratio, width)
+        width = settings.caliper * float(np.sqrt(np.mean([group.var(ddof=1) for group in groups])))
+    pairs = [match_nearest(is_treated[part], distance[part], settings.ratio, width) for part in parts]
+    rows = np.concatenate([part[found[0]] for part, found in zip(parts, pairs)])
+    controls = np.concatenate([part[found[1]] for part, found in zip(parts, pairs)])
+    order = np.argsort(rows, kind="stable")
+    rows, controls = rows[order], controls[order]
     unmatched = np.setdiff1d(np.flatnonzero(is_treated), rows)
     return Matching(rows, controls, distance, unmatched, separated)
 
 
-def design(cohort: pd.DataFrame, covariates: Sequence[str]) -> pd.DataFrame:
-    """Numeric columns of the covariates; a text column becomes indicators, its first level left out."""
-    absent = [name for name in covariates if name not in cohort]
+def _strata(cohort: pd.DataFrame, exact: Sequence[str]) -> list[np.ndarray]:
+    """Positions of the rows that agree in the columns `exact`; rows where one is missing are in none."""
+    if not exact:
+        return [np.arange(len(cohort))]
+    absent = [name for name in exact if name not in cohort]
     if absent:
-        raise AnalysisError(f"the column {', '.join(absent)} is not in the cohort table")
-    blocks = []
-    for name in covariates:
-        column = cohort[name]
-        if pd.api.types.is_numeric_dtype(column):
-            blocks.append(column.astype(float).to_frame())
-            continue
-        levels = sorted(column.dropna().astype(str).unique())[1:]
-        if len(levels) >= MAX_LEVELS:
-            raise AnalysisError(f"the covariate {name} is text with {len(levels) + 1} levels; it must be a number")
-        text = column.astype(str)
-        dummies = {f"{name}: {level}": (text == level).astype(float).where(column.notna()) for level in levels}
-        blocks.append(pd.DataFrame(dummies, index=cohort.index))
-    return pd.concat(blocks, axis=1) if blocks else pd.DataFrame(index=cohort.index)
+        raise AnalysisError(f"the column {', '.join(absent)} for exact matching is not in the cohort table")
+    grouped = cohort.reset_index(drop=True).groupby(list(exact), sort=True)
+    return [np.asarray(part.index) for _, part in grouped]
 
 
 def _check(treated: np.ndarray, X: pd.DataFrame) -> None:
@@ -245,7 +253,7 @@ def balance(cohort: pd.DataFrame, matching: Matching, treated: ArrayLike, covari
     is_treated = np.asarray(treated, dtype=bool)
     X = pd.concat(
         [
-            pd.Series(matching.distance, name="propensity score", index=cohort.index),
+            pd.Series(matching.distance, name=SCORE, index=cohort.index),
             design(cohort, covariates),
         ],
         axis=1,
@@ -292,29 +300,25 @@ def matching_result(
     cohort: pd.DataFrame,
     matching: Matching,
     treated: ArrayLike,
-    covariates: Sequence[str],
+    settings: MatchSettings,
     group: str,
     control: str,
-    ratio: int = 1,
 ) -> AnalysisResult:
     """The balance table and love plot of a matching."""
-    table = balance(cohort, matching, treated, covariates)
-    worst = table.iloc[int(table["smd_after"].abs().argmax())]
-    n_group = len(np.unique(matching.treated))
+    table = balance(cohort, matching, treated, settings.covariates)
+    covariates = table[table["covariate"] != SCORE]
+    worst = covariates.iloc[int(covariates["smd_after"].abs().argmax())]
+    matched, wanted = len(np.unique(matching.treated)), int(np.sum(np.asarray(treated, dtype=bool)))
     sentences = [
-        f"{n_group} of {int(np.sum(np.asarray(treated, dtype=bool)))} people of group {group} were matched "
-        f"with "
-        f"{len(matching.control)} controls ({control}).",
-        f"After matching the largest standardised difference is {abs(worst['smd_after']):.2f} "
-        f"({worst['covariate']}); before matching it was {table['smd_before'].abs().max():.2f}.",
+        f"{matched} of {wanted} people of group {group} were matched with {len(matching.control)} controls "
+        f"({control}).",
+        f"After matching the largest standardised difference is {abs(worst['smd_after']):.2f} ({worst['covariate']}); "
+        f"before matching it was {covariates['smd_before'].abs().max():.2f}.",
     ]
     if abs(worst["smd_after"]) >= SMD_LIMIT:
         sentences.append(f"Differences of {SMD_LIMIT} or more remain, so group comparisons may reflect the covariates.")
     if matching.separated:
-        sentences.append(
-            "The covariates tell the groups apart almost perfectly, so the propensity score is unreliable."
-        )
-    methods = METHODS.format(ratio=ratio, covariates=", ".join(covariates), limit=SMD_LIMIT)
+        sentences.append("The covariates tell the groups apart almost perfectly, so the score is unreliable.")
     figure = {
         "kind": "love",
         "label": "covariate",
@@ -327,7 +331,7 @@ def matching_result(
         "Balance of the matched groups",
         table,
         sentences=tuple(sentences),
-        methods=methods,
+        methods=settings.methods(),
         figure=figure,
     )
 
