@@ -1,0 +1,113 @@
+"""What is exported suffices to score without this software."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+
+import jsonschema
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_app.errors import UsageError
+from bids_app.normative.card import ModelCard
+from bids_app.normative.export import centile_table, coefficient_table, export
+from bids_app.normative.registry import load_model
+from bids_app.normative.terms_model import TermsFit, TermsModel
+from bids_app.regions import ETIV
+from bids_app.tables import read_table
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model("open-calibrated")
+
+
+def z_by_hand(row: dict, age: float, etiv: float, volume: float) -> float:
+    """The docstring of `coefficient_table` in arithmetic."""
+
+    def number(name: str) -> float:
+        return math.nan if row[name] == "NA" else float(row[name])
+
+    def power(p: float) -> float:
+        return math.log(x) if p == 0 else x**p
+
+    def terms(first: str, second: str) -> tuple[float, float]:
+        p, q = number(first), number(second)
+        f1 = 0.0 if math.isnan(p) else power(p)
+        return f1, 0.0 if math.isnan(q) else f1 * math.log(x) if p == q else power(q)
+
+    def weight(name: str) -> float:
+        return 0.0 if math.isnan(number(name)) else number(name)
+
+    x = (age + number("shift")) / number("scale")
+    f1, f2 = terms("power1", "power2")
+    g1, g2 = terms("s_power1", "s_power2")
+    mean = number("intercept") + number("b_etiv") * etiv + weight("b_age1") * f1 + weight("b_age2") * f2
+    sd = math.exp(number("s0") + weight("s1") * g1 + weight("s2") * g2)
+    y = math.log(volume) if row["transform"] == "log" else volume
+    u = (y - mean) / sd
+    return math.sinh(number("delta") * math.asinh((u - number("xi")) / number("lambda")) - number("epsilon"))
+
+
+def test_the_csv_suffices_to_score_by_hand(model, tmp_path):
+    path = export(model, tmp_path / "c.csv", "coefficients")
+    rows = list(csv.DictReader(path.open()))
+    assert len(rows) == 2 * len(model.regions)
+    for row in rows[:: len(rows) // 23]:
+        region, sex = row["region"], row["sex"]
+        low, high = model.training_range(region, sex)["volume"]
+        data = pd.DataFrame({"age": [33.0], "sex": [sex], ETIV: [1.5e6], region: [low + 0.6 * (high - low)]})
+        expected = model.deviations(data).z[0, 0]
+        assert z_by_hand(row, 33.0, 1.5e6, data[region][0]) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+def test_reference_models_have_rmse_and_no_shape():
+    table = coefficient_table(load_model("open-reference"))
+    assert table["rmse"].notna().all()
+    assert table[["s0", "xi", "delta"]].isna().all(axis=None)
+
+
+def test_the_json_is_described_by_the_schema_beside_it(model, tmp_path):
+    path = export(model, tmp_path / "m.json", "json")
+    schema = json.loads((tmp_path / "m.schema.json").read_text())
+    jsonschema.validate(json.loads(path.read_text()), schema)
+    assert load_model(path) == model
+
+
+def test_centiles_are_volumes_that_score_at_their_centile(model, tmp_path):
+    path = export(model, tmp_path / "c.tsv", "centiles", etiv=1.5e6, ages=[20, 50], centiles=[2.5, 50, 97.5],
+                  regions=("Left-Thalamus", "Left-Lateral-Ventricle"))
+    table = read_table(path)
+    assert table.columns.tolist() == ["region", "sex", "age", "etiv_mm3", "p2.5", "p50", "p97.5"]
+    assert len(table) == 2 * 2 * 2
+    for region, rows in table.groupby("region"):
+        data = rows[["age", "sex"]].assign(**{ETIV: 1.5e6, region: rows["p2.5"]})
+        np.testing.assert_allclose(model.deviations(data).centile[:, 0], 2.5, rtol=1e-6)
+    assert (table["p2.5"] < table["p50"]).all()
+
+
+def test_the_default_grid_is_every_trained_year(model):
+    table = centile_table(model, regions=("Left-Thalamus",))
+    low, high = model.card.age_range["female"]
+    ages = table.loc[table["sex"] == "female", "age"]
+    assert ages.min() == math.ceil(low)
+    assert ages.max() <= high
+    assert table["etiv_mm3"].nunique() == 2
+
+
+def test_models_of_other_engines_export_centiles_only(tmp_path):
+    card = ModelCard(name="t", version="1", title="t", summary="t", licence="CC0-1.0", date="2026-01-01",
+                     engine="terms")
+    fit = TermsFit(terms=((), ("age",)), coefficients=(7000.0, -10.0), noise=250_000.0)
+    other = TermsModel(card=card, fits={"Left-Thalamus": fit})
+    with pytest.raises(UsageError, match="native"):
+        export(other, tmp_path / "x.csv", "coefficients")
+    with pytest.raises(UsageError, match="no age range"):
+        centile_table(other)
+    table = centile_table(other, etiv=1.5e6, ages=[30], centiles=[50])
+    assert table["p50"].tolist() == [6700.0, 6700.0]
+    with pytest.raises(UsageError, match="percentages"):
+        centile_table(other, etiv=1.5e6, ages=[30], centiles=[0])
