@@ -69,14 +69,25 @@ def _value(name: str, value: Any) -> Any:
     return list(value) if isinstance(value, list) else value
 
 
+class _OtherPeople:
+    """A pattern to pybids: finds the paths of people who are not asked for, however many are."""
+
+    def __init__(self, people: Sequence[str]) -> None:
+        self.folders = {f"sub-{label}" for label in people}
+
+    def search(self, path: str) -> bool:
+        """Whether the path below the dataset's root belongs to somebody else."""
+        folder = path.split("/", 2)[1]
+        return folder.startswith("sub-") and folder not in self.folders
+
+
 def _layout(bids_dir: Path, people: Sequence[str], database_dir: Path | None) -> BIDSLayout:
     from bids.layout import BIDSLayout, BIDSLayoutIndexer
 
-    ignored = list(_IGNORED)
+    ignored: list[Any] = [re.compile(text) for text in _IGNORED]
     if database_dir is None:
-        ignored.append(rf"^/sub-(?!(?:{'|'.join(map(re.escape, people))})(?:/|$))")
-    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False,
-                                ignore=[re.compile(text) for text in ignored])
+        ignored.append(_OtherPeople(people))
+    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignored)
     try:
         return BIDSLayout(str(bids_dir), validate=False, indexer=indexer,
                           database_path=None if database_dir is None else str(database_dir))

@@ -159,6 +159,12 @@ def test_participants_file_with_sessions(make_dataset, tmp_path):
     assert found["age_source"].iloc[0] == "mine.csv:age"
 
 
+def test_sessions_table_wins_over_session_rows_of_the_people_table(make_dataset):
+    rows = table("participant_id session_id age sex", "sub-01 ses-1 50 F", "sub-01 ses-2 51 F")
+    root = make_dataset({"participants.tsv": rows, "sub-01/sub-01_sessions.tsv": table("session_id age", "ses-1 50.7")})
+    assert read(root, VISITS)["age"].tolist() == [50.7, 51]
+
+
 def test_contradicting_sexes_are_refused(make_dataset):
     rows = table("participant_id session_id age sex", "sub-01 ses-1 50 F", "sub-01 ses-2 51 M")
     found = read(make_dataset({"participants.tsv": rows}), VISITS)
