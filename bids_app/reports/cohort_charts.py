@@ -125,15 +125,16 @@ def forest(table: pd.DataFrame, figure: Mapping[str, Any]) -> str:
         if log
         else padded(float(reach.min()), float(reach.max()))
     )
-    plot = Plot(272, 8, WIDTH - 292, ROW * len(order), ends, (0, 1), log)
-    labels, p = table[figure["label"]].to_numpy(), _p_values(table, figure)
+    labels, p = [display_name(str(label)) for label in table[figure["label"]]], _p_values(table, figure)
+    left = label_width([labels[row] for row in order])
+    plot = Plot(left, 8, WIDTH - left - 20, ROW * len(order), ends, (0, 1), log)
     body = [
         line(plot.px(null), plot.top, plot.px(null), plot.bottom, "null"),
         *plot.x_axis(6, figure.get("xlabel", "")),
     ]
     for position, row in enumerate(order):
         y = plot.top + ROW * (position + 0.5)
-        name = display_name(str(labels[row]))
+        name = labels[row]
         ends_ = (
             [plot.px(plot.clip(v)) for v in (low[row], high[row])] if np.isfinite([low[row], high[row]]).all() else None
         )
@@ -151,6 +152,11 @@ def forest(table: pd.DataFrame, figure: Mapping[str, Any]) -> str:
     return svg(WIDTH, plot.bottom + 34, body, "Forest plot: estimates with 95 % intervals")
 
 
+def label_width(labels: Sequence[str]) -> float:
+    """Pixels for row labels of 12 px letters, between 110 and 272."""
+    return min(max(24 + 6.4 * max(map(len, labels), default=0), 110.0), 272.0)
+
+
 def _distance(values: np.ndarray, null: float, log: bool) -> np.ndarray:
     return np.log(np.maximum(values, 1e-12) / null) if log else values - null
 
@@ -165,7 +171,8 @@ def love(table: pd.DataFrame, figure: Mapping[str, Any]) -> str:
     before, after = (table[figure[key]].to_numpy(float) for key in ("before", "after"))
     limit = float(figure.get("threshold", 0.1))
     reach = max(limit, float(np.nanmax(np.abs(np.concatenate([before, after])))))
-    plot = Plot(272, 8, WIDTH - 292, 24.0 * len(table), padded(-reach, reach), (0, 1))
+    left = label_width([display_name(str(name)) for name in table[figure["label"]]])
+    plot = Plot(left, 8, WIDTH - left - 20, 24.0 * len(table), padded(-reach, reach), (0, 1))
     body = [
         _rect(plot.px(-limit), plot.top, plot.px(limit), plot.bottom, "fan outer"),
         line(plot.px(0), plot.top, plot.px(0), plot.bottom, "null"),

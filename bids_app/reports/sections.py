@@ -20,7 +20,7 @@ LISTED_REGIONS = 6
 LISTED_CHANGES = 12
 LARGEST_IMAGE = 900_000
 LARGEST_IMAGES = 2_400_000
-FAN_POINTS = 48
+FAN_POINTS = 72
 TAILS = (
     ("n_infra", "Smaller than expected", "infra"),
     ("n_supra", "Larger than expected", "supra"),
@@ -125,7 +125,7 @@ def centile_charts(person: Person) -> dict[str, Any]:
     ]
     first = flagged[:SHOWN_CHARTS] or [r for r in by_extremity(person.scans[-1].deviations)["region"] if r in fans][:3]
     visits = _visits_by_region(person.scans)
-    rows = _latest_rows(person.scans[-1])
+    rows = _volume_rows(person.scans[-1])
     charts = {
         region: _chart(region, centile_chart(region, fan, visits.get(region, [])), rows.get(region))
         for region, fan in fans.items()
@@ -148,20 +148,14 @@ def _thin(fan: pd.DataFrame) -> pd.DataFrame:
 def _visits_by_region(scans: Sequence[Scan]) -> dict[str, list[Visit]]:
     visits: dict[str, list[Visit]] = {}
     for scan in scans:
-        for sheet in (scan.sheets.get("deviations"), scan.sheets.get("extended")):
-            for _, row in sheet.rows() if sheet else ():
-                visit = Visit(
-                    scan.label,
-                    float(scan.summary.get("covariates.age")),
-                    float(row["volume_mm3"]),
-                    float(row["z"]),
-                    str(row["deviation"]),
-                )
-                visits.setdefault(row["region"], []).append(visit)
+        age = scan.summary.get("covariates.age")
+        for _, _, row in _volume_rows(scan).values() if age is not None else ():
+            visit = Visit(scan.label, float(age), float(row["volume_mm3"]), float(row["z"]), str(row["deviation"]))
+            visits.setdefault(row["region"], []).append(visit)
     return visits
 
 
-def _latest_rows(scan: Scan) -> dict[str, tuple[str, int, dict[str, Any]]]:
+def _volume_rows(scan: Scan) -> dict[str, tuple[str, int, dict[str, Any]]]:
     """File, position in it and values of each volume's row."""
     sheets = [scan.sheets[name] for name in ("deviations", "extended") if name in scan.sheets]
     return {row["region"]: (sheet.file, index, row) for sheet in sheets for index, row in sheet.rows()}

@@ -115,11 +115,10 @@ class Browser:
         """Switch the page's own scripts off; scripts of `run` still work."""
         self.devtools("Emulation.setScriptExecutionDisabled", value=off)
 
-    def screenshot(self, file: Path, whole: bool = True) -> Path:
+    def screenshot(self, whole: bool = True) -> bytes:
         """PNG of the window or of the whole page."""
         reply = self.devtools("Page.captureScreenshot", captureBeyondViewport=whole)
-        file.write_bytes(base64.b64decode(reply["data"]))
-        return file
+        return base64.b64decode(reply["data"])
 
     def close(self) -> None:
         """End the session."""
