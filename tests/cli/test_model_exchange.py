@@ -43,7 +43,8 @@ def test_export_centiles_on_a_grid(tmp_path):
 
 def test_an_imported_model_scores(shared, table, tmp_path, capsys):
     path = tmp_path / "br.json"
-    assert main(["import", "brain-reference", str(shared / "parity" / "brain_reference"), "-o", str(path)]) == exitcodes.OK
+    folder = shared / "parity" / "brain_reference"
+    assert main(["import", "brain-reference", str(folder), "-o", str(path)]) == exitcodes.OK
     assert "please cite" in capsys.readouterr().err
     assert main(["show", str(path)]) == exitcodes.OK
     shown = capsys.readouterr().out

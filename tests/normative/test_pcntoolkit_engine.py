@@ -259,7 +259,8 @@ def test_a_read_only_home_is_no_obstacle(folder, tmp_path):
     (tmp_path / "tmp").mkdir()
     kept = {name: value for name, value in os.environ.items()
             if not name.startswith(("PCN_", "XDG_", "MPL", "NUMBA_CACHE", "PYTENSOR"))}
-    done = subprocess.run([sys.executable, "-c", script], env={**kept, "HOME": str(home), "TMPDIR": str(tmp_path / "tmp")},
+    environment = {**kept, "HOME": str(home), "TMPDIR": str(tmp_path / "tmp")}
+    done = subprocess.run([sys.executable, "-c", script], env=environment,
                           cwd=Path(__file__).resolve().parents[2], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
