@@ -254,11 +254,13 @@ REPORT_COLUMNS = {
 
 def unadapted_warning(model: NormativeModel) -> str:
     """What a reader of z-scores without site adaptation must know, in one sentence or two."""
-    spread = np.median(_site_sd(model, model.regions))
+    spread = f"{np.median(_site_sd(model, model.regions)):.2f} SD (typical region)"
+    if getattr(model, "site_sd", None) is None:
+        spread = f"an amount that this model does not know (often {DEFAULT_SITE_SD} SD)"
     versions = getattr(model, "known_versions", ())
     offset = ("The offset of the FreeSurfer version is applied where the version is known "
               f"({', '.join(versions)}). ") if _corrects_versions(model) else ""
-    return (f"No site adaptation: a scanner that the model has not seen shifts z by {spread:.2f} SD (typical region), "
+    return (f"No site adaptation: a scanner that the model has not seen shifts z by {spread}, "
             f"up or down. {offset}Estimate the shift from local healthy people with --adapt-controls.")
 
 

@@ -7,6 +7,7 @@ neuroCombat, its parametric empirical Bayes with and without ``mean.only``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from bids_app.normative.base import FloatArray
 
 CONVERGENCE = 1e-4
 MAX_ITERATIONS = 1000
+CHUNK = 1024
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,17 @@ class SiteSums:
         return np.add.reduceat(values[self.order], self.starts, axis=0)
 
     def mean(self, values: FloatArray) -> FloatArray:
+        """Mean of `values` (n, p) by site, (s, p)."""
         return self.sum(values) / self.counts[:, None]
+
+    def means_in_order(self, values: FloatArray) -> FloatArray:
+        """`mean` of values whose rows are already in `order`."""
+        return np.asarray(np.add.reduceat(values, self.starts, axis=0) / self.counts[:, None])
+
+    def slices(self) -> Iterator[slice]:
+        """Rows of each site, for values in `order`."""
+        for start, count in zip(self.starts, self.counts):
+            yield slice(int(start), int(start + count))
 
 
 class Combat:
@@ -98,9 +110,7 @@ class Combat:
         groups = SiteSums.of(sites)
         self._check_sites(groups, values.shape[1])
         self.sites_, self.counts_ = groups.labels, groups.counts
-        residuals = self._standardise(values, design, groups)
-        self.gamma_hat_ = groups.mean(residuals)
-        self._shrink(residuals, groups)
+        self._estimate(values[groups.order], design[groups.order], groups)
         return self
 
     def transform(
@@ -121,11 +131,13 @@ class Combat:
         if design.shape[1] != len(self.coefficients_) or values.shape[1] != len(self.grand_mean_):
             raise InputError("features and covariates to harmonise must have the columns that the fit had")
         codes = self._codes(np.asarray(sites))
-        kept = self.grand_mean_ + design @ self.coefficients_
-        shift = (self.pooled_sd_ * self.gamma_star_)[codes]
-        if self.mean_only:
-            return np.asarray(values - shift)
-        return np.asarray(kept + (values - kept - shift) / np.sqrt(self.delta_star_)[codes])
+        shift, scale = self.pooled_sd_ * self.gamma_star_, np.sqrt(self.delta_star_)
+        out = np.empty_like(values)
+        # Chunks keep the intermediate arrays in the processor's cache.
+        for rows in (slice(start, start + CHUNK) for start in range(0, len(values), CHUNK)):
+            kept = self.grand_mean_ + design[rows] @ self.coefficients_
+            out[rows] = kept + (values[rows] - kept - shift[codes[rows]]) / scale[codes[rows]]
+        return out
 
     def fit_transform(
         self, features: ArrayLike, sites: ArrayLike, covariates: ArrayLike | None = None
@@ -145,34 +157,35 @@ class Combat:
                 "leave these sites out or harmonise the mean only"
             )
 
-    def _standardise(self, values: FloatArray, design: FloatArray, groups: SiteSums) -> FloatArray:
+    def _estimate(self, values: FloatArray, design: FloatArray, groups: SiteSums) -> None:
+        """Coefficients and site effects; `values` and `design` are in the groups' order and are overwritten."""
+        value_means, design_means = groups.means_in_order(values), groups.means_in_order(design)
         # Centring within sites takes the site dummies out of the regression (Frisch-Waugh).
-        value_means, design_means = groups.mean(values), groups.mean(design)
-        centred_values = values - value_means[groups.codes]
-        centred_design = design - design_means[groups.codes]
-        self.coefficients_ = _least_squares(centred_design, centred_values)
-        share = groups.counts / groups.counts.sum()
-        self.grand_mean_ = share @ (value_means - design_means @ self.coefficients_)
-        centred_values -= centred_design @ self.coefficients_
-        self.pooled_sd_ = np.sqrt(np.einsum("ij,ij->j", centred_values, centred_values) / len(values))
+        for site, rows in enumerate(groups.slices()):
+            values[rows] -= value_means[site]
+            design[rows] -= design_means[site]
+        self.coefficients_ = _least_squares(design, values)
+        within = np.empty_like(value_means)
+        for site, rows in enumerate(groups.slices()):
+            residual = values[rows] - design[rows] @ self.coefficients_
+            within[site] = np.einsum("ij,ij->j", residual, residual)
+        self.pooled_sd_ = np.sqrt(within.sum(axis=0) / len(values))
         if not (self.pooled_sd_ > 0).all():
             raise InputError("a feature to harmonise does not vary within sites; leave it out")
-        offset = value_means - design_means @ self.coefficients_ - self.grand_mean_
-        centred_values += offset[groups.codes]
-        centred_values /= self.pooled_sd_
-        return centred_values
+        offset = value_means - design_means @ self.coefficients_
+        self.grand_mean_ = groups.counts @ offset / groups.counts.sum()
+        self.gamma_hat_ = (offset - self.grand_mean_) / self.pooled_sd_
+        self._shrink(within / self.pooled_sd_**2, groups.counts)
 
-    def _shrink(self, residuals: FloatArray, groups: SiteSums) -> None:
+    def _shrink(self, spread: FloatArray, counts: FloatArray) -> None:
+        self.delta_hat_ = np.ones_like(self.gamma_hat_)
+        self.delta_star_ = np.ones_like(self.gamma_hat_)
         if self.mean_only:
             prior_mean, prior_variance = _moments(self.gamma_hat_)
-            self.delta_hat_ = np.ones_like(self.gamma_hat_)
             self.gamma_star_ = _posterior_mean(self.gamma_hat_, prior_mean, 1.0, 1.0, prior_variance)
-            self.delta_star_ = np.ones_like(self.gamma_hat_)
             return
-        deviation = residuals - self.gamma_hat_[groups.codes]
-        spread = groups.sum(deviation**2)
-        self.delta_hat_ = spread / (groups.counts[:, None] - 1)
-        self.gamma_star_, self.delta_star_ = shrink(self.gamma_hat_, self.delta_hat_, spread, groups.counts)
+        self.delta_hat_ = spread / (counts[:, None] - 1)
+        self.gamma_star_, self.delta_star_ = shrink(self.gamma_hat_, self.delta_hat_, spread, counts)
 
     def _codes(self, sites: np.ndarray) -> np.ndarray:
         known = {site: code for code, site in enumerate(self.sites_.tolist())}

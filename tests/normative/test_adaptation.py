@@ -160,7 +160,7 @@ def test_notes_warn_of_few_controls_and_of_ages_and_sexes_that_they_do_not_cover
 
 
 def test_scores_without_adaptation_come_with_a_warning_in_numbers():
-    assert "0.40 SD" in unadapted_warning(MODEL)
+    assert "does not know (often 0.4 SD)" in unadapted_warning(MODEL)
     assert "FreeSurfer" not in unadapted_warning(MODEL)
     packaged = unadapted_warning(load_model("open-calibrated"))
     assert "known (6, 7)" in packaged
