@@ -28,6 +28,7 @@ FEW_CONTROLS = 5
 DEFAULT_SITE_SD = 0.4
 SMALLEST_WITHIN = 0.25
 AGE_MARGIN = 10.0
+LARGEST_Z = 6.0
 
 
 @dataclass(frozen=True)
@@ -286,7 +287,8 @@ def person_ids(data: pd.DataFrame) -> NDArray[np.object_]:
 
 def _level(rows: pd.DataFrame, people: NDArray[np.object_], z: FloatArray) -> Level:
     labels, codes = np.unique(people.astype(str), return_inverse=True)
-    by_person = Sums.by_person(z, codes, len(labels))
+    # A failed segmentation among the controls must not move everybody else's z.
+    by_person = Sums.by_person(np.clip(z, -LARGEST_Z, LARGEST_Z), codes, len(labels))
     first = rows.iloc[np.unique(codes, return_index=True)[1]]
     ages = pd.to_numeric(rows["age"])
     return Level(

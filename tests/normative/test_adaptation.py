@@ -122,6 +122,15 @@ def test_a_missing_region_of_one_control_changes_that_region_only():
     assert np.isfinite(table.drop(columns=["scanner", "region"])).all(axis=None)
 
 
+def test_a_failed_segmentation_among_the_controls_moves_the_shift_little():
+    controls = scans(20, 21)
+    broken = controls.copy()
+    broken.loc[0, REGIONS[0]] = 0.0
+    shifts = [SiteAdaptation.fit(MODEL, table).report()["shift"] for table in (controls, broken)]
+    assert abs(shifts[1][0] - shifts[0][0]) < 0.5
+    np.testing.assert_allclose(shifts[1][1:], shifts[0][1:], atol=0.1)
+
+
 def test_regions_may_be_asked_for_in_any_order_and_unknown_ones_stay_unadapted():
     adaptation = SiteAdaptation.fit(MODEL, scans(30, 11))
     new = scans(2, 12).assign(participant_id=["x", "y"])
