@@ -6,9 +6,10 @@ import logging
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bids_app.bids.names import participant_id
 from bids_app.bids.sink import check_output_dir, write_dataset_files
@@ -21,6 +22,7 @@ from bids_app.study.plan import Omission, Plan, PlannedScan, make_plan
 from bids_app.workflows.execution import Crash, run_graph
 from bids_app.workflows.participant import init_normvol_wf, person_wf_name
 from bids_app.workflows.plugin import WORKER_KILLED
+from bids_app.workflows.resources import ResourceTable
 
 PEOPLE_PER_GRAPH = 50
 
@@ -96,14 +98,18 @@ def _run_in_batches(config: RunConfig, plan: Plan, log: logging.Logger) -> list[
     people = plan.people()
     progress = PeopleProgress(len(people), {person_wf_name(scans[0].participant): participant_id(scans[0].participant)
                                             for scans in people})
+    monitor = ResourceTable(config.output_dir / "logs" / f"resources-{plan.context.run_uuid}.tsv", progress)
+    callback = monitor if config.resource_monitor else progress
     crashes: list[Crash] = []
     try:
         for start in range(0, len(people), PEOPLE_PER_GRAPH):
-            crashes += _run_batch(config, plan, people[start:start + PEOPLE_PER_GRAPH], progress)
+            crashes += _run_batch(config, plan, people[start:start + PEOPLE_PER_GRAPH], callback)
             if crashes and config.stop_on_first_crash:
                 break
     finally:
         progress.close()
+        if config.resource_monitor:
+            monitor.close()
     killed = [scans for scans in people if any(c.reason == WORKER_KILLED and _is_of(c, scans[0]) for c in crashes)]
     if killed and not config.stop_on_first_crash:
         log.info("%d people lost their worker process; they are tried once more, one at a time", len(killed))
@@ -113,13 +119,13 @@ def _run_in_batches(config: RunConfig, plan: Plan, log: logging.Logger) -> list[
 
 
 def _run_batch(config: RunConfig, plan: Plan, people: Sequence[Sequence[PlannedScan]],
-               progress: PeopleProgress) -> list[Crash]:
+               callback: Callable[[Any, str], None]) -> list[Crash]:
     graph = init_normvol_wf(people, plan.context)
     if config.write_graph:
         from bids_app.workflows.drawing import draw_graph
 
         draw_graph(graph, config.output_dir / "logs")
-    return run_graph(graph, config, progress)
+    return run_graph(graph, config, callback)
 
 
 def _is_of(crash: Crash, scan: PlannedScan) -> bool:

@@ -46,6 +46,8 @@ def run_graph(
     """
     crash_dir = Path(tempfile.mkdtemp(prefix="normvol-crash-"))
     _quiet(config.verbose)
+    if config.resource_monitor:
+        nipype_config.enable_resource_monitor()
     graph.config["execution"] = _execution_settings(config, crash_dir)
     plugin = _plugin(config, nprocs or config.nprocs, on_status)
     failure: Exception | None = None
@@ -69,7 +71,6 @@ def _execution_settings(config: RunConfig, crash_dir: Path) -> dict[str, Any]:
         "check_version": False,
         "hash_method": "content",
         "create_report": False,
-        "resource_monitor": config.resource_monitor,
     }
 
 

@@ -191,3 +191,12 @@ def test_output_folder_of_another_dataset_is_refused(tmp_path, capsys):
     bids = make_dataset(tmp_path / "bids")
     assert main([str(bids), str(bids), "participant"]) == exitcodes.USAGE
     assert "output folder" in capsys.readouterr().err
+
+
+def test_resources_are_recorded_on_request(ingested):
+    bids, output = ingested
+    main([str(bids), str(output), "participant", "--force", "--resource-monitor", "--participant-label", "01"])
+    (path,) = (output / "logs").glob("resources-*.tsv")
+    table = read_table(path)
+    assert table["node"].str.endswith(".score").any()
+    assert (table["seconds"] > 0).any()
