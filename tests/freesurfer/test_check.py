@@ -115,6 +115,15 @@ def test_content_that_git_annex_has_not_fetched(tree, form):
     assert f"git annex get {tree / 'stats'}" in found.remedy
 
 
+def test_content_that_git_annex_has_fetched_is_read_through_its_link(tree, tmp_path):
+    path = tree / "stats" / "aseg.stats"
+    store = tmp_path / ".git" / "annex" / "objects" / "key"
+    store.parent.mkdir(parents=True)
+    path.rename(store)
+    path.symlink_to(store)
+    assert check_subject(tree).status == "complete"
+
+
 @pytest.mark.parametrize("damage", ["cut", "cut at a line", "empty", "header only"])
 def test_damaged_statistics_are_truncated(tree, damage):
     path = tree / "stats" / "lh.aparc.stats"

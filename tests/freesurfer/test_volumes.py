@@ -81,11 +81,13 @@ def test_a_missing_hemisphere_region_or_value_is_said(tree):
     edit(tree / "stats" / "lh.aparc.stats", "bankssts ", "newregion ")
     edit(tree / "stats" / "aseg.stats", "7000.0  Left-Thalamus", "   nan  Left-Thalamus")
     edit(tree / "stats" / "aseg.stats", " Right-Caudate   ", " Other-Structure ")
+    edit(tree / "stats" / "aseg.stats", "4200.0  Left-Hippocampus", "   0.0  Left-Hippocampus")
     notes = "\n".join(extract_volumes(tree).notes)
     assert "no Desikan-Killiany region of rh" in notes
     assert "not in lh.aparc.stats, so unscored: lh_bankssts_volume" in notes
     assert "without a value (nan), so unscored: Left-Thalamus" in notes
     assert "not in aseg.stats, so unscored: Right-Caudate" in notes
+    assert "zero volume, so the segmentation is suspect: Left-Hippocampus" in notes
 
 
 def test_a_damaged_cortex_is_left_out_and_noted_but_a_damaged_aseg_is_an_error(tree):
