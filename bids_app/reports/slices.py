@@ -1,6 +1,6 @@
 """Mosaics of brain slices with outlines of labels or surfaces, drawn with Pillow.
 
-Left is on the left. Pictures are cut to the brain, so no face is shown.
+Left is on the left. Only what lies near the brain is shown, so no face can be recognised.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def _mosaic(background: Volume, labels: np.ndarray, lines) -> Any:
     inside = tuple(slice(first, last + 1, 2) for first, last in box)
     window = np.percentile(background.data[inside][labels[inside] > 0], (0.5, 99.7))
     rows = [
-        [_slice(background, box, window, axis, index, lines) for index in _positions(box[axis], count)]
+        [_slice(background, labels, box, window, axis, index, lines) for index in _positions(box[axis], count)]
         for axis, count in PLANES.values()
     ]
     width = max(sum(cell.width for cell in row) + GAP * (len(row) - 1) for row in rows)
@@ -204,10 +204,10 @@ def _positions(ends: tuple[int, int], count: int) -> list[int]:
     return [round(first + (last - first) * (FIRST + (LAST - FIRST) * k / (count - 1))) for k in range(count)]
 
 
-def _slice(background: Volume, box, window, axis: int, index: int, lines) -> Any:
+def _slice(background: Volume, labels: np.ndarray, box, window, axis: int, index: int, lines) -> Any:
     from PIL import Image
 
-    plane = _cut(background.data, axis, index, box).astype(float)
+    plane = _cut(background.data, axis, index, box) * _near(_cut(labels, axis, index, box), background.voxel_mm)
     grey = np.clip((plane - window[0]) / max(window[1] - window[0], 1e-9), 0, 1) * BRIGHTEST
     scale = [PIXELS_PER_MM * background.voxel_mm[other] for other in _others(axis)]
     small = [round(length * factor) for length, factor in zip(plane.shape, scale)]
@@ -222,6 +222,15 @@ def _slice(background: Volume, box, window, axis: int, index: int, lines) -> Any
     picture = Image.fromarray(pixels).resize(small, Image.Resampling.LANCZOS)
     _captions(picture, axis, background.origin_mm[axis] + index * background.voxel_mm[axis])
     return picture
+
+
+def _near(plane: np.ndarray, voxel_mm: tuple[float, ...]) -> np.ndarray:
+    """Pixels within `MARGIN_MM` of the labelled brain: skull and face are left out."""
+    from PIL import Image, ImageFilter
+
+    mask = Image.fromarray(((plane > 0) * 255).astype(np.uint8))
+    reach = 2 * round(MARGIN_MM / min(voxel_mm)) + 1
+    return np.asarray(mask.filter(ImageFilter.MaxFilter(reach))) / 255
 
 
 def _stroke(pixels: np.ndarray, segments: np.ndarray, colour: Colour) -> None:

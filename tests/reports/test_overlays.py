@@ -4,6 +4,7 @@ import gzip
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -205,6 +206,16 @@ def test_left_is_first_and_surfaces_meet_the_image(tmp_path, affine):
     matrix = image.header.get_vox2ras_tkr()
     found = np.rint(to_voxels(voxels @ matrix[:3, :3].T + matrix[:3, 3], labels)).astype(int)
     assert (labels.data[tuple(found.T)] == 2).all()
+
+
+def test_nothing_far_from_the_brain_is_shown(subject):
+    background, labels = (read_volume(subject / "mri" / name) for name in ("T1.mgz", "aparc+aseg.mgz"))
+    bright = replace(background, data=np.full(background.data.shape, 200, np.uint8))
+    labels.data[:, : SIZE // 2] = 0
+    labels.data[SIZE // 2 - 4 : SIZE // 2 + 4, 10:] = 2
+    picture = np.asarray(slices.segmentation_mosaic(bright, labels.data).convert("L"))
+    # a thin slab and half a brain: most of the frame is far from both
+    assert (picture > 60).mean() < 0.6
 
 
 def test_a_sphere_is_cut_in_a_circle():
