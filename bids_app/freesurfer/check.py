@@ -92,10 +92,19 @@ def require_usable(check: SubjectCheck) -> None:
 
 
 def _absent(folder: Path) -> SubjectCheck | None:
-    if not folder.is_dir():
-        kind = "is a link to nowhere" if folder.is_symlink() else "does not exist"
+    if not os.path.isdir(folder):
+        kind = "is a link to nowhere" if os.path.islink(folder) else "does not exist"
         return SubjectCheck(
             "missing", f"the subject directory {folder} {kind}", "run recon-all, or check --fs-subjects-dir"
+        )
+    closed = [
+        path for path in (folder, folder / "stats") if os.path.exists(path) and not os.access(path, os.R_OK | os.X_OK)
+    ]
+    if closed:
+        return SubjectCheck(
+            "missing",
+            f"{closed[0]} may not be read by this user",
+            f"ask its owner for permission (chmod a+rX {closed[0]})",
         )
     if not any(_has_files(folder / name) for name in ("stats", "scripts", "mri")):
         return SubjectCheck(
@@ -206,7 +215,10 @@ def _last_activity(folder: Path, marker_text: str) -> float:
     known = [stamp for stamp in (*stamps, *map(_date, marker_text.splitlines())) if stamp]
     if known:
         return max(known)
-    return max((path.stat().st_mtime for path in (folder / "scripts").iterdir() if path.is_file()), default=0.0)
+    try:
+        return max((entry.stat().st_mtime for entry in os.scandir(folder / "scripts")), default=0.0)
+    except OSError:
+        return 0.0
 
 
 def _date(line: str) -> float | None:
@@ -221,8 +233,8 @@ def _date(line: str) -> float | None:
 
 def _statistics(folder: Path, expected: str | None) -> SubjectCheck:
     needed = needed_stats(folder)
-    absent = [name for name in needed if not (folder / name).exists()]
-    finished = (folder / "scripts" / "recon-all.done").exists()
+    absent = [name for name in needed if not os.path.exists(folder / name)]
+    finished = os.path.exists(folder / "scripts" / "recon-all.done")
     try:
         files = {name: read_stats(folder / name) for name in needed if name not in absent}
         _refuse_cut_cortex(folder, files)
@@ -241,7 +253,7 @@ def _statistics(folder: Path, expected: str | None) -> SubjectCheck:
 
 def _lacking(folder: Path, absent: list[str], finished: bool) -> SubjectCheck:
     names = ", ".join(absent)
-    if not finished and (folder / "scripts").is_dir():
+    if not finished and os.path.isdir(folder / "scripts"):
         return SubjectCheck(
             "killed",
             f"recon-all stopped before its end in {folder}, without an error: no {names}",
@@ -283,7 +295,7 @@ def _identity(folder: Path, files: dict[str, StatsFile], expected: str | None) -
 
 
 def _remarks(folder: Path, finished: bool) -> Iterator[str]:
-    if not (folder / "scripts").is_dir():
+    if not os.path.isdir(folder / "scripts"):
         yield "there is no scripts folder: whether recon-all ended without error cannot be checked"
     elif not finished:
         yield "there is no scripts/recon-all.done, but the statistics are whole"

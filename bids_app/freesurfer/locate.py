@@ -148,7 +148,7 @@ def _glob(root: Path, pattern: str) -> list[Path]:
 def is_subject_directory(path: Path) -> bool:
     """Whether `path` can be a scan's directory: a folder or a broken link, none of FreeSurfer's templates."""
     return (
-        (path.is_dir() or path.is_symlink())
+        (os.path.isdir(path) or os.path.islink(path))
         and not path.name.startswith(_TEMPLATES)
         and not _is_parent_of_sessions(path)
     )
@@ -164,7 +164,7 @@ def _is_parent_of_sessions(path: Path) -> bool:
 
 
 def _has_output(path: Path) -> bool:
-    return any((path / name).is_dir() for name in _OUTPUT)
+    return any(os.path.isdir(path / name) for name in _OUTPUT)
 
 
 def _best(tier: list[tuple[Path, str]]) -> tuple[Path, str] | None:
@@ -206,14 +206,14 @@ def subject_directories(
     found += [base / "freesurfer", base / "fmriprep" / "sourcedata" / "freesurfer"]
     found += sorted(path / "sourcedata" / "freesurfer" for path in _glob(base, ""))
     found += [base / "fastsurfer", Path(bids_dir) / "sourcedata" / "freesurfer"]
-    return [path for path in _unique(found) if path.is_dir()]
+    return [path for path in _unique(found) if os.path.isdir(path)]
 
 
 def _given_subjects_dir(path: Path) -> list[Path]:
-    if (_existing(path, "--fs-subjects-dir") / "stats" / "aseg.stats").is_file():
+    if os.path.isfile(_existing(path, "--fs-subjects-dir") / "stats" / "aseg.stats"):
         raise UsageError(f"--fs-subjects-dir {path} is the directory of one subject; give the directory above it")
     inside = path / "sourcedata" / "freesurfer"
-    return [path, inside] if inside.is_dir() else [path]
+    return [path, inside] if os.path.isdir(inside) else [path]
 
 
 def _derivative(given: str | Path) -> list[Path]:
@@ -221,10 +221,10 @@ def _derivative(given: str | Path) -> list[Path]:
     name, separator, rest = text.partition("=")
     path = _existing(Path(rest if separator and "/" not in name else text), "-d")
     inside = path / "sourcedata" / "freesurfer"
-    return [inside, path] if inside.is_dir() else [path]
+    return [inside, path] if os.path.isdir(inside) else [path]
 
 
 def _existing(path: Path, option: str) -> Path:
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise UsageError(f"{option} {path} does not exist or is not a directory; check the path")
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -30,20 +31,21 @@ _FASTSURFER_SIGNS = (
 def flavour(subject_dir: Path) -> str:
     """``fastsurfer`` when the directory holds a file that only FastSurfer writes, else ``freesurfer``."""
     signs = (subject_dir / name for name in _FASTSURFER_SIGNS)
-    return FASTSURFER if any(path.exists() or path.is_symlink() for path in signs) else FREESURFER
+    return FASTSURFER if any(map(os.path.lexists, signs)) else FREESURFER
 
 
 def stream(subject_dir: Path) -> str:
     """``long`` for a time point of FreeSurfer's longitudinal stream, else ``cross``."""
     scripts = subject_dir / "scripts"
-    return "long" if ".long." in subject_dir.name or (scripts / "long.base").exists() else "cross"
+    return "long" if ".long." in subject_dir.name or os.path.lexists(scripts / "long.base") else "cross"
 
 
 def is_longitudinal_base(subject_dir: Path) -> bool:
     """Whether the directory is the within-person template of a longitudinal stream, not a scan."""
     if stream(subject_dir) == "long":
         return False
-    return (subject_dir / "base-tps").exists() or (subject_dir / "touch" / "base.touch").exists()
+    signs = (subject_dir / "base-tps", subject_dir / "touch" / "base.touch")
+    return any(map(os.path.lexists, signs))
 
 
 def read_script(subject_dir: Path, name: str) -> str:

@@ -185,6 +185,15 @@ def test_fastsurfer_needs_its_own_statistics(fastsurfer):
     assert check_subject(fastsurfer).status == "incomplete"
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_directory_that_may_not_be_read_is_told(tree):
+    (tree / "stats").chmod(0)
+    try:
+        assert "may not be read" in check_subject(tree).message
+    finally:
+        (tree / "stats").chmod(0o755)
+
+
 def test_nothing_is_touched(tree):
     def snapshot():
         return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in [tree, *tree.rglob("*")]}

@@ -94,6 +94,7 @@ def test_a_file_that_was_appended_to_itself_is_noted():
     (lambda t: t + t.replace("5645.4", "5645.5"), "Left-Lateral-Ventricle twice with different values"),
     (lambda t: t + t.replace("1009498", "1009499"), "BrainSegVol twice"),
     (lambda t: t.replace("6959.9", "6959,9"), "not a number"),
+    (lambda t: t.replace("1009498.000000, mm^3\n# Measure Cortex, CortexVol ", "10# "), "cannot be read"),
     (lambda t: t.replace("6959.9", "6_959.9"), "not a number"),
     (lambda t: t.replace("6959.9", "inf"), "not a number"),
     (lambda t: t.replace("6959.9", ""), "5 of 6 columns"),
