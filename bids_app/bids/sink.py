@@ -15,8 +15,8 @@ from bids_app.tables import atomic_write, read_json, write_json
 SOFTWARE = "normvol"
 BIDS_VERSION = "1.10.0"
 # what the BIDS schema does not know
-IGNORED = ("*.html", "CITATION.md", "adaptation.json", "model_*.json", "group_*", "figures", "log", "logs",
-           "*_morph.tsv", "*_morph.json")
+IGNORED = ("*.html", "CITATION.md", "adaptation.json", "analysis.toml", "model_*.json", "group_*", "figures", "log",
+           "logs", "*_morph.tsv", "*_morph.json")
 
 
 def check_output_dir(bids_dir: Path | str, output_dir: Path | str, *, reports_only: bool = False) -> tuple[str, ...]:

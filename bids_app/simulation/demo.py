@@ -143,7 +143,7 @@ def _write_tables(root: Path, scans: Sequence[ScanOf]) -> None:
 
 def _session_row(person: DemoPerson, index: int, age: float) -> dict[str, Any]:
     row = {"label": person.label, "session_id": session_id(str(index + 1)), "age": age}
-    for name in ("edss", "pasat", "fss"):
+    for name in ("edss", "pasat", "fss", "relapses"):
         scores = getattr(person, name)
         row[name] = scores[index] if scores else None
     row["disease_duration"] = None if person.duration is None else person.duration + YEARS[index]
@@ -191,6 +191,7 @@ SESSION_COLUMNS = {
     "edss": {"Description": "Expanded Disability Status Scale, 0 to 10 (invented)"},
     "pasat": {"Description": "Paced Auditory Serial Addition Test, correct answers of 60 (invented)"},
     "fss": {"Description": "Fatigue Severity Scale, 1 to 7 (invented)"},
+    "relapses": {"Description": "Relapses since the session before, or in the year before the first (invented)"},
     "disease_duration": {"Description": "Years since the first symptom (invented)", "Units": "years"},
 }
 TRUTH_COLUMNS = {
