@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ def pcntoolkit() -> ModuleType:
         When the package is not installed.
     """
     _set_caches()
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     try:
         with quiet():
             import pcntoolkit as package
