@@ -241,7 +241,7 @@ def _statistics(folder: Path, expected: str | None) -> SubjectCheck:
     except StatsFileError as error:
         return SubjectCheck(
             "truncated",
-            str(error).partition(". ")[0],
+            str(error).partition("; ")[0],
             "run recon-all's last steps again or fetch the file anew",
         )
     return (

@@ -26,7 +26,7 @@ _TITLES = ("Title", "Table")
 _LARGEST = 8 * 2**20
 _MOST_DIGITS = 9
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_REPAIR = "Run the last steps of recon-all again, or fetch the file anew"
+_REPAIR = "run the last steps of recon-all again, or fetch the file anew"
 
 
 class Measure(NamedTuple):
@@ -137,7 +137,7 @@ _CONSISTENT = frozenset({"ColHeaders", "NRows", "NTableCols", "subjectname", "he
 
 
 def _fail(path: str, problem: str) -> NoReturn:
-    raise StatsFileError(f"the stats file {path} {problem}. {_REPAIR}")
+    raise StatsFileError(f"the stats file {path} {problem}; {_REPAIR}")
 
 
 def _lines(content: bytes, path: str) -> list[str]:
