@@ -36,8 +36,17 @@ def build_parser() -> argparse.ArgumentParser:
         module = import_module(f"bids_app.cli.{module_name}")
         command = commands.add_parser(name, help=module.HELP, description=module.__doc__, allow_abbrev=False)
         module.add_arguments(command)
+        command.usage = _usage(command)
         command.set_defaults(run=module.run)
     return parser
+
+
+def _usage(command: argparse.ArgumentParser) -> str:
+    """Positional arguments first: an option that takes several values would swallow what follows it."""
+    names = [str(action.metavar or action.dest) for action in command._actions if not action.option_strings]
+    needed = [f"{action.option_strings[0]} {action.metavar}" for action in command._actions
+              if action.option_strings and action.required]
+    return " ".join([command.prog, *names, *needed, "[options]"])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

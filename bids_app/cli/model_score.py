@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     model: Any = load_model(arguments.model)
     if arguments.scoring:
-        model = model.with_scoring(arguments.scoring)
+        model = _with_scoring(model, arguments.scoring)
     table = read(arguments)
     data = add_asymmetry(table.data) if any(r.startswith("asymmetry_") for r in model.regions) else table.data
     adaptation = _adaptation(arguments, model, data)
@@ -70,6 +70,14 @@ def run(arguments: argparse.Namespace) -> int:
         _write_counts(ids, found, notes, arguments.counts)
     _report(model, found, names, notes)
     return exitcodes.OMISSIONS if not np.isfinite(found.z).any(axis=1).all() else exitcodes.OK
+
+
+def _with_scoring(model: Any, scoring: str) -> Any:
+    if not hasattr(model, "with_scoring"):
+        from bids_app.errors import UsageError
+
+        raise UsageError(f"{model.card.name} has one way of scoring only; leave --scoring out")
+    return model.with_scoring(scoring)
 
 
 def _adaptation(arguments: argparse.Namespace, model: NormativeModel, data: pd.DataFrame) -> SiteAdaptation | None:

@@ -55,6 +55,14 @@ def test_help_imports_nothing_heavy():
     assert answer.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("command", list(SUBCOMMANDS))
+def test_help_of_every_subcommand_names_its_positional_arguments_first(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: normvol-model {command}")
+
+
 def test_score_writes_id_columns_and_one_z_per_region(table):
     code, out = score(table)
     assert code == exitcodes.OK
