@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bids_app.reports.colour import Scale, colour_map
-from bids_app.reports.scene import MapOptions, finite_values, number
+from bids_app.reports.scene import MapOptions, decimals, finite_values, number
 from bids_app.reports.surface import neighbour_mean, rasterise, vertex_normals
 
 WIDTH = 1600
@@ -201,4 +201,4 @@ def _bar(picture: Any, draw: Any, font: Any, options: MapOptions, scale: Scale, 
     for part in range(5):
         value = scale.low + (scale.high - scale.low) * part / 4
         place = (left + width * part / 4, top + height + 5)
-        draw.text(place, number(value).replace("−", "-"), fill=(26, 26, 26), font=font, anchor="mt")
+        draw.text(place, number(value, decimals(scale)).replace("−", "-"), fill=(26, 26, 26), font=font, anchor="mt")

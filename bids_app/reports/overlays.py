@@ -36,7 +36,7 @@ OUTLINES = {"white": (90, 170, 255), "pial": (255, 80, 80)}
 AVERAGES = ("fsaverage", "fsaverage6", "fsaverage5")
 HEMISPHERES = ("lh", "rh")
 PERSON = "this person"
-JPEG_QUALITY = 84
+JPEG_QUALITY = 72
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def _surface_files(subject: Path) -> dict[str, tuple[Path, Path, Path | None]] |
 
 def _jpeg(picture: Any) -> bytes:
     stream = BytesIO()
-    picture.save(stream, "JPEG", quality=JPEG_QUALITY, optimize=True, subsampling=0)
+    picture.save(stream, "JPEG", quality=JPEG_QUALITY, optimize=True, progressive=True, subsampling=0)
     return stream.getvalue()
 
 

@@ -117,9 +117,15 @@ def undrawn(values: Mapping[str, float], views: Sequence[str] = VIEWS) -> tuple[
     return tuple(str(name) for name, _ in values.items() if regions.canonical(str(name)) not in drawn)
 
 
-def number(value: float) -> str:
-    """A value with at most two decimals and a true minus sign."""
-    text = f"{value:.2f}".rstrip("0").rstrip(".")
+def decimals(scale: Scale) -> int:
+    """How many decimals tell values of this scale apart: 2 for z, more for narrow limits."""
+    return max(2, math.ceil(2 - math.log10((scale.high - scale.low) / 4)))
+
+
+def number(value: float, digits: int = 2) -> str:
+    """A value with at most `digits` decimals and a true minus sign."""
+    text = f"{value:.{digits}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
     return text.replace("-", "−") if text != "-0" else "0"
 
 
@@ -198,7 +204,7 @@ def _region_shape(name: str, path: str, value: float | None, options: MapOptions
         return Shape(path, style, None, name, options.tooltips.get(name, f"{shown}: no value"))
     flag = options.flags(value)
     style, remark = FLAGS[flag]
-    words = f"{shown}: {options.label} = {number(value)}{remark}"
+    words = f"{shown}: {options.label} = {number(value, decimals(scale))}{remark}"
     return Shape(path, style, scale.hex(value), name, options.tooltips.get(name, words), hatched=flag < 0)
 
 
@@ -225,7 +231,7 @@ def _legend(known, options: MapOptions, scale: Scale, bar, missing: bool) -> tup
     for index, value in enumerate(_ticks(scale)):
         at = x + width * (value - scale.low) / (scale.high - scale.low)
         sign = "≤ " if index == 0 and below else "≥ " if value == scale.high and above else ""
-        texts.append(Text(at, y + height + 36, sign + number(value), SMALL))
+        texts.append(Text(at, y + height + 36, sign + number(value, decimals(scale)), SMALL))
     items = _legend_items(options, scale, missing)
     left = x + width / 2 - sum(72 + 15 * len(words) + 50 for _, _, words in items) / 2
     shapes = []
@@ -240,7 +246,7 @@ def _legend(known, options: MapOptions, scale: Scale, bar, missing: bool) -> tup
 def _legend_items(options: MapOptions, scale: Scale, missing: bool) -> list[tuple[str, str | None, str]]:
     items: list[tuple[str, str | None, str]] = []
     if options.scale == "diverging" and options.threshold is not None:
-        limit = number(options.threshold)
+        limit = number(options.threshold, decimals(scale))
         items = [
             ("infra", scale.hex(-options.threshold), f"infra-normal, {options.label} ≤ −{limit}"),
             ("supra", scale.hex(options.threshold), f"supra-normal, {options.label} ≥ {limit}"),
@@ -255,12 +261,13 @@ def _ticks(scale: Scale) -> list[float]:
 def _description(known: Mapping[str, float], options: MapOptions, scale: Scale) -> str:
     """What the picture shows, for people who do not see it."""
     def listed(names):
-        return "; ".join(f"{regions.display_name(name)} {number(known[name])}" for name in names)
+        return "; ".join(f"{regions.display_name(name)} {number(known[name], digits)}" for name in names)
 
+    digits = decimals(scale)
     order = sorted(known, key=lambda name: (known[name], name))
     if not order:
         return f"{options.label} of brain regions; no region has a value."
-    ends = f"{number(scale.low)} to {number(scale.high)}"
+    ends = f"{number(scale.low, digits)} to {number(scale.high, digits)}"
     sentences = [
         f"{options.label} of {len(order)} brain regions in colour from {ends}.",
         f"Highest: {listed(order[:-4:-1])}.",

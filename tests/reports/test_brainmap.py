@@ -158,6 +158,14 @@ def test_missing_values_are_dropped():
     assert finite_values({"a": None, "b": float("nan"), "c": float("inf"), "d": 1}) == {"d": 1.0}
 
 
+def test_narrow_limits_get_more_decimals():
+    values = dict.fromkeys(regions.reference_regions(), 0.004)
+    scene = make_scene(values, MapOptions(limits=(-0.05, 0.05), label="beta", threshold=None))
+    words = [text.words for text in scene.texts]
+    assert "−0.025" in words
+    assert "beta = 0.004" in next(shape.title for shape in scene.shapes if shape.region)
+
+
 @pytest.mark.parametrize(("value", "text"), [(-0.001, "0"), (-1.5, "−1.5"), (2, "2"), (100, "100"), (0.126, "0.13")])
 def test_numbers_are_short_with_a_true_minus(value, text):
     assert number(value) == text
