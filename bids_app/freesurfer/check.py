@@ -277,9 +277,8 @@ def _refuse_cut_cortex(folder: Path, files: dict[str, StatsFile]) -> None:
 def _identity(folder: Path, files: dict[str, StatsFile], expected: str | None) -> SubjectCheck | None:
     recorded = {file.header["subjectname"]: name for name, file in files.items() if "subjectname" in file.header}
     wanted = expected or folder.name
-    wrong = [name for name in recorded if subject.is_another_person(name, wanted)]
-    trusted = subject.flavour(folder) == subject.FASTSURFER and subject.done_subject(folder) == wanted
-    if wrong and not trusted and (expected or subject.labels(wanted)):
+    wrong = [name for name in recorded if subject.is_wrong_person(folder, name, wanted)]
+    if wrong and (expected or subject.labels(wanted)):
         return SubjectCheck(
             "wrong_subject",
             f"{folder / recorded[wrong[0]]} holds the statistics of {wrong[0]}, not of {wanted}",

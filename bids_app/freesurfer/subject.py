@@ -93,6 +93,16 @@ def freesurfer_version(subject_dir: Path, aseg: StatsFile | None = None) -> tupl
     return version, "" if version else "the FreeSurfer version is not recorded"
 
 
+def is_wrong_person(subject_dir: Path, recorded: str, expected: str) -> bool:
+    """Whether statistics that name `recorded` cannot be those of `expected`.
+
+    For FastSurfer the name in ``recon-all.done`` is believed too: its stats files may carry a working name.
+    """
+    if not is_another_person(recorded, expected):
+        return False
+    return flavour(subject_dir) == FREESURFER or done_subject(subject_dir) != expected
+
+
 def is_another_person(recorded: str, expected: str) -> bool:
     """Whether the subject name in a stats file contradicts `expected`.
 
