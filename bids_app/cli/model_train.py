@@ -46,10 +46,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Train, save, report what was left out."""
     from bids_app.normative import model_file
     from bids_app.normative.training import train
-    from bids_app.tables import read_json, write_tsv
+    from bids_app.tables import write_tsv
 
     data = usable(read(arguments).data)
-    card = read_json(arguments.card) if arguments.card else {}
+    card = _card(arguments.card) if arguments.card else {}
     if arguments.engine == "pcntoolkit":
         return model_train_pcntoolkit.run(arguments, data, card)
     trained = train(data, name=arguments.name or arguments.output.stem, reference_counts=not arguments.no_counts,
@@ -62,6 +62,22 @@ def run(arguments: argparse.Namespace) -> int:
     say(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB): {len(trained.model.regions)} regions, "
         f"{trained.model.card.n}")
     return exitcodes.OK
+
+
+def _card(path: Path) -> dict[str, Any]:
+    from dataclasses import fields
+
+    from bids_app.errors import InputError
+    from bids_app.normative.card import ModelCard
+    from bids_app.tables import read_json
+
+    card = read_json(path)
+    known = {field.name for field in fields(ModelCard)} - {"name"}
+    unknown = sorted(set(card) - known) if isinstance(card, dict) else ["no JSON object"]
+    if unknown:
+        raise InputError(f"{path} is not a model card ({', '.join(unknown)}); a card has the fields "
+                         f"{', '.join(sorted(known))}")
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in card.items()}
 
 
 def usable(data: pd.DataFrame) -> pd.DataFrame:

@@ -197,6 +197,19 @@ def test_train_show_and_score_with_the_trained_model(tmp_path, capsys):
     assert z.std().between(0.9, 1.1).all()
 
 
+def test_words_for_the_card_are_kept_and_unknown_fields_refused(tmp_path, capsys):
+    path, model, card = tmp_path / "healthy.tsv", tmp_path / "m.json", tmp_path / "card.json"
+    people(200, 5, SHOWN).to_csv(path, sep="\t", index=False)
+    command = ["train", str(path), "-o", str(model), "--mode", "reference", "--no-counts", "--card", str(card)]
+    card.write_text('{"title": "Ours", "limitations": ["few people"]}')
+    assert main(command) == exitcodes.OK
+    assert load_model(model).card.title == "Ours"
+    assert load_model(model).card.limitations == ("few people",)
+    card.write_text('{"titel": "Ours"}')
+    assert main(command) == exitcodes.INPUT
+    assert "titel" in capsys.readouterr().err
+
+
 def test_too_few_people_of_a_sex_are_refused(tmp_path, capsys):
     path = tmp_path / "few.tsv"
     people(20).to_csv(path, sep="\t", index=False)
