@@ -16,7 +16,7 @@ from bids_app.clinical.case_control import false_discovery
 from bids_app.clinical.linear import design, fit_linear, standardise
 from bids_app.clinical.mixed import MixedModel
 from bids_app.clinical.random_slope import RandomSlopeModel
-from bids_app.clinical.results import AnalysisResult, make_result
+from bids_app.clinical.results import AnalysisResult, make_result, map_limits
 from bids_app.clinical.wording import interval, listing, p_value, plural, software
 from bids_app.errors import AnalysisError
 from bids_app.normative.base import FloatArray
@@ -234,14 +234,15 @@ def count_result(table: pd.DataFrame, scores: Mapping[str, str], model: ScoreMod
     model : ScoreModel
         As given to `count_associations`.
     """
+    table = _named(table, scores)
     sentences = [
         f"{scores[row['score']]} and the {COUNTS[row['predictor']]} {model.when}: standardised beta "
         f"{row['beta']:.2f} ({interval(row['low'], row['high'])}, {p_value(row['p'])}, "
         f"{plural(row['n_people'], 'person', 'people')})."
         for row in table.to_dict("records")
     ]  # fmt: skip
-    figure = {"kind": "forest", "label": "score", "estimate": "beta", "low": "low", "high": "high", "null": 0, "p": "q",
-              "xlabel": "Standardised beta per standard deviation of the number of deviations"}  # fmt: skip
+    figure = {"kind": "forest", "label": "score_name", "estimate": "beta", "low": "low", "high": "high", "null": 0,
+              "p": "q", "xlabel": "Standardised beta per standard deviation of the number of deviations"}  # fmt: skip
     name = "scores_counts_longitudinal" if model.longitudinal else "scores_counts"
     title = f"Clinical scores and number of deviations, {model.when}"
     return make_result(name, title, table, sentences=tuple(sentences), methods=model.methods(), figure=figure)
@@ -249,14 +250,22 @@ def count_result(table: pd.DataFrame, scores: Mapping[str, str], model: ScoreMod
 
 def region_result(table: pd.DataFrame, scores: Mapping[str, str], model: ScoreModel = FIRST_VISIT) -> AnalysisResult:
     """The table of `region_associations` with sentences and one brain map per score, as `count_result`."""
+    table = _named(table, scores)
     sentences = [
         _region_sentence(scores[str(score)], part, model.when) for score, part in table.groupby("score", sort=False)
     ]
-    figure = {"kind": "map", "region": "region", "value": "beta", "facet": "score", "scale": "diverging",
-              "xlabel": "Standardised beta"}  # fmt: skip
+    figure = {"kind": "map", "region": "region", "value": "beta", "facet": "score_name", "scale": "diverging",
+              "limits": map_limits(table["beta"]), "xlabel": "Standardised beta"}  # fmt: skip
     name = "scores_regions_longitudinal" if model.longitudinal else "scores_regions"
     return make_result(name, f"Clinical scores and regional z, {model.when}", table, sentences=tuple(sentences),
                        methods=model.methods(), figure=figure)  # fmt: skip
+
+
+def _named(table: pd.DataFrame, scores: Mapping[str, str]) -> pd.DataFrame:
+    """`table` with the shown name of each score beside its column."""
+    position = list(table.columns).index("score") + 1
+    order = [*table.columns[:position], "score_name", *table.columns[position:]]
+    return table.assign(score_name=table["score"].map(scores))[order]
 
 
 def _region_sentence(score: str, part: pd.DataFrame, when: str) -> str:

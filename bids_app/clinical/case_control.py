@@ -11,7 +11,7 @@ import pandas as pd
 from bids_app.clinical.deviations import TAILS
 from bids_app.clinical.linear import design
 from bids_app.clinical.negative_binomial import INFINITE, THETA_RANGE, CountFit, fit_counts
-from bids_app.clinical.results import AnalysisResult, make_result
+from bids_app.clinical.results import AnalysisResult, make_result, map_limits
 from bids_app.clinical.wording import interval, listing, p_value, percent, plural, software
 from bids_app.errors import AnalysisError
 from bids_app.normative.base import Z_CRITICAL
@@ -312,6 +312,7 @@ def region_result(zscores: pd.DataFrame, groups: pd.Series, control: str) -> Ana
         "value": "difference",
         "facet": "group",
         "scale": "diverging",
+        "limits": map_limits(table["difference"]),
         "xlabel": f"Difference of mean z from {control}",
     }
     return make_result(

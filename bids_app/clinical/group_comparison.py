@@ -12,7 +12,7 @@ from bids_app.clinical import case_control, matching
 from bids_app.clinical.cohort_data import CohortData
 from bids_app.clinical.deviations import TAILS, count_table, expected_count, region_set
 from bids_app.clinical.group_tables import prevalence_table
-from bids_app.clinical.results import AnalysisResult, make_result
+from bids_app.clinical.results import AnalysisResult, make_result, map_limits
 from bids_app.clinical.wording import percent, plural, software
 from bids_app.errors import AnalysisError
 
@@ -87,6 +87,7 @@ def prevalence(data: CohortData) -> list[AnalysisResult]:
     groups = data.scans.loc[data.first, "group"] if "group" in data.scans else None
     table = prevalence_table(data.zscores[data.first], groups, threshold=data.config.threshold)
     figure = {"kind": "map", "region": "region", "value": "share_infra", "facet": "group", "scale": "sequential",
+              "limits": map_limits(table["share_infra"], diverging=False),
               "xlabel": f"Share of people with z <= -{data.config.threshold:g}"}  # fmt: skip
     methods = PREVALENCE_METHODS.format(threshold=data.config.threshold, software=software("numpy", "scipy"))
     return [make_result(

@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bids_app.errors import InputError
@@ -99,6 +100,16 @@ def make_result(
 ) -> AnalysisResult:
     """An `AnalysisResult` whose columns are described by `describe`."""
     return AnalysisResult(name, title, table, describe(table, unit, **extra), sentences, methods, figure)
+
+
+def map_limits(values: pd.Series, diverging: bool = True) -> list[float] | None:
+    """Limits of a colour scale that all maps of a figure share: round numbers (1, 2, 5 times a power of ten)."""
+    largest = float(values.abs().max())
+    if not np.isfinite(largest) or largest == 0:
+        return None
+    power = 10 ** np.floor(np.log10(largest))
+    top = float(next(power * step for step in (1, 2, 5, 10) if power * step >= largest * (1 - 1e-12)))
+    return [-top if diverging else 0.0, top]
 
 
 def not_computed(name: str, title: str, reason: str) -> AnalysisResult:

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from bids_app.clinical.results import AnalysisResult, make_result, not_computed, read_result, write_result
+from bids_app.clinical.results import AnalysisResult, make_result, map_limits, not_computed, read_result, write_result
 from bids_app.errors import InputError
 from bids_app.tables import read_json, write_tsv
 
@@ -53,3 +53,15 @@ def test_a_foreign_table_is_refused_with_its_name(tmp_path):
     path = write_tsv(pd.DataFrame({"a": [1]}), tmp_path / "group_x.tsv", {"a": {"Description": "a"}})
     with pytest.raises(InputError, match=r"group_x\.json"):
         read_result(path)
+
+
+@pytest.mark.parametrize(("values", "diverging", "limits"), [
+    ([-0.32, 0.1], True, [-0.5, 0.5]),
+    ([0.17, 0.02], False, [0.0, 0.2]),
+    ([0.2], False, [0.0, 0.2]),
+    ([7.0], True, [-10.0, 10.0]),
+    ([0.0], True, None),
+    ([float("nan")], True, None),
+])  # fmt: skip
+def test_maps_of_one_figure_share_round_limits(values, diverging, limits):
+    assert map_limits(pd.Series(values), diverging) == pytest.approx(limits)
