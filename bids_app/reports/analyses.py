@@ -9,8 +9,8 @@ import pandas as pd
 
 from bids_app.regions import display_name
 from bids_app.reports import cohort_charts
-from bids_app.reports.brainmap import brain_map_svg
 from bids_app.reports.loading import Group, Record, Sheet
+from bids_app.reports.maps import map_pair
 from bids_app.reports.svg import standalone
 
 CHARTS = {
@@ -137,11 +137,7 @@ def _map(prefix: str, title: str, table: pd.DataFrame, figure: Mapping[str, Any]
         "threshold": figure.get("threshold"),
         "limits": tuple(limits) if limits else _limits(values, scale),
     }
-    return Drawing(
-        title,
-        brain_map_svg(values, prefix=prefix, **options),
-        brain_map_svg(values, prefix=prefix, standalone=True, **options),
-    )
+    return Drawing(title, *map_pair(values, prefix, **options))
 
 
 def _limits(values: Mapping[str, float], scale: str) -> tuple[float, float] | None:

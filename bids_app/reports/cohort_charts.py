@@ -17,6 +17,7 @@ from bids_app.reports.svg import Plot, dot, f, line, padded, path, svg, text
 SERIES = 6
 ROW = 17.0
 MOST_ROWS = 30
+FEWEST_COUNTS = 12
 WIDTH = 720.0
 
 
@@ -29,9 +30,8 @@ def counts_chart(counts: Mapping[str, np.ndarray], expected: tuple[float, float]
     expected : (low, high) of one healthy scan
     tail : ``infra`` or ``supra``
     """
-    top = max(
-        [4, int(expected[1]) if expected else 0, *(int(np.nanmax(values)) for values in counts.values() if len(values))]
-    )
+    most = [int(np.nanmax(values)) for values in counts.values() if len(values)]
+    top = max([FEWEST_COUNTS, int(expected[1]) if expected else 0, *most])
     height = 74.0
     body: list[str] = []
     plot = Plot(110, 4, WIDTH - 130, height, (-0.5, top + 0.5), (0, 1))

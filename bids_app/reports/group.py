@@ -11,6 +11,7 @@ from bids_app.reports.analyses import read_analyses
 from bids_app.reports.components import prose
 from bids_app.reports.heatmap import heat_map, png_uri
 from bids_app.reports.loading import Group, load_group
+from bids_app.reports.maps import page_geometry
 from bids_app.reports.page import render
 from bids_app.tables import atomic_write
 
@@ -48,6 +49,7 @@ def _context(group: Group, root: Path) -> dict[str, Any]:
         heat["uri"] = png_uri(heat["png"])
     return {
         "group": group,
+        "geometry": page_geometry(),
         "sheets": sheets,
         "left_out": sections.left_out(group),
         "columns_of": sections.columns_of,

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from bids_app.reports import cohort_charts
-from bids_app.reports.brainmap import brain_map_svg
 from bids_app.reports.components import DIGITS, Column, column_digits, metric_title
 from bids_app.reports.loading import Group, Sheet
+from bids_app.reports.maps import map_pair
 from bids_app.reports.svg import standalone
 
 TITLES = {
@@ -152,15 +152,9 @@ def prevalence_drawings(group: Group) -> list[Drawing]:
                 "label": f"per cent of scans with {words}",
                 "threshold": None,
             }
-            prefix = f"prevalence-{tail}-{index}"
-            found.append(
-                Drawing(
-                    f"{name}: {words}",
-                    brain_map_svg(values, prefix=prefix, **options),
-                    f"group_prevalence_{_safe(name)}_{tail}.svg",
-                    brain_map_svg(values, prefix=prefix, standalone=True, **options),
-                )
-            )
+            inline, file = map_pair(values, f"prevalence-{tail}-{index}", **options)
+            if inline:
+                found.append(Drawing(f"{name}: {words}", inline, f"group_prevalence_{_safe(name)}_{tail}.svg", file))
     return found
 
 

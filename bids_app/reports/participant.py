@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from bids_app.reports import sections
 from bids_app.reports.components import prose
 from bids_app.reports.loading import Person, Scan, load_person
+from bids_app.reports.maps import map_pair, page_geometry
 from bids_app.reports.page import render
 from bids_app.reports.svg import standalone
 from bids_app.tables import atomic_write
@@ -47,6 +50,7 @@ def write_participant_report(output_dir: Path | str, participant: str, *, figure
 
 def _context(person: Person, root: Path) -> dict[str, Any]:
     latest = person.scans[-1] if person.scans else None
+    maps = _brain_maps(person)
     most, flagged_any = sections.most_deviating(latest) if latest else ([], False)
     return {
         "person": person,
@@ -56,7 +60,8 @@ def _context(person: Person, root: Path) -> dict[str, Any]:
         "tails": sections.count_tails(person) if latest else [],
         "most": most,
         "flagged_any": flagged_any,
-        **_brain_maps(person),
+        "maps": maps,
+        "geometry": page_geometry() if maps else "",
         "charts": sections.centile_charts(person),
         "change": sections.change_section(person),
         "tables": [{"label": scan.label, "tables": sections.scan_tables(scan)} for scan in person.scans],
@@ -80,27 +85,16 @@ def _warnings(person: Person) -> list[tuple[Scan, str]]:
     return list(latest_of.values())
 
 
-def _brain_maps(person: Person) -> dict[str, Any]:
-    """A map per scan, the latest first; with several scans the outlines stand in the page once."""
-    from bids_app.reports.brainmap import brain_map_svg, shared_geometry
-
-    shared = "atlas" if len(person.scans) > 1 else None
+def _brain_maps(person: Person) -> list[dict[str, str]]:
+    """A map per scan, the latest first."""
     maps = []
     for scan in reversed(person.scans):
-        if scan.deviations is None or not (z := scan.deviations.table["z"].notna()).any():
-            continue
-        table = scan.deviations.table[z]
+        table = scan.deviations.table.dropna(subset=["z"]) if scan.deviations else pd.DataFrame({"region": [], "z": []})
         values = dict(zip(table["region"], table["z"].astype(float), strict=True))
-        options = {"scale": "diverging", "limits": MAP_LIMITS, "label": "z"}
-        maps.append(
-            {
-                "label": scan.label,
-                "stem": scan.stem,
-                "drawing": brain_map_svg(values, prefix=f"map-{len(maps)}", shared=shared, **options),
-                "file": brain_map_svg(values, prefix=f"map-{len(maps)}", standalone=True, **options),
-            }
-        )
-    return {"maps": maps, "geometry": shared_geometry(shared) if shared and maps else ""}
+        inline, file = map_pair(values, f"map-{len(maps)}", scale="diverging", limits=MAP_LIMITS, label="z")
+        if inline:
+            maps.append({"label": scan.label, "stem": scan.stem, "drawing": inline, "file": file})
+    return maps
 
 
 def _write_figures(root: Path, person: Person, context: dict[str, Any]) -> None:
