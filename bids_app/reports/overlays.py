@@ -150,8 +150,10 @@ def _meshes(subject: Path, background: slices.Volume, notes: list[str]) -> list[
             geometry = _tried(f"surf/{path.name}", lambda path=path: read_geometry(path), notes)
             if geometry is not None:
                 meshes.append(slices.Mesh(slices.to_voxels(geometry[0], background), geometry[1], colour))
-    if absent:
+    if absent and meshes:
         notes.append(f"surface outlines are incomplete: {', '.join(absent)} not found")
+    elif absent:
+        notes.append("surface outlines are not drawn: surf/ holds neither ?h.white nor ?h.pial")
     return meshes
 
 
