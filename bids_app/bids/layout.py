@@ -46,7 +46,7 @@ def find_scans(bids_dir: Path | str, *, participant_label: Sequence[str] = (),
                fs_subjects: Iterable[str] = ()) -> list[Scan]:
     """Every scan of a BIDS dataset, in natural order of labels.
 
-    Who is in: the ``sub-*`` folders, the people of ``participants.tsv`` and of `fs_subjects`, so that nobody
+    Who is in: the ``sub-*`` folders, the people of ``participants.tsv`` (else of `fs_subjects`), so that nobody
     drops out silently; a person without any image has one `Scan` with empty tuples. A session is listed when
     it has an ``anat`` folder or a FreeSurfer subject.
 
@@ -107,7 +107,8 @@ def _people(bids_dir: Path, names: list[Key]) -> list[str]:
     table = bids_dir / "participants.tsv"
     if table.exists():
         found |= {bare(row["participant_id"], "sub") for row in read_rows(table) if row.get("participant_id")}
-    found |= {participant for participant, _ in names}
+    # A subjects folder may serve several studies: its people count only where the dataset names nobody.
+    found = found or {participant for participant, _ in names}
     if not found:
         raise BIDSError(f"{bids_dir} has neither sub-* folders nor people in participants.tsv; "
                         "check the path")

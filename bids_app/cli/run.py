@@ -25,6 +25,8 @@ from bids_app.workflows.plugin import WORKER_KILLED
 from bids_app.workflows.resources import ResourceTable
 
 PEOPLE_PER_GRAPH = 50
+# A scan whose picture or report failed is scored all the same.
+AFTER_SCORING = ("overlays", "summaries", "person", "report")
 
 
 def run(config: RunConfig) -> int:
@@ -145,6 +147,8 @@ def _record_failures(config: RunConfig, plan: Plan, crashes: Sequence[Crash]) ->
             (folder / f"crash-{stage}.txt").write_text(crash.text, encoding="utf-8")
             remedy = "" if crash.expected else f"see {(folder / f'crash-{stage}.txt').relative_to(config.output_dir)}"
             failed.append(Omission(scan.participant, scan.session, stage, crash.reason, remedy))
+            if stage.startswith(AFTER_SCORING):
+                continue
             write_status(config.output_dir, scan.participant, scan.session, status="failed", stage=stage,
                          reason=crash.reason, remedy=remedy, run_uuid=plan.context.run_uuid)
     return failed

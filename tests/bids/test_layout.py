@@ -62,7 +62,12 @@ def test_freesurfer_subjects_join_in(make_dataset):
     scans = find_scans(root, fs_subjects=["fsaverage", "sub-01", "sub-01_ses-3", "sub-55", "bert",
                                           "sub-01_ses-4.long.sub-01"])
     assert names(scans) == ["sub-01_ses-1", "sub-01_ses-2", "sub-01_ses-3", "sub-01_ses-4", "sub-02", "sub-10",
-                            "sub-55", "sub-99"]
+                            "sub-99"]
+
+
+def test_a_dataset_that_names_nobody_has_the_people_of_the_subjects_folder(make_dataset):
+    root = make_dataset({"dataset_description.json": {"Name": "x", "BIDSVersion": "1.9.0"}})
+    assert names(find_scans(root, fs_subjects=["sub-55"])) == ["sub-55"]
 
 
 @pytest.mark.parametrize(("files", "words"), [
