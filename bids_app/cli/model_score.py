@@ -161,24 +161,28 @@ def _report(model: NormativeModel, found: Deviations, names: tuple[str, ...], no
     holes = int((~scored[scored.any(axis=1)]).sum())
     if holes:
         say(f"{holes} single volumes are missing (n/a)")
-    for sentence, count in _common(notes):
-        say(f"{count} row(s): {sentence}")
+    for sentence in _common(notes):
+        say(sentence)
     for sentence in model.card.z_notes:
         say(sentence)
     say(f"{int(scored.any(axis=1).sum())} rows scored in {len(found.regions)} regions with {model.card.name} "
         f"{model.card.version}. For research use only.")
 
 
-def _common(notes: list[str]) -> list[tuple[str, int]]:
-    """The commonest kinds of note, with one example each; numbers make no difference in kind."""
+def _common(notes: list[str]) -> list[str]:
+    """The commonest kinds of note with their number of rows; digits make no difference in kind."""
     import re
     from collections import Counter
 
     kinds: Counter[str] = Counter()
-    example: dict[str, str] = {}
+    kept: dict[str, dict[str, None]] = {}
     for note in notes:
         for sentence in filter(None, re.split(r"(?<=\.) +(?=[A-Za-z])", note)):
             kind = re.sub(r"\d+(\.\d+)?", "#", sentence)
             kinds[kind] += 1
-            example.setdefault(kind, sentence)
-    return [(example[kind], count) for kind, count in kinds.most_common(NAMED_AT_MOST)]
+            kept.setdefault(kind, {})[sentence] = None
+    out = []
+    for kind, count in kinds.most_common(NAMED_AT_MOST):
+        rows = "1 row" if count == 1 else f"{count} rows"
+        out.append(f"{rows}{', for example' if len(kept[kind]) > 1 else ''}: {next(iter(kept[kind]))}")
+    return out

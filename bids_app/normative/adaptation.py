@@ -222,7 +222,8 @@ class SiteAdaptation:
         if person in level.people and level.by_person is None:
             out.append("this person is among the controls of the adaptation and was not left out.")
         if count < FEW_CONTROLS:
-            out.append(f"adapted to the scanner on {count} control(s) only; the shift stays uncertain.")
+            controls = "1 control" if count == 1 else f"{count} controls"
+            out.append(f"adapted to the scanner on {controls} only; the shift stays uncertain.")
         low, high = level.age_range
         if np.isfinite(age) and not low - AGE_MARGIN <= age <= high + AGE_MARGIN:
             out.append(f"age {age:.1f} is far outside the {low:g} to {high:g} years of the scanner's "

@@ -163,7 +163,7 @@ def test_notes_warn_of_few_controls_and_of_ages_and_sexes_that_they_do_not_cover
     adaptation = SiteAdaptation.fit(MODEL, controls)
     new = scans(1, 16).assign(participant_id="x", age=70.0, sex="male")
     (note,) = adaptation.notes(new)
-    assert "3 control(s) only" in note
+    assert "3 controls only" in note
     assert "age 70.0 is far outside the 30 to 35 years" in note
     assert "no male control" in note
 
