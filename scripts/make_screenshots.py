@@ -58,6 +58,7 @@ if __name__ == "__main__":
     if len(sys.argv) > 1:
         main(Path(sys.argv[1]))
     else:
-        with tempfile.TemporaryDirectory() as folder:
-            subprocess.run([sys.executable, "-m", "bids_app.cli.demo", folder], check=True)
-            main(Path(folder) / "derivatives" / "normvol")
+        # a fixed folder: paths of the demo are in the pictures
+        folder = Path(tempfile.gettempdir()) / "normvol-demo"
+        subprocess.run([sys.executable, "-m", "bids_app.cli.demo", str(folder)], check=True)
+        main(folder / "derivatives" / "normvol")

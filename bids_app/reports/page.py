@@ -15,6 +15,9 @@ from bids_app.regions import display_name
 from bids_app.reports import components
 
 
+MOST_TABLE_ROWS = 1000
+
+
 @lru_cache(maxsize=1)
 def environment() -> Environment:
     """The Jinja2 environment: everything is escaped unless it is marked as safe by us."""
@@ -36,6 +39,7 @@ def environment() -> Environment:
         display_name=display_name,
         capitalised=components.capitalised,
         metric_title=components.metric_title,
+        MOST_TABLE_ROWS=MOST_TABLE_ROWS,
     )
     return env
 

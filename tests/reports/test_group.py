@@ -55,6 +55,14 @@ def test_a_figure_that_cannot_be_drawn_is_said_and_does_not_stop_the_report(root
     assert "EDSS over time" in page
 
 
+def test_a_table_of_many_rows_is_linked_instead_of_shown(root: Path) -> None:
+    table = read_table(root / "group_associations.tsv")
+    write_tsv(table.loc[table.index.repeat(20)], root / "group_associations.tsv")
+    page = write_group_report(root).read_text()
+    assert "too many rows to show here" in page
+    assert len(page) < 1_500_000
+
+
 def test_text_from_files_is_escaped(root: Path) -> None:
     table = read_table(root / "group_deviations.tsv")
     table["group"] = np.where(table["group"] == "patient", HOSTILE, table["group"])
