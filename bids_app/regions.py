@@ -66,7 +66,7 @@ def extended_regions() -> tuple[str, ...]:
 def synonyms() -> dict[str, str]:
     """Other spellings of a region's name (older FreeSurfer versions), to the name used here."""
     pairs = _table()["synonyms"].dropna()
-    return {other: name for name, all_ in pairs.items() for other in all_.split(",")}
+    return {other: str(name) for name, all_ in pairs.items() for other in all_.split(",")}
 
 
 def canonical(name: str) -> str:
@@ -83,11 +83,12 @@ def pairs() -> tuple[Pair, ...]:
     table = _table()
     table = table[table["set"].isin(["reference", "extended"])]
     left, right = (table[table["hemisphere"] == h].set_index("base") for h in ("lh", "rh"))
+    right_names = right["name"].to_dict()
     return tuple(
-        Pair(ASYMMETRY_PREFIX + base.removesuffix("_volume"), row["name"], right.loc[base, "name"],
+        Pair(ASYMMETRY_PREFIX + row["base"].removesuffix("_volume"), row["name"], right_names[row["base"]],
              row["display"].removeprefix("left ") + ", asymmetry")
-        for base, row in left.iterrows()
-        if base in right.index
+        for row in left.reset_index().to_dict("records")
+        if row["base"] in right_names
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -107,9 +108,11 @@ def estimate_adaptation(config: RunConfig, model: NormativeModel, scans: Sequenc
     if config.adapt_by is not None and config.adapt_by not in covariates:
         raise UsageError(f"--adapt-by {config.adapt_by}: there is no such column; "
                          f"columns: {', '.join(map(str, covariates.columns))}")
+    sessions = Counter(scan.participant for scan in scans)
     rows, left_out = [], []
-    for position in np.flatnonzero(chosen):
-        row = _control(scans[position], covariates.iloc[position], roots)
+    for position in map(int, np.flatnonzero(chosen)):
+        alone = sessions[scans[position].participant] == 1
+        row = _control(scans[position], covariates.iloc[position], roots, only_session=alone)
         rows.append(row) if row is not None else left_out.append(scans[position].name)
     if not rows:
         raise InputError(f"none of the {int(chosen.sum())} scans that --adapt-controls selects has age, sex and a "
@@ -131,10 +134,10 @@ def _query(covariates: pd.DataFrame, query: str) -> np.ndarray:
     return np.asarray(covariates.index.isin(selected) & covariates["problem"].isna())
 
 
-def _control(scan: Scan, covariates: pd.Series, roots: Sequence[Path]) -> dict[str, Any] | None:
+def _control(scan: Scan, covariates: pd.Series, roots: Sequence[Path], only_session: bool) -> dict[str, Any] | None:
     """Model input of one control, or None when there is no complete subject with an eTIV."""
     try:
-        found = find_subject(roots, scan.participant, scan.session)
+        found = find_subject(roots, scan.participant, scan.session, only_session=only_session)
         if found is None or not check_subject(found.path, expected_subject=scan.name).usable:
             return None
         volumes = extract_volumes(found.path)
