@@ -14,7 +14,6 @@ from markupsafe import Markup
 from bids_app.regions import display_name
 from bids_app.reports import components
 
-
 MOST_TABLE_ROWS = 1000
 
 
