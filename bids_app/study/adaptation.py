@@ -41,9 +41,9 @@ class StoredAdaptation:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> StoredAdaptation:
         """Build from what `ScanAdaptations.assign` wrote."""
-        columns = [np.array([np.nan if value is None else value for value in content[name]], dtype=float)
-                   for name in ("shift", "scale", "shift_se")]
-        return cls(tuple(content["regions"]), *columns, notes=tuple(content["notes"]))
+        shift, scale, shift_se = (np.array([np.nan if value is None else value for value in content[name]], dtype=float)
+                                  for name in ("shift", "scale", "shift_se"))
+        return cls(tuple(content["regions"]), shift, scale, shift_se, tuple(content["notes"]))
 
     def parameters(self, data: pd.DataFrame, regions: tuple[str, ...]) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Shift, scale and standard error for every row of `data`, each (n, len(regions))."""

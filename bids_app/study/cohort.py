@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,7 @@ def _key(row: Mapping[str, Any]) -> tuple[str, str | None]:
     return str(row["participant_id"]), session if isinstance(session, str) else None
 
 
-def _with_groups(scans: pd.DataFrame, summaries: list[Mapping[str, Any]]) -> pd.DataFrame:
+def _with_groups(scans: pd.DataFrame, summaries: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Add ``group`` and ``site`` from the covariates that the scans carry, where there are such columns."""
     others = [summary["covariates"].get("other", {}) for summary in summaries]
     added = {}
@@ -121,12 +121,12 @@ def _with_groups(scans: pd.DataFrame, summaries: list[Mapping[str, Any]]) -> pd.
     return scans.assign(**added)
 
 
-def _first_column(others: list[Mapping[str, Any]], candidates: Iterable[str]) -> str | None:
+def _first_column(others: Sequence[Mapping[str, Any]], candidates: Iterable[str]) -> str | None:
     present = {name.lower(): name for other in others for name in other}
     return next((present[name] for name in candidates if name in present), None)
 
 
-def _mark_excluded(inclusion: pd.DataFrame, excluded: list[Mapping[str, Any]]) -> pd.DataFrame:
+def _mark_excluded(inclusion: pd.DataFrame, excluded: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Say of scans excluded by their quality that and why they are out."""
     inclusion = inclusion.copy()
     reasons = {_key(summary): "; ".join(summary["quality"]["reasons"]) for summary in excluded}

@@ -109,14 +109,19 @@ def subject_name(arguments: Mapping[str, Any]) -> str:
 
 def run_recon(*, subjects_dir: str, name: str, license_file: str | None = None, **options: Any) -> Path:
     """Run (or resume) recon-all with the arguments that `ReconPlan` made; return the subject directory."""
-    paths = {key: None if options.get(key) is None else Path(options[key]) for key in ("t2w", "flair")}
-    tuples = {
-        "t1w": tuple(Path(path) for path in options.get("t1w", ())),
-        "time_points": tuple(options.get("time_points", ())),
-        "extra": tuple(options.get("extra", ())),
-    }
-    kept: Mapping[str, Any] = {key: options[key] for key in ("stream", "base", "threads") if key in options}
-    command = ReconAllCommand(subjects_dir=Path(subjects_dir), name=name, **kept, **paths, **tuples)
+    t2w, flair = (None if options.get(key) is None else Path(options[key]) for key in ("t2w", "flair"))
+    command = ReconAllCommand(
+        subjects_dir=Path(subjects_dir),
+        name=name,
+        stream=options["stream"],
+        t1w=tuple(Path(path) for path in options.get("t1w", ())),
+        t2w=t2w,
+        flair=flair,
+        time_points=tuple(options.get("time_points", ())),
+        base=options.get("base"),
+        threads=options.get("threads", 1),
+        extra=tuple(options.get("extra", ())),
+    )
     return run_recon_all(command, license_file=None if license_file is None else Path(license_file))
 
 
