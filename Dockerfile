@@ -5,9 +5,12 @@
 
 FROM python:3.11-slim AS build
 RUN python -m venv /opt/normvol
+# Dependencies in a layer of their own: a change of the code does not install them again.
 COPY pyproject.toml setup.cfg README.md LICENSE /src/
+COPY bids_app/__init__.py /src/bids_app/
+RUN /opt/normvol/bin/pip install --no-cache-dir /src
 COPY bids_app /src/bids_app
-RUN /opt/normvol/bin/pip install --no-cache-dir /src \
+RUN /opt/normvol/bin/pip install --no-cache-dir --no-deps --force-reinstall /src \
  && /opt/normvol/bin/python -m compileall -q /opt/normvol/lib || true
 
 # Templates are optional: what cannot be fetched at build time is replaced by the packaged drawing.
