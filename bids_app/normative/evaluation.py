@@ -109,10 +109,10 @@ def usual_groups(data: pd.DataFrame) -> dict[str, NDArray[np.object_]]:
 
 
 def age_bands(ages: ArrayLike) -> NDArray[np.object_]:
-    """Label of each age's band, for example ``18-30`` for 18 <= age < 30."""
+    """Label of each age's band, for example ``18-30`` for 18 <= age < 30; the last is open (``70+``)."""
     edges = np.array(AGE_BANDS)
     position = np.clip(np.searchsorted(edges, np.asarray(ages, dtype=float), side="right"), 1, len(edges) - 1)
-    labels = [f"{low:g}-{high:g}" for low, high in pairwise(edges)]
+    labels = [*(f"{low:g}-{high:g}" for low, high in pairwise(edges[:-1])), f"{edges[-2]:g}+"]
     return np.array(labels, dtype=object)[position - 1]
 
 
@@ -178,5 +178,5 @@ def _masks(labels: ArrayLike) -> Iterator[tuple[str, NDArray[np.bool_]]]:
 
 
 def _band_order(label: str) -> tuple[float, str]:
-    start = label.split("-")[0]
+    start = label.rstrip("+").split("-")[0]
     return (float(start) if start.isdigit() else 0.0, label)
