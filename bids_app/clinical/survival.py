@@ -81,8 +81,7 @@ def kaplan_meier(time: ArrayLike, event: ArrayLike, level: float = 0.95) -> Surv
         spread = np.sqrt(np.cumsum(events / (at_risk * (at_risk - events))))
         half = norm.ppf((1 + level) / 2) * spread
         low, high = survival * np.exp(-half), np.minimum(survival * np.exp(half), 1.0)
-    empty = survival <= 0
-    low, high, se = (np.where(empty, np.nan, values) for values in (low, high, survival * spread))
+        se = survival * spread
     return SurvivalCurve(distinct, at_risk, events, leaving - events, survival, se, low, high)
 
 
