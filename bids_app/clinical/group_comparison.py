@@ -32,7 +32,8 @@ PREVALENCE_METHODS = (
 def burden(data: CohortData) -> list[AnalysisResult]:
     """Number of deviations by group, set of regions and tail, with what the reference expects."""
     first = data.scans[data.first]
-    groups = first["group"] if "group" in first else pd.Series("all", index=first.index)
+    known = "group" in first and first["group"].notna().any()
+    groups = first["group"] if known else pd.Series("all", index=first.index)
     sets = {"all": "all", "cortical": "cortical", "subcortical": "subcortical"}
     if not isinstance(data.config.regions, str):
         sets["listed"] = data.config.regions  # type: ignore[assignment]

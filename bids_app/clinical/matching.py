@@ -283,7 +283,7 @@ def balance(cohort: pd.DataFrame, matching: Matching, treated: ArrayLike, covari
 def _spread(values: FloatArray) -> float:
     if set(np.unique(values)) <= {0.0, 1.0}:
         return float(np.sqrt(values.mean() * (1 - values.mean()))) or np.nan
-    return float(values.std(ddof=1)) or np.nan
+    return (float(values.std(ddof=1)) or np.nan) if len(values) > 1 else np.nan
 
 
 def _moments(values: FloatArray, weight: FloatArray) -> tuple[float, float]:
@@ -307,16 +307,13 @@ def matching_result(
     """The balance table and love plot of a matching."""
     table = balance(cohort, matching, treated, settings.covariates)
     covariates = table[table["covariate"] != SCORE]
-    worst = covariates.iloc[int(covariates["smd_after"].abs().argmax())]
+    known = covariates.dropna(subset=["smd_after"])
     matched, wanted = len(np.unique(matching.treated)), int(np.sum(np.asarray(treated, dtype=bool)))
     sentences = [
         f"{matched} of {wanted} people of group {group} were matched with {len(matching.control)} controls "
         f"({control}).",
-        f"After matching the largest standardised difference is {abs(worst['smd_after']):.2f} ({worst['covariate']}); "
-        f"before matching it was {covariates['smd_before'].abs().max():.2f}.",
     ]
-    if abs(worst["smd_after"]) >= SMD_LIMIT:
-        sentences.append(f"Differences of {SMD_LIMIT} or more remain, so group comparisons may reflect the covariates.")
+    sentences += _balance_sentences(known) if len(known) else []
     if matching.separated:
         sentences.append("The covariates tell the groups apart almost perfectly, so the score is unreliable.")
     figure = {
@@ -334,6 +331,18 @@ def matching_result(
         methods=settings.methods(),
         figure=figure,
     )
+
+
+def _balance_sentences(table: pd.DataFrame) -> list[str]:
+    worst = table.iloc[int(table["smd_after"].abs().argmax())]
+    largest = abs(worst["smd_after"])
+    sentence = (
+        f"After matching the largest standardised difference is {largest:.2f} ({worst['covariate']}); "
+        f"before matching it was {table['smd_before'].abs().max():.2f}."
+    )
+    if largest < SMD_LIMIT:
+        return [sentence]
+    return [sentence, f"Differences of {SMD_LIMIT} or more remain, so group comparisons may reflect the covariates."]
 
 
 def pairs_table(cohort: pd.DataFrame, matching: Matching) -> pd.DataFrame:

@@ -102,6 +102,8 @@ def _check(y: FloatArray, X: FloatArray) -> None:
         raise AnalysisError(f"{n} scans are too few for a model with {k} coefficients")
     if not y.any():
         raise AnalysisError("every count is zero, so groups cannot be compared; lower the threshold")
+    if np.ptp(y) == 0:
+        raise AnalysisError("everybody has the same number of deviations, so groups cannot be compared")
     if np.linalg.matrix_rank(X / np.maximum(np.sqrt((X**2).sum(axis=0)), 1e-300)) < k:
         raise AnalysisError("the predictors of the count model depend on each other; leave one out")
 
@@ -132,7 +134,8 @@ class _Model:
         dispersion = self.dispersion(best) if given else 1.0
         information = self.weight * best.mu / (1 + best.mu / best.theta)
         se = np.sqrt(np.diag(np.linalg.pinv((self.X.T * information) @ self.X)) * dispersion)
-        statistic = best.coef / se
+        with np.errstate(divide="ignore", invalid="ignore"):
+            statistic = best.coef / se
         for j in (int(column) for column in np.flatnonzero(np.abs(best.coef) > INFINITE)):
             # Wald tests fail at infinite estimates (Hauck & Donner 1977); the likelihood ratio does not.
             without = self.maximise(np.delete(self.X, j, axis=1), np.zeros(len(self.y))).criterion
@@ -191,6 +194,8 @@ class _Model:
         """Where the profile criterion of coefficient `j` rises by `cut`, on one `side` of the estimate."""
         from scipy.optimize import brentq
 
+        if cut < 1e-9:  # counts without any spread within groups: nothing is uncertain
+            return float(best.coef[j])
         others = np.delete(self.X, j, axis=1)
 
         def excess(value: float) -> float:

@@ -14,6 +14,7 @@ from bids_app.clinical.cohort_data import CohortData
 from bids_app.clinical.imputation import impute_scores, pool_tables
 from bids_app.clinical.results import AnalysisResult, make_result
 from bids_app.clinical.wording import listing
+from bids_app.errors import AnalysisError
 
 # Time since onset is known or not; drawing it from other variables would invent a history.
 NEVER_IMPUTED = ("disease_duration",)
@@ -81,6 +82,10 @@ def _scores(data: CohortData) -> dict[str, str]:
 def _fit(data: CohortData, fit: Callable[[pd.DataFrame], pd.DataFrame]) -> tuple[pd.DataFrame, str]:
     """The table of `fit` on complete cases or imputed scores, and what to add to the methods."""
     people = data.scans[data.patients]
+    if people.empty:
+        raise AnalysisError(
+            "there is nobody outside the control group, and scores are related to deviations in patients"
+        )
     scores = _incomplete(data, people)
     if data.config.missing == "complete" or not scores:
         return fit(people), ""

@@ -162,3 +162,28 @@ def test_prevalence_is_that_of_first_scans(cohort):
     assert set(prevalence.table["n"]) == {30, 60}
     assert "z <= -2.5" in prevalence.sentences[0]
     assert prevalence.columns["share_infra"]["Description"] == "Share of people with z <= -2.5, 0 to 1"
+
+
+@pytest.mark.parametrize("keep", [
+    lambda table: table["participant_id"] == "sub-000",
+    lambda table: (table["participant_id"] == "sub-000") | (table["dx"] == "HC"),
+    lambda table: (table["participant_id"] == "sub-040") | (table["dx"] == "MS"),
+    lambda table: table["dx"] == "HC",
+])  # fmt: skip
+def test_tiny_and_one_sided_cohorts_end_in_sentences(cohort, keep):
+    table, z = cohort
+    rows = keep(table).to_numpy()
+    config = AnalysisConfig(roles={"diagnosis": "dx", "edss": "edss"}, control="HC")
+    results = run_analysis(table[rows], z[rows].iloc[:, :4], config)
+    assert not any("unexpected" in sentence for result in results for sentence in result.sentences)
+
+
+def test_values_that_cannot_be_read_end_in_sentences(cohort):
+    table, z = cohort
+    config = AnalysisConfig(roles={"diagnosis": "dx", "edss": "edss"}, control="HC", missing="impute")
+    for odd in (table.assign(edss="x"), table.assign(age=np.nan), table.assign(dx=None)):
+        results = run_analysis(odd, z.iloc[:, :4], config)
+        assert not any("unexpected" in sentence for result in results for sentence in result.sentences)
+    for constant in (0.0, -5.0, np.nan):
+        results = run_analysis(table, z.iloc[:, :4] * 0 + constant, config)
+        assert not any("unexpected" in sentence for result in results for sentence in result.sentences)

@@ -128,3 +128,12 @@ def test_a_covariate_of_many_texts_is_refused():
     people = pd.DataFrame({"age": [str(age) for age in range(40)]})
     with pytest.raises(AnalysisError, match="must be a number"):
         match(people, np.arange(40) < 10, MatchSettings(("age",)))
+
+
+def test_a_single_person_is_matched_without_a_claim_on_balance():
+    people = pd.DataFrame({"participant_id": list("abcd"), "age": [30.0, 31, 40, 50]})
+    treated = [True, False, False, False]
+    settings = MatchSettings(("age",))
+    result = matching_result(people, match(people, treated, settings), treated, settings, "MS", "HC")
+    assert result.sentences[0].startswith("1 of 1 people")
+    assert not any("standardised difference" in sentence for sentence in result.sentences)

@@ -97,3 +97,12 @@ def test_two_groups_are_fitted_by_their_means(a, b):
     np.testing.assert_allclose(np.exp([fit.coef[0], fit.coef.sum()]), [np.mean(a), np.mean(b)], rtol=1e-6)
     assert (fit.low <= fit.coef).all()
     assert (fit.coef <= fit.high).all()
+
+
+def test_counts_without_any_spread_are_said_or_certain():
+    X = np.column_stack([np.ones(8), np.repeat([0, 1], 4)])
+    with pytest.raises(AnalysisError, match="same number of deviations"):
+        fit_counts(np.full(8, 3), X)
+    fit = fit_counts(np.repeat([1, 2], 4), X, theta=1.0)
+    assert fit.dispersion == pytest.approx(0, abs=1e-9)
+    assert fit.low[1] == pytest.approx(np.log(2), abs=1e-6)
