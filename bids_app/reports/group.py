@@ -55,6 +55,7 @@ def _context(group: Group, root: Path) -> dict[str, Any]:
         "columns_of": sections.columns_of,
         "counts": sections.count_drawings(group),
         "prevalence": sections.prevalence_drawings(group),
+        "adaptation": sections.adaptation_drawings(group),
         "heat": heat,
         "strips": sections.quality_strips(group),
         "outliers": sections.quality_outliers(group),
@@ -66,7 +67,7 @@ def _context(group: Group, root: Path) -> dict[str, Any]:
 
 
 def _write_figures(folder: Path, context: dict[str, Any]) -> None:
-    for drawing in (*context["counts"], *context["prevalence"]):
+    for drawing in (*context["counts"], *context["prevalence"], *context["adaptation"]):
         atomic_write(folder / drawing.name, drawing.file)
     if context["heat"]:
         atomic_write(folder / "group_heatmap.png", context["heat"]["png"])

@@ -61,6 +61,8 @@ TITLES = {
     "p_fdr": "p (FDR)",
 }
 LONG_TEXT = 28
+MOST_SCANNERS = 6
+SHIFT_LIMITS = (-2.0, 2.0)
 # the first measures are shown at once, in this order; the others are folded away
 FIRST_METRICS = ("surface_holes", "euler", "brainsegvol_to_etiv", "maskvol_to_etiv", "etiv_litres", "extreme_share")
 TAILS = {"infra": "smaller than expected", "supra": "larger than expected", "total": "both together"}
@@ -165,6 +167,27 @@ def _round_up(value: float) -> float:
 def _safe(name: object) -> str:
     """A group's name as part of a file name."""
     return "".join(letter if letter.isalnum() else "-" for letter in str(name)) or "group"
+
+
+def adaptation_drawings(group: Group) -> list[Drawing]:
+    """A map of the estimated shift per scanner, all on the same colours."""
+    sheet = group.sheets.get("adaptation")
+    if sheet is None or not {"scanner", "region", "shift"} <= set(sheet.table):
+        return []
+    found = []
+    for index, (name, part) in enumerate(list(sheet.table.groupby("scanner", sort=False))[:MOST_SCANNERS]):
+        values = dict(zip(part["region"], part["shift"].astype(float), strict=True))
+        inline, file = map_pair(
+            values,
+            f"adaptation-{index}",
+            scale="diverging",
+            limits=SHIFT_LIMITS,
+            threshold=None,
+            label="shift of the scanner in z",
+        )
+        if inline:
+            found.append(Drawing(str(name), inline, f"group_adaptation_{_safe(name)}.svg", file))
+    return found
 
 
 def quality_strips(group: Group) -> dict[str, Any]:

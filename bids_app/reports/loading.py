@@ -60,15 +60,17 @@ class Record:
 
 
 def _at(value: Any, key: str, default: Any) -> Any:
-    if isinstance(value, dict) and key in value:
-        return value[key]
-    first, _, rest = key.partition(".")
-    if isinstance(value, list) and first.isdecimal() and int(first) < len(value):
+    if isinstance(value, list):
+        first, _, rest = key.partition(".")
+        if not first.isdecimal() or int(first) >= len(value):
+            return default
         found = value[int(first)]
-    elif isinstance(value, dict) and first in value:
-        found = value[first]
     else:
-        return default
+        names = [str(name) for name in value if f"{key}.".startswith(f"{name}.")] if isinstance(value, dict) else []
+        if not names:
+            return default
+        name = max(names, key=len)
+        found, rest = value[name], key[len(name) + 1 :]
     return _at(found, rest, default) if rest else found
 
 

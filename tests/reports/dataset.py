@@ -293,6 +293,7 @@ def write_group(root: Path, n_people: int = 40, seed: int = 7, people: bool = Fa
     _write_descriptions(root, deviations, z)
     _write_quality(root, deviations, rng)
     _write_analyses(root, regions, rng)
+    _write_adaptation(root, regions, rng)
     if people:
         for index, label in enumerate(keys["participant_id"]):
             write_scan(root, label[4:], "1", float(ages[index]), deviations["sex"][index], z[index], rng)
@@ -456,6 +457,36 @@ def _analysis(root: Path, name: str, table: pd.DataFrame, title: str, sentences:
     ours = {"Title": title, "Sentences": sentences, "Methods": "As described in the documentation.", "Figure": figure}
     write_json({**dictionary, **ours}, root / f"group_{name}.json")
     write_tsv(table, root / f"group_{name}.tsv")
+
+
+def _write_adaptation(root: Path, regions: tuple[str, ...], rng: np.random.Generator) -> None:
+    shift = rng.normal(0, 0.4, len(regions))
+    parts = [
+        pd.DataFrame(
+            {
+                "scanner": scanner,
+                "region": regions,
+                "n": 9,
+                "mean_z": shift * 1.2,
+                "shift": shift,
+                "se": 0.2,
+                "scale": 1.0,
+                "site_sd": 0.4,
+            }
+        )
+        for scanner in ("north", "south.a")
+    ]
+    write_tsv(pd.concat(parts), root / "group_adaptation.tsv")
+    level = {"people": ["sub-001"], "n_scans": 9, "age_range": [20.1, 61.0], "sexes": {"female": 5, "male": 4}}
+    write_json(
+        {
+            "format": "normvol-site-adaptation",
+            "model": "open-calibrated",
+            "by": "site",
+            "levels": {"north": level, "south.a": level},
+        },
+        root / "adaptation.json",
+    )
 
 
 def _write_analyses(root: Path, regions: tuple[str, ...], rng: np.random.Generator) -> None:

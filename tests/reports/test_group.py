@@ -55,6 +55,13 @@ def test_a_figure_that_cannot_be_drawn_is_said_and_does_not_stop_the_report(root
     assert "EDSS over time" in page
 
 
+def test_the_shift_of_every_scanner_is_mapped(root: Path) -> None:
+    page = write_group_report(root).read_text()
+    assert (root / "figures" / "group_adaptation_north.svg").exists()
+    assert "<strong>south.a:</strong>" in page
+    assert 'data-key="levels.south.a.n_scans">9<' in page
+
+
 def test_a_table_of_many_rows_is_linked_instead_of_shown(root: Path) -> None:
     table = read_table(root / "group_associations.tsv")
     write_tsv(table.loc[table.index.repeat(20)], root / "group_associations.tsv")

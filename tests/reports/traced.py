@@ -103,11 +103,14 @@ class Files:
 
 
 def _at(content: Any, key: str) -> Any:
-    if isinstance(content, dict) and key in content:
-        return content[key]
-    first, _, rest = key.partition(".")
-    found = content[int(first)] if isinstance(content, list) else content[first]
-    return _at(found, rest) if rest else found
+    """The value at a dotted key; names that hold dots themselves are tried whole."""
+    if key == "":
+        return content
+    if isinstance(content, list):
+        first, _, rest = key.partition(".")
+        return _at(content[int(first)], rest)
+    name = max((name for name in content if f"{key}.".startswith(f"{name}.")), key=len)
+    return _at(content[name], key[len(name) + 1 :])
 
 
 def agrees(text: str, value: Any, scale: float = 1.0) -> bool:
