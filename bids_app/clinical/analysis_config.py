@@ -27,7 +27,7 @@ ROLES = {
     "pasat": "Paced Auditory Serial Addition Test (cognition)",
     "fss": "Fatigue Severity Scale",
     "sdmt": "Symbol Digit Modalities Test (cognition)",
-    "disease_duration": "years since onset or diagnosis",
+    "disease_duration": "years since onset",
     "time": "years since the first visit (default: difference of ages)",
     "relapse_dates": "dates of relapses, or years since the first visit, separated by ; or ,",
     "relapses": "number of relapses since the previous visit",

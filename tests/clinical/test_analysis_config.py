@@ -70,7 +70,7 @@ def test_the_control_level_is_recognised(levels, control):
 @pytest.mark.parametrize(("content", "message"), [
     ({"rolls": {}}, "unknown table rolls"),
     ({"roles": {"edds": "x"}}, "unknown role edds"),
-    ({"options": {"treshold": 2}}, "unknown option treshold"),
+    ({"options": {"cut": 2}}, "unknown option cut"),
     ({"roles": {"edss": 3}}, "role edss must be the name of a column"),
     ({"options": {"threshold": -1}}, "threshold must be positive"),
     ({"options": {"covariates": "age"}}, "covariates must be list"),
