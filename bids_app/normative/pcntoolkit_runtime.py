@@ -60,7 +60,12 @@ def _set_caches() -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the warnings that PCNtoolkit and its dependencies give about themselves."""
-    with warnings.catch_warnings():
+    """Without the warnings that PCNtoolkit and its dependencies give about themselves, and with one BLAS thread.
+
+    Its matrices are small: on a busy machine several threads that wait for each other make it a hundred times slower.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with warnings.catch_warnings(), threadpool_limits(limits=1, user_api="blas"):
         warnings.simplefilter("ignore")
         yield

@@ -266,3 +266,18 @@ def test_a_read_only_home_is_no_obstacle(folder, tmp_path):
     assert done.stdout == ""
     assert list(home.iterdir()) == []
     assert list((tmp_path / "tmp").glob("normvol-pcntoolkit-*")) == []
+
+
+def test_a_hierarchical_model_is_trained_and_scores(tmp_path):
+    from bids_app.normative.pcntoolkit_training import PCNtoolkitOptions, train_pcntoolkit
+
+    options = PCNtoolkitOptions(model="hbr", basis="linear", warp=False, heteroscedastic=False, draws=60, tune=100,
+                                chains=1)
+    model = train_pcntoolkit(people(80), tmp_path / "m", REGIONS[:1], CARD, options)
+    data = people(40, seed=6)
+    found = model.deviations(data)
+    assert "Hierarchical" in model.card.transform
+    assert abs(found.z.mean()) < 0.6
+    assert 0.6 < found.z.std() < 1.6
+    larger = model.deviations(data.assign(**{REGIONS[0]: data[REGIONS[0]] + 500}))
+    assert (larger.z > found.z).all()
