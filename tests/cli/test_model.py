@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,11 @@ REGIONS = reference_regions()
 SHOWN = ("Left-Thalamus", "Right-Thalamus", "Left-Hippocampus", "lh_insula_volume", "rh_insula_volume")
 
 
+@lru_cache(maxsize=1)
+def reference_model():
+    return load_model("open-reference")
+
+
 def people(n=30, seed=1, regions=REGIONS):
     """Synthetic healthy people of the packaged reference model."""
     rng = np.random.default_rng(seed)
@@ -26,7 +32,7 @@ def people(n=30, seed=1, regions=REGIONS):
         "sex": rng.choice(["female", "male"], n), ETIV: rng.normal(1.5e6, 1e5, n).round(),
         "group": rng.choice(["control", "patient"], n)})
     z = rng.normal(size=(n, len(regions)))
-    volumes = load_model("open-reference").volumes_at(table, z, tuple(regions))
+    volumes = reference_model().volumes_at(table, z, tuple(regions))
     return pd.concat([table, pd.DataFrame(volumes, columns=list(regions))], axis=1)
 
 
@@ -67,9 +73,9 @@ def test_score_writes_id_columns_and_one_z_per_region(table):
     code, out = score(table)
     assert code == exitcodes.OK
     found = read_table(out)
-    assert list(found.columns) == ["participant_id", "group", *load_model("open-reference").regions]
+    assert list(found.columns) == ["participant_id", "group", *reference_model().regions]
     data = read_table(table)
-    expected = load_model("open-reference").deviations(data)
+    expected = reference_model().deviations(data)
     np.testing.assert_allclose(found[list(expected.regions)], expected.z, rtol=1e-9)
 
 
@@ -120,7 +126,7 @@ def test_other_names_codes_and_spellings_are_read_and_said(tmp_path, table, caps
     code, out = score(path, "--map", f"{ETIV}=icv", "Right-Thalamus=rthal", "--sex-coding", "1=male", "2=female")
     assert code == exitcodes.OK
     _, plain = score(table)
-    expected = load_model("open-reference").deviations(data)
+    expected = reference_model().deviations(data)
     np.testing.assert_allclose(read_table(plain)[list(expected.regions)].iloc[1:], expected.z[1:], rtol=1e-9)
     said = capsys.readouterr().err
     assert "age '89+' is a lower limit" in said
@@ -171,7 +177,7 @@ def test_adaptation_removes_a_scanners_shift_and_is_written(tmp_path):
     adapted = read_table(out)
     assert adapted.loc[patients, shifted].mean().abs().mean() < 0.5 * raw.loc[patients, shifted].mean().abs().mean()
     assert json.loads((tmp_path / "adaptation.json").read_text())["format"] == "normvol-adaptation"
-    assert set(read_table(tmp_path / "adaptation_regions.tsv")["region"]) == set(load_model("open-reference").regions)
+    assert set(read_table(tmp_path / "adaptation_regions.tsv")["region"]) == set(reference_model().regions)
 
 
 def test_train_show_and_score_with_the_trained_model(tmp_path, capsys):
