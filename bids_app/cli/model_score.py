@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 HELP = "z-scores of a table of volumes"
 DEFAULT_MODEL = "open-calibrated"
 NAMED_AT_MOST = 5
+CHUNK_ROWS = 50_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         from bids_app.normative.adaptation import unadapted_warning
 
         say(unadapted_warning(model))
-    found = model.deviations(data, adaptation)
+    found = _deviations(model, data, adaptation)
     ids = table.data[list(table.id_columns)]
     names = _columns(model, found)
     _write(ids, found.z, found.regions, names, arguments.output)
@@ -103,6 +104,23 @@ def _adaptation(arguments: argparse.Namespace, model: NormativeModel, data: pd.D
         table = arguments.adaptation.with_name(arguments.adaptation.stem + "_regions.tsv")
         write_tsv(adaptation.report(), table, REPORT_COLUMNS)
     return adaptation
+
+
+def _deviations(model: NormativeModel, data: pd.DataFrame, adaptation: SiteAdaptation | None) -> Deviations:
+    """Score large tables in pieces: memory stays bounded, and progress is shown."""
+    if len(data) <= CHUNK_ROWS:
+        return model.deviations(data, adaptation)
+    from dataclasses import fields, replace
+
+    import numpy as np
+
+    parts = []
+    for start in range(0, len(data), CHUNK_ROWS):
+        parts.append(model.deviations(data.iloc[start:start + CHUNK_ROWS], adaptation))
+        say(f"{min(start + CHUNK_ROWS, len(data))} of {len(data)} rows scored")
+    joined = {field.name: np.concatenate([getattr(part, field.name) for part in parts])
+              for field in fields(parts[0]) if field.name not in ("regions", "notes")}
+    return replace(parts[0], notes=tuple(note for part in parts for note in part.notes), **joined)
 
 
 def _columns(model: NormativeModel, found: Deviations) -> tuple[str, ...]:

@@ -97,6 +97,16 @@ def test_score_writes_standard_errors_centiles_and_counts(table, tmp_path):
     assert (counts["n_regions"] == 82).all()
 
 
+def test_large_tables_are_scored_in_pieces_with_the_same_result(table, monkeypatch, capsys):
+    whole = read_table(score(table, "--adapt-controls", "group == 'control'")[1])
+    monkeypatch.setattr("bids_app.cli.model_score.CHUNK_ROWS", 7)
+    code, out = score(table, "--adapt-controls", "group == 'control'", "--counts", str(table.parent / "counts.tsv"))
+    assert code == exitcodes.OK
+    pd.testing.assert_frame_equal(read_table(out), whole)
+    assert len(read_table(table.parent / "counts.tsv")) == 30
+    assert "28 of 30 rows scored" in capsys.readouterr().err
+
+
 def test_what_is_missing_is_na_and_said(tmp_path, capsys):
     data = people()
     data.loc[0, "age"] = np.nan
