@@ -87,6 +87,10 @@ class AnalysisConfig:
         Longitudinal models also get a random slope of time per person.
     confirmation_months : float
         How long a rise of EDSS must last to be confirmed.
+    roving_baseline : bool
+        A confirmed lower EDSS becomes the new baseline of progression.
+    relapse_free_days : float
+        EDSS this soon after a relapse neither starts nor confirms progression (needs relapse dates); 0: all counts.
     risk_rule : str or int
         ``reference`` (97.5th centile of healthy people), ``data`` (chosen on the cohort) or a number of
         infra-normal deviations.
@@ -108,6 +112,8 @@ class AnalysisConfig:
     seed: int = 1
     random_slope: bool = False
     confirmation_months: float = 6.0
+    roving_baseline: bool = False
+    relapse_free_days: float = 0.0
     risk_rule: str | int = "reference"
     bootstrap: int = 1000
 
@@ -170,6 +176,7 @@ def _typed(key: str, value: Any) -> Any:
     kinds: dict[str, tuple[type, ...]] = {
         "groups": (list,), "covariates": (list,), "match_covariates": (list,), "match_exact": (list,),
         "regions": (str, list), "threshold": (int, float), "confirmation_months": (int, float), "match_ratio": (int,),
+        "roving_baseline": (bool,), "relapse_free_days": (int, float),
         "imputations": (int,), "seed": (int,), "bootstrap": (int,), "random_slope": (bool,), "risk_rule": (str, int),
     }  # fmt: skip
     expected = kinds.get(key, (str,))
@@ -190,6 +197,7 @@ def _checked(config: AnalysisConfig) -> AnalysisConfig:
         "imputations must be 2 or more": config.imputations < 2,
         "bootstrap must be 0 or more": config.bootstrap < 0,
         "confirmation_months must be positive": config.confirmation_months <= 0,
+        "relapse_free_days must be 0 or more": config.relapse_free_days < 0,
         "missing must be complete, impute or average": config.missing not in ("complete", "impute", "average"),
         "risk_rule must be reference, data or a number of deviations of 1 or more": not _is_rule(config.risk_rule),
     }  # fmt: skip

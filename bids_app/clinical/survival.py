@@ -73,15 +73,16 @@ def kaplan_meier(time: ArrayLike, event: ArrayLike, level: float = 0.95) -> Surv
 
     times, status = checked_times(time, event)
     distinct, group = np.unique(times, return_inverse=True)
-    events = np.bincount(group, status, len(distinct))
+    events = np.bincount(group, status, len(distinct)).astype(float)
     leaving = np.bincount(group, minlength=len(distinct)).astype(float)
     at_risk = leaving[::-1].cumsum()[::-1]
-    survival = np.cumprod(1 - events / at_risk)
+    survival: FloatArray = np.cumprod(1 - events / at_risk)
     with np.errstate(divide="ignore", invalid="ignore"):
         spread = np.sqrt(np.cumsum(events / (at_risk * (at_risk - events))))
         half = norm.ppf((1 + level) / 2) * spread
         low, high = survival * np.exp(-half), np.minimum(survival * np.exp(half), 1.0)
         se = survival * spread
+    low = np.where(survival > 0, low, np.nan)
     return SurvivalCurve(distinct, at_risk, events, leaving - events, survival, se, low, high)
 
 
