@@ -43,10 +43,13 @@ def people(n: int, seed: int = 0) -> pd.DataFrame:
 def fit(table: pd.DataFrame, calibrated: bool) -> None:
     """Fit both sexes."""
     regions = list(reference_regions())
+    if calibrated:
+        male = (table["sex"] == "male").to_numpy(dtype=float)
+        location_scale.fit(table["age"].to_numpy(), male, table[ETIV].to_numpy(), table[regions].to_numpy())
+        return
     for sex in ("female", "male"):
         rows = table[table["sex"] == sex]
-        arguments = rows["age"].to_numpy(), rows[[ETIV]].to_numpy(), rows[regions].to_numpy()
-        (location_scale if calibrated else mfpr).fit(*arguments)
+        mfpr.fit(rows["age"].to_numpy(), rows[[ETIV]].to_numpy(), rows[regions].to_numpy())
 
 
 def measure(task: str, n: int) -> tuple[float, float, float]:

@@ -31,9 +31,9 @@ def coefficient_table(model: NativeModel) -> pd.DataFrame:
     """One row per region and sex, every parameter a column.
 
     The predicted mean (on the modelled scale, see ``transform``) at age in years and eTIV in mm^3 is
-    ``intercept + b_etiv * eTIV + b_age1 * f1 + b_age2 * f2`` with ``x = (age + shift) / scale``, ``f = x^power``
-    (``log(x)`` for power 0) and ``f2 = x^power * log(x)`` when both powers are equal. The SD is ``rmse``, or
-    ``exp(s0 + s1 * g1 + s2 * g2)`` with the powers ``s_power1`` and ``s_power2``;
+    ``intercept + b_etiv * eTIV^etiv_power + b_age1 * f1 + b_age2 * f2`` with ``x = (age + shift) / scale``,
+    ``f = x^power`` (``log(x)`` for power 0) and ``f2 = x^power * log(x)`` when both powers are equal.
+    The SD is ``rmse``, or ``exp(s0 + s_etiv * eTIV + s1 * g1 + s2 * g2)`` with the powers ``s_power1`` and ``s_power2``;
     ``z = sinh(delta * asinh((u - xi) / lambda) - epsilon)`` for the standardised residual u.
 
     Raises
@@ -53,15 +53,17 @@ def coefficient_table(model: NativeModel) -> pd.DataFrame:
 def _parameters(fit: RegionFit) -> dict[str, Any]:
     powers = [*fit.powers, np.nan, np.nan][:2]
     terms = [*fit.coefficients, np.nan, np.nan][:4]
-    sigma_powers, sigma_terms = [np.nan] * 2, [np.nan] * 3
+    sigma_powers, sigma_terms = [np.nan] * 2, [np.nan] * 4
     if fit.sigma is not None:
         sigma_powers = [*fit.sigma.powers, np.nan, np.nan][:2]
-        sigma_terms = [*fit.sigma.coefficients, np.nan, np.nan][:3]
+        sigma_terms = [*fit.sigma.coefficients, np.nan, np.nan][:4]
     shape = fit.shape or (np.nan,) * 4
     return {
         "n": fit.n, "shift": fit.shift, "scale": fit.scale, "power1": powers[0], "power2": powers[1],
+        "etiv_power": fit.etiv_power,
         **dict(zip(("intercept", "b_etiv", "b_age1", "b_age2"), terms)), "rmse": fit.rmse,
-        "s_power1": sigma_powers[0], "s_power2": sigma_powers[1], **dict(zip(("s0", "s1", "s2"), sigma_terms)),
+        "s_power1": sigma_powers[0], "s_power2": sigma_powers[1],
+        **dict(zip(("s0", "s_etiv", "s1", "s2"), sigma_terms)),
         **dict(zip(("xi", "lambda", "epsilon", "delta"), shape)),
         "age_min": fit.age_range[0], "age_max": fit.age_range[1],
         "etiv_min": fit.etiv_range[0], "etiv_max": fit.etiv_range[1],

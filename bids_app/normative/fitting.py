@@ -54,42 +54,73 @@ def fit(data: TrainingData, mode: str, harmonise: str, progress: Progress | None
     """Harmonise and fit both sexes."""
     harmoniser = Harmoniser(harmonise).fit(data)
     etiv, values = harmoniser.transform(data)
+    if progress is not None:
+        progress(f"Fitting {values.shape[1]} regions.")
+    if mode == "calibrated":
+        return Fitted(harmoniser, fit_calibrated(data.age, data.sex, etiv, values))
+    rows = {sex: data.sex == sex for sex in SEXES}
+    return Fitted(harmoniser, {sex: fit_reference(data.age[r], etiv[r], values[r]) for sex, r in rows.items()})
+
+
+def fit_reference(age: FloatArray, etiv: FloatArray, values: FloatArray) -> list[RegionFit]:
+    """Fits of one sex with constant residual standard deviation: `values` (n, p) on the modelled scale."""
+    mean = mfpr.fit(age, etiv, values)
+    unbiased = mean.rmse * np.sqrt(mean.n / (mean.n - mean.parameters))
+    ranges = _ranges(age, etiv, values)
+    return [RegionFit(
+        n=mean.n, shift=mean.shift, scale=mean.scale, powers=_used(powers), rmse=float(mean.rmse[i]),
+        coefficients=_floats(mean.coefficients[i, :width]), root=flat(mean.roots[i] * unbiased[i], width), **ranges[i])
+        for i, (powers, width) in enumerate(zip(mean.powers, mean.parameters))]
+
+
+def fit_calibrated(age: FloatArray, sex: NDArray[np.object_], etiv: FloatArray,
+                   values: FloatArray) -> dict[str, list[RegionFit]]:
+    """Fits with location, scale and shape; the sexes share all but their intercepts."""
+    male = (sex == "male").astype(float)
+    fitted = location_scale.fit(age, male, etiv, values)
+    residuals = values - fitted.location(age, male, etiv)
     fits = {}
-    for sex in SEXES:
-        if progress is not None:
-            progress(f"Fitting {values.shape[1]} regions, {sex}.")
-        rows = data.sex == sex
-        fits[sex] = fit_sex(data.age[rows], etiv[rows], values[rows], mode)
-    return Fitted(harmoniser, fits)
-
-
-def fit_sex(age: FloatArray, etiv: FloatArray, values: FloatArray, mode: str) -> list[RegionFit]:
-    """Fits of one sex: `values` (n, p) on the modelled scale."""
-    limits = np.quantile(values, VOLUME_QUANTILES, axis=0)
-    ranges: dict[str, Any] = {"age_range": outward(age, 1), "etiv_range": outward(etiv, -3)}
-    calibrated = location_scale.fit(age, etiv, values) if mode == "calibrated" else None
-    mean = mfpr.fit(age, etiv, values) if calibrated is None else calibrated.mean
-    fits = []
-    for i, (powers, width) in enumerate(zip(mean.powers, mean.parameters)):
-        residual_sd = mean.rmse[i] * np.sqrt(mean.n / (mean.n - width))
-        root = mean.roots[i] * (residual_sd if calibrated is None else 1.0)
-        fits.append(RegionFit(
-            n=mean.n, shift=mean.shift, scale=mean.scale, powers=_used(powers),
-            coefficients=tuple(float(c) for c in mean.coefficients[i, :width]),
-            rmse=float(mean.rmse[i] if calibrated is None else residual_sd),
-            volume_range=rounded(limits[:, i]), root=flat(root, width), **ranges,
-            **({} if calibrated is None else _spread(calibrated, i))))
+    for name in SEXES:
+        rows = sex == name
+        rmse = np.sqrt(np.mean(residuals[rows] ** 2, axis=0))
+        ranges = _ranges(age[rows], etiv[rows], values[rows])
+        fits[name] = [RegionFit(n=int(rows.sum()), rmse=float(rmse[i]), **ranges[i], **_region(fitted, name, i))
+                      for i in range(values.shape[1])]
     return fits
 
 
-def _spread(fitted: location_scale.CalibratedFit, i: int) -> dict[str, Any]:
-    """Scale, shape and fallback of region `i`."""
-    powers = _used(fitted.sigma_powers[i])
-    width = 1 + len(powers)
-    return {"sigma": ScaleFit(powers=powers, root=flat(fitted.sigma_roots[i], width),
-                              coefficients=tuple(float(c) for c in fitted.sigma_coefficients[i, :width])),
-            "shape": tuple(float(value) for value in fitted.shape[i]),
-            "fallback": fitted.fallbacks[i] or None}
+def _region(fitted: location_scale.CalibratedFit, sex: str, i: int) -> dict[str, Any]:
+    """Parameters of region i in one sex."""
+    powers, sigma_powers = _used(fitted.powers[i]), _used(fitted.sigma_powers[i])
+    sigma = ScaleFit(powers=sigma_powers, **_of_sex(sex, fitted.sigma_coefficients[i], fitted.sigma_roots[i],
+                                                    len(sigma_powers)))
+    return {"shift": fitted.shift, "scale": fitted.scale, "etiv_power": float(fitted.etiv_power[i]),
+            "powers": powers, **_of_sex(sex, fitted.coefficients[i], fitted.roots[i], len(powers)),
+            "sigma": sigma, "shape": _floats(fitted.shape[i]), "fallback": fitted.fallback(i)}
+
+
+def _of_sex(sex: str, coefficients: FloatArray, root: FloatArray, n_powers: int) -> dict[str, Any]:
+    """Coefficients and root for the design without the column of sex, whose effect joins the intercept."""
+    width = 3 + n_powers
+    own = np.delete(coefficients[:width], 1)
+    turned = np.delete(root[:width, :width], 1, axis=1)
+    if sex == "male":
+        own[0] += coefficients[1]
+        turned[:, 0] += root[:width, 1]
+    # QR of the columns in reverse order leaves a lower triangle.
+    upper = np.asarray(np.linalg.qr(turned[:, ::-1], mode="r"))
+    return {"coefficients": _floats(own), "root": flat(upper[::-1, ::-1], width - 1)}
+
+
+def _ranges(age: FloatArray, etiv: FloatArray, values: FloatArray) -> list[dict[str, Any]]:
+    """Ranges of covariates and volumes, per region."""
+    limits = np.quantile(values, VOLUME_QUANTILES, axis=0)
+    return [{"age_range": outward(age, 1), "etiv_range": outward(etiv, -3), "volume_range": rounded(pair)}
+            for pair in limits.T]
+
+
+def _floats(values: FloatArray) -> tuple[Any, ...]:
+    return tuple(float(value) for value in values)
 
 
 def _used(powers: FloatArray) -> tuple[float, ...]:

@@ -20,7 +20,7 @@ from bids_app.normative import fractional_polynomials as fp
 FloatArray = NDArray[np.float64]
 
 TIE = 1e-9
-BLOCK_BYTES = 32_000_000
+BLOCK_BYTES = 8_000_000
 MIN_ROWS = 10
 MIN_DISTINCT_AGES = 5
 

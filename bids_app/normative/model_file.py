@@ -179,7 +179,7 @@ def _check_region(region: RegionModel, source: str) -> None:
 def _problem(fit: RegionFit) -> str | None:
     parts = [("mean", fit.powers, fit.coefficients, fit.root, 2)]
     if fit.sigma is not None:
-        parts.append(("sigma", fit.sigma.powers, fit.sigma.coefficients, fit.sigma.root, 1))
+        parts.append(("sigma", fit.sigma.powers, fit.sigma.coefficients, fit.sigma.root, 2))
     for name, powers, coefficients, root, fixed in parts:
         width = fixed + len(powers)
         if len(coefficients) != width:

@@ -14,11 +14,12 @@ Range = tuple[float, float]
 SEXES = ("female", "male")
 GAUSSIAN_SHAPE = (0.0, 1.0, 0.0, 1.0)
 LOG_FLOOR_MM3 = 1.0
+MEAN_WIDTH = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScaleFit:
-    """``log sigma = c0 + c1 f1(age) + c2 f2(age)``; `root` as in `RegionFit`."""
+    """``log sigma = c0 + c1 eTIV + c2 f1(age) + c3 f2(age)``; `root` as in `RegionFit`, eTIV not raised."""
 
     powers: tuple[float, ...]
     coefficients: tuple[float, ...]
@@ -38,14 +39,16 @@ class RegionFit:
     powers : tuple
         One or two powers of the mean; a repeated power p gives ``x^p`` and ``x^p log x``.
     coefficients : tuple
-        Intercept, eTIV (per mm^3), one per power.
+        Intercept, ``eTIV^etiv_power`` (eTIV in mm^3), one per power.
     rmse : float
         Residual standard deviation, on the modelled scale (mm^3, or log mm^3).
     age_range, etiv_range, volume_range : (low, high)
         Years, mm^3, and the central 99 % of training volumes.
     root : tuple, optional
         Rows of a lower triangular L, ``Var(mean) = sum_i (sum_j L_ij x_j)^2`` for
-        ``x = (1, eTIV, f1, f2)``; None when the precision of the mean is unknown.
+        ``x = (1, eTIV^etiv_power, f1, f2)``; None when the precision of the mean is unknown.
+    etiv_power : float
+        1 or 2.
     sigma : ScaleFit, optional
         None: the standard deviation is `rmse` at every age.
     shape : (xi, lambda, epsilon, delta), optional
@@ -64,6 +67,7 @@ class RegionFit:
     etiv_range: Range
     volume_range: Range
     root: tuple[float, ...] | None = None
+    etiv_power: float = 1.0
     sigma: ScaleFit | None = None
     shape: tuple[float, float, float, float] | None = None
     fallback: str | None = None
@@ -96,11 +100,11 @@ class RegionModel:
 class Terms:
     """Linear predictors of p regions, grouped by the design that they share.
 
-    `groups` holds (powers, shift, scale, age range, members); `coefficients` is (p, q) and `roots`
-    (p, q, q), zero-padded, NaN where the precision is unknown.
+    `groups` holds (powers, shift, scale, age range, power of eTIV, members); `coefficients` is (p, 4) and
+    `roots` (p, 4, 4), zero-padded, NaN where the precision is unknown.
     """
 
-    groups: tuple[tuple[FloatArray, float, float, Range, NDArray[np.intp]], ...]
+    groups: tuple[tuple[FloatArray, float, float, Range, float, NDArray[np.intp]], ...]
     coefficients: FloatArray
     roots: FloatArray
 
@@ -134,28 +138,30 @@ def flat(root: FloatArray, width: int, digits: int = 8) -> tuple[float, ...]:
 
 
 def _terms(fits: Sequence[RegionFit], powers: list[tuple[float, ...]], coefficients: list[tuple[float, ...]],
-           roots: list[tuple[float, ...] | None], size: int) -> Terms:
-    keys = [(p, f.shift, f.scale, f.age_range) for p, f in zip(powers, fits)]
+           roots: list[tuple[float, ...] | None], etiv_powers: list[float]) -> Terms:
+    keys = [(p, f.shift, f.scale, f.age_range, q) for p, f, q in zip(powers, fits, etiv_powers)]
     members: dict[tuple, list[int]] = {}
     for i, key in enumerate(keys):
         members.setdefault(key, []).append(i)
-    padded = np.zeros((len(fits), size))
+    padded = np.zeros((len(fits), MEAN_WIDTH))
     for row, values in zip(padded, coefficients):
         row[: len(values)] = values
     return Terms(
         tuple((np.array(key[0], dtype=float), *key[1:], np.array(rows)) for key, rows in members.items()),
         padded,
-        np.array([triangle(root, size) for root in roots]).reshape(-1, size, size),
+        np.array([triangle(root, MEAN_WIDTH) for root in roots]).reshape(-1, MEAN_WIDTH, MEAN_WIDTH),
     )
 
 
 def stack(fits: Sequence[RegionFit]) -> Stack:
     """Arrays for the fits of one sex."""
-    sigma = [f.sigma or ScaleFit(powers=(), coefficients=(float(np.log(f.rmse)),),
-                                 root=(1 / np.sqrt(2 * max(f.n, 1)),)) for f in fits]
+    sigma = [f.sigma or ScaleFit(powers=(), coefficients=(float(np.log(f.rmse)), 0.0),
+                                 root=(1 / np.sqrt(2 * max(f.n, 1)), 0.0, 0.0)) for f in fits]
     return Stack(
-        _terms(fits, [f.powers for f in fits], [f.coefficients for f in fits], [f.root for f in fits], 4),
-        _terms(fits, [s.powers for s in sigma], [s.coefficients for s in sigma], [s.root for s in sigma], 3),
+        _terms(fits, [f.powers for f in fits], [f.coefficients for f in fits], [f.root for f in fits],
+               [f.etiv_power for f in fits]),
+        _terms(fits, [s.powers for s in sigma], [s.coefficients for s in sigma], [s.root for s in sigma],
+               [1.0] * len(fits)),
         np.array([f.rmse for f in fits]),
         np.array([f.sigma is None for f in fits]),
         np.array([f.shape or GAUSSIAN_SHAPE for f in fits]),

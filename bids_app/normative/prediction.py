@@ -34,20 +34,20 @@ def moments(fits: Stack, age: FloatArray, etiv: FloatArray, uncertainty: bool = 
     uncertainty : bool
         Whether to compute the variances.
     """
-    mean, mean_variance = _evaluate(fits.mean, age, np.column_stack([np.ones(age.size), etiv]), uncertainty)
-    log_sigma, variance = _evaluate(fits.sigma, age, np.ones((age.size, 1)), uncertainty)
+    mean, mean_variance = _evaluate(fits.mean, age, etiv, uncertainty)
+    log_sigma, variance = _evaluate(fits.sigma, age, etiv, uncertainty)
     sigma = np.exp(log_sigma, out=log_sigma)
     sigma[:, fits.constant] = fits.rmse[fits.constant]
     return Moments(mean, sigma, mean_variance, variance)
 
 
-def _evaluate(terms: Terms, age: FloatArray, linear: FloatArray,
+def _evaluate(terms: Terms, age: FloatArray, etiv: FloatArray,
               uncertainty: bool) -> tuple[FloatArray, FloatArray | None]:
     value = np.empty((age.size, len(terms.coefficients)))
     variance = np.empty_like(value) if uncertainty else None
-    for powers, shift, scale, (low, high), members in terms.groups:
+    for powers, shift, scale, (low, high), etiv_power, members in terms.groups:
         scaled = (np.clip(age, low, high) + shift) / scale
-        x = np.hstack([linear, fp.basis(scaled, powers)])
+        x = np.column_stack([np.ones(age.size), etiv**etiv_power, fp.basis(scaled, powers)])
         width = x.shape[1]
         value[:, members] = x @ terms.coefficients[members, :width].T
         if variance is not None:

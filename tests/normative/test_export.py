@@ -45,8 +45,9 @@ def z_by_hand(row: dict, age: float, etiv: float, volume: float) -> float:
     x = (age + number("shift")) / number("scale")
     f1, f2 = terms("power1", "power2")
     g1, g2 = terms("s_power1", "s_power2")
-    mean = number("intercept") + number("b_etiv") * etiv + weight("b_age1") * f1 + weight("b_age2") * f2
-    sd = math.exp(number("s0") + weight("s1") * g1 + weight("s2") * g2)
+    mean = number("intercept") + number("b_etiv") * etiv ** number("etiv_power")
+    mean += weight("b_age1") * f1 + weight("b_age2") * f2
+    sd = math.exp(number("s0") + number("s_etiv") * etiv + weight("s1") * g1 + weight("s2") * g2)
     y = math.log(volume) if row["transform"] == "log" else volume
     u = (y - mean) / sd
     return math.sinh(number("delta") * math.asinh((u - number("xi")) / number("lambda")) - number("epsilon"))

@@ -64,12 +64,12 @@ def by_hand(document, region, sex, age, etiv, volume, version=None):
             values[1] *= math.log(x)
         return values
 
-    design = [1.0, etiv, *terms(fit["powers"])]
+    design = [1.0, etiv ** fit["etiv_power"], *terms(fit["powers"])]
     mean = sum(b * v for b, v in zip(fit["coefficients"], design))
     y = math.log(max(volume, 1.0)) if model["transform"] == "log" else volume
     if "sigma" not in fit:
         return (y - mean) / fit["rmse"]
-    scale = [1.0, *terms(fit["sigma"]["powers"])]
+    scale = [1.0, etiv, *terms(fit["sigma"]["powers"])]
     sigma = math.exp(sum(g * v for g, v in zip(fit["sigma"]["coefficients"], scale)))
     u = (y - mean) / sigma - model["versions"].get(version, [0.0])[0]
     xi, width, epsilon, delta = fit["shape"]
