@@ -17,7 +17,7 @@ from bids_app.clinical.linear import design, fit_linear, standardise
 from bids_app.clinical.mixed import MixedModel
 from bids_app.clinical.random_slope import RandomSlopeModel
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
-from bids_app.clinical.wording import interval, listing, p_value, plural, software
+from bids_app.clinical.wording import few_people, interval, listing, p_value, plural, software, upper_first
 from bids_app.errors import AnalysisError
 from bids_app.normative.base import FloatArray
 from bids_app.regions import display_name
@@ -236,7 +236,7 @@ def count_result(table: pd.DataFrame, scores: Mapping[str, str], model: ScoreMod
     """
     table = _named(table, scores)
     sentences = [
-        f"{scores[row['score']]} and the {COUNTS[row['predictor']]} {model.when}: standardised beta "
+        f"{upper_first(scores[row['score']])} and the {COUNTS[row['predictor']]} {model.when}: standardised beta "
         f"{row['beta']:.2f} ({interval(row['low'], row['high'])}, {p_value(row['p'])}, "
         f"{plural(row['n_people'], 'person', 'people')})."
         for row in table.to_dict("records")
@@ -245,6 +245,7 @@ def count_result(table: pd.DataFrame, scores: Mapping[str, str], model: ScoreMod
               "p": "q", "xlabel": "Standardised beta per standard deviation of the number of deviations"}  # fmt: skip
     name = "scores_counts_longitudinal" if model.longitudinal else "scores_counts"
     title = f"Clinical scores and number of deviations, {model.when}"
+    sentences += few_people(int(table["n_people"].min()))
     return make_result(name, title, table, sentences=tuple(sentences), methods=model.methods(), figure=figure)
 
 
@@ -254,6 +255,7 @@ def region_result(table: pd.DataFrame, scores: Mapping[str, str], model: ScoreMo
     sentences = [
         _region_sentence(scores[str(score)], part, model.when) for score, part in table.groupby("score", sort=False)
     ]
+    sentences += few_people(int(table["n_people"].min()))
     figure = {"kind": "map", "region": "region", "value": "beta", "facet": "score_name", "scale": "diverging",
               "limits": map_limits(table["beta"]), "xlabel": "Standardised beta"}  # fmt: skip
     name = "scores_regions_longitudinal" if model.longitudinal else "scores_regions"
@@ -270,7 +272,7 @@ def _named(table: pd.DataFrame, scores: Mapping[str, str]) -> pd.DataFrame:
 
 def _region_sentence(score: str, part: pd.DataFrame, when: str) -> str:
     found = part[part["q"] < 0.05]
-    sentence = (f"{score} {when} is related to z in {len(found)} of {plural(len(part), 'region')} after correction for "
+    sentence = (f"{upper_first(score)} {when} is related to z in {len(found)} of {plural(len(part), 'region')} after correction for "
                 "multiple tests")  # fmt: skip
     if found.empty:
         return sentence + "."

@@ -12,7 +12,7 @@ from bids_app.clinical.deviations import TAILS
 from bids_app.clinical.linear import design
 from bids_app.clinical.negative_binomial import INFINITE, THETA_RANGE, CountFit, fit_counts
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
-from bids_app.clinical.wording import interval, listing, p_value, percent, plural, software
+from bids_app.clinical.wording import few_people, interval, listing, p_value, percent, plural, software
 from bids_app.errors import AnalysisError
 from bids_app.normative.base import Z_CRITICAL
 from bids_app.regions import display_name
@@ -142,6 +142,7 @@ def case_control_result(
         for row in first.to_dict("records")
         if row["note"]
     ]
+    sentences += few_people(int(table[["n_group", "n_control"]].min().min()))
     methods = COUNT_METHODS.format(
         covariates=f", adjusted for {', '.join(covariates)}" if covariates else "",
         software=software("numpy", "scipy"),
@@ -306,6 +307,7 @@ def region_result(zscores: pd.DataFrame, groups: pd.Series, control: str) -> Ana
             named = [f"{row.structure} ({row.difference:+.2f})" for row in lowest.itertuples()]
             sentence += f"; it is lowest in the {listing(named)}"
         sentences.append(sentence + ".")
+    sentences += few_people(int(table[["n_group", "n_control"]].min().min()))
     figure = {
         "kind": "map",
         "region": "region",

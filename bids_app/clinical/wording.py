@@ -6,6 +6,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
+# Below this the normal approximations behind the tests are not to be trusted.
+FEW = 20
+
 
 def p_value(p: float) -> str:
     """``p < 0.001`` or ``p = 0.012``."""
@@ -41,6 +44,18 @@ def listing(items: list[str], most: int = 5) -> str:
     if len(items) > most:
         return f"{', '.join(items[:most])} and {len(items) - most} more"
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else "none"
+
+
+def upper_first(text: str) -> str:
+    """`text` with its first letter in upper case, the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
+def few_people(smallest: int) -> tuple[str, ...]:
+    """A caution when an estimate rests on fewer than `FEW` people; nothing otherwise."""
+    if smallest >= FEW:
+        return ()
+    return (f"Some of these estimates rest on {plural(smallest, 'person', 'people')}; take them as exploratory.",)
 
 
 def software(*packages: str) -> str:
