@@ -33,7 +33,7 @@ def coefficient_table(model: NativeModel) -> pd.DataFrame:
     The predicted mean (on the modelled scale, see ``transform``) at age in years and eTIV in mm^3 is
     ``intercept + b_etiv * eTIV^etiv_power + b_age1 * f1 + b_age2 * f2`` with ``x = (age + shift) / scale``,
     ``f = x^power`` (``log(x)`` for power 0) and ``f2 = x^power * log(x)`` when both powers are equal.
-    The SD is ``rmse``, or ``exp(s0 + s_etiv * eTIV + s1 * g1 + s2 * g2)`` with the powers ``s_power1`` and ``s_power2``;
+    The SD is ``rmse``, or ``exp(s0 + s_etiv * eTIV + s1 * g1 + s2 * g2)`` with powers ``s_power1``, ``s_power2``;
     ``z = sinh(delta * asinh((u - xi) / lambda) - epsilon)`` for the standardised residual u.
 
     Raises
