@@ -272,8 +272,8 @@ def _named(table: pd.DataFrame, scores: Mapping[str, str]) -> pd.DataFrame:
 
 def _region_sentence(score: str, part: pd.DataFrame, when: str) -> str:
     found = part[part["q"] < 0.05]
-    sentence = (f"{upper_first(score)} {when} is related to z in {len(found)} of {plural(len(part), 'region')} after correction for "
-                "multiple tests")  # fmt: skip
+    sentence = (f"{upper_first(score)} {when} is related to z in {len(found)} of {plural(len(part), 'region')} after "
+                "correction for multiple tests")  # fmt: skip
     if found.empty:
         return sentence + "."
     strongest = found.loc[found["beta"].abs().sort_values(ascending=False).index[:3]]

@@ -1,13 +1,25 @@
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from bids_app.clinical.analysis import ANALYSES, Analysis, run_analysis
+import bids_app.clinical.analysis as analysis_module
+from bids_app.clinical import group_comparison, score_analyses
+from bids_app.clinical.analysis import Analysis
 from bids_app.clinical.analysis_config import AnalysisConfig, propose
 from bids_app.clinical.cohort_data import prepare
 from bids_app.clinical.results import read_result, write_result
 from bids_app.errors import AnalysisError
 from tests.clinical.simulated import simulated_cohort
+
+# Groups and scores; the analyses over time have their own tests.
+ANALYSES = tuple(
+    analysis
+    for analysis in analysis_module.ANALYSES
+    if analysis.run.__module__ in (group_comparison.__name__, score_analyses.__name__)
+)
+run_analysis = partial(analysis_module.run_analysis, analyses=ANALYSES)
 
 
 @pytest.fixture(scope="module")
