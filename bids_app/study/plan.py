@@ -23,7 +23,7 @@ from bids_app.freesurfer.volumes import extract_volumes
 from bids_app.study.adaptation import ScanAdaptations, estimate_adaptation
 from bids_app.study.fingerprint import fingerprint
 from bids_app.study.models import load_study_model, model_sha256
-from bids_app.study.recon import OWN_SUBJECTS, ReconPlan, subject_name
+from bids_app.study.recon import OWN_SUBJECTS, ReconPlan, recon_memory_gb, subject_name
 from bids_app.study.scan import EXPECTED_TABLES, scan_covariates
 from bids_app.tables import read_json
 
@@ -39,6 +39,7 @@ class RunContext:
     scoring: str
     run_uuid: str
     omp_nthreads: int = 1
+    recon_memory_gb: float = 8.0
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def make_plan(config: RunConfig, work_dir: Path) -> Plan:
     """
     model = load_study_model(config.model, config.scoring)
     context = RunContext(config.output_dir, work_dir, config.model, model_sha256(config.model), config.scoring,
-                         uuid.uuid4().hex, config.omp_nthreads)
+                         uuid.uuid4().hex, config.omp_nthreads, recon_memory_gb())
     roots = subject_roots(config)
     scans = _scans(config, roots, config.participant_label, config.session_label)
     covariates = read_covariates(config.bids_dir, scans, participants_file=config.participants_file)
@@ -177,8 +178,8 @@ def _plan_scan(scan: Scan, row: dict[str, Any], config: RunConfig, roots: Sequen
     expected = found.path.resolve().name if found.path.is_symlink() else scan.name
     check = check_subject(found.path, expected_subject=expected)
     if check.usable:
-        return PlannedScan(scan.participant, scan.session, {**row, "fs_subject": found.identifier},
-                           subject_dir=found.path)
+        source = {"fs_subject": found.identifier, "fs_images": recon.images_of(found.path)}
+        return PlannedScan(scan.participant, scan.session, {**row, **source}, subject_dir=found.path)
     if recon.may_resume(found.path):
         return _to_run(scan, row, recon)
     return Omission(scan.participant, scan.session, "freesurfer", check.message, check.remedy)
@@ -186,8 +187,8 @@ def _plan_scan(scan: Scan, row: dict[str, Any], config: RunConfig, roots: Sequen
 
 def _to_run(scan: Scan, row: dict[str, Any], recon: ReconPlan) -> PlannedScan:
     arguments = recon.arguments(scan)
-    subject = subject_name(arguments["recon_arguments"])
-    return PlannedScan(scan.participant, scan.session, {**row, "fs_subject": subject}, **arguments)
+    source = {"fs_subject": subject_name(arguments["recon_arguments"]), "fs_images": recon.images(scan)}
+    return PlannedScan(scan.participant, scan.session, {**row, **source}, **arguments)
 
 
 def _with_other_sessions(planned: Sequence[PlannedScan]) -> list[PlannedScan]:

@@ -13,7 +13,14 @@ from bids_app.config import RunConfig
 from bids_app.errors import ReconAllError, UsageError
 from bids_app.freesurfer.annex import is_not_fetched
 from bids_app.freesurfer.recon_all import RECORDS, run_recon_all
-from bids_app.freesurfer.recon_command import ReconAllCommand, find_license, find_recon_all
+from bids_app.freesurfer.recon_command import (
+    ReconAllCommand,
+    expected_cost,
+    find_license,
+    find_recon_all,
+    installed_version,
+)
+from bids_app.tables import read_json
 
 OWN_SUBJECTS = Path("sourcedata") / "freesurfer"
 
@@ -64,6 +71,19 @@ class ReconPlan:
             reason, _, remedy = str(error).partition("; ")
             raise ReconAllError(f"{absent} and recon-all cannot run: {reason}; {remedy}") from error
 
+    def images(self, scan: Scan) -> list[str]:
+        """Names of the images that recon-all gets for a scan."""
+        used = [*select_t1w(scan, self.config), *scan.t2w[:1], *([] if scan.t2w else scan.flair[:1])]
+        return [path.name for path in used]
+
+    def images_of(self, subject_dir: Path) -> list[str] | None:
+        """Names of the images that a tree of ours was made from; None for trees of others, who do not say."""
+        cross = subject_dir.name.partition(".long.")[0]
+        record = self.subjects_dir / RECORDS / f"{cross}.json"
+        if subject_dir.parent != self.subjects_dir or not record.exists():
+            return None
+        return [Path(path).name for path, _ in read_json(record)["images"]]
+
     def _check_installation(self) -> None:
         find_recon_all(os.environ)
         find_license(self.config.fs_license_file, os.environ)
@@ -100,6 +120,11 @@ class ReconPlan:
             "base_arguments": {**self._common(), "name": base, "stream": "base", "time_points": points},
             "recon_arguments": {**self._common(), "name": scan.name, "stream": "long", "base": base},
         }
+
+
+def recon_memory_gb() -> float:
+    """Memory to reserve for one recon-all of the installed version (GB)."""
+    return expected_cost(installed_version(os.environ)).memory_gb
 
 
 def subject_name(arguments: Mapping[str, Any]) -> str:

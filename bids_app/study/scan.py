@@ -94,7 +94,7 @@ def score_scan(volumes: Volumes, covariates: Mapping[str, Any], model: Normative
         "quality": _quality_summary(quality),
         "model": _model_summary(model, model_name, adaptation),
         "freesurfer": {"version": volumes.fs_version, "flavour": volumes.flavour, "stream": volumes.stream,
-                       "subject": covariates.get("fs_subject")},
+                       "subject": covariates.get("fs_subject"), "images": covariates.get("fs_images")},
         "inputs": dict(volumes.inputs),
         "unscored": _unscored(model, deviations, volumes),
         "warnings": [*model.card.z_notes, *notes, *(stored.notes if stored else ())],
@@ -128,7 +128,7 @@ def _deviation_tables(deviations: Deviations) -> dict[str, pd.DataFrame]:
 
 def _covariate_summary(covariates: Mapping[str, Any]) -> dict[str, Any]:
     known = ("age", "sex", "etiv_mm3", "age_source", "sex_source", "note", "problem", "participant_id", "session_id",
-             "fs_version", "fs_subject", "other_sessions_etiv")
+             "fs_version", "fs_subject", "fs_images", "other_sessions_etiv")
     note = covariates.get("note")
     return {
         "age": covariates["age"],

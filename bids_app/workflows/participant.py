@@ -55,7 +55,7 @@ def init_participant_wf(scans: Sequence[PlannedScan], context: RunContext, *, na
     if scans[0].adaptation_file is not None:
         person.inputs.adaptation_file = str(scans[0].adaptation_file)
     report = init_report_node(scans[0].participant, context.output_dir)
-    template = _connect_template(participant_wf, scans)
+    template = _connect_template(participant_wf, scans, context)
     for index, scan in enumerate(scans, start=1):
         overlays = _connect_scan(participant_wf, scan, context, template)
         participant_wf.connect(overlays, "summary_file", summaries, f"in{index}")
@@ -78,7 +78,8 @@ def _connect_scan(
 ) -> pe.Node:
     suffix = f"_ses_{scan.session}" if scan.session else ""
     run = scan.recon_arguments is not None
-    recon_wf = init_recon_wf(run=run, omp_nthreads=context.omp_nthreads, name=f"recon{suffix}_wf")
+    recon_wf = init_recon_wf(run=run, omp_nthreads=context.omp_nthreads, mem_gb=context.recon_memory_gb,
+                             name=f"recon{suffix}_wf")
     scoring_wf = init_scoring_wf(adapted=scan.adaptation_file is not None, name=f"scoring{suffix}_wf")
     if run:
         recon_wf.inputs.inputnode.arguments = scan.recon_arguments
@@ -102,17 +103,20 @@ def _connect_scan(
     return overlays
 
 
-def _connect_template(participant_wf: pe.Workflow, scans: Sequence[PlannedScan]) -> pe.Node | None:
+def _connect_template(
+    participant_wf: pe.Workflow, scans: Sequence[PlannedScan], context: RunContext
+) -> pe.Node | None:
     """The cross-sectional runs and the unbiased base of the longitudinal stream, when it has to run."""
     base = next((scan.base_arguments for scan in scans if scan.base_arguments is not None), None)
     if base is None:
         return None
-    template = pe.Node(RunReconAll(), name="base")
+    cost = {"n_procs": context.omp_nthreads, "mem_gb": context.recon_memory_gb}
+    template = pe.Node(RunReconAll(), name="base", **cost)
     template.inputs.arguments = base
     crosses = [scan.cross_arguments for scan in scans if scan.cross_arguments is not None]
     merge = pe.Node(niu.Merge(max(1, len(crosses))), name="crosses", run_without_submitting=True)
     for index, arguments in enumerate(crosses, start=1):
-        cross = pe.Node(RunReconAll(), name=f"cross_{index}")
+        cross = pe.Node(RunReconAll(), name=f"cross_{index}", **cost)
         cross.inputs.arguments = arguments
         participant_wf.connect(cross, "subject_dir", merge, f"in{index}")
     participant_wf.connect(merge, "out", template, "ready")

@@ -200,3 +200,20 @@ def test_resources_are_recorded_on_request(ingested):
     table = read_table(path)
     assert table["node"].str.endswith(".score").any()
     assert (table["seconds"] > 0).any()
+
+
+def test_lesion_filled_images_are_used_and_recorded(tmp_path, freesurfer, capsys):
+    freesurfer()
+    bids, output = make_dataset(tmp_path / "bids"), tmp_path / "out"
+    for label in ("01", "02"):
+        anat = tmp_path / "filled" / f"sub-{label}" / "anat"
+        anat.mkdir(parents=True)
+        (anat / f"sub-{label}_desc-lesionfilled_T1w.nii.gz").write_bytes(b"filled")
+    command = [str(bids), str(output), "participant", "--participant-label", "01", "--t1w-derivative",
+               f"fill={tmp_path / 'filled'}:lesionfilled"]
+    assert main(command) == exitcodes.OK
+    summary = output / "sub-01/anat/sub-01_desc-summary_morph.json"
+    assert read_json(summary)["freesurfer"]["images"] == ["sub-01_desc-lesionfilled_T1w.nii.gz"]
+    capsys.readouterr()
+    assert main(command) == exitcodes.OK
+    assert "1 up to date" in capsys.readouterr().err
