@@ -78,18 +78,30 @@ class Drawing(NamedTuple):
     file: str
 
 
+class LeftOut(NamedTuple):
+    """Scans that were left out for one reason; `index` and `row` are those of the first of them."""
+
+    file: str
+    index: int
+    row: dict[str, Any]
+    scans: list[tuple[str, str]]
+
+
 def columns_of(sheet: Sheet, leave_out: tuple[str, ...] = ()) -> list[Column]:
     """Every column that is not wholly missing."""
     kept = [name for name in sheet.table.columns if name not in leave_out and sheet.table[name].notna().any()]
-    return [_column(str(name), sheet.table[name]) for name in kept]
+    # rows of several measures share no unit, so each cell gets its own decimals
+    mixed = "metric" in kept
+    return [_column(str(name), sheet.table[name], mixed) for name in kept]
 
 
-def _column(name: str, values: pd.Series) -> Column:
+def _column(name: str, values: pd.Series, mixed: bool) -> Column:
     title = TITLES.get(name, _heading(name))
     if name in KINDS:
         return Column(name, title, KINDS[name])
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-        return Column(name, title, "number", DIGITS.get(name, column_digits(values)))
+        digits = None if mixed else DIGITS.get(name, column_digits(values))
+        return Column(name, title, "number", digits)
     return Column(name, title, "long" if values.astype(str).str.len().max() > LONG_TEXT else "text")
 
 
@@ -98,13 +110,19 @@ def _heading(name: str) -> str:
     return plain if len(plain) < 3 or plain.isupper() else plain[:1].upper() + plain[1:]
 
 
-def left_out(group: Group) -> Sheet | None:
-    """Scans that were not scored."""
+def left_out(group: Group) -> list[LeftOut]:
+    """The scans that were not scored, those with the same reason together, in the order of the table."""
     sheet = group.sheets.get("inclusion")
     if sheet is None:
-        return None
-    rows = sheet.table[sheet.table["status"] != "scored"]
-    return Sheet(sheet.file, rows) if len(rows) else None
+        return []
+    found: dict[tuple[str, ...], LeftOut] = {}
+    for index, row in sheet.rows():
+        if row["status"] == "scored":
+            continue
+        key = tuple(str(row.get(name)) for name in ("status", "stage", "reason", "remedy"))
+        session = "" if pd.isna(row["session_id"]) else str(row["session_id"])
+        found.setdefault(key, LeftOut(sheet.file, index, row, [])).scans.append((str(row["participant_id"]), session))
+    return list(found.values())
 
 
 def count_drawings(group: Group) -> list[Drawing]:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bids_app.errors import InputError
@@ -22,6 +23,16 @@ def test_the_left_out_are_named_with_reason_and_remedy(derivatives: Path) -> Non
     page = (derivatives / "group.html").read_text()
     for words in ("sub-902", "age is missing in participants.tsv", "add the age and run again"):
         assert words in page
+
+
+def test_scans_left_out_for_the_same_reason_stand_together(root: Path) -> None:
+    table = read_table(root / "group_inclusion.tsv")
+    last = table.iloc[[-1]]
+    write_tsv(pd.concat([table, last.assign(participant_id="sub-904")]), root / "group_inclusion.tsv")
+    page = write_group_report(root).read_text()
+    row = page[page.index("sub-903") :]
+    assert row.index("sub-904") < row.index("restore the file")
+    assert page.count("restore the file") == 1
 
 
 def test_people_are_linked_to_the_reports_that_exist(root: Path) -> None:
