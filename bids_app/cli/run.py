@@ -18,7 +18,7 @@ from bids_app.cli import exitcodes, summary
 from bids_app.cli.progress import PeopleProgress, open_log
 from bids_app.config import RunConfig
 from bids_app.study.models import load_study_model
-from bids_app.study.plan import Omission, Plan, PlannedScan, make_plan
+from bids_app.study.plan import Omission, Plan, PlannedScan, make_plan, shorten
 from bids_app.workflows.execution import Crash, run_graph
 from bids_app.workflows.participant import init_normvol_wf, person_wf_name
 from bids_app.workflows.plugin import WORKER_KILLED
@@ -146,11 +146,12 @@ def _record_failures(config: RunConfig, plan: Plan, crashes: Sequence[Crash]) ->
             stage = crash.node.rsplit(".", 1)[-1]
             (folder / f"crash-{stage}.txt").write_text(crash.text, encoding="utf-8")
             remedy = "" if crash.expected else f"see {(folder / f'crash-{stage}.txt').relative_to(config.output_dir)}"
-            failed.append(Omission(scan.participant, scan.session, stage, crash.reason, remedy))
+            reason = shorten(crash.reason, plan.subject_directories, config)
+            failed.append(Omission(scan.participant, scan.session, stage, reason, remedy))
             if stage.startswith(AFTER_SCORING):
                 continue
             write_status(config.output_dir, scan.participant, scan.session, status="failed", stage=stage,
-                         reason=crash.reason, remedy=remedy, run_uuid=plan.context.run_uuid)
+                         reason=reason, remedy=remedy, run_uuid=plan.context.run_uuid)
     return failed
 
 

@@ -113,7 +113,8 @@ def make_plan(config: RunConfig, work_dir: Path) -> Plan:
     for scan, row in zip(scans, rows, strict=True):
         outcome = _plan_scan(scan, row, config, roots, recon)
         if isinstance(outcome, Omission):
-            omissions.append(outcome)
+            omissions.append(replace(outcome, reason=shorten(outcome.reason, roots, config),
+                                     remedy=shorten(outcome.remedy, roots, config)))
         else:
             planned.append(outcome)
     planned = _with_other_sessions(planned)
@@ -203,6 +204,13 @@ def _with_other_sessions(planned: Sequence[PlannedScan]) -> list[PlannedScan]:
                 value for session, value in etiv[scan.participant].items()
                 if session != scan.session and np.isfinite(value)]})
             if scan.participant in etiv else scan for scan in planned]
+
+
+def shorten(text: str, roots: Sequence[Path], config: RunConfig) -> str:
+    """`text` with paths relative to the subjects, output and BIDS folders: tables do not say where they were made."""
+    for folder in (*roots, config.output_dir, config.bids_dir):
+        text = text.replace(f"{folder}/", "")
+    return text
 
 
 def _reason_and_remedy(error: NormvolError) -> tuple[str, str]:

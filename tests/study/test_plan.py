@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from bids_app.bids.layout import Scan, find_scans
 from bids_app.errors import InputError, ModelError, UsageError
 from bids_app.freesurfer.synthetic import write_subject
 from bids_app.study.plan import make_plan
-from bids_app.study.records import load_volumes, save_volumes
 from bids_app.study.recon import ReconPlan, derivative_t1w, select_t1w
-from bids_app.bids.layout import Scan, find_scans
+from bids_app.study.records import load_volumes, save_volumes
 
 
 def keys(scans):
@@ -132,3 +132,10 @@ def test_lesion_filled_t1w_from_a_derivative(tmp_path):
     assert derivative_t1w(Scan("01", "1"), f"fill={tmp_path / 'filled'}:lesionfilled") == (filled,)
     with pytest.raises(UsageError, match="NAME=PATH"):
         derivative_t1w(Scan("01", "1"), str(tmp_path))
+
+
+def test_reasons_do_not_say_where_the_data_lie(config, dataset, tmp_path):
+    (dataset / "derivatives/freesurfer/sub-01/stats/aseg.stats").write_text("")
+    (omission,) = (item for item in make_plan(config, tmp_path / "work").omissions if item.participant == "01")
+    assert "sub-01" in omission.reason
+    assert str(tmp_path) not in omission.reason + omission.remedy
