@@ -21,7 +21,6 @@ from tests.reports.browser.chromium import Browser, browser  # noqa: E402
 
 IMAGES = REPOSITORY / "docs" / "images"
 WIDTH, HEIGHT = 1280, 1500
-COLOURS = 256
 # file, page, section at the top of the picture, colours of the system
 SHOTS = (
     ("participant", "sub-01", None, "light"),
@@ -50,7 +49,7 @@ def _picture(session: Browser, section: str | None) -> Image.Image:
 
 
 def _save(picture: Image.Image, file: Path) -> None:
-    picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
+    picture.convert("RGB").save(file, optimize=True)
     print(f"{file.relative_to(REPOSITORY)}\t{file.stat().st_size // 1000} kB")
 
 
