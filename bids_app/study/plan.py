@@ -20,6 +20,7 @@ from bids_app.errors import InputError, NormvolError
 from bids_app.freesurfer.check import check_subject
 from bids_app.freesurfer.locate import find_subject, subject_directories
 from bids_app.freesurfer.volumes import extract_volumes
+from bids_app.normative.adaptation import unadapted_warning
 from bids_app.study.adaptation import ScanAdaptations, estimate_adaptation
 from bids_app.study.fingerprint import fingerprint
 from bids_app.study.models import load_study_model, model_sha256
@@ -128,7 +129,7 @@ def make_plan(config: RunConfig, work_dir: Path) -> Plan:
         scans=tuple(scan for scan in planned if scan.participant in changed),
         omissions=tuple(omissions),
         up_to_date=tuple(scan for scan in planned if scan.participant not in changed),
-        notes=adaptations.notes if adaptations is not None else (),
+        notes=adaptations.notes if adaptations is not None else (unadapted_warning(model),),
         subject_directories=tuple(roots),
         covariates=covariates,
         adaptations=adaptations,

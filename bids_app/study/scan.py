@@ -18,6 +18,7 @@ from bids_app.clinical.deviations import deviation_flag
 from bids_app.errors import CovariateError, InputError
 from bids_app.freesurfer.quality import Quality, assess_quality
 from bids_app.freesurfer.volumes import Volumes
+from bids_app.normative.adaptation import unadapted_warning
 from bids_app.normative.base import Deviations, NormativeModel
 from bids_app.study.adaptation import StoredAdaptation
 from bids_app.study.counts import counts_with_expectation
@@ -97,7 +98,7 @@ def score_scan(volumes: Volumes, covariates: Mapping[str, Any], model: Normative
                        "subject": covariates.get("fs_subject"), "images": covariates.get("fs_images")},
         "inputs": dict(volumes.inputs),
         "unscored": _unscored(model, deviations, volumes),
-        "warnings": [*model.card.z_notes, *notes, *(stored.notes if stored else ())],
+        "warnings": [*model.card.z_notes, *notes, *(stored.notes if stored else (unadapted_warning(model),))],
         "software": {"normvol": __version__},
         "fingerprint": fingerprint(volumes.inputs, covariates, model_sha256(model_name), model.card.scoring,
                                    adaptation),

@@ -1,0 +1,99 @@
+"""Graphs are built from plain plans, without running anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import networkx as nx
+import pytest
+
+from bids_app.config import RunConfig
+from bids_app.study.plan import PlannedScan, RunContext
+from bids_app.workflows.drawing import draw_graph
+from bids_app.workflows.group import init_group_wf
+from bids_app.workflows.participant import init_normvol_wf, init_participant_wf, person_wf_name
+from bids_app.workflows.reports import init_reports_wf
+from bids_app.workflows.scan import init_recon_wf, init_scoring_wf
+
+COVARIATES = {"participant_id": "sub-01", "session_id": None, "age": 30.0, "sex": "female"}
+
+
+@pytest.fixture
+def context(tmp_path):
+    folders = tmp_path / "out", tmp_path / "work"
+    return RunContext(*folders, "open-calibrated", "0" * 64, "own-sex", "run", omp_nthreads=3)
+
+
+def scan(session=None, **options):
+    options.setdefault("subject_dir", Path("/subjects/sub-01"))
+    return PlannedScan("01", session, COVARIATES, **options)
+
+
+def nodes(workflow):
+    return {node.fullname.split(".", 1)[1] for node in workflow._create_flat_graph().nodes()}
+
+
+def test_factories_return_workflows_of_their_name():
+    assert init_recon_wf(run=False).name == "recon_wf"
+    assert init_scoring_wf(adapted=False).name == "scoring_wf"
+
+
+def test_ingest_has_no_recon_node(context):
+    names = nodes(init_participant_wf([scan()], context, name="sub_01_wf"))
+    assert "recon_wf.check" in names
+    assert "recon_wf.recon_all" not in names
+    assert {"scoring_wf.volumes", "scoring_wf.covariates", "scoring_wf.score", "scoring_wf.sink", "overlays", "person",
+            "report"} <= names
+
+
+def test_every_session_has_its_branch_and_the_person_one_report(context):
+    names = nodes(init_participant_wf([scan("1"), scan("2")], context, name="sub_01_wf"))
+    assert {"scoring_ses_1_wf.score", "scoring_ses_2_wf.score"} <= names
+    assert sum(name.endswith("report") for name in names) == 1
+
+
+def test_recon_all_reserves_its_threads_and_memory(context):
+    arguments = {"subjects_dir": "/s", "name": "sub-01", "stream": "cross"}
+    graph = init_participant_wf([scan(subject_dir=None, recon_arguments=arguments)], context, name="sub_01_wf")
+    node = graph.get_node("recon_wf.recon_all")
+    assert node.n_procs == 3
+    assert node.mem_gb == context.recon_memory_gb
+
+
+def test_longitudinal_time_points_wait_for_the_base(context):
+    def step(stream):
+        return {"subjects_dir": "/s", "name": "sub-01", "stream": stream, "base": "sub-01"}
+
+    scans = [scan(session, subject_dir=None, recon_arguments=step("long"), base_arguments=step("base"),
+                  cross_arguments=step("cross")) for session in ("1", "2")]
+    flat = nx.DiGraph(init_participant_wf(scans, context, name="sub_01_wf")._create_flat_graph())
+    found = {name: [node for node in flat if node.name == name] for name in ("cross_1", "cross_2", "base", "recon_all")}
+    (base,) = found["base"]
+    assert all(nx.has_path(flat, node, base) for name in ("cross_1", "cross_2") for node in found[name])
+    assert len(found["recon_all"]) == 2
+    assert all(nx.has_path(flat, base, node) for node in found["recon_all"])
+
+
+def test_people_do_not_depend_on_each_other(context):
+    people = [[scan()], [PlannedScan("02+", None, COVARIATES, subject_dir=Path("/subjects/sub-02"))]]
+    flat = init_normvol_wf(people, context)._create_flat_graph()
+    assert nx.number_weakly_connected_components(nx.DiGraph(flat)) == 2
+    assert person_wf_name("02+") == "sub_02plus_wf"
+
+
+def test_the_drawing_names_every_node(context, tmp_path):
+    graph = init_normvol_wf([[scan()]], context)
+    text = draw_graph(graph, tmp_path)[0].read_text()
+    assert all(f'label="{name.rsplit(".", 1)[-1]}"' in text for name in nodes(graph))
+
+
+def test_group_graph_has_an_analysis_only_when_asked_for(tmp_path):
+    config = RunConfig(bids_dir=tmp_path, output_dir=tmp_path)
+    assert "analysis" not in nodes(init_group_wf(config, work_dir=tmp_path))
+    config = RunConfig(bids_dir=tmp_path, output_dir=tmp_path, analysis="auto")
+    assert "analysis" in nodes(init_group_wf(config, work_dir=tmp_path))
+
+
+def test_report_graph_has_a_node_per_person(tmp_path):
+    graph = init_reports_wf(["01", "02"], tmp_path, work_dir=tmp_path, group=True)
+    assert nodes(graph) == {"report_sub_01", "report_sub_02", "group_report"}
