@@ -46,7 +46,7 @@ COMMON: dict[str, Any] = {
     ),
     "limitations": (
         "Seven people in ten are 18 to 30 years old. Beyond 50 years the data come mainly from two London "
-        "scanners (IXI), beyond 70 years there are 70 people and the model is biased by about -0.15 SD there.",
+        "scanners (IXI), beyond 70 years there are 70 people, whose mean z is -0.1 to -0.2.",
         "FreeSurfer version and site are confounded: every site was processed with one version.",
         "'Healthy' was stated by the study for some sites and assumed for "
         "others.",
