@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from bids_app.clinical import group_comparison, score_analyses
+from bids_app.clinical import change_analyses, group_comparison, outcome_analyses, risk_groups, score_analyses
 from bids_app.clinical.analysis_config import ROLES, SCORES, AnalysisConfig
 from bids_app.clinical.cohort_data import CohortData, prepare
 from bids_app.clinical.results import AnalysisResult, make_result, not_computed
@@ -41,6 +41,12 @@ ANALYSES: tuple[Analysis, ...] = (
              score_analyses.regions_first),
     Analysis("scores_regions_longitudinal", "Clinical scores and regional z, over all visits", ANY_SCORE,
              score_analyses.regions_all),
+    Analysis("change_rates", "Change of z over time", (), change_analyses.rates),
+    Analysis("stability", "Stability of deviations", (), change_analyses.stability),
+    Analysis("progression", "Time to confirmed progression", ("edss", "progression"), outcome_analyses.progression),
+    Analysis("relapse", "Time to the first relapse", ("relapse_dates", "relapses"), outcome_analyses.relapses),
+    Analysis("risk_groups", "Risk groups by deviations", ("edss", "progression", "relapse_dates", "relapses"),
+             risk_groups.risk_groups),
 )  # fmt: skip
 
 

@@ -187,13 +187,16 @@ def fit_cox(time: ArrayLike, event: ArrayLike, X: ArrayLike, ties: str = "efron"
 
 
 def proportionality(time: ArrayLike, event: ArrayLike, X: ArrayLike, ties: str = "efron") -> Proportionality:
-    """Score tests of proportional hazards for each column of `X`, and globally."""
+    """Score tests of proportional hazards for each column of `X`, and globally; NaN with one time of events only."""
     from scipy.stats import chi2
 
     model = PartialLikelihood(time, event, X, ties)
     beta, total, _ = model.maximise()
     _, score, information = model.terms(beta)
     g = _transformed(model)
+    if np.ptp(g) == 0:
+        unknown = np.full(len(beta), np.nan)
+        return Proportionality(unknown, unknown, float("nan"), float("nan"))
     gradient = g @ score
     cross, square = np.tensordot(g, information, 1), np.tensordot(g**2, information, 1)
     left: FloatArray = np.asarray(square - cross @ np.linalg.solve(total, cross), dtype=float)

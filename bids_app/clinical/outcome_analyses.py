@@ -178,7 +178,7 @@ def reading_time(people: pd.DataFrame) -> float:
 
 def _curve_sentence(group: str, curve: SurvivalCurve, what: str, horizon: float) -> str:
     n, events = int(curve.at_risk[0]), int(curve.events.sum())
-    text = f"{events} of {plural(n, 'person', 'people')} of group {group} had {what} during follow-up"
+    text = f"Group {group}: {events} of {plural(n, 'person', 'people')} had {what} during follow-up"
     survival, low, high, _ = curve.at([horizon])[:, 0]
     if not np.isfinite(survival):
         return f"{text}."

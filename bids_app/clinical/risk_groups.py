@@ -1,0 +1,397 @@
+"""Risk groups by deviations at the first scan: progression, relapses, disability over time, decision curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bids_app.clinical import resampling, risk_rules
+from bids_app.clinical.cohort_data import CohortData
+from bids_app.clinical.cox import concordance, fit_cox, proportionality
+from bids_app.clinical.decision_curves import THRESHOLDS, net_benefit, predicted_risk
+from bids_app.clinical.follow_up import YEARS, FollowUp, follow_up
+from bids_app.clinical.linear import standardise
+from bids_app.clinical.mixed import MixedModel
+from bids_app.clinical.outcome_analyses import known, progression_methods, reading_time, survival_result
+from bids_app.clinical.random_slope import RandomSlopeModel
+from bids_app.clinical.results import AnalysisResult, make_result
+from bids_app.clinical.risk_rules import RiskRule
+from bids_app.clinical.survival import log_rank
+from bids_app.clinical.wording import interval, p_value, plural, software
+from bids_app.errors import AnalysisError
+from bids_app.normative.base import FloatArray
+from bids_app.normative.random_intercept import RandomInterceptDesign
+
+HAZARD, POINTS, STANDARDISED = "hazard ratio", "EDSS points", "standardised beta"
+OTHERS, AT_RISK = "others", "at risk"
+COLUMNS = {
+    "rule": "Rule that puts a person at risk",
+    "definition": "The rule in words",
+    "k": "Least number of infra-normal deviations (median over folds when cross-validated)",
+    "measure": "What the estimate is",
+    "n_at_risk": "People at risk by the rule",
+    "n_events": "People with an event",
+    "n_events_at_risk": "People at risk with an event",
+    "bootstrap_low": "Lower bound of the 95 % percentile bootstrap interval over people",
+    "bootstrap_high": "Upper bound of the 95 % percentile bootstrap interval over people",
+    "p_log_rank": "p of the log-rank test",
+    "p_proportional": "p of the check of proportional hazards; a small value speaks against one ratio for all times",
+    "concordance": "Harrell's C of the rule: 0.5 is chance",
+    "edss": "Mean EDSS by the mixed model",
+    "years": "Years since the first scan",
+    "strategy": "Who is acted on",
+    "net_benefit": "Share of true positives less the weighted share of false positives",
+    "risk_threshold": "Risk of an event from which one would act",
+    "horizon": "Years by which an event counts",
+}
+METHODS = (
+    "People were split by rules on their first scan: {rules}. Times to an event were compared by Cox regression "
+    "(Efron; check of proportional hazards by Grambsch and Therneau), the log-rank test and Harrell's C; EDSS over "
+    "time by a mixed model with {effects} per person, of group, years since the first scan and their product, and once "
+    "with EDSS standardised and no product. Bootstrap intervals are percentiles of {samples} samples of people (seed "
+    "{seed}); rules are not chosen again in them and variance components are not estimated again. Estimates are not adjusted for age, sex or treatment. Software: {software}."
+)
+CURVE_METHODS = (
+    "Net benefit of acting on everybody, on the people at risk by a rule, and on those whose risk exceeds the "
+    "threshold (Cox model of the number of deviations, each tenth of people predicted from the others), for {what} "
+    "within {horizon:g} years; censored people enter by Kaplan-Meier (Vickers et al. 2008, "
+    "doi:10.1186/1472-6947-8-53). Intervals are bootstrap percentiles ({samples} samples, seed {seed}; models are not "
+    "refitted). Software: {software}."
+)
+
+
+@dataclass(frozen=True)
+class RiskData:
+    """People with a first scan and follow-up, and the rules that split them.
+
+    Parameters
+    ----------
+    followed : FollowUp
+    people : DataFrame
+        ``participant_id n_infra``, one row per person.
+    rules : tuple of RiskRule
+        Over the rows of `people`.
+    outcomes : mapping of name to DataFrame
+        ``progression`` and ``relapse``: ``time event``, same rows as `people`, NaN without follow-up.
+    """
+
+    followed: FollowUp
+    people: pd.DataFrame
+    rules: tuple[RiskRule, ...]
+    outcomes: dict[str, pd.DataFrame]
+
+    @property
+    def primary(self) -> RiskRule:
+        """The rule that curves are drawn for; groups of nested cross-validation when k was chosen on the data."""
+        return next((rule for rule in self.rules if rule.name == "count cross-validated"), self.rules[0])
+
+
+def risk_groups(data: CohortData) -> list[AnalysisResult]:
+    """Every result on risk groups that the cohort allows.
+
+    Raises
+    ------
+    AnalysisError
+        When no outcome is known or no rule splits the people.
+    """
+    risk = risk_data(data)
+    results = [_comparison(risk)]
+    trajectories = _trajectories(risk)
+    results += [trajectories] if trajectories else []
+    for name, what in (("progression", "confirmed progression"), ("relapse", "a relapse")):
+        if name in risk.outcomes:
+            results.append(_curves(risk, name, what))
+            results += _decision(risk, name, what)
+    people = risk.people.assign(**{_column(rule): rule.at_risk for rule in risk.rules})
+    meaning = {_column(rule): f"At risk by the rule: {rule.definition}" for rule in risk.rules}
+    extra = known({**meaning, "n_infra": "Infra-normal deviations at the first scan"}, people)
+    listed = make_result("risk_people", "Risk group of each person", people, figure={"kind": "table"}, **extra)
+    return [*results, listed]
+
+
+def _column(rule: RiskRule) -> str:
+    return "at_risk_" + rule.name.replace(" ", "_").replace("-", "_")
+
+
+def risk_data(data: CohortData) -> RiskData:
+    """Outcomes and rules of the people with a disease and at least two visits."""
+    followed = follow_up(data)
+    first = data.scans[data.first & data.patients]
+    first = first[first["participant_id"].isin(followed.people["participant_id"])]
+    people = first[["participant_id", "n_infra"]].reset_index(drop=True)
+    outcomes = _outcomes(followed, people["participant_id"])
+    if not outcomes:
+        raise AnalysisError("there is neither EDSS nor progression nor relapse over time to compare risk groups by")
+    rules = _rules(data, first, people, outcomes)
+    split = tuple(rule for rule in rules if rule.at_risk.any() and not rule.at_risk.all())
+    if not split:
+        tried = "; ".join(f"{rule.definition}: {int(rule.at_risk.sum())} of {len(people)} people" for rule in rules)
+        raise AnalysisError(f"no rule splits the people ({tried}); set risk_rule to another number of deviations")
+    return RiskData(followed, people, split, outcomes)
+
+
+def _outcomes(followed: FollowUp, people: pd.Series) -> dict[str, pd.DataFrame]:
+    found = {}
+    for name, read in (("progression", followed.progression), ("relapse", followed.relapses)):
+        try:
+            table = read()
+        except AnalysisError:
+            continue
+        kept = table[table["time"] > 0].set_index("participant_id")[["time", "event"]].astype(float)
+        if len(kept):
+            found[name] = kept.reindex(people.to_numpy()).reset_index(drop=True)
+    return found
+
+
+def _rules(
+    data: CohortData, first: pd.DataFrame, people: pd.DataFrame, outcomes: dict[str, pd.DataFrame]
+) -> list[RiskRule]:
+    config, counts = data.config, people["n_infra"].to_numpy(dtype=float)
+    if config.risk_rule == "data":
+        outcome = next(iter(outcomes.values()))
+        rules = list(_chosen(counts, outcome, config.seed))
+    elif config.risk_rule == "reference":
+        k = risk_rules.reference_k(int(first["n_regions"].max()), config.threshold)
+        rules = [risk_rules.count_rule(counts, k, "reference")]
+    else:
+        rules = [risk_rules.count_rule(counts, int(config.risk_rule))]
+    thalamus = risk_rules.thalamus_rule(data.zscores.loc[first.index], config.threshold)
+    return rules + ([thalamus] if thalamus else [])
+
+
+def _chosen(counts: FloatArray, outcome: pd.DataFrame, seed: int) -> Sequence[RiskRule]:
+    """Rules chosen on the people with an outcome; the others are grouped by the k chosen on all."""
+    seen = outcome["time"].notna().to_numpy()
+    apparent, honest = risk_rules.chosen_rules(counts[seen], outcome["time"][seen], outcome["event"][seen], seed)
+    everybody = counts >= apparent.k
+    validated = everybody.copy()
+    validated[seen] = honest.at_risk
+    return [
+        RiskRule(apparent.name, apparent.definition, everybody, apparent.k, apparent.warning),
+        RiskRule(honest.name, honest.definition, validated, honest.k),
+    ]
+
+
+def _comparison(risk: RiskData) -> AnalysisResult:
+    """Hazard ratios and differences of EDSS of every rule."""
+    config = risk.followed.data.config
+    samples = resampling.resample(len(risk.people), config.bootstrap, config.seed)
+    rows = []
+    for rule in risk.rules:
+        shared = {"rule": rule.name, "definition": rule.definition, "k": rule.k}
+        for name, outcome in risk.outcomes.items():
+            rows.append({**shared, "outcome": name, **_hazard(rule, outcome, samples)})
+        rows += [{**shared, **row} for row in _disability(risk, rule, samples)]
+    table = pd.DataFrame(rows)
+    counts = {name: table[name].astype("Int64") for name in ("n_events", "n_events_at_risk") if name in table}
+    table = table.assign(**counts)
+    sentences = [_sentence(row) for row in table.to_dict("records") if row["measure"] != STANDARDISED]
+    sentences += [f"Warning: {rule.warning}." for rule in risk.rules if rule.warning]
+    slope = "random intercept and slope" if config.random_slope else "a random intercept"
+    methods = METHODS.format(
+        rules="; ".join(f"{rule.name}: {rule.definition}" for rule in risk.rules), effects=slope,
+        samples=config.bootstrap, seed=config.seed, software=software("numpy", "scipy"),
+    )  # fmt: skip
+    hazards = (table["measure"] == HAZARD).any()
+    figure = {"kind": "forest", "label": "rule", "estimate": "estimate", "low": "low", "high": "high", "p": "p",
+              "facet": "outcome", "where": {"measure": HAZARD if hazards else POINTS}, "null": 1 if hazards else 0,
+              "log": bool(hazards), "xlabel": f"At risk against others: {HAZARD if hazards else POINTS}"}  # fmt: skip
+    if "progression" in risk.outcomes:
+        methods = progression_methods(risk.followed) + methods
+    return make_result("risk_groups", "Risk groups by deviations", table, sentences=tuple(sentences), methods=methods,
+                       figure=figure, **known({**COLUMNS, "outcome": "What is compared"}, table))  # fmt: skip
+
+
+def _hazard(rule: RiskRule, outcome: pd.DataFrame, samples: np.ndarray) -> dict[str, object]:
+    seen = outcome["time"].notna().to_numpy()
+    time, event, high = outcome["time"][seen], outcome["event"][seen], rule.at_risk[seen]
+    row: dict[str, object] = {
+        "measure": HAZARD, "n_people": int(seen.sum()), "n_at_risk": int(high.sum()), "n_events": int(event.sum()),
+        "n_events_at_risk": int(event[high].sum()), "estimate": np.nan, "low": np.nan, "high": np.nan, "p": np.nan,
+        "bootstrap_low": np.nan, "bootstrap_high": np.nan, "p_log_rank": np.nan, "p_proportional": np.nan,
+        "concordance": np.nan, "note": None,
+    }  # fmt: skip
+    try:
+        fit = fit_cox(time, event, high.astype(float))
+        row["p_log_rank"] = log_rank(time, event, high).p
+        row["concordance"] = concordance(time, event, high.astype(float)).c
+    except AnalysisError as error:
+        return {**row, "note": str(error)}
+    if fit.unbounded[0]:
+        ratio = np.inf if fit.coef[0] > 0 else 0.0
+        note = "one group has no event: the ratio is unbounded and p is from the likelihood ratio"
+        return {**row, "estimate": ratio, "p": fit.likelihood_ratio[1], "note": note}
+    low, high_bound = resampling.percentile_interval(resampling.hazard_ratios(time, event, high, samples[:, seen]))
+    return {**row, "estimate": np.exp(fit.coef[0]), "low": np.exp(fit.low[0]), "high": np.exp(fit.high[0]),
+            "p": fit.p[0], "bootstrap_low": np.exp(low), "bootstrap_high": np.exp(high_bound),
+            "p_proportional": proportionality(time, event, high.astype(float)).p[0]}  # fmt: skip
+
+
+def _disability(risk: RiskData, rule: RiskRule, samples: np.ndarray) -> list[dict[str, object]]:
+    """Difference of EDSS at the first scan, of its change per year, and of the standardised level."""
+    rows = _edss_rows(risk, rule)
+    if rows is None:
+        return []
+    edss, years, high, codes, names = rows
+    slope = risk.followed.data.config.random_slope
+    X = np.column_stack([np.ones(len(edss)), years, high, years * high])
+    try:
+        fit = _model(X, codes, years, slope).fit(edss)
+        level = _model(X[:, :3], codes, years, slope).fit(standardise(edss))
+    except AnalysisError:
+        return []
+    position = {name: index for index, name in enumerate(risk.people["participant_id"])}
+    drawn = _bootstrap_disability(X, edss, codes, samples[:, [position[name] for name in names]])
+    shared = {"n_people": len(names), "n_at_risk": len(np.unique(codes[high == 1])), "note": None}
+    found = []
+    for outcome, column in (("EDSS at the first scan", 2), ("EDSS change per year", 3)):
+        low, top = resampling.percentile_interval(drawn[:, column])
+        found.append({"outcome": outcome, "measure": POINTS, **shared, "estimate": fit.beta[column],
+                      "low": fit.low[column], "high": fit.high[column], "p": fit.p[column],
+                      "bootstrap_low": low, "bootstrap_high": top})  # fmt: skip
+    found.append({"outcome": "EDSS over all visits", "measure": STANDARDISED, **shared, "estimate": level.beta[2],
+                  "low": level.low[2], "high": level.high[2], "p": level.p[2]})  # fmt: skip
+    return found
+
+
+def _edss_rows(
+    risk: RiskData, rule: RiskRule
+) -> tuple[FloatArray, FloatArray, FloatArray, np.ndarray, list[str]] | None:
+    """EDSS, years, risk (0 or 1) and code of the person of each visit, and the people in the order of codes."""
+    visits, edss = risk.followed.visits, risk.followed.data.config.column("edss")
+    if edss not in visits:
+        return None
+    at_risk = pd.Series(rule.at_risk.astype(float), index=risk.people["participant_id"])
+    rows = visits[visits[edss].notna() & visits["participant_id"].isin(at_risk.index)]
+    if rows.empty:
+        return None
+    labels, codes = np.unique(rows["participant_id"].to_numpy().astype(str), return_inverse=True)
+    high = rows["participant_id"].map(at_risk).to_numpy(dtype=float)
+    return rows[str(edss)].to_numpy(dtype=float), rows[YEARS].to_numpy(dtype=float), high, codes, list(labels)
+
+
+def _model(X: FloatArray, codes: np.ndarray, years: FloatArray, slope: bool) -> MixedModel | RandomSlopeModel:
+    return RandomSlopeModel(X, codes, years) if slope else MixedModel(X, codes)
+
+
+def _bootstrap_disability(X: FloatArray, y: FloatArray, codes: np.ndarray, samples: np.ndarray) -> FloatArray:
+    """Coefficients (b, k) of the random-intercept model in samples of people, at the variance ratio of all."""
+    design = RandomInterceptDesign(X, codes)
+    fit = design.fit(y)
+    ratio, stacked = fit.tau2 / fit.sigma2, np.column_stack([X, y])
+    size, k = samples.shape[1], X.shape[1]
+    cross, sums = np.zeros((size, k + 1, k + 1)), np.zeros((size, k + 1))
+    np.add.at(cross, codes, stacked[:, :, None] * stacked[:, None, :])
+    np.add.at(sums, codes, stacked)
+    shrink = ratio / (1 + design.group_sizes * ratio)
+    weighted = cross - shrink[:, None, None] * sums[:, :, None] * sums[:, None, :]
+    total = (samples @ weighted.reshape(size, -1)).reshape(-1, k + 1, k + 1)
+    whole = np.linalg.matrix_rank(total[:, :k, :k]) == k
+    out = np.full((len(samples), k), np.nan)
+    out[whole] = np.linalg.solve(total[whole, :k, :k], total[whole, :k, k:])[:, :, 0]
+    return out
+
+
+def _sentence(row: dict[str, object]) -> str:
+    who = f"{row['n_at_risk']} of {row['n_people']} people at risk ({row['definition']})"
+    estimate = float(row["estimate"])  # type: ignore[arg-type]
+    if row["measure"] == HAZARD:
+        counted = f"{row['n_events_at_risk']} of {row['n_events']} events of {row['outcome']} were among the {who}"
+        if not np.isfinite(estimate) or estimate == 0:
+            return f"{counted}; a hazard ratio cannot be given."
+        bounds = interval(float(row["low"]), float(row["high"]))  # type: ignore[arg-type]
+        doubt = float(row["p_proportional"]) < 0.05  # type: ignore[arg-type]
+        note = "; the ratio changes over time, so one number does not describe it well" if doubt else ""
+        return f"{counted}: hazard ratio {estimate:.2f} ({bounds}, {p_value(float(row['p']))}){note}."  # type: ignore[arg-type]
+    bounds = interval(float(row["low"]), float(row["high"]))  # type: ignore[arg-type]
+    return f"{row['outcome']}, {who} against others: {estimate:+.2f} points ({bounds}, {p_value(float(row['p']))})."  # type: ignore[arg-type]
+
+
+def _trajectories(risk: RiskData) -> AnalysisResult | None:
+    """Mean EDSS over time by risk group, from the mixed model."""
+    from scipy.stats import norm
+
+    rows = _edss_rows(risk, risk.primary)
+    if rows is None:
+        return None
+    edss, years, high, codes, _ = rows
+    X = np.column_stack([np.ones(len(edss)), years, high, years * high])
+    try:
+        fit = RandomInterceptDesign(X, codes).fit(edss)
+    except AnalysisError:
+        return None
+    blocks = []
+    for group, flag in ((OTHERS, 0.0), (AT_RISK, 1.0)):
+        member = high == flag
+        grid = np.linspace(0, max(float(np.quantile(years[member], 0.95)), 1e-9), 25)
+        G = np.column_stack([np.ones(25), grid, np.full(25, flag), grid * flag])
+        mean, half = G @ fit.beta, norm.ppf(0.975) * np.sqrt(np.einsum("ij,jk,ik->i", G, fit.cov_beta, G))
+        label = f"{group} (n = {len(np.unique(codes[member]))})"
+        blocks.append(pd.DataFrame({"group": label, "years": grid, "edss": mean, "low": mean - half,
+                                    "high": mean + half}))  # fmt: skip
+    table = pd.concat(blocks, ignore_index=True)
+    figure = {"kind": "trajectory", "x": "years", "y": "edss", "low": "low", "high": "high", "group": "group",
+              "xlabel": "Years since the first scan", "ylabel": "EDSS"}  # fmt: skip
+    methods = (f"Mean EDSS by a mixed model with a random intercept per person; rule: {risk.primary.definition}. "
+               f"Lines end at the 95th centile of the visits. Software: {software('numpy', 'scipy')}.")  # fmt: skip
+    return make_result("risk_trajectories", "Disability over time by risk group", table, methods=methods, figure=figure,
+                       sentences=(f"Groups: {risk.primary.definition}, against others.",),
+                       **known({**COLUMNS, "group": "Risk group"}, table))  # fmt: skip
+
+
+def _curves(risk: RiskData, name: str, what: str) -> AnalysisResult:
+    """Kaplan-Meier curves by risk group."""
+    outcome, rule = risk.outcomes[name], risk.primary
+    seen = outcome["time"].notna().to_numpy()
+    table = outcome[seen].assign(group=np.where(rule.at_risk[seen], AT_RISK, OTHERS))
+    title, methods = f"Time to {what} by risk group", f"At risk: {rule.definition}. "
+    return survival_result(f"risk_{name}", title, table, what, methods)
+
+
+def _decision(risk: RiskData, name: str, what: str) -> list[AnalysisResult]:
+    """Decision curves of every rule and of the number of deviations; nothing where nobody has an event."""
+    config, outcome = risk.followed.data.config, risk.outcomes[name]
+    seen = outcome["time"].notna().to_numpy()
+    time, event = outcome["time"][seen].to_numpy(), outcome["event"][seen].to_numpy()
+    horizon = reading_time(outcome[seen])
+    if not (event[time <= horizon] == 1).any():
+        return []
+    strategies: dict[str, np.ndarray] = {"everybody": np.ones(len(time), dtype=bool)}
+    strategies |= {rule.definition: rule.at_risk[seen] for rule in risk.rules}
+    fold = risk_rules.balanced_folds(event, risk_rules.FOLDS, config.seed)
+    try:
+        chance = predicted_risk(time, event, risk.people["n_infra"][seen], horizon, fold)
+        strategies["predicted risk (number of deviations)"] = chance >= THRESHOLDS[:, None]
+    except AnalysisError:
+        pass
+    samples = resampling.resample(len(time), config.bootstrap, config.seed)
+    blocks = [pd.DataFrame({"strategy": "nobody", "risk_threshold": THRESHOLDS, "net_benefit": 0.0, "low": 0.0,
+                            "high": 0.0})]  # fmt: skip
+    for strategy, picked in strategies.items():
+        benefit = net_benefit(time, event, picked, horizon)[0]
+        drawn = net_benefit(time, event, picked, horizon, samples=samples) if len(samples) else None
+        bounds = np.full((2, len(benefit)), np.nan) if drawn is None else np.quantile(drawn, [0.025, 0.975], axis=0)
+        blocks.append(pd.DataFrame({"strategy": strategy, "risk_threshold": THRESHOLDS, "net_benefit": benefit,
+                                    "low": bounds[0], "high": bounds[1]}))  # fmt: skip
+    table = pd.concat(blocks, ignore_index=True).assign(horizon=horizon)
+    figure = {"kind": "trajectory", "x": "risk_threshold", "y": "net_benefit", "group": "strategy",
+              "xlabel": "Risk from which one would act", "ylabel": "Net benefit"}  # fmt: skip
+    methods = CURVE_METHODS.format(what=what, horizon=horizon, samples=config.bootstrap, seed=config.seed,
+                                   software=software("numpy"))  # fmt: skip
+    return [make_result(f"decision_{name}", f"Decision curves for {what}", table, methods=methods, figure=figure,
+                        sentences=(_benefit_sentence(table, horizon),), **known(COLUMNS, table))]  # fmt: skip
+
+
+def _benefit_sentence(table: pd.DataFrame, horizon: float) -> str:
+    wide = table.pivot(index="risk_threshold", columns="strategy", values="net_benefit")
+    rivals = wide[["nobody", "everybody"]].max(axis=1)
+    gains = []
+    for strategy in [name for name in wide if name not in ("nobody", "everybody")]:
+        better = wide.index[(wide[strategy] > rivals + 1e-12).to_numpy()]
+        span = f"between {better.min():.2f} and {better.max():.2f}" if len(better) else ""
+        counted = f"at {plural(len(better), 'threshold')} {span}" if span else "nowhere"
+        gains.append(f"{strategy}: {counted}")
+    return f"By {horizon:g} years, net benefit above that of acting on everybody or nobody: {'; '.join(gains)}."
