@@ -179,3 +179,12 @@ def test_root_survives_the_file():
     root = np.tril(np.random.default_rng(8).normal(size=(4, 4)))
     np.testing.assert_allclose(triangle(flat(root, 3), 4)[:3, :3], root[:3, :3], rtol=1e-7)
     assert np.isnan(triangle(None, 4)).all()
+
+
+def test_sigma_is_not_too_small_when_people_are_few():
+    rng = np.random.default_rng(10)
+    n = 110
+    age, male, etiv = rng.uniform(6, 80, n), (np.arange(n) % 2).astype(float), rng.normal(1.5e6, 1e5, n)
+    fitted = location_scale.fit(age, male, etiv, rng.normal(0, 1, (n, 400)))
+    variance = np.mean(fitted.sigma(age, male, etiv) ** 2, axis=0)
+    assert 0.98 < np.mean(variance) < 1.03
