@@ -47,7 +47,7 @@ def test_mean_only_harmonises_etiv_too(scanners):
 
 
 def test_new_people_at_a_known_site_are_harmonised_and_others_left_as_they_are(scanners):
-    data, second = scanners
+    data, _ = scanners
     harmoniser = Harmoniser("location").fit(data)
     new = data.subset(np.arange(1600) < 40)
     moved = new.table.assign(site=["b" if i % 2 else "unknown" for i in range(40)])
