@@ -98,7 +98,8 @@ def score_peer(folds: list, regions: list[str], peer: str, cache: Path | None) -
 def _cached(cache: Path | None, peer: str, number: int, region: str, train: pd.DataFrame,
             test: pd.DataFrame) -> np.ndarray:
     """Losses of the test rows, and the seconds of the fit as the last element."""
-    content = pd.util.hash_pandas_object(train[["age", ETIV, region]]).to_numpy().tobytes()
+    rounded = train[["age", ETIV, region]].round(3)
+    content = pd.util.hash_pandas_object(rounded).to_numpy().tobytes()
     path = cache / f"{peer}_{number}_{region}_{hashlib.sha256(content).hexdigest()[:12]}.npy" if cache else None
     if path and path.exists():
         return np.load(path, allow_pickle=False)
