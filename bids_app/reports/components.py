@@ -84,6 +84,9 @@ METRICS = {
     "white_area": "white surface, mm²",
     "grey_white_contrast": "grey-white contrast, %",
     "contrast_snr": "contrast / SD",
+    "etiv_mm3": "eTIV, mm³",
+    "sha256": "SHA-256",
+    "other": "other columns",
 }
 
 
@@ -151,6 +154,12 @@ def words(z: float) -> str:
 def capitalised(text: str) -> str:
     """First letter upper case, the rest untouched (`str.capitalize` would lower abbreviations)."""
     return text[:1].upper() + text[1:]
+
+
+def fact_title(name: str) -> str:
+    """Plain words for a key of a JSON file at the start of a line."""
+    words = metric_title(name)
+    return words if words.startswith("eTIV") else capitalised(words)
 
 
 def region_title(region: str) -> str:

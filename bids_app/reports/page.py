@@ -37,6 +37,7 @@ def environment() -> Environment:
         region_title=components.region_title,
         display_name=display_name,
         capitalised=components.capitalised,
+        fact_title=components.fact_title,
         metric_title=components.metric_title,
         MOST_TABLE_ROWS=MOST_TABLE_ROWS,
     )
