@@ -39,7 +39,7 @@ class Fixed:
 
 
 A = Fixed("a", {"Left-Thalamus": [-3, -2, 0, 1, 2.5], "Left-Caudate": [0, 0, 0, 0, 0], "Left-Putamen": [1, 2, 3, 4, 5]})
-B = Fixed("b", {"Left-Caudate": [1, 1, 1, 1, np.nan], "Left-Thalamus": [-2.5, -1, 0, 1, 1], "Brain-Stem": [0] * 5})
+B = Fixed("b", {"Left-Caudate": [1, 1, 1, 1, np.nan], "Left-Thalamus": [-2.5, -1, 0, 1, 1.5], "Brain-Stem": [0] * 5})
 DATA = pd.DataFrame({"participant_id": [f"sub-{i}" for i in range(5)]})
 
 
