@@ -38,3 +38,8 @@ def test_options_of_the_docs_exist(repository):
     ours = page.replace("apptainer run --containall", "").split("#SBATCH")
     used = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ours[0] + ours[1].split("\n", 1)[1]))
     assert used <= known, used - known
+
+
+def test_architecture_lists_every_module(repository):
+    made = load_script(repository, "list_modules").listing(repository)
+    assert made in (repository / "docs" / "architecture.md").read_text(), "run scripts/list_modules.py"
