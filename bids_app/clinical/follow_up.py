@@ -84,10 +84,9 @@ class FollowUp:
         if self.data.config.column("relapse_dates") in self.visits:
             times = self.relapse_times()
             table = first_after(self.people, times)
-            people = self.people.set_index("participant_id")
             table["n_relapses"] = [
-                sum(people.at[name, "start"] < at <= people.at[name, "end"] + ROUNDING for at in times.get(name, ()))
-                for name in table["participant_id"]
+                sum(row["start"] < at <= row["end"] + ROUNDING for at in times.get(row["participant_id"], ()))
+                for row in self.people.to_dict("records")
             ]
         elif counted in self.visits:
             table = first_marked(self.visits, str(counted), YEARS)
@@ -111,38 +110,50 @@ class FollowUp:
         column = self.data.config.column("relapse_dates")
         if column not in self.visits:
             return {}
-        found: dict[str, tuple[float, ...]] = {}
         # Relapses may be listed in a row before the first scan, so all rows of a person are read.
         everything = _source(self.data, str(column))
-        for person, rows in everything[everything[column].notna()].groupby("participant_id", sort=True):
-            if person in self.origin.index:
-                visits = everything[everything["participant_id"] == person]
-                entries = dict.fromkeys(entry for cell in rows[column] for entry in _entries(cell))
-                found[str(person)] = tuple(sorted(self._years(str(person), entry, visits) for entry in entries))
-        return found
-
-    def _years(self, person: str, entry: str, visits: pd.DataFrame) -> float:
-        clock = _clock(self.data, visits)
-        origin = float(self.origin[person])
-        try:
-            return float(entry) + float(clock.min()) - origin
-        except ValueError:
-            pass
-        moment = pd.to_datetime(entry, errors="coerce")
-        dates = pd.to_datetime(visits.get("visit_date", pd.Series(dtype=object)), errors="coerce")
-        placed = dates.notna().to_numpy() & clock.notna().to_numpy() if len(dates) else np.array([False])
-        if pd.isna(moment) or not placed.any():
-            why = "it is neither a date nor a number of years" if pd.isna(moment) else "no visit of theirs has a date"
-            raise AnalysisError(f"the relapse {entry!r} of {person} cannot be placed in time: {why}")
-        first = int(np.flatnonzero(placed)[0])
-        days = (moment - dates.iloc[first]).days
-        return float(clock.iloc[first] + days / DAYS_PER_YEAR - origin)
+        everything = everything[everything["participant_id"].isin(self.origin.index)]
+        clock = _clock(self.data, everything)
+        start = clock.groupby(everything["participant_id"]).min().to_dict()
+        anchors = _dated(everything, clock)
+        listed = everything.loc[everything[column].notna(), ["participant_id", str(column)]]
+        entries: dict[str, dict[str, None]] = {}
+        for person, cell in zip(listed["participant_id"], listed[column], strict=True):
+            entries.setdefault(str(person), {}).update(dict.fromkeys(_entries(cell)))
+        origin = self.origin.to_dict()
+        return {
+            person: tuple(sorted(_placed(person, cell, start[person], anchors) - origin[person] for cell in cells))
+            for person, cells in sorted(entries.items())
+        }
 
     def _grouped(self, table: pd.DataFrame) -> pd.DataFrame:
         if table.empty:
             raise AnalysisError("nobody with a disease has a usable visit from the first scan on")
         groups = self.people.set_index("participant_id")["group"]
         return table.assign(group=table["participant_id"].map(groups))
+
+
+def _dated(visits: pd.DataFrame, clock: pd.Series) -> dict[str, tuple[pd.Timestamp, float]]:
+    """Date and clock value of each person's first visit that has both."""
+    if "visit_date" not in visits:
+        return {}
+    dates = pd.to_datetime(visits["visit_date"], errors="coerce")
+    usable = visits.assign(_date=dates, _clock=clock)[(dates.notna() & clock.notna()).to_numpy()]
+    first = usable.drop_duplicates("participant_id")
+    return {str(row["participant_id"]): (row["_date"], float(row["_clock"])) for row in first.to_dict("records")}
+
+
+def _placed(person: str, entry: str, start: float, anchors: Mapping[str, tuple[pd.Timestamp, float]]) -> float:
+    """Clock value of a relapse that is given as a date or as years since the first visit."""
+    try:
+        return float(entry) + start
+    except ValueError:
+        moment = pd.to_datetime(entry, errors="coerce")
+    if pd.isna(moment) or person not in anchors:
+        why = "it is neither a date nor a number of years" if pd.isna(moment) else "no visit of theirs has a date"
+        raise AnalysisError(f"the relapse {entry!r} of {person} cannot be placed in time: {why}")
+    date, at = anchors[person]
+    return at + (moment - date).days / DAYS_PER_YEAR
 
 
 def _entries(cell: object) -> list[str]:

@@ -44,7 +44,7 @@ def hazard_ratios(time: ArrayLike, event: ArrayLike, group: ArrayLike, samples: 
     order = np.argsort(times, kind="stable")
     times, status, member, weight = times[order], status[order], member[order], np.asarray(samples)[:, order]
     start = np.searchsorted(times, np.unique(times[status == 1]), side="left")
-    if not len(start):
+    if not len(start) or not len(weight):
         return np.full(len(weight), np.nan)
     stop = np.searchsorted(times, times[start], side="right")
     risk = [_between(weight * side, start, np.full(len(start), len(times))) for side in (member, ~member)]

@@ -52,7 +52,8 @@ METHODS = (
     "(Efron; check of proportional hazards by Grambsch and Therneau), the log-rank test and Harrell's C; EDSS over "
     "time by a mixed model with {effects} per person, of group, years since the first scan and their product, and once "
     "with EDSS standardised and no product. Bootstrap intervals are percentiles of {samples} samples of people (seed "
-    "{seed}); rules are not chosen again in them and variance components are not estimated again. Estimates are not adjusted for age, sex or treatment. Software: {software}."
+    "{seed}); rules are not chosen again in them and variance components are not estimated again. "
+    "Estimates are not adjusted for age, sex or treatment. Software: {software}."
 )
 CURVE_METHODS = (
     "Net benefit of acting on everybody, on the people at risk by a rule, and on those whose risk exceeds the "

@@ -7,6 +7,7 @@ healthy people have), or chosen on the data; or "the thalamus is infra-normal on
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -48,6 +49,7 @@ class RiskRule:
     warning: str | None = None
 
 
+@lru_cache(maxsize=64)
 def reference_k(n_regions: int, threshold: float = Z_CRITICAL) -> int:
     """One more than the 97.5th centile of the number of infra-normal deviations of healthy people."""
     return expected_count(n_regions, "infra", threshold).high + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ CORTEX, DEEP, WHOLE = 0.53, 0.76, 0.96
 _WHOLE = ("CerebralWhiteMatterVol", "Cerebellum-Cortex")
 
 
+@lru_cache(maxsize=512)
 def side_correlation(region: str) -> float:
     """Correlation between the z of `region` and of its counterpart in the other hemisphere."""
     table = region_table()
