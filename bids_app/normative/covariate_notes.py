@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 
 
+FEW_PEOPLE = 10
+
+
 @dataclass(frozen=True)
 class Covariates:
     """Age (years), sex, eTIV (mm^3) and FreeSurfer major version of n scans; unknown version is ''.
@@ -76,6 +79,7 @@ def read_covariates(data: pd.DataFrame, model: NativeModel) -> Covariates:
     remarks = [[] if ok else ["not scored: age, sex or intracranial volume is missing or unreadable."]
                for ok in usable]
     _range_remarks(remarks, usable, age, sex, etiv, model)
+    _sparse_remarks(remarks, usable, age, sex, model)
     _version_remarks(remarks, seen, model, bool(known))
     return Covariates(age, sex, etiv, version, usable, tuple(tuple(r) for r in remarks))
 
@@ -95,6 +99,19 @@ def _range_remarks(remarks: list[list[str]], usable: NDArray[np.bool_], age: Flo
                 remarks[i].append(f"intracranial volume {etiv[i] / 1000:.0f} cm^3 is outside the "
                                   f"{low / 1000:.0f} to {high / 1000:.0f} cm^3 of the model's {name} training "
                                   "data; the model's line in it was continued.")
+
+
+def _sparse_remarks(remarks: list[list[str]], usable: NDArray[np.bool_], age: FloatArray,
+                    sex: NDArray[np.object_], model: NativeModel) -> None:
+    """Say where the training data hold fewer than ten people of the sex in the band of age."""
+    for name, bands in model.card.age_bands.items():
+        rows = usable & (sex == name)
+        for band, people in bands.items():
+            low, high = (float(end) for end in band.split("-"))
+            if people < FEW_PEOPLE:
+                for i in np.flatnonzero(rows & (age >= low) & (age < high + 1)):
+                    remarks[i].append(f"only {people} {name} people of {band} years are in the model's training "
+                                      "data; the expected volumes are uncertain.")
 
 
 def _version_remarks(remarks: list[list[str]], seen: list[str], model: NativeModel, corrects: bool) -> None:

@@ -233,3 +233,12 @@ def test_ranges_and_counts_for_quality_checks(calibrated):
     unadapted = calibrated.expected_counts(82, "female", adapted=False)
     assert unadapted["n_total"]["mean"] > calibrated.expected_counts(82, "female")["n_total"]["mean"]
     assert 0.2 < calibrated.site_sd(("Left-Thalamus",))[0] < 0.9
+
+
+def test_ages_with_few_training_people_are_noted(calibrated):
+    table = pd.DataFrame({"age": [84.0, 70.0], "sex": "male", ETIV: 1.6e6, "fs_version": "7.4.1",
+                          "Left-Thalamus": 6000.0})
+    found = calibrated.deviations(table)
+    assert found.in_range.all()
+    assert found.notes[0].startswith("only 7 male people of 80-89 years")
+    assert found.notes[1] == ""
