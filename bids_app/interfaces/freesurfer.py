@@ -23,6 +23,7 @@ class CheckSubject(LibraryInterface):
 
     input_spec = _SubjectIn
     output_spec = _SubjectOut
+    libraries = ("bids_app.freesurfer.check",)
     _always_run = True
 
     def _call(self, folder: Path) -> dict:
@@ -42,6 +43,7 @@ class ExtractVolumes(LibraryInterface):
 
     input_spec = _SubjectIn
     output_spec = _VolumesOut
+    libraries = ("bids_app.freesurfer.volumes", "bids_app.study.records")
     # The folder's content is not part of the input hash, so it is read anew each time (milliseconds).
     _always_run = True
 
@@ -63,6 +65,7 @@ class RunReconAll(LibraryInterface):
 
     input_spec = _ReconIn
     output_spec = _SubjectOut
+    libraries = ("bids_app.study.recon",)
     # recon-all resumes in its own tree; nipype's cache must not claim a tree that was removed.
     _always_run = True
 
@@ -88,6 +91,7 @@ class DrawOverlays(LibraryInterface):
 
     input_spec = _OverlaysIn
     output_spec = _OverlaysOut
+    libraries = ("bids_app.study.figures",)
     _always_run = True
 
     def _call(self, folder: Path) -> dict:

@@ -23,6 +23,7 @@ class GroupTables(LibraryInterface):
 
     input_spec = _TablesIn
     output_spec = _TablesOut
+    libraries = ("bids_app.study.cohort",)
     _always_run = True
 
     def _call(self, folder: Path) -> dict:
@@ -45,6 +46,7 @@ class ClinicalAnalysis(LibraryInterface):
 
     input_spec = _AnalysisIn
     output_spec = _TablesOut
+    libraries = ("bids_app.study.analysis",)
     _always_run = True
 
     def _call(self, folder: Path) -> dict:

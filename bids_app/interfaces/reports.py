@@ -24,6 +24,7 @@ class ParticipantReport(LibraryInterface):
 
     input_spec = _ParticipantIn
     output_spec = _ReportOut
+    libraries = ("bids_app.reports.participant",)
     _always_run = True
 
     def _call(self, folder: Path) -> dict:
@@ -42,6 +43,7 @@ class GroupReport(LibraryInterface):
 
     input_spec = _GroupIn
     output_spec = _ReportOut
+    libraries = ("bids_app.reports.group",)
     _always_run = True
 
     def _call(self, folder: Path) -> dict:

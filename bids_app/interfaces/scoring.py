@@ -24,6 +24,7 @@ class CollectCovariates(LibraryInterface):
 
     input_spec = _CovariatesIn
     output_spec = _CovariatesOut
+    libraries = ("bids_app.study.records", "bids_app.study.scan")
 
     def _call(self, folder: Path) -> dict:
         from bids_app.study.records import load_volumes
@@ -51,6 +52,7 @@ class ScoreScan(LibraryInterface):
 
     input_spec = _ScoreIn
     output_spec = _ScoreOut
+    libraries = ("bids_app.study.models", "bids_app.study.records", "bids_app.study.scan")
 
     def _call(self, folder: Path) -> dict:
         from bids_app.study.models import load_study_model
@@ -83,6 +85,7 @@ class SinkScan(LibraryInterface):
 
     input_spec = _SinkIn
     output_spec = _SummaryOut
+    libraries = ("bids_app.study.scan",)
     _always_run = True
 
     def _call(self, folder: Path) -> dict:
@@ -111,6 +114,7 @@ class PersonTables(LibraryInterface):
 
     input_spec = _PersonIn
     output_spec = _PersonOut
+    libraries = ("bids_app.study.models", "bids_app.study.person")
     _always_run = True
 
     def _call(self, folder: Path) -> dict:

@@ -19,7 +19,9 @@ from bids_app.config import RunConfig
 from bids_app.errors import UsageError
 from bids_app.workflows.plugin import WORKER_KILLED, PatientMultiProc
 
-POLL_SECONDS = 0.01
+# A cluster's scheduler is asked rarely, nipype's pools on this machine often; ours waits and does not poll.
+POLL_SECONDS = {"PatientMultiProc": 0, "MultiProcPlugin": 0.01, "LegacyMultiProcPlugin": 0.01}
+CLUSTER_POLL_SECONDS = 2
 _OURS = re.compile(r"bids_app\.errors\.\w+: (.+)")
 
 
@@ -48,8 +50,8 @@ def run_graph(
     _quiet(config.verbose)
     if config.resource_monitor:
         nipype_config.enable_resource_monitor()
-    graph.config["execution"] = _execution_settings(config, crash_dir)
     plugin = _plugin(config, nprocs or config.nprocs, on_status)
+    graph.config["execution"] = _execution_settings(config, crash_dir, type(plugin).__name__)
     failure: Exception | None = None
     try:
         graph.run(plugin=plugin)
@@ -62,9 +64,9 @@ def run_graph(
     return crashes
 
 
-def _execution_settings(config: RunConfig, crash_dir: Path) -> dict[str, Any]:
+def _execution_settings(config: RunConfig, crash_dir: Path, plugin: str) -> dict[str, Any]:
     return {
-        "poll_sleep_duration": POLL_SECONDS,
+        "poll_sleep_duration": POLL_SECONDS.get(plugin, CLUSTER_POLL_SECONDS),
         "stop_on_first_crash": config.stop_on_first_crash,
         "crashdump_dir": str(crash_dir),
         "crashfile_format": "txt",
