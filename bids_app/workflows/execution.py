@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import shutil
@@ -50,15 +51,19 @@ def run_graph(
     _quiet(config.verbose)
     if config.resource_monitor:
         nipype_config.enable_resource_monitor()
-    plugin = _plugin(config, nprocs or config.nprocs, on_status)
-    graph.config["execution"] = _execution_settings(config, crash_dir, type(plugin).__name__)
     failure: Exception | None = None
     try:
-        graph.run(plugin=plugin)
-    except Exception as error:  # nipype raises whatever the first failed node raised
-        failure = error
-    crashes = _collect(crash_dir)
-    shutil.rmtree(crash_dir, ignore_errors=True)
+        # Workers and monitors of nipype leave files where they are started: not in the user's folder.
+        with contextlib.chdir(crash_dir):
+            plugin = _plugin(config, nprocs or config.nprocs, on_status)
+            graph.config["execution"] = _execution_settings(config, crash_dir, type(plugin).__name__)
+            try:
+                graph.run(plugin=plugin)
+            except Exception as error:  # nipype raises whatever the first failed node raised
+                failure = error
+        crashes = _collect(crash_dir)
+    finally:
+        shutil.rmtree(crash_dir, ignore_errors=True)
     if failure is not None and not crashes:
         raise failure
     return crashes

@@ -193,13 +193,16 @@ def test_output_folder_of_another_dataset_is_refused(tmp_path, capsys):
     assert "output folder" in capsys.readouterr().err
 
 
-def test_resources_are_recorded_on_request(ingested):
+def test_resources_are_recorded_on_request(ingested, tmp_path, monkeypatch):
     bids, output = ingested
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     main([str(bids), str(output), "participant", "--force", "--resource-monitor", "--participant-label", "01"])
     (path,) = (output / "logs").glob("resources-*.tsv")
     table = read_table(path)
     assert table["node"].str.endswith(".score").any()
     assert (table["seconds"] > 0).any()
+    assert not list((tmp_path / "here").iterdir())
 
 
 def test_lesion_filled_images_are_used_and_recorded(tmp_path, freesurfer, capsys):
