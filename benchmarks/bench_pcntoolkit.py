@@ -5,7 +5,7 @@ harmonised in the same way (full ComBat estimated on the training rows of the fo
 same covariates (age, sex, eTIV). The score is the mean standardised log loss (MSLL) of the held-out rows: minus log
 density under the model, plus log density under a Gaussian with the training rows' mean and SD; lower is better.
 
-    python benchmarks/bench_pcntoolkit.py TABLE [--regions N] [--cache DIR] [--out TABLE.tsv]
+    python benchmarks/bench_pcntoolkit.py TABLE [--regions N] [--seed S] [--cache DIR] [--out TABLE.tsv]
 
 TABLE holds one row per healthy scan (age, sex, site, eTIV, regions in mm^3; rows with a `qc_flag` are left out).
 PCNtoolkit is fitted in two forms: sex as a batch effect of one model, and one model per sex (as ours).
@@ -38,7 +38,7 @@ def main() -> None:
     options = parse_arguments()
     table = read_people(options.table)
     regions = list(reference_regions())[:: max(1, 82 // options.regions)][: options.regions]
-    folds = list(harmonised_folds(table, regions))
+    folds = list(harmonised_folds(table, regions, options.seed))
     scored = {peer: score_peer(folds, regions, peer, options.cache) for peer in PEERS}
     scored["normvol"] = score_ours(folds, regions)
     table = summarise({name: losses for name, (losses, _) in scored.items()}, regions)
@@ -51,6 +51,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", type=Path)
     parser.add_argument("--regions", type=int, default=82, help="number of regions, spread over the 82")
+    parser.add_argument("--seed", type=int, default=0, help="of the folds; the model's structure was chosen with 0")
     parser.add_argument("--cache", type=Path, help="folder for finished PCNtoolkit fits")
     parser.add_argument("--out", type=Path, help="write the MSLL per region here")
     return parser.parse_args()
@@ -65,9 +66,9 @@ def read_people(path: Path) -> pd.DataFrame:
     return table[sizes >= 10].reset_index(drop=True)
 
 
-def harmonised_folds(table: pd.DataFrame, regions: list[str]):
+def harmonised_folds(table: pd.DataFrame, regions: list[str], seed: int = 0):
     """Yield (train, test) tables with ComBat estimated on the training rows only."""
-    assignment = stratified_folds(table["site"], table["sex"], n_folds=N_FOLDS)
+    assignment = stratified_folds(table["site"], table["sex"], n_folds=N_FOLDS, seed=seed)
     features = [ETIV, *regions]
     covariates = np.column_stack([table["age"], table["age"] ** 2, table["sex"] == "female"])
     for fold in range(N_FOLDS):
