@@ -19,14 +19,14 @@ from bids_app.clinical.outcome_analyses import known, progression_methods, readi
 from bids_app.clinical.random_slope import RandomSlopeModel
 from bids_app.clinical.results import AnalysisResult, make_result
 from bids_app.clinical.risk_rules import RiskRule
-from bids_app.clinical.survival import log_rank
+from bids_app.clinical.survival import kaplan_meier, log_rank
 from bids_app.clinical.wording import interval, p_value, plural, software
 from bids_app.errors import AnalysisError
 from bids_app.normative.base import FloatArray
 from bids_app.normative.random_intercept import RandomInterceptDesign
 
 HAZARD, POINTS, STANDARDISED = "hazard ratio", "EDSS points", "standardised beta"
-OTHERS, AT_RISK = "others", "at risk"
+OTHERS, AT_RISK = "others", "risk group"
 COLUMNS = {
     "rule": "Rule that puts a person at risk",
     "definition": "The rule in words",
@@ -56,8 +56,8 @@ METHODS = (
     "Estimates are not adjusted for age, sex or treatment. Software: {software}."
 )
 CURVE_METHODS = (
-    "Net benefit of acting on everybody, on the people at risk by a rule, and on those whose risk exceeds the "
-    "threshold (Cox model of the number of deviations, each tenth of people predicted from the others), for {what} "
+    "Net benefit of acting on everybody, on the people at risk by a rule ({rules}), and on those whose risk exceeds "
+    "the threshold (Cox model of the number of deviations, each tenth of people predicted from the others), for {what} "
     "within {horizon:g} years; censored people enter by Kaplan-Meier (Vickers et al. 2008, "
     "doi:10.1186/1472-6947-8-53). Intervals are bootstrap percentiles ({samples} samples, seed {seed}; models are not "
     "refitted). Software: {software}."
@@ -360,27 +360,31 @@ def _decision(risk: RiskData, name: str, what: str) -> list[AnalysisResult]:
     horizon = reading_time(outcome[seen])
     if not (event[time <= horizon] == 1).any():
         return []
+    # Beyond one and a half times the risk of all, acting on everybody only does harm and would fill the picture.
+    overall = 1 - kaplan_meier(time, event).at([horizon])[0, 0]
+    thresholds = THRESHOLDS[: max(5, int(np.searchsorted(THRESHOLDS, 1.5 * overall)))]
     strategies: dict[str, np.ndarray] = {"everybody": np.ones(len(time), dtype=bool)}
-    strategies |= {rule.definition: rule.at_risk[seen] for rule in risk.rules}
+    strategies |= {f"{rule.name} rule": rule.at_risk[seen] for rule in risk.rules}
     fold = risk_rules.balanced_folds(event, risk_rules.FOLDS, config.seed)
     try:
         chance = predicted_risk(time, event, risk.people["n_infra"][seen], horizon, fold)
-        strategies["predicted risk (number of deviations)"] = chance >= THRESHOLDS[:, None]
+        strategies["predicted risk"] = chance >= thresholds[:, None]
     except AnalysisError:
         pass
     samples = resampling.resample(len(time), config.bootstrap, config.seed)
-    blocks = [pd.DataFrame({"strategy": "nobody", "risk_threshold": THRESHOLDS, "net_benefit": 0.0, "low": 0.0,
+    blocks = [pd.DataFrame({"strategy": "nobody", "risk_threshold": thresholds, "net_benefit": 0.0, "low": 0.0,
                             "high": 0.0})]  # fmt: skip
     for strategy, picked in strategies.items():
-        benefit = net_benefit(time, event, picked, horizon)[0]
-        drawn = net_benefit(time, event, picked, horizon, samples=samples) if len(samples) else None
+        benefit = net_benefit(time, event, picked, horizon, thresholds)[0]
+        drawn = net_benefit(time, event, picked, horizon, thresholds, samples) if len(samples) else None
         bounds = np.full((2, len(benefit)), np.nan) if drawn is None else np.quantile(drawn, [0.025, 0.975], axis=0)
-        blocks.append(pd.DataFrame({"strategy": strategy, "risk_threshold": THRESHOLDS, "net_benefit": benefit,
+        blocks.append(pd.DataFrame({"strategy": strategy, "risk_threshold": thresholds, "net_benefit": benefit,
                                     "low": bounds[0], "high": bounds[1]}))  # fmt: skip
     table = pd.concat(blocks, ignore_index=True).assign(horizon=horizon)
     figure = {"kind": "trajectory", "x": "risk_threshold", "y": "net_benefit", "group": "strategy",
               "xlabel": "Risk from which one would act", "ylabel": "Net benefit"}  # fmt: skip
-    methods = CURVE_METHODS.format(what=what, horizon=horizon, samples=config.bootstrap, seed=config.seed,
+    rules = "; ".join(f"{rule.name}: {rule.definition}" for rule in risk.rules)
+    methods = CURVE_METHODS.format(rules=rules, what=what, horizon=horizon, samples=config.bootstrap, seed=config.seed,
                                    software=software("numpy"))  # fmt: skip
     return [make_result(f"decision_{name}", f"Decision curves for {what}", table, methods=methods, figure=figure,
                         sentences=(_benefit_sentence(table, horizon),), **known(COLUMNS, table))]  # fmt: skip
