@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 from bids_app.bids.derivatives import read_summaries
@@ -13,8 +14,10 @@ from bids_app.cli import exitcodes
 from bids_app.cli.progress import open_log
 from bids_app.config import RunConfig
 from bids_app.errors import InputError
-from bids_app.workflows.execution import run_graph
+from bids_app.workflows.execution import Crash, run_graph
 from bids_app.workflows.reports import init_reports_wf
+
+REPORTS_PER_GRAPH = 200
 
 
 def run_reports(config: RunConfig) -> int:
@@ -35,8 +38,7 @@ def run_reports(config: RunConfig) -> int:
     log = open_log(None, config.verbose)
     work_dir = Path(tempfile.mkdtemp(prefix="normvol-work-"))
     try:
-        graph = init_reports_wf([] if group else people, config.output_dir, work_dir=work_dir, group=group)
-        crashes = run_graph(graph, config)
+        crashes = _run(config, [] if group else people, work_dir)
     finally:
         shutil.rmtree(work_dir, ignore_errors=True)
     for crash in crashes:
@@ -48,3 +50,14 @@ def run_reports(config: RunConfig) -> int:
         return exitcodes.FAILED
     log.info("wrote %s", "group.html" if group else f"{len(people)} reports")
     return exitcodes.OK
+
+
+def _run(config: RunConfig, people: Sequence[str], work_dir: Path) -> list[Crash]:
+    """The group report without `people`, otherwise theirs, in graphs of a bounded size."""
+    if not people:
+        return run_graph(init_reports_wf([], config.output_dir, work_dir=work_dir, group=True), config)
+    crashes = []
+    for start in range(0, len(people), REPORTS_PER_GRAPH):
+        some = people[start:start + REPORTS_PER_GRAPH]
+        crashes += run_graph(init_reports_wf(some, config.output_dir, work_dir=work_dir), config)
+    return crashes

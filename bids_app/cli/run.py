@@ -20,11 +20,10 @@ from bids_app.config import RunConfig
 from bids_app.study.models import load_study_model
 from bids_app.study.plan import Omission, Plan, PlannedScan, make_plan, shorten
 from bids_app.workflows.execution import Crash, run_graph
-from bids_app.workflows.participant import init_normvol_wf, person_wf_name
+from bids_app.workflows.participant import init_normvol_wf, people_per_graph, person_wf_name
 from bids_app.workflows.plugin import WORKER_KILLED
 from bids_app.workflows.resources import ResourceTable
 
-PEOPLE_PER_GRAPH = 50
 # A scan whose picture or report failed is scored all the same.
 AFTER_SCORING = ("overlays", "summaries", "person", "report")
 
@@ -104,8 +103,9 @@ def _run_in_batches(config: RunConfig, plan: Plan, log: logging.Logger) -> list[
     callback = monitor if config.resource_monitor else progress
     crashes: list[Crash] = []
     try:
-        for start in range(0, len(people), PEOPLE_PER_GRAPH):
-            crashes += _run_batch(config, plan, people[start:start + PEOPLE_PER_GRAPH], callback)
+        size = people_per_graph(people, config.nprocs)
+        for start in range(0, len(people), size):
+            crashes += _run_batch(config, plan, people[start:start + size], callback)
             if crashes and config.stop_on_first_crash:
                 break
     finally:
@@ -127,7 +127,11 @@ def _run_batch(config: RunConfig, plan: Plan, people: Sequence[Sequence[PlannedS
         from bids_app.workflows.drawing import draw_graph
 
         draw_graph(graph, config.output_dir / "logs")
-    return run_graph(graph, config, callback)
+    try:
+        return run_graph(graph, config, callback)
+    finally:
+        if config.work_dir is None:
+            shutil.rmtree(plan.context.work_dir / graph.name, ignore_errors=True)
 
 
 def _is_of(crash: Crash, scan: PlannedScan) -> bool:

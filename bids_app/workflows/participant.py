@@ -15,6 +15,20 @@ from bids_app.study.plan import PlannedScan, RunContext
 from bids_app.workflows.scan import SCORE_GB, init_recon_wf, init_scoring_wf
 
 REPORT_GB = 0.5
+# A graph costs about 0.3 MB per person, and its scheduler looks at every node again and again.
+PEOPLE_PER_GRAPH = 50
+PEOPLE_PER_RECON_GRAPH = 500
+ROUNDS_PER_GRAPH = 8
+
+
+def people_per_graph(people: Sequence[Sequence[PlannedScan]], nprocs: int) -> int:
+    """How many people one graph holds, so that memory does not grow with the dataset.
+
+    At the end of a graph some processors wait for its last person, so it has at least `ROUNDS_PER_GRAPH`
+    people per processor, and many more where a person takes hours.
+    """
+    runs = any(scan.recon_arguments is not None for scans in people for scan in scans)
+    return max(PEOPLE_PER_RECON_GRAPH if runs else PEOPLE_PER_GRAPH, ROUNDS_PER_GRAPH * nprocs)
 
 
 def init_normvol_wf(

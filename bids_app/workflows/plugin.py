@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import gc
+import signal
+import time
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
+from types import FrameType
 from typing import Any
 
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer
 
+# longer than recon-all is given to end (freesurfer.recon_all)
+GRACE_SECONDS = 25.0
 WORKER_KILLED = "a worker process was killed from outside, most likely because memory ran out"
 
 
@@ -20,6 +25,10 @@ def _person(node: Any) -> str:
 
 class PatientMultiProc(MultiProcPlugin):
     """Run nodes in a process pool; survive workers that die (out of memory, scheduler limits)."""
+
+    def __init__(self, plugin_args: dict[str, Any] | None = None) -> None:
+        super().__init__(plugin_args=plugin_args)
+        self._renew_pool()
 
     def run(self, graph: Any, config: Any, updatehash: bool = False) -> None:
         """Run the graph.
@@ -32,6 +41,9 @@ class PatientMultiProc(MultiProcPlugin):
         gc.freeze()
         try:
             super().run(graph, config, updatehash=updatehash)
+        except (KeyboardInterrupt, SystemExit):
+            self._stop_workers()
+            raise
         finally:
             gc.unfreeze()
 
@@ -76,8 +88,34 @@ class PatientMultiProc(MultiProcPlugin):
     def _renew_pool(self) -> None:
         self.pool.shutdown(wait=False)
         self.pool = ProcessPoolExecutor(
-            max_workers=self.processors, initializer=process_initializer, initargs=(self._cwd,)
+            max_workers=self.processors, initializer=_start_worker, initargs=(self._cwd,)
         )
+
+    def _stop_workers(self) -> None:
+        """End the workers, with time to end what they run (recon-all), so that nothing goes on unseen."""
+        workers = list((self.pool._processes or {}).values())
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        for worker in workers:
+            worker.terminate()
+        deadline = time.monotonic() + GRACE_SECONDS
+        for worker in workers:
+            worker.join(max(0.0, deadline - time.monotonic()))
+            if worker.is_alive():
+                worker.kill()
+                worker.join()
+
+
+def _start_worker(folder: str) -> None:
+    """A worker leaves Ctrl-C to its parent, and ends in good order when the parent says so."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end_worker)
+    process_initializer(folder)
+
+
+def _end_worker(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    raise SystemExit
 
 
 def _import_libraries(graph: Any) -> None:

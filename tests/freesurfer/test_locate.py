@@ -145,3 +145,23 @@ def test_searching_changes_nothing_and_works_without_write_permission(root):
     finally:
         for path in paths:
             path.chmod(0o755)
+
+
+def test_a_subject_added_after_the_first_look_is_found(tmp_path):
+    long_ago = 1_000_000_000
+    os.utime(tmp_path, (long_ago, long_ago))
+    assert find_subject([tmp_path], "01", "1", longitudinal=True) is None
+    (tmp_path / "sub-01_ses-1.long.sub-01" / "stats").mkdir(parents=True)
+    assert find_subject([tmp_path], "01", "1", longitudinal=True) is not None
+
+
+def test_a_large_folder_is_listed_once(tmp_path, monkeypatch):
+    for index in range(3):
+        (tmp_path / f"sub-0{index}_ses-1" / "stats").mkdir(parents=True)
+    os.utime(tmp_path, (1_000_000_000, 1_000_000_000))
+    listed = []
+    whole = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: listed.append(str(path)) or whole(path))
+    for index in range(3):
+        assert find_subject([tmp_path], f"0{index}", "1", only_session=True) is not None
+    assert listed.count(str(tmp_path)) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import networkx as nx
@@ -11,7 +12,14 @@ from bids_app.config import RunConfig
 from bids_app.study.plan import PlannedScan, RunContext
 from bids_app.workflows.drawing import draw_graph
 from bids_app.workflows.group import init_group_wf
-from bids_app.workflows.participant import init_normvol_wf, init_participant_wf, person_wf_name
+from bids_app.workflows.participant import (
+    PEOPLE_PER_GRAPH,
+    PEOPLE_PER_RECON_GRAPH,
+    init_normvol_wf,
+    init_participant_wf,
+    people_per_graph,
+    person_wf_name,
+)
 from bids_app.workflows.reports import init_reports_wf
 from bids_app.workflows.scan import init_recon_wf, init_scoring_wf
 
@@ -97,3 +105,26 @@ def test_group_graph_has_an_analysis_only_when_asked_for(tmp_path):
 def test_report_graph_has_a_node_per_person(tmp_path):
     graph = init_reports_wf(["01", "02"], tmp_path, work_dir=tmp_path, group=True)
     assert nodes(graph) == {"report_sub_01", "report_sub_02", "group_report"}
+
+
+def test_a_graph_holds_few_people_however_many_there_are():
+    assert people_per_graph([[scan()]] * 5000, nprocs=2) == PEOPLE_PER_GRAPH
+
+
+def test_a_graph_has_several_people_per_processor():
+    assert people_per_graph([[scan()]] * 5000, nprocs=64) == 8 * 64
+
+
+def test_people_that_take_hours_share_a_larger_graph():
+    slow = scan(subject_dir=None, recon_arguments={"name": "sub-01"})
+    assert people_per_graph([[scan()], [slow]], nprocs=2) == PEOPLE_PER_RECON_GRAPH
+
+
+def test_every_node_names_the_modules_that_it_imports(context):
+    graph = init_participant_wf([scan()], context, name="sub_01_wf")
+    ours = [node.interface for node in graph._create_flat_graph().nodes()
+            if type(node.interface).__module__.startswith("bids_app")]
+    assert ours
+    for interface in ours:
+        assert all(find_spec(name) for name in interface.libraries)
+        assert interface.libraries

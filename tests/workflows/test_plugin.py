@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import time
 
 import pytest
 from nipype.interfaces.base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, traits
@@ -11,7 +13,7 @@ from nipype.pipeline import engine as pe
 
 from bids_app.config import RunConfig
 from bids_app.errors import StatsFileError
-from bids_app.workflows.execution import run_graph
+from bids_app.workflows.execution import _execution_settings, run_graph
 from bids_app.workflows.plugin import WORKER_KILLED
 
 
@@ -35,6 +37,8 @@ class Step(SimpleInterface):
             raise StatsFileError("stats/aseg.stats is truncated; run recon-all again")
         if self.inputs.behaviour == "bug":
             raise ZeroDivisionError("division by zero")
+        if self.inputs.behaviour == "sleep":
+            time.sleep(1.5)
         if self.inputs.behaviour == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         self._results["value"] = self.inputs.value + 1
@@ -95,3 +99,35 @@ def test_killed_worker_is_a_failed_node_and_the_rest_goes_on(tmp_path, config):
     crashes = run_graph(workflow, config, nprocs=1)
     assert [crash.node.rsplit(".")[-1] for crash in crashes if crash.reason == WORKER_KILLED] == ["victim"]
     assert len(crashes) == 1
+
+
+def test_a_node_done_in_the_parent_does_not_wait_for_others(tmp_path, config):
+    """What a node that runs here makes ready starts at once, though another node is still running."""
+    workflow = pe.Workflow("both", base_dir=str(tmp_path / "work"))
+    slow = pe.Node(Step(value=0, behaviour="sleep"), name="slow")
+    first = pe.Node(Step(value=0), name="first")
+    here = pe.Node(Step(), name="here", run_without_submitting=True)
+    after = pe.Node(Step(), name="after")
+    workflow.add_nodes([slow])
+    workflow.connect([(first, here, [("value", "value")]), (here, after, [("value", "value")])])
+    ended = []
+    crashes = run_graph(workflow, config, lambda node, event: event == "end" and ended.append(node.name))
+    assert crashes == []
+    assert ended == ["first", "here", "after", "slow"]
+
+
+def test_one_processor_is_enough(tmp_path, config):
+    ended = []
+    workflow = chain(tmp_path, ["add"] * 3)
+    assert run_graph(workflow, config, lambda node, event: event == "end" and ended.append(node.name), nprocs=1) == []
+    assert ended == ["step0", "step1", "step2"]
+
+
+def test_what_was_frozen_for_the_run_is_thawed(tmp_path, config):
+    run_graph(chain(tmp_path, ["add"]), config)
+    assert gc.get_freeze_count() == 0
+
+
+def test_a_plugin_of_a_cluster_is_polled_rarely(tmp_path, config):
+    assert _execution_settings(config, tmp_path, "SLURMPlugin")["poll_sleep_duration"] == 2
+    assert _execution_settings(config, tmp_path, "PatientMultiProc")["poll_sleep_duration"] == 0
