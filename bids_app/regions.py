@@ -127,8 +127,9 @@ def add_differences(volumes: pd.DataFrame, wanted: tuple[str, ...]) -> pd.DataFr
 @lru_cache(maxsize=1)
 def _display() -> dict[str, str]:
     shown = dict(_table()["display"])
-    shown.update({pair.name: pair.display for pair in pairs()})
-    shown.update({difference_name(pair): f"{pair.display.removesuffix(', asymmetry')}, left minus right" for pair in pairs()})
+    for pair in pairs():
+        shown[pair.name] = pair.display
+        shown[difference_name(pair)] = pair.display.removesuffix("asymmetry") + "left minus right"
     return shown
 
 

@@ -221,9 +221,9 @@ def test_words_for_the_card_are_kept_and_unknown_fields_refused(tmp_path, capsys
     assert main(command) == exitcodes.OK
     assert load_model(model).card.title == "Ours"
     assert load_model(model).card.limitations == ("few people",)
-    card.write_text('{"titel": "Ours"}')
+    card.write_text('{"no_such_field": "Ours"}')
     assert main(command) == exitcodes.INPUT
-    assert "titel" in capsys.readouterr().err
+    assert "no_such_field" in capsys.readouterr().err
 
 
 def test_too_few_people_of_a_sex_are_refused(tmp_path, capsys):
