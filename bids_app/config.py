@@ -12,6 +12,15 @@ import tomli_w
 from bids_app.errors import UsageError
 from bids_app.tables import atomic_write
 
+CHOICES = {
+    "analysis_level": ("participant", "group"),
+    "recon": ("auto", "ingest", "run"),
+    "t1w_select": ("all", "first", "last"),
+    "scoring": ("own-sex", "reference-compat"),
+    "exclude_quality": ("warn", "fail"),
+}
+POSITIVE = ("nprocs", "omp_nthreads", "mem_mb")
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
@@ -67,13 +76,16 @@ class RunConfig:
 
     @classmethod
     def from_mapping(cls, values: dict[str, Any]) -> RunConfig:
-        """Build from plain values (as TOML holds them); unknown names raise UsageError."""
+        """Build from plain values (as TOML holds them); unknown names and values raise UsageError."""
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
             raise UsageError(f"unknown option(s) {', '.join(unknown)} in the configuration; see normvol --help")
         hints = get_type_hints(cls)
-        return cls(**{name: _typed(name, value, hints[name]) for name, value in values.items()})
+        typed = {name: _typed(name, value, hints[name]) for name, value in values.items()}
+        for name, value in typed.items():
+            _check(name, value)
+        return cls(**typed)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -90,6 +102,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value
+
+
+def _check(name: str, value: Any) -> None:
+    known = CHOICES.get(name)
+    for item in value if isinstance(value, tuple) else (value,):
+        if known and item not in known:
+            raise UsageError(f"option {name} is one of {', '.join(known)}, not {item!r}")
+    if name in POSITIVE and value is not None and value < 1:
+        raise UsageError(f"option {name} must be 1 or more, not {value}")
 
 
 def _typed(name: str, value: Any, hint: Any) -> Any:

@@ -139,8 +139,8 @@ def _wanted(labels: Sequence[str], known: Iterable[str], prefix: str, bids_dir: 
         kind = {"sub": "participant", "ses": "session"}[prefix]
         close = difflib.get_close_matches(unknown[0], ordered, n=3)
         near = f"; did you mean {' or '.join(close)}?" if close else ""
-        raise UsageError(f"{kind} label(s) {listed(unknown)} are not in {bids_dir}{near} "
-                         f"Known: {listed(ordered) or 'none'}")
+        raise UsageError(f"{kind} label(s) {listed(unknown)} are not in {bids_dir}{near}; "
+                         f"known: {listed(ordered) or 'none'}")
     return [label for label in ordered if label in asked]
 
 

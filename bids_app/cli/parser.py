@@ -6,11 +6,14 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bids_app import __version__
 from bids_app.cli import exitcodes
 from bids_app.cli.resources import available_cpus, available_memory_mb, parse_memory
+
+if TYPE_CHECKING:
+    from bids_app.config import RunConfig
 
 RESEARCH_USE = "For research use only."
 
@@ -119,10 +122,9 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number, 1 or more, not {text!r}")
+    return int(text)
 
 
 def parse_config(argv: Sequence[str] | None = None) -> Any:
@@ -138,19 +140,56 @@ def parse_config(argv: Sequence[str] | None = None) -> Any:
     from bids_app.config import RunConfig, read_toml
 
     path = given.pop("config_file", None)
-    values = read_toml(path) if path else {}
-    values.update({name: list(value) if isinstance(value, list) else value for name, value in given.items()})
-    for name in ("bids_dir", "output_dir", "work_dir", "fs_subjects_dir", "fs_license_file", "participants_file",
-                 "bids_filter_file", "bids_database_dir", "nipype_plugin_file"):
-        if values.get(name) is not None:
-            values[name] = Path(values[name]).expanduser().absolute()
-    values["participant_label"] = _labels(values.get("participant_label", ()), "sub-")
-    values["session_label"] = _labels(values.get("session_label", ()), "ses-")
+    values = _from_file(read_toml(path)) if path else {}
+    values.update(given)
     values.setdefault("nprocs", available_cpus())
     values.setdefault("mem_mb", available_memory_mb())
-    config = RunConfig.from_mapping(values)
+    config = _absolute(RunConfig.from_mapping(values))
+    config = replace(config, participant_label=_labels(config.participant_label, "sub-"),
+                     session_label=_labels(config.session_label, "ses-"))
+    _check(config)
     return config if "omp_nthreads" in values else replace(config, omp_nthreads=min(8, config.nprocs))
 
 
-def _labels(labels: Sequence[str], prefix: str) -> list[str]:
-    return [part.removeprefix(prefix) for label in labels for part in str(label).replace(",", " ").split()]
+def _from_file(content: dict[str, Any]) -> dict[str, Any]:
+    """Options of a configuration file, which may be written as on the command line (``mem = "4G"``)."""
+    values = {name.replace("-", "_"): value for name, value in content.items()}
+    memory = values.pop("mem", None)
+    return values if memory is None else {**values, "mem_mb": parse_memory(str(memory))}
+
+
+def _absolute(config: RunConfig) -> RunConfig:
+    """Paths in full: nodes run elsewhere, and the recorded configuration can be run from anywhere."""
+    changed: dict[str, Any] = {
+        name: value.expanduser().absolute() for name, value in vars(config).items() if isinstance(value, Path)}
+    changed["derivatives"] = tuple(_named_path(text) for text in config.derivatives)
+    if config.t1w_derivative is not None:
+        changed["t1w_derivative"] = _named_path(config.t1w_derivative)
+    for name in ("model", "analysis"):
+        value = getattr(config, name)
+        if value is not None and Path(value).expanduser().exists():
+            changed[name] = str(Path(value).expanduser().absolute())
+    return replace(config, **changed)
+
+
+def _named_path(text: str) -> str:
+    """``NAME=PATH`` or ``PATH`` with the path in full."""
+    name, separator, path = text.partition("=")
+    if separator and "/" not in name:
+        return f"{name}={Path(path).expanduser().absolute()}"
+    return str(Path(text).expanduser().absolute())
+
+
+def _check(config: RunConfig) -> None:
+    """Refuse what no run can do, before anything is written."""
+    from bids_app.errors import UsageError
+
+    if config.adapt_by is not None and config.adapt_controls is None:
+        raise UsageError(f"--adapt-by {config.adapt_by} needs --adapt-controls, the query that selects local healthy "
+                         "people")
+    if config.analysis is not None and config.analysis != "auto" and not Path(config.analysis).is_file():
+        raise UsageError(f"--analysis {config.analysis}: there is no such file; give a TOML file, or auto")
+
+
+def _labels(labels: Sequence[str], prefix: str) -> tuple[str, ...]:
+    return tuple(part.removeprefix(prefix) for label in labels for part in label.replace(",", " ").split())

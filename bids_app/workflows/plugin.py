@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import time
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
 from types import FrameType
 from typing import Any
 
-from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer
+from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer, run_node
 
 # longer than recon-all is given to end (freesurfer.recon_all)
 GRACE_SECONDS = 25.0
@@ -57,14 +58,16 @@ class PatientMultiProc(MultiProcPlugin):
             wait([self._task_obj[task] for task, _ in self.pending_tasks], return_when=FIRST_COMPLETED)
 
     def _submit_job(self, node: Any, updatehash: bool = False) -> int:
+        """Hand the node to a worker; the future itself keeps the result until it is asked for."""
+        self._taskid += 1
+        job = (_run_node, node, updatehash, self._taskid)
         try:
-            return super()._submit_job(node, updatehash=updatehash)
+            future = self.pool.submit(*job)
         except BrokenProcessPool:
             self._renew_pool()
-            return super()._submit_job(node, updatehash=updatehash)
-
-    def _async_callback(self, args: Future) -> None:
-        """Nothing: the future itself keeps the result until it is asked for."""
+            future = self.pool.submit(*job)
+        self._task_obj[self._taskid] = future
+        return self._taskid
 
     def _get_result(self, taskid: int) -> Any:
         future = self._task_obj[taskid]
@@ -113,8 +116,20 @@ def _start_worker(folder: str) -> None:
     process_initializer(folder)
 
 
+def _run_node(node: Any, updatehash: bool, taskid: int) -> dict[str, Any]:
+    result: dict[str, Any] = run_node(node, updatehash, taskid)
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
+        os._exit(0)
+    return result
+
+
 def _end_worker(number: int, frame: FrameType | None) -> None:
+    """End at once when idle; a node at work is interrupted, so that it ends what it started."""
     signal.signal(number, signal.SIG_IGN)
+    while frame is not None and frame.f_code is not _run_node.__code__:
+        frame = frame.f_back
+    if frame is None:
+        os._exit(0)
     raise SystemExit
 
 

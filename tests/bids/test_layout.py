@@ -44,9 +44,9 @@ def test_labels_with_and_without_prefix(make_dataset, labels):
 
 
 def test_unknown_labels_name_those_known(make_dataset):
-    with pytest.raises(UsageError, match=r"03 are not in .*Known: 01, 02, 10, 99"):
+    with pytest.raises(UsageError, match=r"03 are not in .*known: 01, 02, 10, 99"):
         find_scans(make_dataset(SESSIONS), participant_label=["03"])
-    with pytest.raises(UsageError, match=r"session label\(s\) 7 .*Known: 1, 2"):
+    with pytest.raises(UsageError, match=r"session label\(s\) 7 .*known: 1, 2"):
         find_scans(make_dataset(SESSIONS), session_label=["7"])
 
 

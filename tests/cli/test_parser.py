@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from bids_app.cli import exitcodes
+from bids_app.cli.guard import guarded
 from bids_app.cli.parser import parse_config
 from bids_app.config import RunConfig, read_toml
 from bids_app.errors import UsageError
@@ -87,3 +89,44 @@ def test_missing_dataset_has_its_exit_code_and_one_sentence(tmp_path, capsys):
     assert code == exitcodes.INPUT
     assert len(lines) == 1
     assert "nowhere" in lines[0]
+
+
+@pytest.mark.parametrize(("line", "words"), [
+    ('recon = "bogus"', "option recon is one of auto, ingest, run, not 'bogus'"),
+    ('scoring = "bogus"', "option scoring is one of own-sex, reference-compat, not 'bogus'"),
+    ('exclude_quality = ["bad"]', "option exclude_quality is one of warn, fail, not 'bad'"),
+    ("nprocs = 0", "option nprocs must be 1 or more, not 0"),
+    ('participant_label = "sub-01"', "option participant_label takes a list, not 'sub-01'"),
+    ('adapt_by = "scanner"', "--adapt-by scanner needs --adapt-controls"),
+    ('analysis = "/nowhere.toml"', "--analysis /nowhere.toml: there is no such file"),
+])
+def test_impossible_values_are_refused_before_anything_is_done(tmp_path, line, words):
+    path = tmp_path / "run.toml"
+    path.write_text(line)
+    with pytest.raises(UsageError, match=re.escape(words)):
+        parse_config(["bids", "out", "participant", "--config-file", str(path)])
+
+
+def test_the_file_takes_options_as_the_command_line_spells_them(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text('mem = "4G"\nparticipant-label = ["sub-01"]\n')
+    config = parse_config(["bids", "out", "participant", "--config-file", str(path)])
+    assert (config.mem_mb, config.participant_label) == (4096, ("01",))
+
+
+def test_derivatives_keep_their_name_and_become_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = parse_config(["bids", "out", "participant", "-d", "fs=trees", "other",
+                           "--t1w-derivative", "ls=filled:lesion"])
+    assert config.derivatives == (f"fs={tmp_path}/trees", f"{tmp_path}/other")
+    assert config.t1w_derivative == f"ls={tmp_path}/filled:lesion"
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device", "/out/x"),
+                                   FileNotFoundError(2, "gone", "/proc/x")])
+def test_an_error_of_the_system_is_a_sentence(error, capsys):
+    def fail():
+        raise error
+
+    assert guarded(fail) == exitcodes.FAILED
+    assert f"{error.strerror} ({error.filename})" in capsys.readouterr().err

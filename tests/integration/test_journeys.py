@@ -1,0 +1,64 @@
+"""What happens to people on the way: stops, wrong wishes, odd places."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bids_app.cli import exitcodes
+from bids_app.cli.main import main
+from bids_app.freesurfer.synthetic import write_subject
+from tests.integration.test_runs import make_dataset, scored
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def bids(tmp_path):
+    dataset = make_dataset(tmp_path / "bids")
+    for label in ("01", "02"):
+        write_subject(dataset / "derivatives/freesurfer" / f"sub-{label}", {"Left-Thalamus": 7000.0}, etiv=1.5e6)
+    return dataset
+
+
+def _lines_until(stream, word):
+    for line in stream:
+        if word in line:
+            return
+    raise AssertionError(f"the run never said {word!r}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stopped_run_leaves_nothing_behind_and_can_be_continued(bids, tmp_path, number):
+    output, temporary = tmp_path / "out", tmp_path / "tmp"
+    temporary.mkdir()
+    arguments = [str(bids), str(output), "participant", "--nprocs", "2"]
+    process = subprocess.Popen([sys.executable, "-m", "bids_app.cli.main", *arguments], text=True,
+                               stderr=subprocess.PIPE, env={**os.environ, "TMPDIR": str(temporary)},
+                               start_new_session=True)
+    _lines_until(process.stderr, "looked for in")
+    time.sleep(0.5)
+    os.killpg(process.pid, number)
+    words = process.communicate(timeout=60)[1]
+    assert process.returncode == exitcodes.INTERRUPTED, words
+    assert "interrupted; run the same command again" in words
+    assert "Traceback" not in words
+    assert list(temporary.iterdir()) == []
+    assert list(output.rglob("*.tmp")) == []
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+    assert main(arguments) == exitcodes.OK
+    assert scored(output) == ["sub-01", "sub-02"]
+
+
+def test_paths_on_the_command_line_may_be_relative(bids, tmp_path, monkeypatch):
+    (bids / "derivatives/freesurfer").rename(tmp_path / "trees")
+    (tmp_path / "mine.toml").write_text("[options]\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["bids", "out", "participant", "-d", "fs=trees", "--nprocs", "1"]) == exitcodes.OK
+    assert main(["bids", "out", "group", "--analysis", "mine.toml", "--nprocs", "1"]) == exitcodes.OK
