@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import ttest_1samp
 
 from bids_app.clinical.trajectories import mean_rates, person_rates
 from bids_app.errors import AnalysisError
@@ -76,6 +77,16 @@ def test_average_rates_cover_the_truth_when_people_differ():
         row = mean_rates(z[["Left-Thalamus"]], people, years).iloc[0]
         inside.append(row["low"] <= -0.1 <= row["high"])
     assert 0.90 < np.mean(inside) < 0.99
+
+
+def test_with_the_same_times_it_is_a_t_test_of_the_slopes():
+    generator = np.random.default_rng(4)
+    years, z = np.tile([0.0, 1, 3], 12), generator.normal(size=36)
+    slopes = [np.polyfit(years[:3], part, 1)[0] for part in z.reshape(12, 3)]
+    row = mean_rates(pd.DataFrame({"Left-Thalamus": z}), pd.Series(np.repeat(np.arange(12), 3)), years).iloc[0]
+    test = ttest_1samp(slopes, 0)
+    assert row[["statistic", "p", "df"]].tolist() == pytest.approx([test.statistic, test.pvalue, test.df])
+    assert (row["low"], row["high"]) == pytest.approx(tuple(test.confidence_interval()))
 
 
 def test_differences_between_people_play_no_part():
