@@ -97,8 +97,7 @@ def _write_omission(config: RunConfig, plan: Plan, omission: Omission) -> None:
 def _run_in_batches(config: RunConfig, plan: Plan, log: logging.Logger) -> list[Crash]:
     """Graphs of a bounded number of people, so that memory does not grow with the dataset."""
     people = plan.people()
-    progress = PeopleProgress(len(people), {person_wf_name(scans[0].participant): participant_id(scans[0].participant)
-                                            for scans in people})
+    progress = _progress(people)
     monitor = ResourceTable(config.output_dir / "logs" / f"resources-{plan.context.run_uuid}.tsv", progress)
     callback = monitor if config.resource_monitor else progress
     crashes: list[Crash] = []
@@ -115,20 +114,27 @@ def _run_in_batches(config: RunConfig, plan: Plan, log: logging.Logger) -> list[
     killed = [scans for scans in people if any(c.reason == WORKER_KILLED and _is_of(c, scans[0]) for c in crashes)]
     if killed and not config.stop_on_first_crash:
         log.info("%d people lost their worker process; they are tried once more, one at a time", len(killed))
-        retried = run_graph(init_normvol_wf(killed, plan.context), config, nprocs=1)
+        progress = _progress(killed)
+        retried = _run_batch(config, plan, killed, progress, nprocs=1)
+        progress.close()
         crashes = [c for c in crashes if not any(_is_of(c, scans[0]) for scans in killed)] + retried
     return crashes
 
 
+def _progress(people: Sequence[Sequence[PlannedScan]]) -> PeopleProgress:
+    return PeopleProgress(len(people), {person_wf_name(scans[0].participant): participant_id(scans[0].participant)
+                                        for scans in people})
+
+
 def _run_batch(config: RunConfig, plan: Plan, people: Sequence[Sequence[PlannedScan]],
-               callback: Callable[[Any, str], None]) -> list[Crash]:
+               callback: Callable[[Any, str], None], nprocs: int | None = None) -> list[Crash]:
     graph = init_normvol_wf(people, plan.context)
     if config.write_graph:
         from bids_app.workflows.drawing import draw_graph
 
         draw_graph(graph, config.output_dir / "logs")
     try:
-        return run_graph(graph, config, callback)
+        return run_graph(graph, config, callback, nprocs)
     finally:
         if config.work_dir is None:
             shutil.rmtree(plan.context.work_dir / graph.name, ignore_errors=True)
