@@ -19,6 +19,7 @@ class Source:
     name: str = ""
     rows: dict[str, dict[str | None, list[Row]]] = field(default_factory=dict)
     roles: Roles = field(default_factory=Roles)
+    found: bool = False
 
     def row(self, participant: str, session: str | None) -> Row:
         """The first row of a scan; empty when there is none."""
@@ -57,7 +58,7 @@ def load_source(path: Path) -> Source:
     for row in rows:
         participant, session = row_key(row)
         keyed.setdefault(participant, {}).setdefault(session, []).append(row)
-    return Source(path.name, keyed, find_roles(header, read_sidecar(path)))
+    return Source(path.name, keyed, find_roles(header, read_sidecar(path)), found=True)
 
 
 def load_visits(bids_dir: Path, people: Iterable[str]) -> dict[str, Source]:

@@ -150,7 +150,7 @@ class _Reader:
         """Why `what` is unknown, and in which file."""
         name, person = self.people.name, participant_id(scan.participant)
         if not self.people.rows:
-            return f"there is no {name}"
+            return f"{name} has no rows" if self.people.found else f"there is no {name}"
         if scan.participant not in self.people.rows:
             return f"{name} has no row for {person}{self._unpadded(scan)}"
         roles = self.people.roles.ages if what == "age" else self.people.roles.sexes

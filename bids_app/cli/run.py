@@ -11,14 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bids_app.bids.names import participant_id
+from bids_app.bids.names import derivative_path, participant_id
 from bids_app.bids.sink import check_output_dir, write_dataset_files
-from bids_app.bids.status import write_status
+from bids_app.bids.status import status_path, write_status
 from bids_app.cli import exitcodes, summary
 from bids_app.cli.progress import PeopleProgress, open_log
 from bids_app.config import RunConfig
+from bids_app.errors import InputError
 from bids_app.study.models import load_study_model
 from bids_app.study.plan import Omission, Plan, PlannedScan, make_plan, shorten
+from bids_app.tables import read_json
 from bids_app.workflows.execution import Crash, run_graph
 from bids_app.workflows.participant import init_normvol_wf, people_per_graph, person_wf_name
 from bids_app.workflows.plugin import WORKER_KILLED
@@ -66,6 +68,7 @@ def _carry_out(config: RunConfig, plan: Plan) -> int:
     _record_start(config, plan, log)
     crashes = _run_in_batches(config, plan, log)
     failed = _record_failures(config, plan, crashes)
+    failed += _record_unfinished(config, plan, failed)
     if failed:
         _repair_reports(config, plan, failed)
     log.info(summary.closing(config, plan, failed))
@@ -163,6 +166,34 @@ def _record_failures(config: RunConfig, plan: Plan, crashes: Sequence[Crash]) ->
             write_status(config.output_dir, scan.participant, scan.session, status="failed", stage=stage,
                          reason=reason, remedy=remedy, run_uuid=plan.context.run_uuid)
     return failed
+
+
+def _record_unfinished(config: RunConfig, plan: Plan, failed: Sequence[Omission]) -> list[Omission]:
+    """Scans without result or report whose crash is not known: the run was stopped before, or could not record it."""
+    named = {(omission.participant, omission.session) for omission in failed}
+    found = []
+    for scan in plan.scans:
+        if (scan.participant, scan.session) in named or _is_done(config, plan, scan):
+            continue
+        why = " (--stop-on-first-crash)" if config.stop_on_first_crash and named else ""
+        item = Omission(scan.participant, scan.session, "run", f"the run ended before this scan was done{why}",
+                        "" if why else "check that the temporary, work and output folders have space left")
+        write_status(config.output_dir, item.participant, item.session, status="failed", stage=item.stage,
+                     reason=item.reason, remedy=item.remedy, run_uuid=plan.context.run_uuid)
+        found.append(item)
+    return found
+
+
+def _is_done(config: RunConfig, plan: Plan, scan: PlannedScan) -> bool:
+    """Whether this run wrote the scan's tables, and after them the person's report."""
+    summary_file = derivative_path(config.output_dir, scan.participant, scan.session, desc="summary", extension=".json")
+    report = config.output_dir / f"{participant_id(scan.participant)}.html"
+    try:
+        status = read_json(status_path(config.output_dir, scan.participant, scan.session))
+        written = report.stat().st_mtime_ns >= summary_file.stat().st_mtime_ns
+    except (OSError, InputError):
+        return False
+    return written and (status["status"], status["run_uuid"]) == ("scored", plan.context.run_uuid)
 
 
 def _concerns(crash: Crash, scan: PlannedScan, plan: Plan) -> bool:

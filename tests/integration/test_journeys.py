@@ -62,3 +62,23 @@ def test_paths_on_the_command_line_may_be_relative(bids, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["bids", "out", "participant", "-d", "fs=trees", "--nprocs", "1"]) == exitcodes.OK
     assert main(["bids", "out", "group", "--analysis", "mine.toml", "--nprocs", "1"]) == exitcodes.OK
+
+
+def test_a_crash_that_could_not_be_recorded_is_no_success(bids, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("bids_app.cli.run.run_graph", lambda *args, **kwargs: [])
+    assert main([str(bids), str(tmp_path / "out"), "participant", "--nprocs", "1"]) == exitcodes.FAILED
+    words = capsys.readouterr().err
+    assert "scored 0, up to date 0, left out 0, failed 2" in words
+    assert "the run ended before this scan was done" in words
+
+
+def test_people_after_the_first_crash_are_not_called_scored(bids, tmp_path, monkeypatch, capsys):
+    def broken(*args, **kwargs):
+        raise ZeroDivisionError("bug")
+
+    monkeypatch.setattr("bids_app.interfaces.freesurfer.ExtractVolumes._call", broken)
+    arguments = [str(bids), str(tmp_path / "out"), "participant", "--nprocs", "1", "--stop-on-first-crash"]
+    assert main(arguments) == exitcodes.FAILED
+    words = capsys.readouterr().err
+    assert "scored 0, up to date 0, left out 0, failed 2" in words
+    assert "the run ended before this scan was done (--stop-on-first-crash)" in words
