@@ -100,6 +100,15 @@ def train(
     data = prepare(table, regions or default_regions(table, mode), logarithms=mode == "calibrated",
                    min_per_site=2 if harmonise in ("location", "full") else 1, min_per_sex=min_per_sex)
     tell(data.report.sentences()[0])
+    fitted, counts = _fit_and_count(data, mode, harmonise, reference_counts, tell)
+    regions_ = region_models(data, fitted, mode)
+    model = NativeModel(make_card(data, name, mode, harmonise, card or {}), regions_, counts)
+    return Trained(with_digest(model), replace(data.report, fallbacks=_fallbacks(regions_)))
+
+
+def _fit_and_count(data: TrainingData, mode: str, harmonise: str, reference_counts: bool,
+                   tell: Progress) -> tuple[fitting.Fitted, ReferenceCounts | None]:
+    """The fits, widened to what held-out people show, and those people's counts of deviations."""
     fitted, counts, factor = fitting.fit(data, mode, harmonise, tell), None, 1.0
     corrects = mode == "calibrated" and harmonise != "none"
     if reference_counts or corrects:
@@ -110,9 +119,7 @@ def train(
     if reference_counts:
         tell(f"Scoring healthy people at left-out sites ({SITE_GROUPS} more trainings).")
         counts = _healthy_counts(data, z / factor, new_site_z(data, mode, harmonise, factor))
-    regions_ = region_models(data, fitted, mode)
-    model = NativeModel(make_card(data, name, mode, harmonise, card or {}), regions_, counts)
-    return Trained(with_digest(model), replace(data.report, fallbacks=_fallbacks(regions_)))
+    return fitted, counts
 
 
 def default_regions(table: pd.DataFrame, mode: str) -> tuple[str, ...]:

@@ -177,11 +177,12 @@ def _plan_scan(scan: Scan, row: dict[str, Any], config: RunConfig, roots: Sequen
     except NormvolError as error:
         return Omission(scan.participant, scan.session, "freesurfer", *_reason_and_remedy(error))
     # A link under another name was made on purpose, so the tree is held against its own name.
-    expected = found.path.resolve().name if found.path.is_symlink() else scan.name
-    check = check_subject(found.path, expected_subject=expected)
+    linked = found.path.is_symlink()
+    subject_dir = found.path.resolve() if linked else found.path
+    check = check_subject(subject_dir, expected_subject=subject_dir.name if linked else scan.name)
     if check.usable:
         source = {"fs_subject": found.identifier, "fs_images": recon.images_of(found.path)}
-        return PlannedScan(scan.participant, scan.session, {**row, **source}, subject_dir=found.path)
+        return PlannedScan(scan.participant, scan.session, {**row, **source}, subject_dir=subject_dir)
     if recon.may_resume(found.path):
         return _to_run(scan, row, recon)
     return Omission(scan.participant, scan.session, "freesurfer", check.message, check.remedy)
