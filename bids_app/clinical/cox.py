@@ -187,19 +187,19 @@ def fit_cox(time: ArrayLike, event: ArrayLike, X: ArrayLike, ties: str = "efron"
 
 
 def proportionality(time: ArrayLike, event: ArrayLike, X: ArrayLike, ties: str = "efron") -> Proportionality:
-    """Score tests of proportional hazards for each column of `X`, and globally; NaN with one time of events only."""
+    """Score tests of proportional hazards for each column of `X`, and globally; NaN where events are too few."""
     from scipy.stats import chi2
 
     model = PartialLikelihood(time, event, X, ties)
     beta, total, _ = model.maximise()
     _, score, information = model.terms(beta)
     g = _transformed(model)
-    if np.ptp(g) == 0:
-        unknown = np.full(len(beta), np.nan)
-        return Proportionality(unknown, unknown, float("nan"), float("nan"))
     gradient = g @ score
     cross, square = np.tensordot(g, information, 1), np.tensordot(g**2, information, 1)
     left: FloatArray = np.asarray(square - cross @ np.linalg.solve(total, cross), dtype=float)
+    if np.ptp(g) == 0 or np.linalg.matrix_rank(left, hermitian=True) < len(beta):
+        unknown = np.full(len(beta), np.nan)
+        return Proportionality(unknown, unknown, float("nan"), float("nan"))
     each = gradient**2 / np.diag(left)
     whole = float(gradient @ np.linalg.solve(left, gradient))
     return Proportionality(each, np.asarray(chi2.sf(each, 1)), whole, float(chi2.sf(whole, len(each))))

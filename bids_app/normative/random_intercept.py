@@ -193,6 +193,8 @@ class RandomInterceptDesign:
             raise AnalysisError("the predictors of a mixed model need a row of finite numbers per observation")
         if len(self.labels) == len(self.codes) or len(self.labels) < 2:
             raise AnalysisError("a random intercept needs two groups and one with repeated rows")
+        if len(self.X) <= self.X.shape[1]:
+            raise AnalysisError(f"{len(self.X)} rows are too few for a mixed model with {self.X.shape[1]} coefficients")
         scale = np.sqrt((self.X**2).sum(0))
         if (scale == 0).any() or np.linalg.matrix_rank(self.X / scale) < self.X.shape[1]:
             raise AnalysisError("the predictors of the mixed model depend on each other; leave one out")

@@ -49,6 +49,12 @@ def test_hazards_that_cross_are_found():
     assert proportionality(generator.exponential(np.exp(-x)), np.ones(400), x).p[0] > 0.01
 
 
+def test_events_at_one_time_say_nothing_about_proportionality():
+    test = proportionality([1, 1, 2, 2, 3], [1, 1, 0, 0, 0], [0.0, 1, 0, 1, 1])
+    assert np.isnan(test.p[0])
+    assert np.isnan(test.global_p)
+
+
 def test_a_group_without_events_has_no_finite_ratio():
     x = np.repeat([0.0, 1.0], 10)
     fit = fit_cox(np.arange(1, 21), 1 - x, x)

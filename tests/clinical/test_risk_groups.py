@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_app.clinical.analysis import run_analysis
 from bids_app.clinical.analysis_config import AnalysisConfig
 from bids_app.clinical.cohort_data import prepare
 from bids_app.clinical.cox import fit_cox
@@ -97,3 +98,14 @@ def test_no_outcome_is_said():
     table, z = simulate_cohort(1, CohortEffects(n_people=20, n_scans=20, n_controls=3))
     with pytest.raises(AnalysisError, match="over time"):
         results_of((table, z))
+
+
+@pytest.mark.parametrize("seed", [20, 21, 24])
+def test_a_handful_of_people_ends_in_sentences(seed):
+    # So few people leave models without degrees of freedom.
+    generator = np.random.default_rng(seed)
+    people = int(generator.choice([1, 2, 3]))
+    table, z = simulate_cohort(seed, CohortEffects(n_people=people, n_scans=people + 2, n_controls=1))
+    config = AnalysisConfig(roles=ROLES, control="HC", risk_rule=1, bootstrap=5)
+    for result in run_analysis(table, z, config):
+        assert not any("unexpected" in sentence for sentence in result.sentences), result.sentences
