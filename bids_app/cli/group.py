@@ -13,6 +13,7 @@ from bids_app.bids.names import bare
 from bids_app.cli import exitcodes
 from bids_app.cli.progress import open_log
 from bids_app.cli.summary import left_out_lines
+from bids_app.clinical.analysis_config import AUTO, read_analysis
 from bids_app.config import RunConfig
 from bids_app.errors import InputError
 from bids_app.study.cohort import read_cohort
@@ -23,12 +24,16 @@ from bids_app.workflows.group import init_group_wf
 
 def run_group(config: RunConfig) -> int:
     """Write the group tables, statistics and report of what is in the output folder."""
+    if config.analysis is not None and config.analysis != AUTO:
+        read_analysis(config.analysis)
     cohort = read_cohort(config.output_dir, config.exclude_quality)
     missing = cohort.inclusion[cohort.inclusion["status"] != "scored"]
     if config.dry_run:
         print(f"would write group tables and report of {len(cohort.scans)} scans; {len(missing)} are not in")
         return exitcodes.OK
     log = open_log(config.output_dir / "logs" / f"group-{uuid.uuid4().hex}.log", config.verbose)
+    if config.participant_label or config.session_label:
+        log.info("note  the group level takes every scored scan of %s; labels do not narrow it", config.output_dir)
     work_dir = Path(tempfile.mkdtemp(prefix="normvol-work-"))
     try:
         crashes = run_graph(init_group_wf(config, work_dir=work_dir), config)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from bids_app.cli import exitcodes
@@ -18,9 +18,8 @@ from bids_app.errors import NormvolError, UsageError
 
 def guarded(call: Callable[[], int]) -> int:
     """Run `call`; print what a user must know of an error and return the exit code."""
-    prepare_environment()
     try:
-        with _stoppable():
+        with _environment(), _stoppable():
             return call()
     except UsageError as error:
         print(f"normvol: {error}", file=sys.stderr)
@@ -65,17 +64,21 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def prepare_environment() -> None:
-    """No telemetry, and caches of libraries in a temporary folder where HOME cannot be written."""
-    os.environ.setdefault("NO_ET", "1")
-    os.environ.setdefault("TEMPLATEFLOW_AUTOUPDATE", "off")
-    os.environ.setdefault("MPLBACKEND", "Agg")
-    home = Path(os.environ.get("HOME") or "/nonexistent")
-    if not os.access(home, os.W_OK):
-        cache = Path(tempfile.gettempdir()) / f"normvol-cache-{os.getuid()}"
-        try:
-            cache.mkdir(mode=0o700, exist_ok=True)
-        except OSError:
-            return
-        for name in ("MPLCONFIGDIR", "XDG_CACHE_HOME", "NIPYPE_CONFIG_DIR"):
-            os.environ.setdefault(name, str(cache))
+@contextmanager
+def _environment() -> Iterator[None]:
+    """No telemetry, and caches of libraries in a folder of this run's own where HOME cannot be written."""
+    settings = {"NO_ET": "1", "TEMPLATEFLOW_AUTOUPDATE": "off", "MPLBACKEND": "Agg"}
+    cache = None
+    if not os.access(os.environ.get("HOME") or "/nonexistent", os.W_OK):
+        with suppress(OSError):
+            cache = tempfile.mkdtemp(prefix="normvol-cache-")
+            settings.update(dict.fromkeys(("MPLCONFIGDIR", "XDG_CACHE_HOME", "NIPYPE_CONFIG_DIR"), cache))
+    added = {name: value for name, value in settings.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+        if cache is not None:
+            shutil.rmtree(cache, ignore_errors=True)

@@ -21,7 +21,7 @@ from bids_app.errors import InputError
 from bids_app.study.models import load_study_model
 from bids_app.study.plan import Omission, Plan, PlannedScan, make_plan, shorten
 from bids_app.tables import read_json
-from bids_app.workflows.execution import Crash, run_graph
+from bids_app.workflows.execution import Crash, plugin_settings, run_graph
 from bids_app.workflows.participant import init_normvol_wf, people_per_graph, person_wf_name
 from bids_app.workflows.plugin import WORKER_KILLED
 from bids_app.workflows.resources import ResourceTable
@@ -34,6 +34,8 @@ def run(config: RunConfig) -> int:
     """Run the level that `config` asks for and return the exit code."""
     for warning in check_output_dir(config.bids_dir, config.output_dir, reports_only=config.reports_only):
         print(f"normvol: {warning}", file=sys.stderr)
+    if config.nipype_plugin_file is not None:
+        plugin_settings(config.nipype_plugin_file)
     if config.reports_only:
         from bids_app.cli.reports_only import run_reports
 

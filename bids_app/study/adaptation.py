@@ -131,6 +131,8 @@ def _query(covariates: pd.DataFrame, query: str) -> np.ndarray:
     except Exception as error:
         raise UsageError(f"--adapt-controls {query!r} cannot be evaluated ({error}); write for example "
                          f"'group == \"control\"'; columns: {', '.join(map(str, covariates.columns))}") from error
+    if not len(selected):
+        raise InputError(f"--adapt-controls {query!r} selects nobody; check the words in participants.tsv")
     return np.asarray(covariates.index.isin(selected) & covariates["problem"].isna())
 
 

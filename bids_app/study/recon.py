@@ -38,6 +38,8 @@ class ReconPlan:
     def __init__(self, config: RunConfig, scans: Sequence[Scan]) -> None:
         self.config = config
         self.subjects_dir = config.output_dir / OWN_SUBJECTS
+        if config.t1w_derivative is not None:
+            _t1w_derivative(config.t1w_derivative)
         self._people: dict[str, list[Scan]] = {}
         for scan in scans:
             self._people.setdefault(scan.participant, []).append(scan)
@@ -173,12 +175,17 @@ def derivative_t1w(scan: Scan, option: str) -> tuple[Path, ...]:
     UsageError
         When the option is not of this form or the folder does not exist.
     """
-    name, separator, rest = option.partition("=")
-    path, _, desc = rest.partition(":")
-    if not separator or not name or not Path(path).is_dir():
-        raise UsageError(f"--t1w-derivative {option}: write NAME=PATH or NAME=PATH:DESC with an existing folder")
-    folder = Path(path) / participant_id(scan.participant)
+    path, desc = _t1w_derivative(option)
+    folder = path / participant_id(scan.participant)
     folder = folder / f"ses-{scan.session}" if scan.session else folder
     pattern = f"{scan.name}_*desc-{desc or '*'}_*T1w.nii*"
     found = {*folder.glob(f"anat/{pattern}"), *folder.glob(f"anat/{pattern.replace('_*T1w', '_T1w')}")}
     return tuple(sorted(found))
+
+
+def _t1w_derivative(option: str) -> tuple[Path, str]:
+    name, separator, rest = option.partition("=")
+    path, _, desc = rest.partition(":")
+    if not separator or not name or not Path(path).is_dir():
+        raise UsageError(f"--t1w-derivative {option}: write NAME=PATH or NAME=PATH:DESC with an existing folder")
+    return Path(path), desc

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from nipype import config as nipype_config
 from nipype.pipeline import engine as pe
+from nipype.pipeline import plugins
 
 from bids_app.config import RunConfig
 from bids_app.errors import UsageError
@@ -83,26 +84,39 @@ def _execution_settings(config: RunConfig, crash_dir: Path, plugin: str) -> dict
 
 def _plugin(config: RunConfig, nprocs: int, on_status: Callable[[Any, str], None] | None) -> Any:
     arguments: dict[str, Any] = {"status_callback": on_status} if on_status else {}
-    if config.nipype_plugin_file is None:
+    name, given = "MultiProc", {}
+    if config.nipype_plugin_file is not None:
+        name, given = plugin_settings(config.nipype_plugin_file)
+    if name == "MultiProc":
         memory = (config.mem_mb or 4096) / 1024
-        return PatientMultiProc({**arguments, "n_procs": nprocs, "memory_gb": memory, "raise_insufficient": False})
-    settings = _plugin_settings(config.nipype_plugin_file)
-    arguments.update(settings.get("plugin_args") or {})
-    module = __import__("nipype.pipeline.plugins", fromlist=["plugins"])
-    name = f"{settings['plugin']}Plugin"
-    if not hasattr(module, name):
-        raise UsageError(f"nipype has no plugin {settings['plugin']!r} (asked for in {config.nipype_plugin_file})")
-    return getattr(module, name)(plugin_args=arguments)
+        return PatientMultiProc(
+            {**arguments, "n_procs": nprocs, "memory_gb": memory, "raise_insufficient": False, **given})
+    return getattr(plugins, f"{name}Plugin")(plugin_args={**arguments, **given})
 
 
-def _plugin_settings(path: Path) -> dict[str, Any]:
+def plugin_settings(path: Path) -> tuple[str, dict[str, Any]]:
+    """Name and arguments of the nipype plugin that the file asks for.
+
+    Raises
+    ------
+    UsageError
+        When it cannot be read, has another form, or nipype has no such plugin.
+    """
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"cannot read the nipype plugin file {path} ({error})") from error
-    if not isinstance(settings, dict) or not isinstance(settings.get("plugin"), str):
-        raise UsageError(f"the nipype plugin file {path} must hold 'plugin: NAME' and optionally 'plugin_args:'")
-    return settings
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the nipype plugin file {path} ({error}); check the path") from error
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"the nipype plugin file {path} is neither YAML nor JSON ({reason})") from error
+    settings = settings if isinstance(settings, dict) else {}
+    name, arguments = settings.get("plugin"), settings.get("plugin_args") or {}
+    if not isinstance(name, str) or not isinstance(arguments, dict):
+        raise UsageError(f"the nipype plugin file {path} must hold 'plugin: NAME' and optionally 'plugin_args:' with "
+                         "names and values")
+    if not hasattr(plugins, f"{name}Plugin"):
+        raise UsageError(f"nipype has no plugin {name!r} (asked for in {path}); write for example MultiProc or SLURM")
+    return name, arguments
 
 
 def _quiet(verbose: int) -> None:

@@ -82,3 +82,38 @@ def test_people_after_the_first_crash_are_not_called_scored(bids, tmp_path, monk
     words = capsys.readouterr().err
     assert "scored 0, up to date 0, left out 0, failed 2" in words
     assert "the run ended before this scan was done (--stop-on-first-crash)" in words
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("plugin: Bogus", "nipype has no plugin 'Bogus'"),
+    ("plugin: [", "is neither YAML nor JSON"),
+    ("plugin: Linear\nplugin_args: 3", "must hold 'plugin: NAME'"),
+])
+def test_a_wrong_plugin_file_is_refused_before_anything_is_written(bids, tmp_path, capsys, text, words):
+    path = tmp_path / "plugin.yml"
+    path.write_text(text)
+    arguments = [str(bids), str(tmp_path / "out"), "participant", "--nipype-plugin-file", str(path)]
+    assert main(arguments) == exitcodes.USAGE
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_wrong_analysis_file_is_refused_before_anything_is_written(bids, tmp_path, capsys):
+    output = tmp_path / "out"
+    assert main([str(bids), str(output), "participant", "--nprocs", "1"]) == exitcodes.OK
+    path = tmp_path / "analysis.toml"
+    path.write_text("bogus = 1")
+    capsys.readouterr()
+    assert main([str(bids), str(output), "group", "--analysis", str(path)]) == exitcodes.USAGE
+    assert capsys.readouterr().err.count("unknown table bogus") == 1
+    assert not (output / "group_deviations.tsv").exists()
+
+
+def test_without_a_home_nothing_stays_in_the_temporary_folder(bids, tmp_path, monkeypatch):
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("HOME", "/nonexistent")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    before = dict(os.environ)
+    assert main([str(bids), str(tmp_path / "out"), "participant", "--nprocs", "1"]) == exitcodes.OK
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert dict(os.environ) == before
