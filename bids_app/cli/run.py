@@ -187,15 +187,17 @@ def _record_unfinished(config: RunConfig, plan: Plan, failed: Sequence[Omission]
 
 
 def _is_done(config: RunConfig, plan: Plan, scan: PlannedScan) -> bool:
-    """Whether this run wrote the scan's tables, and after them the person's report."""
+    """Whether the scan was scored and reported since this run began (a second run may do it too)."""
+    status_file = status_path(config.output_dir, scan.participant, scan.session)
+    begun = config.output_dir / participant_id(scan.participant) / "log" / plan.context.run_uuid / "config.toml"
     summary_file = derivative_path(config.output_dir, scan.participant, scan.session, desc="summary", extension=".json")
     report = config.output_dir / f"{participant_id(scan.participant)}.html"
     try:
-        status = read_json(status_path(config.output_dir, scan.participant, scan.session))
-        written = report.stat().st_mtime_ns >= summary_file.stat().st_mtime_ns
+        scored = read_json(status_file)["status"] == "scored"
+        start, *written = (path.stat().st_mtime_ns for path in (begun, summary_file, report))
     except (OSError, InputError):
         return False
-    return written and (status["status"], status["run_uuid"]) == ("scored", plan.context.run_uuid)
+    return scored and start <= min(written)
 
 
 def _concerns(crash: Crash, scan: PlannedScan, plan: Plan) -> bool:

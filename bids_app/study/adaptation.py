@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,7 +130,8 @@ def _query(covariates: pd.DataFrame, query: str) -> np.ndarray:
     try:
         selected = covariates.query(query, engine="python").index
     except Exception as error:
-        raise UsageError(f"--adapt-controls {query!r} cannot be evaluated ({error}); write for example "
+        reason = shorten(" ".join(str(error).split()), 120)
+        raise UsageError(f"--adapt-controls {query!r} cannot be evaluated ({reason}); write for example "
                          f"'group == \"control\"'; columns: {', '.join(map(str, covariates.columns))}") from error
     if not len(selected):
         raise InputError(f"--adapt-controls {query!r} selects nobody; check the words in participants.tsv")

@@ -117,3 +117,12 @@ def test_without_a_home_nothing_stays_in_the_temporary_folder(bids, tmp_path, mo
     assert main([str(bids), str(tmp_path / "out"), "participant", "--nprocs", "1"]) == exitcodes.OK
     assert list((tmp_path / "tmp").iterdir()) == []
     assert dict(os.environ) == before
+
+
+def test_two_runs_at_the_same_time_into_one_folder(bids, tmp_path):
+    command = [sys.executable, "-m", "bids_app.cli.main", str(bids), str(tmp_path / "out"), "participant"]
+    runs = [subprocess.Popen([*command, "--nprocs", "1"], stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    words = [run.communicate(timeout=120)[1] for run in runs]
+    assert [run.returncode for run in runs] == [exitcodes.OK, exitcodes.OK], words
+    assert scored(tmp_path / "out") == ["sub-01", "sub-02"]
+    assert list((tmp_path / "out").rglob("*.tmp")) == []
