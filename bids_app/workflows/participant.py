@@ -15,7 +15,7 @@ from bids_app.study.plan import PlannedScan, RunContext
 from bids_app.workflows.scan import SCORE_GB, init_recon_wf, init_scoring_wf
 
 REPORT_GB = 0.5
-# A graph costs about 0.3 MB per person, and its scheduler looks at every node again and again.
+# A graph takes about 0.1 MB per person, nipype copies it, and its scheduler looks at every node again and again.
 PEOPLE_PER_GRAPH = 50
 PEOPLE_PER_RECON_GRAPH = 500
 ROUNDS_PER_GRAPH = 8
