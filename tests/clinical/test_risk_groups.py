@@ -6,7 +6,8 @@ from bids_app.clinical.analysis import run_analysis
 from bids_app.clinical.analysis_config import AnalysisConfig
 from bids_app.clinical.cohort_data import prepare
 from bids_app.clinical.cox import fit_cox
-from bids_app.clinical.risk_groups import AT_RISK, OTHERS, risk_data, risk_groups
+from bids_app.clinical.risk_data import risk_data
+from bids_app.clinical.risk_groups import AT_RISK, OTHERS, risk_groups
 from bids_app.errors import AnalysisError
 from bids_app.simulation.cohort import CohortEffects, simulate_cohort
 
