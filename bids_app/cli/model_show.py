@@ -63,7 +63,8 @@ def _short(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_short(item)}" for key, item in value.items())
     if isinstance(value, list):
-        return " to ".join(_short(item) for item in value)
+        numbers = all(isinstance(item, int | float) for item in value)
+        return (" to " if numbers else ", ").join(_short(item) for item in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
