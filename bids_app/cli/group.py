@@ -58,4 +58,8 @@ def run_group(config: RunConfig) -> int:
 def _omission(row: Mapping[str, Any]) -> Omission:
     session = row["session_id"]
     return Omission(bare(row["participant_id"], "sub"), bare(session, "ses") if isinstance(session, str) else None,
-                    *(row[name] or "" for name in ("stage", "reason", "remedy")))
+                    *(_text(row[name]) for name in ("stage", "reason", "remedy")))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -152,7 +152,7 @@ def _sex(
                              "for example --sex-coding 1=male 2=female")
     refused = [f"sex '{cell}' is neither female nor male, or a code without --sex-coding"
                if value is None and not is_missing(cell) else None for cell, value in zip(cells, read)]
-    values = pd.Series(np.array(read, dtype=object)[codes], name=column)
+    values = pd.Series(np.array(read, dtype=object)[codes], name=column, dtype=object)
     notes = [] if column == "sex" else [f"sex is taken from column {column}"]
     return values, notes + _remarks(codes, [*refused, None])
 

@@ -99,7 +99,7 @@ class TrainingData:
 
     def modelled(self) -> FloatArray:
         """Volumes (n, p) on the modelled scale."""
-        values = self.table[list(self.regions)].to_numpy(dtype=float)
+        values = self.table[list(self.regions)].to_numpy(dtype=float, copy=True)
         values[:, self.log] = np.log(np.maximum(values[:, self.log], LOG_FLOOR_MM3))
         return values
 
