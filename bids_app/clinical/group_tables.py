@@ -30,7 +30,8 @@ SCAN_COLUMNS = (
     "fs_version",
     "model",
 )
-INCLUSION_COLUMNS = (*KEYS, "status", "stage", "reason", "remedy", "run_uuid")
+# Without the run's identifier: the same cohort gives the same bytes
+INCLUSION_COLUMNS = (*KEYS, "status", "stage", "reason", "remedy")
 # The step at which a scan of a stage is lost; a stage that is not listed is lost at the last step.
 STEPS = {
     "found": "Scans found",

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bids_app.errors import ModelError
+
 if TYPE_CHECKING:
     from bids_app.normative.card import ModelCard
 
@@ -71,3 +73,36 @@ class NormativeModel(Protocol):
                    adaptation: Any = None) -> FloatArray:
         """Volumes (n, len(regions)) that would score `z` (n, len(regions)) at the covariates of `data`."""
         ...
+
+
+def scored_regions(model: NormativeModel, data: pd.DataFrame) -> tuple[str, ...]:
+    """The model's regions that are columns of `data`.
+
+    Raises
+    ------
+    ModelError
+        When there is none.
+    """
+    regions = tuple(name for name in model.regions if name in data.columns)
+    if not regions:
+        raise ModelError(f"the table has none of the {len(model.regions)} regions of {model.card.name}; "
+                         f"its columns must carry FreeSurfer's names, for example {model.regions[0]}")
+    return regions
+
+
+def adapt(z: FloatArray, se: FloatArray, adaptation: Any, data: pd.DataFrame,
+          regions: tuple[str, ...]) -> tuple[FloatArray, FloatArray]:
+    """Deviations and standard errors (n, p) after site adaptation: ``z' = (z - shift) / scale``."""
+    if adaptation is None:
+        return z, se
+    shift, scale, shift_se = adaptation.parameters(data, regions)
+    return (z - shift) / scale, np.hypot(se, shift_se) / scale
+
+
+def unadapt(z: FloatArray, adaptation: Any, data: pd.DataFrame, regions: tuple[str, ...]) -> FloatArray:
+    """The model's own z (n, p) that `adapt` turns into `z`; `z` is broadcast over the rows of `data`."""
+    raw: FloatArray = np.broadcast_to(np.asarray(z, dtype=float), (len(data), len(regions)))
+    if adaptation is None:
+        return raw
+    shift, scale, _ = adaptation.parameters(data, regions)
+    return np.asarray(raw * scale + shift, dtype=float)

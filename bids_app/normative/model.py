@@ -14,7 +14,7 @@ from scipy.special import ndtr
 
 from bids_app.errors import ModelError
 from bids_app.normative import sinh_arcsinh
-from bids_app.normative.base import Deviations
+from bids_app.normative.base import Deviations, adapt, scored_regions, unadapt
 from bids_app.normative.card import ModelCard
 from bids_app.normative.covariate_notes import Covariates, read_covariates
 from bids_app.normative.parameters import LOG_FLOOR_MM3, SEXES, RegionModel, Stack, stack
@@ -106,28 +106,21 @@ class NativeModel:
             NaN where age, sex, eTIV or the volume is missing.
         """
         data = add_differences(data, self.regions)
-        regions = tuple(name for name in self.regions if name in data.columns)
-        if not regions:
-            raise ModelError(f"the table has none of the {len(self.regions)} regions of {self.card.name}; "
-                             f"its columns must carry FreeSurfer's names, for example {self.regions[0]}")
+        regions = scored_regions(self, data)
         observed = data[list(regions)].to_numpy(dtype=float)
         covariates = read_covariates(data, self)
         kernel = _Kernel(self, regions, adapted=adaptation is not None)
         z, se, expected, in_range = kernel.score(covariates, observed)
         if adaptation is not None:
-            shift, scale, shift_se = adaptation.parameters(data, regions)
-            z, se = (z - shift) / scale, np.hypot(se, shift_se) / scale
-            expected = kernel.volumes(covariates, np.asarray(shift, dtype=float))
+            z, se = adapt(z, se, adaptation, data, regions)
+            expected = kernel.volumes(covariates, unadapt(np.zeros(1), adaptation, data, regions))
         return Deviations(regions, observed, expected, z, se, 100 * ndtr(z), in_range,
                           covariates.notes(np.atleast_1d(in_range.all(axis=1))))
 
     def volumes_at(self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...],
                    adaptation: Any = None) -> FloatArray:
         """Volumes (n, len(regions)) that would score `z` at the covariates of `data`."""
-        raw = np.broadcast_to(np.asarray(z, dtype=float), (len(data), len(regions)))
-        if adaptation is not None:
-            shift, scale, _ = adaptation.parameters(data, regions)
-            raw = raw * scale + shift
+        raw = unadapt(z, adaptation, data, regions)
         return _Kernel(self, regions, adapted=False).volumes(read_covariates(data, self), raw)
 
     def expected_counts(self, n_regions: int, sex: str,

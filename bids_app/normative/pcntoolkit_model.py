@@ -17,7 +17,7 @@ from scipy.special import ndtr
 
 from bids_app import regions as region_names
 from bids_app.errors import CovariateError, ModelError
-from bids_app.normative.base import Deviations, FloatArray
+from bids_app.normative.base import Deviations, FloatArray, adapt, scored_regions, unadapt
 from bids_app.normative.card import ModelCard
 from bids_app.normative.pcntoolkit_runtime import pcntoolkit, quiet
 
@@ -90,10 +90,7 @@ class PCNtoolkitModel:
         ModelError
             When no region is there, or for an unknown site under `unknown_sites="refuse"`.
         """
-        regions = tuple(name for name in self.regions if name in data.columns)
-        if not regions:
-            raise ModelError(f"the table has none of the {len(self.regions)} regions of {self.card.name}; "
-                             f"its columns must carry FreeSurfer's names, for example {self.regions[0]}")
+        regions = scored_regions(self, data)
         inputs = _Inputs.read(self, data)
         observed = data[list(regions)].to_numpy(dtype=float)
         z, expected, spread = (np.full(observed.shape, np.nan) for _ in range(3))
@@ -104,19 +101,15 @@ class PCNtoolkitModel:
             between = np.var([scored[0] for scored in passes], axis=0, ddof=1) if len(passes) > 1 else 0.0
             spread[rows] = np.sqrt(np.mean([scored[2] for scored in passes], axis=0) ** 2 + between)
         if adaptation is not None:
-            shift, scale, shift_se = adaptation.parameters(data, regions)
-            z, spread = (z - shift) / scale, np.hypot(spread, shift_se) / scale
-            expected = self._volumes(inputs, np.asarray(shift, dtype=float), regions)
+            z, spread = adapt(z, spread, adaptation, data, regions)
+            expected = self._volumes(inputs, unadapt(np.zeros(1), adaptation, data, regions), regions)
         in_range = np.repeat(inputs.in_range[:, None], len(regions), axis=1)
         return Deviations(regions, observed, expected, z, spread, 100 * ndtr(z), in_range, inputs.notes())
 
     def volumes_at(self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...],
                    adaptation: Any = None) -> FloatArray:
         """Volumes (n, len(regions)) that would score `z` at the covariates of `data`."""
-        raw = np.broadcast_to(np.asarray(z, dtype=float), (len(data), len(regions)))
-        if adaptation is not None:
-            shift, scale, _ = adaptation.parameters(data, regions)
-            raw = raw * scale + shift
+        raw = unadapt(z, adaptation, data, regions)
         return self._volumes(_Inputs.read(self, data), raw, regions)
 
     def _volumes(self, inputs: _Inputs, z: FloatArray, regions: tuple[str, ...]) -> FloatArray:

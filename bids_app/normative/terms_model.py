@@ -23,7 +23,7 @@ import pandas as pd
 from scipy.special import ndtr
 
 from bids_app.errors import CovariateError, InputError, ModelError
-from bids_app.normative.base import Deviations, FloatArray
+from bids_app.normative.base import Deviations, FloatArray, adapt, scored_regions, unadapt
 from bids_app.normative.card import ModelCard
 from bids_app.normative.model_file import digest
 from bids_app.normative.parameters import SEXES, triangle
@@ -114,19 +114,14 @@ class TermsModel:
         ModelError
             When no region is there.
         """
-        regions = tuple(name for name in self.regions if name in data.columns)
-        if not regions:
-            raise ModelError(f"the table has none of the {len(self.regions)} regions of {self.card.name}; "
-                             f"its columns must carry FreeSurfer's names, for example {self.regions[0]}")
+        regions = scored_regions(self, data)
         scans = _Scans.read(self, data)
         observed = data[list(regions)].to_numpy(dtype=float)
         z, se = np.full(observed.shape, np.nan), np.full(observed.shape, np.nan)
         for j, fit, mean, variance, uncertain in self._moments(scans, regions):
             z[:, j] = (_warped(fit, _responded(fit, observed[:, j])) - mean) / np.sqrt(variance)
             se[:, j] = np.sqrt(uncertain / variance)
-        if adaptation is not None:
-            shift, scale, shift_se = adaptation.parameters(data, regions)
-            z, se = (z - shift) / scale, np.hypot(se, shift_se) / scale
+        z, se = adapt(z, se, adaptation, data, regions)
         expected = self.volumes_at(data, np.zeros(observed.shape), regions, adaptation)
         in_range = np.repeat(scans.in_range[:, None], len(regions), axis=1)
         return Deviations(regions, observed, expected, z, se, 100 * ndtr(z), in_range, scans.notes)
@@ -134,10 +129,7 @@ class TermsModel:
     def volumes_at(self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...],
                    adaptation: Any = None) -> FloatArray:
         """Volumes (n, len(regions)) that would score `z` at the covariates of `data`."""
-        raw = np.broadcast_to(np.asarray(z, dtype=float), (len(data), len(regions)))
-        if adaptation is not None:
-            shift, scale, _ = adaptation.parameters(data, regions)
-            raw = raw * scale + shift
+        raw = unadapt(z, adaptation, data, regions)
         out = np.full(raw.shape, np.nan)
         for j, fit, mean, variance, _ in self._moments(_Scans.read(self, data), regions):
             out[:, j] = _volume(fit, mean + np.sqrt(variance) * raw[:, j])

@@ -62,7 +62,6 @@ class ScanAdaptations:
     """The fitted adaptation and where each scan's share of it goes."""
 
     adaptation: SiteAdaptation
-    model: NormativeModel
     notes: tuple[str, ...]
 
     def assign(self, scan: PlannedScan, work_dir: Path) -> PlannedScan:
@@ -123,7 +122,7 @@ def estimate_adaptation(config: RunConfig, model: NormativeModel, scans: Sequenc
     notes = [f"site adaptation from {controls['participant_id'].nunique()} local controls ({config.adapt_controls})"]
     if left_out:
         notes.append(f"controls that could not be used for the adaptation: {', '.join(left_out)}")
-    return ScanAdaptations(adaptation, model, tuple(notes))
+    return ScanAdaptations(adaptation, tuple(notes))
 
 
 def _query(covariates: pd.DataFrame, query: str) -> np.ndarray:

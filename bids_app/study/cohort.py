@@ -80,8 +80,7 @@ def write_group_tables(cohort: Cohort, output_dir: Path) -> list[Path]:
     first = cohort.baseline().to_numpy()
     groups = cohort.scans["group"][first] if "group" in cohort.scans else None
     tables = {
-        # Without the run's identifier: the same cohort gives the same bytes
-        "inclusion": cohort.inclusion.drop(columns="run_uuid"),
+        "inclusion": cohort.inclusion,
         "flow": group_tables.flow_table(cohort.inclusion),
         "deviations": cohort.scans,
         "zscores": cohort.zscores,

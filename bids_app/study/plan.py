@@ -5,12 +5,11 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from bids_app.bids.covariates import read_covariates
 from bids_app.bids.layout import Scan, find_scans
@@ -78,7 +77,6 @@ class Plan:
     up_to_date: tuple[PlannedScan, ...] = ()
     notes: tuple[str, ...] = ()
     subject_directories: tuple[Path, ...] = ()
-    covariates: pd.DataFrame = field(default_factory=pd.DataFrame)
     adaptations: ScanAdaptations | None = None
 
     def people(self) -> list[list[PlannedScan]]:
@@ -131,7 +129,6 @@ def make_plan(config: RunConfig, work_dir: Path) -> Plan:
         up_to_date=tuple(scan for scan in planned if scan.participant not in changed),
         notes=adaptations.notes if adaptations is not None else (unadapted_warning(model),),
         subject_directories=tuple(roots),
-        covariates=covariates,
         adaptations=adaptations,
     )
 
