@@ -20,6 +20,8 @@ from bids_app.bids.visit_times import first_visit_age_offset
 
 __all__ = ["COLUMNS", "as_numbers", "parse_age", "parse_sex", "read_covariates"]
 
+# The end of the note on a person's one age that stands for several sessions
+ONE_AGE = "used for each"
 COLUMNS = ("participant_id", "session_id", "age", "sex", "age_source", "sex_source", "note", "problem")
 
 
@@ -121,7 +123,7 @@ class _Reader:
         rows = {session: visits.row(scan.participant, session) for session in sessions}
         offset = first_visit_age_offset(self.bids_dir, scan.participant, scan.session, rows)
         if offset is None:
-            return _noted(answer, f"one age for {len(sessions)} sessions, used for each")
+            return _noted(answer, f"one age for {len(sessions)} sessions, {ONE_AGE}")
         if offset == 0:
             return answer
         later = replace(answer, value=answer.value + offset, column=answer.column + " + acq_time")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bids_app.bids.age_sex import DAYS_PER_YEAR
 from bids_app.bids.covariate_sources import load_visits
-from bids_app.bids.covariates import as_numbers, read_covariates
+from bids_app.bids.covariates import ONE_AGE, as_numbers, read_covariates
 from bids_app.bids.layout import Scan
 from bids_app.bids.names import natural_key, participant_id, session_id
 from bids_app.bids.source_tables import Row, read_any_sheet, read_sheet, row_key
@@ -73,7 +73,9 @@ def clinical_table(bids_dir: Path | str, scans: Sequence[Scan] | None = None, *,
     -------
     DataFrame
         The columns of `read_covariates`, ``visit_date`` (ISO date or NaN), ``years_from_first`` (since the person's
-        first row, by date where all have one, else by age) and the columns of ``phenotype/*.tsv``. A column whose
+        first row, by date where all have one, else by age where visits have their own, else by the dates there are;
+        NaN where a visit has neither) and the columns of ``phenotype/*.tsv``. Tables may have columns of these two
+        names; they are then kept, and dates filled up. A column whose
         name is taken is called ``<file>_<column>``. A phenotype table with several rows for one visit (a list of
         relapses) is not merged; ``attrs["notes"]`` says so, and `read_phenotypes` has it.
     """
@@ -82,7 +84,11 @@ def clinical_table(bids_dir: Path | str, scans: Sequence[Scan] | None = None, *,
     visits = all_visits(bids_dir, phenotypes, participants_file) if scans is None else list(scans)
     table = read_covariates(bids_dir, visits, participants_file=participants_file)
     dates = _dates(bids_dir, visits)
+    if "visit_date" in table:
+        dates = [date if isinstance(date, str) else own for date, own in zip(dates, table["visit_date"], strict=True)]
     columns: dict[str, Any] = {"visit_date": dates, "years_from_first": _years(table, dates)}
+    columns |= {"years_from_first": table["years_from_first"]} if "years_from_first" in table else {}
+    table = table.drop(columns=list(columns), errors="ignore")
     notes = []
     for name, rows in phenotypes.items():
         keys = [row_key(row) for row in rows]
@@ -132,12 +138,17 @@ def _dates(bids_dir: Path, visits: Sequence[Scan]) -> list[Any]:
 
 def _years(table: pd.DataFrame, dates: Sequence[Any]) -> pd.Series:
     """Years since the person's first row; dates that span more than a working life were scrambled."""
+    person = table["participant_id"]
     days = (pd.to_datetime(pd.Series(dates, index=table.index), errors="coerce") - pd.Timestamp("1800-01-01")).dt.days
-    by_date = _since_first(days / DAYS_PER_YEAR, table["participant_id"])
-    by_age = _since_first(table["age"], table["participant_id"])
-    usable = by_date.groupby(table["participant_id"]).transform(lambda years: years.notna().all()
-                                                                and years.max() <= MAX_FOLLOW_UP)
-    return by_date.where(usable.astype(bool), by_age)
+    by_date = _since_first(days / DAYS_PER_YEAR, person)
+    # One age for several sessions says nothing about the time between them.
+    own_age = table["age"].mask(table["note"].astype(str).str.contains(ONE_AGE))
+    by_age = _since_first(own_age, person)
+    plausible = by_date.groupby(person).transform("max") <= MAX_FOLLOW_UP
+    complete = by_date.notna().groupby(person).transform("all")
+    by_date = by_date.where(plausible)
+    more = by_date.notna().groupby(person).transform("sum") > by_age.notna().groupby(person).transform("sum")
+    return by_date.where((complete & plausible) | more, by_age)
 
 
 def _since_first(values: pd.Series, person: pd.Series) -> pd.Series:

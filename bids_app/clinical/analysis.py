@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from bids_app.clinical import change_analyses, group_comparison, outcome_analyses, risk_groups, score_analyses
+from bids_app.clinical import change_analyses, group_comparison, hazards, outcome_analyses, risk_groups, score_analyses
 from bids_app.clinical.analysis_config import ROLES, SCORES, AnalysisConfig
 from bids_app.clinical.cohort_data import CohortData, prepare
 from bids_app.clinical.results import AnalysisResult, make_result, not_computed
@@ -45,6 +45,8 @@ ANALYSES: tuple[Analysis, ...] = (
     Analysis("stability", "Stability of deviations", (), change_analyses.stability),
     Analysis("progression", "Time to confirmed progression", ("edss", "progression"), outcome_analyses.progression),
     Analysis("relapse", "Time to the first relapse", ("relapse_dates", "relapses"), outcome_analyses.relapses),
+    Analysis("hazards", "Number of deviations and time to events", ("edss", "progression", "relapse_dates", "relapses"),
+             hazards.hazards),
     Analysis("risk_groups", "Risk groups by deviations", ("edss", "progression", "relapse_dates", "relapses"),
              risk_groups.risk_groups),
 )  # fmt: skip
@@ -96,7 +98,7 @@ def _run(analysis: Analysis, data: CohortData) -> list[AnalysisResult]:
     try:
         return analysis.run(data)
     except NormvolError as error:
-        reason = f"{error}."
+        reason = f"{str(error).rstrip('.')}."
     except Exception as error:  # one broken analysis must not take the others along
         reason = f"an unexpected {type(error).__name__} ({error}); please report it."
     return [not_computed(analysis.name, analysis.title, reason)]
@@ -126,9 +128,10 @@ def roles_result(data: CohortData) -> AnalysisResult:
         rows.append((role, column, known, len(source) - known if column and role not in absent else None, what, note))
     table = pd.DataFrame(rows, columns=["role", "column", "n", "n_missing", "meaning", "note"])
     table["n_missing"] = table["n_missing"].astype("Int64")
-    unused = [row["role"] for row in table.to_dict("records") if row["note"]]
-    sentences = [f"No column plays these roles, so analyses that need them are left out: {', '.join(unused)}."]
-    notes = [f"{note}." for note in data.visits.attrs.get("notes", ())]
+    unused = table.loc[table["note"].notna(), "role"].tolist()
+    sentences = [f"No column plays the roles {', '.join(unused)}; analyses that need one of them are left out, and "
+                 "others do without."]  # fmt: skip
+    notes = [*data.notes, *(f"{note}." for note in data.visits.attrs.get("notes", ()))]
     return make_result(
         "roles", "Columns used in the analyses", table, sentences=(*(sentences if unused else ()), *notes),
         figure={"kind": "table"}, meaning="What the role stands for", n="Number of values",

@@ -28,7 +28,8 @@ ROLES = {
     "fss": "Fatigue Severity Scale",
     "sdmt": "Symbol Digit Modalities Test (cognition)",
     "disease_duration": "years since onset",
-    "time": "years since the first visit (default: difference of ages)",
+    "time": "years since the first visit (default: from the dates of the visits, else differences of age)",
+    "visit_date": "date of the visit (default: acq_time of sessions.tsv or scans.tsv)",
     "relapse_dates": "dates of relapses, or years since the first visit, separated by ; or ,",
     "relapses": "number of relapses since the previous visit",
     "progression": "1 where disability has progressed (used instead of the EDSS rule)",
@@ -49,6 +50,8 @@ PATTERNS = {
     r"duration_(disease|illness|years)|years_since_(onset|diagnosis|first_symptoms?)|time_since_(onset|diagnosis)",
     "time": r"years_from_first|(time|years|yrs)_(since|from)_(baseline|first_visit|first_scan|inclusion)|"
     r"follow_?up_(time|years)|time_years|years_in_study",
+    "visit_date": r"visit_date|date_of_(visit|exam(ination)?|assessment|scan|mri)|"
+    r"(exam(ination)?|assessment|session|scan|mri)_date|[a-z0-9_]+_visit_date",
     "relapse_dates": r"(dates?_(of_)?relapses?|relapses?_(dates?|times?|years))",
     "relapses": r"(n|no|num|number)(_of)?_relapses?|relapses?(_(count|number|n|since_last(_visit)?))?",
     "progression": r"cdp|confirmed_(disability_)?progression|disability_progression|progression(_event)?|progressed",
@@ -258,8 +261,22 @@ def _fits(role: str, values: pd.Series) -> bool:
         return 2 <= known.nunique() <= 20 and control_level(known) is not None
     if role in ("treatment", "scanner", "relapse_dates"):
         return bool(known.nunique() >= (1 if role == "relapse_dates" else 2))
-    numbers = pd.to_numeric(known, errors="coerce")
-    return bool(len(known) and numbers.notna().mean() > 0.9 and numbers.nunique() > 1)
+    if role == "visit_date":
+        return bool(len(known) and dates(known).notna().mean() > 0.9)
+    found = numbers(known)
+    return bool(len(known) and found.notna().mean() > 0.9 and found.nunique() > 1)
+
+
+def numbers(values: pd.Series) -> pd.Series:
+    """A column as numbers, a decimal comma read as a point; NaN where a cell is no number."""
+    if not pd.api.types.is_numeric_dtype(values):
+        values = values.astype(str).str.strip().str.replace(r"^([+-]?\d+),(\d+)$", r"\1.\2", regex=True)
+    return pd.to_numeric(values, errors="coerce").astype(float)
+
+
+def dates(values: pd.Series) -> pd.Series:
+    """A column of ISO dates (with or without a time) as days; NaT where a cell is none."""
+    return pd.to_datetime(values.astype(str).str.slice(0, 10), errors="coerce", format="%Y-%m-%d")
 
 
 def control_level(values: pd.Series) -> str | None:

@@ -17,12 +17,24 @@ from bids_app.clinical.linear import design, fit_linear, standardise
 from bids_app.clinical.mixed import MixedModel
 from bids_app.clinical.random_slope import RandomSlopeModel
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
-from bids_app.clinical.wording import few_people, interval, listing, p_value, plural, software, upper_first
+from bids_app.clinical.wording import (
+    few_people,
+    grouped,
+    interval,
+    listing,
+    p_value,
+    plural,
+    q_value,
+    software,
+    upper_first,
+)
 from bids_app.errors import AnalysisError
 from bids_app.normative.base import FloatArray
 from bids_app.regions import display_name
 
 COUNTS = {"n_infra": "number of infra-normal deviations"}
+# Sentences on scores that are not in a table of associations, in its attrs
+LEFT_OUT = "left_out"
 COLUMNS = ["outcome", "predictor", "score", "region", "structure", "n_people", "n_scans", "beta", "se", "statistic",
            "df", "low", "high", "p", "q", "covariates", "method", "note"]  # fmt: skip
 CROSS_METHODS = (
@@ -35,7 +47,7 @@ LONG_METHODS = (
     "intervals on Satterthwaite degrees of freedom (as lme4 and lmerTest). "
 )
 COMMON_METHODS = (
-    "p values were corrected by Benjamini-Hochberg over all rows of the table. Scans with a missing value "
+    "p values were corrected by Benjamini-Hochberg over all rows of the table (q). Scans with a missing value "
     "are left out of the models that need it. Software: {software}."
 )
 
@@ -114,7 +126,7 @@ def region_associations(
         try:
             table = _fit_all(cohort, outcomes, predictor, model)
         except AnalysisError as error:
-            problems.append(f"{score}: {error}")
+            problems.append((score, str(error)))
             continue
         blocks.append(table.assign(score=score, region=table["outcome"]))
     return _finish(blocks, problems)
@@ -131,21 +143,31 @@ def count_associations(
     for score in scores:
         for count in counts:
             try:
+                _check_change(cohort, score, model)
                 table = _fit_all(cohort, cohort[[score]], {count: cohort[count]}, model)
             except AnalysisError as error:
-                problems.append(f"{score}: {error}")
+                problems.append((score, str(error)))
                 continue
             blocks.append(table.assign(score=score, region=None))
     return _finish(blocks, problems)
 
 
-def _finish(blocks: list[pd.DataFrame], problems: list[str]) -> pd.DataFrame:
+def _check_change(cohort: pd.DataFrame, score: str, model: ScoreModel) -> None:
+    """A score that never changes within a person leaves a longitudinal model of it without residual variance."""
+    values = cohort.loc[cohort[score].notna(), score].groupby(cohort["participant_id"])
+    if model.longitudinal and len(values) and (values.size() > 1).any() and (values.nunique() < 2).all():
+        raise AnalysisError("the value is the same at all visits of a person, so it is related at the first visit only")
+
+
+def _finish(blocks: list[pd.DataFrame], problems: list[tuple[str, str]]) -> pd.DataFrame:
     if not blocks:
-        raise AnalysisError("; ".join(dict.fromkeys(problems)) or "there is no clinical score to relate")
+        raise AnalysisError("; ".join(grouped(problems)) or "there is no clinical score to relate")
     table = pd.concat(blocks, ignore_index=True)
     table["structure"] = [None if pd.isna(name) else display_name(str(name)) for name in table["region"]]
     table["q"] = false_discovery(table["p"].to_numpy(dtype=float))
-    return table[COLUMNS]
+    table = table[COLUMNS]
+    table.attrs[LEFT_OUT] = tuple(f"Left out: {problem}." for problem in grouped(problems))
+    return table
 
 
 def _fit_all(
@@ -196,7 +218,8 @@ def _first(cohort: pd.DataFrame) -> np.ndarray:
 def _standardised(outcomes: pd.DataFrame, X: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
     """Outcomes and design (intercept first, then the predictor); covariates that do not vary are left out."""
     if len(X) < 3:
-        raise AnalysisError(f"only {plural(len(X), 'scan')} with all values")
+        few = f"only {plural(len(X), 'scan')} with all values" if len(X) else "no scan has all values"
+        raise AnalysisError(few)
     matrix = X.to_numpy(dtype=float)
     varying = matrix.std(axis=0) > 0
     varying[0] = True
@@ -237,15 +260,14 @@ def count_result(table: pd.DataFrame, scores: Mapping[str, str], model: ScoreMod
     table = _named(table, scores)
     sentences = [
         f"{upper_first(scores[row['score']])} and the {COUNTS[row['predictor']]} {model.when}: standardised beta "
-        f"{row['beta']:.2f} ({interval(row['low'], row['high'])}, {p_value(row['p'])}, "
-        f"{plural(row['n_people'], 'person', 'people')})."
+        f"{row['beta']:.2f} ({interval(row['low'], row['high'])}, {p_value(row['p'])}, {q_value(row['q'])} after "
+        f"correction for multiple tests, {plural(row['n_people'], 'person', 'people')})."
         for row in table.to_dict("records")
-    ]  # fmt: skip
+    ] + _remarks(table, model)  # fmt: skip
     figure = {"kind": "forest", "label": "score_name", "estimate": "beta", "low": "low", "high": "high", "null": 0,
               "p": "q", "xlabel": "Standardised beta per standard deviation of the number of deviations"}  # fmt: skip
     name = "scores_counts_longitudinal" if model.longitudinal else "scores_counts"
     title = f"Clinical scores and number of deviations, {model.when}"
-    sentences += few_people(int(table["n_people"].min()))
     return make_result(name, title, table, sentences=tuple(sentences), methods=model.methods(), figure=figure)
 
 
@@ -254,13 +276,18 @@ def region_result(table: pd.DataFrame, scores: Mapping[str, str], model: ScoreMo
     table = _named(table, scores)
     sentences = [
         _region_sentence(scores[str(score)], part, model.when) for score, part in table.groupby("score", sort=False)
-    ]
-    sentences += few_people(int(table["n_people"].min()))
+    ] + _remarks(table, model)
     figure = {"kind": "map", "region": "region", "value": "beta", "facet": "score_name", "scale": "diverging",
               "limits": map_limits(table["beta"]), "xlabel": "Standardised beta"}  # fmt: skip
     name = "scores_regions_longitudinal" if model.longitudinal else "scores_regions"
     return make_result(name, f"Clinical scores and regional z, {model.when}", table, sentences=tuple(sentences),
                        methods=model.methods(), figure=figure)  # fmt: skip
+
+
+def _remarks(table: pd.DataFrame, model: ScoreModel) -> list[str]:
+    """What the models are adjusted for, scores that are left out, and a caution about few people."""
+    adjusted = [f"Adjusted for {listing(list(model.covariates))}."] if model.covariates else []
+    return [*adjusted, *table.attrs.get(LEFT_OUT, ()), *few_people(int(table["n_people"].min()))]
 
 
 def _named(table: pd.DataFrame, scores: Mapping[str, str]) -> pd.DataFrame:

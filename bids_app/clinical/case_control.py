@@ -12,7 +12,7 @@ from bids_app.clinical.deviations import TAILS
 from bids_app.clinical.linear import design
 from bids_app.clinical.negative_binomial import INFINITE, THETA_RANGE, CountFit, fit_counts
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
-from bids_app.clinical.wording import few_people, interval, listing, p_value, percent, plural, software
+from bids_app.clinical.wording import few_people, grouped, interval, listing, p_value, percent, plural, software
 from bids_app.errors import AnalysisError
 from bids_app.normative.base import Z_CRITICAL
 from bids_app.regions import display_name
@@ -83,11 +83,11 @@ def compare_counts(
             try:
                 fit = fit_counts(counts, matrix, theta, terms=[1])
             except AnalysisError as error:
-                problems.append(f"{TAIL_WORDS[tail]} deviations: {error}")
+                problems.append((f"{TAIL_WORDS[tail]} deviations", str(error)))
                 continue
             blocks.append({"tail": tail, "method": method, **shared, **means, **_rate_ratio(fit)})
     if not blocks:
-        raise AnalysisError("; ".join(dict.fromkeys(problems)))
+        raise AnalysisError("; ".join(grouped(problems)))
     return pd.DataFrame(blocks)
 
 
@@ -116,7 +116,7 @@ def _rate_ratio(fit: CountFit, term: int = 1) -> dict[str, object]:
 def _note(fit: CountFit, infinite: bool) -> str | None:
     notes = []
     if infinite:
-        notes.append("one group has no deviation at all: the ratio is unbounded and p is from the likelihood ratio")
+        notes.append("one group has no deviation at all: the ratio is 0 or infinite and p is from the likelihood ratio")
     elif fit.unbounded.any():
         notes.append("a covariate predicts the absence of deviations perfectly: its coefficient is unbounded")
     if fit.theta_estimated and fit.theta >= THETA_RANGE[1]:
@@ -139,8 +139,7 @@ def case_control_result(
     sentences = [_count_sentence(row, who) for row in first.to_dict("records")]
     sentences += [
         f"Note on {TAIL_WORDS[row['tail']]} deviations: {row['note']}."
-        for row in first.to_dict("records")
-        if row["note"]
+        for row in first[first["note"].notna()].to_dict("records")
     ]
     sentences += few_people(int(table[["n_group", "n_control"]].min().min()))
     methods = COUNT_METHODS.format(
@@ -171,13 +170,12 @@ def case_control_result(
 
 def _count_sentence(row: Mapping[Hashable, Any], who: str) -> str:
     means = (
-        f"{row['n_group']} people of group {row['group']} had on average {row['mean_group']:.2f} "
+        f"{plural(row['n_group'], 'person', 'people')} of group {row['group']} had on average {row['mean_group']:.2f} "
         f"{TAIL_WORDS[row['tail']]} deviations, {row['n_control']} {who} {row['mean_control']:.2f}"
     )
     ratio = row["irr"]
-    if not np.isfinite(ratio) or ratio == 0:
-        return f"{means}; a ratio cannot be given ({p_value(row['p'])})."
-    return f"{means}: a rate ratio of {ratio:.2f} ({interval(row['low'], row['high'])}, {p_value(row['p'])})."
+    said = f"{ratio:.2f}" if np.isfinite(ratio) and ratio > 0 else "0" if ratio == 0 else "infinity"
+    return f"{means}: a rate ratio of {said} ({interval(row['low'], row['high'])}, {p_value(row['p'])})."
 
 
 def region_differences(
@@ -297,9 +295,12 @@ def region_result(zscores: pd.DataFrame, groups: pd.Series, control: str) -> Ana
     table = region_differences(zscores, groups, control)
     sentences = []
     for name, part in table.groupby("group", sort=True):
-        found = part[part["q"] < 0.05]
+        found, tested = part[part["q"] < 0.05], int(part["q"].notna().sum())
+        if not tested:
+            sentences.append(f"Mean z of group {name} cannot be tested against {control}: too few people.")
+            continue
         sentence = (
-            f"Mean z of group {name} differs from {control} in {len(found)} of {plural(len(part), 'region')} "
+            f"Mean z of group {name} differs from {control} in {len(found)} of {plural(tested, 'region')} "
             "after correction for multiple tests"
         )
         lowest = found[found["difference"] < 0].nsmallest(3, "difference")
@@ -307,7 +308,7 @@ def region_result(zscores: pd.DataFrame, groups: pd.Series, control: str) -> Ana
             named = [f"{row.structure} ({row.difference:+.2f})" for row in lowest.itertuples()]
             sentence += f"; it is lowest in the {listing(named)}"
         sentences.append(sentence + ".")
-    sentences += few_people(int(table[["n_group", "n_control"]].min().min()))
+    sentences += few_people(table.loc[table["n_group"] > 0, ["n_group", "n_control"]].min().min())
     figure = {
         "kind": "map",
         "region": "region",
@@ -334,8 +335,10 @@ def prevalence_sentences(prevalence: pd.DataFrame, threshold: float = Z_CRITICAL
     sentences, expected = [], float(ndtr(-threshold))
     for name, part in prevalence.groupby("group", sort=True):
         top = part[part["n_infra"] > 0].nlargest(most, "share_infra")
-        if top.empty:
-            sentences.append(f"In group {name} no region has z <= -{threshold:g} in anybody.")
+        highest = int(part["n_infra"].max())
+        if highest < 2:
+            whom = "more than one person" if highest else "anybody"
+            sentences.append(f"In group {name} no region has z <= -{threshold:g} in {whom}.")
             continue
         named = [f"{display_name(row['region'])} ({percent(row['share_infra'])})" for row in top.to_dict("records")]
         sentences.append(

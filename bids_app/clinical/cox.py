@@ -177,7 +177,8 @@ def fit_cox(time: ArrayLike, event: ArrayLike, X: ArrayLike, ties: str = "efron"
     covariance = np.asarray(np.linalg.pinv(information, hermitian=True))
     se = np.sqrt(np.diag(covariance))
     unbounded = np.abs(beta) * model.X.std(axis=0) > INFINITE
-    half, statistic = norm.ppf((1 + level) / 2) * se, beta / se
+    with np.errstate(divide="ignore", invalid="ignore"):
+        half, statistic = norm.ppf((1 + level) / 2) * se, beta / se
     linear = np.empty(len(model.X))
     linear[model.order] = model.X @ beta
     return CoxFit(
@@ -236,6 +237,16 @@ def concordance(time: ArrayLike, event: ArrayLike, risk: ArrayLike) -> Concordan
     influence = gap.sum(axis=0)
     influence[first] += gap.sum(axis=1)
     return Concordance(c, float(np.sqrt((influence**2).sum()) / pairs), int(pairs))
+
+
+def concordance_columns(time: ArrayLike, event: ArrayLike, risk: ArrayLike) -> dict[str, float]:
+    """``concordance`` with the bounds ``concordance_low`` and ``concordance_high`` of its normal 95 % interval."""
+    from scipy.stats import norm
+
+    found = concordance(time, event, risk)
+    half = float(norm.ppf(0.975)) * found.se
+    low, high = max(found.c - half, 0.0), min(found.c + half, 1.0)
+    return {"concordance": found.c, "concordance_low": low, "concordance_high": high}
 
 
 def baseline_hazard(fit: CoxFit, time: ArrayLike, event: ArrayLike) -> tuple[FloatArray, FloatArray]:

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from bids_app.clinical.analysis_config import numbers
 from bids_app.clinical.cohort_data import CohortData
 from bids_app.clinical.progression import (
     ROUNDING,
@@ -35,7 +36,7 @@ class FollowUp:
     visits : DataFrame
         ``participant_id group years`` (since the first scan) and the clinical columns; index 0..n-1.
     origin : Series
-        Clock value (age, or the column of the role time) of the first scan, by person.
+        Clock value (`CohortData.clock`) of the first scan, by person.
     """
 
     data: CohortData
@@ -166,16 +167,15 @@ def _source(data: CohortData, *columns: str) -> pd.DataFrame:
 
 
 def _clock(data: CohortData, table: pd.DataFrame) -> pd.Series:
-    time = data.config.column("time")
-    name = time if time in table else "age"
-    return pd.to_numeric(table[name], errors="coerce") if name in table else pd.Series(np.nan, index=table.index)
+    name = data.clock(table)
+    return numbers(table[name]) if name in table else pd.Series(np.nan, index=table.index)
 
 
 def follow_up(data: CohortData) -> FollowUp:
     """Visits from the first scan on, of everybody with a disease.
 
-    The clock is the column of the role time where the visits have it, otherwise age; the visit of the first scan
-    is found by its session, or by age.
+    The clock is the column of the role time where the visits have it, otherwise years since the first visit or age;
+    the visit of the first scan is found by its session, or by age.
 
     Raises
     ------
@@ -197,7 +197,7 @@ def follow_up(data: CohortData) -> FollowUp:
                            group=visits["participant_id"].map(groups))  # fmt: skip
     for name in needed:
         if name != data.config.column("relapse_dates"):
-            visits[name] = pd.to_numeric(visits[name], errors="coerce")
+            visits[name] = numbers(visits[name])
     kept = visits[visits[YEARS] >= -BASELINE_WINDOW].drop(columns="_clock")
     order = kept.sort_values(["participant_id", YEARS], kind="stable")
     return FollowUp(data, order.reset_index(drop=True), origin)
@@ -206,7 +206,7 @@ def follow_up(data: CohortData) -> FollowUp:
 def _origins(data: CohortData, first: pd.DataFrame, visits: pd.DataFrame) -> pd.Series:
     """Clock value of each person's first scan; of their first visit where it cannot be told."""
     origin = visits.groupby("participant_id")["_clock"].min()
-    if data.config.column("time") not in visits:
+    if data.clock(visits) == "age":
         by_age = first.set_index("participant_id")["age"].astype(float)
         return by_age.reindex(origin.index).fillna(origin)
     if "session_id" in visits and "session_id" in first:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,7 @@ from bids_app.clinical.cohort_data import CohortData
 from bids_app.clinical.deviations import TAILS, count_table, expected_count, region_set
 from bids_app.clinical.group_tables import prevalence_table
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
-from bids_app.clinical.wording import percent, plural, software
+from bids_app.clinical.wording import few_people, percent, plural, software
 from bids_app.errors import AnalysisError
 
 BURDEN_METHODS = (
@@ -24,8 +26,8 @@ BURDEN_METHODS = (
 )
 
 PREVALENCE_METHODS = (
-    "For each region the share of people with |z| >= {threshold:g} at their first scan is given with its exact 95 % "
-    "interval (Clopper-Pearson). Software: {software}."
+    "For each region the shares of people with z <= -{threshold:g} and with z >= {threshold:g} at their first scan are "
+    "given with exact 95 % intervals (Clopper-Pearson). Software: {software}."
 )
 
 
@@ -46,16 +48,12 @@ def burden(data: CohortData) -> list[AnalysisResult]:
         for group, part in counts.groupby(groups, sort=True):
             rows += [_burden_row(str(group), name, tail, part, len(present), data.config.threshold) for tail in TAILS]
     table = pd.DataFrame(rows)
-    sentences = tuple(
-        f"Group {row['group']} ({plural(row['n'], 'person', 'people')}) has on average {row['mean']:.2f} infra-normal "
-        f"deviations; {row['expected']:.2f} are expected. {percent(row['share_above'])} have more than "
-        f"{row['expected_high']}, the upper end of what 95 % of healthy people have."
-        for row in table.to_dict("records")
-        if row["region_set"] == "all" and row["tail"] == "infra"
-    )
+    shown = data.config.regions if isinstance(data.config.regions, str) else "listed"
+    rows = table[(table["region_set"] == shown) & (table["tail"] == "infra")].to_dict("records")
+    sentences = (*map(_burden_sentence, rows), *data.counting_note, *few_people(int(table["n"].min())))
     figure = {"kind": "forest", "label": "group", "estimate": "mean", "low": "mean_low", "high": "mean_high",
-              "facet": "tail", "xlabel": "Mean number of deviations", "where": {"region_set": "all"},
-              "null": float(table.loc[table["tail"] == "infra", "expected"].iloc[0])}  # fmt: skip
+              "facet": "tail", "xlabel": "Mean number of deviations (dotted: expected of a healthy person)",
+              "where": {"region_set": shown}, "null": "expected"}  # fmt: skip
     methods = BURDEN_METHODS.format(threshold=data.config.threshold, software=software("numpy", "scipy"))
     return [make_result(
         "burden", "Number of deviations by group", table, sentences=sentences, methods=methods, figure=figure,
@@ -63,6 +61,14 @@ def burden(data: CohortData) -> list[AnalysisResult]:
         mean_high="Upper bound of the 95 % t interval of the mean", n="Number of people (first scan of each)",
         share_above="Share of people with more than expected_high, 0 to 1",
     )]  # fmt: skip
+
+
+def _burden_sentence(row: Mapping[Hashable, Any]) -> str:
+    above = percent(row["share_above"]) if row["share_above"] else "nobody"
+    verb = "has" if row["share_above"] == 0 else "have"
+    return (f"Group {row['group']} ({plural(row['n'], 'person', 'people')}) has on average {row['mean']:.2f} "
+            f"infra-normal deviations where {row['expected']:.2f} are expected of healthy people; {above} {verb} more "
+            f"than {row['expected_high']}, the upper end of what 95 % of healthy people have.")  # fmt: skip
 
 
 def _burden_row(
@@ -124,13 +130,15 @@ def counts(data: CohortData) -> list[AnalysisResult]:
     """Matching, its balance, and the negative binomial comparison, for each group."""
     control = data.control()
     if not data.groups:
-        raise AnalysisError("there is no group beside the controls")
+        raise AnalysisError(f"there is nobody beside the controls ({control}), so there is nothing to compare")
     results = []
     for group in data.groups:
         found = comparison_set(data, group, control)
         result = case_control.case_control_result(found.people, group, control, matched=bool(found.matching))
+        result = _with_notes(result, (*found.notes, *data.counting_note))
+        result = replace(result, methods=f"{data.counting} {result.methods}")
         suffix = f"_{slug(group)}" if len(data.groups) > 1 else ""
-        results += [_renamed(other, suffix) for other in (*found.matching, _with_notes(result, found.notes))]
+        results += [_renamed(other, suffix) for other in (*found.matching, result)]
     return results
 
 
@@ -147,8 +155,10 @@ def comparison_set(data: CohortData, group: str, control: str) -> Comparison:
     complete = people[people[[*settings.covariates, *settings.exact]].notna().all(axis=1)]
     treated = (complete["group"] == group).to_numpy()
     if not treated.any() or (~treated).sum() < settings.ratio * treated.sum():
-        counted = f"{int((~treated).sum())} controls for {plural(int(treated.sum()), 'person', 'people')}"
-        return Comparison(people, notes=(f"Groups were not matched: there are only {counted}.",))
+        available = plural(int((~treated).sum()), "control")
+        counted = f"{available} for {plural(int(treated.sum()), 'person', 'people')}"
+        wanted = f", and {settings.ratio} each are wanted" if settings.ratio > 1 else ""
+        return Comparison(people, notes=(f"Groups were not matched: there are too few controls ({counted}{wanted}).",))
     found = matching.match(complete, treated, settings)
     balance = matching.matching_result(complete, found, treated, settings, group, control)
     pairs = make_result(

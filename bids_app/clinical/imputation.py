@@ -186,14 +186,10 @@ def impute_scores(
     scans : DataFrame
         One row per scan: ``participant_id``, the scores and predictors.
     scores : sequence of str
-        Columns to impute, each from the predictors; imputed values stay within the observed range.
+        Columns to impute, each from the predictors; imputed values stay within the observed range. A score with too
+        few values keeps its gaps.
     predictors : sequence of str
         Numeric columns; those with missing values are left out.
-
-    Raises
-    ------
-    AnalysisError
-        When a score has too few values.
     """
     complete = [name for name in predictors if name in scans and scans[name].notna().all()]
     X = scans[complete].to_numpy(dtype=float)
@@ -201,5 +197,8 @@ def impute_scores(
     for position, score in enumerate(scores):
         y = scans[score].to_numpy(dtype=float)
         limits = (float(np.nanmin(y)), float(np.nanmax(y))) if np.isfinite(y).any() else None
-        drawn[score] = impute_two_level(y, X, scans["participant_id"], m, seed + position, limits)
+        try:
+            drawn[score] = impute_two_level(y, X, scans["participant_id"], m, seed + position, limits)
+        except AnalysisError:
+            continue
     return tuple(scans.assign(**{score: values[draw] for score, values in drawn.items()}) for draw in range(m))

@@ -13,7 +13,7 @@ from bids_app.clinical.follow_up import FollowUp, follow_up
 from bids_app.clinical.progression import poisson_rate
 from bids_app.clinical.results import AnalysisResult, make_result
 from bids_app.clinical.survival import SurvivalCurve, kaplan_meier, log_rank
-from bids_app.clinical.wording import interval, p_value, percent, plural, software
+from bids_app.clinical.wording import few_people, interval, p_value, percent, plural, software, upper_first
 from bids_app.errors import AnalysisError
 
 CURVE_COLUMNS = {
@@ -36,6 +36,7 @@ PEOPLE_COLUMNS = {
     "confirmed_at": "Years from the first visit to the visit that confirms the rise",
     "n_relapses": "Relapses during follow-up",
     "followed": "Years of follow-up",
+    "n_people": "People with follow-up after the first scan",
 }
 EDSS_METHODS = (
     "Confirmed progression is a rise of EDSS by at least 1.5 from a baseline of 0, 1.0 from 1.0 to 5.5 and 0.5 above "
@@ -54,6 +55,10 @@ RATE_METHODS = (
     "Relapse rates are relapses per person-year from the first scan to the last visit with exact Poisson intervals, "
     "which take relapses as independent; where people differ in their rates the intervals are too narrow. {dates}"
 )
+
+
+# Names of groups that say what they are
+OTHERS, AT_RISK = RISK_GROUPS = ("others", "risk group")
 
 
 def progression(data: CohortData) -> list[AnalysisResult]:
@@ -105,17 +110,18 @@ def _rates(people: pd.DataFrame, methods: str) -> AnalysisResult:
     for group, part in people.groupby("group", sort=True):
         events, years = float(part["n_relapses"].sum()), float(part["followed"].sum())
         if years > 0:
-            rows.append({"group": group, "n_people": len(part), "n_relapses": int(events), "followed": years,
+            rows.append({"group": group, "n_people": int((part["followed"] > 0).sum()), "n_relapses": int(events),
+                         "followed": years,
                          **poisson_rate(events, years)._asdict()})  # fmt: skip
     if not rows:
         raise AnalysisError("nobody was followed beyond the first visit, so there is no relapse rate")
     table = pd.DataFrame(rows)
     sentences = tuple(
         f"Group {row['group']}: {plural(row['n_relapses'], 'relapse')} in {row['followed']:.1f} person-years of "
-        f"{plural(row['n_people'], 'person', 'people')}, {row['rate']:.3f} per year "
+        f"{plural(row['n_people'], 'person', 'people')} with follow-up, {row['rate']:.3f} per year "
         f"({interval(row['low'], row['high'], 3)})."
         for row in table.to_dict("records")
-    )
+    ) + few_people(int(table["n_people"].min()))
     figure = {"kind": "forest", "label": "group", "estimate": "rate", "low": "low", "high": "high",
               "xlabel": "Relapses per person-year"}  # fmt: skip
     extra = {**PEOPLE_COLUMNS, "n_relapses": "Relapses of the group", "followed": "Person-years of follow-up",
@@ -145,6 +151,7 @@ def survival_result(name: str, title: str, people: pd.DataFrame, what: str, meth
         degrees = f"{plural(test.df, 'degree')} of freedom"
         sentences.append(f"Log-rank test of the difference between groups: {p_value(test.p)} ({degrees}).")
         table["p"] = test.p
+    sentences += few_people(min(int(curve.at_risk[0]) for curve in curves.values()))
     alone = len(people) - len(followed)
     if alone:
         sentences.append(f"{plural(alone, 'person', 'people')} with one visit only could not be followed.")
@@ -178,7 +185,8 @@ def reading_time(people: pd.DataFrame) -> float:
 
 def _curve_sentence(group: str, curve: SurvivalCurve, what: str, horizon: float) -> str:
     n, events = int(curve.at_risk[0]), int(curve.events.sum())
-    text = f"Group {group}: {events} of {plural(n, 'person', 'people')} had {what} during follow-up"
+    who = upper_first(group) if group in RISK_GROUPS else f"Group {group}"
+    text = f"{who}: {events} of {plural(n, 'person', 'people')} had {what} during follow-up"
     survival, low, high, _ = curve.at([horizon])[:, 0]
     if not np.isfinite(survival):
         return f"{text}."

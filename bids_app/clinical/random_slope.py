@@ -36,7 +36,9 @@ class _Sums:
         n, t, tt = self.slopes
         # The 2 x 2 matrix I + Lambda' Z'Z Lambda of each person, and Lambda (its inverse) Lambda', written out.
         first, off, last = 1 + a * a * n + 2 * a * b * t + b * b * tt, c * (a * t + b * tt), 1 + c * c * tt
-        determinant = first * last - off**2
+        # Of the determinant only terms that are not negative, as a difference would be by rounding.
+        spread = np.maximum(n * tt - t**2, 0)
+        determinant = 1 + np.maximum(first - 1, 0) + c * c * tt + (a * c) ** 2 * spread
         inverse = np.concatenate(
             [a * a * last, a * b * last - a * c * off, b * b * last - 2 * b * c * off + c * c * first]
         ) / np.tile(determinant, 3)
@@ -48,7 +50,8 @@ class _Sums:
         matrix, log_det = self.weighted(theta)
         _, rss, log_fixed = _solve(matrix)
         free = self.n_rows - len(matrix) + 1
-        return free * float(1 + np.log(2 * np.pi * rss / free)) + log_det + log_fixed
+        # Far from the optimum rounding can leave a sum of squares at or below zero.
+        return free * float(1 + np.log(2 * np.pi * max(rss, np.finfo(float).tiny) / free)) + log_det + log_fixed
 
     def deviance(self, parameters: FloatArray) -> float:
         """REML deviance at (theta, sigma)."""

@@ -47,7 +47,7 @@ def risk_data(data: CohortData) -> RiskData:
     first = data.scans[data.first & data.patients]
     first = first[first["participant_id"].isin(followed.people["participant_id"])]
     people = first[["participant_id", "n_infra"]].reset_index(drop=True)
-    outcomes = _outcomes(followed, people["participant_id"])
+    outcomes = outcomes_of(followed, people["participant_id"])
     if not outcomes:
         raise AnalysisError("there is neither EDSS nor progression nor relapse over time to compare risk groups by")
     rules = _rules(data, first, people, outcomes)
@@ -58,7 +58,8 @@ def risk_data(data: CohortData) -> RiskData:
     return RiskData(followed, people, split, outcomes)
 
 
-def _outcomes(followed: FollowUp, people: pd.Series) -> dict[str, pd.DataFrame]:
+def outcomes_of(followed: FollowUp, people: pd.Series) -> dict[str, pd.DataFrame]:
+    """``time event`` of each outcome that is known, one row per label in `people`, NaN without follow-up."""
     found = {}
     for name, read in (("progression", followed.progression), ("relapse", followed.relapses)):
         try:

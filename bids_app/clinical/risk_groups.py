@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from bids_app.clinical import resampling, risk_rules
 from bids_app.clinical.cohort_data import CohortData
-from bids_app.clinical.cox import concordance, fit_cox, proportionality
+from bids_app.clinical.cox import concordance_columns, fit_cox, proportionality
 from bids_app.clinical.decision_curves import THRESHOLDS, net_benefit, predicted_risk
 from bids_app.clinical.follow_up import YEARS
 from bids_app.clinical.linear import standardise
 from bids_app.clinical.mixed import MixedModel
-from bids_app.clinical.outcome_analyses import known, progression_methods, reading_time, survival_result
+from bids_app.clinical.outcome_analyses import (
+    AT_RISK,
+    OTHERS,
+    known,
+    progression_methods,
+    reading_time,
+    survival_result,
+)
 from bids_app.clinical.random_slope import RandomSlopeModel
 from bids_app.clinical.results import AnalysisResult, make_result
 from bids_app.clinical.risk_data import RiskData, risk_data
 from bids_app.clinical.risk_rules import RiskRule
 from bids_app.clinical.survival import kaplan_meier, log_rank
-from bids_app.clinical.wording import interval, p_value, plural, software
+from bids_app.clinical.wording import few_people, interval, p_value, plural, software, upper_first
 from bids_app.errors import AnalysisError
 from bids_app.normative.base import FloatArray
 from bids_app.normative.random_intercept import RandomInterceptDesign
 
 HAZARD, POINTS, STANDARDISED = "hazard ratio", "EDSS points", "standardised beta"
-OTHERS, AT_RISK = "others", "risk group"
 COLUMNS = {
     "rule": "Rule that puts a person at risk",
     "definition": "The rule in words",
@@ -37,13 +46,18 @@ COLUMNS = {
     "bootstrap_high": "Upper bound of the 95 % percentile bootstrap interval over people",
     "p_log_rank": "p of the log-rank test",
     "p_proportional": "p of the check of proportional hazards; a small value speaks against one ratio for all times",
-    "concordance": "Harrell's C of the rule: 0.5 is chance",
+    "concordance": "Harrell's C: 0.5 is chance",
+    "concordance_low": "Lower bound of the 95 % interval of C (normal, infinitesimal jackknife)",
+    "concordance_high": "Upper bound of the 95 % interval of C",
     "edss": "Mean EDSS by the mixed model",
     "years": "Years since the first scan",
     "strategy": "Who is acted on",
     "net_benefit": "Share of true positives less the weighted share of false positives",
     "risk_threshold": "Risk of an event from which one would act",
     "horizon": "Years by which an event counts",
+    "gain": "Net benefit less the larger of those of acting on everybody and on nobody",
+    "gain_low": "Lower bound of the 95 % percentile bootstrap interval of the gain",
+    "gain_high": "Upper bound of the 95 % percentile bootstrap interval of the gain",
 }
 METHODS = (
     "People were split by rules on their first scan: {rules}. Times to an event were compared by Cox regression "
@@ -104,8 +118,9 @@ def _comparison(risk: RiskData) -> AnalysisResult:
     table = table.assign(**counts)
     sentences = [_sentence(row) for row in table.to_dict("records") if row["measure"] != STANDARDISED]
     sentences += [f"Warning: {rule.warning}." for rule in risk.rules if rule.warning]
+    sentences += [*risk.followed.data.counting_note, *few_people(int(table[["n_people", "n_at_risk"]].min().min()))]
     slope = "random intercept and slope" if config.random_slope else "a random intercept"
-    methods = METHODS.format(
+    methods = f"{risk.followed.data.counting} " + METHODS.format(
         rules="; ".join(f"{rule.name}: {rule.definition}" for rule in risk.rules), effects=slope,
         samples=config.bootstrap, seed=config.seed, software=software("numpy", "scipy"),
     )  # fmt: skip
@@ -126,21 +141,23 @@ def _hazard(rule: RiskRule, outcome: pd.DataFrame, samples: np.ndarray) -> dict[
         "measure": HAZARD, "n_people": int(seen.sum()), "n_at_risk": int(high.sum()), "n_events": int(event.sum()),
         "n_events_at_risk": int(event[high].sum()), "estimate": np.nan, "low": np.nan, "high": np.nan, "p": np.nan,
         "bootstrap_low": np.nan, "bootstrap_high": np.nan, "p_log_rank": np.nan, "p_proportional": np.nan,
-        "concordance": np.nan, "note": None,
+        "concordance": np.nan, "concordance_low": np.nan, "concordance_high": np.nan, "note": None,
     }  # fmt: skip
     try:
         fit = fit_cox(time, event, high.astype(float))
         row["p_log_rank"] = log_rank(time, event, high).p
-        row["concordance"] = concordance(time, event, high.astype(float)).c
+        row |= concordance_columns(time, event, high.astype(float))
     except AnalysisError as error:
         return {**row, "note": str(error)}
-    if fit.unbounded[0]:
-        ratio = np.inf if fit.coef[0] > 0 else 0.0
+    if row["n_events_at_risk"] in (0, row["n_events"]):
+        ratio = np.inf if row["n_events_at_risk"] else 0.0
         note = "one group has no event: the ratio is unbounded and p is from the likelihood ratio"
         return {**row, "estimate": ratio, "p": fit.likelihood_ratio[1], "note": note}
-    low, high_bound = resampling.percentile_interval(resampling.hazard_ratios(time, event, high, samples[:, seen]))
-    return {**row, "estimate": np.exp(fit.coef[0]), "low": np.exp(fit.low[0]), "high": np.exp(fit.high[0]),
-            "p": fit.p[0], "bootstrap_low": np.exp(low), "bootstrap_high": np.exp(high_bound),
+    drawn = resampling.percentile_interval(resampling.hazard_ratios(time, event, high, samples[:, seen]))
+    with np.errstate(over="ignore"):
+        ratio, low, top, *bounds = np.exp([fit.coef[0], fit.low[0], fit.high[0], *drawn])
+    return {**row, "estimate": ratio, "low": low, "high": top, "p": fit.p[0], "bootstrap_low": bounds[0],
+            "bootstrap_high": bounds[1],
             "p_proportional": proportionality(time, event, high.astype(float)).p[0]}  # fmt: skip
 
 
@@ -158,7 +175,9 @@ def _disability(risk: RiskData, rule: RiskRule, samples: np.ndarray) -> list[dic
     except AnalysisError:
         return []
     position = {name: index for index, name in enumerate(risk.people["participant_id"])}
-    drawn = _bootstrap_disability(X, edss, codes, samples[:, [position[name] for name in names]])
+    chosen = samples[:, [position[name] for name in names]]
+    drawn = _bootstrap_disability(X, edss, codes, chosen)
+    levels = _bootstrap_disability(X[:, :3], standardise(edss), codes, chosen)[:, 2]
     shared = {"n_people": len(names), "n_at_risk": len(np.unique(codes[high == 1])), "note": None}
     found = []
     for outcome, column in (("EDSS at the first scan", 2), ("EDSS change per year", 3)):
@@ -166,8 +185,10 @@ def _disability(risk: RiskData, rule: RiskRule, samples: np.ndarray) -> list[dic
         found.append({"outcome": outcome, "measure": POINTS, **shared, "estimate": fit.beta[column],
                       "low": fit.low[column], "high": fit.high[column], "p": fit.p[column],
                       "bootstrap_low": low, "bootstrap_high": top})  # fmt: skip
+    low, top = resampling.percentile_interval(levels)
     found.append({"outcome": "EDSS over all visits", "measure": STANDARDISED, **shared, "estimate": level.beta[2],
-                  "low": level.low[2], "high": level.high[2], "p": level.p[2]})  # fmt: skip
+                  "low": level.low[2], "high": level.high[2], "p": level.p[2], "bootstrap_low": low,
+                  "bootstrap_high": top})  # fmt: skip
     return found
 
 
@@ -209,19 +230,24 @@ def _bootstrap_disability(X: FloatArray, y: FloatArray, codes: np.ndarray, sampl
     return out
 
 
-def _sentence(row: dict[str, object]) -> str:
-    who = f"{row['n_at_risk']} of {row['n_people']} people at risk ({row['definition']})"
-    estimate = float(row["estimate"])  # type: ignore[arg-type]
-    if row["measure"] == HAZARD:
-        counted = f"{row['n_events_at_risk']} of {row['n_events']} events of {row['outcome']} were among the {who}"
-        if not np.isfinite(estimate) or estimate == 0:
-            return f"{counted}; a hazard ratio cannot be given."
-        bounds = interval(float(row["low"]), float(row["high"]))  # type: ignore[arg-type]
-        doubt = float(row["p_proportional"]) < 0.05  # type: ignore[arg-type]
-        note = "; the ratio changes over time, so one number does not describe it well" if doubt else ""
-        return f"{counted}: hazard ratio {estimate:.2f} ({bounds}, {p_value(float(row['p']))}){note}."  # type: ignore[arg-type]
-    bounds = interval(float(row["low"]), float(row["high"]))  # type: ignore[arg-type]
-    return f"{row['outcome']}, {who} against others: {estimate:+.2f} points ({bounds}, {p_value(float(row['p']))})."  # type: ignore[arg-type]
+def _sentence(row: Mapping[Hashable, Any]) -> str:
+    people = f"{row['n_at_risk']} of {plural(row['n_people'], 'person', 'people')}"
+    bounds = interval(row["low"], row["high"])
+    if row["measure"] != HAZARD:
+        difference = f"{row['estimate']:+.2f} points ({bounds}, {p_value(row['p'])})"
+        return f"{row['outcome']}, {people} at risk ({row['definition']}) against the others: {difference}."
+    counted = f"{upper_first(row['outcome'])}: {row['n_events']} of {row['n_people']} people had an event"
+    if not 0 < row["n_at_risk"] < row["n_people"]:
+        whom = "none" if row["n_at_risk"] == 0 else "all"
+        return f"{counted}; {whom} of them are at risk ({row['definition']}), so groups cannot be compared."
+    some = row["n_events_at_risk"] or "none"
+    among = f"{counted}, {some} of them among the {row['n_at_risk']} at risk ({row['definition']})"
+    if not np.isfinite(row["estimate"]) or row["estimate"] == 0:
+        return f"{among}; a hazard ratio cannot be given."
+    c = f"Harrell's C {row['concordance']:.2f} ({interval(row['concordance_low'], row['concordance_high'])})"
+    doubt = row["p_proportional"] < 0.05
+    note = "; the ratio changes over time, so one number does not describe it well" if doubt else ""
+    return f"{among}: hazard ratio {row['estimate']:.2f} ({bounds}, {p_value(row['p'])}), {c}{note}."
 
 
 def _trajectories(risk: RiskData) -> AnalysisResult | None:
@@ -286,13 +312,18 @@ def _decision(risk: RiskData, name: str, what: str) -> list[AnalysisResult]:
         pass
     samples = resampling.resample(len(time), config.bootstrap, config.seed)
     blocks = [pd.DataFrame({"strategy": "nobody", "risk_threshold": thresholds, "net_benefit": 0.0, "low": 0.0,
-                            "high": 0.0})]  # fmt: skip
+                            "high": 0.0, "gain": np.nan, "gain_low": np.nan, "gain_high": np.nan})]  # fmt: skip
+    rival: list[FloatArray] = []
     for strategy, picked in strategies.items():
-        benefit = net_benefit(time, event, picked, horizon, thresholds)[0]
-        drawn = net_benefit(time, event, picked, horizon, thresholds, samples) if len(samples) else None
-        bounds = np.full((2, len(benefit)), np.nan) if drawn is None else np.quantile(drawn, [0.025, 0.975], axis=0)
-        blocks.append(pd.DataFrame({"strategy": strategy, "risk_threshold": thresholds, "net_benefit": benefit,
-                                    "low": bounds[0], "high": bounds[1]}))  # fmt: skip
+        both = [net_benefit(time, event, picked, horizon, thresholds, drawn) for drawn in (None, samples)]
+        rival = rival or [np.maximum(benefit, 0.0) for benefit in both]
+        gains = [benefit - best if strategy != "everybody" else np.full_like(benefit, np.nan)
+                 for benefit, best in zip(both, rival, strict=True)]  # fmt: skip
+        low, high = _bounds(both[1])
+        gain_low, gain_high = _bounds(gains[1])
+        blocks.append(pd.DataFrame({"strategy": strategy, "risk_threshold": thresholds, "net_benefit": both[0][0],
+                                    "low": low, "high": high, "gain": gains[0][0], "gain_low": gain_low,
+                                    "gain_high": gain_high}))  # fmt: skip
     table = pd.concat(blocks, ignore_index=True).assign(horizon=horizon)
     figure = {"kind": "trajectory", "x": "risk_threshold", "y": "net_benefit", "group": "strategy",
               "xlabel": "Risk from which one would act", "ylabel": "Net benefit"}  # fmt: skip
@@ -300,16 +331,24 @@ def _decision(risk: RiskData, name: str, what: str) -> list[AnalysisResult]:
     methods = CURVE_METHODS.format(rules=rules, what=what, horizon=horizon, samples=config.bootstrap, seed=config.seed,
                                    software=software("numpy"))  # fmt: skip
     return [make_result(f"decision_{name}", f"Decision curves for {what}", table, methods=methods, figure=figure,
-                        sentences=(_benefit_sentence(table, horizon),), **known(COLUMNS, table))]  # fmt: skip
+                        sentences=_benefit_sentences(table, horizon), **known(COLUMNS, table))]  # fmt: skip
 
 
-def _benefit_sentence(table: pd.DataFrame, horizon: float) -> str:
-    wide = table.pivot(index="risk_threshold", columns="strategy", values="net_benefit")
-    rivals = wide[["nobody", "everybody"]].max(axis=1)
-    gains = []
-    for strategy in [name for name in wide if name not in ("nobody", "everybody")]:
-        better = wide.index[(wide[strategy] > rivals + 1e-12).to_numpy()]
-        span = f"between {better.min():.2f} and {better.max():.2f}" if len(better) else ""
-        counted = f"at {plural(len(better), 'threshold')} {span}" if span else "nowhere"
-        gains.append(f"{strategy}: {counted}")
-    return f"By {horizon:g} years, net benefit above that of acting on everybody or nobody: {'; '.join(gains)}."
+def _bounds(drawn: FloatArray) -> FloatArray:
+    """95 % percentile bounds (2, q) of bootstrap values (b, q); NaN without samples."""
+    return np.quantile(drawn, [0.025, 0.975], axis=0) if len(drawn) else np.full((2, drawn.shape[1]), np.nan)
+
+
+def _benefit_sentences(table: pd.DataFrame, horizon: float) -> tuple[str, ...]:
+    sentences = []
+    for strategy, part in table[table["gain"].notna()].groupby("strategy", sort=False):
+        better, sure = part[part["gain"] > 1e-12], part[part["gain_low"] > 0]
+        what = f"the net benefit of acting on the {strategy}"
+        said = f"By {horizon:g} years {what} exceeds that of acting on everybody or nobody"
+        if better.empty:
+            sentences.append(f"{said} at none of {len(part)} thresholds.")
+            continue
+        ends = sorted({f"{better['risk_threshold'].min():.2f}", f"{better['risk_threshold'].max():.2f}"})
+        sentences.append(f"{said} at {len(better)} of {len(part)} thresholds ({' to '.join(ends)}); the bootstrap "
+                         f"interval of the difference excludes zero at {len(sure) or 'none'} of them.")  # fmt: skip
+    return tuple(sentences)

@@ -12,6 +12,7 @@ from bids_app.clinical import associations
 from bids_app.clinical.case_control import false_discovery
 from bids_app.clinical.cohort_data import CohortData
 from bids_app.clinical.imputation import impute_scores, pool_tables
+from bids_app.clinical.linear import design
 from bids_app.clinical.results import AnalysisResult, make_result
 from bids_app.clinical.wording import listing
 from bids_app.errors import AnalysisError
@@ -22,6 +23,7 @@ IMPUTE_METHODS = (
     " Missing scores ({missing}) were imputed {m} times by a two-level normal model (random intercept per person) "
     "on age, sex, number of deviations, mean cortical and subcortical z{others}; seed {seed}. {pooling}"
 )
+FEW_VALUES = " Too few values are known to impute {scores}; scans without a value are left out of these models."
 POOLING = {
     "impute": "Estimates were combined by Rubin's rules with Barnard and Rubin's degrees of freedom.",
     "average": "The imputed values were averaged before one analysis, as in the source study; intervals then ignore "
@@ -56,7 +58,10 @@ def _counts(data: CohortData, longitudinal: bool) -> AnalysisResult:
         return associations.count_associations(people, list(scores), model)
 
     table, note = _fit(data, fit)
-    return _with_note(associations.count_result(table, scores, model), note)
+    result = associations.count_result(table, scores, model)
+    result = replace(result, methods=f"{data.counting} {result.methods}",
+                     sentences=(*result.sentences, *data.counting_note))  # fmt: skip
+    return _with_note(result, note)
 
 
 def _regions(data: CohortData, longitudinal: bool) -> AnalysisResult:
@@ -71,7 +76,7 @@ def _regions(data: CohortData, longitudinal: bool) -> AnalysisResult:
 
 
 def _model(data: CohortData, longitudinal: bool) -> associations.ScoreModel:
-    slope = (data.config.column("time") or "age") if longitudinal and data.config.random_slope else None
+    slope = data.clock(data.scans) if longitudinal and data.config.random_slope else None
     return associations.ScoreModel(longitudinal, data.covariates(), slope)
 
 
@@ -90,17 +95,34 @@ def _fit(data: CohortData, fit: Callable[[pd.DataFrame], pd.DataFrame]) -> tuple
     if data.config.missing == "complete" or not scores:
         return fit(people), ""
     imputed = imputed_scans(data)
-    missing = [
-        f"{shown}: {int(people[column].isna().sum())} of {len(people)} scans" for column, shown in scores.items()
-    ]
-    covariates = "".join(f", {name}" for name in data.config.covariates if name not in ("age", "sex"))
-    note = IMPUTE_METHODS.format(missing=listing(missing), m=data.config.imputations, others=covariates,
-                                 seed=data.config.seed, pooling=POOLING[data.config.missing])  # fmt: skip
+    drawn = [column for column in scores if imputed[0][column].notna().all()]
+    note = _imputation_note(data, people, scores, drawn)
+    if not drawn:
+        return fit(people), note
     if data.config.missing == "average":
-        means = {column: np.mean([table[column].to_numpy() for table in imputed], axis=0) for column in scores}
+        means = {column: np.mean([table[column].to_numpy() for table in imputed], axis=0) for column in drawn}
         return fit(people.assign(**means)), note
     pooled = pool_tables([fit(table) for table in imputed])
     return pooled.assign(q=false_discovery(pooled["p"].to_numpy(dtype=float))), note
+
+
+def _imputation_note(data: CohortData, people: pd.DataFrame, scores: dict[str, str], drawn: list[str]) -> str:
+    """How the scores `drawn` were imputed, and which others have too few values for that."""
+    config = data.config
+    few = [shown for column, shown in scores.items() if column not in drawn]
+    text = FEW_VALUES.format(scores=listing(few)) if few else ""
+    if not drawn:
+        return text
+    missing = [f"{scores[column]}: {int(people[column].isna().sum())} of {len(people)} scans" for column in drawn]
+    others = "".join(f", {name}" for name in _imputing_covariates(data, people))
+    return IMPUTE_METHODS.format(missing=listing(missing), m=config.imputations, others=others, seed=config.seed,
+                                 pooling=POOLING[config.missing]) + text  # fmt: skip
+
+
+def _imputing_covariates(data: CohortData, people: pd.DataFrame) -> list[str]:
+    """Covariates of the models that can help to impute: known for every scan, and not there anyhow."""
+    return [name for name in data.covariates()
+            if name in people and name not in ("age", "sex", "n_infra") and people[name].notna().all()]  # fmt: skip
 
 
 def _incomplete(data: CohortData, people: pd.DataFrame) -> dict[str, str]:
@@ -120,8 +142,9 @@ def imputed_scans(data: CohortData) -> tuple[pd.DataFrame, ...]:
         "_cortical": z[cortical].mean(axis=1),
         "_subcortical": z.drop(columns=cortical).mean(axis=1),
     }
-    numeric = [name for name in data.covariates() if name in people and pd.api.types.is_numeric_dtype(people[name])]
-    predictors = list(dict.fromkeys(["age", "n_infra", *helpers, *numeric]))
+    terms = design(people, _imputing_covariates(data, people))
+    helpers |= {f"_{name}": terms[name] for name in terms}
+    predictors = ["age", "n_infra", *helpers]
     drawn = impute_scores(people.assign(**helpers), list(_incomplete(data, people)), predictors,
                           data.config.imputations, data.config.seed)  # fmt: skip
     return tuple(table.drop(columns=list(helpers)) for table in drawn)
@@ -131,6 +154,7 @@ def _with_note(result: AnalysisResult, note: str) -> AnalysisResult:
     if not note:
         return result
     pooled = make_result(result.name, result.title, result.table)
-    sentence = "Missing scores were imputed; see the methods."
+    imputed = "were imputed" in note
+    sentence = "Missing scores were imputed; see the methods." if imputed else note.strip()
     return replace(result, columns=pooled.columns, methods=result.methods + note,
                    sentences=(*result.sentences, sentence))  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
@@ -15,6 +16,11 @@ def p_value(p: float) -> str:
     if np.isnan(p):
         return "p not available"
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def q_value(q: float) -> str:
+    """``q < 0.001`` or ``q = 0.012``: a p value corrected for multiple tests."""
+    return p_value(q).replace("p", "q", 1)
 
 
 def interval(low: float, high: float, digits: int = 2) -> str:
@@ -51,11 +57,19 @@ def upper_first(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def few_people(smallest: int) -> tuple[str, ...]:
-    """A caution when an estimate rests on fewer than `FEW` people; nothing otherwise."""
-    if smallest >= FEW:
+def few_people(smallest: float) -> tuple[str, ...]:
+    """A caution when an estimate rests on fewer than `FEW` people; nothing otherwise, or where nobody has a value."""
+    if smallest >= FEW or not smallest >= 1:
         return ()
-    return (f"Some of these estimates rest on {plural(smallest, 'person', 'people')}; take them as exploratory.",)
+    return (f"Some of these estimates rest on {plural(int(smallest), 'person', 'people')}; take them as exploratory.",)
+
+
+def grouped(problems: Iterable[tuple[str, str]]) -> list[str]:
+    """``a, b: why`` for every reason of the (what, why) pairs."""
+    reasons: dict[str, dict[str, None]] = {}
+    for what, why in problems:
+        reasons.setdefault(why, {})[what] = None
+    return [f"{', '.join(names)}: {why}" for why, names in reasons.items()]
 
 
 def software(*packages: str) -> str:

@@ -192,7 +192,7 @@ class RandomInterceptDesign:
         if self.X.ndim != 2 or len(self.X) != len(self.codes) or not np.isfinite(self.X).all():
             raise AnalysisError("the predictors of a mixed model need a row of finite numbers per observation")
         if len(self.labels) == len(self.codes) or len(self.labels) < 2:
-            raise AnalysisError("a random intercept needs two groups and one with repeated rows")
+            raise AnalysisError("a random intercept needs two people, one of them with two visits with all values")
         if len(self.X) <= self.X.shape[1]:
             raise AnalysisError(f"{len(self.X)} rows are too few for a mixed model with {self.X.shape[1]} coefficients")
         scale = np.sqrt((self.X**2).sum(0))

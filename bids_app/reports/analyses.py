@@ -23,6 +23,7 @@ MOST_PARTS = 6
 # the reader's order; names are matched by their start, others come before the last two
 ORDER = (
     "burden",
+    "deviation_prevalence",
     "case_control",
     "region",
     "prevalence",
@@ -35,6 +36,7 @@ ORDER = (
     "progression",
     "relapse",
     "survival",
+    "hazards",
     "risk",
     "trajector",
     "decision",

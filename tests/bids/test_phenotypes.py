@@ -67,3 +67,27 @@ def test_real_phenotype_tables(shared):
     assert pd.isna(found["ceahd15"].iloc[1])
     assert found["gender"].tolist()[2] == "f"
     assert found.attrs["notes"] == ()
+
+
+def test_a_visit_without_a_date_does_not_take_the_time_of_the_first(make_dataset):
+    root = make_dataset(FILES | {"phenotype/pasat.tsv": table("participant_id session_id pasat", "sub-01 ses-9 50")})
+    found = clinical_table(root).set_index("session_id")["years_from_first"]
+    assert found["ses-3"] == pytest.approx(730 / 365.25)
+    assert pd.isna(found["ses-9"])
+
+
+def test_one_age_for_all_sessions_tells_no_time(make_dataset):
+    root = make_dataset({"participants.tsv": FILES["participants.tsv"],
+                         "sub-01/sub-01_sessions.tsv": table("session_id edss", "ses-1 2", "ses-2 3")})
+    found = clinical_table(root, [Scan("01", "1"), Scan("01", "2"), Scan("02")])
+    assert found["years_from_first"].isna().tolist() == [True, True, False]
+
+
+def test_columns_that_have_the_names_of_ours_are_kept_once(make_dataset):
+    root = make_dataset({"participants.tsv": FILES["participants.tsv"],
+                         "sub-01/sub-01_sessions.tsv": table("session_id visit_date years_from_first", "ses-1 2010-01-01 0",
+                                                             "ses-2 2011-01-01 0.9")})
+    found = clinical_table(root, [Scan("01", "1"), Scan("01", "2")])
+    assert list(found.columns).count("visit_date") == 1
+    assert found["visit_date"].tolist() == ["2010-01-01", "2011-01-01"]
+    assert found["years_from_first"].tolist() == [0, 0.9]

@@ -101,7 +101,7 @@ def test_too_few_controls_are_compared_without_matching(cohort):
     results = {result.name: result for result in run_analysis(*cohort, config)}
     assert "matching" not in results
     assert results["case_control"].table["n_control"].iloc[0] == 60
-    assert "only 60 controls for 30 people" in results["case_control"].sentences[-1]
+    assert "60 controls for 30 people, and 3 each" in results["case_control"].sentences[-1]
 
 
 def test_several_groups_get_their_own_files(cohort):

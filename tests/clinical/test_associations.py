@@ -103,8 +103,24 @@ def test_a_useless_score_does_not_stop_the_others(cohort):
     assert set(region_associations(table, z, ["constant", "edss"])["score"]) == {"edss"}
     with pytest.raises(AnalysisError, match="constant: a variable is the same for everybody"):
         region_associations(table, z, ["constant"])
-    with pytest.raises(AnalysisError, match="repeated rows"):
+    with pytest.raises(AnalysisError, match="two visits"):
         region_associations(table.iloc[::3], z.iloc[::3], ["edss"], ALL_VISITS)
+
+
+def test_scores_that_are_left_out_are_said(cohort):
+    table, z = cohort
+    odd = table.assign(constant=1.0, empty=np.nan, onset=table["participant_id"].astype("category").cat.codes.astype(float))
+    names = {name: name for name in ("edss", "constant", "empty", "onset")}
+    result = count_result(count_associations(odd, list(names), ALL_VISITS), names, ALL_VISITS)
+    assert result.table["score"].tolist() == ["edss"]
+    said = " ".join(result.sentences)
+    assert "Left out: constant, onset: the value is the same at all visits" in said
+    assert "empty: no scan has all values" in said
+    first = count_result(count_associations(odd, list(names)), names)
+    assert first.table["score"].tolist() == ["edss", "onset"]
+    assert "constant: a variable is the same" in " ".join(first.sentences)
+    regions = region_result(region_associations(odd, z, ["edss", "empty"]), names)
+    assert "empty: no scan has all values" in " ".join(regions.sentences)
 
 
 def test_sentences_carry_the_numbers_of_the_table(cohort):
