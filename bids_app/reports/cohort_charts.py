@@ -12,13 +12,14 @@ import pandas as pd
 
 from bids_app.regions import display_name
 from bids_app.reports.components import number
-from bids_app.reports.svg import Plot, dot, f, line, padded, path, svg, text
+from bids_app.reports.svg import Plot, dot, f, line, padded, path, svg, text, ticks
 
 SERIES = 6
 ROW = 17.0
 MOST_ROWS = 30
 FEWEST_COUNTS = 12
 WIDTH = 720.0
+TIME_TICKS = 6
 
 
 def counts_chart(counts: Mapping[str, np.ndarray], expected: tuple[float, float] | None, tail: str) -> str:
@@ -113,7 +114,7 @@ def forest(table: pd.DataFrame, figure: Mapping[str, Any]) -> str:
     log = bool(figure.get("log"))
     named = figure.get("null", 1.0 if log else 0.0)
     null = float(table[named].iloc[0] if isinstance(named, str) else named)
-    keep = np.isfinite(estimate)
+    keep = ~np.isnan(estimate)
     order = np.flatnonzero(keep)
     if len(order) > MOST_ROWS:
         order = order[np.argsort(-np.abs(_distance(estimate[order], null, log)), kind="stable")][:MOST_ROWS]
@@ -136,21 +137,21 @@ def forest(table: pd.DataFrame, figure: Mapping[str, Any]) -> str:
     for position, row in enumerate(order):
         y = plot.top + ROW * (position + 0.5)
         name = labels[row]
-        ends_ = (
-            [plot.px(plot.clip(v)) for v in (low[row], high[row])] if np.isfinite([low[row], high[row]]).all() else None
-        )
+        bounds = [plot.px(plot.clip(v)) for v in (low[row], high[row])]
         body += [
             text(plot.left - 10, y + 4, name, "row-label", "end"),
-            line(ends_[0], y, ends_[1], y, "whisker") if ends_ else "",
-            dot(
-                plot.px(plot.clip(estimate[row])),
-                y,
-                3.6,
-                "estimate" if p[row] < 0.05 else "estimate hollow",
-                f"{name}: {number(float(estimate[row]))}",
-            ),
+            "" if np.isnan([low[row], high[row]]).any() else line(bounds[0], y, bounds[1], y, "whisker"),
+            _estimate(plot, float(estimate[row]), y, "estimate" if p[row] < 0.05 else "estimate hollow", name),
         ]
     return svg(WIDTH, plot.bottom + 34, body, "Forest plot: estimates with 95 % intervals")
+
+
+def _estimate(plot: Plot, value: float, y: float, cls: str, name: str) -> str:
+    """A dot, or an arrow at the end of the axis for an estimate that no axis can hold."""
+    if math.isinf(value) or (plot.log_x and value <= 0):
+        left = value <= 0
+        return text(plot.px(plot.clip(value)), y + 4, "←" if left else "→", "tick", "start" if left else "end")
+    return dot(plot.px(plot.clip(value)), y, 3.6, cls, f"{name}: {number(value)}")
 
 
 def label_width(labels: Sequence[str]) -> float:
@@ -198,7 +199,8 @@ def kaplan_meier(table: pd.DataFrame, figure: Mapping[str, Any]) -> str:
     time = table[figure["time"]].to_numpy(float)
     below = 16.0 * len(groups) + 14 if figure.get("at_risk") in table else 0.0
     plot = Plot(130, 24, WIDTH - 280, 240, (0, float(np.nanmax(time)) or 1.0), (0, 1))
-    body = [*plot.y_axis(4, figure.get("ylabel", "share without event")), *plot.x_axis(6, figure.get("xlabel", "time"))]
+    body = plot.y_axis(4, figure.get("ylabel", "share without event"))
+    body += plot.x_axis(TIME_TICKS, figure.get("xlabel", "time"))
     ends = _spread([plot.py(float(part[figure["survival"]].iloc[-1])) for _, part in groups], 13)
     for index, (name, part) in enumerate(groups):
         cls = f"s{index % SERIES}"
@@ -236,18 +238,12 @@ def _steps(time: np.ndarray, level: np.ndarray) -> list[tuple[float, float]]:
 
 
 def _at_risk(plot: Plot, part: pd.DataFrame, figure: Mapping[str, Any], y: float, name: str, cls: str) -> list[str]:
-    """The numbers at risk of the table's rows that are nearest above about seven times."""
+    """The numbers at risk at the ticks of the axis: those of the next row of the table, nobody after the last."""
     time, risk = part[figure["time"]].to_numpy(float), part[figure["at_risk"]].to_numpy(float)
-    wanted = np.linspace(0, plot.x[1], 7)
-    rows = np.unique(np.minimum(np.searchsorted(time, wanted), len(time) - 1))
-    return [
-        text(0, y, name, f"series {cls}"),
-        *(
-            text(plot.px(time[row]), y, number(float(risk[row])), "tick", "middle")
-            for row in rows
-            if math.isfinite(risk[row])
-        ),
-    ]
+    at = ticks(*plot.x, TIME_TICKS)
+    left = np.append(risk, 0.0)[np.searchsorted(time, np.asarray(at) * (1 - 1e-9))]
+    marks = [text(plot.px(t), y, number(float(n)), "tick", "middle") for t, n in zip(at, left, strict=True)]
+    return [text(0, y, name, f"series {cls}"), *marks]
 
 
 def trajectory(table: pd.DataFrame, figure: Mapping[str, Any]) -> str:

@@ -187,6 +187,12 @@ def asset(name: str) -> str:
     return (files("bids_app.reports") / "assets" / name).read_text(encoding="utf-8")
 
 
+def typeset(sentence: str) -> str:
+    """A sentence with real minus and comparison signs, and no line break before a per cent sign."""
+    signs = sentence.replace("<=", "≤").replace(">=", "≥").replace(" %", "\u00a0%")
+    return re.sub(r"(?<![\w)-])-(?=\d)", MINUS, signs)
+
+
 def prose(markdown: str) -> Markup:
     """Headings, paragraphs and lists of a small Markdown text as HTML; everything else is shown as written.
 

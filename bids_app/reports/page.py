@@ -34,6 +34,7 @@ def environment() -> Environment:
         gauge=components.gauge,
         words=components.words,
         number=components.number,
+        typeset=components.typeset,
         region_title=components.region_title,
         display_name=display_name,
         capitalised=components.capitalised,

@@ -85,8 +85,8 @@ def test_one_age_for_all_sessions_tells_no_time(make_dataset):
 
 def test_columns_that_have_the_names_of_ours_are_kept_once(make_dataset):
     root = make_dataset({"participants.tsv": FILES["participants.tsv"],
-                         "sub-01/sub-01_sessions.tsv": table("session_id visit_date years_from_first", "ses-1 2010-01-01 0",
-                                                             "ses-2 2011-01-01 0.9")})
+                         "sub-01/sub-01_sessions.tsv": table("session_id visit_date years_from_first",
+                                                             "ses-1 2010-01-01 0", "ses-2 2011-01-01 0.9")})
     found = clinical_table(root, [Scan("01", "1"), Scan("01", "2")])
     assert list(found.columns).count("visit_date") == 1
     assert found["visit_date"].tolist() == ["2010-01-01", "2011-01-01"]

@@ -109,7 +109,8 @@ def test_a_useless_score_does_not_stop_the_others(cohort):
 
 def test_scores_that_are_left_out_are_said(cohort):
     table, z = cohort
-    odd = table.assign(constant=1.0, empty=np.nan, onset=table["participant_id"].astype("category").cat.codes.astype(float))
+    onset = table["participant_id"].astype("category").cat.codes.astype(float)
+    odd = table.assign(constant=1.0, empty=np.nan, onset=onset)
     names = {name: name for name in ("edss", "constant", "empty", "onset")}
     result = count_result(count_associations(odd, list(names), ALL_VISITS), names, ALL_VISITS)
     assert result.table["score"].tolist() == ["edss"]

@@ -78,7 +78,7 @@ def test_time_is_the_role_then_years_then_age(cohort):
 
 
 def test_what_counts_as_a_deviation_is_said(cohort):
-    usual, other = (prepare(*cohort, config(**options)) for options in ({}, {"threshold": 1.645, "regions": "cortical"}))
+    usual, other = (prepare(*cohort, config(**given)) for given in ({}, {"threshold": 1.645, "regions": "cortical"}))
     assert usual.counting_note == ()
     assert other.counting_note == ("Deviations are counted with |z| >= 1.645 over the cortical regions.",)
 

@@ -42,6 +42,22 @@ def test_forest_draws_an_interval_without_end_as_long_as_the_axis() -> None:
     assert "nan" not in cohort_charts.forest(table, {"label": "x", "estimate": "b", "low": "low", "high": "high"})
 
 
+def test_forest_points_at_an_estimate_without_end() -> None:
+    table = pd.DataFrame({"x": ["none", "all", "some"], "b": [0.0, np.inf, 2.0]})
+    table = table.assign(low=[0, 1.5, 1], high=[0.4, np.inf, 4])
+    svg = cohort_charts.forest(table, {"label": "x", "estimate": "b", "low": "low", "high": "high", "log": True})
+    assert (svg.count("←"), svg.count("→"), svg.count("<circle")) == (1, 1, 1)
+    assert svg.count('class="whisker"') == 3
+    assert "nan" not in svg
+
+
+def test_forest_takes_the_null_of_its_own_rows() -> None:
+    table = pd.DataFrame({"x": ["a"], "b": [3.0], "low": [2], "high": [5], "expected": [4.0]})
+    figure = {"label": "x", "estimate": "b", "low": "low", "high": "high"}
+    named = cohort_charts.forest(table, {**figure, "null": "expected"})
+    assert named == cohort_charts.forest(table, {**figure, "null": 4.0})
+
+
 def test_forest_keeps_the_largest_of_many() -> None:
     table = pd.DataFrame({"x": [f"r{i}" for i in range(80)], "b": np.linspace(-1, 1, 80), "low": -1.2, "high": 1.2})
     svg = cohort_charts.forest(table, {"label": "x", "estimate": "b", "low": "low", "high": "high"})
@@ -66,6 +82,14 @@ def test_survival_shows_the_numbers_at_risk_of_the_table() -> None:
     )
     svg = cohort_charts.kaplan_meier(table, {"time": "t", "survival": "s", "group": "g", "at_risk": "n"})
     assert all(f">{n}<" in svg for n in (71, 62, 53, 44, 35, 26))
+
+
+def test_numbers_at_risk_stand_below_the_ticks() -> None:
+    table = pd.DataFrame({"g": ["a"] * 3 + ["b"] * 3, "t": [0, 4.5, 9, 0, 1, 2.5], "s": 1.0})
+    table["n"] = [90, 50, 7, 30, 20, 10]
+    svg = cohort_charts.kaplan_meier(table, {"time": "t", "survival": "s", "group": "g", "at_risk": "n"})
+    rows = re.findall(r'class="tick"[^>]*>([^<]+)<', svg)
+    assert "".join(rows).endswith("".join(["90", "50", "50", "7", "7"] + ["30", "10", "0", "0", "0"]))
 
 
 def test_outliers_are_ringed_and_named() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from bids_app.reports.components import cell, column_digits, field, gauge, number, prose, shown, words
+from bids_app.reports.components import cell, column_digits, field, gauge, number, prose, shown, typeset, words
 from bids_app.reports.loading import Record
 
 
@@ -83,6 +83,11 @@ def test_the_gauge_stays_on_its_line() -> None:
 )
 def test_decimals_of_a_column(values: list[float], digits: int | None) -> None:
     assert column_digits(values) == digits
+
+
+def test_sentences_get_real_signs() -> None:
+    said = typeset("beta -0.20 (95 % interval -0.38 to -0.01), z <= -1.96, ses-1, infra-normal, 2019-05-31")
+    assert said == "beta −0.20 (95\u00a0% interval −0.38 to −0.01), z ≤ −1.96, ses-1, infra-normal, 2019-05-31"
 
 
 def test_markdown_becomes_headings_lists_and_links_only() -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from bids_app.reports.components import MISSING
+from bids_app.reports.components import MISSING, typeset
 from bids_app.tables import read_json, read_table
 
 VOID = {"meta", "br", "img", "input", "link", "hr"}
@@ -120,7 +120,7 @@ def agrees(text: str, value: Any, scale: float = 1.0) -> bool:
     if isinstance(value, bool) or str(value) in ("True", "False"):
         return text == ("yes" if str(value) == "True" else "no")
     if isinstance(value, str):
-        return text == " ".join(value.split())
+        return text in (" ".join(value.split()), " ".join(typeset(value).split()))
     plain = re.sub(r"[\u202f\u2009\u00a0 ,]", "", text).replace("−", "-")
     if "∞" in plain:
         return plain.replace("∞", "inf") == str(value)
