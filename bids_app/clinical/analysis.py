@@ -126,7 +126,7 @@ def roles_result(data: CohortData) -> AnalysisResult:
         rows.append((role, column, known, len(source) - known if column and role not in absent else None, what, note))
     table = pd.DataFrame(rows, columns=["role", "column", "n", "n_missing", "meaning", "note"])
     table["n_missing"] = table["n_missing"].astype("Int64")
-    unused = [row["role"] for row in table.to_dict("records") if row["note"]]
+    unused = [row["role"] for row in table.to_dict("records") if isinstance(row["note"], str)]
     sentences = [f"No column plays these roles, so analyses that need them are left out: {', '.join(unused)}."]
     notes = [f"{note}." for note in data.visits.attrs.get("notes", ())]
     return make_result(

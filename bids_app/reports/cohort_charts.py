@@ -111,7 +111,8 @@ def forest(table: pd.DataFrame, figure: Mapping[str, Any]) -> str:
     """Estimates with their intervals, one row each; the largest first when there are many."""
     estimate, low, high = (table[figure[key]].to_numpy(float) for key in ("estimate", "low", "high"))
     log = bool(figure.get("log"))
-    null = float(figure.get("null", 1.0 if log else 0.0))
+    null = figure.get("null", 1.0 if log else 0.0)
+    null = float(table[null].iloc[0] if isinstance(null, str) else null)
     keep = np.isfinite(estimate)
     order = np.flatnonzero(keep)
     if len(order) > MOST_ROWS:

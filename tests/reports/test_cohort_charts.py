@@ -42,6 +42,13 @@ def test_forest_draws_an_interval_without_end_as_long_as_the_axis() -> None:
     assert "nan" not in cohort_charts.forest(table, {"label": "x", "estimate": "b", "low": "low", "high": "high"})
 
 
+def test_forest_may_take_its_null_from_a_column() -> None:
+    table = pd.DataFrame({"x": ["a"], "b": [4.0], "low": [3.0], "high": [5.0], "expected": [2.0]})
+    figure = {"label": "x", "estimate": "b", "low": "low", "high": "high"}
+    by_column, by_number = (cohort_charts.forest(table, {**figure, "null": null}) for null in ("expected", 2))
+    assert by_column == by_number
+
+
 def test_forest_keeps_the_largest_of_many() -> None:
     table = pd.DataFrame({"x": [f"r{i}" for i in range(80)], "b": np.linspace(-1, 1, 80), "low": -1.2, "high": 1.2})
     svg = cohort_charts.forest(table, {"label": "x", "estimate": "b", "low": "low", "high": "high"})
