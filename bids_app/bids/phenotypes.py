@@ -82,7 +82,7 @@ def clinical_table(bids_dir: Path | str, scans: Sequence[Scan] | None = None, *,
     visits = all_visits(bids_dir, phenotypes, participants_file) if scans is None else list(scans)
     table = read_covariates(bids_dir, visits, participants_file=participants_file)
     dates = _dates(bids_dir, visits)
-    columns: dict[str, Any] = {"visit_date": dates, "years_from_first": _years(table, dates)}
+    columns: dict[str, Any] = {"visit_date": dates, "years_from_first": years_from_first(table, dates)}
     notes = []
     for name, rows in phenotypes.items():
         keys = [row_key(row) for row in rows]
@@ -130,8 +130,18 @@ def _dates(bids_dir: Path, visits: Sequence[Scan]) -> list[Any]:
     return dates
 
 
-def _years(table: pd.DataFrame, dates: Sequence[Any]) -> pd.Series:
-    """Years since the person's first row; dates that span more than a working life were scrambled."""
+def years_from_first(table: pd.DataFrame, dates: Sequence[Any]) -> pd.Series:
+    """Years since the person's first row, by date where all their rows have one, else by age.
+
+    Dates that span more than a working life were scrambled and are not used.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``participant_id age``, one row per visit.
+    dates : sequence
+        ISO dates or missing, one per row.
+    """
     days = (pd.to_datetime(pd.Series(dates, index=table.index), errors="coerce") - pd.Timestamp("1800-01-01")).dt.days
     by_date = _since_first(days / DAYS_PER_YEAR, table["participant_id"])
     by_age = _since_first(table["age"], table["participant_id"])
