@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,15 +86,15 @@ def read_json(path: Path | str) -> Any:
         raise InputError(f"cannot read {path} as JSON ({error}); check or remove the file") from error
 
 
-def read_table(path: Path | str, text: bool = False) -> pd.DataFrame:
+def read_table(path: Path | str, text: bool | Collection[str] = False) -> pd.DataFrame:
     """Read TSV, CSV (also gzipped) or Parquet, with BOM, CRLF and any spelling of missing.
 
     Parameters
     ----------
     path : path-like
         The ending decides the format: ``.csv``, ``.parquet``, otherwise tab separated.
-    text : bool
-        Keep every column as text (missing stays NaN).
+    text : bool or collection of str
+        Keep every column, or these, as text (missing stays NaN); columns of Parquet have their own types.
 
     Raises
     ------
@@ -105,12 +105,13 @@ def read_table(path: Path | str, text: bool = False) -> pd.DataFrame:
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
+        dtype = dict.fromkeys(text, str) if isinstance(text, Collection) else str if text else None
         separator = "," if ".csv" in path.suffixes[-2:] else "\t"
         return pd.read_csv(
             path,
             sep=separator,
             encoding="utf-8-sig",
-            dtype=str if text else None,
+            dtype=dtype,
             na_values=list(NA_VALUES),
             keep_default_na=False,
             low_memory=False,

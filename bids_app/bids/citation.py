@@ -20,6 +20,12 @@ _ENGINES = {
                   "(Royston & Altman 1994; Sauerbrei & Royston 1999), the spread depends on age, and the "
                   "shape of the residuals is a sinh-arcsinh distribution (Jones & Pewsey 2009).",
 }
+_VOLUMES = {
+    "bids": "T1-weighted images were segmented by FreeSurfer's recon-all (Fischl 2012); the FreeSurfer version of "
+            "every scan is recorded with\nits results.",
+    "table": "Regional volumes and intracranial volume, as FreeSurfer (Fischl 2012) measures them, were read from a "
+             "table.",
+}
 _SCORING = {
     "own-sex": "z is the deviation in standard normal units from the model of the person's own sex.",
     "reference-compat": "z reproduces the published scripts of the source study, which divide by the residual "
@@ -32,7 +38,8 @@ def template(name: str) -> Template:
     return Template((files("bids_app.data") / name).read_text(encoding="utf-8"))
 
 
-def methods_text(card: Mapping[str, Any] | None, model: str, scoring: str) -> str:
+def methods_text(card: Mapping[str, Any] | None, model: str, scoring: str, *, table: bool = False,
+                 adaptation: Mapping[str, Any] | None = None) -> str:
     """The content of CITATION.md.
 
     Parameters
@@ -42,6 +49,10 @@ def methods_text(card: Mapping[str, Any] | None, model: str, scoring: str) -> st
     model : str
         Name of the model.
     scoring : {'own-sex', 'reference-compat'}
+    table : bool
+        Volumes came from a plain table and not from a BIDS dataset.
+    adaptation : mapping, optional
+        ``SiteAdaptation.to_dict()``, for a sentence on it.
     """
     card = card or {}
     mode = str(card.get("mode", "")) if card.get("engine", "normvol") == "normvol" else ""
@@ -52,12 +63,22 @@ def methods_text(card: Mapping[str, Any] | None, model: str, scoring: str) -> st
     references = [*(known[key] for key in keys), *card.get("citations", ())]
     return template("boilerplate_methods.md").substitute(
         version=__version__,
+        volumes=_VOLUMES["table" if table else "bids"],
+        adaptation=_adaptation_sentence(adaptation) if adaptation else "",
         extended=", and further regions and left-right asymmetries were scored apart",
         model=_model_sentence(card, model),
         engine=_ENGINES.get(mode) or f"Engine of the model: {card.get('engine', 'see the model card')}.",
         scoring=_SCORING.get(scoring, f"Scoring mode: {scoring}."),
         references="\n".join(f"* {reference}" for reference in references),
     )
+
+
+def _adaptation_sentence(adaptation: Mapping[str, Any]) -> str:
+    levels = adaptation["levels"]
+    people = sum(len(level["people"]) for level in levels.values())
+    where = "the scanner" if len(levels) == 1 else f"each of {len(levels)} scanners"
+    return (f"\nThe shift of {where} against the reference was estimated from {people} local healthy people (empirical "
+            "Bayes) and removed; each of them was scored with themself left out.")
 
 
 def _model_sentence(card: Mapping[str, Any], model: str) -> str:

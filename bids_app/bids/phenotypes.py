@@ -86,7 +86,7 @@ def clinical_table(bids_dir: Path | str, scans: Sequence[Scan] | None = None, *,
     dates = _dates(bids_dir, visits)
     if "visit_date" in table:
         dates = [date if isinstance(date, str) else own for date, own in zip(dates, table["visit_date"], strict=True)]
-    columns: dict[str, Any] = {"visit_date": dates, "years_from_first": _years(table, dates)}
+    columns: dict[str, Any] = {"visit_date": dates, "years_from_first": years_from_first(table, dates)}
     columns |= {"years_from_first": table["years_from_first"]} if "years_from_first" in table else {}
     table = table.drop(columns=list(columns), errors="ignore")
     notes = []
@@ -136,13 +136,25 @@ def _dates(bids_dir: Path, visits: Sequence[Scan]) -> list[Any]:
     return dates
 
 
-def _years(table: pd.DataFrame, dates: Sequence[Any]) -> pd.Series:
-    """Years since the person's first row; dates that span more than a working life were scrambled."""
+def years_from_first(table: pd.DataFrame, dates: Sequence[Any]) -> pd.Series:
+    """Years since the person's first row, by date where all their rows have one, else mostly by age.
+
+    Dates that span more than a working life were scrambled and are not used; a person whose dates are incomplete is
+    timed by whichever of dates and ages knows more visits.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``participant_id age``, one row per visit; ``note`` where an age is not the visit's own.
+    dates : sequence
+        ISO dates or missing, one per row.
+    """
     person = table["participant_id"]
     days = (pd.to_datetime(pd.Series(dates, index=table.index), errors="coerce") - pd.Timestamp("1800-01-01")).dt.days
     by_date = _since_first(days / DAYS_PER_YEAR, person)
     # One age for several sessions says nothing about the time between them.
-    own_age = table["age"].mask(table["note"].astype(str).str.contains(ONE_AGE))
+    note = table["note"].astype(str) if "note" in table else pd.Series("", index=table.index)
+    own_age = table["age"].mask(note.str.contains(ONE_AGE))
     by_age = _since_first(own_age, person)
     plausible = by_date.groupby(person).transform("max") <= MAX_FOLLOW_UP
     complete = by_date.notna().groupby(person).transform("all")

@@ -43,6 +43,24 @@ def check_output_dir(bids_dir: Path | str, output_dir: Path | str, *, reports_on
     return ()
 
 
+def check_result_folder(output_dir: Path | str) -> None:
+    """Refuse a folder that is not fit for results of plain tables.
+
+    Raises
+    ------
+    UsageError
+        When it is a file, a BIDS dataset or a FreeSurfer subjects folder, or cannot be written.
+    """
+    output = Path(output_dir).resolve()
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"the output folder {output} is a file; name a folder")
+    if (output / "dataset_description.json").exists():
+        raise UsageError(f"the output folder {output} is a BIDS dataset; results of a plain table go to a folder of "
+                         "their own")
+    _check_writable(output)
+    _check_free(output)
+
+
 def _check_writable(output: Path) -> None:
     existing = next(folder for folder in (output, *output.parents) if folder.exists())
     if not os.access(existing, os.W_OK | os.X_OK):

@@ -18,6 +18,7 @@ SUBCOMMANDS = {
     "train": "model_train",
     "evaluate": "model_evaluate",
     "score": "model_score",
+    "analyse": "model_analyse",
     "import": "model_import",
     "compare": "model_compare",
     "export": "model_export",

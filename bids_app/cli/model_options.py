@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from bids_app.normative.table_input import TableInput
 
 
-def add_table(parser: argparse.ArgumentParser) -> None:
+def add_table(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
     """TABLE and the options that say how to read it."""
-    parser.add_argument("table", type=Path, metavar="TABLE",
+    parser.add_argument("table", type=Path, metavar="TABLE", nargs="?" if optional else None,
                         help="TSV, CSV or Parquet with age, sex, EstimatedTotalIntraCranialVol (mm^3) and one "
                         "column per region (mm^3), named as FreeSurfer names them")
     parser.add_argument("--map", nargs="+", type=_pair, default=[], metavar="NAME=COLUMN",
@@ -22,12 +22,12 @@ def add_table(parser: argparse.ArgumentParser) -> None:
                         help="codes of sex in TABLE, for example --sex-coding 1=male 2=female")
 
 
-def read(arguments: argparse.Namespace) -> TableInput:
-    """The TABLE that `add_table` asked for; says what was read tolerantly."""
+def read(arguments: argparse.Namespace, *, quiet: bool = False) -> TableInput:
+    """The TABLE that `add_table` asked for; says what was read tolerantly, unless that was said before."""
     from bids_app.normative.table_input import read_model_table
 
     found = read_model_table(arguments.table, dict(arguments.map), dict(arguments.sex_coding))
-    for note in found.notes:
+    for note in () if quiet else found.notes:
         say(note)
     return found
 

@@ -25,21 +25,27 @@ CHUNK_ROWS = 50_000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """TABLE, model, adaptation, outputs."""
     add_table(parser)
-    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|PATH",
-                        help=f"default {DEFAULT_MODEL}; see normvol-model list")
-    parser.add_argument("--scoring", choices=("own-sex", "reference-compat"),
-                        help="reference-compat divides by the male RMSE for everyone, as the published script does")
+    add_scoring(parser)
     parser.add_argument("-o", "--output", default="-", metavar="OUT.tsv",
-                        help="z: TABLE's identifying columns and one column per region (default -, the terminal)")
+                        help="z: TABLE's identifying columns and one column per region (default -, the terminal); "
+                        "OUT.json beside it says which model made it")
     parser.add_argument("--se", type=Path, metavar="FILE.tsv", help="standard errors of z, in the same form")
     parser.add_argument("--centiles", type=Path, metavar="FILE.tsv", help="centiles, in the same form")
     parser.add_argument("--counts", type=Path, metavar="FILE.tsv",
                         help="deviations per row over the reference regions, and the notes on each row")
+    parser.add_argument("--adaptation", type=Path, metavar="FILE.json",
+                        help="write the adaptation here, and its table beside it (FILE_regions.tsv)")
+
+
+def add_scoring(parser: argparse.ArgumentParser) -> None:
+    """How z is made: model, scoring, adaptation."""
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|PATH",
+                        help=f"default {DEFAULT_MODEL}; see normvol-model list")
+    parser.add_argument("--scoring", choices=("own-sex", "reference-compat"),
+                        help="reference-compat divides by the male RMSE for everyone, as the published script does")
     parser.add_argument("--adapt-controls", metavar="QUERY",
                         help="local healthy people among the rows of TABLE, for example 'group == \"control\"'")
     parser.add_argument("--adapt-by", metavar="COLUMN", help="one adaptation per level of this column (scanner)")
-    parser.add_argument("--adaptation", type=Path, metavar="FILE.json",
-                        help="write the adaptation here, and its table beside it (FILE_regions.tsv)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -63,6 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
     ids = table.data[list(table.id_columns)]
     names = _columns(model, found)
     _write(ids, found.z, found.regions, names, arguments.output)
+    if arguments.output != "-":
+        _describe(ids, names, model, adaptation, arguments)
     for values, path in ((found.z_se, arguments.se), (found.centile, arguments.centiles)):
         if path:
             _write(ids, values, found.regions, names, path)
@@ -142,6 +150,19 @@ def _write(ids: pd.DataFrame, values: Any, regions: tuple[str, ...], names: tupl
         sys.stdout.write(format_tsv(table))
     else:
         write_tsv(table, path)
+
+
+def _describe(ids: pd.DataFrame, names: tuple[str, ...], model: NormativeModel, adaptation: SiteAdaptation | None,
+              arguments: argparse.Namespace) -> None:
+    """The JSON beside z: its columns and what made them; ``normvol-model analyse`` reads it."""
+    from bids_app.study.score_tables import describe_scores, write_description
+
+    path = Path(arguments.output)
+    content = describe_scores(ids.columns, names, model.card, arguments.scoring or model.card.scoring,
+                              adaptation.to_dict() if adaptation else None)
+    if write_description(content, path) is None:
+        say(f"{path.with_suffix('.json')} is a file of another origin and was left alone; with another -o the table "
+            "gets a description of its columns and model")
 
 
 def _notes(found: Deviations, data: pd.DataFrame, adaptation: SiteAdaptation | None) -> list[str]:

@@ -128,7 +128,7 @@ def roles_result(data: CohortData) -> AnalysisResult:
         rows.append((role, column, known, len(source) - known if column and role not in absent else None, what, note))
     table = pd.DataFrame(rows, columns=["role", "column", "n", "n_missing", "meaning", "note"])
     table["n_missing"] = table["n_missing"].astype("Int64")
-    unused = table.loc[table["note"].notna(), "role"].tolist()
+    unused = [row["role"] for row in table.to_dict("records") if isinstance(row["note"], str)]
     sentences = [f"No column plays the roles {', '.join(unused)}; analyses that need one of them are left out, and "
                  "others do without."]  # fmt: skip
     notes = [*data.notes, *(f"{note}." for note in data.visits.attrs.get("notes", ()))]

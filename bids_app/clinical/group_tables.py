@@ -40,6 +40,8 @@ STEPS = {
     "in_range": "Inside the model's range",
     "scored": "Scored",
 }
+# A plain table has no FreeSurfer folders to check.
+TABLE_STEPS = {"found": "Rows in the table", "covariates": STEPS["covariates"], "scored": STEPS["scored"]}
 STEP_OF_STAGE = {
     "layout": "found",
     "freesurfer": "complete",
@@ -113,13 +115,14 @@ def wide_table(scans: Sequence[tuple[str, str | None, pd.DataFrame]], value: str
     return pd.concat([keys, pd.DataFrame(values, columns=list(order))], axis=1)
 
 
-def flow_table(inclusion: pd.DataFrame) -> pd.DataFrame:
-    """``group_flow``: how many people and scans reach each step, from `inclusion_table`."""
-    order = list(STEPS)
-    lost_at = inclusion["stage"].str.lower().map(STEP_OF_STAGE).fillna("scored").map(order.index)
+def flow_table(inclusion: pd.DataFrame, steps: Mapping[str, str] = STEPS) -> pd.DataFrame:
+    """``group_flow``: how many people and scans reach each of `steps`, from `inclusion_table`."""
+    order = list(steps)
+    step_of = inclusion["stage"].astype(object).str.lower().map(STEP_OF_STAGE)
+    lost_at = step_of.where(step_of.isin(order), order[-1]).map(order.index)
     lost_at = lost_at.where(inclusion["status"] != "scored", len(order))
     rows, before = [], len(inclusion)
-    for position, (step, title) in enumerate(STEPS.items()):
+    for position, (step, title) in enumerate(steps.items()):
         reached = inclusion[(lost_at > position).to_numpy() if position else slice(None)]
         rows.append((step, title, reached["participant_id"].nunique(), len(reached), before - len(reached)))
         before = len(reached)

@@ -21,6 +21,7 @@ from bids_app.tables import read_json, read_table
 # The smallest adult eTIV is near 1e6 mm^3; a median below this is in another unit.
 SMALLEST_MEDIAN_ETIV = 1e5
 NAMED_AT_MOST = 5
+IDENTIFIERS = ("participant_id", "session_id")
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,11 @@ def read_model_table(
     CovariateError
         When age, sex or eTIV is absent, or eTIV is not in mm^3.
     """
-    table = read_table(path).reset_index(drop=True)
+    mapping = dict(mapping or {})
+    # an identifier such as 007 is no number
+    table = read_table(path, text=[mapping.get(name, name) for name in IDENTIFIERS]).reset_index(drop=True)
     table.columns = [str(name) for name in table.columns]
-    table, notes = _rename(table, dict(mapping or {}), Path(path).name)
+    table, notes = rename_columns(table, mapping, Path(path).name)
     sidecar = _sidecar(Path(path))
     age, age_notes = _age(table, sidecar, Path(path).name)
     sex, sex_notes = _sex(table, sidecar, sex_coding, Path(path).name)
@@ -80,9 +83,16 @@ def read_model_table(
     return TableInput(data, ids, (*notes, *age_notes, *sex_notes, *number_notes))
 
 
-def _rename(
-    table: pd.DataFrame, mapping: dict[str, str], source: str
+def rename_columns(
+    table: pd.DataFrame, mapping: Mapping[str, str], source: str
 ) -> tuple[pd.DataFrame, list[str]]:
+    """Columns under the names used here: those of `mapping`, and regions that have another spelling.
+
+    Raises
+    ------
+    InputError
+        When `mapping` names a column that is not there, or two columns mean the same region; `source` names the file.
+    """
     absent = [theirs for theirs in mapping.values() if theirs not in table.columns]
     if absent:
         raise InputError(f"{source} has no column {', '.join(absent)}; its columns are "

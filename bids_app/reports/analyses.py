@@ -65,6 +65,11 @@ class Analysis(NamedTuple):
     is_map: bool
     problem: str | None
 
+    @property
+    def computed(self) -> bool:
+        """Whether there is a result; otherwise the table holds the reason."""
+        return list(self.sheet.table.columns) != ["analysis", "reason"]
+
 
 def read_analyses(group: Group) -> list[Analysis]:
     """All analyses of the dataset, drawn."""

@@ -34,7 +34,7 @@ def write_group_report(output_dir: Path | str, *, figures: bool = True) -> Path:
     root = Path(output_dir)
     group = load_group(root)
     if not group.sheets:
-        raise InputError(f"no group table is in {root}; run the group level first")
+        raise InputError(f"no group table is in {root}; run the group level first, or normvol-model analyse")
     context = _context(group, root)
     if figures:
         _write_figures(root / "figures", context)
@@ -67,11 +67,17 @@ def _context(group: Group, root: Path) -> dict[str, Any]:
 
 
 def _write_figures(folder: Path, context: dict[str, Any]) -> None:
-    for drawing in (*context["counts"], *context["prevalence"], *context["adaptation"]):
-        atomic_write(folder / drawing.name, drawing.file)
+    """Write the drawings; those of an earlier report that this one no longer has are removed."""
+    files = {drawing.name: drawing.file
+             for drawing in (*context["counts"], *context["prevalence"], *context["adaptation"])}
     if context["heat"]:
-        atomic_write(folder / "group_heatmap.png", context["heat"]["png"])
+        files["group_heatmap.png"] = context["heat"]["png"]
     for analysis in context["analyses"]:
         for index, drawing in enumerate(analysis.drawings):
             part = f"_{index + 1}" if len(analysis.drawings) > 1 else ""
-            atomic_write(folder / f"group_{analysis.name}{part}.svg", drawing.file)
+            files[f"group_{analysis.name}{part}.svg"] = drawing.file
+    for path in (*folder.glob("group_*.svg"), *folder.glob("group_*.png")):
+        if path.name not in files:
+            path.unlink()
+    for name, content in files.items():
+        atomic_write(folder / name, content)

@@ -12,7 +12,7 @@ from bids_app.bids.names import bare
 from bids_app.bids.phenotypes import clinical_table
 from bids_app.clinical.analysis import run_analysis
 from bids_app.clinical.analysis_config import load_analysis
-from bids_app.clinical.results import write_result
+from bids_app.clinical.results import AnalysisResult, write_result
 from bids_app.errors import InputError
 from bids_app.study.cohort import Cohort, read_cohort
 from bids_app.tables import atomic_write, read_json
@@ -41,7 +41,12 @@ def write_analyses(output_dir: Path, bids_dir: Path, analysis: str, *, exclude_q
     clinical = cohort_with_clinical(cohort, bids_dir, participants_file)
     config, text = load_analysis(analysis, clinical)
     visits = clinical_table(bids_dir, participants_file=participants_file)
-    results = run_analysis(clinical, cohort.zscores, config, visits=visits)
+    return replace_results(output_dir, run_analysis(clinical, cohort.zscores, config, visits=visits), text)
+
+
+def replace_results(output_dir: Path, results: Iterable[AnalysisResult], text: str) -> list[Path]:
+    """Write `results` and the analysis file `text` in place of those of an earlier analysis."""
+    results = list(results)
     _remove_earlier(output_dir)
     atomic_write(output_dir / ANALYSIS_FILE, text)
     return [write_result(result, output_dir) for result in results]

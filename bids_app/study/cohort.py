@@ -75,13 +75,18 @@ def read_cohort(output_dir: Path, exclude_quality: Iterable[str] = ()) -> Cohort
     )
 
 
-def write_group_tables(cohort: Cohort, output_dir: Path) -> list[Path]:
-    """Write every descriptive table of the group level."""
+def write_group_tables(cohort: Cohort, output_dir: Path,
+                       steps: Mapping[str, str] = group_tables.STEPS) -> list[Path]:
+    """Write every descriptive table of the group level; `steps` are those of the flow.
+
+    A cohort without summaries (from plain tables) has no table of quality, and tables that would say nothing
+    are left out; such tables of an earlier run are removed.
+    """
     first = cohort.baseline().to_numpy()
     groups = cohort.scans["group"][first] if "group" in cohort.scans else None
     tables = {
         "inclusion": cohort.inclusion,
-        "flow": group_tables.flow_table(cohort.inclusion),
+        "flow": group_tables.flow_table(cohort.inclusion, steps),
         "deviations": cohort.scans,
         "zscores": cohort.zscores,
         "extended": cohort.extended,
@@ -92,8 +97,20 @@ def write_group_tables(cohort: Cohort, output_dir: Path) -> list[Path]:
         "sites": group_tables.site_table(cohort.scans, cohort.zscores),
         "quality": group_tables.quality_table(cohort.summaries),
     }
+    absent = () if cohort.summaries else _without_content(cohort)
+    for name in absent:
+        for suffix in (".tsv", ".json"):
+            (output_dir / f"group_{name}{suffix}").unlink(missing_ok=True)
     return [write_tsv(table, output_dir / f"group_{name}.tsv", _described(f"group_{name}", table))
-            for name, table in tables.items()]
+            for name, table in tables.items() if name not in absent]
+
+
+def _without_content(cohort: Cohort) -> tuple[str, ...]:
+    """Tables that plain tables do not give: quality, and those that they have no column for."""
+    known_sites = "site" in cohort.scans or cohort.scans["fs_version"].notna().any()
+    empty = {"quality": True, "sites": not known_sites, "extended": cohort.extended.shape[1] == len(KEYS),
+             "volumes": cohort.volumes.shape[1] == len(KEYS)}
+    return tuple(name for name, absent in empty.items() if absent)
 
 
 def _described(name: str, table: pd.DataFrame) -> dict[str, dict[str, Any]]:

@@ -73,6 +73,19 @@ def test_roles_that_nobody_plays_are_said(cohort):
     assert "diagnosis, edss" in results["roles"].sentences[0]
 
 
+def test_roles_that_somebody_plays_are_not_called_missing(results):
+    said = results["roles"].sentences[0].split(": ")[1].rstrip(".").split(", ")
+    table = results["roles"].table
+    assert said == table.loc[table["column"].isna(), "role"].tolist()
+    assert "diagnosis" not in said
+
+
+def test_each_tail_of_the_burden_is_drawn_beside_its_own_expectation(results):
+    burden = results["burden"]
+    expected = burden.table.groupby("tail")[burden.figure["null"]].first()
+    assert expected["total"] > 1.9 * expected["infra"]
+
+
 def test_a_column_that_is_not_there_is_named(cohort):
     config = AnalysisConfig(roles={"edss": "EDSS_total", "diagnosis": "dx"}, control="HC")
     results = {result.name: result for result in run_analysis(*cohort, config)}

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bids_app.clinical.group_tables import (
+    TABLE_STEPS,
     cohort_table,
     counts_table,
     exact_interval,
@@ -55,6 +56,14 @@ def test_regions_missing_in_one_scan_stay_missing():
     assert np.isnan(wide.loc[1, "Left-Thalamus"])
     assert wide.loc[1, "Left-Caudate"] == 3.0
     assert wide_table([]).empty
+
+
+def test_the_flow_of_a_table_has_no_step_of_freesurfer():
+    inclusion = inclusion_table([status("sub-1", "scored"), status("sub-2", "omitted", "covariates"),
+                                 status("sub-3", "omitted", "volumes")])
+    flow = flow_table(inclusion, TABLE_STEPS)
+    assert flow["step"].tolist() == ["found", "covariates", "scored"]
+    assert flow["n_scans"].tolist() == [3, 2, 1]
 
 
 def test_the_flow_adds_up():

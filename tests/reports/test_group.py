@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_app.clinical.results import not_computed, write_result
 from bids_app.errors import InputError
 from bids_app.reports.group import write_group_report
 from bids_app.tables import read_json, read_table, write_json, write_tsv
 from tests.reports import dataset
+from tests.reports.traced import Reader
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -64,6 +66,37 @@ def test_a_figure_that_cannot_be_drawn_is_said_and_does_not_stop_the_report(root
     page = write_group_report(root).read_text()
     assert "could not be drawn from group_survival.tsv" in page
     assert "EDSS over time" in page
+
+
+def test_analyses_that_were_not_computed_stand_together_with_their_reasons(root: Path) -> None:
+    for name in ("relapse", "progression"):
+        write_result(not_computed(name, f"Time to {name}", f"no column of {name}."), root)
+    page = write_group_report(root).read_text()
+    listed = page[page.index('<article class="analysis" id="not-computed">') :]
+    assert page.count("<h3>Not computed</h3>") == 1
+    for name in ("relapse", "progression"):
+        assert f'data-column="reason">no column of {name}.<' in listed
+        assert f"<h3>Time to {name}</h3>" not in page
+    Reader().feed(page)
+
+
+def test_drawings_of_an_earlier_report_are_removed(root: Path) -> None:
+    write_group_report(root)
+    figure = root / "figures" / "group_associations.svg"
+    other = root / "figures" / "brain.svg"
+    other.write_text("not ours")
+    assert figure.exists()
+    for suffix in (".tsv", ".json"):
+        (root / f"group_associations{suffix}").unlink()
+    write_group_report(root)
+    assert not figure.exists()
+    assert other.exists()
+
+
+def test_a_click_is_promised_only_where_there_are_reports(root: Path) -> None:
+    assert "opens the person's report" not in write_group_report(root).read_text()
+    (root / "sub-901.html").write_text("a report")
+    assert "opens the person's report" in write_group_report(root).read_text()
 
 
 def test_the_shift_of_every_scanner_is_mapped(root: Path) -> None:
