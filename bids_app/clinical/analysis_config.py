@@ -49,7 +49,7 @@ PATTERNS = {
     r"duration_(disease|illness|years)|years_since_(onset|diagnosis|first_symptoms?)|time_since_(onset|diagnosis)",
     "time": r"years_from_first|(time|years|yrs)_(since|from)_(baseline|first_visit|first_scan|inclusion)|"
     r"follow_?up_(time|years)|time_years|years_in_study",
-    "relapse_dates": r"(dates?_(of_)?relapses?|relapses?_(dates?|times?|years))",
+    "relapse_dates": r"dates?_(of_)?relapses?(_onset)?|relapses?_((onset_)?(dates?|times?|years)|onset|start)",
     "relapses": r"(n|no|num|number)(_of)?_relapses?|relapses?(_(count|number|n|since_last(_visit)?))?",
     "progression": r"cdp|confirmed_(disability_)?progression|disability_progression|progression(_event)?|progressed",
     "treatment": r"treatment(_(group|type))?|dmt|therapy|dmd|medication|drug",
