@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,15 @@ from bids_app.bids.covariate_sources import load_visits
 from bids_app.bids.covariates import ONE_AGE, as_numbers, read_covariates
 from bids_app.bids.layout import Scan
 from bids_app.bids.names import natural_key, participant_id, session_id
-from bids_app.bids.source_tables import Row, read_any_sheet, read_sheet, row_key
+from bids_app.bids.source_tables import Row, plain, read_any_sheet, read_sheet, row_key
 from bids_app.bids.visit_times import MAX_FOLLOW_UP, visit_time
 
 KEYS = ["participant_id", "session_id"]
 NOTES = "notes"
 Key = tuple[str, str | None]
+SEPARATOR = "; "
+# Words that say when, but not of what: such a column gets the name of its file.
+MOMENT = {"date", "dates", "onset", "start", "time", "times", "year", "years"}
 
 
 def read_phenotypes(bids_dir: Path | str) -> dict[str, pd.DataFrame]:
@@ -75,9 +78,10 @@ def clinical_table(bids_dir: Path | str, scans: Sequence[Scan] | None = None, *,
         The columns of `read_covariates`, ``visit_date`` (ISO date or NaN), ``years_from_first`` (since the person's
         first row, by date where all have one, else by age where visits have their own, else by the dates there are;
         NaN where a visit has neither) and the columns of ``phenotype/*.tsv``. Tables may have columns of these two
-        names; they are then kept, and dates filled up. A column whose
-        name is taken is called ``<file>_<column>``. A phenotype table with several rows for one visit (a list of
-        relapses) is not merged; ``attrs["notes"]`` says so, and `read_phenotypes` has it.
+        names; they are then kept, and dates filled up. A column whose name is taken, or says nothing but when
+        (``date``), is called ``<file>_<column>``. Of a phenotype table with several rows for one visit (a list of
+        relapses) the columns that say when are joined: every row of a person has all their entries, separated by
+        ``;``. ``attrs["notes"]`` says so and names the columns left out, which `read_phenotypes` has.
     """
     bids_dir = Path(bids_dir)
     phenotypes = _phenotype_rows(bids_dir)
@@ -91,12 +95,14 @@ def clinical_table(bids_dir: Path | str, scans: Sequence[Scan] | None = None, *,
     table = table.drop(columns=list(columns), errors="ignore")
     notes = []
     for name, rows in phenotypes.items():
-        keys = [row_key(row) for row in rows]
-        if len(set(keys)) < len(keys):
-            notes.append(f"phenotype/{name}.tsv has several rows per visit and was not joined to the scans")
-            continue
         taken = {*table.columns, *columns}
-        columns |= _joined(name, dict(zip(keys, rows)), visits, taken)
+        keys = [row_key(row) for row in rows]
+        if len(set(keys)) == len(keys):
+            columns |= _joined(name, dict(zip(keys, rows)), visits, taken)
+        else:
+            events, found = _listed(name, rows, visits, taken)
+            columns |= events
+            notes += found
     joined = pd.concat([table, pd.DataFrame(columns, index=table.index)], axis=1)
     joined.attrs[NOTES] = tuple(notes)
     return joined
@@ -117,12 +123,48 @@ def all_visits(bids_dir: Path, phenotypes: dict[str, list[Row]], participants_fi
 def _joined(name: str, by_key: dict[Key, Row], visits: Sequence[Scan], taken: set[str]) -> dict[str, pd.Series]:
     """The columns of one phenotype table for `visits`: the visit's row, else the person's."""
     rows = [by_key.get((v.participant, v.session)) or by_key.get((v.participant, None)) or {} for v in visits]
-    columns = dict.fromkeys(column for row in by_key.values() for column in row if column not in KEYS)
-    values = {}
-    for column in columns:
-        cells = pd.Series([row.get(column) for row in rows], dtype=object)
-        values[f"{name}_{column}" if column in taken else column] = as_numbers(cells)
-    return values
+    return {_named(name, column, taken): as_numbers(pd.Series([row.get(column) for row in rows], dtype=object))
+            for column in _columns(by_key.values())}
+
+
+def _columns(rows: Iterable[Row]) -> list[str]:
+    return list(dict.fromkeys(column for row in rows for column in row if column not in KEYS))
+
+
+def _named(name: str, column: str, taken: set[str]) -> str:
+    return f"{name}_{column}" if column in taken or set(plain(column).split("_")) <= MOMENT else column
+
+
+def _says_when(column: str) -> bool:
+    """Whether a column holds moments of events: ``relapse_date``, ``onset``, ``relapse_years``, ``date_of_attack``."""
+    words = set(plain(column).split("_"))
+    return bool(words & ({"date", "dates", "onset"} if words - MOMENT - {"relapse", "relapses"} else MOMENT))
+
+
+def _listed(
+    name: str, rows: Sequence[Row], visits: Sequence[Scan], taken: set[str]
+) -> tuple[dict[str, pd.Series], list[str]]:
+    """The moments in a table of events as one list per person, and what is said about the others."""
+    file, columns = f"phenotype/{name}.tsv", _columns(rows)
+    moments = [column for column in columns if _says_when(column)]
+    values, notes = {}, []
+    for column in moments:
+        entries: dict[str, dict[str, None]] = {}
+        for row in rows:
+            if column in row:
+                entries.setdefault(row_key(row)[0], {})[row[column]] = None
+        cells = [SEPARATOR.join(entries[v.participant]) if v.participant in entries else None for v in visits]
+        values[_named(name, column, taken)] = as_numbers(pd.Series(cells, dtype=object))
+        absent = sum(column not in row for row in rows)
+        notes += [f"{_rows(absent)} of {file} without {column}"] if absent else []
+    others = [column for column in columns if column not in moments]
+    said = f"joined as lists: {', '.join(values)}" if values else "no column says when, so it was not joined"
+    left = f"; not joined: {', '.join(others)}" if values and others else ""
+    return values, [f"{file} has several rows per visit; {said}{left}", *notes]
+
+
+def _rows(number: int) -> str:
+    return f"{number} row{'' if number == 1 else 's'}"
 
 
 def _dates(bids_dir: Path, visits: Sequence[Scan]) -> list[Any]:

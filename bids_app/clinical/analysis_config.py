@@ -52,7 +52,7 @@ PATTERNS = {
     r"follow_?up_(time|years)|time_years|years_in_study",
     "visit_date": r"visit_date|date_of_(visit|exam(ination)?|assessment|scan|mri)|"
     r"(exam(ination)?|assessment|session|scan|mri)_date|[a-z0-9_]+_visit_date",
-    "relapse_dates": r"(dates?_(of_)?relapses?|relapses?_(dates?|times?|years))",
+    "relapse_dates": r"dates?_(of_)?relapses?(_onset)?|relapses?_((onset_)?(dates?|times?|years)|onset|start)",
     "relapses": r"(n|no|num|number)(_of)?_relapses?|relapses?(_(count|number|n|since_last(_visit)?))?",
     "progression": r"cdp|confirmed_(disability_)?progression|disability_progression|progression(_event)?|progressed",
     "treatment": r"treatment(_(group|type))?|dmt|therapy|dmd|medication|drug",

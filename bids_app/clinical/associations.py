@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from bids_app.clinical.case_control import false_discovery
+from bids_app.clinical.jackknife import person_jackknife
 from bids_app.clinical.linear import design, fit_linear, standardise
-from bids_app.clinical.mixed import MixedModel
+from bids_app.clinical.mixed import FixedEffects, MixedModel
 from bids_app.clinical.random_slope import RandomSlopeModel
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
 from bids_app.clinical.wording import (
@@ -37,6 +38,7 @@ COUNTS = {"n_infra": "number of infra-normal deviations"}
 LEFT_OUT = "left_out"
 COLUMNS = ["outcome", "predictor", "score", "region", "structure", "n_people", "n_scans", "beta", "se", "statistic",
            "df", "low", "high", "p", "q", "covariates", "method", "note"]  # fmt: skip
+JACKKNIFE = ["jackknife_se", "jackknife_df", "jackknife_low", "jackknife_high", "jackknife_p"]
 CROSS_METHODS = (
     "Cross-sectional associations are standardised coefficients of linear models at each person's first "
     "scan with a value{covariates}, with 95 % t intervals. "
@@ -44,7 +46,12 @@ CROSS_METHODS = (
 LONG_METHODS = (
     "Longitudinal associations are standardised coefficients of linear mixed models with "
     "{effects} per person over all scans with a value{covariates}, fitted by REML, with t tests and 95 % "
-    "intervals on Satterthwaite degrees of freedom (as lme4 and lmerTest). "
+    "intervals on Satterthwaite degrees of freedom (as lme4 and lmerTest). {jackknife}"
+)
+JACKKNIFE_METHODS = (
+    "Jackknife intervals leave out one person at a time and estimate variance components and standard deviations "
+    "again (Efron and Stein 1981); they also hold where the association between people differs from that within "
+    "people. "
 )
 COMMON_METHODS = (
     "p values were corrected by Benjamini-Hochberg over all rows of the table (q). Scans with a missing value "
@@ -86,7 +93,8 @@ class ScoreModel:
         adjusted = f", adjusted for {', '.join(self.covariates)}" if self.covariates else ""
         effects = f"a random intercept and a random slope of {self.slope}" if self.slope else "a random intercept"
         common = COMMON_METHODS.format(software=software("numpy", "scipy"))
-        return text.format(covariates=adjusted, effects=effects) + common
+        jackknife = "" if self.slope else JACKKNIFE_METHODS
+        return text.format(covariates=adjusted, effects=effects, jackknife=jackknife) + common
 
 
 FIRST_VISIT, ALL_VISITS = ScoreModel(), ScoreModel(longitudinal=True)
@@ -111,7 +119,8 @@ def region_associations(
     -------
     DataFrame
         One row per score and region: ``outcome predictor score region structure n_people n_scans beta se
-        statistic df low high p q covariates method note``.
+        statistic df low high p q covariates method note``; with a random intercept also ``jackknife_se jackknife_df
+        jackknife_low jackknife_high jackknife_p`` (see `jackknife.person_jackknife`).
 
     Raises
     ------
@@ -165,7 +174,7 @@ def _finish(blocks: list[pd.DataFrame], problems: list[tuple[str, str]]) -> pd.D
     table = pd.concat(blocks, ignore_index=True)
     table["structure"] = [None if pd.isna(name) else display_name(str(name)) for name in table["region"]]
     table["q"] = false_discovery(table["p"].to_numpy(dtype=float))
-    table = table[COLUMNS]
+    table = table[[*COLUMNS, *(name for name in JACKKNIFE if name in table)]]
     table.attrs[LEFT_OUT] = tuple(f"Left out: {problem}." for problem in grouped(problems))
     return table
 
@@ -190,9 +199,10 @@ def _fit_all(
         if not model.longitudinal:
             block = _linear(responses, predictors)
         elif time is None:
-            block = _mixed(responses, MixedModel(predictors, people[rows]))
+            block = _with_jackknife(responses, MixedModel(predictors, people[rows]))
         else:
-            block = _mixed(responses, RandomSlopeModel(predictors, people[rows], time[rows]))
+            slopes = RandomSlopeModel(predictors, people[rows], time[rows])
+            block = _mixed([slopes.fit(response) for response in responses.T])
         blocks.append(block.assign(outcome=outcomes.columns[columns], n_scans=len(rows),
                                    n_people=len(np.unique(people[rows]))))  # fmt: skip
     table = pd.concat(blocks, ignore_index=True)
@@ -237,13 +247,23 @@ def _linear(responses: FloatArray, predictors: FloatArray) -> pd.DataFrame:
                          "high": beta + half, "p": 2 * t.sf(np.abs(statistic), fit.df), "note": None})  # fmt: skip
 
 
-def _mixed(responses: FloatArray, model: MixedModel | RandomSlopeModel) -> pd.DataFrame:
+def _mixed(fits: Sequence[FixedEffects]) -> pd.DataFrame:
     rows = []
-    for response in responses.T:
-        fit = model.fit(response)
+    for fit in fits:
         note = "a variance between people is estimated as zero" if fit.singular else None
         rows.append((fit.beta[1], fit.se[1], fit.statistic[1], fit.df[1], fit.low[1], fit.high[1], fit.p[1], note))
     return pd.DataFrame(rows, columns=["beta", "se", "statistic", "df", "low", "high", "p", "note"])
+
+
+def _with_jackknife(responses: FloatArray, model: MixedModel) -> pd.DataFrame:
+    from scipy.stats import t
+
+    fits = [model.design.fit(response) for response in responses.T]
+    table = _mixed([model.test(fit) for fit in fits])
+    se = np.array([person_jackknife(model.design, y, fit) for y, fit in zip(responses.T, fits, strict=True)])
+    beta, df = table["beta"], float(len(model.design.labels) - 1)
+    half, p = t.ppf(0.975, df) * se, 2 * t.sf(np.abs(beta / se), df)
+    return table.assign(**dict(zip(JACKKNIFE, (se, df, beta - half, beta + half, p), strict=True)))
 
 
 def count_result(table: pd.DataFrame, scores: Mapping[str, str], model: ScoreModel = FIRST_VISIT) -> AnalysisResult:
@@ -258,13 +278,14 @@ def count_result(table: pd.DataFrame, scores: Mapping[str, str], model: ScoreMod
         As given to `count_associations`.
     """
     table = _named(table, scores)
+    low, high, p = (f"jackknife_{name}" if "jackknife_se" in table else name for name in ("low", "high", "p"))
     sentences = [
         f"{upper_first(scores[row['score']])} and the {COUNTS[row['predictor']]} {model.when}: standardised beta "
-        f"{row['beta']:.2f} ({interval(row['low'], row['high'])}, {p_value(row['p'])}, {q_value(row['q'])} after "
+        f"{row['beta']:.2f} ({interval(row[low], row[high])}, {p_value(row[p])}, {q_value(row['q'])} after "
         f"correction for multiple tests, {plural(row['n_people'], 'person', 'people')})."
         for row in table.to_dict("records")
     ] + _remarks(table, model)  # fmt: skip
-    figure = {"kind": "forest", "label": "score_name", "estimate": "beta", "low": "low", "high": "high", "null": 0,
+    figure = {"kind": "forest", "label": "score_name", "estimate": "beta", "low": low, "high": high, "null": 0,
               "p": "q", "xlabel": "Standardised beta per standard deviation of the number of deviations"}  # fmt: skip
     name = "scores_counts_longitudinal" if model.longitudinal else "scores_counts"
     title = f"Clinical scores and number of deviations, {model.when}"

@@ -19,11 +19,14 @@ from bids_app.regions import display_name
 
 TAIL_WORDS = {"infra": "infra-normal", "supra": "supra-normal", "total": "infra- or supra-normal"}
 STUDY_THETA = 1.0
+ROBUST = "robust"
 COUNT_METHODS = (
     "Numbers of deviations were compared by negative binomial regression with a log link{covariates}, once "
     "with the shape theta estimated by maximum likelihood (z tests) and once with theta = 1, the "
     "dispersion estimated from the Pearson residuals and t tests, as in the source study (Korbmacher et "
-    "al. 2026). Intervals are 95 % profile likelihood intervals. One scan per person is used. Software: "
+    "al. 2026), with 95 % profile likelihood intervals. The robust interval and p value of the maximum likelihood "
+    "estimate use sandwich standard errors (HC3; MacKinnon and White 1985) and t on the residual degrees of freedom, "
+    "since counts of correlated regions are not exactly negative binomial. One scan per person is used. Software: "
     "{software}."
 )
 REGION_METHODS = (
@@ -50,9 +53,10 @@ def compare_counts(
     Returns
     -------
     DataFrame
-        One row per tail and method (``maximum likelihood``, ``theta = 1``): ``tail method group
+        One row per tail and method (``maximum likelihood``, ``robust``, ``theta = 1``): ``tail method group
         control_group n_group n_control mean_group mean_control irr low high estimate se statistic df p
-        theta dispersion note``. `irr` is 0 or infinite when a group has no deviation at all; `note` says so.
+        theta dispersion note``. `irr` is 0 or infinite when a group has no deviation at all; `note` says so, and
+        there is no robust interval then.
 
     Raises
     ------
@@ -85,7 +89,10 @@ def compare_counts(
             except AnalysisError as error:
                 problems.append((f"{TAIL_WORDS[tail]} deviations", str(error)))
                 continue
-            blocks.append({"tail": tail, "method": method, **shared, **means, **_rate_ratio(fit)})
+            row = {"tail": tail, **shared, **means}
+            blocks.append({**row, "method": method, **_rate_ratio(fit)})
+            if theta is None and not fit.unbounded.any() and fit.robust_se[1] > 0:
+                blocks.append({**row, "method": ROBUST, **_robust_ratio(fit, len(counts) - matrix.shape[1])})
     if not blocks:
         raise AnalysisError("; ".join(grouped(problems)))
     return pd.DataFrame(blocks)
@@ -113,6 +120,16 @@ def _rate_ratio(fit: CountFit, term: int = 1) -> dict[str, object]:
     }
 
 
+def _robust_ratio(fit: CountFit, df: int, term: int = 1) -> dict[str, object]:
+    """`_rate_ratio` with the sandwich standard error."""
+    from scipy.stats import t
+
+    estimate, se = float(fit.coef[term]), float(fit.robust_se[term])
+    half, statistic = float(t.ppf(0.975, df)) * se, estimate / se
+    return {**_rate_ratio(fit, term), "low": np.exp(estimate - half), "high": np.exp(estimate + half), "se": se,
+            "statistic": statistic, "df": float(df), "p": float(2 * t.sf(abs(statistic), df))}  # fmt: skip
+
+
 def _note(fit: CountFit, infinite: bool) -> str | None:
     notes = []
     if infinite:
@@ -134,7 +151,8 @@ def case_control_result(
 ) -> AnalysisResult:
     """`compare_counts` with its sentences and forest plot."""
     table = compare_counts(cohort, group, control, column, covariates)
-    first = table[table["method"] == "maximum likelihood"]
+    # The robust row where there is one: it comes after the likelihood's.
+    first = table[table["method"] != "theta = 1"].drop_duplicates("tail", keep="last")
     who = "matched controls" if matched else "controls"
     sentences = [_count_sentence(row, who) for row in first.to_dict("records")]
     sentences += [

@@ -23,6 +23,8 @@ from bids_app.errors import AnalysisError
 # A visit up to three months before the first scan is the visit of that scan.
 BASELINE_WINDOW = 0.25
 DAYS_PER_YEAR = 365.25
+# A number beyond this is a calendar year or an age in days, not years since the first visit.
+MOST_YEARS = 80.0
 YEARS = "years"
 
 
@@ -127,6 +129,13 @@ class FollowUp:
             for person, cells in sorted(entries.items())
         }
 
+    def outside(self) -> tuple[int, int]:
+        """Listed relapses that do not count: up to the first scan, and after the last visit."""
+        ends = self.people.set_index("participant_id")[["start", "end"]]
+        times = [(at, *ends.loc[person]) for person, found in self.relapse_times().items() if person in ends.index
+                 for at in found]  # fmt: skip
+        return sum(at <= start for at, start, _ in times), sum(at > end + ROUNDING for at, _, end in times)
+
     def _grouped(self, table: pd.DataFrame) -> pd.DataFrame:
         if table.empty:
             raise AnalysisError("nobody with a disease has a usable visit from the first scan on")
@@ -147,9 +156,13 @@ def _dated(visits: pd.DataFrame, clock: pd.Series) -> dict[str, tuple[pd.Timesta
 def _placed(person: str, entry: str, start: float, anchors: Mapping[str, tuple[pd.Timestamp, float]]) -> float:
     """Clock value of a relapse that is given as a date or as years since the first visit."""
     try:
-        return float(entry) + start
+        years = float(entry)
     except ValueError:
-        moment = pd.to_datetime(entry, errors="coerce")
+        years, moment = np.nan, pd.to_datetime(entry, errors="coerce")
+    else:
+        moment = pd.NaT
+    if abs(years) <= MOST_YEARS:
+        return years + start
     if pd.isna(moment) or person not in anchors:
         why = "it is neither a date nor a number of years" if pd.isna(moment) else "no visit of theirs has a date"
         raise AnalysisError(f"the relapse {entry!r} of {person} cannot be placed in time: {why}")

@@ -89,32 +89,6 @@ def scan_table(summaries: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(SCAN_COLUMNS))
 
 
-def wide_table(scans: Sequence[tuple[str, str | None, pd.DataFrame]], value: str = "z") -> pd.DataFrame:
-    """``group_zscores`` and the like: one row per scan, one column per region.
-
-    Parameters
-    ----------
-    scans : sequence of (participant_id, session_id, table)
-        `table` has the columns ``region`` and `value`.
-    value : str
-        Column to spread, e.g. ``z`` or ``volume_mm3``.
-
-    Returns
-    -------
-    DataFrame
-        ``participant_id session_id`` and the regions in the order of first appearance.
-    """
-    order: dict[str, None] = {}
-    for _, _, table in scans:
-        order.update(dict.fromkeys(table["region"]))
-    position = {region: column for column, region in enumerate(order)}
-    values = np.full((len(scans), len(order)), np.nan)
-    for row, (_, _, table) in enumerate(scans):
-        values[row, [position[region] for region in table["region"]]] = table[value].to_numpy(dtype=float)
-    keys = pd.DataFrame([scan[:2] for scan in scans], columns=list(KEYS))
-    return pd.concat([keys, pd.DataFrame(values, columns=list(order))], axis=1)
-
-
 def flow_table(inclusion: pd.DataFrame, steps: Mapping[str, str] = STEPS) -> pd.DataFrame:
     """``group_flow``: how many people and scans reach each of `steps`, from `inclusion_table`."""
     order = list(steps)

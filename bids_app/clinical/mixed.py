@@ -65,7 +65,10 @@ class MixedModel:
 
     def fit(self, y: ArrayLike, level: float = 0.95) -> FixedEffects:
         """Fit one response and test its fixed effects."""
-        fit = self.design.fit(y)
+        return self.test(self.design.fit(y), level)
+
+    def test(self, fit: RandomInterceptFit, level: float = 0.95) -> FixedEffects:
+        """Test the fixed effects of a fit of `design`."""
         return effects(fit.beta, fit.se, satterthwaite(fit), fit.tau2, fit.sigma2, fit.singular, level)
 
 

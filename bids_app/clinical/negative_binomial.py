@@ -36,6 +36,8 @@ class CountFit:
         likelihood ratio where the estimate is infinite.
     low, high : (k,) arrays
         Profile likelihood interval of `coef`; infinite where the likelihood does not bound it.
+    robust_se : (k,) array
+        Standard errors that do not rest on the distribution of the counts (sandwich, HC3).
     df : float
         Degrees of freedom of the t tests; infinite for z tests.
     theta, dispersion, deviance, loglik : float
@@ -48,6 +50,7 @@ class CountFit:
     p: FloatArray
     low: FloatArray
     high: FloatArray
+    robust_se: FloatArray
     df: float
     theta: float
     dispersion: float
@@ -153,6 +156,7 @@ class _Model:
             p=p,
             low=bounds[:, 0],
             high=bounds[:, 1],
+            robust_se=self.robust_se(best),
             df=df,
             theta=best.theta,
             dispersion=dispersion,
@@ -160,6 +164,15 @@ class _Model:
             loglik=-best.criterion / 2,
             theta_estimated=not given,
         )
+
+    def robust_se(self, point: _Point) -> FloatArray:
+        """Sandwich standard errors (MacKinnon & White 1985, doi:10.1016/0304-4076(85)90158-7), as vcovHC of R."""
+        spread = 1 + point.mu / point.theta
+        information = point.mu / spread
+        bread = np.linalg.pinv((self.X.T * (self.weight * information)) @ self.X)
+        leverage = information * np.einsum("ij,jk,ik->i", self.X, bread, self.X)
+        score = (self.y - point.mu) / spread / np.maximum(1 - leverage, 1e-8)
+        return np.sqrt(np.diag(bread @ (self.X.T * (self.weight * score**2)) @ self.X @ bread))
 
     def dispersion(self, point: _Point) -> float:
         pearson = (self.y - point.mu) ** 2 / (point.mu + point.mu**2 / point.theta)

@@ -98,14 +98,16 @@ def relapses(data: CohortData) -> list[AnalysisResult]:
         "relapses before the first visit do not count. "
     )  # fmt: skip
     methods = RATE_METHODS.format(dates=dates)
+    before, after = followed.outside()
+    outside = (f"{plural(before, 'relapse')} up to the first scan and {after} after the last visit do not count.",)
     return [
-        _rates(people, methods),
+        _rates(people, methods, outside if before or after else ()),
         survival_result("relapse", "Time to the first relapse", people, "a relapse", dates),
         people_result("relapse_people", "Relapses of each person", people, methods),
     ]
 
 
-def _rates(people: pd.DataFrame, methods: str) -> AnalysisResult:
+def _rates(people: pd.DataFrame, methods: str, notes: tuple[str, ...]) -> AnalysisResult:
     rows = []
     for group, part in people.groupby("group", sort=True):
         events, years = float(part["n_relapses"].sum()), float(part["followed"].sum())
@@ -126,7 +128,7 @@ def _rates(people: pd.DataFrame, methods: str) -> AnalysisResult:
               "xlabel": "Relapses per person-year"}  # fmt: skip
     extra = {**PEOPLE_COLUMNS, "n_relapses": "Relapses of the group", "followed": "Person-years of follow-up",
              "rate": "Relapses per person-year"}  # fmt: skip
-    return make_result("relapse_rate", "Annualised relapse rate", table, sentences=sentences,
+    return make_result("relapse_rate", "Annualised relapse rate", table, sentences=(*sentences, *notes),
                        methods=f"{methods}Software: {software('numpy', 'scipy')}.", figure=figure,
                        **known(extra, table))  # fmt: skip
 

@@ -245,7 +245,16 @@ def _read_visits(path: Path, mapping: Mapping[str, str]) -> pd.DataFrame:
 
 
 def _on_one_clock(rows: pd.DataFrame, visits: Path | None) -> pd.DataFrame:
-    """Add ``years_from_first`` where visits have dates and their scan can be told by its session."""
-    if "visit_date" not in rows or "years_from_first" in rows or (visits and rows["session_id"].isna().any()):
+    """Complete ``years_from_first`` by age; make it where visits have dates and a session that tells their scan."""
+    if "years_from_first" in rows:
+        return rows.assign(years_from_first=_completed_by_age(rows))
+    if "visit_date" not in rows or (visits and rows["session_id"].isna().any()):
         return rows
     return rows.assign(years_from_first=years_from_first(rows, list(rows["visit_date"])))
+
+
+def _completed_by_age(rows: pd.DataFrame) -> pd.Series:
+    """Years of visits that have none: their age less the person's age at zero years."""
+    years, age = pd.to_numeric(rows["years_from_first"], errors="coerce"), rows["age"].astype(float)
+    start = (age - years).groupby(rows["participant_id"]).transform("median")
+    return years.where(years.notna(), age - start)

@@ -36,12 +36,38 @@ def test_columns_of_every_location_meet_per_scan(make_dataset):
     assert found["age"].iloc[1] == pytest.approx(42, abs=0.01)
 
 
-def test_lists_of_events_are_not_joined_and_named(make_dataset):
+def test_events_without_a_moment_are_not_joined_and_named(make_dataset):
     root = make_dataset(FILES)
     found = clinical_table(root, find_scans(root))
     assert "relapse_age" not in found
-    assert "phenotype/relapses.tsv" in found.attrs["notes"][0]
+    assert found.attrs["notes"] == (
+        "phenotype/relapses.tsv has several rows per visit; no column says when, so it was not joined",)
     assert read_phenotypes(root)["relapses"]["relapse_age"].tolist() == [40.5, 41.5]
+
+
+RELAPSES = table("participant_id session_id relapse_date severity", "sub-01 ses-2 2010-05-01 mild",
+                 "sub-01 n/a 2011-07-02 n/a", "sub-01 n/a 2011-07-02 n/a", "sub-01 n/a n/a severe",
+                 "sub-02 n/a n/a n/a")
+
+
+def test_a_list_of_relapses_is_on_every_row_of_the_person(make_dataset):
+    root = make_dataset(FILES | {"phenotype/relapses.tsv": RELAPSES})
+    for found in (clinical_table(root, find_scans(root)), clinical_table(root)):
+        listed = found.groupby("participant_id")["relapse_date"].unique()
+        assert listed["sub-01"].tolist() == ["2010-05-01; 2011-07-02"]
+        assert listed["sub-02"].tolist() == [None] or pd.isna(listed["sub-02"]).all()
+        assert found.attrs["notes"] == (
+            "phenotype/relapses.tsv has several rows per visit; joined as lists: relapse_date; not joined: severity",
+            "2 rows of phenotype/relapses.tsv without relapse_date")
+
+
+@pytest.mark.parametrize(("column", "name"), [("date", "relapses_date"), ("onset", "relapses_onset"),
+                                              ("relapse_years", "relapse_years"), ("age", None)])
+def test_the_moment_of_an_event_gets_the_name_of_its_file(make_dataset, column, name):
+    rows = table(f"participant_id {column}", "sub-01 0.5", "sub-01 1.5")
+    found = clinical_table(make_dataset(FILES | {"phenotype/relapses.tsv": rows}))
+    assert name is None or found[name].tolist()[0] == "0.5; 1.5"
+    assert bool(name) == any("relapse" in column for column in found)
 
 
 def test_visits_without_imaging_are_there_when_no_scans_are_given(make_dataset):

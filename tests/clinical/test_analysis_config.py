@@ -57,6 +57,12 @@ def test_a_second_candidate_is_mentioned(cohort):
     assert "edss_score would fit too" in propose(cohort)[1]
 
 
+@pytest.mark.parametrize("name", ["relapse_date", "Date of relapse", "relapses_onset", "relapse_years"])
+def test_a_list_of_relapses_is_recognised(cohort, name):
+    cohort[name] = ["2020-01-01; 2021-02-03", None, None]
+    assert propose(cohort)[0].roles["relapse_dates"] == name
+
+
 @pytest.mark.parametrize(("levels", "control"), [
     (["MS", "Healthy Control"], "Healthy Control"),
     ([1.0, 0.0], "0"),

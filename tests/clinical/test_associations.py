@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t
 
 from bids_app.clinical.associations import (
     ALL_VISITS,
@@ -11,6 +12,7 @@ from bids_app.clinical.associations import (
     region_result,
 )
 from bids_app.clinical.linear import standardise
+from bids_app.clinical.wording import interval
 from bids_app.errors import AnalysisError
 from bids_app.tables import read_table
 from tests.clinical.parity import recorded
@@ -75,6 +77,20 @@ def test_the_first_visit_with_a_score_is_used(cohort):
     expected = np.corrcoef(table["edss"].to_numpy()[rows], z["Left-Thalamus"].to_numpy()[rows])[0, 1]
     assert result.iloc[0]["beta"] == pytest.approx(expected)
     assert result.iloc[0]["n_people"] == 40
+
+
+def test_the_longitudinal_interval_shown_is_that_of_the_jackknife(cohort):
+    table, z = cohort
+    regional = region_associations(table, z, ["edss"], ALL_VISITS)
+    half = t.ppf(0.975, 39) * regional["jackknife_se"]
+    np.testing.assert_allclose(regional["jackknife_high"], regional["beta"] + half)
+    assert (regional["jackknife_df"] == 39).all()
+    result = count_result(count_associations(table, ["edss"], ALL_VISITS), {"edss": "EDSS"}, ALL_VISITS)
+    row = result.table.iloc[0]
+    assert interval(row["jackknife_low"], row["jackknife_high"]) in result.sentences[0]
+    assert result.figure["low"] == "jackknife_low"
+    assert row["low"] != pytest.approx(row["jackknife_low"], abs=1e-4)
+    assert "jackknife_se" not in count_associations(table, ["edss"])
 
 
 def test_covariates_enter_the_model(cohort):
@@ -145,5 +161,6 @@ def test_a_random_slope_can_be_asked_for(cohort):
     row = count_associations(table, ["edss"], model).iloc[0]
     plain = count_associations(table, ["edss"], ALL_VISITS).iloc[0]
     assert row["method"].endswith("random intercept and slope")
+    assert "jackknife_se" not in row
     assert "random slope of age" in model.methods()
     assert row["beta"] == pytest.approx(plain["beta"], abs=0.1)

@@ -12,6 +12,7 @@ from bids_app.clinical.case_control import (
     region_result,
 )
 from bids_app.clinical.group_tables import prevalence_table
+from bids_app.clinical.wording import interval
 from bids_app.errors import AnalysisError
 from bids_app.tables import read_table
 from tests.clinical.parity import recorded
@@ -42,15 +43,27 @@ def test_a_tail_without_any_deviation_is_left_out_and_the_rest_stays(cohort):
 
 def test_sentences_carry_the_numbers_of_the_table(cohort):
     result = case_control_result(cohort, "MS", "HC")
-    row = result.table.iloc[0]
+    row = result.table.query("tail == 'infra' and method == 'robust'").iloc[0]
+    assert f"{interval(row['low'], row['high'])}, p < 0.001" in result.sentences[0]
     assert f"rate ratio of {row['irr']:.2f}" in result.sentences[0]
     assert set(result.table.columns) == set(result.columns)
+
+
+def test_the_robust_interval_belongs_to_the_likelihoods_estimate(cohort):
+    table = compare_counts(cohort, "MS", "HC").query("tail == 'infra'").set_index("method")
+    assert list(table.index) == ["maximum likelihood", "robust", "theta = 1"]
+    plain, robust = table.loc["maximum likelihood"], table.loc["robust"]
+    assert robust["irr"] == plain["irr"]
+    assert robust["df"] == 118
+    assert robust["low"] < robust["irr"] < robust["high"]
+    assert robust["se"] != pytest.approx(plain["se"], rel=1e-3)
 
 
 def test_a_group_without_deviations_is_said(cohort):
     cohort.loc[cohort["group"] == "HC", ["n_infra", "n_total"]] = 0
     result = case_control_result(cohort, "MS", "HC")
     assert np.isinf(result.table["irr"]).all()
+    assert "robust" not in set(result.table["method"])
     assert "a rate ratio of infinity (95 % interval above" in result.sentences[0]
     assert any("no deviation at all" in sentence for sentence in result.sentences)
 

@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_app.clinical.analysis_config import AnalysisConfig
+from bids_app.bids.phenotypes import clinical_table
+from bids_app.clinical.analysis_config import AnalysisConfig, propose
 from bids_app.clinical.cohort_data import prepare
 from bids_app.clinical.follow_up import follow_up
 from bids_app.clinical.outcome_analyses import progression, relapses
@@ -84,10 +85,39 @@ def test_relapses_by_years_and_by_dates():
     assert found["n_relapses"].tolist() == [1, 0]
 
 
-@pytest.mark.parametrize(("entry", "why"), [("soon", "neither a date"), ("2016-07-01", "no visit of theirs")])
+@pytest.mark.parametrize(("entry", "why"), [("soon", "neither a date"), ("2016", "neither a date"),
+                                            ("2016-07-01", "no visit of theirs")])
 def test_a_relapse_that_cannot_be_placed_is_named(entry, why):
     with pytest.raises(AnalysisError, match=f"{entry}.*sub-1.*{why}"):
         follow_up(data(scans(relapse_dates=[entry, None, None, None, None]))).relapses()
+
+
+def test_one_row_per_relapse_is_read_from_the_phenotype_folder(tmp_path):
+    (tmp_path / "phenotype").mkdir()
+    (tmp_path / "participants.tsv").write_text("participant_id\tgroup\nsub-01\tMS\nsub-02\tHC\n", encoding="utf-8")
+    for person in ("sub-01", "sub-02"):
+        (tmp_path / person).mkdir()
+        (tmp_path / person / f"{person}_sessions.tsv").write_text(
+            "session_id\tacq_time\tage\nses-1\t2010-01-01\t40\nses-2\t2012-01-01\t42\n", encoding="utf-8")
+    (tmp_path / "phenotype/relapses.tsv").write_text(
+        "participant_id\trelapse_date\nsub-01\t2010-07-02\nsub-01\t2011-07-02\nsub-01\t2009-05-05\n", encoding="utf-8")
+    visits = clinical_table(tmp_path)
+    config, _ = propose(visits)
+    assert config.roles["relapse_dates"] == "relapse_date"
+    found = prepare(visits, pd.DataFrame({"Left-Thalamus": np.zeros(len(visits))}), config, visits)
+    table = follow_up(found).relapses()
+    assert table[["participant_id", "event", "n_relapses"]].to_numpy().tolist() == [["sub-01", True, 2]]
+    assert table["time"].item() == pytest.approx(0.5, abs=0.01)
+    assert follow_up(found).outside() == (1, 0)
+
+
+def test_relapses_outside_the_follow_up_are_counted_aloud():
+    listed = scans(relapse_dates=["-1; 0; 0.5; 1.5; 9", None, None, "3", None])
+    rate = relapses(data(listed))[0]
+    assert rate.table["n_relapses"].tolist() == [2]
+    assert rate.sentences[-1] == "2 relapses up to the first scan and 2 after the last visit do not count."
+    inside = relapses(data(scans(relapse_dates=["0.5", None, None, None, None])))[0].sentences
+    assert not any("do not count" in sentence for sentence in inside)
 
 
 def test_relapse_free_days_need_relapse_dates():

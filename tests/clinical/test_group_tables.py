@@ -16,7 +16,6 @@ from bids_app.clinical.group_tables import (
     scan_table,
     site_table,
     subset_counts,
-    wide_table,
 )
 from bids_app.clinical.results import describe
 
@@ -46,16 +45,6 @@ def test_a_scan_table_has_one_row_per_summary():
 
 def test_an_incomplete_summary_does_not_stop_the_group():
     assert scan_table([{"participant_id": "sub-01"}])["n_infra"].isna().all()
-
-
-def test_regions_missing_in_one_scan_stay_missing():
-    a = pd.DataFrame({"region": ["Left-Thalamus", "Left-Caudate"], "z": [1.0, 2.0]})
-    b = pd.DataFrame({"region": ["Left-Caudate"], "z": [3.0]})
-    wide = wide_table([("sub-01", None, a), ("sub-02", None, b)])
-    assert list(wide.columns) == ["participant_id", "session_id", "Left-Thalamus", "Left-Caudate"]
-    assert np.isnan(wide.loc[1, "Left-Thalamus"])
-    assert wide.loc[1, "Left-Caudate"] == 3.0
-    assert wide_table([]).empty
 
 
 def test_the_flow_of_a_table_has_no_step_of_freesurfer():

@@ -106,3 +106,27 @@ def test_counts_without_any_spread_are_said_or_certain():
     fit = fit_counts(np.repeat([1, 2], 4), X, theta=1.0)
     assert fit.dispersion == pytest.approx(0, abs=1e-9)
     assert fit.low[1] == pytest.approx(np.log(2), abs=1e-6)
+
+
+def test_robust_errors_of_two_groups_are_those_of_their_means():
+    generator = np.random.default_rng(8)
+    y = np.concatenate([generator.poisson(generator.gamma(0.5, 8, 60)), generator.poisson(2.0, 90)]).astype(float)
+    group = np.repeat([1.0, 0.0], [60, 90])
+    expected = sum(np.sum((part - part.mean()) ** 2) / (len(part) - 1) ** 2 / part.mean() ** 2
+                   for part in (y[group == 1], y[group == 0]))  # fmt: skip
+    for theta in (None, 1.0):
+        fit = fit_counts(y, np.column_stack([np.ones(150), group]), theta, terms=[])
+        assert fit.robust_se[1] == pytest.approx(np.sqrt(expected), rel=1e-6)
+
+
+def test_robust_errors_with_covariates_are_the_sandwich_of_all_rows():
+    generator = np.random.default_rng(9)
+    X = np.column_stack([np.ones(80), generator.integers(0, 2, 80), generator.integers(0, 3, 80)]).astype(float)
+    y = generator.poisson(np.exp(0.3 + 0.5 * X[:, 1]) * generator.gamma(2, 0.5, 80)).astype(float)
+    fit = fit_counts(y, X, terms=[])
+    mu = np.exp(X @ fit.coef)
+    weight = np.diag(mu / (1 + mu / fit.theta))
+    bread = np.linalg.inv(X.T @ weight @ X)
+    hat = np.diag(weight @ X @ bread @ X.T)
+    score = X * ((y - mu) / (1 + mu / fit.theta) / (1 - hat))[:, None]
+    np.testing.assert_allclose(fit.robust_se, np.sqrt(np.diag(bread @ score.T @ score @ bread)), rtol=1e-8)
