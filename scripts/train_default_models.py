@@ -1,6 +1,6 @@
 """Train the packaged models from a table of healthy people and write them to ``bids_app/data/models``.
 
-    python scripts/train_default_models.py TABLE [--date 2026-11-22] [--only open-calibrated]
+    python scripts/train_default_models.py TABLE [--date 2026-11-26] [--only open-calibrated]
 
 TABLE (TSV, gzipped or not) has one row per scan: ``participant_id site source licence fs_version age sex qc_flag
 EstimatedTotalIntraCranialVol`` and FreeSurfer's regions in mm^3. Rows whose ``qc_flag`` is not empty are left out.
@@ -65,7 +65,7 @@ MODEL_CARDS: dict[str, dict[str, Any]] = {
                       "Ge et al. 2024, doi:10.1016/S2589-7500(23)00250-9"),
     },
     "open-calibrated": {
-        "mode": "calibrated", "harmonise": "location",
+        "mode": "calibrated", "harmonise": "location", "version": "1.1.0",
         "title": "Open calibrated (location, scale and shape)",
         "summary": "Fractional polynomials of mean and standard deviation with sinh-arcsinh residuals for 82 "
                    "reference regions, 29 further volumes and 48 asymmetry indices by sex, trained on openly "
@@ -82,7 +82,7 @@ MODEL_CARDS: dict[str, dict[str, Any]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", type=Path)
-    parser.add_argument("--date", default="2026-11-22")
+    parser.add_argument("--date", default="2026-11-26")
     parser.add_argument("--only", choices=sorted(MODEL_CARDS))
     parser.add_argument("--output", type=Path, default=MODELS)
     options = parser.parse_args()

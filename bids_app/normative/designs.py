@@ -9,7 +9,7 @@ from bids_app.normative import fractional_polynomials as fp
 
 FloatArray = NDArray[np.float64]
 
-WIDTH = 5
+WIDTH = 6
 MAX_CONDITION = 1e12
 
 
@@ -21,8 +21,8 @@ class Design:
     scaled : (n,) array
         Age, shifted and scaled.
     male, etiv : (n,) arrays
-    powers : (p, 2) array
-        Of age; NaN when not used.
+    powers : (p, k) array
+        Of age, at most three; NaN when not used.
     etiv_power : (p,) array, optional
         q; default 1.
     constant : bool
@@ -47,14 +47,14 @@ class Design:
                 self.parts.append((q, r, regions[members]))
 
     def predict(self, coefficients: FloatArray) -> FloatArray:
-        """Linear predictor (n, p) of coefficients (p, 5)."""
+        """Linear predictor (n, p) of coefficients (p, 6)."""
         out = np.empty(self.shape)
         for q, r, members in self.parts:
             out[:, members] = q @ (r @ coefficients[members, : r.shape[1]].T)
         return out
 
     def quadratic(self, roots: FloatArray) -> FloatArray:
-        """``|L x|^2`` (n, p) for roots L (p, 5, 5)."""
+        """``|L x|^2`` (n, p) for roots L (p, 6, 6)."""
         out = np.empty(self.shape)
         for q, r, members in self.parts:
             width = r.shape[1]
@@ -66,7 +66,7 @@ class Design:
         return out
 
     def ordinary_roots(self) -> FloatArray:
-        """Roots (p, 5, 5) of ``(X'X)^-1``."""
+        """Roots (p, 6, 6) of ``(X'X)^-1``."""
         roots = np.zeros((self.shape[1], WIDTH, WIDTH))
         for _, r, members in self.parts:
             roots[members, : r.shape[1], : r.shape[1]] = np.linalg.inv(r).T
@@ -84,8 +84,8 @@ class Design:
 
         Returns
         -------
-        b : (p, 5) array
-        roots : (p, 5, 5) array
+        b : (p, 6) array
+        roots : (p, 6, 6) array
             Of ``(X'WX)^-1``. Both are NaN where the system is singular.
         """
         out = np.zeros((self.shape[1], WIDTH))

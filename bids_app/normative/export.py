@@ -31,8 +31,9 @@ def coefficient_table(model: NativeModel) -> pd.DataFrame:
     """One row per region and sex, every parameter a column.
 
     The predicted mean (on the modelled scale, see ``transform``) at age in years and eTIV in mm^3 is
-    ``intercept + b_etiv * eTIV^etiv_power + b_age1 * f1 + b_age2 * f2`` with ``x = (age + shift) / scale``,
-    ``f = x^power`` (``log(x)`` for power 0) and ``f2 = x^power * log(x)`` when both powers are equal.
+    ``intercept + b_etiv * eTIV^etiv_power + b_age1 * f1 + b_age2 * f2 + b_age3 * f3`` with
+    ``x = (age + shift) / scale`` and ``f = x^power`` (``log(x)`` for power 0); a power that equals the one before it
+    has that one's f times ``log(x)``.
     The SD is ``rmse``, or ``exp(s0 + s_etiv * eTIV + s1 * g1 + s2 * g2)`` with powers ``s_power1``, ``s_power2``;
     ``z = sinh(delta * asinh((u - xi) / lambda) - epsilon)`` for the standardised residual u.
 
@@ -51,17 +52,17 @@ def coefficient_table(model: NativeModel) -> pd.DataFrame:
 
 
 def _parameters(fit: RegionFit) -> dict[str, Any]:
-    powers = [*fit.powers, np.nan, np.nan][:2]
-    terms = [*fit.coefficients, np.nan, np.nan][:4]
+    powers = [*fit.powers, *[np.nan] * 3][:3]
+    terms = [*fit.coefficients, *[np.nan] * 3][:5]
     sigma_powers, sigma_terms = [np.nan] * 2, [np.nan] * 4
     if fit.sigma is not None:
         sigma_powers = [*fit.sigma.powers, np.nan, np.nan][:2]
         sigma_terms = [*fit.sigma.coefficients, np.nan, np.nan][:4]
     shape = fit.shape or (np.nan,) * 4
     return {
-        "n": fit.n, "shift": fit.shift, "scale": fit.scale, "power1": powers[0], "power2": powers[1],
+        "n": fit.n, "shift": fit.shift, "scale": fit.scale, **dict(zip(("power1", "power2", "power3"), powers)),
         "etiv_power": fit.etiv_power,
-        **dict(zip(("intercept", "b_etiv", "b_age1", "b_age2"), terms)), "rmse": fit.rmse,
+        **dict(zip(("intercept", "b_etiv", "b_age1", "b_age2", "b_age3"), terms)), "rmse": fit.rmse,
         "s_power1": sigma_powers[0], "s_power2": sigma_powers[1],
         **dict(zip(("s0", "s_etiv", "s1", "s2"), sigma_terms)),
         **dict(zip(("xi", "lambda", "epsilon", "delta"), shape)),

@@ -53,16 +53,18 @@ def basis(x: FloatArray, powers: ArrayLike) -> FloatArray:
     x : (n,) array
         Positive values, shifted and scaled.
     powers : sequence of float
-        None, one or two powers; NaN is skipped. A repeated power p gives ``x^p`` and ``x^p log x``.
+        In rising order; NaN is skipped. A power p that comes twice or three times gives ``x^p``, ``x^p log x``
+        and ``x^p log(x)^2``.
 
     Returns
     -------
     (n, number of powers) array
     """
+    columns: list[FloatArray] = []
     wanted = [float(p) for p in np.atleast_1d(np.asarray(powers, dtype=float)) if not np.isnan(p)]
-    columns = [power(x, p) for p in wanted]
-    if len(wanted) == 2 and wanted[0] == wanted[1]:
-        columns[1] = columns[0] * np.log(x)
+    for i, exponent in enumerate(wanted):
+        repeated = i > 0 and exponent == wanted[i - 1]
+        columns.append(columns[-1] * np.log(x) if repeated else power(x, exponent))
     return np.column_stack(columns) if columns else np.empty((x.size, 0))
 
 
@@ -84,7 +86,7 @@ def groups(powers: FloatArray) -> list[tuple[FloatArray, NDArray[np.intp]]]:
 
     Parameters
     ----------
-    powers : (p, 2) array
+    powers : (p, k) array
         NaN for a power that is not used.
 
     Returns

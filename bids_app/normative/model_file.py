@@ -1,8 +1,8 @@
 """The native model file: one readable JSON document, validated on load, never executed.
 
 Forward compatibility: the format version is ``major.minor``. This software reads every file of its own
-major version. Fields that it does not know are refused in a file of its own or an older minor version,
-and ignored in a file of a newer one; a newer major version is refused.
+and of older major versions (2.0: three powers of age). Fields that it does not know are refused in a file
+of its own or an older version, and ignored in one of a newer minor version; a newer major version is refused.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from bids_app.normative.reference_counts import ReferenceCounts
 from bids_app.tables import atomic_write, read_json
 
 FORMAT = "normvol-model"
-FORMAT_VERSION = "1.0"
+FORMAT_VERSION = "2.0"
 REMEDY = "get the model file again or train the model anew"
 
 
@@ -117,13 +117,17 @@ def schema() -> dict[str, Any]:
 def _check_schema(document: dict[str, Any], source: str) -> None:
     from jsonschema import Draft202012Validator
 
-    minor, ours = (int((str(v) + ".0").split(".")[1]) for v in (document["format_version"], FORMAT_VERSION))
-    rules = _open(schema()) if minor > ours else schema()
+    written, ours = (_numbers(str(version)) for version in (document["format_version"], FORMAT_VERSION))
+    rules = _open(schema()) if written > ours else schema()
     error = next(Draft202012Validator(rules).iter_errors(document), None)
     if error is not None:
         place = "/".join(str(part) for part in error.absolute_path) or "the top level"
         message = error.message if len(error.message) < 200 else error.message[:200] + "..."
         raise ModelError(f"{source} is not a valid model file: at {place}, {message}; {REMEDY}")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in (version + ".0").split(".")[:2])
 
 
 def _open(rules: Any) -> Any:

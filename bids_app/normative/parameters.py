@@ -14,7 +14,7 @@ Range = tuple[float, float]
 SEXES = ("female", "male")
 GAUSSIAN_SHAPE = (0.0, 1.0, 0.0, 1.0)
 LOG_FLOOR_MM3 = 1.0
-MEAN_WIDTH = 4
+MEAN_WIDTH = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,8 @@ class RegionFit:
     shift, scale : float
         Powers are of ``(age + shift) / scale``.
     powers : tuple
-        One or two powers of the mean; a repeated power p gives ``x^p`` and ``x^p log x``.
+        One to three powers of the mean, in rising order; a repeated power p gives ``x^p``, ``x^p log x`` and
+        ``x^p log(x)^2``.
     coefficients : tuple
         Intercept, ``eTIV^etiv_power`` (eTIV in mm^3), one per power.
     rmse : float
@@ -46,7 +47,7 @@ class RegionFit:
         Years, mm^3, and the central 99 % of training volumes.
     root : tuple, optional
         Rows of a lower triangular L, ``Var(mean) = sum_i (sum_j L_ij x_j)^2`` for
-        ``x = (1, eTIV^etiv_power, f1, f2)``; None when the precision of the mean is unknown.
+        ``x = (1, eTIV^etiv_power, f1, ...)``; None when the precision of the mean is unknown.
     etiv_power : float
         1 or 2.
     sigma : ScaleFit, optional
@@ -100,8 +101,8 @@ class RegionModel:
 class Terms:
     """Linear predictors of p regions, grouped by the design that they share.
 
-    `groups` holds (powers, shift, scale, age range, power of eTIV, members); `coefficients` is (p, 4) and
-    `roots` (p, 4, 4), zero-padded, NaN where the precision is unknown.
+    `groups` holds (powers, shift, scale, age range, power of eTIV, members); `coefficients` is (p, 5) and
+    `roots` (p, 5, 5), zero-padded, NaN where the precision is unknown.
     """
 
     groups: tuple[tuple[FloatArray, float, float, Range, float, NDArray[np.intp]], ...]

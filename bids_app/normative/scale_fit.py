@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from scipy.special import chdtrc
 
 from bids_app.normative import fractional_polynomials as fp
+from bids_app.normative.age_groups import AgeGroups
 from bids_app.normative.designs import WIDTH, Design
 
 FloatArray = NDArray[np.float64]
 
 ALPHA = 0.05
-AGE_BINS = 400
+AGE_GROUPS = 400
 ITERATIONS = 25
 HALVINGS = 8
 TOLERANCE = 1e-8
@@ -22,7 +23,7 @@ TOLERANCE = 1e-8
 
 def fit(design: Design, squares: FloatArray,
         start: FloatArray | None = None) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Coefficients (p, 5) of log sigma for squared residuals (n, p), and whether each region failed.
+    """Coefficients (p, 6) of log sigma for squared residuals (n, p), and whether each region failed.
 
     A region whose iterations do not converge gets a constant.
     """
@@ -123,7 +124,9 @@ def select_powers(scaled: FloatArray, squares: FloatArray, kurtosis: FloatArray)
     -----
     The 45 candidates are fitted on the means of at most 400 groups of similar age.
     """
-    x, mean_squares, people = _binned(scaled, squares)
+    groups = AgeGroups(scaled, AGE_GROUPS)
+    x, people = groups.age, groups.people
+    mean_squares = groups.total(squares) / people[:, None]
     null = _deviances(x, mean_squares, people, [()])[0]
     one = _deviances(x, mean_squares, people, [(p,) for p in fp.POWERS])
     pairs = [(fp.POWERS[i], fp.POWERS[j]) for i, j in fp.PAIRS]
@@ -144,16 +147,6 @@ def select_powers(scaled: FloatArray, squares: FloatArray, kurtosis: FloatArray)
     powers[curved, 0] = np.asarray(fp.POWERS)[best1[curved]]
     powers[double] = np.asarray(pairs)[best2[double]]
     return powers
-
-
-def _binned(scaled: FloatArray, squares: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Mean age, mean squared residual and people of groups of about equal size and similar age."""
-    order = np.argsort(scaled, kind="stable")
-    n = scaled.size
-    starts = np.unique(np.linspace(0, n, min(AGE_BINS, n), endpoint=False).astype(np.intp))
-    people = np.diff(np.append(starts, n)).astype(float)
-    x = np.add.reduceat(scaled[order], starts) / people
-    return x, np.add.reduceat(squares[order], starts, axis=0) / people[:, None], people
 
 
 def _deviances(x: FloatArray, mean_squares: FloatArray, people: FloatArray,

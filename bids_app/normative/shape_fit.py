@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_app.normative.parameters import GAUSSIAN_SHAPE
+from bids_app.normative.sinh_arcsinh import quick_arcsinh
 
 FloatArray = NDArray[np.float64]
 
@@ -31,8 +32,10 @@ class Bins:
     weight: FloatArray
 
 
-def fit(u: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
+def fit(u: FloatArray, start: FloatArray | None = None) -> tuple[FloatArray, NDArray[np.bool_]]:
     """Shapes (p, 4) of xi, lambda, epsilon, delta of residuals (n, p), and whether each fit converged.
+
+    `start` (p, 4) is a shape to begin with.
 
     Notes
     -----
@@ -41,7 +44,7 @@ def fit(u: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
     likelihood is refused and the damping raised. A region that does not converge gets the normal shape.
     """
     bins = _compress(u)
-    theta = np.zeros((u.shape[1], 4))
+    theta = np.zeros((u.shape[1], 4)) if start is None else _parameters(start)
     damping = np.full(u.shape[1], 1e-3)
     value, gradient, curvature = _likelihood(theta, bins)
     converged = np.zeros(u.shape[1], dtype=bool)
@@ -67,7 +70,7 @@ def _compress(u: FloatArray) -> Bins:
     edges = int(LIMIT / STEP)
     node, weight = (np.zeros((u.shape[1], 2 * edges + 1)) for _ in range(2))
     for i, column in enumerate(u.T):
-        code = np.rint(np.arcsinh(column) / STEP).astype(np.intp).clip(-edges, edges) + edges
+        code = np.rint(quick_arcsinh(column) / STEP).astype(np.intp).clip(-edges, edges) + edges
         weight[i] = np.bincount(code, minlength=2 * edges + 1)
         node[i] = np.bincount(code, column, minlength=2 * edges + 1) / np.maximum(weight[i], 1)
     used = weight.any(axis=0)
@@ -101,7 +104,7 @@ def _likelihood(theta: FloatArray, bins: Bins) -> tuple[FloatArray, FloatArray, 
     def total(values: FloatArray) -> FloatArray:
         return np.einsum("pb,pb->p", values, bins.weight)
 
-    value = total(density) - 0.5 * (theta[:, 2:] ** 2).sum(axis=1) / PRIOR_SD**2
+    value = total(density) - _penalty(theta)
     gradient = np.stack([total(column) for column in first], axis=1)
     gradient[:, 2:] -= theta[:, 2:] / PRIOR_SD**2
     curvature = np.empty((len(theta), 4, 4))
@@ -116,6 +119,20 @@ def _step(gradient: FloatArray, curvature: FloatArray, damping: FloatArray) -> F
     diagonal = np.maximum(np.abs(np.einsum("pii->pi", curvature)), 1e-8)
     damped = curvature + (damping[:, None] * diagonal)[:, :, None] * np.eye(4)
     return np.linalg.solve(damped, gradient[:, :, None])[:, :, 0]
+
+
+def log_prior(shape: FloatArray) -> FloatArray:
+    """Log density (p,) of shapes (p, 4) before the data, up to a constant."""
+    return -_penalty(_parameters(shape))
+
+
+def _penalty(theta: FloatArray) -> FloatArray:
+    return np.asarray(0.5 * (theta[:, 2:] ** 2).sum(axis=1) / PRIOR_SD**2)
+
+
+def _parameters(shape: FloatArray) -> FloatArray:
+    xi, width, epsilon, delta = shape.T
+    return np.column_stack([xi, np.log(width), epsilon, np.log(delta)])
 
 
 def _shapes(theta: FloatArray, converged: NDArray[np.bool_]) -> FloatArray:

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
+# Beyond asinh(z) of 20 the density is zero in floating point
+STEEPEST = 20.0
+
 
 def to_z(u: FloatArray, shape: FloatArray) -> FloatArray:
     """z (n, p) of standardised residuals u (n, p)."""
@@ -29,3 +32,31 @@ def slope(u: FloatArray, z: FloatArray, shape: FloatArray) -> FloatArray:
     """dz/du (n, p), positive."""
     xi, width, _, delta = shape.T
     return delta / width * np.sqrt((1 + z**2) / (1 + ((u - xi) / width) ** 2))
+
+
+def log_density(u: FloatArray, shape: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Log density of u (n, p), up to a constant, and its derivative by u, each (n, p)."""
+    xi, width, epsilon, delta = shape.T
+    a = (u - xi) / width
+    root = np.sqrt(1 + a**2)
+    t = quick_arcsinh(a, root)
+    t *= delta
+    t -= epsilon
+    grown = np.exp(np.clip(t, -STEEPEST, STEEPEST, out=t), out=t)
+    shrunk = 1 / grown
+    z, cosh = (grown - shrunk) / 2, (grown + shrunk) / 2
+    by_u = z * (delta / width)
+    by_u *= 1 / cosh - cosh
+    by_u /= root
+    by_u -= a / (root**2 * width)
+    density = np.log(cosh / root)
+    density -= 0.5 * z**2
+    density += np.log(delta / width)
+    return density, by_u
+
+
+def quick_arcsinh(a: FloatArray, root: FloatArray | None = None) -> FloatArray:
+    """asinh(a) by the logarithm, several times faster, to 1e-16 of a + 1; `root` is ``sqrt(1 + a^2)``."""
+    magnitude = np.abs(a)
+    magnitude += np.sqrt(1 + a**2) if root is None else root
+    return np.copysign(np.log(magnitude, out=magnitude), a, out=magnitude)

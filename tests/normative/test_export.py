@@ -34,19 +34,21 @@ def z_by_hand(row: dict, age: float, etiv: float, volume: float) -> float:
     def power(p: float) -> float:
         return math.log(x) if p == 0 else x**p
 
-    def terms(first: str, second: str) -> tuple[float, float]:
-        p, q = number(first), number(second)
-        f1 = 0.0 if math.isnan(p) else power(p)
-        return f1, 0.0 if math.isnan(q) else f1 * math.log(x) if p == q else power(q)
+    def terms(*names: str) -> list[float]:
+        out, before = [], math.nan
+        for p in map(number, names):
+            out.append(0.0 if math.isnan(p) else out[-1] * math.log(x) if p == before else power(p))
+            before = p
+        return out
 
     def weight(name: str) -> float:
         return 0.0 if math.isnan(number(name)) else number(name)
 
     x = (age + number("shift")) / number("scale")
-    f1, f2 = terms("power1", "power2")
+    f1, f2, f3 = terms("power1", "power2", "power3")
     g1, g2 = terms("s_power1", "s_power2")
     mean = number("intercept") + number("b_etiv") * etiv ** number("etiv_power")
-    mean += weight("b_age1") * f1 + weight("b_age2") * f2
+    mean += weight("b_age1") * f1 + weight("b_age2") * f2 + weight("b_age3") * f3
     sd = math.exp(number("s0") + number("s_etiv") * etiv + weight("s1") * g1 + weight("s2") * g2)
     y = math.log(volume) if row["transform"] == "log" else volume
     u = (y - mean) / sd

@@ -35,6 +35,13 @@ def test_a_repeated_power_gets_a_logarithm(power):
     np.testing.assert_allclose(columns[:, 1], columns[:, 0] * np.log(X))
 
 
+def test_a_power_repeated_twice_gets_the_squared_logarithm():
+    columns = fp.basis(X, (0.5, 2.0, 2.0))
+    np.testing.assert_allclose(columns, np.column_stack([np.sqrt(X), X**2, X**2 * np.log(X)]))
+    np.testing.assert_allclose(fp.basis(X, (0.0, 0.0, 0.0))[:, 2], np.log(X) ** 3)
+    np.testing.assert_allclose(fp.basis(X, (-1.0, -1.0, -1.0))[:, 2], np.log(X) ** 2 / X)
+
+
 def test_unused_powers_are_skipped():
     assert fp.basis(X, (np.nan, np.nan)).shape == (4, 0)
     assert fp.basis(X, (2.0, np.nan)).shape == (4, 1)

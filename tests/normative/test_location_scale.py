@@ -135,7 +135,7 @@ def test_a_singular_weighted_system_keeps_the_former_solution():
     precision = np.zeros((50, 1))
     precision[0] = 1
     assert np.isnan(design.step(precision, precision)[0]).any()
-    kept, _ = location_scale._known(design.step(precision, precision), np.ones((1, 5)), np.ones((1, 5, 5)))
+    kept, _ = location_scale._known(design.step(precision, precision), np.ones((1, 6)), np.ones((1, 6, 6)))
     np.testing.assert_array_equal(kept, 1)
 
 

@@ -88,7 +88,7 @@ def test_scanner_effects_average_to_zero_over_scans():
     ("change", "error", "words"),
     [
         (lambda y, s, p, x: (y, np.full(len(s), "one"), p, x), InputError, "two scanners"),
-        (lambda y, s, p, x: (y, s, np.arange(len(s)), x), AnalysisError, "repeated rows"),
+        (lambda y, s, p, x: (y, s, np.arange(len(s)), x), AnalysisError, "two visits"),
         (lambda y, s, p, x: (y, s, p, np.column_stack([x, s == "new"])), AnalysisError, "depend on each other"),
         (lambda y, s, p, x: (np.where(y == y[0, 0], np.nan, y), s, p, x), InputError, "missing"),
         (lambda y, s, p, x: (y, np.where(np.arange(len(s)) == 0, "third", s), p, x), InputError, "third"),

@@ -45,7 +45,7 @@ def test_round_trip_gives_the_same_bytes(name, repository, tmp_path):
 
 def test_packaged_models_are_small_and_complete(repository):
     assert path_of("open-reference", repository).stat().st_size < 100_000
-    assert path_of("open-calibrated", repository).stat().st_size < 300_000
+    assert path_of("open-calibrated", repository).stat().st_size < 320_000
     assert registry.load_model("open-reference").regions == reference_regions()
     regions = registry.load_model("open-calibrated").regions
     assert set(regions) >= set(reference_regions() + extended_regions())
@@ -60,8 +60,9 @@ def by_hand(document, region, sex, age, etiv, volume, version=None):
 
     def terms(powers):
         values = [math.log(x) if p == 0 else x**p for p in powers]
-        if len(powers) == 2 and powers[0] == powers[1]:
-            values[1] *= math.log(x)
+        for i in range(1, len(powers)):
+            if powers[i] == powers[i - 1]:
+                values[i] = values[i - 1] * math.log(x)
         return values
 
     design = [1.0, etiv ** fit["etiv_power"], *terms(fit["powers"])]
@@ -125,7 +126,7 @@ def test_binary_content(tmp_path):
 
 def test_a_newer_major_version_is_refused(document, tmp_path):
     with pytest.raises(ModelError, match="update normvol"):
-        model_file.load(write({**document, "format_version": "2.0"}, tmp_path))
+        model_file.load(write({**document, "format_version": "3.0"}, tmp_path))
 
 
 @pytest.mark.parametrize("version", ["", "x", "1.2.3", "-1.0", "0.9", None, 1.0])
@@ -134,12 +135,16 @@ def test_an_invalid_version_is_refused(document, version, tmp_path):
         model_file.load(write({**document, "format_version": version}, tmp_path))
 
 
+def test_an_older_major_version_is_read(document, tmp_path):
+    assert len(model_file.load(write({**document, "format_version": "1.0"}, tmp_path)).regions) == 82
+
+
 def test_unknown_fields_of_a_newer_minor_version_are_ignored(document, tmp_path):
     document["regions"]["Left-Thalamus"]["female"]["later"] = {"a": 1}
     document["card"]["later"] = "text"
     with pytest.raises(ModelError, match="later"):
         model_file.load(write(document, tmp_path))
-    newer = model_file.load(write({**document, "format_version": "1.7", "extra": []}, tmp_path))
+    newer = model_file.load(write({**document, "format_version": "2.7", "extra": []}, tmp_path))
     assert len(newer.regions) == 82
 
 
@@ -150,7 +155,7 @@ def change_fit(document, **values):
 
 @pytest.mark.parametrize(("values", "message"), [
     ({"powers": [1.5]}, "1.5"),
-    ({"powers": [1.0, 2.0, 3.0]}, "too long"),
+    ({"powers": [1.0, 2.0, 3.0, 3.0]}, "too long"),
     ({"coefficients": [1.0, 2.0]}, "coefficients"),
     ({"root": [1.0]}, "root"),
     ({"rmse": -1.0}, "rmse"),

@@ -92,7 +92,7 @@ def test_one_design_serves_many_responses(simulated):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda y, X, g: (y, X, np.arange(len(g))), "two groups"),
+        (lambda y, X, g: (y, X, np.arange(len(g))), "two people"),
         (lambda y, X, g: (y, np.column_stack([X, 2 * X[:, 1]]), g), "depend on each other"),
         (lambda y, X, g: (np.where(g == 0, np.nan, y), X, g), "missing"),
     ],

@@ -51,6 +51,32 @@ def test_likelihood_derivatives_are_right():
     assert np.isfinite(value).all()
 
 
+def test_log_density_is_that_of_z_and_has_its_derivative():
+    u = np.random.default_rng(8).standard_normal((200, 3)) * 4
+    density, by_u = sinh_arcsinh.log_density(u, SHAPES)
+    z = sinh_arcsinh.to_z(u, SHAPES)
+    expected = norm.logpdf(z) + np.log(sinh_arcsinh.slope(u, z, SHAPES)) + 0.5 * np.log(2 * np.pi)
+    np.testing.assert_allclose(density, expected, rtol=1e-10, atol=1e-10)
+    up, down = (sinh_arcsinh.log_density(u + step, SHAPES)[0] for step in (1e-6, -1e-6))
+    np.testing.assert_allclose(by_u, (up - down) / 2e-6, rtol=1e-5, atol=1e-5)
+
+
+def test_log_density_is_finite_far_out():
+    density, by_u = sinh_arcsinh.log_density(np.array([[-1e12, 0.0, 1e12]]), SHAPES)
+    assert np.isfinite(density).all()
+    assert np.isfinite(by_u).all()
+
+
+def test_the_quick_arcsinh_is_the_usual_one():
+    a = np.concatenate([-np.geomspace(1e-12, 1e12, 50), [0.0], np.geomspace(1e-12, 1e12, 50)])
+    np.testing.assert_allclose(sinh_arcsinh.quick_arcsinh(a), np.arcsinh(a), rtol=1e-13, atol=1e-15)
+
+
+def test_a_start_changes_the_way_and_not_the_end():
+    u = sinh_arcsinh.from_z(np.random.default_rng(9).standard_normal((3000, 3)), SHAPES)
+    np.testing.assert_allclose(shape_fit.fit(u, SHAPES)[0], shape_fit.fit(u)[0], atol=2e-3)
+
+
 def test_likelihood_is_that_of_the_density():
     node = np.array([[-1.5, 0.2, 3.0]])
     theta = np.array([[0.1, np.log(1.2), 0.2, np.log(0.8)]])

@@ -1,0 +1,166 @@
+"""Location and scale at the maximum of their joint likelihood under the sinh-arcsinh distribution.
+
+Fisher scoring of both predictors at a given shape (Rigby & Stasinopoulos 2005, doi:10.1111/j.1467-9876.2005.00510.x),
+the shape anew after each step. From `MIN_FOR_THIRD_DEGREE` people on, the age curve of the location is chosen anew
+under this likelihood, among the fractional polynomials of third degree. A region keeps what it had when a step does
+not raise the likelihood.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bids_app.normative import age_curve, shape_fit, sinh_arcsinh
+from bids_app.normative.designs import Design
+
+FloatArray = NDArray[np.float64]
+
+MIN_FOR_THIRD_DEGREE = 2000
+SEX_SD = 0.05
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is fitted: scaled age (n,), male (n,), eTIV (n,), its power, and values (n, p) on the modelled scale.
+
+    `offset` (n, p) is added to log sigma: half the log of one minus the leverage, by which residuals are too small.
+    """
+
+    scaled: FloatArray
+    male: FloatArray
+    etiv: FloatArray
+    etiv_power: float
+    values: FloatArray
+    offset: FloatArray
+
+    def mean_design(self, powers: FloatArray) -> Design:
+        """Design of the location."""
+        return Design(self.scaled, self.male, self.etiv, powers, np.full(len(powers), self.etiv_power))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Powers (p, 3), coefficients (p, 6), roots (p, 6, 6) and shape (p, 4) of a fit."""
+
+    powers: FloatArray
+    beta: FloatArray
+    roots: FloatArray
+    gamma: FloatArray
+    sigma_roots: FloatArray
+    shape: FloatArray
+
+    def where(self, chosen: NDArray[np.bool_], other: Parts) -> Parts:
+        """These parts in the `chosen` (p,) regions, the `other` elsewhere."""
+        def pick(mine: FloatArray, theirs: FloatArray) -> FloatArray:
+            return np.where(chosen.reshape(-1, *(1,) * (mine.ndim - 1)), mine, theirs)
+
+        return Parts(**{name: pick(value, getattr(other, name)) for name, value in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class _Point:
+    """A fit, its log sigma (n, p), log likelihood (p,), and per person the scores of location and of log sigma."""
+
+    parts: Parts
+    mean: Design
+    mu: FloatArray
+    eta: FloatArray
+    value: FloatArray
+    location_score: FloatArray
+    scale_score: FloatArray
+
+
+def fit(data: Data, spread: Design, first: Parts) -> Parts:
+    """Go on from a first fit.
+
+    Parameters
+    ----------
+    data : Data
+    spread : Design
+        Of log sigma.
+    first : Parts
+        A fit by least squares and normal likelihood, with its shape.
+
+    Returns
+    -------
+    Parts
+    """
+    point = _at(data, spread, data.mean_design(first.powers), first)
+    steps = (_new_curve, _step) if data.scaled.size >= MIN_FOR_THIRD_DEGREE else (_step,)
+    for step in steps:
+        trial, shaped = _shaped(data, spread, *step(data, spread, point))
+        better = shaped & (trial.value > point.value)
+        if better.all():
+            point = trial
+        elif better.any():
+            parts = trial.parts.where(better, point.parts)
+            point = _at(data, spread, data.mean_design(parts.powers), parts)
+    return point.parts
+
+
+def _at(data: Data, spread: Design, mean: Design, parts: Parts) -> _Point:
+    mu, eta = mean.predict(parts.beta), spread.predict(parts.gamma) + data.offset
+    return _judged(data, mean, parts, mu, eta)
+
+
+def _shaped(data: Data, spread: Design, mean: Design, parts: Parts) -> tuple[_Point, NDArray[np.bool_]]:
+    """The point with the shape of its residuals, and where one was found."""
+    mu, eta = mean.predict(parts.beta), spread.predict(parts.gamma) + data.offset
+    shape, found = shape_fit.fit((data.values - mu) * np.exp(-eta), parts.shape)
+    return _judged(data, mean, replace(parts, shape=shape), mu, eta), found
+
+
+def _judged(data: Data, mean: Design, parts: Parts, mu: FloatArray, eta: FloatArray) -> _Point:
+    u = (data.values - mu) * np.exp(-eta)
+    density, score = sinh_arcsinh.log_density(u, parts.shape)
+    value = np.sum(density - eta, axis=0) - 0.5 * (parts.gamma[:, 1] / SEX_SD) ** 2
+    value += shape_fit.log_prior(parts.shape)
+    return _Point(parts, mean, mu, eta, np.where(np.isfinite(value), value, -np.inf), score, score * u + 1)
+
+
+def _new_curve(data: Data, spread: Design, point: _Point) -> tuple[Design, Parts]:
+    """One step on to the age curve of third degree that fits the working response best."""
+    precision = np.exp(-2 * point.eta)
+    response = point.mu - point.location_score * np.exp(point.eta) / _information(point.location_score)
+    linear = np.column_stack([data.male, data.etiv**data.etiv_power])
+    powers = age_curve.select_powers(data.scaled, linear, response, precision)
+    mean = data.mean_design(powers)
+    beta, roots = mean.step(precision * response, precision)
+    return mean, replace(_scale_step(spread, point), powers=powers, beta=beta,
+                         roots=_scaled(roots, point.location_score))
+
+
+def _step(data: Data, spread: Design, point: _Point) -> tuple[Design, Parts]:
+    """One step of Fisher scoring."""
+    gradient = -point.location_score * np.exp(-point.eta) / _information(point.location_score)
+    step, roots = point.mean.step(gradient, np.exp(-2 * point.eta))
+    return point.mean, replace(_scale_step(spread, point), beta=point.parts.beta + step,
+                               roots=_scaled(roots, point.location_score))
+
+
+def _information(score: FloatArray) -> FloatArray:
+    """Fisher information (p,) per person from scores (n, p)."""
+    return np.maximum(np.mean(score**2, axis=0), np.finfo(float).tiny)
+
+
+def _scaled(roots: FloatArray, score: FloatArray) -> FloatArray:
+    return roots / np.sqrt(_information(score))[:, None, None]
+
+
+def _scale_step(spread: Design, point: _Point) -> Parts:
+    """The fit after one step of log sigma, whose sex difference has a normal prior of SD 0.05."""
+    gamma, roots = point.parts.gamma.copy(), np.zeros_like(point.parts.sigma_roots)
+    information, prior = _information(point.scale_score), 1 / SEX_SD**2
+    for q, r, members in spread.parts:
+        width = r.shape[1]
+        own = gamma[members, :width]
+        male = np.linalg.solve(r.T, np.eye(width)[1])
+        gradient = -(q.T @ point.scale_score[:, members]).T - prior * own[:, [1]] * male
+        precision = information[members, None, None] * np.eye(width) + prior * np.outer(male, male)
+        step = np.linalg.solve(precision, gradient[:, :, None])[:, :, 0]
+        gamma[members, :width] = own + np.linalg.solve(r, step.T).T
+        roots[members, :width, :width] = np.linalg.inv(np.linalg.cholesky(precision)) @ np.linalg.inv(r).T
+    return replace(point.parts, gamma=gamma, sigma_roots=roots)
