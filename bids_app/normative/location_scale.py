@@ -27,7 +27,7 @@ FloatArray = NDArray[np.float64]
 
 ETIV_POWERS = (1.0, 2.0)
 # Years; powers of an age near zero would let early childhood decide on the whole curve
-ORIGIN = 5.0
+ORIGIN = 10.0
 MIN_FOR_SCALE = 100
 MIN_FOR_SHAPE = 200
 

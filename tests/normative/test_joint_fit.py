@@ -25,7 +25,7 @@ def simulated(n, seed, sex_difference=0.0):
 def first_fit(n, seed):
     """A plain starting point: least squares, constant SD, and the shape of nobody."""
     age, male, etiv, y = simulated(n, seed)
-    scaled, none = (age + 5) / 100, np.full((1, 2), np.nan)
+    scaled, none = (age + 10) / 100, np.full((1, 2), np.nan)
     powers = np.array([[1.0, np.nan, np.nan]])
     data = Data(scaled, male, etiv, 1.0, y, np.zeros_like(y))
     mean, spread = data.mean_design(powers), Design(scaled, male, etiv, none)
