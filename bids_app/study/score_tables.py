@@ -118,6 +118,8 @@ def read_zscores(path: Path, mapping: Mapping[str, str] | None = None) -> tuple[
     """
     ids = {ours: theirs for ours, theirs in (mapping or {}).items() if ours in IDENTIFIERS}
     table = read_table(path, text=[*IDENTIFIERS, *ids.values()]).reset_index(drop=True)
+    if table.empty:
+        raise InputError(f"{path.name} has no rows; give the table that normvol-model score wrote with -o")
     table.columns = [str(name) for name in table.columns]
     used = {ours: theirs for ours, theirs in ids.items() if theirs in table and ours not in table}
     table, notes = rename_columns(table, used, path.name)
