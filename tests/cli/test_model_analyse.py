@@ -222,6 +222,17 @@ def test_score_says_beside_its_table_which_model_made_it_and_spares_other_files(
     assert read_origin(out) == Origin()
 
 
+def test_scores_of_an_earlier_state_of_the_table_are_noticed(folder, capsys):
+    words = "z1.tsv was made from other values than people.tsv holds now"
+    assert main(["score", str(folder / "people.tsv"), "--model", "open-reference", "-o", str(folder / "z1.tsv")]) == 0
+    changed(folder, "people.tsv", lambda table: table.assign(edss=1.0).iloc[::-1])
+    assert analyse(folder, zscores="z1.tsv") == exitcodes.OK
+    assert words not in capsys.readouterr().err
+    changed(folder, "people.tsv", lambda table: table.assign(age=table["age"].where(table.index != 3, 71.5)))
+    assert analyse(folder, zscores="z1.tsv") == exitcodes.OK
+    assert words in capsys.readouterr().err
+
+
 def test_a_second_run_changes_no_byte_and_rows_need_no_order(folder, baseline):
     before = contents(baseline)
     changed(folder, "z.tsv", lambda z: z.sample(frac=1, random_state=1))
@@ -234,6 +245,7 @@ def test_the_report_can_be_rebuilt_from_the_tables_alone(folder, baseline, capsy
     out = folder / "alone"
     shutil.copytree(baseline, out)
     (out / "group.html").unlink()
+    shutil.rmtree(out / "figures")
     assert main(["analyse", "-o", str(out), "--reports-only"]) == exitcodes.OK
     assert contents(out) == contents(baseline)
     assert main(["analyse", "-o", str(folder / "empty"), "--reports-only"]) == exitcodes.INPUT
