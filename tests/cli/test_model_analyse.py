@@ -233,6 +233,22 @@ def test_scores_of_an_earlier_state_of_the_table_are_noticed(folder, capsys):
     assert words in capsys.readouterr().err
 
 
+def test_rows_that_failed_quality_control_are_pointed_out(folder, capsys):
+    changed(folder, "people.tsv", lambda table: table.assign(qc_flag=["holes" if i < 3 else None for i in table.index]))
+    assert analyse(folder) == exitcodes.OK
+    assert "qc_flag is filled in 3 of 110 rows" in capsys.readouterr().err
+
+
+def test_groups_of_different_sites_are_pointed_out_in_the_report(folder):
+    sites = {"MS": "north", "HC": "south"}
+    changed(folder, "people.tsv", lambda table: table.assign(site=table["diagnosis"].map(sites)))
+    assert analyse(folder) == exitcodes.OK
+    words = "30 of 30 people and 30 of 30 controls are from sites (column site)"
+    for name in ("case_control", "region_differences"):
+        assert any(words in sentence for sentence in read_json(folder / "out" / f"group_{name}.json")["Sentences"])
+    assert words in (folder / "out" / "group.html").read_text()
+
+
 def test_a_second_run_changes_no_byte_and_rows_need_no_order(folder, baseline):
     before = contents(baseline)
     changed(folder, "z.tsv", lambda z: z.sample(frac=1, random_state=1))
