@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from bids_app.normative.adaptation import SiteAdaptation
     from bids_app.normative.base import Deviations, NormativeModel
+    from bids_app.normative.table_input import TableInput
 
 HELP = "z-scores of a table of volumes"
 DEFAULT_MODEL = "open-calibrated"
@@ -70,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     names = _columns(model, found)
     _write(ids, found.z, found.regions, names, arguments.output)
     if arguments.output != "-":
-        _describe(ids, names, model, adaptation, arguments)
+        _describe(table, names, model, adaptation, arguments)
     for values, path in ((found.z_se, arguments.se), (found.centile, arguments.centiles)):
         if path:
             _write(ids, values, found.regions, names, path)
@@ -152,14 +153,15 @@ def _write(ids: pd.DataFrame, values: Any, regions: tuple[str, ...], names: tupl
         write_tsv(table, path)
 
 
-def _describe(ids: pd.DataFrame, names: tuple[str, ...], model: NormativeModel, adaptation: SiteAdaptation | None,
+def _describe(table: TableInput, names: tuple[str, ...], model: NormativeModel, adaptation: SiteAdaptation | None,
               arguments: argparse.Namespace) -> None:
     """The JSON beside z: its columns and what made them; ``normvol-model analyse`` reads it."""
-    from bids_app.study.score_tables import describe_scores, write_description
+    from bids_app.study.score_tables import Origin, describe_scores, rows_digest, write_description
 
     path = Path(arguments.output)
-    content = describe_scores(ids.columns, names, model.card, arguments.scoring or model.card.scoring,
-                              adaptation.to_dict() if adaptation else None)
+    origin = Origin(model.card.to_json(), arguments.scoring or model.card.scoring,
+                    adaptation.to_dict() if adaptation else None, rows_digest(table.data))
+    content = describe_scores(table.id_columns, names, origin)
     if write_description(content, path) is None:
         say(f"{path.with_suffix('.json')} is a file of another origin and was left alone; with another -o the table "
             "gets a description of its columns and model")

@@ -13,7 +13,7 @@ import pandas as pd
 from bids_app.clinical import case_control, matching
 from bids_app.clinical.cohort_data import CohortData
 from bids_app.clinical.deviations import TAILS, count_table, expected_count, region_set
-from bids_app.clinical.group_tables import prevalence_table
+from bids_app.clinical.group_tables import SITE_COLUMNS, prevalence_table
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
 from bids_app.clinical.wording import few_people, percent, plural, software
 from bids_app.errors import AnalysisError
@@ -138,7 +138,8 @@ def counts(data: CohortData) -> list[AnalysisResult]:
         result = _with_notes(result, (*found.notes, *data.counting_note))
         result = replace(result, methods=f"{data.counting} {result.methods}")
         suffix = f"_{slug(group)}" if len(data.groups) > 1 else ""
-        results += [_renamed(other, suffix) for other in (*found.matching, result)]
+        named = [replace(other, title=f"{other.title}, {group} and {control}") for other in found.matching]
+        results += [_renamed(other, suffix) for other in (*named, result)]
     return results
 
 
@@ -148,17 +149,19 @@ def comparison_set(data: CohortData, group: str, control: str) -> Comparison:
     config = data.config
     settings = matching.MatchSettings(config.match_covariates, config.match_ratio, config.match_exact)
     if settings.ratio == 0:
-        return Comparison(people)
+        return _with_sites(Comparison(people), control)
     absent = [name for name in (*settings.covariates, *settings.exact) if name not in people]
     if absent:
-        return Comparison(people, notes=(f"Groups were not matched: there is no column {', '.join(absent)}.",))
+        notes = (f"Groups were not matched: there is no column {', '.join(absent)}.",)
+        return _with_sites(Comparison(people, notes=notes), control)
     complete = people[people[[*settings.covariates, *settings.exact]].notna().all(axis=1)]
     treated = (complete["group"] == group).to_numpy()
     if not treated.any() or (~treated).sum() < settings.ratio * treated.sum():
         available = plural(int((~treated).sum()), "control")
         counted = f"{available} for {plural(int(treated.sum()), 'person', 'people')}"
         wanted = f", and {settings.ratio} each are wanted" if settings.ratio > 1 else ""
-        return Comparison(people, notes=(f"Groups were not matched: there are too few controls ({counted}{wanted}).",))
+        notes = (f"Groups were not matched: there are too few controls ({counted}{wanted}).",)
+        return _with_sites(Comparison(people, notes=notes), control)
     found = matching.match(complete, treated, settings)
     balance = matching.matching_result(complete, found, treated, settings, group, control)
     pairs = make_result(
@@ -166,7 +169,24 @@ def comparison_set(data: CohortData, group: str, control: str) -> Comparison:
     )
     lost = len(people) - len(complete)
     missing = f"{plural(lost, 'person', 'people')} without all covariates of the matching left out."
-    return Comparison(complete.iloc[found.rows()], (balance, pairs), (missing,) if lost else ())
+    return _with_sites(Comparison(complete.iloc[found.rows()], (balance, pairs), (missing,) if lost else ()), control)
+
+
+def _with_sites(found: Comparison, control: str) -> Comparison:
+    """With a sentence when people or controls are from sites that the others lack: scanners can look like a disease."""
+    present = {str(name).lower(): name for name in found.people.columns}
+    column = next((present[name] for name in SITE_COLUMNS if name in present), None)
+    if column is None:
+        return found
+    is_control = (found.people["group"] == control).to_numpy()
+    ours, theirs = found.people.loc[~is_control, column].dropna(), found.people.loc[is_control, column].dropna()
+    people, controls = int((~ours.isin(theirs)).sum()), int((~theirs.isin(ours)).sum())
+    if people + controls == 0:
+        return found
+    counted = f"{people} of {plural(len(ours), 'person', 'people')} and {controls} of {plural(len(theirs), 'control')}"
+    note = (f"{counted} are from sites (column {column}) that the others are not from; differences between sites then "
+            f'look like differences between groups (match_exact = ["{column}"] matches within sites).')  # fmt: skip
+    return replace(found, notes=(*found.notes, note))
 
 
 def regions(data: CohortData) -> list[AnalysisResult]:
@@ -176,7 +196,7 @@ def regions(data: CohortData) -> list[AnalysisResult]:
         found = comparison_set(data, data.groups[0], control)
     else:
         everyone = data.first & data.scans["group"].isin([*data.groups, control]).to_numpy()
-        found = Comparison(data.scans[everyone])
+        found = _with_sites(Comparison(data.scans[everyone]), control)
     result = case_control.region_result(data.zscores.loc[found.people.index], found.people["group"], control)
     return [_with_notes(result, found.notes)]
 

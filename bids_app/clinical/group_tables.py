@@ -30,6 +30,7 @@ SCAN_COLUMNS = (
     "fs_version",
     "model",
 )
+SITE_COLUMNS = ("site", "scanner", "center", "centre", "site_id", "scanner_id")
 # Without the run's identifier: the same cohort gives the same bytes
 INCLUSION_COLUMNS = (*KEYS, "status", "stage", "reason", "remedy")
 # The step at which a scan of a stage is lost; a stage that is not listed is lost at the last step.

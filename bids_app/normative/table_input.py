@@ -62,13 +62,15 @@ def read_model_table(
     Raises
     ------
     InputError
-        When the table cannot be read or `mapping` does not fit it.
+        When the table cannot be read, has no rows or `mapping` does not fit it.
     CovariateError
         When age, sex or eTIV is absent, or eTIV is not in mm^3.
     """
     mapping = dict(mapping or {})
     # an identifier such as 007 is no number
     table = read_table(path, text=[mapping.get(name, name) for name in IDENTIFIERS]).reset_index(drop=True)
+    if table.empty:
+        raise InputError(f"{Path(path).name} has no rows; give a table with one row per scan")
     table.columns = [str(name) for name in table.columns]
     table, notes = rename_columns(table, mapping, Path(path).name)
     sidecar = _sidecar(Path(path))

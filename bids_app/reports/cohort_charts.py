@@ -35,9 +35,10 @@ def counts_chart(counts: Mapping[str, np.ndarray], expected: tuple[float, float]
     top = max([FEWEST_COUNTS, int(expected[1]) if expected else 0, *most])
     height = 74.0
     body: list[str] = []
-    plot = Plot(110, 4, WIDTH - 130, height, (-0.5, top + 0.5), (0, 1))
+    left = label_width(list(counts))
+    plot = Plot(left, 4, WIDTH - left - 20, height, (-0.5, top + 0.5), (0, 1))
     for row, (group, values) in enumerate(counts.items()):
-        plot = Plot(110, 4 + row * (height + 8), WIDTH - 130, height, (-0.5, top + 0.5), (0, 1))
+        plot = Plot(left, 4 + row * (height + 8), WIDTH - left - 20, height, (-0.5, top + 0.5), (0, 1))
         if expected:
             body.append(
                 _rect(plot.px(expected[0] - 0.5), plot.top, plot.px(expected[1] + 0.5), plot.bottom, "fan outer")

@@ -18,7 +18,6 @@ from bids_app.regions import reference_regions
 from bids_app.tables import write_tsv
 
 GROUP_COLUMNS = ("group", "diagnosis", "dx", "dx_group", "cohort", "status", "patient", "arm")
-SITE_COLUMNS = ("site", "scanner", "center", "centre", "site_id", "scanner_id")
 KEYS = ["participant_id", "session_id"]
 
 
@@ -130,7 +129,7 @@ def _with_groups(scans: pd.DataFrame, summaries: Sequence[Mapping[str, Any]]) ->
     """Add ``group`` and ``site`` from the covariates that the scans carry, where there are such columns."""
     others = [summary["covariates"].get("other", {}) for summary in summaries]
     added = {}
-    for name, candidates in (("group", GROUP_COLUMNS), ("site", SITE_COLUMNS)):
+    for name, candidates in (("group", GROUP_COLUMNS), ("site", group_tables.SITE_COLUMNS)):
         column = _first_column(others, candidates)
         if column is not None:
             added[name] = [None if other.get(column) is None else str(other[column]) for other in others]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,8 @@ from bids_app.bids.citation import methods_text, model_titles
 from bids_app.bids.columns import columns_for
 from bids_app.bids.sink import SOFTWARE
 from bids_app.errors import InputError
-from bids_app.normative.card import ModelCard
 from bids_app.normative.table_input import IDENTIFIERS, rename_columns
-from bids_app.regions import reference_regions
+from bids_app.regions import ETIV, reference_regions
 from bids_app.tables import atomic_write, read_json, read_table, write_json
 
 MADE_BY = "GeneratedBy"
@@ -35,11 +35,14 @@ class Origin:
     scoring : str
     adaptation : mapping or None
         ``SiteAdaptation.to_dict()``; None without site adaptation.
+    rows : str or None
+        `rows_digest` of the table that was scored.
     """
 
     card: Mapping[str, Any] | None = None
     scoring: str = "own-sex"
     adaptation: Mapping[str, Any] | None = None
+    rows: str | None = None
 
     @property
     def model(self) -> str | None:
@@ -58,14 +61,27 @@ class Origin:
             write_json(model_titles(self.card), output_dir / f"model_{name}.json")
 
 
-def describe_scores(ids: Iterable[str], regions: Iterable[str], card: ModelCard, scoring: str,
-                    adaptation: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The JSON beside a table of z-scores: its columns, and under ``GeneratedBy`` model, scoring and adaptation."""
+def rows_digest(data: pd.DataFrame) -> str:
+    """sha256 of what z depends on, in any order of rows: identifiers, covariates, volumes of the reference regions."""
+    keys = [name for name in IDENTIFIERS if name in data]
+    rows = data.sort_values(keys, kind="stable") if keys else data
+    digest = hashlib.sha256()
+    for name in (*keys, "sex", "fs_version"):
+        if name in rows:
+            digest.update("\n".join([name, *map(str, rows[name])]).encode())
+    for name in ("age", ETIV, *reference_regions()):
+        if name in rows:
+            digest.update(name.encode() + rows[name].to_numpy(dtype="<f8").tobytes())
+    return digest.hexdigest()
+
+
+def describe_scores(ids: Iterable[str], regions: Iterable[str], origin: Origin) -> dict[str, Any]:
+    """The JSON beside a table of z-scores: its columns, and under ``GeneratedBy`` where they come from."""
     known = {**columns_for("group_extended"), **columns_for("group_zscores")}
     columns = {name: {"Description": f"Column {name} of the table that was scored"} for name in ids}
     columns |= {name: known.get(name, {"Description": f"z of {name}"}) for name in regions}
-    maker = {"Name": SOFTWARE, "Version": __version__, "Model": card.to_json(), "Scoring": scoring,
-             "Adaptation": dict(adaptation) if adaptation else None}  # sums over controls, nobody's volumes
+    maker = {"Name": SOFTWARE, "Version": __version__, "Model": origin.card, "Scoring": origin.scoring,
+             "Adaptation": origin.adaptation, "Rows": origin.rows}  # sums over controls, nobody's volumes
     return {**columns, MADE_BY: [maker]}
 
 
@@ -83,7 +99,7 @@ def read_origin(table: Path) -> Origin:
     card = maker.get("Model")
     if not isinstance(card, Mapping) or "name" not in card:
         return Origin()
-    return Origin(card, str(maker.get("Scoring") or "own-sex"), maker.get("Adaptation"))
+    return Origin(card, str(maker.get("Scoring") or "own-sex"), maker.get("Adaptation"), maker.get("Rows"))
 
 
 def _maker(path: Path) -> Mapping[str, Any]:
@@ -118,6 +134,8 @@ def read_zscores(path: Path, mapping: Mapping[str, str] | None = None) -> tuple[
     """
     ids = {ours: theirs for ours, theirs in (mapping or {}).items() if ours in IDENTIFIERS}
     table = read_table(path, text=[*IDENTIFIERS, *ids.values()]).reset_index(drop=True)
+    if table.empty:
+        raise InputError(f"{path.name} has no rows; give the table that normvol-model score wrote with -o")
     table.columns = [str(name) for name in table.columns]
     used = {ours: theirs for ours, theirs in ids.items() if theirs in table and ours not in table}
     table, notes = rename_columns(table, used, path.name)

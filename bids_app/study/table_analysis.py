@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from bids_app.bids.sink import check_result_folder
 from bids_app.clinical.analysis import run_analysis
 from bids_app.clinical.analysis_config import AUTO, load_analysis, read_analysis
@@ -17,7 +19,7 @@ from bids_app.normative.table_input import TableInput
 from bids_app.reports.group import write_group_report
 from bids_app.study.analysis import replace_results
 from bids_app.study.cohort import Cohort, write_group_tables
-from bids_app.study.score_tables import Origin, read_origin, read_zscores
+from bids_app.study.score_tables import Origin, read_origin, read_zscores, rows_digest
 from bids_app.study.table_cohort import make_cohort, match_rows
 from bids_app.tables import write_json, write_tsv
 
@@ -101,7 +103,25 @@ def analyse_tables(table: TableInput, files: TableFiles, output_dir: Path, analy
     replace_results(output_dir, results, text)
     origin.write(output_dir)
     _write_adaptation(origin, output_dir)
-    return TableAnalysis(cohort, tuple(results), (*notes, *rows.notes), write_group_report(output_dir))
+    notes = (*notes, *rows.notes, *_outdated(origin, table, files), *_flagged(rows.clinical))
+    return TableAnalysis(cohort, tuple(results), notes, write_group_report(output_dir))
+
+
+def _outdated(origin: Origin, table: TableInput, files: TableFiles) -> tuple[str, ...]:
+    """A sentence when z was made from other values than the table holds now."""
+    if origin.rows in (None, rows_digest(table.data)):
+        return ()
+    return (f"attention: {files.zscores.name} was made from other values than {files.table.name} holds now (age, sex, "
+            "intracranial volume, FreeSurfer version or volumes); score it again unless that is meant",)
+
+
+def _flagged(scored: pd.DataFrame) -> tuple[str, ...]:
+    """A sentence when rows are in that training would leave out."""
+    flagged = int(scored["qc_flag"].notna().sum()) if "qc_flag" in scored else 0
+    if not flagged:
+        return ()
+    return (f"attention: qc_flag is filled in {flagged} of {len(scored)} rows, and they are in the results; remove the "
+            "rows that failed quality control from TABLE",)
 
 
 def _write_adaptation(origin: Origin, output_dir: Path) -> None:

@@ -113,12 +113,16 @@ def test_scores_and_how_to_score_exclude_each_other(folder, capsys):
     ("name", "change", "words"),
     [
         ("z.tsv", lambda z: z.iloc[:-1], "1 only in people.tsv (sub-HC00040 ses-1)"),
+        ("people.tsv", lambda table: table.iloc[:0], "people.tsv has no rows"),
+        ("z.tsv", lambda z: z.iloc[:0], "z.tsv has no rows"),
         ("people.tsv", lambda table: table.iloc[:-7], "7 only in z.tsv (sub-HC00034 ses-1, "),
         ("people.tsv", lambda table: table.rename(columns={"participant_id": "ID"}), "--map participant_id=COLUMN"),
         ("z.tsv", lambda table: table.rename(columns={"participant_id": "ID"}), "z.tsv has no column participant_id"),
         ("people.tsv", lambda table: table.assign(participant_id=table["participant_id"].where(table.index != 3)),
          "people.tsv has no participant_id in line 5"),
         ("people.tsv", lambda table: pd.concat([table, table.iloc[[4]]]), "more than one row of sub-MS"),
+        ("z.tsv", lambda z: pd.concat([z, z.iloc[[4]]]), "z.tsv has more than one row of sub-MS"),
+        ("people.tsv", lambda table: table.drop(columns="age"), "people.tsv has no column of age"),
         ("people.tsv", lambda table: table.drop(columns="session_id"), "--map session_id=COLUMN"),
         ("z.tsv", lambda z: z.drop(columns=REGIONS), "no column of a reference region"),
         ("z.tsv", lambda z: z.assign(**{REGIONS[0]: "much"}), f"column {REGIONS[0]} of z.tsv"),
@@ -218,6 +222,33 @@ def test_score_says_beside_its_table_which_model_made_it_and_spares_other_files(
     assert read_origin(out) == Origin()
 
 
+def test_scores_of_an_earlier_state_of_the_table_are_noticed(folder, capsys):
+    words = "z1.tsv was made from other values than people.tsv holds now"
+    assert main(["score", str(folder / "people.tsv"), "--model", "open-reference", "-o", str(folder / "z1.tsv")]) == 0
+    changed(folder, "people.tsv", lambda table: table.assign(edss=1.0).iloc[::-1])
+    assert analyse(folder, zscores="z1.tsv") == exitcodes.OK
+    assert words not in capsys.readouterr().err
+    changed(folder, "people.tsv", lambda table: table.assign(age=table["age"].where(table.index != 3, 71.5)))
+    assert analyse(folder, zscores="z1.tsv") == exitcodes.OK
+    assert words in capsys.readouterr().err
+
+
+def test_rows_that_failed_quality_control_are_pointed_out(folder, capsys):
+    changed(folder, "people.tsv", lambda table: table.assign(qc_flag=["holes" if i < 3 else None for i in table.index]))
+    assert analyse(folder) == exitcodes.OK
+    assert "qc_flag is filled in 3 of 110 rows" in capsys.readouterr().err
+
+
+def test_groups_of_different_sites_are_pointed_out_in_the_report(folder):
+    sites = {"MS": "north", "HC": "south"}
+    changed(folder, "people.tsv", lambda table: table.assign(site=table["diagnosis"].map(sites)))
+    assert analyse(folder) == exitcodes.OK
+    words = "30 of 30 people and 30 of 30 controls are from sites (column site)"
+    for name in ("case_control", "region_differences"):
+        assert any(words in sentence for sentence in read_json(folder / "out" / f"group_{name}.json")["Sentences"])
+    assert words in (folder / "out" / "group.html").read_text()
+
+
 def test_a_second_run_changes_no_byte_and_rows_need_no_order(folder, baseline):
     before = contents(baseline)
     changed(folder, "z.tsv", lambda z: z.sample(frac=1, random_state=1))
@@ -230,6 +261,7 @@ def test_the_report_can_be_rebuilt_from_the_tables_alone(folder, baseline, capsy
     out = folder / "alone"
     shutil.copytree(baseline, out)
     (out / "group.html").unlink()
+    shutil.rmtree(out / "figures")
     assert main(["analyse", "-o", str(out), "--reports-only"]) == exitcodes.OK
     assert contents(out) == contents(baseline)
     assert main(["analyse", "-o", str(folder / "empty"), "--reports-only"]) == exitcodes.INPUT

@@ -120,8 +120,22 @@ def test_too_few_controls_are_compared_without_matching(cohort):
 def test_several_groups_get_their_own_files(cohort):
     table, z = cohort
     table = table.assign(dx=np.where(table["participant_id"] < "sub-015", "MS type 1", table["dx"]))
-    names = {result.name for result in run_analysis(table, z, AnalysisConfig(roles={"diagnosis": "dx"}, control="HC"))}
-    assert {"case_control_MS", "case_control_MStype1", "matching_MS"} <= names
+    results = run_analysis(table, z, AnalysisConfig(roles={"diagnosis": "dx"}, control="HC"))
+    assert {"case_control_MS", "case_control_MStype1", "matching_MS"} <= {result.name for result in results}
+    assert len({result.title for result in results}) == len(results)
+
+
+def test_people_and_controls_of_different_sites_are_counted_unless_matched_within_sites(cohort):
+    table, z = cohort
+    control = (table["dx"] == "HC").to_numpy()
+    table = table.assign(site=np.where(control & (np.arange(len(table)) % 3 == 0), "south", "north"))
+    for exact, said in (((), True), (("site",), False)):
+        config = AnalysisConfig(roles={"diagnosis": "dx"}, control="HC", match_exact=exact)
+        results = {result.name: result for result in run_analysis(table, z, config)}
+        assert results["matching"].table is not None
+        for name in ("case_control", "region_differences"):
+            found = [text for text in results[name].sentences if text.startswith("0 of 30 people and")]
+            assert bool(found) == said
 
 
 def test_counts_follow_the_configuration(cohort):

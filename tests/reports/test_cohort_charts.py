@@ -117,3 +117,10 @@ def test_counts_are_drawn_per_group_on_one_axis() -> None:
 
 def test_labels_at_the_end_of_lines_keep_apart() -> None:
     assert cohort_charts._spread([50, 10, 12], 13) == [50, 10, 23]
+
+
+def test_long_names_of_groups_have_room_beside_the_bars():
+    name = "subclinical emotional dysregulation"
+    svg = cohort_charts.counts_chart({name: np.array([1.0])}, None, "infra")
+    label = re.search(rf'<text x="([\d.]+)"[^>]*>{name}<', svg)
+    assert float(label[1]) > 6 * len(name)
