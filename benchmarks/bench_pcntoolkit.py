@@ -5,7 +5,7 @@ harmonised in the same way (full ComBat estimated on the training rows of the fo
 same covariates (age, sex, eTIV). The score is the mean standardised log loss (MSLL) of the held-out rows: minus log
 density under the model, plus log density under a Gaussian with the training rows' mean and SD; lower is better.
 
-    python benchmarks/bench_pcntoolkit.py TABLE [--regions N] [--seed S] [--cache DIR] [--out TABLE.tsv]
+    python benchmarks/bench_pcntoolkit.py TABLE [--regions N] [--seed S] [--peers P ...] [--cache DIR] [--out TABLE.tsv]
 
 TABLE holds one row per healthy scan (age, sex, site, eTIV, regions in mm^3; rows with a `qc_flag` are left out).
 PCNtoolkit is fitted in two forms: sex as a batch effect of one model, and one model per sex (as ours).
@@ -39,7 +39,7 @@ def main() -> None:
     table = read_people(options.table)
     regions = list(reference_regions())[:: max(1, 82 // options.regions)][: options.regions]
     folds = list(harmonised_folds(table, regions, options.seed))
-    scored = {peer: score_peer(folds, regions, peer, options.cache) for peer in PEERS}
+    scored = {peer: score_peer(folds, regions, peer, options.cache) for peer in options.peers}
     scored["normvol"] = score_ours(folds, regions)
     table = summarise({name: losses for name, (losses, _) in scored.items()}, regions)
     if options.out:
@@ -51,7 +51,8 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", type=Path)
     parser.add_argument("--regions", type=int, default=82, help="number of regions, spread over the 82")
-    parser.add_argument("--seed", type=int, default=0, help="of the folds; the model's structure was chosen with 0")
+    parser.add_argument("--seed", type=int, default=0, help="of the folds; the structure was chosen with 0, 3, 7, 11")
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
     parser.add_argument("--cache", type=Path, help="folder for finished PCNtoolkit fits")
     parser.add_argument("--out", type=Path, help="write the MSLL per region here")
     return parser.parse_args()
@@ -187,7 +188,7 @@ def fit_ours(train: pd.DataFrame, regions: list[str]):
 def summarise(losses: dict[str, np.ndarray], regions: list[str]) -> pd.DataFrame:
     """Per region: MSLL of each model, and normvol minus each peer with its paired standard error."""
     table = pd.DataFrame({"region": regions, **{name: values.mean(axis=0) for name, values in losses.items()}})
-    for peer in PEERS:
+    for peer in [name for name in losses if name != "normvol"]:
         difference = losses["normvol"] - losses[peer]
         table[f"minus_{peer}"] = difference.mean(axis=0)
         table[f"se_{peer}"] = difference.std(axis=0, ddof=1) / np.sqrt(len(difference))
@@ -197,7 +198,7 @@ def summarise(losses: dict[str, np.ndarray], regions: list[str]) -> pd.DataFrame
 def report(table: pd.DataFrame, seconds: dict[str, float], people: int) -> None:
     print(f"{len(table)} regions, {N_FOLDS} folds, {people} people")
     print("mean MSLL (lower is better): " + ", ".join(f"{name} {table[name].mean():.4f}" for name in seconds))
-    for peer in PEERS:
+    for peer in [name for name in seconds if name != "normvol"]:
         difference, se = table[f"minus_{peer}"], table[f"se_{peer}"]
         worst = table["region"][difference.idxmax()]
         print(f"normvol against {peer}: no worse in {100 * (difference <= 0).mean():.1f} % of regions, not worse "
