@@ -73,6 +73,7 @@ MODEL_CARDS: dict[str, dict[str, Any]] = {
         "citations": ("Korbmacher et al. 2025, doi:10.1101/2025.09.14.25335702 (study that this follows)",
                       "Royston & Altman 1994, doi:10.2307/2986270",
                       "Jones & Pewsey 2009, doi:10.1093/biomet/asp053",
+                      "Rigby & Stasinopoulos 2005, doi:10.1111/j.1467-9876.2005.00510.x",
                       "Johnson et al. 2007, doi:10.1093/biostatistics/kxj037",
                       "DerSimonian & Laird 1986, doi:10.1016/0197-2456(86)90046-2"),
     },

@@ -89,7 +89,7 @@ def fit(data: Data, spread: Design, first: Parts) -> Parts:
     Parts
     """
     point = _at(data, spread, data.mean_design(first.powers), first)
-    steps = (_new_curve, _step) if data.scaled.size >= MIN_FOR_THIRD_DEGREE else (_step,)
+    steps = (_new_curve if data.scaled.size >= MIN_FOR_THIRD_DEGREE else _step, _step)
     for step in steps:
         trial, shaped = _shaped(data, spread, *step(data, spread, point))
         better = shaped & (trial.value > point.value)

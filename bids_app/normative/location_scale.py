@@ -3,9 +3,9 @@
 1. Location ``b0 + b1 male + b2 eTIV^q + FP(age)``: powers by the closed test (`mfpr`); q is 1 or 2, the same for
    all regions, by the sum of their log deviances.
 2. ``log sigma = c0 + c1 male + c2 eTIV + FP(age)`` (`scale_fit`), on squared residuals corrected for leverage
-   (Aitkin 1987, doi:10.2307/2347792); location again by weighted least squares; twice.
+   (Aitkin 1987, doi:10.2307/2347792); with few people location again by weighted least squares, twice.
 3. Sinh-arcsinh shape of the standardised residuals by maximum likelihood (`shape_fit`).
-4. Location, scale and shape at the maximum of their joint likelihood; with many people the age curve of the
+4. Unless people are few, location, scale and shape at the maximum of their joint likelihood; with many people the age curve of the
    location is chosen anew there, of third degree (`joint_fit`).
 
 Sharing slopes and the age curve between the sexes describes people held out better than separate fits do.
@@ -29,6 +29,8 @@ ETIV_POWERS = (1.0, 2.0)
 # Years; powers of an age near zero would let early childhood decide on the whole curve
 ORIGIN = 10.0
 MIN_FOR_SCALE = 100
+# Tolerance of fits that only begin something
+ROUGH = 1e-5
 MIN_FOR_SHAPE = 200
 
 CONSTANT_SCALE = "constant standard deviation"
@@ -116,12 +118,13 @@ def _fit_block(scaled: FloatArray, male: FloatArray, etiv: FloatArray, values: F
     exponents = np.full(p, etiv_power)
     mean = Design(scaled, male, etiv, powers, exponents)
     beta, roots = mean.step(values)[0], mean.ordinary_roots()
-    squares = (values - mean.predict(beta)) ** 2 / (1 - mean.quadratic(roots))
+    leverage = mean.quadratic(roots)
+    squares = (values - mean.predict(beta)) ** 2 / (1 - leverage)
     kurtosis = scale_fit.excess_kurtosis(np.sqrt(squares))
     sigma_powers, start = _sigma_powers(scaled, male, etiv, squares, kurtosis)
     spread = Design(scaled, male, etiv, sigma_powers, constant=n < MIN_FOR_SCALE)
-    gamma, failed = scale_fit.fit(spread, squares, start)
-    for _ in range(1 if n >= MIN_FOR_SHAPE else 2):
+    gamma, failed = scale_fit.fit(spread, squares, start, scale_fit.TOLERANCE if n < MIN_FOR_SHAPE else ROUGH)
+    for _ in range(0 if n >= MIN_FOR_SHAPE else 2):
         precision = np.exp(-2 * spread.predict(gamma))
         beta, roots = _known(mean.step(precision * values, precision), beta, roots)
         squares = (values - mean.predict(beta)) ** 2
@@ -166,5 +169,5 @@ def _sigma_powers(scaled: FloatArray, male: FloatArray, etiv: FloatArray, square
     if scaled.size < MIN_FOR_SCALE:
         return none, None
     linear = Design(scaled, male, etiv, none)
-    gamma, _ = scale_fit.fit(linear, squares)
+    gamma, _ = scale_fit.fit(linear, squares, tolerance=ROUGH)
     return scale_fit.select_powers(scaled, squares * np.exp(-2 * linear.predict(gamma)), kurtosis), gamma

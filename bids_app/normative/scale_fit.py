@@ -21,8 +21,8 @@ HALVINGS = 8
 TOLERANCE = 1e-8
 
 
-def fit(design: Design, squares: FloatArray,
-        start: FloatArray | None = None) -> tuple[FloatArray, NDArray[np.bool_]]:
+def fit(design: Design, squares: FloatArray, start: FloatArray | None = None,
+        tolerance: float = TOLERANCE) -> tuple[FloatArray, NDArray[np.bool_]]:
     """Coefficients (p, 6) of log sigma for squared residuals (n, p), and whether each region failed.
 
     A region whose iterations do not converge gets a constant.
@@ -34,7 +34,8 @@ def fit(design: Design, squares: FloatArray,
     failed = np.zeros(squares.shape[1], dtype=bool)
     for q, r, members in design.parts:
         width = r.shape[1]
-        g, fine = fisher_scoring(q, squares[:, members], r @ coefficients[members, :width].T)
+        g, fine = fisher_scoring(q, squares[:, members], r @ coefficients[members, :width].T,
+                                 tolerance=tolerance)
         coefficients[members, :width] = np.linalg.solve(r, g).T
         failed[members] = ~fine
     coefficients[failed] = constant[failed]
@@ -42,7 +43,8 @@ def fit(design: Design, squares: FloatArray,
 
 
 def fisher_scoring(q: FloatArray, squares: FloatArray, g: FloatArray,
-                   weights: FloatArray | None = None) -> tuple[FloatArray, NDArray[np.bool_]]:
+                   weights: FloatArray | None = None,
+                   tolerance: float = TOLERANCE) -> tuple[FloatArray, NDArray[np.bool_]]:
     """Coefficients of log sigma on an orthonormal design.
 
     Parameters
@@ -55,6 +57,8 @@ def fisher_scoring(q: FloatArray, squares: FloatArray, g: FloatArray,
         Starting values.
     weights : (n,) array, optional
         People per row.
+    tolerance : float
+        Iterations end when the log likelihood rises by less than this share of itself.
 
     Returns
     -------
@@ -85,7 +89,7 @@ def fisher_scoring(q: FloatArray, squares: FloatArray, g: FloatArray,
             waiting = waiting[~better]
             if waiting.size == 0:
                 break
-        still = value[active] - before > TOLERANCE * (1 + np.abs(before))
+        still = value[active] - before > tolerance * (1 + np.abs(before))
         converged[active[~still]] = True
         active = active[still]
         if active.size == 0:
