@@ -135,7 +135,7 @@ def log_rank_permutation(
 ) -> float:
     """p of the log-rank statistic among those of `samples` random splits of the people.
 
-    Chi-square is too small a yardstick when one group is small. Every split has its own variance, so the test
+    Chi-square is an approximation when one group is small. Every split has its own variance, so the test
     stays valid in large samples when groups are followed for different times (Neuhaus 1993,
     doi:10.1214/aos/1176349396).
 
