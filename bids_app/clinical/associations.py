@@ -6,8 +6,9 @@ the outcome in standard deviations per standard deviation of the predictor.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,7 +39,9 @@ COUNTS = {"n_infra": "number of infra-normal deviations"}
 LEFT_OUT = "left_out"
 COLUMNS = ["outcome", "predictor", "score", "region", "structure", "n_people", "n_scans", "beta", "se", "statistic",
            "df", "low", "high", "p", "q", "covariates", "method", "note"]  # fmt: skip
-JACKKNIFE = ["jackknife_se", "jackknife_df", "jackknife_low", "jackknife_high", "jackknife_p"]
+JACKKNIFE = ["jackknife_se", "jackknife_df", "jackknife_low", "jackknife_high", "jackknife_p", "jackknife_q"]
+SINGULAR = "a variance between people is estimated as zero"
+NO_JACKKNIFE = "no jackknife interval: without one of the people the model cannot be fitted"
 CROSS_METHODS = (
     "Cross-sectional associations are standardised coefficients of linear models at each person's first "
     "scan with a value{covariates}, with 95 % t intervals. "
@@ -51,11 +54,11 @@ LONG_METHODS = (
 JACKKNIFE_METHODS = (
     "Jackknife intervals leave out one person at a time and estimate variance components and standard deviations "
     "again (Efron and Stein 1981); they also hold where the association between people differs from that within "
-    "people. "
+    "people. Sentences use them. "
 )
 COMMON_METHODS = (
-    "p values were corrected by Benjamini-Hochberg over all rows of the table (q). Scans with a missing value "
-    "are left out of the models that need it. Software: {software}."
+    "p values of each kind were corrected by Benjamini-Hochberg over all rows of the table (q). Scans with a missing "
+    "value are left out of the models that need it. Software: {software}."
 )
 
 
@@ -120,7 +123,7 @@ def region_associations(
     DataFrame
         One row per score and region: ``outcome predictor score region structure n_people n_scans beta se
         statistic df low high p q covariates method note``; with a random intercept also ``jackknife_se jackknife_df
-        jackknife_low jackknife_high jackknife_p`` (see `jackknife.person_jackknife`).
+        jackknife_low jackknife_high jackknife_p jackknife_q`` (see `jackknife.person_jackknife`).
 
     Raises
     ------
@@ -173,10 +176,16 @@ def _finish(blocks: list[pd.DataFrame], problems: list[tuple[str, str]]) -> pd.D
         raise AnalysisError("; ".join(grouped(problems)) or "there is no clinical score to relate")
     table = pd.concat(blocks, ignore_index=True)
     table["structure"] = [None if pd.isna(name) else display_name(str(name)) for name in table["region"]]
-    table["q"] = false_discovery(table["p"].to_numpy(dtype=float))
+    table = corrected(table)
     table = table[[*COLUMNS, *(name for name in JACKKNIFE if name in table)]]
     table.attrs[LEFT_OUT] = tuple(f"Left out: {problem}." for problem in grouped(problems))
     return table
+
+
+def corrected(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` with ``q`` beside ``p``, and ``jackknife_q`` beside ``jackknife_p``, over all its rows."""
+    kinds = [kind for kind in ("", "jackknife_") if f"{kind}p" in table]
+    return table.assign(**{f"{kind}q": false_discovery(table[f"{kind}p"].to_numpy(dtype=float)) for kind in kinds})
 
 
 def _fit_all(
@@ -250,7 +259,7 @@ def _linear(responses: FloatArray, predictors: FloatArray) -> pd.DataFrame:
 def _mixed(fits: Sequence[FixedEffects]) -> pd.DataFrame:
     rows = []
     for fit in fits:
-        note = "a variance between people is estimated as zero" if fit.singular else None
+        note = SINGULAR if fit.singular else None
         rows.append((fit.beta[1], fit.se[1], fit.statistic[1], fit.df[1], fit.low[1], fit.high[1], fit.p[1], note))
     return pd.DataFrame(rows, columns=["beta", "se", "statistic", "df", "low", "high", "p", "note"])
 
@@ -263,7 +272,9 @@ def _with_jackknife(responses: FloatArray, model: MixedModel) -> pd.DataFrame:
     se = np.array([person_jackknife(model.design, y, fit) for y, fit in zip(responses.T, fits, strict=True)])
     beta, df = table["beta"], float(len(model.design.labels) - 1)
     half, p = t.ppf(0.975, df) * se, 2 * t.sf(np.abs(beta / se), df)
-    return table.assign(**dict(zip(JACKKNIFE, (se, df, beta - half, beta + half, p), strict=True)))
+    notes = [[fit.singular and SINGULAR, np.isnan(own) and NO_JACKKNIFE] for fit, own in zip(fits, se, strict=True)]
+    table["note"] = ["; ".join(text for text in texts if text) or None for texts in notes]
+    return table.assign(**dict(zip(JACKKNIFE, (se, df, beta - half, beta + half, p), strict=False)))
 
 
 def count_result(table: pd.DataFrame, scores: Mapping[str, str], model: ScoreModel = FIRST_VISIT) -> AnalysisResult:
@@ -278,18 +289,26 @@ def count_result(table: pd.DataFrame, scores: Mapping[str, str], model: ScoreMod
         As given to `count_associations`.
     """
     table = _named(table, scores)
-    low, high, p = (f"jackknife_{name}" if "jackknife_se" in table else name for name in ("low", "high", "p"))
-    sentences = [
-        f"{upper_first(scores[row['score']])} and the {COUNTS[row['predictor']]} {model.when}: standardised beta "
-        f"{row['beta']:.2f} ({interval(row[low], row[high])}, {p_value(row[p])}, {q_value(row['q'])} after "
-        f"correction for multiple tests, {plural(row['n_people'], 'person', 'people')})."
-        for row in table.to_dict("records")
-    ] + _remarks(table, model)  # fmt: skip
-    figure = {"kind": "forest", "label": "score_name", "estimate": "beta", "low": low, "high": high, "null": 0,
-              "p": "q", "xlabel": "Standardised beta per standard deviation of the number of deviations"}  # fmt: skip
+    sentences = [_count_sentence(scores[row["score"]], row, model.when) for row in table.to_dict("records")]
+    sentences += _remarks(table, model)
+    kind = "jackknife_" if "jackknife_se" in table else ""
+    bounds = {"low": f"{kind}low", "high": f"{kind}high", "p": f"{kind}q"}
+    figure = {"kind": "forest", "label": "score_name", "estimate": "beta", **bounds, "null": 0,
+              "xlabel": "Standardised beta per standard deviation of the number of deviations"}  # fmt: skip
     name = "scores_counts_longitudinal" if model.longitudinal else "scores_counts"
     title = f"Clinical scores and number of deviations, {model.when}"
     return make_result(name, title, table, sentences=tuple(sentences), methods=model.methods(), figure=figure)
+
+
+def _count_sentence(score: str, row: Mapping[Hashable, Any], when: str) -> str:
+    """Interval, p and q of one kind: the jackknife's where it has them."""
+    kind = "jackknife_" if row.get("jackknife_se", np.nan) > 0 else ""
+    low, high, p, q = (row[f"{kind}{name}"] for name in ("low", "high", "p", "q"))
+    return (
+        f"{upper_first(score)} and the {COUNTS[row['predictor']]} {when}: standardised beta {row['beta']:.2f} "
+        f"({interval(low, high)}, {p_value(p)}, {q_value(q)} after correction for multiple tests, "
+        f"{plural(row['n_people'], 'person', 'people')})."
+    )
 
 
 def region_result(table: pd.DataFrame, scores: Mapping[str, str], model: ScoreModel = FIRST_VISIT) -> AnalysisResult:
@@ -319,7 +338,8 @@ def _named(table: pd.DataFrame, scores: Mapping[str, str]) -> pd.DataFrame:
 
 
 def _region_sentence(score: str, part: pd.DataFrame, when: str) -> str:
-    found = part[part["q"] < 0.05]
+    q = part["jackknife_q"].fillna(part["q"]) if "jackknife_q" in part else part["q"]
+    found = part[q < 0.05]
     sentence = (f"{upper_first(score)} {when} is related to z in {len(found)} of {plural(len(part), 'region')} after "
                 "correction for multiple tests")  # fmt: skip
     if found.empty:

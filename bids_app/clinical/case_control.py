@@ -20,6 +20,8 @@ from bids_app.regions import display_name
 TAIL_WORDS = {"infra": "infra-normal", "supra": "supra-normal", "total": "infra- or supra-normal"}
 STUDY_THETA = 1.0
 ROBUST = "robust"
+# A standard error of the log rate ratio that is nothing but rounding.
+CERTAIN = 1e-9
 COUNT_METHODS = (
     "Numbers of deviations were compared by negative binomial regression with a log link{covariates}, once "
     "with the shape theta estimated by maximum likelihood (z tests) and once with theta = 1, the "
@@ -91,7 +93,7 @@ def compare_counts(
                 continue
             row = {"tail": tail, **shared, **means}
             blocks.append({**row, "method": method, **_rate_ratio(fit)})
-            if theta is None and not fit.unbounded.any() and fit.robust_se[1] > 0:
+            if theta is None and not fit.unbounded.any() and fit.robust_se[1] > CERTAIN:
                 blocks.append({**row, "method": ROBUST, **_robust_ratio(fit, len(counts) - matrix.shape[1])})
     if not blocks:
         raise AnalysisError("; ".join(grouped(problems)))
@@ -116,7 +118,7 @@ def _rate_ratio(fit: CountFit, term: int = 1) -> dict[str, object]:
         "p": float(fit.p[term]),
         "theta": fit.theta,
         "dispersion": fit.dispersion,
-        "note": _note(fit, infinite),
+        "note": _note(fit, infinite, term),
     }
 
 
@@ -130,12 +132,16 @@ def _robust_ratio(fit: CountFit, df: int, term: int = 1) -> dict[str, object]:
             "statistic": statistic, "df": float(df), "p": float(2 * t.sf(abs(statistic), df))}  # fmt: skip
 
 
-def _note(fit: CountFit, infinite: bool) -> str | None:
+def _note(fit: CountFit, infinite: bool, term: int) -> str | None:
     notes = []
     if infinite:
         notes.append("one group has no deviation at all: the ratio is 0 or infinite and p is from the likelihood ratio")
     elif fit.unbounded.any():
         notes.append("a covariate predicts the absence of deviations perfectly: its coefficient is unbounded")
+    elif fit.theta_estimated and not fit.robust_se[term] > CERTAIN:
+        alone = np.isnan(fit.robust_se[term])
+        why = "one person alone determines the ratio" if alone else "counts do not vary within groups"
+        notes.append(f"no robust interval: {why}")
     if fit.theta_estimated and fit.theta >= THETA_RANGE[1]:
         notes.append("counts vary no more than a Poisson distribution: theta is at its upper limit")
     return "; ".join(notes) or None

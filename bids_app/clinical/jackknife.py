@@ -16,6 +16,9 @@ import numpy as np
 from bids_app.normative.base import FloatArray
 from bids_app.normative.random_intercept import RandomInterceptDesign, RandomInterceptFit
 
+# Share of a response's sum of squares below which its residuals are rounding errors.
+EXACT = 1e-12
+
 
 @dataclass(frozen=True)
 class _Deleted:
@@ -31,6 +34,14 @@ class _Deleted:
         sums = self.fit.sums
         everybody = np.tensordot(ratio[:, None] / (1 + ratio[:, None] * sums.sizes), sums.between, 1)
         return np.asarray(sums.cross - self.own - everybody + self._outer(ratio / (1 + ratio * self.sizes)))
+
+    def estimable(self, ratio: FloatArray) -> bool:
+        """Every sample has full rank and residuals that are not zero."""
+        matrix = self.weighted(ratio)
+        if (np.linalg.matrix_rank(matrix[:, :-1, :-1], hermitian=True) < self.fit.sums.n_coefficients).any():
+            return False
+        rss = matrix[:, -1, -1] - np.sum(matrix[:, :-1, -1] * _solve(matrix), axis=1)
+        return bool((rss > EXACT * self.fit.sums.cross[-1, -1]).all())
 
     def slope(self, ratio: float) -> FloatArray:
         """Derivative (g,) of each sample's profiled deviance over the variance ratio, at one `ratio`."""
@@ -74,7 +85,7 @@ def person_jackknife(design: RandomInterceptDesign, y: FloatArray, fit: RandomIn
     Returns
     -------
     float
-        NaN when the coefficient hangs on one person.
+        NaN when without one of the people the coefficient, or the spread around it, cannot be estimated.
     """
     A = np.column_stack([design.X, y])
     g, width = len(design.labels), A.shape[1]
@@ -82,13 +93,15 @@ def person_jackknife(design: RandomInterceptDesign, y: FloatArray, fit: RandomIn
     np.add.at(own, design.codes, A[:, :, None] * A[:, None, :])
     np.add.at(totals, design.codes, A)
     samples = _Deleted(fit, own, totals, design.group_sizes.astype(float))
-    ratio = np.full(g, fit.tau2 / fit.sigma2)
-    if (np.linalg.matrix_rank(samples.weighted(ratio)[:, :-1, :-1], hermitian=True) < width - 1).any():
+    ratio = np.full(g, fit.tau2 / fit.sigma2 if fit.sigma2 > 0 else 0.0)
+    if not samples.estimable(ratio):
         return float("nan")
     if not fit.singular:
         step = 1e-4 * ratio[0]
         curve = (fit.sums.profiled_slope(ratio[0] + step) - fit.sums.profiled_slope(ratio[0] - step)) / (2 * step)
-        ratio = np.maximum(ratio - samples.slope(ratio[0]) / curve, 0.0)
+        # Where the likelihood is flat no step is better than none.
+        ratio = np.maximum(ratio - samples.slope(ratio[0]) / curve, 0.0) if curve > 0 else ratio
     beta = _solve(samples.weighted(ratio))[:, column]
     scaled = beta * samples.deviation(column) / samples.deviation(width - 1)
-    return float(np.sqrt((g - 1) / g * np.sum((scaled - scaled.mean()) ** 2)))
+    se = float(np.sqrt((g - 1) / g * np.sum((scaled - scaled.mean()) ** 2)))
+    return se if se > 0 else float("nan")

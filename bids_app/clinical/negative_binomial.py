@@ -21,6 +21,8 @@ MAX_ETA = 30.0
 THETA_RANGE = (1e-3, 1e5)
 # |log rate ratio| from which an estimate counts as infinite (a group without a single event).
 INFINITE = 12.0
+# 1 - leverage below which a row is fitted exactly, whatever its count.
+ALONE = 1e-8
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class CountFit:
     low, high : (k,) arrays
         Profile likelihood interval of `coef`; infinite where the likelihood does not bound it.
     robust_se : (k,) array
-        Standard errors that do not rest on the distribution of the counts (sandwich, HC3).
+        Standard errors that do not rest on the distribution of the counts (sandwich, HC3); NaN for a coefficient
+        that one row alone determines.
     df : float
         Degrees of freedom of the t tests; infinite for z tests.
     theta, dispersion, deviance, loglik : float
@@ -171,8 +174,13 @@ class _Model:
         information = point.mu / spread
         bread = np.linalg.pinv((self.X.T * (self.weight * information)) @ self.X)
         leverage = information * np.einsum("ij,jk,ik->i", self.X, bread, self.X)
-        score = (self.y - point.mu) / spread / np.maximum(1 - leverage, 1e-8)
-        return np.sqrt(np.diag(bread @ (self.X.T * (self.weight * score**2)) @ self.X @ bread))
+        alone = leverage > 1 - ALONE
+        score = np.where(alone, 0.0, (self.y - point.mu) / spread / np.where(alone, 1.0, 1 - leverage))
+        pull = self.X @ bread
+        # Sums of squares: the same sandwich, but rounding cannot make it negative.
+        se = np.sqrt(self.weight @ (pull * score[:, None]) ** 2)
+        moved = np.abs(pull[alone]) > ALONE * np.sqrt(np.abs(np.diag(bread)) * np.max(np.abs(np.diag(bread))))
+        return np.where(moved.any(axis=0), np.nan, se)
 
     def dispersion(self, point: _Point) -> float:
         pearson = (self.y - point.mu) ** 2 / (point.mu + point.mu**2 / point.theta)

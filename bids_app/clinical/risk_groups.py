@@ -27,7 +27,7 @@ from bids_app.clinical.random_slope import RandomSlopeModel
 from bids_app.clinical.results import AnalysisResult, make_result
 from bids_app.clinical.risk_data import RiskData, risk_data
 from bids_app.clinical.risk_rules import RiskRule
-from bids_app.clinical.survival import kaplan_meier, log_rank
+from bids_app.clinical.survival import PERMUTATIONS, kaplan_meier, log_rank, log_rank_permutation
 from bids_app.clinical.wording import few_people, interval, p_value, plural, software, upper_first
 from bids_app.errors import AnalysisError
 from bids_app.normative.base import FloatArray
@@ -45,6 +45,7 @@ COLUMNS = {
     "bootstrap_low": "Lower bound of the 95 % percentile bootstrap interval over people",
     "bootstrap_high": "Upper bound of the 95 % percentile bootstrap interval over people",
     "p_log_rank": "p of the log-rank test",
+    "p_permutation": "p of the log-rank statistic among random splits of the people, for small groups",
     "p_proportional": "p of the check of proportional hazards; a small value speaks against one ratio for all times",
     "concordance": "Harrell's C: 0.5 is chance",
     "concordance_low": "Lower bound of the 95 % interval of C (normal, infinitesimal jackknife)",
@@ -61,11 +62,12 @@ COLUMNS = {
 }
 METHODS = (
     "People were split by rules on their first scan: {rules}. Times to an event were compared by Cox regression "
-    "(Efron; check of proportional hazards by Grambsch and Therneau), the log-rank test and Harrell's C; EDSS over "
-    "time by a mixed model with {effects} per person, of group, years since the first scan and their product, and once "
-    "with EDSS standardised and no product. Bootstrap intervals are percentiles of {samples} samples of people (seed "
-    "{seed}); rules are not chosen again in them and variance components are not estimated again. "
-    "Estimates are not adjusted for age, sex or treatment. Software: {software}."
+    "(Efron; check of proportional hazards by Grambsch and Therneau), the log-rank test (chi-square, and "
+    "{permutations} random splits of the people) and Harrell's C; EDSS over time by a mixed model with {effects} per "
+    "person, of group, years since the first scan and their product, and once with EDSS standardised and no product. "
+    "Bootstrap intervals are percentiles of {samples} samples of people (seed {seed}); rules are not chosen again in "
+    "them and variance components are not estimated again. Estimates are not adjusted for age, sex or treatment. "
+    "Software: {software}."
 )
 CURVE_METHODS = (
     "Net benefit of acting on everybody, on the people at risk by a rule ({rules}), and on those whose risk exceeds "
@@ -111,7 +113,7 @@ def _comparison(risk: RiskData) -> AnalysisResult:
     for rule in risk.rules:
         shared = {"rule": rule.name, "definition": rule.definition, "k": rule.k}
         for name, outcome in risk.outcomes.items():
-            rows.append({**shared, "outcome": name, **_hazard(rule, outcome, samples)})
+            rows.append({**shared, "outcome": name, **_hazard(rule, outcome, samples, config.seed)})
         rows += [{**shared, **row} for row in _disability(risk, rule, samples)]
     table = pd.DataFrame(rows)
     counts = {name: table[name].astype("Int64") for name in ("n_events", "n_events_at_risk") if name in table}
@@ -122,7 +124,7 @@ def _comparison(risk: RiskData) -> AnalysisResult:
     slope = "random intercept and slope" if config.random_slope else "a random intercept"
     methods = f"{risk.followed.data.counting} " + METHODS.format(
         rules="; ".join(f"{rule.name}: {rule.definition}" for rule in risk.rules), effects=slope,
-        samples=config.bootstrap, seed=config.seed, software=software("numpy", "scipy"),
+        samples=config.bootstrap, permutations=PERMUTATIONS, seed=config.seed, software=software("numpy", "scipy"),
     )  # fmt: skip
     hazards = (table["measure"] == HAZARD).any()
     figure = {"kind": "forest", "label": "rule", "estimate": "estimate", "low": "low", "high": "high", "p": "p",
@@ -134,18 +136,20 @@ def _comparison(risk: RiskData) -> AnalysisResult:
                        figure=figure, **known({**COLUMNS, "outcome": "What is compared"}, table))  # fmt: skip
 
 
-def _hazard(rule: RiskRule, outcome: pd.DataFrame, samples: np.ndarray) -> dict[str, object]:
+def _hazard(rule: RiskRule, outcome: pd.DataFrame, samples: np.ndarray, seed: int) -> dict[str, object]:
     seen = outcome["time"].notna().to_numpy()
     time, event, high = outcome["time"][seen], outcome["event"][seen], rule.at_risk[seen]
     row: dict[str, object] = {
         "measure": HAZARD, "n_people": int(seen.sum()), "n_at_risk": int(high.sum()), "n_events": int(event.sum()),
         "n_events_at_risk": int(event[high].sum()), "estimate": np.nan, "low": np.nan, "high": np.nan, "p": np.nan,
-        "bootstrap_low": np.nan, "bootstrap_high": np.nan, "p_log_rank": np.nan, "p_proportional": np.nan,
+        "bootstrap_low": np.nan, "bootstrap_high": np.nan, "p_log_rank": np.nan, "p_permutation": np.nan,
+        "p_proportional": np.nan,
         "concordance": np.nan, "concordance_low": np.nan, "concordance_high": np.nan, "note": None,
     }  # fmt: skip
     try:
         fit = fit_cox(time, event, high.astype(float))
         row["p_log_rank"] = log_rank(time, event, high).p
+        row["p_permutation"] = log_rank_permutation(time, event, high, seed=seed)
         row |= concordance_columns(time, event, high.astype(float))
     except AnalysisError as error:
         return {**row, "note": str(error)}

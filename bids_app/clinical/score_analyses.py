@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from bids_app.clinical import associations
-from bids_app.clinical.case_control import false_discovery
 from bids_app.clinical.cohort_data import CohortData
 from bids_app.clinical.imputation import impute_scores, pool_tables
 from bids_app.clinical.linear import design
@@ -103,7 +102,7 @@ def _fit(data: CohortData, fit: Callable[[pd.DataFrame], pd.DataFrame]) -> tuple
         means = {column: np.mean([table[column].to_numpy() for table in imputed], axis=0) for column in drawn}
         return fit(people.assign(**means)), note
     pooled = pool_tables([fit(table) for table in imputed])
-    return pooled.assign(q=false_discovery(pooled["p"].to_numpy(dtype=float))), note
+    return associations.corrected(pooled), note
 
 
 def _imputation_note(data: CohortData, people: pd.DataFrame, scores: dict[str, str], drawn: list[str]) -> str:

@@ -8,6 +8,7 @@ import bids_app.clinical.analysis as analysis_module
 from bids_app.clinical import group_comparison, score_analyses
 from bids_app.clinical.analysis import Analysis
 from bids_app.clinical.analysis_config import AnalysisConfig, propose
+from bids_app.clinical.case_control import false_discovery
 from bids_app.clinical.cohort_data import prepare
 from bids_app.clinical.results import read_result, write_result
 from bids_app.errors import AnalysisError
@@ -174,6 +175,9 @@ def test_missing_scores_can_be_imputed(cohort, missing):
     assert row["n_scans"] == 90
     assert f"EDSS: {holes.sum()} of 90 scans" in results["scores_regions"].methods
     assert ("missing_information" in results["scores_counts"].table) == (missing == "impute")
+    regional = results["scores_regions_longitudinal"].table
+    for kind in ("", "jackknife_"):
+        np.testing.assert_allclose(regional[f"{kind}q"], false_discovery(regional[f"{kind}p"].to_numpy()))
     complete = {r.name: r for r in run_analysis(table, z, AnalysisConfig(roles=config.roles, control="HC"))}
     assert complete["scores_counts_longitudinal"].table["n_scans"].item() == 90 - holes.sum()
     assert row["beta"] == pytest.approx(complete["scores_counts_longitudinal"].table["beta"].item(), abs=0.15)

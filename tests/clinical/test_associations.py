@@ -11,6 +11,7 @@ from bids_app.clinical.associations import (
     region_associations,
     region_result,
 )
+from bids_app.clinical.case_control import false_discovery
 from bids_app.clinical.linear import standardise
 from bids_app.clinical.wording import interval
 from bids_app.errors import AnalysisError
@@ -91,6 +92,33 @@ def test_the_longitudinal_interval_shown_is_that_of_the_jackknife(cohort):
     assert result.figure["low"] == "jackknife_low"
     assert row["low"] != pytest.approx(row["jackknife_low"], abs=1e-4)
     assert "jackknife_se" not in count_associations(table, ["edss"])
+
+
+def test_q_belongs_to_the_p_that_is_shown(cohort):
+    table, z = cohort
+    found = count_associations(table, ["edss", "pasat"], ALL_VISITS)
+    np.testing.assert_allclose(found["jackknife_q"], false_discovery(found["jackknife_p"].to_numpy()))
+    np.testing.assert_allclose(found["q"], false_discovery(found["p"].to_numpy()))
+    shown = found.assign(q=0.123, jackknife_q=0.456)
+    result = count_result(shown, {"edss": "EDSS", "pasat": "PASAT"}, ALL_VISITS)
+    assert "q = 0.456" in result.sentences[0]
+    assert not any("0.123" in sentence for sentence in result.sentences)
+    assert result.figure["p"] == "jackknife_q"
+    regional = region_associations(table, z, ["edss"], ALL_VISITS).assign(q=1.0, jackknife_q=[0.01, 0.2, np.nan])
+    assert "in 1 of 3 regions" in region_result(regional, {"edss": "EDSS"}, ALL_VISITS).sentences[0]
+
+
+@pytest.mark.filterwarnings("error")
+def test_without_a_jackknife_the_sentence_takes_the_models_own_interval(cohort):
+    table, _ = cohort
+    few = table[table["participant_id"].isin(["sub-00", "sub-01"])].iloc[:4]
+    found = count_associations(few.assign(n_infra=[0, 3, 1, 2]), ["edss"], ALL_VISITS)
+    row = found.iloc[0]
+    assert np.isnan(row["jackknife_p"])
+    assert "no jackknife interval" in row["note"]
+    sentence = count_result(found, {"edss": "EDSS"}, ALL_VISITS).sentences[0]
+    assert interval(row["low"], row["high"]) in sentence
+    assert "not available" not in sentence
 
 
 def test_covariates_enter_the_model(cohort):

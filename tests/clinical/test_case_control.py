@@ -68,6 +68,16 @@ def test_a_group_without_deviations_is_said(cohort):
     assert any("no deviation at all" in sentence for sentence in result.sentences)
 
 
+@pytest.mark.filterwarnings("error")
+def test_where_no_robust_interval_can_be_given_a_note_says_why(cohort):
+    one = pd.concat([cohort[cohort["group"] == "HC"], cohort[cohort["group"] == "MS"].iloc[:1].assign(n_infra=4)])
+    same = cohort.assign(n_infra=np.where(cohort["group"] == "MS", 3, 1))
+    for table, why in ((one, "one person alone determines the ratio"), (same, "counts do not vary within groups")):
+        rows = compare_counts(table, "MS", "HC").query("tail == 'infra'").set_index("method")
+        assert "robust" not in rows.index
+        assert f"no robust interval: {why}" in rows.loc["maximum likelihood", "note"]
+
+
 def test_nothing_to_compare_is_refused(cohort):
     with pytest.raises(AnalysisError, match="nobody with group XX"):
         compare_counts(cohort, "XX", "HC")

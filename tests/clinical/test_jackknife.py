@@ -47,6 +47,21 @@ def test_no_variance_between_people():
     assert person_jackknife(design, y, fit) > 0
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("codes", "x", "y"),
+    [
+        ([0, 0, 1], [0.0, 1.0, 3.0], [0.0, 2.0, 1.0]),  # without either person no residual is left
+        ([0, 0, 1, 1, 2], [0.0, 1.0, 2.0, 3.0, 5.0], [1.0, 1.0, 1.0, 1.0, 2.0]),  # without the last y is constant
+        ([0, 0, 1, 1, 2], [0.0, 1.0, 2.0, 3.0, 5.0], [0.0, 1.0, 2.0, 3.0, 9.0]),  # without the last y is x
+    ],
+)
+def test_people_without_whom_nothing_can_be_estimated_give_none(codes, x, y):
+    design = RandomInterceptDesign(np.column_stack([np.ones(len(x)), standardise(np.array(x))]), codes)
+    response = standardise(np.array(y))
+    assert np.isnan(person_jackknife(design, response, design.fit(response)))
+
+
 def test_a_covariate_that_one_person_has_gives_none():
     generator = np.random.default_rng(3)
     codes = np.repeat(np.arange(20), 3)

@@ -119,6 +119,17 @@ def test_robust_errors_of_two_groups_are_those_of_their_means():
         assert fit.robust_se[1] == pytest.approx(np.sqrt(expected), rel=1e-6)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_coefficient_of_one_person_has_no_robust_error():
+    generator = np.random.default_rng(10)
+    y = generator.poisson(3.0, 40).astype(float)
+    group, alone = np.arange(40) % 2, np.arange(40) == 5
+    with_one = fit_counts(y, np.column_stack([np.ones(40), group, alone]), terms=[]).robust_se
+    without = fit_counts(y[~alone], np.column_stack([np.ones(40), group])[~alone], terms=[]).robust_se
+    assert np.isnan(with_one[2])
+    np.testing.assert_allclose(with_one[:2], without, rtol=1e-5)
+
+
 def test_robust_errors_with_covariates_are_the_sandwich_of_all_rows():
     generator = np.random.default_rng(9)
     X = np.column_stack([np.ones(80), generator.integers(0, 2, 80), generator.integers(0, 3, 80)]).astype(float)

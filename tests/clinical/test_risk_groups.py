@@ -8,6 +8,7 @@ from bids_app.clinical.cohort_data import prepare
 from bids_app.clinical.cox import fit_cox
 from bids_app.clinical.risk_data import risk_data
 from bids_app.clinical.risk_groups import AT_RISK, OTHERS, risk_groups
+from bids_app.clinical.survival import log_rank_permutation
 from bids_app.errors import AnalysisError
 from bids_app.simulation.cohort import CohortEffects, simulate_cohort
 
@@ -50,6 +51,9 @@ def test_the_ratio_is_that_of_cox_on_the_people_of_the_table(cohort, results):
     assert row["estimate"] == pytest.approx(np.exp(fit.coef[0]))
     assert row["bootstrap_low"] < row["estimate"] < row["bootstrap_high"]
     assert row["n_events"] == outcome["event"].sum()
+    splits = log_rank_permutation(outcome["time"][seen], outcome["event"][seen], data.rules[0].at_risk[seen])
+    assert row["p_permutation"] == splits
+    assert row["p_permutation"] == pytest.approx(row["p_log_rank"], abs=0.05)
 
 
 def test_bootstrap_intervals_agree_with_the_model_where_the_model_is_true(results):
@@ -101,6 +105,7 @@ def test_no_outcome_is_said():
         results_of((table, z))
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("seed", [20, 21, 24])
 def test_a_handful_of_people_ends_in_sentences(seed):
     # So few people leave models without degrees of freedom.

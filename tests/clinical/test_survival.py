@@ -1,7 +1,9 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
 
-from bids_app.clinical.survival import kaplan_meier, log_rank
+from bids_app.clinical.survival import kaplan_meier, log_rank, log_rank_permutation
 from bids_app.errors import AnalysisError
 from bids_app.tables import read_table
 from tests.clinical.parity import recorded
@@ -82,3 +84,26 @@ def test_a_test_needs_groups_and_events():
         log_rank([1, 2], [1, 1], [0, 0])
     with pytest.raises(AnalysisError):
         log_rank([1, 2], [0, 0], [0, 1])
+    with pytest.raises(AnalysisError):
+        log_rank_permutation([1, 2], [1, 1], [True, True])
+    with pytest.raises(AnalysisError):
+        log_rank_permutation([1, 2], [0, 0], [False, True])
+
+
+def test_the_permutation_test_equals_all_splits():
+    time, event, members = [1, 2, 2, 3, 4, 4, 5, 6, 7], [1, 1, 0, 1, 1, 1, 0, 1, 1], (0, 1, 3)
+    splits = list(combinations(range(9), 3))
+    statistic = np.array([log_rank(time, event, np.isin(np.arange(9), split)).statistic for split in splits])
+    exact = np.mean(statistic >= statistic[splits.index(members)] * (1 - 1e-9))
+    found = log_rank_permutation(time, event, np.isin(np.arange(9), members), samples=4999)
+    assert found == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 4999))
+    assert found != pytest.approx(log_rank(time, event, np.isin(np.arange(9), members)).p, abs=0.005)
+
+
+def test_the_permutation_test_agrees_with_chi_square_in_large_groups():
+    generator = np.random.default_rng(3)
+    group = np.arange(400) % 2 == 1
+    time, event = generator.exponential(np.where(group, 1.0, 1.25)), generator.random(400) < 0.7
+    assert log_rank_permutation(time, event, group) == pytest.approx(log_rank(time, event, group).p, abs=0.02)
+    again = [log_rank_permutation(time[rows], event[rows], group[rows], 99) for rows in (slice(None), slice(None))]
+    assert again[0] == again[1]
