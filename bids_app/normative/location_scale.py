@@ -5,8 +5,8 @@
 2. ``log sigma = c0 + c1 male + c2 eTIV + FP(age)`` (`scale_fit`), on squared residuals corrected for leverage
    (Aitkin 1987, doi:10.2307/2347792); with few people location again by weighted least squares, twice.
 3. Sinh-arcsinh shape of the standardised residuals by maximum likelihood (`shape_fit`).
-4. Unless people are few, location, scale and shape at the maximum of their joint likelihood; with many people the age curve of the
-   location is chosen anew there, of third degree (`joint_fit`).
+4. Unless people are few, location, scale and shape at the maximum of their joint likelihood; with many people
+   the age curve of the location is chosen anew there, of third degree (`joint_fit`).
 
 Sharing slopes and the age curve between the sexes describes people held out better than separate fits do.
 """
