@@ -82,6 +82,8 @@ def _rebuild(output: Path) -> int:
 
 def _report(found: TableAnalysis) -> None:
     """Who is in, who is not and why, what was computed and what was not."""
+    from bids_app.cli.summary import not_computed_lines
+
     for note in found.notes:
         say(note)
     left_out = found.cohort.inclusion[found.cohort.inclusion["status"] != "scored"]
@@ -89,11 +91,8 @@ def _report(found: TableAnalysis) -> None:
     say(f"{len(scans)} rows of {scans['participant_id'].nunique()} people are in; {len(left_out)} are not")
     for (reason, remedy), rows in left_out.groupby(["reason", "remedy"], sort=True):
         say(f"left out: {len(rows)} row(s): {reason}; {remedy} (group_inclusion.tsv lists them)")
-    without: dict[str, list[str]] = {}
-    for result in found.results:
-        if "reason" in result.table:
-            without.setdefault(str(result.table["reason"].iloc[0]), []).append(result.name)
-    for reason, names in without.items():
-        say(f"not computed: {', '.join(names)}: {reason}")
-    say(f"{len(found.results) - sum(map(len, without.values()))} result tables. For research use only.")
+    for line in not_computed_lines(found.results):
+        say(line)
+    computed = sum("reason" not in result.table for result in found.results)
+    say(f"{computed} result tables. For research use only.")
     say(f"report: {found.report}")

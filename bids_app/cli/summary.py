@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from bids_app.bids.names import listed, scan_name
+from bids_app.clinical.results import AnalysisResult
 from bids_app.config import RunConfig
 from bids_app.study.plan import Omission, Plan, PlannedScan
 
@@ -60,3 +61,12 @@ def _source(scan: PlannedScan) -> str:
 
 def _name(scan: PlannedScan | Omission) -> str:
     return scan_name(scan.participant, scan.session)
+
+
+def not_computed_lines(results: Iterable[AnalysisResult]) -> list[str]:
+    """One line per reason why analyses could not be computed, with the analyses that share it."""
+    without: dict[str, list[str]] = {}
+    for result in results:
+        if "reason" in result.table:
+            without.setdefault(str(result.table["reason"].iloc[0]), []).append(result.name)
+    return [f"not computed: {', '.join(names)}: {reason}" for reason, names in without.items()]

@@ -126,3 +126,15 @@ def test_two_runs_at_the_same_time_into_one_folder(bids, tmp_path):
     assert [run.returncode for run in runs] == [exitcodes.OK, exitcodes.OK], words
     assert scored(tmp_path / "out") == ["sub-01", "sub-02"]
     assert list((tmp_path / "out").rglob("*.tmp")) == []
+
+
+def test_the_group_level_says_at_its_end_what_was_not_computed_and_why(bids, tmp_path, capsys):
+    output, path = tmp_path / "out", tmp_path / "mine.toml"
+    path.write_text('[roles]\nedss = "edss_absent"\n')
+    assert main([str(bids), str(output), "participant", "--nprocs", "1"]) == exitcodes.OK
+    assert main([str(bids), str(output), "group", "--analysis", str(path), "--nprocs", "1"]) == exitcodes.OK
+    lines = [line for line in capsys.readouterr().err.splitlines() if "not computed: " in line]
+    absent = "the column edss_absent (role edss) is not in the cohort"
+    assert any("progression" in line and absent in line for line in lines)
+    assert main([str(bids), str(output), "group", "--nprocs", "1"]) == exitcodes.OK
+    assert "not computed" not in capsys.readouterr().err
