@@ -77,7 +77,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--task", choices=TASKS)
     parser.add_argument("--rows", type=int)
-    parser.add_argument("--growth", action="store_true", help="also 1,000 to 500,000 rows")
     options = parser.parse_args()
     if options.task:
         print(*measure(options.task, options.rows), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
@@ -89,12 +88,6 @@ def main() -> None:
         peer, theirs = PEERS[task]
         print(f"{task:<16} {n:>11,} {seconds:>8.3f} {used:>8.3f} {extra:>4.0f} {peak:>8.0f}   {peer:<22} {theirs:>8.0f}"
               f" {theirs / seconds:>7.0f}")
-    if options.growth:
-        for task in ("fit reference", "fit calibrated", "score 1000"):
-            for n in (1_000, 5_000, 20_000, 100_000, 500_000):
-                _, seconds, extra, _ = in_own_process(task, n)
-                print(f"{task.split()[0]:<5} {task.split()[1]:<10} {n:>9,} rows {seconds:>8.3f} cpu s"
-                      f" {1e6 * seconds / n:>7.1f} us/row  +{extra:.0f} MB")
 
 
 if __name__ == "__main__":

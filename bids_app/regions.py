@@ -104,7 +104,9 @@ def add_asymmetry(volumes: pd.DataFrame) -> pd.DataFrame:
         if pair.left in volumes and pair.right in volumes:
             left, right = volumes[pair.left], volumes[pair.right]
             indices[pair.name] = (left - right) / (left + right).where(left + right > 0)
-    return volumes.assign(**indices)
+    # one block: adding columns one by one makes a fragmented table, and pandas says so
+    kept = volumes.drop(columns=list(indices), errors="ignore")
+    return pd.concat([kept, pd.DataFrame(indices, index=volumes.index)], axis=1)
 
 
 def difference_name(pair: Pair) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def atomic_write(path: Path | str, content: str | bytes) -> Path:
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
-        os.chmod(temporary, 0o666 & ~_umask())
+        os.chmod(temporary, permissions())
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -35,15 +36,16 @@ def atomic_write(path: Path | str, content: str | bytes) -> Path:
     return path
 
 
-def _umask() -> int:
+def permissions() -> int:
+    """The mode of a new file under the umask of this process."""
     mask = os.umask(0)
     os.umask(mask)
-    return mask
+    return 0o666 & ~mask
 
 
-def format_tsv(table: pd.DataFrame) -> str:
+def format_tsv(table: pd.DataFrame, header: bool = True) -> str:
     """The bytes of `write_tsv` as text: tab separated, ``n/a`` for missing, 12 significant digits."""
-    return table.to_csv(sep="\t", index=False, na_rep=NA, float_format=FLOAT_FORMAT, lineterminator="\n")
+    return table.to_csv(sep="\t", index=False, na_rep=NA, float_format=FLOAT_FORMAT, lineterminator="\n", header=header)
 
 
 def write_tsv(table: pd.DataFrame, path: Path | str, columns: Mapping[str, Any] | None = None) -> Path:
@@ -102,7 +104,7 @@ def read_table(path: Path | str, text: bool | Collection[str] = False) -> pd.Dat
         When the file is absent, empty or not a table.
     """
     path = Path(path)
-    try:
+    with table_errors(path):
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
         dtype = dict.fromkeys(text, str) if isinstance(text, Collection) else str if text else None
@@ -116,6 +118,13 @@ def read_table(path: Path | str, text: bool | Collection[str] = False) -> pd.Dat
             keep_default_na=False,
             low_memory=False,
         )
+
+
+@contextmanager
+def table_errors(path: Path) -> Iterator[None]:
+    """What goes wrong while `path` is read as a table, as an InputError in words."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise InputError(f"the table {path} does not exist; check the path") from error
     except (OSError, ValueError, UnicodeDecodeError, ImportError) as error:

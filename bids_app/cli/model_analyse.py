@@ -70,6 +70,7 @@ def _score(arguments: argparse.Namespace, scores: Path) -> None:
     scores.parent.mkdir(parents=True, exist_ok=True)
     model_score.run(argparse.Namespace(**{
         **vars(arguments), "model": arguments.model or model_score.DEFAULT_MODEL, "output": str(scores), "se": None,
+        "chunk_rows": model_score.CHUNK_ROWS,
         "centiles": None, "counts": scores.with_name(NOTES), "adaptation": None}))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bids_app.normative.table_input import TableInput
+    from bids_app.normative.table_input import TableInput, TableReader
 
 
 def add_table(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
@@ -23,10 +23,15 @@ def add_table(parser: argparse.ArgumentParser, *, optional: bool = False) -> Non
 
 
 def read(arguments: argparse.Namespace, *, quiet: bool = False) -> TableInput:
-    """The TABLE that `add_table` asked for; says what was read tolerantly, unless that was said before."""
-    from bids_app.normative.table_input import read_model_table
+    """The whole TABLE that `add_table` asked for; says what was read tolerantly, unless that was said before."""
+    return next(reader(arguments, quiet=quiet).pieces())
 
-    found = read_model_table(arguments.table, dict(arguments.map), dict(arguments.sex_coding))
+
+def reader(arguments: argparse.Namespace, rows: int | None = None, *, quiet: bool = False) -> TableReader:
+    """The TABLE in pieces of some rows; says what was read tolerantly, unless that was said before."""
+    from bids_app.normative.table_input import TableReader
+
+    found = TableReader(arguments.table, dict(arguments.map), dict(arguments.sex_coding), rows)
     for note in () if quiet else found.notes:
         say(note)
     return found

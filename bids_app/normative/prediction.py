@@ -12,6 +12,10 @@ from bids_app.normative.parameters import Stack, Terms
 
 FloatArray = NDArray[np.float64]
 
+# Matrix products treat the last few rows differently; whole groups of rows give every row the same bits, alone
+# or among others.
+ROW_GROUP = 16
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -48,10 +52,11 @@ def _evaluate(terms: Terms, age: FloatArray, etiv: FloatArray,
     for powers, shift, scale, (low, high), etiv_power, members in terms.groups:
         scaled = (np.clip(age, low, high) + shift) / scale
         x = np.column_stack([np.ones(age.size), etiv**etiv_power, fp.basis(scaled, powers)])
+        x = np.pad(x, ((0, -age.size % ROW_GROUP), (0, 0)))
         width = x.shape[1]
-        value[:, members] = x @ terms.coefficients[members, :width].T
+        value[:, members] = (x @ terms.coefficients[members, :width].T)[: age.size]
         if variance is not None:
-            variance[:, members] = _quadratic(x, terms.roots[members, :width, :width])
+            variance[:, members] = _quadratic(x, terms.roots[members, :width, :width])[: age.size]
     return value, variance
 
 

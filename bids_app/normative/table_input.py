@@ -2,46 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from bids_app import regions
 from bids_app.bids.age_sex import is_missing, parse_age, parse_sex
 from bids_app.bids.covariate_columns import find_roles
 from bids_app.errors import CovariateError, InputError
+from bids_app.normative.table_columns import IDENTIFIERS, NAMED_AT_MOST, is_measure, our_names
+from bids_app.normative.table_survey import Survey, typed
 from bids_app.regions import ETIV
-from bids_app.tables import read_json, read_table
+from bids_app.table_pieces import TableFile
+from bids_app.tables import read_json
 
-# The smallest adult eTIV is near 1e6 mm^3; a median below this is in another unit.
-SMALLEST_MEDIAN_ETIV = 1e5
-NAMED_AT_MOST = 5
-IDENTIFIERS = ("participant_id", "session_id")
+# The smallest adult eTIV is near 1e6 mm^3; a table in which most are below this is in another unit.
+SMALLEST_USUAL_ETIV = 1e5
 
 
 @dataclass(frozen=True)
 class TableInput:
-    """A table ready for a model.
+    """A table, or a piece of one, ready for a model.
 
     Parameters
     ----------
     data : DataFrame
-        Model input (see ``docs/architecture.md``) with all other columns, index 0 to n - 1; ``age`` is NaN
-        and ``sex`` None where they could not be read.
+        Model input (see ``docs/architecture.md``) with all other columns; ``age`` is NaN and ``sex`` None where
+        they could not be read. The index is the position in the whole table.
     id_columns : tuple of str
         Columns that are neither covariates nor regions, in the table's order.
     notes : tuple of str
-        Sentences on what was renamed, read tolerantly or not understood.
+        Sentences on what was renamed, read tolerantly or not understood, in the whole table.
+    ids : DataFrame
+        The identifying columns as they are written in the table, as text; in `data` those other than
+        `IDENTIFIERS` are numbers where every cell of the whole table is one.
     """
 
     data: pd.DataFrame
     id_columns: tuple[str, ...]
     notes: tuple[str, ...]
+    ids: pd.DataFrame
+
+    @property
+    def labelled(self) -> pd.DataFrame:
+        """`data` with the identifying columns as text, so that ``01`` stays ``01``."""
+        return self.data.assign(**{name: self.ids[name] for name in self.id_columns})
 
 
 def read_model_table(
@@ -66,67 +74,165 @@ def read_model_table(
     CovariateError
         When age, sex or eTIV is absent, or eTIV is not in mm^3.
     """
-    mapping = dict(mapping or {})
-    # an identifier such as 007 is no number
-    table = read_table(path, text=[mapping.get(name, name) for name in IDENTIFIERS]).reset_index(drop=True)
-    if table.empty:
-        raise InputError(f"{Path(path).name} has no rows; give a table with one row per scan")
-    table.columns = [str(name) for name in table.columns]
-    table, notes = rename_columns(table, mapping, Path(path).name)
-    sidecar = _sidecar(Path(path))
-    age, age_notes = _age(table, sidecar, Path(path).name)
-    sex, sex_notes = _sex(table, sidecar, sex_coding, Path(path).name)
-    measures = [name for name in table.columns if _is_measure(name)]
-    numbers, number_notes = _numbers(table, measures)
-    _check_etiv(numbers, Path(path).name)
-    covariates = {"age", "sex", age.name, sex.name}
-    ids = tuple(name for name in table.columns if name not in covariates and name not in numbers)
-    data = pd.concat([table[list(ids)], age.rename("age"), sex.rename("sex"), numbers], axis=1)
-    return TableInput(data, ids, (*notes, *age_notes, *sex_notes, *number_notes))
+    return next(TableReader(path, mapping, sex_coding).pieces())
 
 
-def rename_columns(
-    table: pd.DataFrame, mapping: Mapping[str, str], source: str
-) -> tuple[pd.DataFrame, list[str]]:
-    """Columns under the names used here: those of `mapping`, and regions that have another spelling.
+class TableReader:
+    """A table of volumes that is read as model input in pieces, with the same result whatever their size.
 
-    Raises
-    ------
-    InputError
-        When `mapping` names a column that is not there, or two columns mean the same region; `source` names the file.
+    The whole table is looked through once at the start, piece by piece: what a column holds, what has to be said
+    and what cannot be used is known before the first piece is handed out.
+
+    Parameters
+    ----------
+    path, mapping, sex_coding :
+        As in `read_model_table`, with the same errors.
+    rows : int, optional
+        Rows of a piece; default: the whole table is one piece.
+
+    Attributes
+    ----------
+    n_rows : int
+    notes : tuple of str
     """
-    absent = [theirs for theirs in mapping.values() if theirs not in table.columns]
-    if absent:
-        raise InputError(f"{source} has no column {', '.join(absent)}; its columns are "
-                         f"{', '.join(table.columns[:8])}{' ...' if len(table.columns) > 8 else ''}")
-    clash = [ours for ours, theirs in mapping.items() if ours in table.columns and ours != theirs]
-    table = table.drop(columns=clash).rename(columns={theirs: ours for ours, theirs in mapping.items()})
-    known = {name: _known_name(name) for name in table.columns if not _is_measure(name)}
-    found = {name: other for name, other in known.items() if other and other not in table.columns}
-    duplicates = [name for name in found if list(found.values()).count(found[name]) > 1]
-    if duplicates:
-        raise InputError(f"columns {', '.join(duplicates)} of {source} mean the same measure; keep one of them")
-    notes = [f"column {ours} was replaced by {mapping[ours]}, as asked" for ours in clash]
-    if found:
-        named = ", ".join(f"{name} as {other}" for name, other in list(found.items())[:NAMED_AT_MOST])
-        more = f" and {len(found) - NAMED_AT_MOST} more" if len(found) > NAMED_AT_MOST else ""
-        notes.append(f"{len(found)} column(s) were read under FreeSurfer 7's name: {named}{more}")
-    return table.rename(columns=found), notes
+
+    def __init__(self, path: Path | str, mapping: Mapping[str, str] | None = None,
+                 sex_coding: Mapping[str, str] | None = None, rows: int | None = None) -> None:
+        self._file, self._rows, self._source = TableFile(path), rows, Path(path).name
+        self._names, notes = our_names(self._file.columns, dict(mapping or {}), self._source)
+        names = list(self._names.values())
+        self._roles(names, _sidecar(Path(path)), sex_coding)
+        self._measures = [name for name in names if is_measure(name)]
+        covariates = {"age", "sex", self._age_column, self._sex_column}
+        self.id_columns = tuple(name for name in names if name not in covariates and name not in self._measures)
+        _require_etiv(self._measures, self._source)
+        self._only: pd.DataFrame | None = None
+        self._survey = self._look_through()
+        self.n_rows = self._survey.n_rows
+        if self.n_rows == 0:
+            raise InputError(f"{self._source} has no rows; give a table with one row per scan")
+        self.notes = (*notes, *self._remarks())
+
+    def pieces(self) -> Iterator[TableInput]:
+        """The table from its first row on, in pieces; at least one."""
+        start = 0
+        kept = self._names_of(self._survey.text(self._measures + self._covariates()))
+        numbers = self._names_of(self._survey.numbers(self._measures + self._covariates()))
+        whole = self._only
+        pieces = iter([whole]) if whole is not None else self._file.pieces(
+            self._rows, (*self._names_of(list(self.id_columns)), *kept), numbers)
+        for piece in pieces:
+            yield self._piece(piece if piece is whole else self._ours(piece), start)
+            start += len(piece)
+
+    def _roles(self, names: list[str], sidecar: Mapping[str, Any], sex_coding: Mapping[str, str] | None) -> None:
+        roles = find_roles(names, sidecar)
+        if not roles.ages:
+            raise CovariateError(f"{self._source} has no column of age in years; name it with --map age=COLUMN")
+        if not roles.sexes:
+            raise CovariateError(f"{self._source} has no column of sex; name it with --map sex=COLUMN")
+        self._age_column, _, self._units = next((role for role in roles.ages if role[0] == "age"), roles.ages[0])
+        self._sex_column, levels = next((role for role in roles.sexes if role[0] == "sex"), roles.sexes[0])
+        self._levels = sex_coding or levels
+
+    def _look_through(self) -> Survey:
+        survey = Survey()
+        for piece in self._file.pieces(self._rows, self._names_of(list(self.id_columns))):
+            table = self._ours(piece)
+            self._only = table if survey.n_rows == 0 else None
+            survey.see(table, self.id_columns, [*self._measures, *self._covariates()])
+            survey.count("age", *self._read_age(table)[1:])
+            survey.count("sex", *self._read_sex(table)[1:])
+            survey.count_below(table[ETIV], SMALLEST_USUAL_ETIV)
+        return survey
+
+    def _remarks(self) -> list[str]:
+        """What was seen in the whole table, in words.
+
+        Raises
+        ------
+        CovariateError
+            When nobody's sex can be read, or eTIV is in another unit.
+        """
+        survey = self._survey
+        if not survey.understood["sex"]:
+            shown = ", ".join(survey.cells["sex"]) or "all cells are empty"
+            raise CovariateError(f"column {self._sex_column} of {self._source} holds no readable sex ({shown}); "
+                                 "explain its codes, for example --sex-coding 1=male 2=female")
+        if survey.mostly_below:
+            raise CovariateError(f"{ETIV} in {self._source} is mostly below {SMALLEST_USUAL_ETIV:g}; it must be in "
+                                 "mm^3 (cm^3 times 1000)")
+        out = [] if self._age_column == "age" else [f"age is taken from column {self._age_column}"]
+        out += survey.sentences("age")
+        out += [] if self._sex_column == "sex" else [f"sex is taken from column {self._sex_column}"]
+        out += survey.sentences("sex")
+        return out + [f"{count} cell(s) of column {name} are not numbers and count as missing"
+                      for name, count in survey.bad.items() if count and name in self._measures]
+
+    def _piece(self, table: pd.DataFrame, start: int) -> TableInput:
+        index = pd.RangeIndex(start, start + len(table))
+        ids = table[list(self.id_columns)].set_axis(index)
+        # an identifier such as 007 is no number
+        known = {name: ids[name] if name in IDENTIFIERS else typed(ids[name], self._survey.kinds[name])
+                 for name in self.id_columns}
+        numbers = table[self._measures].apply(pd.to_numeric, errors="coerce").astype(float).set_axis(index)
+        parts = [pd.DataFrame(known, index=index), pd.DataFrame({
+            "age": self._read_age(table)[0], "sex": pd.Series(self._read_sex(table)[0], index=index, dtype=object)},
+            index=index), numbers.replace([np.inf, -np.inf], np.nan)]
+        return TableInput(pd.concat(parts, axis=1), self.id_columns, self.notes, ids)
+
+    def _read_age(self, table: pd.DataFrame) -> tuple[Any, dict[str, int], bool, list[str]]:
+        """Ages, the remarks on cells with their number of rows, whether any was read, and the first cells."""
+        codes, cells = pd.factorize(table[self._age_column])
+        read = [parse_age(_plain(cell), self._units) for cell in cells] + [(None, None)]
+        values = np.array([age for age, _ in read], dtype=float)[codes]
+        return values, _counted(codes, [note for _, note in read]), bool(np.isfinite(values).any()), _first(cells)
+
+    def _read_sex(self, table: pd.DataFrame) -> tuple[Any, dict[str, int], bool, list[str]]:
+        """As `_read_age`, for sex."""
+        codes, cells = pd.factorize(table[self._sex_column])
+        cells = [_plain(cell) for cell in cells]
+        read = [parse_sex(cell, self._levels) for cell in cells] + [None]
+        refused = [f"sex '{cell}' is neither female nor male, or a code without --sex-coding"
+                   if value is None and not is_missing(cell) else None for cell, value in zip(cells, read)]
+        return np.array(read, dtype=object)[codes], _counted(codes, [*refused, None]), any(read), _first(cells)
+
+    def _covariates(self) -> list[str]:
+        return [self._age_column, self._sex_column]
+
+    def _ours(self, piece: pd.DataFrame) -> pd.DataFrame:
+        """The columns that are used, under the names used here."""
+        return piece[list(self._names)].set_axis(list(self._names.values()), axis=1)
+
+    def _names_of(self, ours: list[str]) -> tuple[str, ...]:
+        """The table's own names of columns."""
+        wanted = set(ours)
+        return tuple(theirs for theirs, name in self._names.items() if name in wanted)
 
 
-def _is_measure(name: str) -> bool:
-    return name in _MEASURES or name.startswith(regions.ASYMMETRY_PREFIX)
+def _require_etiv(measures: list[str], source: str) -> None:
+    if ETIV not in measures:
+        raise CovariateError(f"{source} has no column {ETIV} (intracranial volume, mm^3); name it with "
+                             f"--map {ETIV}=COLUMN")
 
 
-def _known_name(name: str) -> str | None:
-    """The region or eTIV that another spelling of a column stands for."""
-    for spelling in (name, name.replace(".", "-"), name.replace(".", "_")):
-        if regions.canonical(spelling) in _MEASURES:
-            return regions.canonical(spelling)
-    return None
+def _plain(cell: Any) -> Any:
+    """A whole number without the ``.0`` that a missing cell elsewhere in its column gives it."""
+    return int(cell) if isinstance(cell, float) and cell.is_integer() else cell
 
 
-_MEASURES = frozenset(regions.names())
+def _first(cells: Any) -> list[str]:
+    return [str(cell) for cell in cells[:NAMED_AT_MOST]]
+
+
+def _counted(codes: Any, said: list[str | None]) -> dict[str, int]:
+    """What was said of each distinct cell (the last entry: missing), with the number of rows."""
+    counts = np.bincount(codes % len(said), minlength=len(said))
+    out: dict[str, int] = {}
+    for text, count in zip(said, counts):
+        if text:
+            out[text] = out.get(text, 0) + int(count)
+    return out
 
 
 def _sidecar(path: Path) -> Mapping[str, Any]:
@@ -135,65 +241,3 @@ def _sidecar(path: Path) -> Mapping[str, Any]:
         return {}
     content = read_json(sidecar)
     return content if isinstance(content, dict) else {}
-
-
-def _age(table: pd.DataFrame, sidecar: Mapping[str, Any], source: str) -> tuple[pd.Series, list[str]]:
-    roles = find_roles(table.columns, sidecar).ages
-    if not roles:
-        raise CovariateError(f"{source} has no column of age in years; name it with --map age=COLUMN")
-    column, _, units = next((role for role in roles if role[0] == "age"), roles[0])
-    codes, cells = pd.factorize(table[column])
-    read = [parse_age(cell, units) for cell in cells] + [(None, None)]
-    values = pd.Series(np.array([age for age, _ in read], dtype=float)[codes], name=column)
-    notes = [] if column == "age" else [f"age is taken from column {column}"]
-    return values, notes + _remarks(codes, [note for _, note in read])
-
-
-def _sex(
-    table: pd.DataFrame, sidecar: Mapping[str, Any], coding: Mapping[str, str] | None, source: str
-) -> tuple[pd.Series, list[str]]:
-    roles = find_roles(table.columns, sidecar).sexes
-    if not roles:
-        raise CovariateError(f"{source} has no column of sex; name it with --map sex=COLUMN")
-    column, levels = next((role for role in roles if role[0] == "sex"), roles[0])
-    codes, cells = pd.factorize(table[column])
-    read = [parse_sex(cell, coding or levels) for cell in cells] + [None]
-    if not any(read):
-        shown = ", ".join(str(cell) for cell in cells[:NAMED_AT_MOST]) or "all cells are empty"
-        raise CovariateError(f"column {column} of {source} holds no readable sex ({shown}); explain its codes, "
-                             "for example --sex-coding 1=male 2=female")
-    refused = [f"sex '{cell}' is neither female nor male, or a code without --sex-coding"
-               if value is None and not is_missing(cell) else None for cell, value in zip(cells, read)]
-    values = pd.Series(np.array(read, dtype=object)[codes], name=column, dtype=object)
-    notes = [] if column == "sex" else [f"sex is taken from column {column}"]
-    return values, notes + _remarks(codes, [*refused, None])
-
-
-def _remarks(codes: NDArray[np.intp], said: list[str | None]) -> list[str]:
-    """What was said of each distinct cell (the last entry: missing), with the number of rows."""
-    counts = np.bincount(codes % len(said), minlength=len(said))
-    found = [(text, int(count)) for text, count in zip(said, counts) if text]
-    rest = sum(count for _, count in found[NAMED_AT_MOST:])
-    out = [f"{text} ({count} row(s))" for text, count in found[:NAMED_AT_MOST]]
-    return out + ([f"{rest} more row(s) with other such values"] if rest else [])
-
-
-def _numbers(table: pd.DataFrame, names: list[str]) -> tuple[pd.DataFrame, list[str]]:
-    if len(set(names)) < len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise InputError(f"the table has column {', '.join(twice)} twice; keep one of them")
-    numbers = table[names].apply(pd.to_numeric, errors="coerce").astype(float)
-    bad = numbers.isna() & table[names].notna()
-    notes = [f"{int(bad[name].sum())} cell(s) of column {name} are not numbers and count as missing"
-             for name in bad.columns[bad.any()]]
-    return numbers.replace([np.inf, -np.inf], np.nan), notes
-
-
-def _check_etiv(numbers: pd.DataFrame, source: str) -> None:
-    if ETIV not in numbers:
-        raise CovariateError(f"{source} has no column {ETIV} (intracranial volume, mm^3); name it with "
-                             f"--map {ETIV}=COLUMN")
-    median = numbers[ETIV].median()
-    if median < SMALLEST_MEDIAN_ETIV:
-        raise CovariateError(f"{ETIV} in {source} has a median of {median:.4g}; it must be in mm^3 "
-                             "(cm^3 times 1000)")

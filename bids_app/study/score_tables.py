@@ -15,7 +15,7 @@ from bids_app.bids.citation import methods_text, model_titles
 from bids_app.bids.columns import columns_for
 from bids_app.bids.sink import SOFTWARE
 from bids_app.errors import InputError
-from bids_app.normative.table_input import IDENTIFIERS, rename_columns
+from bids_app.normative.table_columns import IDENTIFIERS, rename_columns
 from bids_app.regions import ETIV, reference_regions
 from bids_app.tables import atomic_write, read_json, read_table, write_json
 
@@ -61,17 +61,33 @@ class Origin:
             write_json(model_titles(self.card), output_dir / f"model_{name}.json")
 
 
+class RowsDigest:
+    """Fingerprint of what z depends on, in any order of rows and in pieces: identifiers, covariates, volumes."""
+
+    def __init__(self) -> None:
+        self._sum = 0
+
+    def add(self, data: pd.DataFrame) -> None:
+        """Take in some rows of model input."""
+        words = [name for name in (*IDENTIFIERS, "sex", "fs_version") if name in data]
+        numbers = [name for name in ("age", ETIV, *reference_regions()) if name in data]
+        start = hashlib.sha256("\n".join([*words, *numbers]).encode())
+        values = data[numbers].to_numpy(dtype="<f8")
+        cells_of = [[str(cell) for cell in data[name]] for name in words]
+        for cells, row in zip(zip(*cells_of) if words else [()] * len(data), values, strict=True):
+            digest = start.copy()
+            digest.update("\n".join(cells).encode() + row.tobytes())
+            self._sum += int.from_bytes(digest.digest())
+
+    def hexdigest(self) -> str:
+        """64 hexadecimal digits."""
+        return f"{self._sum % 2**256:064x}"
+
+
 def rows_digest(data: pd.DataFrame) -> str:
-    """sha256 of what z depends on, in any order of rows: identifiers, covariates, volumes of the reference regions."""
-    keys = [name for name in IDENTIFIERS if name in data]
-    rows = data.sort_values(keys, kind="stable") if keys else data
-    digest = hashlib.sha256()
-    for name in (*keys, "sex", "fs_version"):
-        if name in rows:
-            digest.update("\n".join([name, *map(str, rows[name])]).encode())
-    for name in ("age", ETIV, *reference_regions()):
-        if name in rows:
-            digest.update(name.encode() + rows[name].to_numpy(dtype="<f8").tobytes())
+    """The `RowsDigest` of a whole table."""
+    digest = RowsDigest()
+    digest.add(data)
     return digest.hexdigest()
 
 

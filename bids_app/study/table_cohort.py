@@ -16,7 +16,8 @@ from bids_app.clinical.analysis_config import labels
 from bids_app.clinical.deviations import count_table
 from bids_app.clinical.group_tables import INCLUSION_COLUMNS, SCAN_COLUMNS, SITE_COLUMNS
 from bids_app.errors import InputError
-from bids_app.normative.table_input import TableInput, rename_columns
+from bids_app.normative.table_columns import rename_columns
+from bids_app.normative.table_input import TableInput
 from bids_app.regions import ETIV, names, reference_regions
 from bids_app.study.cohort import GROUP_COLUMNS, KEYS, Cohort
 from bids_app.tables import read_table

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from bids_app.errors import ModelError, UsageError
 from bids_app.normative import model_file
 from bids_app.normative.training import NormativeEstimator, train
-from bids_app.regions import ETIV
+from bids_app.regions import ETIV, add_asymmetry, reference_regions
 from tests.normative.simulated import THALAMUS, VENTRICLE, people, thalamus_mean, thalamus_sd
 
 BOTH = (THALAMUS, VENTRICLE)
@@ -139,6 +141,19 @@ def test_impossible_requests_are_refused_in_words(change, error, message):
 def test_a_table_without_known_regions_is_refused():
     with pytest.raises(ModelError, match="FreeSurfer name"):
         train(people(100)[["age", "sex", ETIV]].assign(thalamus=1.0), name="x")
+
+
+def test_asymmetry_is_added_to_a_table_of_many_blocks_in_one_piece():
+    table = pd.DataFrame({"age": [30.0]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in (*reference_regions(), *(f"x{i}" for i in range(50))):
+            table[name] = 1000.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = add_asymmetry(add_asymmetry(table))
+    assert found.columns.is_unique
+    assert (found.filter(like="asymmetry_") == 0).all(axis=None)
 
 
 def test_asymmetry_indices_are_modelled_when_both_sides_are_there():

@@ -1,0 +1,145 @@
+"""The tables that ``normvol-model score`` writes, row by row, and what it says about them at the end."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections import Counter
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from bids_app.cli.model_options import say
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bids_app.normative.adaptation import SiteAdaptation
+    from bids_app.normative.base import Deviations
+
+NAMED_AT_MOST = 5
+KINDS_AT_MOST = 1000
+
+
+class ScoreOutputs:
+    """Writes pieces of a scored table and counts what is missing or unusual.
+
+    Parameters
+    ----------
+    arguments : Namespace
+        ``output``, ``se``, ``centiles``, ``counts``.
+    model : NormativeModel
+    adaptation : SiteAdaptation or None
+    stack : ExitStack
+        Closes the files; they appear when it closes without an error.
+    """
+
+    def __init__(self, arguments: argparse.Namespace, model: Any, adaptation: SiteAdaptation | None,
+                 stack: ExitStack) -> None:
+        from bids_app.study.score_tables import RowsDigest
+        from bids_app.table_pieces import tsv_writer
+
+        paths = {"z": arguments.output, "z_se": arguments.se, "centile": arguments.centiles,
+                 "counts": arguments.counts}
+        self._writers = {name: stack.enter_context(tsv_writer(path)) for name, path in paths.items() if path}
+        self._model, self._adaptation = model, adaptation
+        self._notes = CommonNotes()
+        self.digest = RowsDigest()
+        self.names: tuple[str, ...] = ()
+        self.n_rows = self.unscored = self._holes = 0
+
+    def write(self, ids: pd.DataFrame, data: pd.DataFrame, found: Deviations) -> None:
+        """Append the rows of a piece: its identifying columns, model input and deviations."""
+        import numpy as np
+
+        self._regions, self.names = found.regions, _columns(self._model, found)
+        for name in self._writers.keys() - {"counts"}:
+            self._writers[name].write(_wide(ids, getattr(found, name), found.regions, self.names))
+        notes = _row_notes(found, data, self._adaptation)
+        self.digest.add(data)
+        if "counts" in self._writers:
+            self._writers["counts"].write(_counts(ids, found, notes))
+        self._notes.add(notes)
+        scored = np.isfinite(found.z)
+        some = scored.any(axis=1)
+        self.n_rows += len(scored)
+        self.unscored += int((~some).sum())
+        self._holes += int((~scored[some]).sum())
+
+    def say_what_is_unusual(self) -> None:
+        """Everything that is missing or unusual, counted, on standard error."""
+        card = self._model.card
+        absent = [name for name in self.names if name not in self._regions]
+        if absent:
+            more = " ..." if len(absent) > NAMED_AT_MOST else ""
+            named = ", ".join(absent[:NAMED_AT_MOST])
+            say(f"{len(absent)} reference region(s) are not in TABLE and n/a: {named}{more}")
+        if self.unscored:
+            say(f"{self.unscored} of {self.n_rows} rows were not scored (all n/a)")
+        if self._holes:
+            say(f"{self._holes} single volumes are missing (n/a)")
+        for sentence in (*self._notes.sentences(), *card.z_notes):
+            say(sentence)
+        say(f"{self.n_rows - self.unscored} rows scored in {len(self._regions)} regions with {card.name} "
+            f"{card.version}. For research use only.")
+
+
+def _columns(model: Any, found: Deviations) -> tuple[str, ...]:
+    """Every scored region, and the reference regions that TABLE lacks, in the model's order."""
+    from bids_app.regions import reference_regions
+
+    wanted = set(found.regions) | set(reference_regions())
+    return tuple(name for name in model.regions if name in wanted)
+
+
+def _wide(ids: pd.DataFrame, values: Any, regions: tuple[str, ...], names: tuple[str, ...]) -> pd.DataFrame:
+    import pandas as pd
+
+    scores = pd.DataFrame(values, columns=list(regions), index=ids.index).reindex(columns=list(names))
+    return pd.concat([ids, scores], axis=1)
+
+
+def _row_notes(found: Deviations, data: pd.DataFrame, adaptation: SiteAdaptation | None) -> list[str]:
+    notes = list(found.notes) or [""] * len(data)
+    if adaptation is None:
+        return notes
+    return [" ".join(filter(None, pair)) for pair in zip(notes, adaptation.notes(data))]
+
+
+def _counts(ids: pd.DataFrame, found: Deviations, notes: list[str]) -> pd.DataFrame:
+    import numpy as np
+
+    from bids_app.normative.base import Z_CRITICAL
+    from bids_app.regions import reference_regions
+
+    reference = set(reference_regions())
+    z = found.z[:, [name in reference for name in found.regions]]
+    infra, supra = (z <= -Z_CRITICAL).sum(axis=1), (z >= Z_CRITICAL).sum(axis=1)
+    return ids.assign(n_infra=infra, n_supra=supra, n_total=infra + supra,
+                      n_regions=np.isfinite(z).sum(axis=1), note=[note or None for note in notes])
+
+
+class CommonNotes:
+    """The commonest kinds of note with their number of rows; digits make no difference in kind."""
+
+    def __init__(self) -> None:
+        self._kinds: Counter[str] = Counter()
+        self._first: dict[str, str] = {}
+        self._differ: set[str] = set()
+
+    def add(self, notes: list[str]) -> None:
+        """Take in the notes of some rows."""
+        for sentence in (part for note in notes for part in re.split(r"(?<=\.) +(?=[A-Za-z])", note) if part):
+            kind = re.sub(r"\d+(\.\d+)?", "#", sentence)
+            if kind not in self._kinds and len(self._kinds) >= KINDS_AT_MOST:
+                continue
+            self._kinds[kind] += 1
+            if self._first.setdefault(kind, sentence) != sentence:
+                self._differ.add(kind)
+
+    def sentences(self) -> list[str]:
+        """One sentence per kind, the commonest first."""
+        out = []
+        for kind, count in self._kinds.most_common(NAMED_AT_MOST):
+            rows = "1 row" if count == 1 else f"{count} rows"
+            out.append(f"{rows}{', for example' if kind in self._differ else ''}: {self._first[kind]}")
+        return out
