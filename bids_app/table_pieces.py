@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import pandas as pd
 
-from bids_app.tables import NA_VALUES, format_tsv, permissions, table_errors
+from bids_app.tables import format_tsv, permissions, table_errors, text_dialect
 
 # Bytes of a column that Parquet's reader holds at a time.
 PARQUET_BUFFER = 1 << 20
@@ -43,7 +43,7 @@ class TableFile:
         with table_errors(self.path):
             if self._parquet:
                 return tuple(map(str, self._open().schema_arrow.empty_table().to_pandas().columns))
-            return tuple(map(str, pd.read_csv(self.path, nrows=0, **self._dialect()).columns))
+            return tuple(map(str, pd.read_csv(self.path, nrows=0, **text_dialect(self.path)).columns))
 
     def pieces(self, rows: int | None, text: tuple[str, ...] = (),
                numbers: tuple[str, ...] = ()) -> Iterator[pd.DataFrame]:
@@ -60,14 +60,10 @@ class TableFile:
         with table_errors(self.path):
             yield from (self._parquet_pieces if self._parquet else self._text_pieces)(rows, text, numbers)
 
-    def _dialect(self) -> dict[str, Any]:
-        return {"sep": "," if ".csv" in self.path.suffixes[-2:] else "\t", "encoding": "utf-8-sig",
-                "na_values": list(NA_VALUES), "keep_default_na": False, "low_memory": False}
-
     def _text_pieces(self, rows: int | None, text: tuple[str, ...],
                      numbers: tuple[str, ...]) -> Iterator[pd.DataFrame]:
         types: dict[str, Any] = dict.fromkeys(text, str) | dict.fromkeys(numbers, float)
-        with pd.read_csv(self.path, dtype=types, iterator=True, **self._dialect()) as reader:
+        with pd.read_csv(self.path, dtype=types, iterator=True, **text_dialect(self.path)) as reader:
             # An empty table ends at once; it still has one piece, without rows.
             first = reader.get_chunk(rows) if rows else reader.read()
             yield first.reset_index(drop=True)

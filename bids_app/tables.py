@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import tempfile
@@ -94,7 +95,8 @@ def read_table(path: Path | str, text: bool | Collection[str] = False) -> pd.Dat
     Parameters
     ----------
     path : path-like
-        The ending decides the format: ``.csv``, ``.parquet``, otherwise tab separated.
+        The ending decides the format: ``.csv`` (semicolons and decimal commas are recognised), ``.parquet``,
+        otherwise tab separated.
     text : bool or collection of str
         Keep every column, or these, as text (missing stays NaN); columns of Parquet have their own types.
 
@@ -108,16 +110,21 @@ def read_table(path: Path | str, text: bool | Collection[str] = False) -> pd.Dat
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
         dtype = dict.fromkeys(text, str) if isinstance(text, Collection) else str if text else None
-        separator = "," if ".csv" in path.suffixes[-2:] else "\t"
-        return pd.read_csv(
-            path,
-            sep=separator,
-            encoding="utf-8-sig",
-            dtype=dtype,
-            na_values=list(NA_VALUES),
-            keep_default_na=False,
-            low_memory=False,
-        )
+        return pd.read_csv(path, dtype=dtype, **text_dialect(path))
+
+
+def text_dialect(path: Path) -> dict[str, Any]:
+    """Arguments with which `pandas.read_csv` reads a TSV or CSV file.
+
+    A CSV whose header has semicolons and no comma comes from a spreadsheet of a country with decimal commas.
+    """
+    marks = {"sep": "\t"}
+    if ".csv" in path.suffixes[-2:]:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as stream:
+            header = stream.readline()
+        marks = {"sep": ";", "decimal": ","} if b";" in header and b"," not in header else {"sep": ","}
+    return {**marks, "encoding": "utf-8-sig", "na_values": list(NA_VALUES), "keep_default_na": False,
+            "low_memory": False}
 
 
 @contextmanager

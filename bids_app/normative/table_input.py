@@ -15,7 +15,7 @@ from bids_app.bids.covariate_columns import find_roles
 from bids_app.errors import CovariateError, InputError
 from bids_app.normative.table_columns import IDENTIFIERS, NAMED_AT_MOST, is_measure, our_names
 from bids_app.normative.table_survey import Survey, typed
-from bids_app.regions import ETIV
+from bids_app.regions import ASYMMETRY_PREFIX, ETIV
 from bids_app.table_pieces import TableFile
 from bids_app.tables import read_json
 
@@ -103,6 +103,7 @@ class TableReader:
         names = list(self._names.values())
         self._roles(names, _sidecar(Path(path)), sex_coding)
         self._measures = [name for name in names if is_measure(name)]
+        self._volumes = [name for name in self._measures if not name.startswith(ASYMMETRY_PREFIX)]
         covariates = {"age", "sex", self._age_column, self._sex_column}
         self.id_columns = tuple(name for name in names if name not in covariates and name not in self._measures)
         _require_etiv(self._measures, self._source)
@@ -143,6 +144,7 @@ class TableReader:
             survey.see(table, self.id_columns, [*self._measures, *self._covariates()])
             survey.count("age", *self._read_age(table)[1:])
             survey.count("sex", *self._read_sex(table)[1:])
+            survey.count_negative(table[self._volumes])
             survey.count_below(table[ETIV], SMALLEST_USUAL_ETIV)
         return survey
 
@@ -166,8 +168,10 @@ class TableReader:
         out += survey.sentences("age")
         out += [] if self._sex_column == "sex" else [f"sex is taken from column {self._sex_column}"]
         out += survey.sentences("sex")
-        return out + [f"{count} cell(s) of column {name} are not numbers and count as missing"
-                      for name, count in survey.bad.items() if count and name in self._measures]
+        out += [f"{count} cell(s) of column {name} are not numbers and count as missing"
+                for name, count in survey.bad.items() if count and name in self._measures]
+        return out + [f"{count} volume(s) of column {name} are below zero and count as missing"
+                      for name, count in survey.negative.items() if count]
 
     def _piece(self, table: pd.DataFrame, start: int) -> TableInput:
         index = pd.RangeIndex(start, start + len(table))
@@ -176,6 +180,7 @@ class TableReader:
         known = {name: ids[name] if name in IDENTIFIERS else typed(ids[name], self._survey.kinds[name])
                  for name in self.id_columns}
         numbers = table[self._measures].apply(pd.to_numeric, errors="coerce").astype(float).set_axis(index)
+        numbers[self._volumes] = numbers[self._volumes].where(~(numbers[self._volumes] < 0))
         parts = [pd.DataFrame(known, index=index), pd.DataFrame({
             "age": self._read_age(table)[0], "sex": pd.Series(self._read_sex(table)[0], index=index, dtype=object)},
             index=index), numbers.replace([np.inf, -np.inf], np.nan)]

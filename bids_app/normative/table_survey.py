@@ -28,6 +28,8 @@ class Survey:
         Whether any cell could be read, and the first cells.
     bad : mapping of column to int
         Cells of numeric columns that are not numbers.
+    negative : mapping of column to int
+        Cells of `volumes` below zero.
     """
 
     def __init__(self) -> None:
@@ -35,6 +37,7 @@ class Survey:
         self.understood: dict[str, bool] = {}
         self.cells: dict[str, list[str]] = {}
         self.bad: Counter[str] = Counter()
+        self.negative: Counter[str] = Counter()
         self._kinds: dict[str, set[str]] = {}
         self._said: dict[str, Counter[str]] = {}
         self._below = self._filled = 0
@@ -58,6 +61,11 @@ class Survey:
             if table[name].dtype.kind not in "iufb":
                 numbers = pd.to_numeric(table[name], errors="coerce")
                 self.bad[name] += int((numbers.isna() & table[name].notna()).sum())
+
+    def count_negative(self, volumes: pd.DataFrame) -> None:
+        """Take in the columns of a piece that cannot be below zero."""
+        for name, column in volumes.items():
+            self.negative[str(name)] += int((pd.to_numeric(column, errors="coerce") < 0).sum())
 
     def count(self, covariate: str, remarks: Mapping[str, int], understood: bool, cells: list[str]) -> None:
         """Take in what was said of a piece's cells of a covariate."""

@@ -181,4 +181,4 @@ def _check_sexes(used: pd.DataFrame, min_per_sex: int) -> None:
         n = int(counts.get(sex, 0))
         if n < min_per_sex:
             raise ModelError(f"{n} {sex} people remain for training; at least {min_per_sex} of each sex are "
-                             "needed (lower it with min_per_sex)")
+                             "needed (lower it with --min-per-sex)")

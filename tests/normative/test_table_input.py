@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bids_app.errors import CovariateError, InputError
-from bids_app.normative.table_input import read_model_table
+from bids_app.normative.table_input import TableReader, read_model_table
 from bids_app.regions import ETIV
 
 
@@ -85,6 +85,20 @@ def test_a_mapping_wins_over_a_column_of_the_same_name_and_says_so(tmp_path, tab
 def test_what_cannot_be_used_is_said(tmp_path, table, change, error, words):
     with pytest.raises(error, match=words):
         read_model_table(write(tmp_path, change(table)))
+
+
+def test_a_spreadsheet_with_semicolons_and_decimal_commas_is_the_same_table(tmp_path, table):
+    expected = read_model_table(write(tmp_path, table)).data
+    table.to_csv(tmp_path / "sheet.csv", sep=";", decimal=",", index=False)
+    pd.testing.assert_frame_equal(read_model_table(tmp_path / "sheet.csv").data, expected)
+    pd.testing.assert_frame_equal(next(TableReader(tmp_path / "sheet.csv", rows=2).pieces()).data, expected.iloc[:2])
+
+
+def test_volumes_below_zero_count_as_missing_and_are_said(tmp_path, table):
+    table.loc[1, "Left-Thalamus"] = -3.0
+    found = read_model_table(write(tmp_path, table))
+    assert found.data["Left-Thalamus"].isna().tolist() == [False, True, False]
+    assert "1 volume(s) of column Left-Thalamus are below zero and count as missing" in found.notes
 
 
 TEXT = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=6)
