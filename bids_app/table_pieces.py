@@ -84,14 +84,18 @@ class TableFile:
                         numbers: tuple[str, ...]) -> Iterator[pd.DataFrame]:
         import pyarrow as pa
 
-        source = self._open()
-        size = rows or max(source.metadata.num_rows, 1)
-        some = False
-        for batch in source.iter_batches(batch_size=size):
-            some = True
-            yield _frame(pa.Table.from_batches([batch]), text, numbers)
-        if not some:
-            yield _frame(source.schema_arrow.empty_table(), text, numbers)
+        source, kept, size = self._open(), [], 0
+        # Group by group and without threads: Arrow's reader keeps what it has read of a file.
+        for group in range(source.num_row_groups):
+            for batch in source.iter_batches(rows or source.metadata.num_rows, row_groups=[group], use_threads=False):
+                kept.append(batch)
+                size += batch.num_rows
+                if rows and size >= rows:
+                    whole = pa.Table.from_batches(kept)
+                    yield _frame(whole.slice(0, rows), text, numbers)
+                    kept, size = whole.slice(rows).to_batches(), size - rows
+        if size or not source.metadata.num_rows:
+            yield _frame(pa.Table.from_batches(kept, source.schema_arrow), text, numbers)
 
 
 def _frame(table: Any, text: tuple[str, ...], numbers: tuple[str, ...]) -> pd.DataFrame:

@@ -29,6 +29,8 @@ ETIV_POWERS = (1.0, 2.0)
 # Years; powers of an age near zero would let early childhood decide on the whole curve
 ORIGIN = 10.0
 MIN_FOR_SCALE = 100
+# Fewer regions at a time would repeat what they share
+LEAST_WIDTH = 4
 # Tolerance of fits that only begin something
 ROUGH = 1e-5
 MIN_FOR_SHAPE = 200
@@ -106,7 +108,7 @@ def fit(age: FloatArray, male: FloatArray, etiv: FloatArray, values: FloatArray)
     powers, shift, scale = starts[best].powers, starts[best].shift + ORIGIN, starts[best].scale
     scaled = (age + shift) / scale
     parts = [_fit_block(scaled, male, etiv, values[:, block], powers[block], ETIV_POWERS[best])
-             for block in mfpr.blocks(age.size, values.shape[1])]
+             for block in mfpr.blocks(age.size, values.shape[1], LEAST_WIDTH)]
     arrays: dict[str, Any] = {f.name: np.concatenate([getattr(part, f.name) for part in parts])
                               for f in fields(CalibratedFit)[:-3]}
     return CalibratedFit(**arrays, shift=shift, scale=scale, n=age.size)

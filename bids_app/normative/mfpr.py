@@ -124,9 +124,9 @@ def _check(age: FloatArray, linear: FloatArray, volumes: FloatArray) -> None:
         raise ModelError("the training data have missing or infinite values; drop these rows first")
 
 
-def blocks(rows: int, columns: int) -> Iterator[slice]:
-    """Column slices whose (rows, width) float64 block stays under `BLOCK_BYTES`."""
-    width = max(1, BLOCK_BYTES // (8 * max(rows, 1)))
+def blocks(rows: int, columns: int, least: int = 1) -> Iterator[slice]:
+    """Column slices whose (rows, width) float64 block stays under `BLOCK_BYTES`, but for `least` columns."""
+    width = max(least, BLOCK_BYTES // (8 * max(rows, 1)))
     for start in range(0, columns, width):
         yield slice(start, min(start + width, columns))
 
