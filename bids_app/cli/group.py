@@ -14,12 +14,11 @@ from bids_app.cli import exitcodes
 from bids_app.cli.progress import open_log
 from bids_app.cli.summary import left_out_lines, not_computed_lines
 from bids_app.clinical.analysis_config import AUTO, read_analysis
-from bids_app.clinical.results import AnalysisResult, read_result
+from bids_app.clinical.results import AnalysisResult, read_result, written_results
 from bids_app.config import RunConfig
 from bids_app.errors import InputError
 from bids_app.study.cohort import read_cohort
 from bids_app.study.plan import Omission
-from bids_app.tables import read_json
 from bids_app.workflows.execution import run_graph
 from bids_app.workflows.group import init_group_wf
 
@@ -63,9 +62,8 @@ def _empty_results(config: RunConfig) -> list[AnalysisResult]:
     """The results of this run that say why nothing was computed."""
     if config.analysis is None:
         return []
-    sidecars = {path: read_json(path) for path in sorted(config.output_dir.glob("group_*.json"))}
-    return [read_result(path.with_suffix(".tsv")) for path, content in sidecars.items()
-            if {"reason", "Sentences"} <= set(content)]
+    return [read_result(path.with_suffix(".tsv")) for path, content in written_results(config.output_dir).items()
+            if "reason" in content]
 
 
 def _omission(row: Mapping[str, Any]) -> Omission:

@@ -137,6 +137,19 @@ def write_result(result: AnalysisResult, output_dir: Path | str) -> Path:
     return atomic_write(path, format_tsv(result.table))
 
 
+def written_results(folder: Path) -> dict[Path, dict[str, Any]]:
+    """The JSON files of the results in a folder, by path, with their content; other and damaged files are left out."""
+    found = {}
+    for path in sorted(folder.glob("group_*.json")):
+        try:
+            content = read_json(path)
+        except InputError:
+            continue
+        if isinstance(content, dict) and "Sentences" in content:
+            found[path] = content
+    return found
+
+
 def read_result(path: Path | str) -> AnalysisResult:
     """Read back what `write_result` wrote; `path` is that of the table.
 

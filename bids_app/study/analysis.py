@@ -12,10 +12,9 @@ from bids_app.bids.names import bare
 from bids_app.bids.phenotypes import clinical_table
 from bids_app.clinical.analysis import run_analysis
 from bids_app.clinical.analysis_config import load_analysis
-from bids_app.clinical.results import AnalysisResult, write_result
-from bids_app.errors import InputError
+from bids_app.clinical.results import AnalysisResult, write_result, written_results
 from bids_app.study.cohort import Cohort, read_cohort
-from bids_app.tables import atomic_write, read_json
+from bids_app.tables import atomic_write
 
 ANALYSIS_FILE = "analysis.toml"
 
@@ -65,11 +64,6 @@ def cohort_with_clinical(cohort: Cohort, bids_dir: Path, participants_file: Path
 
 def _remove_earlier(output_dir: Path) -> None:
     """Results of an earlier analysis, so that no report shows what is no longer computed."""
-    for path in output_dir.glob("group_*.json"):
-        try:
-            content = read_json(path)
-        except InputError:
-            continue
-        if isinstance(content, dict) and "Sentences" in content:
-            path.unlink()
-            path.with_suffix(".tsv").unlink(missing_ok=True)
+    for path in written_results(output_dir):
+        path.unlink()
+        path.with_suffix(".tsv").unlink(missing_ok=True)
