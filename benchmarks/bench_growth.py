@@ -25,12 +25,14 @@ ROWS = (1_000, 5_000, 20_000, 50_000, 100_000, 200_000, 500_000)
 LINES = {"fit reference": "fit, fractional polynomials", "fit calibrated": "fit, calibrated model",
          "score 1000": "score, table in memory", "command": "normvol-model score, 20,000 rows at a time"}
 CHUNK = 20_000
+# The kernel's ru_maxrss of a child begins with the memory of the process that started it; VmHWM is its own.
 PEAK = """
 import resource, sys
 from bids_app.cli.model import main
 code = main(sys.argv[1:])
 usage = resource.getrusage(resource.RUSAGE_SELF)
-print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+own = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(usage.ru_utime + usage.ru_stime, int(own.split()[1]) / 1024)
 sys.exit(code)
 """
 

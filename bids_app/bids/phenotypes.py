@@ -96,9 +96,12 @@ def clinical_table(bids_dir: Path | str, scans: Sequence[Scan] | None = None, *,
     notes = []
     for name, rows in phenotypes.items():
         taken = {*table.columns, *columns}
-        keys = [row_key(row) for row in rows]
+        distinct = [dict(pairs) for pairs in dict.fromkeys(tuple(row.items()) for row in rows)]
+        keys = [row_key(row) for row in distinct]
         if len(set(keys)) == len(keys):
-            columns |= _joined(name, dict(zip(keys, rows)), visits, taken)
+            columns |= _joined(name, dict(zip(keys, distinct)), visits, taken)
+            if len(distinct) < len(rows):
+                notes.append(f"phenotype/{name}.tsv repeats {len(rows) - len(distinct)} of its rows, which count once")
         else:
             events, found = _listed(name, rows, visits, taken)
             columns |= events

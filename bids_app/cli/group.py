@@ -13,6 +13,7 @@ from bids_app.bids.names import bare
 from bids_app.cli import exitcodes
 from bids_app.cli.progress import open_log
 from bids_app.cli.summary import left_out_lines, not_computed_lines
+from bids_app.clinical.analysis import UNUSED
 from bids_app.clinical.analysis_config import AUTO, read_analysis
 from bids_app.clinical.results import AnalysisResult, read_result, written_results
 from bids_app.config import RunConfig
@@ -52,10 +53,18 @@ def run_group(config: RunConfig) -> int:
              cohort.scans["participant_id"].nunique(), len(missing))
     for line in left_out_lines([_omission(row) for row in missing.to_dict("records")]):
         log.info(line)
-    for line in not_computed_lines(_empty_results(config)):
+    for line in (*not_computed_lines(_empty_results(config)), *_notes_on_columns(config)):
         log.info(line)
     log.info("report: %s", config.output_dir / "group.html")
     return exitcodes.OMISSIONS if len(missing) else exitcodes.OK
+
+
+def _notes_on_columns(config: RunConfig) -> list[str]:
+    """What the analysis found out about its columns, but for the roles that nobody plays."""
+    if config.analysis is None:
+        return []
+    content = written_results(config.output_dir).get(config.output_dir / "group_roles.json", {})
+    return [sentence for sentence in content.get("Sentences", []) if not sentence.startswith(UNUSED)]
 
 
 def _empty_results(config: RunConfig) -> list[AnalysisResult]:

@@ -116,6 +116,9 @@ def _missing(analysis: Analysis, data: CohortData) -> str | None:
     return f"no column has the role {roles}; name it in [roles] of the analysis file."
 
 
+UNUSED = "No column plays the roles"
+
+
 def roles_result(data: CohortData) -> AnalysisResult:
     """Which column plays which role, how many values it has, and which roles nobody plays."""
     absent = dict(data.absent)
@@ -129,9 +132,11 @@ def roles_result(data: CohortData) -> AnalysisResult:
     table = pd.DataFrame(rows, columns=["role", "column", "n", "n_missing", "meaning", "note"])
     table["n_missing"] = table["n_missing"].astype("Int64")
     unused = [row["role"] for row in table.to_dict("records") if isinstance(row["note"], str)]
-    sentences = [f"No column plays the roles {', '.join(unused)}; analyses that need one of them are left out, and "
+    sentences = [f"{UNUSED} {', '.join(unused)}; analyses that need one of them are left out, and "
                  "others do without."]  # fmt: skip
-    notes = [*data.notes, *(f"{note}." for note in data.visits.attrs.get("notes", ()))]
+    named = [f"The column {column}, which the analysis file names for {role}, is not in the cohort."
+             for role, column in data.absent]  # fmt: skip
+    notes = [*named, *data.notes, *(f"{note}." for note in data.visits.attrs.get("notes", ()))]
     return make_result(
         "roles", "Columns used in the analyses", table, sentences=(*(sentences if unused else ()), *notes),
         figure={"kind": "table"}, meaning="What the role stands for", n="Number of values",

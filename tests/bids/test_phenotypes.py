@@ -61,6 +61,14 @@ def test_a_list_of_relapses_is_on_every_row_of_the_person(make_dataset):
             "2 rows of phenotype/relapses.tsv without relapse_date")
 
 
+def test_a_row_that_is_there_twice_counts_once_and_that_is_said(make_dataset):
+    rows = table("participant_id walk", "sub-01 2.5", "sub-02 3", "sub-01 2.5")
+    root = make_dataset(FILES | {"phenotype/clinic.tsv": rows})
+    found = clinical_table(root)
+    assert found.groupby("participant_id")["walk"].first().tolist() == [2.5, 3.0]
+    assert "phenotype/clinic.tsv repeats 1 of its rows, which count once" in found.attrs["notes"]
+
+
 @pytest.mark.parametrize(("column", "name"), [("date", "relapses_date"), ("onset", "relapses_onset"),
                                               ("relapse_years", "relapse_years"), ("age", None)])
 def test_the_moment_of_an_event_gets_the_name_of_its_file(make_dataset, column, name):

@@ -133,7 +133,10 @@ def test_the_group_level_says_at_its_end_what_was_not_computed_and_why(bids, tmp
     path.write_text('[roles]\nedss = "edss_absent"\n')
     assert main([str(bids), str(output), "participant", "--nprocs", "1"]) == exitcodes.OK
     assert main([str(bids), str(output), "group", "--analysis", str(path), "--nprocs", "1"]) == exitcodes.OK
-    lines = [line for line in capsys.readouterr().err.splitlines() if "not computed: " in line]
+    said = capsys.readouterr().err
+    assert "The column edss_absent, which the analysis file names for edss, is not in the cohort." in said
+    assert "No column plays" not in said
+    lines = [line for line in said.splitlines() if "not computed: " in line]
     absent = "the column edss_absent (role edss) is not in the cohort"
     assert any("progression" in line and absent in line for line in lines)
     assert main([str(bids), str(output), "group", "--nprocs", "1"]) == exitcodes.OK
