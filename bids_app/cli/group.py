@@ -63,9 +63,19 @@ def _empty_results(config: RunConfig) -> list[AnalysisResult]:
     """The results of this run that say why nothing was computed."""
     if config.analysis is None:
         return []
-    sidecars = {path: read_json(path) for path in sorted(config.output_dir.glob("group_*.json"))}
-    return [read_result(path.with_suffix(".tsv")) for path, content in sidecars.items()
-            if {"reason", "Sentences"} <= set(content)]
+    found = (_empty_result(path) for path in sorted(config.output_dir.glob("group_*.json")))
+    return [result for result in found if result is not None]
+
+
+def _empty_result(sidecar: Path) -> AnalysisResult | None:
+    """The result beside `sidecar` if it says why nothing was computed; a file that is not ours stops nothing."""
+    try:
+        content = read_json(sidecar)
+        if isinstance(content, dict) and {"reason", "Sentences"} <= set(content):
+            return read_result(sidecar.with_suffix(".tsv"))
+    except InputError:
+        pass
+    return None
 
 
 def _omission(row: Mapping[str, Any]) -> Omission:
