@@ -72,7 +72,7 @@ def _empty_results(config: RunConfig) -> list[AnalysisResult]:
     if config.analysis is None:
         return []
     return [read_result(path.with_suffix(".tsv")) for path, content in written_results(config.output_dir).items()
-            if "reason" in content]
+            if "reason" in content and path.with_suffix(".tsv").is_file()]
 
 
 def _omission(row: Mapping[str, Any]) -> Omission:
