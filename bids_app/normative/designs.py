@@ -11,6 +11,7 @@ FloatArray = NDArray[np.float64]
 
 WIDTH = 6
 MAX_CONDITION = 1e12
+ROW_BLOCK = 8192
 
 
 class Design:
@@ -62,7 +63,8 @@ class Design:
             turned = roots[members, :width, :width] @ r.T
             gram = np.einsum("mki,mkj->mij", turned, turned)
             doubled = gram[:, rows, columns] * np.where(rows == columns, 1.0, 2.0)
-            out[:, members] = (q[:, rows] * q[:, columns]) @ doubled.T
+            for some in _row_blocks(len(q)):
+                out[some, members] = (q[some][:, rows] * q[some][:, columns]) @ doubled.T
         return out
 
     def ordinary_roots(self) -> FloatArray:
@@ -105,11 +107,19 @@ class Design:
         return out, roots
 
 
+def _row_blocks(n: int) -> list[slice]:
+    """Blocks of rows whose products fit the processor's cache."""
+    return [slice(start, start + ROW_BLOCK) for start in range(0, n, ROW_BLOCK)]
+
+
 def _normal(q: FloatArray, precision: FloatArray) -> FloatArray:
     """``Q'WQ`` (m, q, q) for weights (n, m)."""
     width = q.shape[1]
     rows, columns = np.triu_indices(width)
     normal = np.empty((precision.shape[1], width, width))
-    normal[:, rows, columns] = ((q[:, rows] * q[:, columns]).T @ precision).T
+    total = np.zeros((rows.size, precision.shape[1]))
+    for some in _row_blocks(len(q)):
+        total += (q[some][:, rows] * q[some][:, columns]).T @ precision[some]
+    normal[:, rows, columns] = total.T
     normal[:, columns, rows] = normal[:, rows, columns]
     return normal
