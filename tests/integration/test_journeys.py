@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -18,10 +17,18 @@ from tests.integration.test_runs import make_dataset, scored
 pytestmark = pytest.mark.slow
 
 
+MANY = tuple(f"{number:02d}" for number in range(1, 15))
+
+
 @pytest.fixture
 def bids(tmp_path):
-    dataset = make_dataset(tmp_path / "bids")
-    for label in ("01", "02"):
+    return with_trees(tmp_path / "bids", ("01", "02"))
+
+
+def with_trees(folder, labels):
+    """A dataset with the FreeSurfer output of everybody."""
+    dataset = make_dataset(folder, labels=labels)
+    for label in labels:
         write_subject(dataset / "derivatives/freesurfer" / f"sub-{label}", {"Left-Thalamus": 7000.0}, etiv=1.5e6)
     return dataset
 
@@ -34,15 +41,14 @@ def _lines_until(stream, word):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_stopped_run_leaves_nothing_behind_and_can_be_continued(bids, tmp_path, number):
-    output, temporary = tmp_path / "out", tmp_path / "tmp"
+def test_a_stopped_run_leaves_nothing_behind_and_can_be_continued(tmp_path, number):
+    bids, output, temporary = with_trees(tmp_path / "bids", MANY), tmp_path / "out", tmp_path / "tmp"
     temporary.mkdir()
     arguments = [str(bids), str(output), "participant", "--nprocs", "2"]
     process = subprocess.Popen([sys.executable, "-m", "bids_app.cli.main", *arguments], text=True,
                                stderr=subprocess.PIPE, env={**os.environ, "TMPDIR": str(temporary)},
                                start_new_session=True)
-    _lines_until(process.stderr, "looked for in")
-    time.sleep(0.5)
+    _lines_until(process.stderr, "finished in")  # the first of many people
     os.killpg(process.pid, number)
     words = process.communicate(timeout=60)[1]
     assert process.returncode == exitcodes.INTERRUPTED, words
@@ -53,7 +59,7 @@ def test_a_stopped_run_leaves_nothing_behind_and_can_be_continued(bids, tmp_path
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
     assert main(arguments) == exitcodes.OK
-    assert scored(output) == ["sub-01", "sub-02"]
+    assert scored(output) == [f"sub-{label}" for label in MANY]
 
 
 def test_paths_on_the_command_line_may_be_relative(bids, tmp_path, monkeypatch):

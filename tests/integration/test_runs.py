@@ -18,11 +18,13 @@ from tests.freesurfer.fake_recon_all import install
 pytestmark = pytest.mark.slow
 
 
-def make_dataset(folder: Path, sessions: tuple[str, ...] = ()) -> Path:
+def make_dataset(folder: Path, sessions: tuple[str, ...] = (), labels: tuple[str, ...] = ("01", "02")) -> Path:
     folder.mkdir()
     (folder / "dataset_description.json").write_text(json.dumps({"Name": "test", "BIDSVersion": "1.9.0"}))
-    (folder / "participants.tsv").write_text("participant_id\tage\tsex\nsub-01\t30\tF\nsub-02\t41\tM\n")
-    for label in ("01", "02"):
+    covariates = {"02": ("41", "M")}
+    rows = [("participant_id", "age", "sex"), *((f"sub-{x}", *covariates.get(x, ("30", "F"))) for x in labels)]
+    (folder / "participants.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
+    for label in labels:
         for session in sessions or ("",):
             anat = folder / f"sub-{label}" / (f"ses-{session}" if session else "") / "anat"
             anat.mkdir(parents=True)
