@@ -96,10 +96,11 @@ def recipe(arguments: argparse.Namespace, data: pd.DataFrame) -> dict[str, Any]:
     from bids_app.regions import add_asymmetry, reference_regions
 
     usual = "mean_only" if arguments.mode == "reference" else "location"
-    harmonise = arguments.harmonise or (usual if "site" in data else "none")
+    sites = "site" in data and data["site"].notna().any()
+    harmonise = arguments.harmonise or (usual if sites else "none")
     if arguments.harmonise is None:
-        say(f"harmonisation: {harmonise} ({'column site found' if 'site' in data else 'no column site'})")
-    if harmonise != "none" and "site" not in data:
+        say(f"harmonisation: {harmonise} ({'column site found' if sites else 'no column site that is filled'})")
+    if harmonise != "none" and not sites:
         from bids_app.errors import UsageError
 
         raise UsageError("harmonisation needs a column site; name it with --map site=COLUMN, or --harmonise none")

@@ -131,6 +131,8 @@ def prepare(table: pd.DataFrame, regions: tuple[str, ...], *, logarithms: bool, 
         raise ModelError(f"the training table lacks {len(absent)} column(s): {', '.join(absent[:5])}"
                          f"{' ...' if len(absent) > 5 else ''}")
     table = table.reset_index(drop=True)
+    if "site" in table and table["site"].isna().all():
+        table = table.drop(columns="site")
     values = table[list(regions)].to_numpy(dtype=float, na_value=np.nan)
     missing = ~np.isfinite(values)
     often = missing.mean(axis=0) > MAX_MISSING if len(table) else np.zeros(len(regions), dtype=bool)
@@ -164,6 +166,8 @@ def _reasons(table: pd.DataFrame, missing: NDArray[np.bool_], min_per_site: int)
     reasons = np.full(len(table), "", dtype=object)
     for text, bad in checks:
         reasons[(reasons == "") & bad] = text
+    if "site" in table:
+        reasons[(reasons == "") & table["site"].isna().to_numpy()] = "site is missing"
     if "participant_id" in table:
         valid = table.assign(age=age)[reasons == ""]
         later = valid.sort_values("age", kind="stable").duplicated("participant_id")

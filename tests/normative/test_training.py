@@ -119,6 +119,21 @@ def test_small_sites_are_left_out_of_harmonised_training():
     assert list(report.dropped["reason"]) == ["fewer than 2 people at the site"]
 
 
+def test_rows_without_a_site_are_left_out_and_said():
+    table, _ = scanners(4, 60)
+    table.loc[:4, "site"] = np.nan
+    report = train(table, name="x", regions=BOTH, harmonise="location", reference_counts=False).report
+    assert list(report.dropped["reason"]) == ["site is missing"] * 5
+
+
+def test_a_column_of_sites_without_any_site_is_no_column_of_sites():
+    table = people(300, seed=6)
+    plain, report = train(table, name="x", regions=BOTH, reference_counts=False)
+    empty, empty_report = train(table.assign(site=np.nan), name="x", regions=BOTH, reference_counts=False)
+    assert empty_report.n_used == report.n_used == 300
+    np.testing.assert_array_equal(plain.deviations(table).z, empty.deviations(table).z)
+
+
 def test_a_region_that_is_often_missing_is_left_out():
     table = people(300, seed=7)
     table.loc[:30, VENTRICLE] = np.nan
