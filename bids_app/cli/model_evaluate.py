@@ -66,7 +66,22 @@ def _scored(
         data = add_asymmetry(data)
     about = _about(model, data, "scored with the model as it is; whether these people were in its training is not "
                    "known here")
-    return held_out(model, data), model, data, about
+    predictions = held_out(model, data)
+    _say_unscored(predictions)
+    return predictions, model, data, about
+
+
+def _say_unscored(predictions: HeldOut) -> None:
+    import numpy as np
+
+    from bids_app.errors import InputError
+
+    unscored = int((~np.isfinite(predictions.z).any(axis=1)).sum())
+    why = "age, sex, intracranial volume or every region is missing or unreadable"
+    if unscored == len(predictions.z):
+        raise InputError(f"no row can be scored: {why}; check these columns, or name others with --map")
+    if unscored:
+        say(f"{unscored} of {len(predictions.z)} rows left out: {why}")
 
 
 def _cross_validated(

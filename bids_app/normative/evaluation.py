@@ -7,6 +7,7 @@ the shape of z, which should be standard normal in every group of healthy people
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -60,7 +61,10 @@ def held_out(model: NormativeModel, test: pd.DataFrame, train: pd.DataFrame | No
     """Score `test` with `model`; the baseline comes from `train`, or from `test` itself when it is None."""
     found = model.deviations(test)
     training = found.observed if train is None else train[list(found.regions)].to_numpy(dtype=float)
-    mean, sd = np.nanmean(training, axis=0), np.nanstd(training, axis=0)
+    with warnings.catch_warnings():
+        # A region without any value has no baseline; that is its result, not a warning.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        mean, sd = np.nanmean(training, axis=0), np.nanstd(training, axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         baseline = -0.5 * (((found.observed - mean) / sd) ** 2 + _LOG_2PI) - np.log(sd)
     return HeldOut(found.regions, found.observed, found.expected, found.z,

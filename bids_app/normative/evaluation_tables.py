@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,9 @@ def point_table(model: NormativeModel, data: pd.DataFrame, predictions: HeldOut)
             if mask.sum() >= MIN_POINT:
                 place = {"age": data.loc[mask, "age"].median(), "sex": sex, ETIV: rows[ETIV].median()}
                 places.append(place)
-                quantiles.append(np.nanquantile(predictions.z[mask], _NOMINAL, axis=0))
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", RuntimeWarning)  # a region without any value
+                    quantiles.append(np.nanquantile(predictions.z[mask], _NOMINAL, axis=0))
                 counts.append(int(mask.sum()))
     if not places:
         return pd.DataFrame(columns=["region", "sex", "age", "n", *CENTILE_COLUMNS])

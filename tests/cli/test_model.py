@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 from functools import lru_cache
 
 import numpy as np
@@ -254,6 +255,21 @@ def test_evaluate_scores_a_table_with_a_model(tmp_path, table):
     code = main(["evaluate", str(table), "--model", "open-reference", "-o", str(tmp_path / "out")])
     assert code == exitcodes.OK
     assert "http://" not in (tmp_path / "out" / "evaluation.html").read_text().replace("http://www.w3.org", "")
+
+
+def test_evaluate_says_who_is_left_out_and_refuses_a_table_of_nobody(tmp_path, table, capsys):
+    healthy = read_table(table)
+    healthy.loc[:2, "age"] = np.nan
+    healthy["Left-Thalamus"] = np.nan
+    healthy.to_csv(table, sep="\t", index=False)
+    options = ["--model", "open-reference", "-o", str(tmp_path / "out")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        assert main(["evaluate", str(table), *options]) == exitcodes.OK
+    assert f"3 of {len(healthy)} rows left out" in capsys.readouterr().err
+    healthy.assign(age=np.nan).to_csv(table, sep="\t", index=False)
+    assert main(["evaluate", str(table), *options]) == exitcodes.INPUT
+    assert "no row can be scored" in capsys.readouterr().err
 
 
 def test_list_names_the_packaged_models(capsys):
