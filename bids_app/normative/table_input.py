@@ -15,12 +15,16 @@ from bids_app.bids.covariate_columns import find_roles
 from bids_app.errors import CovariateError, InputError
 from bids_app.normative.table_columns import IDENTIFIERS, NAMED_AT_MOST, is_measure, our_names
 from bids_app.normative.table_survey import Survey, typed
-from bids_app.regions import ASYMMETRY_PREFIX, ETIV
+from bids_app.regions import ASYMMETRY_PREFIX, ETIV, reference_regions
 from bids_app.table_pieces import TableFile
 from bids_app.tables import read_json
 
 # The smallest adult eTIV is near 1e6 mm^3; a table in which most are below this is in another unit.
 SMALLEST_USUAL_ETIV = 1e5
+# Of the 82 reference volumes of healthy people, 3 in 100,000 are below this.
+SMALLEST_USUAL_VOLUME = 50.0
+VOLUMES = "volumes"
+_REFERENCE = frozenset(reference_regions())
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def read_model_table(
     InputError
         When the table cannot be read, has no rows or `mapping` does not fit it.
     CovariateError
-        When age, sex or eTIV is absent, or eTIV is not in mm^3.
+        When age, sex or eTIV is absent, or eTIV or the volumes are not in mm^3.
     """
     return next(TableReader(path, mapping, sex_coding).pieces())
 
@@ -101,9 +105,11 @@ class TableReader:
         self._file, self._rows, self._source = TableFile(path), rows, Path(path).name
         self._names, notes = our_names(self._file.columns, dict(mapping or {}), self._source)
         names = list(self._names.values())
+        _require_columns(names, self._source)
         self._roles(names, _sidecar(Path(path)), sex_coding)
         self._measures = [name for name in names if is_measure(name)]
         self._volumes = [name for name in self._measures if not name.startswith(ASYMMETRY_PREFIX)]
+        self._usual = [name for name in self._volumes if name in _REFERENCE]
         covariates = {"age", "sex", self._age_column, self._sex_column}
         self.id_columns = tuple(name for name in names if name not in covariates and name not in self._measures)
         _require_etiv(self._measures, self._source)
@@ -145,7 +151,8 @@ class TableReader:
             survey.count("age", *self._read_age(table)[1:])
             survey.count("sex", *self._read_sex(table)[1:])
             survey.count_negative(table[self._volumes])
-            survey.count_below(table[ETIV], SMALLEST_USUAL_ETIV)
+            survey.count_below(ETIV, table[[ETIV]], SMALLEST_USUAL_ETIV)
+            survey.count_below(VOLUMES, table[self._usual], SMALLEST_USUAL_VOLUME)
         return survey
 
     def _remarks(self) -> list[str]:
@@ -154,16 +161,19 @@ class TableReader:
         Raises
         ------
         CovariateError
-            When nobody's sex can be read, or eTIV is in another unit.
+            When nobody's sex can be read, or eTIV or the volumes are in another unit.
         """
         survey = self._survey
         if not survey.understood["sex"]:
             shown = ", ".join(survey.cells["sex"]) or "all cells are empty"
             raise CovariateError(f"column {self._sex_column} of {self._source} holds no readable sex ({shown}); "
                                  "explain its codes, for example --sex-coding 1=male 2=female")
-        if survey.mostly_below:
+        if survey.mostly_below(ETIV):
             raise CovariateError(f"{ETIV} in {self._source} is mostly below {SMALLEST_USUAL_ETIV:g}; it must be in "
                                  "mm^3 (cm^3 times 1000)")
+        if survey.mostly_below(VOLUMES):
+            raise CovariateError(f"the volumes of {self._source} are mostly below {SMALLEST_USUAL_VOLUME:g}; they must "
+                                 "be in mm^3 (cm^3 times 1000), not divided by intracranial volume")
         out = [] if self._age_column == "age" else [f"age is taken from column {self._age_column}"]
         out += survey.sentences("age")
         out += [] if self._sex_column == "sex" else [f"sex is taken from column {self._sex_column}"]
@@ -213,6 +223,15 @@ class TableReader:
         """The table's own names of columns."""
         wanted = set(ours)
         return tuple(theirs for theirs, name in self._names.items() if name in wanted)
+
+
+def _require_columns(names: list[str], source: str) -> None:
+    """Refuse a table whose header was not split."""
+    marks = {",": "commas", ";": "semicolons", "\t": "tabs"}
+    found = [words for mark, words in marks.items() if len(names) == 1 and names[0].count(mark) > 1]
+    if found:
+        raise InputError(f"{source} is separated by {found[0]}, which does not fit the ending of its name; .csv stands "
+                         "for commas or semicolons, .tsv for tabs")
 
 
 def _require_etiv(measures: list[str], source: str) -> None:

@@ -40,16 +40,16 @@ class Survey:
         self.negative: Counter[str] = Counter()
         self._kinds: dict[str, set[str]] = {}
         self._said: dict[str, Counter[str]] = {}
-        self._below = self._filled = 0
+        self._below: Counter[str] = Counter()
+        self._filled: Counter[str] = Counter()
 
     @property
     def kinds(self) -> dict[str, str]:
         return {name: _whole(kinds) for name, kinds in self._kinds.items()}
 
-    @property
-    def mostly_below(self) -> bool:
+    def mostly_below(self, what: str) -> bool:
         """Whether most of the filled cells of `count_below` were below its limit."""
-        return 2 * self._below > self._filled
+        return 2 * self._below[what] > self._filled[what]
 
     def see(self, table: pd.DataFrame, ids: Iterable[str], others: Iterable[str]) -> None:
         """Take in a piece: `ids` are read as text, of `others` the type shows what they hold."""
@@ -76,11 +76,11 @@ class Survey:
         known = self.cells.setdefault(covariate, [])
         known += [cell for cell in cells if cell not in known][: NAMED_AT_MOST - len(known)]
 
-    def count_below(self, column: pd.Series, limit: float) -> None:
-        """Count the filled cells of a column, and those below `limit`."""
-        values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
-        self._below += int(np.sum(values < limit))
-        self._filled += int(np.isfinite(values).sum())
+    def count_below(self, what: str, table: pd.DataFrame, limit: float) -> None:
+        """Count the filled cells of some columns, and those below `limit`."""
+        values = table.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
+        self._below[what] += int(np.sum(values < limit))
+        self._filled[what] += int(np.isfinite(values).sum())
 
     def sentences(self, covariate: str) -> list[str]:
         """The remarks on a covariate, the first ones in words."""

@@ -115,3 +115,18 @@ def test_no_cell_whatever_it_holds_breaks_the_reader(tmp_path_factory, cells):
     assert len(found.data) == n
     assert found.data["age"].dropna().between(0, 120).all()
     assert set(found.data["sex"].dropna()) <= {"female", "male"}
+
+
+@pytest.mark.parametrize("divisor", [1e3, 1.5e6])
+def test_volumes_in_another_unit_are_refused(tmp_path, table, divisor):
+    table["Left-Thalamus"] /= divisor
+    with pytest.raises(CovariateError, match=r"volumes of people\.tsv.*mm\^3"):
+        read_model_table(write(tmp_path, table))
+
+
+@pytest.mark.parametrize(("name", "mark", "word"), [
+    ("people.tsv", ",", "commas"), ("people.tsv", ";", "semicolons"), ("people.csv", "\t", "tabs")])
+def test_a_separator_that_the_name_does_not_promise_is_named(tmp_path, table, name, mark, word):
+    table.to_csv(tmp_path / name, sep=mark, index=False)
+    with pytest.raises(InputError, match=f"separated by {word}"):
+        read_model_table(tmp_path / name)
