@@ -40,6 +40,11 @@ def _lines_until(stream, word):
     raise AssertionError(f"the run never said {word!r}")
 
 
+def _hang_up_is_heard():
+    """Under nohup, children inherit that SIGHUP is ignored."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stopped_run_leaves_nothing_behind_and_can_be_continued(tmp_path, number):
     bids, output, temporary = with_trees(tmp_path / "bids", MANY), tmp_path / "out", tmp_path / "tmp"
@@ -47,7 +52,7 @@ def test_a_stopped_run_leaves_nothing_behind_and_can_be_continued(tmp_path, numb
     arguments = [str(bids), str(output), "participant", "--nprocs", "2"]
     process = subprocess.Popen([sys.executable, "-m", "bids_app.cli.main", *arguments], text=True,
                                stderr=subprocess.PIPE, env={**os.environ, "TMPDIR": str(temporary)},
-                               start_new_session=True)
+                               start_new_session=True, preexec_fn=_hang_up_is_heard)
     _lines_until(process.stderr, "finished in")  # the first of many people
     os.killpg(process.pid, number)
     words = process.communicate(timeout=60)[1]
