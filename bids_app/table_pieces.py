@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import io
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -13,7 +12,7 @@ from typing import IO, Any
 
 import pandas as pd
 
-from bids_app.tables import format_tsv, permissions, table_errors, text_dialect
+from bids_app.tables import atomic_stream, format_tsv, table_errors, text_dialect
 
 # Bytes of a column that Parquet's reader holds at a time.
 PARQUET_BUFFER = 1 << 20
@@ -134,14 +133,5 @@ def tsv_writer(path: Path | str) -> Iterator[TsvWriter]:
     if str(path) == "-":
         yield TsvWriter(sys.stdout)
         return
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
-            yield TsvWriter(stream)
-        os.chmod(temporary, permissions())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with atomic_stream(path) as stream, io.TextIOWrapper(stream, encoding="utf-8", newline="") as text:
+        yield TsvWriter(text)

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 
@@ -22,22 +22,28 @@ FLOAT_FORMAT = "%.12g"
 
 def atomic_write(path: Path | str, content: str | bytes) -> Path:
     """Write `content` to `path` so that a reader sees the old file or the whole new one."""
+    with atomic_stream(path) as stream:
+        stream.write(content.encode("utf-8") if isinstance(content, str) else content)
+    return Path(path)
+
+
+@contextmanager
+def atomic_stream(path: Path | str) -> Iterator[IO[bytes]]:
+    """A stream to write to; `path` appears whole at the end, or stays as it was after an error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode("utf-8") if isinstance(content, str) else content
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        os.chmod(temporary, permissions())
+            yield stream
+        os.chmod(temporary, _permissions())
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    return path
 
 
-def permissions() -> int:
+def _permissions() -> int:
     """The mode of a new file under the umask of this process."""
     mask = os.umask(0)
     os.umask(mask)
