@@ -73,14 +73,14 @@ class _Point:
     scale_score: FloatArray
 
 
-def fit(data: Data, spread: Design, first: Parts) -> Parts:
+def fit(data: Data, mean: Design, spread: Design, first: Parts) -> Parts:
     """Go on from a first fit.
 
     Parameters
     ----------
     data : Data
-    spread : Design
-        Of log sigma.
+    mean, spread : Design
+        Of the location of `first`, and of log sigma.
     first : Parts
         A fit by least squares and normal likelihood, with its shape.
 
@@ -88,66 +88,57 @@ def fit(data: Data, spread: Design, first: Parts) -> Parts:
     -------
     Parts
     """
-    point = _at(data, spread, data.mean_design(first.powers), first)
+    point, _ = _at(data, spread, mean, first)
     steps = (_new_curve if data.scaled.size >= MIN_FOR_THIRD_DEGREE else _step, _step)
     for step in steps:
-        trial, shaped = _shaped(data, spread, *step(data, spread, point))
+        trial, shaped = _at(data, spread, *step(data, spread, point), reshape=True)
         better = shaped & (trial.value > point.value)
         if better.all():
             point = trial
         elif better.any():
             parts = trial.parts.where(better, point.parts)
-            point = _at(data, spread, data.mean_design(parts.powers), parts)
+            point, _ = _at(data, spread, data.mean_design(parts.powers), parts)
     return point.parts
 
 
-def _at(data: Data, spread: Design, mean: Design, parts: Parts) -> _Point:
+def _at(data: Data, spread: Design, mean: Design, parts: Parts,
+        reshape: bool = False) -> tuple[_Point, NDArray[np.bool_]]:
+    """The fit as a point, with the shape of its residuals anew when asked, and where there is a shape."""
     mu, eta = mean.predict(parts.beta), spread.predict(parts.gamma) + data.offset
-    return _judged(data, mean, parts, mu, eta)
-
-
-def _shaped(data: Data, spread: Design, mean: Design, parts: Parts) -> tuple[_Point, NDArray[np.bool_]]:
-    """The point with the shape of its residuals, and where one was found."""
-    mu, eta = mean.predict(parts.beta), spread.predict(parts.gamma) + data.offset
-    shape, found = shape_fit.fit((data.values - mu) * np.exp(-eta), parts.shape)
-    return _judged(data, mean, replace(parts, shape=shape), mu, eta), found
-
-
-def _judged(data: Data, mean: Design, parts: Parts, mu: FloatArray, eta: FloatArray) -> _Point:
-    u = (data.values - mu) * np.exp(-eta)
+    u, found = (data.values - mu) * np.exp(-eta), np.ones(len(parts.beta), dtype=bool)
+    if reshape:
+        shape, found = shape_fit.fit(u, parts.shape)
+        parts = replace(parts, shape=shape)
     density, score = sinh_arcsinh.log_density(u, parts.shape)
     value = np.sum(density - eta, axis=0) - 0.5 * (parts.gamma[:, 1] / SEX_SD) ** 2
     value += shape_fit.log_prior(parts.shape)
-    return _Point(parts, mean, mu, eta, np.where(np.isfinite(value), value, -np.inf), score, score * u + 1)
+    return _Point(parts, mean, mu, eta, np.where(np.isfinite(value), value, -np.inf), score, score * u + 1), found
 
 
 def _new_curve(data: Data, spread: Design, point: _Point) -> tuple[Design, Parts]:
     """One step on to the age curve of third degree that fits the working response best."""
-    precision = np.exp(-2 * point.eta)
-    response = point.mu - point.location_score * np.exp(point.eta) / _information(point.location_score)
+    precision, information = np.exp(-2 * point.eta), _information(point.location_score)
+    response = point.mu - point.location_score * np.exp(point.eta) / information
     linear = np.column_stack([data.male, data.etiv**data.etiv_power])
     powers = age_curve.select_powers(data.scaled, linear, response, precision)
     mean = data.mean_design(powers)
     beta, roots = mean.step(precision * response, precision)
     return mean, replace(_scale_step(spread, point), powers=powers, beta=beta,
-                         roots=_scaled(roots, point.location_score))
+                         roots=roots / np.sqrt(information)[:, None, None])
 
 
 def _step(data: Data, spread: Design, point: _Point) -> tuple[Design, Parts]:
     """One step of Fisher scoring."""
-    gradient = -point.location_score * np.exp(-point.eta) / _information(point.location_score)
+    information = _information(point.location_score)
+    gradient = -point.location_score * np.exp(-point.eta) / information
     step, roots = point.mean.step(gradient, np.exp(-2 * point.eta))
     return point.mean, replace(_scale_step(spread, point), beta=point.parts.beta + step,
-                               roots=_scaled(roots, point.location_score))
+                               roots=roots / np.sqrt(information)[:, None, None])
 
 
 def _information(score: FloatArray) -> FloatArray:
     """Fisher information (p,) per person from scores (n, p)."""
     return np.maximum(np.mean(score**2, axis=0), np.finfo(float).tiny)
-
-
-def _scaled(roots: FloatArray, score: FloatArray) -> FloatArray:
-    return roots / np.sqrt(_information(score))[:, None, None]
 
 
 def _scale_step(spread: Design, point: _Point) -> Parts:

@@ -138,19 +138,18 @@ def _fit_block(scaled: FloatArray, male: FloatArray, etiv: FloatArray, values: F
     shaped = np.zeros(p, dtype=bool)
     if n >= MIN_FOR_SHAPE:
         data = joint_fit.Data(scaled, male, etiv, etiv_power, values, 0.5 * np.log(1 - leverage))
-        parts, shaped = _shaped(data, spread, parts, failed)
+        parts, shaped = _shaped(data, mean, spread, parts, failed)
     return CalibratedFit(exponents, parts.powers, parts.beta, parts.roots, sigma_powers, parts.gamma, parts.sigma_roots,
                          parts.shape, failed | (n < MIN_FOR_SCALE), ~shaped)
 
 
-def _shaped(data: joint_fit.Data, spread: Design, parts: joint_fit.Parts,
+def _shaped(data: joint_fit.Data, mean: Design, spread: Design, parts: joint_fit.Parts,
             failed: NDArray[np.bool_]) -> tuple[joint_fit.Parts, NDArray[np.bool_]]:
     """The fit with the shape of its residuals and, where its scale did not fail, at the joint maximum."""
-    mean = data.mean_design(parts.powers)
     u = (data.values - mean.predict(parts.beta)) * np.exp(-spread.predict(parts.gamma))
     shape, shaped = shape_fit.fit(u)
     parts = replace(parts, shape=shape)
-    return joint_fit.fit(data, spread, parts).where(shaped & ~failed, parts), shaped
+    return joint_fit.fit(data, mean, spread, parts).where(shaped & ~failed, parts), shaped
 
 
 def _three(powers: FloatArray) -> FloatArray:

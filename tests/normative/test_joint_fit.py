@@ -37,14 +37,14 @@ def first_fit(n, seed):
 
 
 def value(data, spread, parts):
-    return joint_fit._at(data, spread, data.mean_design(parts.powers), parts).value[0]
+    return joint_fit._at(data, spread, data.mean_design(parts.powers), parts)[0].value[0]
 
 
 def test_the_likelihood_rises_to_a_maximum():
     data, spread, parts = first_fit(1500, 1)
     values = [value(data, spread, parts)]
     for _ in range(8):
-        parts = joint_fit.fit(data, spread, parts)
+        parts = joint_fit.fit(data, data.mean_design(parts.powers), spread, parts)
         values.append(value(data, spread, parts))
     assert (np.diff(values) >= 0).all()
     assert values[-1] - values[-2] < 1e-3
@@ -63,7 +63,7 @@ def test_a_step_that_does_not_help_is_not_taken(monkeypatch):
     wrong = np.full((1, 6), 1e6)
     monkeypatch.setattr(joint_fit, "_step", lambda data, spread, point: (
         point.mean, Parts(**{**vars(point.parts), "beta": wrong})))
-    kept = joint_fit.fit(data, spread, parts)
+    kept = joint_fit.fit(data, data.mean_design(parts.powers), spread, parts)
     np.testing.assert_array_equal(kept.beta, parts.beta)
     np.testing.assert_array_equal(kept.shape, parts.shape)
 
