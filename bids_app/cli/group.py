@@ -53,25 +53,24 @@ def run_group(config: RunConfig) -> int:
              cohort.scans["participant_id"].nunique(), len(missing))
     for line in left_out_lines([_omission(row) for row in missing.to_dict("records")]):
         log.info(line)
-    for line in (*not_computed_lines(_empty_results(config)), *_notes_on_columns(config)):
+    for line in _notes_on_analyses(config):
         log.info(line)
     log.info("report: %s", config.output_dir / "group.html")
     return exitcodes.OMISSIONS if len(missing) else exitcodes.OK
 
 
-def _notes_on_columns(config: RunConfig) -> list[str]:
-    """What the analysis found out about its columns, but for the roles that nobody plays."""
+def _notes_on_analyses(config: RunConfig) -> list[str]:
+    """Why results were not computed, and what was found out about columns, but for the roles that nobody plays."""
     if config.analysis is None:
         return []
-    content = written_results(config.output_dir).get(config.output_dir / "group_roles.json", {})
-    return [sentence for sentence in content.get("Sentences", []) if not sentence.startswith(UNUSED)]
+    written = written_results(config.output_dir)
+    said = written.get(config.output_dir / "group_roles.json", {}).get("Sentences", [])
+    return [*not_computed_lines(_empty_results(written)), *(text for text in said if not text.startswith(UNUSED))]
 
 
-def _empty_results(config: RunConfig) -> list[AnalysisResult]:
-    """The results of this run that say why nothing was computed."""
-    if config.analysis is None:
-        return []
-    return [read_result(path.with_suffix(".tsv")) for path, content in written_results(config.output_dir).items()
+def _empty_results(written: Mapping[Path, Mapping[str, Any]]) -> list[AnalysisResult]:
+    """The results that say why nothing was computed."""
+    return [read_result(path.with_suffix(".tsv")) for path, content in written.items()
             if "reason" in content and path.with_suffix(".tsv").is_file()]
 
 

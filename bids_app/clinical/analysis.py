@@ -14,6 +14,7 @@ from bids_app.clinical.results import AnalysisResult, make_result, not_computed
 from bids_app.errors import NormvolError
 
 ANY_SCORE = tuple(SCORES)
+UNUSED = "No column plays the roles"
 
 
 class Analysis(NamedTuple):
@@ -114,9 +115,6 @@ def _missing(analysis: Analysis, data: CohortData) -> str | None:
         return f"{'; '.join(named)}."
     roles = " or ".join(analysis.any_of)
     return f"no column has the role {roles}; name it in [roles] of the analysis file."
-
-
-UNUSED = "No column plays the roles"
 
 
 def roles_result(data: CohortData) -> AnalysisResult:

@@ -13,7 +13,7 @@ import pandas as pd
 from bids_app.clinical import case_control, matching
 from bids_app.clinical.cohort_data import CohortData
 from bids_app.clinical.deviations import TAILS, count_table, expected_count, region_set
-from bids_app.clinical.group_tables import SITE_COLUMNS, prevalence_table
+from bids_app.clinical.group_tables import SITE_COLUMNS, first_named, prevalence_table
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
 from bids_app.clinical.wording import few_people, percent, plural, software
 from bids_app.errors import AnalysisError
@@ -174,8 +174,7 @@ def comparison_set(data: CohortData, group: str, control: str) -> Comparison:
 
 def _with_sites(found: Comparison, control: str) -> Comparison:
     """With a sentence when people or controls are from sites that the others lack: scanners can look like a disease."""
-    present = {str(name).lower(): name for name in found.people.columns}
-    column = next((present[name] for name in SITE_COLUMNS if name in present), None)
+    column = first_named(found.people, SITE_COLUMNS)
     if column is None:
         return found
     is_control = (found.people["group"] == control).to_numpy()

@@ -71,6 +71,12 @@ def inclusion_table(statuses: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     return table.sort_values(list(KEYS), na_position="first", ignore_index=True)
 
 
+def first_named(table: pd.DataFrame, candidates: Iterable[str]) -> str | None:
+    """The column of `table` that has the first of some names (in small letters) that is there."""
+    present = {str(name).lower(): str(name) for name in table.columns}
+    return next((present[name] for name in candidates if name in present), None)
+
+
 def scan_table(summaries: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """``group_deviations``: one row per scored scan, from the content of its ``desc-summary``."""
     rows = []

@@ -14,7 +14,7 @@ from bids_app.bids.age_sex import parse_age
 from bids_app.bids.phenotypes import years_from_first
 from bids_app.clinical.analysis_config import labels
 from bids_app.clinical.deviations import count_table
-from bids_app.clinical.group_tables import INCLUSION_COLUMNS, SCAN_COLUMNS, SITE_COLUMNS
+from bids_app.clinical.group_tables import INCLUSION_COLUMNS, SCAN_COLUMNS, SITE_COLUMNS, first_named
 from bids_app.errors import InputError
 from bids_app.normative.table_columns import rename_columns
 from bids_app.normative.table_input import TableInput
@@ -121,7 +121,7 @@ def make_cohort(rows: TableRows, model: str | None, diagnosis: str | None, z_sou
     scans = scans.assign(quality=None, fs_version=version, model=model)[list(SCAN_COLUMNS)]
     clinical = rows.clinical
     for name, candidates in (("group", GROUP_COLUMNS), ("site", SITE_COLUMNS)):
-        column = diagnosis if name == "group" and diagnosis in clinical else _first_named(clinical, candidates)
+        column = diagnosis if name == "group" and diagnosis in clinical else first_named(clinical, candidates)
         if column is not None:
             scans[name] = labels(clinical[column])
     reference = [name for name in reference_regions() if name in z]
@@ -129,11 +129,6 @@ def make_cohort(rows: TableRows, model: str | None, diagnosis: str | None, z_sou
     measures = [name for name in names() if name in data and name != ETIV]
     return Cohort((), scans, z[[*KEYS, *reference]], z[[*KEYS, *others]], data[[*KEYS, *measures]],
                   _inclusion(rows, scored, z_source))
-
-
-def _first_named(table: pd.DataFrame, candidates: Iterable[str]) -> str | None:
-    present = {str(name).lower(): str(name) for name in table.columns}
-    return next((present[name] for name in candidates if name in present), None)
 
 
 def _identifiers(table: pd.DataFrame) -> pd.DataFrame:

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from bids_app.cli.group import _empty_results
-from bids_app.clinical.results import not_computed, write_result
-from bids_app.config import RunConfig
+from bids_app.clinical.results import not_computed, write_result, written_results
 
 
 def test_unreadable_files_do_not_hide_what_was_not_computed(tmp_path: Path):
@@ -14,5 +13,4 @@ def test_unreadable_files_do_not_hide_what_was_not_computed(tmp_path: Path):
     (tmp_path / "group_cut.json").write_text('{"reason": ', encoding="utf-8")
     (tmp_path / "group_bytes.json").write_bytes(b"\xff\xfe\xff")
     (tmp_path / "group_number.json").write_text("3", encoding="utf-8")
-    config = RunConfig(bids_dir=tmp_path, output_dir=tmp_path, analysis_level="group", analysis="auto")
-    assert [result.name for result in _empty_results(config)] == ["case_control"]
+    assert [result.name for result in _empty_results(written_results(tmp_path))] == ["case_control"]
