@@ -103,14 +103,20 @@ def main() -> None:
         wide, pandas_way = timed(lambda: read_deviations(output)), timed(lambda: with_pandas(output))
     finally:
         shutil.rmtree(folder)
-    print(f"find_scans, {arguments.people} people          {ours:8.2f} s   pybids {theirs:8.2f} s   "
-          f"ratio {theirs / ours:6.1f}")
-    print(f"find_scans with a filter file      {filtered:8.2f} s   pybids {theirs:8.2f} s   "
-          f"ratio {theirs / filtered:6.1f}")
+    print(
+        f"find_scans, {arguments.people} people          {ours:8.2f} s   pybids {theirs:8.2f} s   "
+        f"ratio {theirs / ours:6.1f}"
+    )
+    print(
+        f"find_scans with a filter file      {filtered:8.2f} s   pybids {theirs:8.2f} s   "
+        f"ratio {theirs / filtered:6.1f}"
+    )
     print(f"find_scans, one of {arguments.people}          {one:8.2f} s")
     print(f"read_covariates, {arguments.people} people     {covariates:8.2f} s")
-    print(f"read_deviations, {arguments.derivatives} people      {wide:8.2f} s   pandas {pandas_way:8.2f} s   "
-          f"ratio {pandas_way / wide:6.1f}")
+    print(
+        f"read_deviations, {arguments.derivatives} people      {wide:8.2f} s   pandas {pandas_way:8.2f} s   "
+        f"ratio {pandas_way / wide:6.1f}"
+    )
 
 
 if __name__ == "__main__":

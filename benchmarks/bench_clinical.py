@@ -16,9 +16,9 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from bids_app.clinical.matching import match_nearest
-from bids_app.clinical.mixed import MixedModel
-from bids_app.clinical.negative_binomial import fit_counts
+from bids_app.clinical.stats.matching import match_nearest
+from bids_app.clinical.stats.mixed import MixedModel
+from bids_app.clinical.stats.negative_binomial import fit_counts
 
 REGIONS = 82
 

@@ -53,6 +53,8 @@ seconds = time.perf_counter() - start
 peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
 print(seconds, processor() - before, peak, bad)
 """
+
+
 def replicate(source: Path, target: Path, people: int) -> None:
     """Copy the stats of the subjects in `source` until there are `people` of them."""
     trees = sorted(path for path in source.iterdir() if (path / "stats" / "aseg.stats").is_file())
@@ -98,8 +100,10 @@ def children_seconds() -> float:
 
 def show(who: str, n: int, clock: float, processor: float, rest: str = "") -> None:
     """One line of the report."""
-    print(f"{who:12} {n:6d} people {clock:8.2f} s  per person {1e3 * clock / n:7.2f} ms"
-          f" (processor {1e3 * processor / n:6.2f} ms){rest}")  # fmt: skip
+    print(
+        f"{who:12} {n:6d} people {clock:8.2f} s  per person {1e3 * clock / n:7.2f} ms"
+        f" (processor {1e3 * processor / n:6.2f} ms){rest}"
+    )
 
 
 def main() -> None:
@@ -120,8 +124,10 @@ def main() -> None:
     for count, (seconds, used, peak) in runs.items():
         show("normvol", count, seconds, used, f", peak {peak:.0f} MB")
     show("table tools", few, clock, processor)
-    print(f"ratio per person, {given.nprocs} processes each: {clock / few / (runs[n][0] / n):.1f} by the clock, "
-          f"{processor / few / (runs[n][1] / n):.1f} in processor time")  # fmt: skip
+    print(
+        f"ratio per person, {given.nprocs} processes each: {clock / few / (runs[n][0] / n):.1f} by the clock, "
+        f"{processor / few / (runs[n][1] / n):.1f} in processor time"
+    )
 
 
 if __name__ == "__main__":

@@ -22,8 +22,12 @@ from bench_normative import in_own_process, people
 from bids_app.tables import write_tsv
 
 ROWS = (1_000, 5_000, 20_000, 50_000, 100_000, 200_000, 500_000)
-LINES = {"fit reference": "fit, fractional polynomials", "fit calibrated": "fit, calibrated model",
-         "score 1000": "score, table in memory", "command": "normvol-model score, 20,000 rows at a time"}
+LINES = {
+    "fit reference": "fit, fractional polynomials",
+    "fit calibrated": "fit, calibrated model",
+    "score 1000": "score, table in memory",
+    "command": "normvol-model score, 20,000 rows at a time",
+}
 CHUNK = 20_000
 # The kernel's ru_maxrss of a child begins with the memory of the process that started it; VmHWM is its own.
 PEAK = """
@@ -67,8 +71,21 @@ def command(n: int) -> tuple[float, float]:
         path = Path(folder) / "people.parquet"
         people(n).to_parquet(path, row_group_size=CHUNK)
         done = subprocess.run(
-            [sys.executable, "-c", PEAK, "score", str(path), "-o", str(Path(folder) / "z.tsv"),
-             "--chunk-rows", str(CHUNK)], check=True, capture_output=True, text=True)
+            [
+                sys.executable,
+                "-c",
+                PEAK,
+                "score",
+                str(path),
+                "-o",
+                str(Path(folder) / "z.tsv"),
+                "--chunk-rows",
+                str(CHUNK),
+            ],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
     seconds, peak = done.stdout.split()
     return float(seconds), float(peak)
 

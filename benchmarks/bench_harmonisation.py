@@ -16,8 +16,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from bids_app.normative.combat import Combat
-from bids_app.normative.longitudinal_combat import LongitudinalCombat
+from bids_app.normative.harmonise.combat import Combat
+from bids_app.normative.harmonise.longitudinal_combat import LongitudinalCombat
 
 PEOPLE, FEATURES, SITES = 62_444, 83, 100
 SCANS, PATIENTS, SCANNERS = 953, 362, 4
@@ -37,8 +37,7 @@ def main() -> None:
         print(f"  {name} {peer:.2f} s, ratio {peer / seconds:.1f}")
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
     people, scanners = rng.integers(0, PATIENTS, SCANS), rng.integers(0, SCANNERS, SCANS)
-    seconds = best(lambda: LongitudinalCombat().fit_transform(
-        values[:SCANS], scanners, people, covariates[:SCANS]))
+    seconds = best(lambda: LongitudinalCombat().fit_transform(values[:SCANS], scanners, people, covariates[:SCANS]))
     print(f"longitudinal ComBat {SCANS} scans x {FEATURES}: {seconds:.3f} s")
 
 
@@ -59,8 +58,7 @@ def peers(values: np.ndarray, sites: np.ndarray, covariates: np.ndarray) -> dict
     from neuroCombat import neuroCombat
 
     table = pd.DataFrame({"site": sites, "age": covariates[:, 0], "male": covariates[:, 1]})
-    measured = best(lambda: neuroCombat(values.T, table, "site", categorical_cols=["male"],
-                                        continuous_cols=["age"]), 1)
+    measured = best(lambda: neuroCombat(values.T, table, "site", categorical_cols=["male"], continuous_cols=["age"]), 1)
     return {"Python neuroCombat (measured)": measured, "R neuroCombat (quoted)": QUOTED["R neuroCombat"]}
 
 

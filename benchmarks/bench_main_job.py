@@ -20,7 +20,7 @@ from pathlib import Path
 import bids_app.workflows
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
-from bids_app.config import RunConfig
+from bids_app.run.config import RunConfig
 from bids_app.workflows.execution import run_graph
 folder = Path(tempfile.mkdtemp())
 graph = pe.Workflow("chain", base_dir=str(folder))
@@ -57,8 +57,9 @@ def cost(*arguments: str) -> tuple[float, float]:
 def line(what: str, seconds: tuple[float, float], target: float) -> None:
     """One row of the table."""
     wall, cpu = seconds
-    print(f"{what:<42}{wall:8.2f} s   target {target:5.2f} s   ratio {wall / target:.2f}"
-          f"   CPU {cpu:6.2f} s", flush=True)
+    print(
+        f"{what:<42}{wall:8.2f} s   target {target:5.2f} s   ratio {wall / target:.2f}   CPU {cpu:6.2f} s", flush=True
+    )
 
 
 def main(bids_dir: str, subjects_dir: str) -> None:

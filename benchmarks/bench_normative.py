@@ -15,13 +15,17 @@ import time
 import numpy as np
 import pandas as pd
 
-from bids_app.normative import location_scale, mfpr
+from bids_app.normative.fit import location_scale, mfpr
 from bids_app.normative.registry import load_model
 from bids_app.regions import ETIV, reference_regions
 
 FULL = 62_444
-PEERS = {"fit reference": ("R mfp", 160.0), "fit calibrated": ("PCNtoolkit SHASH BLR", 8 * 3600.0),
-         "score 1000": ("R scripts", 39.8), "score 60000": ("R scripts", 80.0)}
+PEERS = {
+    "fit reference": ("R mfp", 160.0),
+    "fit calibrated": ("PCNtoolkit SHASH BLR", 8 * 3600.0),
+    "score 1000": ("R scripts", 39.8),
+    "score 60000": ("R scripts", 80.0),
+}
 TASKS = ("fit reference", "fit calibrated", "score 1000", "score 60000")
 
 
@@ -29,8 +33,13 @@ def people(n: int, seed: int = 0) -> pd.DataFrame:
     """Covariates of n simulated people, and volumes that the calibrated model finds ordinary."""
     rng = np.random.default_rng(seed)
     model = load_model("open-calibrated")
-    table = pd.DataFrame({"age": rng.uniform(6, 82, n), "sex": rng.choice(["female", "male"], n),
-                          ETIV: rng.normal(1.5e6, 1.4e5, n).clip(1.0e6, 1.9e6)})
+    table = pd.DataFrame(
+        {
+            "age": rng.uniform(6, 82, n),
+            "sex": rng.choice(["female", "male"], n),
+            ETIV: rng.normal(1.5e6, 1.4e5, n).clip(1.0e6, 1.9e6),
+        }
+    )
     regions = reference_regions()
     volumes = np.empty((n, len(regions)))
     for start in range(0, n, 20_000):
@@ -86,8 +95,10 @@ def main() -> None:
         n = FULL if task.startswith("fit") else int(task.split()[1])
         seconds, used, extra, peak = in_own_process(task, n)
         peer, theirs = PEERS[task]
-        print(f"{task:<16} {n:>11,} {seconds:>8.3f} {used:>8.3f} {extra:>4.0f} {peak:>8.0f}   {peer:<22} {theirs:>8.0f}"
-              f" {theirs / seconds:>7.0f}")
+        print(
+            f"{task:<16} {n:>11,} {seconds:>8.3f} {used:>8.3f} {extra:>4.0f} {peak:>8.0f}   {peer:<22} {theirs:>8.0f}"
+            f" {theirs / seconds:>7.0f}"
+        )
 
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ import numpy as np
 import pandas as pd
 
 from bids_app.normative import training
-from bids_app.normative.combat import Combat
 from bids_app.normative.evaluation import held_out
 from bids_app.normative.folds import stratified_folds
+from bids_app.normative.harmonise.combat import Combat
 from bids_app.regions import ETIV, reference_regions
 from bids_app.tables import read_table, write_tsv
 
@@ -97,8 +97,9 @@ def score_peer(folds: list, regions: list[str], peer: str, cache: Path | None) -
     return np.vstack(parts), seconds
 
 
-def _cached(cache: Path | None, peer: str, number: int, region: str, train: pd.DataFrame,
-            test: pd.DataFrame) -> np.ndarray:
+def _cached(
+    cache: Path | None, peer: str, number: int, region: str, train: pd.DataFrame, test: pd.DataFrame
+) -> np.ndarray:
     """Losses of the test rows, and the seconds of the fit as the last element."""
     rounded = train[["age", ETIV, region]].round(3)
     content = pd.util.hash_pandas_object(rounded).to_numpy().tobytes()
@@ -139,12 +140,18 @@ def _pcntoolkit(train: pd.DataFrame, test: pd.DataFrame, region: str) -> np.ndar
 
     effect = train["sex"].nunique() > 1
     template = BLR(
-        heteroskedastic=True, fixed_effect=effect, fixed_effect_var=effect, warp_name="WarpSinhArcsinh",
-        warp_reparam=True, basis_function_mean=BsplineBasisFunction(basis_column=0, nknots=5),
-        basis_function_var=BsplineBasisFunction(basis_column=0, nknots=5), optimizer="l-bfgs-b",
+        heteroskedastic=True,
+        fixed_effect=effect,
+        fixed_effect_var=effect,
+        warp_name="WarpSinhArcsinh",
+        warp_reparam=True,
+        basis_function_mean=BsplineBasisFunction(basis_column=0, nknots=5),
+        basis_function_var=BsplineBasisFunction(basis_column=0, nknots=5),
+        optimizer="l-bfgs-b",
     )
-    model = NormativeModel(template, savemodel=False, evaluate_model=False, saveresults=False, saveplots=False,
-                           save_dir=_scratch())
+    model = NormativeModel(
+        template, savemodel=False, evaluate_model=False, saveresults=False, saveplots=False, save_dir=_scratch()
+    )
     known = data(train)
     model.register_data_info(known)
     model.preprocess(known)
@@ -181,8 +188,9 @@ def score_ours(folds: list, regions: list[str]) -> tuple[np.ndarray, float]:
 
 
 def fit_ours(train: pd.DataFrame, regions: list[str]):
-    return training.train(train, name="bench", mode="calibrated", harmonise="none", regions=tuple(regions),
-                          reference_counts=False).model
+    return training.train(
+        train, name="bench", mode="calibrated", harmonise="none", regions=tuple(regions), reference_counts=False
+    ).model
 
 
 def summarise(losses: dict[str, np.ndarray], regions: list[str]) -> pd.DataFrame:
@@ -201,13 +209,17 @@ def report(table: pd.DataFrame, seconds: dict[str, float], people: int) -> None:
     for peer in [name for name in seconds if name != "normvol"]:
         difference, se = table[f"minus_{peer}"], table[f"se_{peer}"]
         worst = table["region"][difference.idxmax()]
-        print(f"normvol against {peer}: no worse in {100 * (difference <= 0).mean():.1f} % of regions, not worse "
-              f"beyond sampling error (one-sided 95 %) in {100 * (difference <= 1.645 * se).mean():.1f} %, better "
-              f"beyond it in {100 * (difference < -1.645 * se).mean():.1f} %; median difference "
-              f"{difference.median():+.4f} (typical standard error {se.median():.4f}), worst {difference.max():+.4f} "
-              f"in {worst}")
-        print(f"time of the fits: {peer} {seconds[peer]:.1f} s, normvol {seconds['normvol']:.2f} s, "
-              f"ratio {seconds[peer] / seconds['normvol']:.0f}")
+        print(
+            f"normvol against {peer}: no worse in {100 * (difference <= 0).mean():.1f} % of regions, not worse "
+            f"beyond sampling error (one-sided 95 %) in {100 * (difference <= 1.645 * se).mean():.1f} %, better "
+            f"beyond it in {100 * (difference < -1.645 * se).mean():.1f} %; median difference "
+            f"{difference.median():+.4f} (typical standard error {se.median():.4f}), worst {difference.max():+.4f} "
+            f"in {worst}"
+        )
+        print(
+            f"time of the fits: {peer} {seconds[peer]:.1f} s, normvol {seconds['normvol']:.2f} s, "
+            f"ratio {seconds[peer] / seconds['normvol']:.0f}"
+        )
 
 
 if __name__ == "__main__":

@@ -20,19 +20,19 @@ import pandas as pd
 from scipy.stats import beta as beta_distribution
 from scipy.stats import t
 
-from bids_app.clinical import associations
-from bids_app.clinical.analysis_config import AnalysisConfig
-from bids_app.clinical.case_control import region_differences
-from bids_app.clinical.change_analyses import repeated_scans
-from bids_app.clinical.cohort_data import CohortData, prepare
-from bids_app.clinical.cox import fit_cox, proportionality
-from bids_app.clinical.follow_up import follow_up
-from bids_app.clinical.group_comparison import comparison_set
-from bids_app.clinical.mixed import MixedModel
-from bids_app.clinical.negative_binomial import fit_counts
-from bids_app.clinical.risk_rules import reference_k
-from bids_app.clinical.survival import log_rank, log_rank_permutation
-from bids_app.clinical.trajectories import mean_rates
+from bids_app.clinical.analyses import associations
+from bids_app.clinical.analyses.case_control import region_differences
+from bids_app.clinical.analyses.change_analyses import repeated_scans
+from bids_app.clinical.analyses.follow_up import follow_up
+from bids_app.clinical.analyses.group_comparison import comparison_set
+from bids_app.clinical.analysis_file import AnalysisConfig
+from bids_app.clinical.cohort import CohortData, prepare
+from bids_app.clinical.stats.cox import fit_cox, proportionality
+from bids_app.clinical.stats.mixed import MixedModel
+from bids_app.clinical.stats.negative_binomial import fit_counts
+from bids_app.clinical.stats.risk_rules import reference_k
+from bids_app.clinical.stats.survival import log_rank, log_rank_permutation
+from bids_app.clinical.stats.trajectories import mean_rates
 from bids_app.simulation.cohort import (
     CONTROL,
     NULL,
@@ -155,15 +155,19 @@ def truths(effects: CohortEffects) -> dict[str, float]:
     """The true value of each statistic that has one."""
     ratios = ("IRR, theta = 1", "IRR, theta estimated", "IRR, theta estimated, robust")
     found = dict.fromkeys(ratios, effects.rate_ratio)
-    found |= {"share of patients with thalamus z <= -1.96": effects.shares[0],
-              "EDSS and deviations, first visit": effects.beta_count}  # fmt: skip
+    found |= {
+        "share of patients with thalamus z <= -1.96": effects.shares[0],
+        "EDSS and deviations, first visit": effects.beta_count,
+    }
     found |= {f"EDSS and {name}, first visit": value for name, value in zip(STRUCTURES, effects.betas, strict=True)}
     longitudinal = {"deviations": PUBLISHED_LONGITUDINAL["n_infra"]}
     longitudinal |= {name: PUBLISHED_LONGITUDINAL[name] for name in STRUCTURES}
     for name, value in longitudinal.items():
         found |= {f"EDSS and {name}, all visits{kind}": value for kind in ("", ", jackknife")}
-    return found | {"change of z per year, thalamus": effects.decline,
-                    "hazard ratio of relapse (Cox)": effects.hazard_ratio}  # fmt: skip
+    return found | {
+        "change of z per year, thalamus": effects.decline,
+        "hazard ratio of relapse (Cox)": effects.hazard_ratio,
+    }
 
 
 def simulate(number: int, seed: int, effects: CohortEffects, jobs: int) -> dict[str, np.ndarray]:

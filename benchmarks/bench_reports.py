@@ -12,8 +12,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bids_app.reports.group import write_group_report
-from bids_app.reports.participant import write_participant_report
+from bids_app.reports.pages.group import write_group_report
+from bids_app.reports.pages.participant import write_participant_report
 from tests.reports import dataset
 
 

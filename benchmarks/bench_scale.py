@@ -75,18 +75,29 @@ def _watch(pid: int, peaks: list[float], stop: threading.Event) -> None:
 def write_dataset(root: Path, n_people: int) -> list[str]:
     """A BIDS dataset of `n_people` with FreeSurfer trees in ``derivatives/freesurfer``; returns the labels."""
     model, rng = load_model(MODEL), np.random.default_rng(7)
-    people = pd.DataFrame({
-        "participant_id": [f"sub-{index:04d}" for index in range(1, n_people + 1)],
-        "age": rng.uniform(20, 80, n_people).round(1),
-        "sex": rng.choice(["F", "M"], n_people),
-        "group": rng.choice(["patient", "control"], n_people),
-        "site": rng.choice(["north", "south", "west"], n_people),
-    })
-    data = pd.DataFrame({"age": people["age"], "sex": people["sex"].map({"F": "female", "M": "male"}),
-                         ETIV: rng.normal(1.5e6, 1e5, n_people).round(), "fs_version": "7.4.1"})
+    people = pd.DataFrame(
+        {
+            "participant_id": [f"sub-{index:04d}" for index in range(1, n_people + 1)],
+            "age": rng.uniform(20, 80, n_people).round(1),
+            "sex": rng.choice(["F", "M"], n_people),
+            "group": rng.choice(["patient", "control"], n_people),
+            "site": rng.choice(["north", "south", "west"], n_people),
+        }
+    )
+    data = pd.DataFrame(
+        {
+            "age": people["age"],
+            "sex": people["sex"].map({"F": "female", "M": "male"}),
+            ETIV: rng.normal(1.5e6, 1e5, n_people).round(),
+            "fs_version": "7.4.1",
+        }
+    )
     atlas = region_table()["atlas"]
-    regions = tuple(name for name in model.regions
-                    if not name.startswith(ASYMMETRY_PREFIX) and atlas.get(name, "global") != "global")
+    regions = tuple(
+        name
+        for name in model.regions
+        if not name.startswith(ASYMMETRY_PREFIX) and atlas.get(name, "global") != "global"
+    )
     volumes = np.maximum(model.volumes_at(data, correlated_z(n_people, regions, rng), regions), 1)
     for name, etiv, row in zip(people["participant_id"], data[ETIV], volumes, strict=True):
         measured = dict(zip(regions, map(float, row), strict=True))
@@ -183,8 +194,11 @@ def check_twelve(output: Path, broken: dict[str, str], closing: str) -> None:
 def show(what: str, people: int, cost: Cost) -> None:
     """One row of the table."""
     per_person = cost.cpu / people * 1000
-    print(f"| {what:<27} | {people:6d} | {cost.code:4d} | {cost.wall:7.1f} | {cost.cpu:7.1f} | {per_person:13.1f} "
-          f"| {cost.parent_mb:10.0f} | {cost.worker_mb:9.0f} |", flush=True)
+    print(
+        f"| {what:<27} | {people:6d} | {cost.code:4d} | {cost.wall:7.1f} | {cost.cpu:7.1f} | {per_person:13.1f} "
+        f"| {cost.parent_mb:10.0f} | {cost.worker_mb:9.0f} |",
+        flush=True,
+    )
 
 
 def main(n_people: int, nprocs: int, root: Path) -> None:
@@ -193,8 +207,9 @@ def main(n_people: int, nprocs: int, root: Path) -> None:
     labels = write_dataset(bids, n_people)
     given = ["--fs-subjects-dir", str(bids / "derivatives/freesurfer"), "--nprocs", str(nprocs)]
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors, {nprocs} used")
-    print("| what                        | people | exit |  wall s |   CPU s | CPU ms/person "
-          "| program MB | worker MB |")
+    print(
+        "| what                        | people | exit |  wall s |   CPU s | CPU ms/person | program MB | worker MB |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for size in (n_people // 4, n_people // 2):
         output = root / f"out{size}"
@@ -214,8 +229,10 @@ def main(n_people: int, nprocs: int, root: Path) -> None:
     assert {row["status"] for row in statuses(output).values()} == {"scored"}
     show("participant, nothing to do", n_people, measure(everybody, log))
     show("group", n_people, measure([str(bids), str(output), "group"], log))
-    print(f"group.html {(output / 'group.html').stat().st_size / 1e6:.1f} MB, "
-          f"one person's report {(output / f'sub-{labels[0]}.html').stat().st_size / 1e6:.2f} MB")
+    print(
+        f"group.html {(output / 'group.html').stat().st_size / 1e6:.1f} MB, "
+        f"one person's report {(output / f'sub-{labels[0]}.html').stat().st_size / 1e6:.2f} MB"
+    )
 
 
 if __name__ == "__main__":

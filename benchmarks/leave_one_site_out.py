@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 
 from bids_app.normative import training
-from bids_app.normative.adaptation import SiteAdaptation
 from bids_app.normative.folds import leave_one_site_out
+from bids_app.normative.harmonise.adaptation import SiteAdaptation
 from bids_app.regions import reference_regions
 from bids_app.tables import read_table, write_tsv
 
@@ -40,8 +40,7 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", type=Path)
     parser.add_argument("--mode", default="calibrated", choices=training.MODES)
     parser.add_argument("--harmonise", default="location", choices=tuple(training.HARMONISE))
@@ -56,8 +55,13 @@ def sites(people: pd.DataFrame, options: argparse.Namespace) -> Iterator[list[di
     for site, mask in leave_one_site_out(people["site"], MIN_PEOPLE):
         print(f"{site}: {mask.sum()} people", file=sys.stderr)
         trained = training.train(
-            people[~mask], name="without", mode=options.mode, harmonise=options.harmonise,
-            regions=reference_regions(), reference_counts=False)
+            people[~mask],
+            name="without",
+            mode=options.mode,
+            harmonise=options.harmonise,
+            regions=reference_regions(),
+            reference_counts=False,
+        )
         local = people[mask].reset_index(drop=True)
         yield [result(trained.model, local, site, k, options.draws) for k in options.controls]
 
@@ -76,19 +80,30 @@ def left_over(model: object, local: pd.DataFrame, order: np.ndarray, k: int) -> 
     z = model.deviations(rest, adaptation).z
     subtracted = model.deviations(rest).z - (model.deviations(controls).z.mean(axis=0) if k else 0)
     return {
-        "below": np.mean(z < -1.96), "above": np.mean(z > 1.96), "z_sd": z.std(axis=0, ddof=1).mean(),
+        "below": np.mean(z < -1.96),
+        "above": np.mean(z > 1.96),
+        "z_sd": z.std(axis=0, ddof=1).mean(),
         "shift": np.abs(z.mean(axis=0)).mean(),
         "allowed": 0.8 * np.sqrt((1 / k if k else 0) + 1 / len(rest)),
-        "subtracted_below": np.mean(subtracted < -1.96), "subtracted_shift": np.abs(subtracted.mean(axis=0)).mean(),
+        "subtracted_below": np.mean(subtracted < -1.96),
+        "subtracted_shift": np.abs(subtracted.mean(axis=0)).mean(),
     }
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
     """One row per number of controls: averages over sites, and how many sites are inside the limits."""
-    inside = rows.assign(
-        within_limits=rows["below"].between(0.015, 0.04), shift_ok=rows["shift"] <= rows["allowed"])
-    columns = ["below", "above", "z_sd", "shift", "allowed", "within_limits", "shift_ok", "subtracted_below",
-               "subtracted_shift"]
+    inside = rows.assign(within_limits=rows["below"].between(0.015, 0.04), shift_ok=rows["shift"] <= rows["allowed"])
+    columns = [
+        "below",
+        "above",
+        "z_sd",
+        "shift",
+        "allowed",
+        "within_limits",
+        "shift_ok",
+        "subtracted_below",
+        "subtracted_shift",
+    ]
     table = inside.groupby("controls")[columns].mean().reset_index()
     return table.rename(columns={"within_limits": "sites_1.5_to_4", "shift_ok": "sites_shift_ok"})
 

@@ -21,13 +21,13 @@ import pandas as pd
 
 from bids_app.cli import exitcodes
 from bids_app.cli.model import main as normvol_model
-from bids_app.clinical.case_control import compare_counts, region_differences
+from bids_app.clinical.analyses.case_control import compare_counts, region_differences
 from bids_app.clinical.deviations import count_table
-from bids_app.normative.adaptation import SiteAdaptation
+from bids_app.normative.harmonise.adaptation import SiteAdaptation
 from bids_app.normative.registry import load_model
-from bids_app.normative.table_input import read_model_table
 from bids_app.regions import display_name, reference_regions
 from bids_app.tables import read_table, write_tsv
+from bids_app.workbench.table_input import read_model_table
 
 CONTROL = "HC"
 # one disease under two names in the sources
@@ -72,10 +72,21 @@ def main() -> None:
     found = {name: analyse(name, table, output, models) for name, table in groups.items()}
     counts, regions, burden = (pd.concat([parts[file] for parts in found.values()]) for file in FILES)
     rng = np.random.default_rng(arguments.seed)
-    chance = {name: pd.DataFrame(shuffled(folder_of(name, output) / PEOPLE, models[ELSEWHERE], arguments.shuffles, rng))
-              for name in groups}
-    for table in (selection(everyone, patients, groups), sites(groups), who(groups), deviations(counts, chance),
-                  above(burden), matched(counts), compared(counts), regional(regions), alarms(chance)):
+    chance = {
+        name: pd.DataFrame(shuffled(folder_of(name, output) / PEOPLE, models[ELSEWHERE], arguments.shuffles, rng))
+        for name in groups
+    }
+    for table in (
+        selection(everyone, patients, groups),
+        sites(groups),
+        who(groups),
+        deviations(counts, chance),
+        above(burden),
+        matched(counts),
+        compared(counts),
+        regional(regions),
+        alarms(chance),
+    ):
         print("\n".join(table), end="\n\n")
 
 
@@ -87,8 +98,9 @@ def usable(table: pd.DataFrame) -> pd.DataFrame:
 def cohorts(healthy: pd.DataFrame, patients: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Each diagnosis with the healthy people of its sites; sites with too few of either are left out."""
     for name, people in patients.groupby("diagnosis", sort=True):
-        both = [site for site, part in people.groupby("site")
-                if min(len(part), (healthy["site"] == site).sum()) >= SMALLEST]
+        both = [
+            site for site, part in people.groupby("site") if min(len(part), (healthy["site"] == site).sum()) >= SMALLEST
+        ]
         if both:
             yield str(name), pd.concat([healthy[healthy["site"].isin(both)], people[people["site"].isin(both)]])
 
@@ -105,21 +117,35 @@ def analyse(name: str, table: pd.DataFrame, output: Path, models: Mapping[str, s
     found: dict[str, list[pd.DataFrame]] = {file: [] for file in FILES}
     for label, model in models.items():
         scores = folder / f"z_{label}.tsv"
-        call("score", people, "--model", model, "-o", scores, "--adapt-controls", f"diagnosis == '{CONTROL}'",
-             "--adapt-by", "site")
+        call(
+            "score",
+            people,
+            "--model",
+            model,
+            "-o",
+            scores,
+            "--adapt-controls",
+            f"diagnosis == '{CONTROL}'",
+            "--adapt-by",
+            "site",
+        )
         for ratio in RATIOS:
             analysis, results = folder / f"analysis_{ratio}.toml", folder / f"{label}_{ratio}"
             analysis.write_text(ANALYSIS.format(ratio=ratio))
             call("analyse", people, "--zscores", scores, "--analysis", analysis, "-o", results)
             matched = (results / "group_matching.tsv").exists()
             for file, tables in found.items():
-                tables.append(read_table(results / f"group_{file}.tsv").assign(diagnosis=name, model=label, ratio=ratio,
-                                                                               matched=matched))
+                tables.append(
+                    read_table(results / f"group_{file}.tsv").assign(
+                        diagnosis=name, model=label, ratio=ratio, matched=matched
+                    )
+                )
     return {file: pd.concat(tables) for file, tables in found.items()}
 
 
-def shuffled(people: Path, model_file: str | Path, shuffles: int,
-             rng: np.random.Generator) -> Iterator[dict[str, float]]:
+def shuffled(
+    people: Path, model_file: str | Path, shuffles: int, rng: np.random.Generator
+) -> Iterator[dict[str, float]]:
     """Ratio and p by tail, and smallest q of a region: labels shuffled within sites, adapted to shuffled controls."""
     model, table = load_model(model_file), read_model_table(people).data
     for _ in range(shuffles):
@@ -179,12 +205,29 @@ def who(groups: Mapping[str, pd.DataFrame]) -> Iterator[str]:
 
 def deviations(counts: pd.DataFrame, chance: Mapping[str, pd.DataFrame]) -> Iterator[str]:
     """Number of deviations against all controls of the sites."""
-    yield from header("group", "deviations", "people", "controls", "mean, people", "mean, controls",
-                      "rate ratio (95 % interval)", "p", "p, shuffled")
+    yield from header(
+        "group",
+        "deviations",
+        "people",
+        "controls",
+        "mean, people",
+        "mean, controls",
+        "rate ratio (95 % interval)",
+        "p",
+        "p, shuffled",
+    )
     for row in rows_of(counts):
-        yield row_of(row["diagnosis"], TAILS[row["tail"]], row["n_group"], row["n_control"], f"{row['mean_group']:.2f}",
-                     f"{row['mean_control']:.2f}", ratio_of(row), f"{row['p']:.3f}",
-                     by_chance(row, chance[row["diagnosis"]]))
+        yield row_of(
+            row["diagnosis"],
+            TAILS[row["tail"]],
+            row["n_group"],
+            row["n_control"],
+            f"{row['mean_group']:.2f}",
+            f"{row['mean_control']:.2f}",
+            ratio_of(row),
+            f"{row['p']:.3f}",
+            by_chance(row, chance[row["diagnosis"]]),
+        )
 
 
 def by_chance(row: Mapping[str, float], chance: pd.DataFrame) -> str:
@@ -204,8 +247,12 @@ def above(burden: pd.DataFrame) -> Iterator[str]:
             control = part["group"] == CONTROL
             cells = [share_of(rows.iloc[0]) for rows in (part[~control], part[control])]
             first = part.iloc[0]
-            yield row_of(name, TAILS[tail], f"{first['expected']:.2f} ({first['expected_low']:.0f} to "
-                         f"{first['expected_high']:.0f})", *cells)
+            yield row_of(
+                name,
+                TAILS[tail],
+                f"{first['expected']:.2f} ({first['expected_low']:.0f} to {first['expected_high']:.0f})",
+                *cells,
+            )
 
 
 def share_of(row: pd.Series) -> str:
@@ -215,12 +262,20 @@ def share_of(row: pd.Series) -> str:
 
 def matched(counts: pd.DataFrame) -> Iterator[str]:
     """The same ratios against controls matched 1:1."""
-    yield from header("group", "deviations", "pairs", "mean, people", "mean, controls", "rate ratio (95 % interval)",
-                      "p")
+    yield from header(
+        "group", "deviations", "pairs", "mean, people", "mean, controls", "rate ratio (95 % interval)", "p"
+    )
     for row in rows_of(counts, ratio=1):
         if row["matched"]:
-            yield row_of(row["diagnosis"], TAILS[row["tail"]], row["n_group"], f"{row['mean_group']:.2f}",
-                         f"{row['mean_control']:.2f}", ratio_of(row), f"{row['p']:.3f}")
+            yield row_of(
+                row["diagnosis"],
+                TAILS[row["tail"]],
+                row["n_group"],
+                f"{row['mean_group']:.2f}",
+                f"{row['mean_control']:.2f}",
+                ratio_of(row),
+                f"{row['p']:.3f}",
+            )
 
 
 def compared(counts: pd.DataFrame) -> Iterator[str]:
@@ -237,8 +292,13 @@ def regional(regions: pd.DataFrame) -> Iterator[str]:
     for name, part in kept.groupby("diagnosis", sort=True):
         found = part[part["q"] < 0.05].sort_values("p")
         for row in found.to_dict("records"):
-            yield row_of(name, display_name(row["region"]), f"{row['difference']:.2f} ({row['difference_low']:.2f} to "
-                         f"{row['difference_high']:.2f})", f"{row['cohens_d']:.2f}", f"{row['q']:.4f}")
+            yield row_of(
+                name,
+                display_name(row["region"]),
+                f"{row['difference']:.2f} ({row['difference_low']:.2f} to {row['difference_high']:.2f})",
+                f"{row['cohens_d']:.2f}",
+                f"{row['q']:.4f}",
+            )
         if found.empty:
             yield row_of(name, f"none of {len(part)}", "", "", f"{part['q'].min():.2f} (smallest)")
 

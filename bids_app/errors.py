@@ -1,12 +1,30 @@
 """The one hierarchy of errors that a user may see.
 
-Every message is a sentence that says what is wrong, in which file, and what to do.
+Every error says what is wrong and in which file (`reason`), and what to do about it (`remedy`).
 A traceback that reaches the user is a bug.
 """
 
+from __future__ import annotations
+
 
 class NormvolError(Exception):
-    """Base of all errors with a sentence for the user."""
+    """Base of all errors with a sentence for the user.
+
+    Parameters
+    ----------
+    reason : str
+        What is wrong, and in which file.
+    remedy : str
+        What to do; empty where the reason says it all.
+    """
+
+    def __init__(self, reason: str, remedy: str = "") -> None:
+        super().__init__(reason, remedy)
+        self.reason = reason
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.reason}; {self.remedy}" if self.remedy else self.reason
 
 
 class UsageError(NormvolError):

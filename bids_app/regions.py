@@ -85,8 +85,12 @@ def pairs() -> tuple[Pair, ...]:
     left, right = (table[table["hemisphere"] == h].set_index("base") for h in ("lh", "rh"))
     right_names = right["name"].to_dict()
     return tuple(
-        Pair(ASYMMETRY_PREFIX + row["base"].removesuffix("_volume"), row["name"], right_names[row["base"]],
-             row["display"].removeprefix("left ") + ", asymmetry")
+        Pair(
+            ASYMMETRY_PREFIX + row["base"].removesuffix("_volume"),
+            row["name"],
+            right_names[row["base"]],
+            row["display"].removeprefix("left ") + ", asymmetry",
+        )
         for row in left.reset_index().to_dict("records")
         if row["base"] in right_names
     )
@@ -119,11 +123,13 @@ def add_differences(volumes: pd.DataFrame, wanted: tuple[str, ...]) -> pd.DataFr
     missing = {name for name in wanted if name.startswith(DIFFERENCE_PREFIX)} - set(volumes.columns)
     if not missing:
         return volumes
-    return volumes.assign(**{
-        difference_name(pair): volumes[pair.left] - volumes[pair.right]
-        for pair in pairs()
-        if difference_name(pair) in missing and pair.left in volumes and pair.right in volumes
-    })
+    return volumes.assign(
+        **{
+            difference_name(pair): volumes[pair.left] - volumes[pair.right]
+            for pair in pairs()
+            if difference_name(pair) in missing and pair.left in volumes and pair.right in volumes
+        }
+    )
 
 
 @lru_cache(maxsize=1)

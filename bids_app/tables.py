@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import tempfile
+import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import IO, Any
 
 import pandas as pd
 
-from bids_app.errors import InputError
+from bids_app.errors import InputError, UsageError
 
 NA = "n/a"
 NA_VALUES = ("", "n/a", "N/A", "na", "NA", "NaN", "nan", "null", "None")
@@ -92,7 +93,7 @@ def read_json(path: Path | str) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"cannot read {path} as JSON ({error}); check or remove the file") from error
+        raise InputError(f"cannot read {path} as JSON ({error})", "check or remove the file") from error
 
 
 def read_table(path: Path | str, text: bool | Collection[str] = False) -> pd.DataFrame:
@@ -129,8 +130,13 @@ def text_dialect(path: Path) -> dict[str, Any]:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as stream:
             header = stream.readline()
         marks = {"sep": ";", "decimal": ","} if b";" in header and b"," not in header else {"sep": ","}
-    return {**marks, "encoding": "utf-8-sig", "na_values": list(NA_VALUES), "keep_default_na": False,
-            "low_memory": False}
+    return {
+        **marks,
+        "encoding": "utf-8-sig",
+        "na_values": list(NA_VALUES),
+        "keep_default_na": False,
+        "low_memory": False,
+    }
 
 
 @contextmanager
@@ -139,6 +145,14 @@ def table_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise InputError(f"the table {path} does not exist; check the path") from error
+        raise InputError(f"the table {path} does not exist", "check the path") from error
     except (OSError, ValueError, UnicodeDecodeError, ImportError) as error:
-        raise InputError(f"cannot read {path} as a table ({error}); it must be TSV, CSV or Parquet") from error
+        raise InputError(f"cannot read {path} as a table ({error})", "it must be TSV, CSV or Parquet") from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file; raise UsageError naming the file when it is not TOML."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"cannot read the configuration file {path} ({error})") from error

@@ -23,7 +23,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter, gaussian_filt
 from scipy.ndimage import label as connected
 
 from bids_app import regions
-from bids_app.reports.surface import neighbour_mean, rasterise, vertex_normals
+from bids_app.reports.figures.surface import neighbour_mean, rasterise, vertex_normals
 
 UNIT_MM = 0.25
 SLICE_UNIT_MM = 0.29
@@ -57,7 +57,6 @@ def label_names() -> dict[int, str]:
     drawn = {int(label): name for label, name in zip(table["label"], table["name"])}
     del drawn[77]  # fsaverage has 14 voxels of WM hypointensity: nothing to draw
     return {**drawn, **CEREBRAL_WHITE, **CONTEXT}
-
 
 
 def half_inflated(folder: Path, hemisphere: str) -> tuple[np.ndarray, np.ndarray]:
@@ -150,8 +149,7 @@ def without_slivers(images: list[np.ndarray], smallest_mm2: float = 60) -> list[
     largest = {value: max(islands(image, value).max() for image in images) for value in np.unique(images[0])}
     largest |= {v: max(islands(image, v).max() for image in images) for v in np.unique(images[1])}
     return [
-        without_specks(image, {value: min(size, smallest_mm2) for value, size in largest.items()})
-        for image in images
+        without_specks(image, {value: min(size, smallest_mm2) for value, size in largest.items()}) for image in images
     ]
 
 
@@ -164,7 +162,6 @@ def without_specks(image: np.ndarray, smallest_mm2: float | dict[int, float] = 4
         keep |= (size >= limit) & (image == value)
     nearest = distance_transform_edt(~keep, return_distances=False, return_indices=True)
     return image[tuple(nearest)]
-
 
 
 def trace(image: np.ndarray) -> list[tuple[list[tuple[int, int]], int, int]]:

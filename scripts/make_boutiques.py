@@ -35,8 +35,15 @@ def descriptor() -> dict[str, Any]:
         "command-line": "mkdir -p [OUTPUT_DIR]; normvol " + " ".join(keys),
         "container-image": {"type": "docker", "image": IMAGE, "index": "docker://"},
         "inputs": inputs,
-        "groups": [{"id": "output", "name": "output folder", "members": ["output_dir", "output_dir_existing"],
-                    "mutually-exclusive": True, "one-is-required": True}],
+        "groups": [
+            {
+                "id": "output",
+                "name": "output folder",
+                "members": ["output_dir", "output_dir_existing"],
+                "mutually-exclusive": True,
+                "one-is-required": True,
+            }
+        ],
         "output-files": [{"id": "dataset", "name": "The derivative dataset", "path-template": "[OUTPUT_DIR]"}],
         "error-codes": [{"code": code, "description": meaning} for code, meaning in exitcodes.MEANING.items() if code],
         "suggested-resources": {"cpu-cores": 2, "ram": 4, "walltime-estimate": 3600},

@@ -24,19 +24,23 @@ from bids_app.tables import read_table
 MODELS = Path(__file__).resolve().parents[1] / "bids_app" / "data" / "models"
 
 SOURCES: Mapping[str, Mapping[str, str]] = {
-    "OpenNeuro": {"url": "https://openneuro.org",
-                  "citation": "Markiewicz et al. 2021, doi:10.7554/eLife.71774; AOMIC-PIOP2: Snoek et al. 2021, "
-                              "doi:10.1038/s41597-021-00870-6"},
-    "IXI": {"url": "https://brain-development.org/ixi-dataset/",
-            "citation": "IXI dataset, Imperial College London, CC BY-SA 3.0"},
+    "OpenNeuro": {
+        "url": "https://openneuro.org",
+        "citation": "Markiewicz et al. 2021, doi:10.7554/eLife.71774; AOMIC-PIOP2: Snoek et al. 2021, "
+        "doi:10.1038/s41597-021-00870-6",
+    },
+    "IXI": {
+        "url": "https://brain-development.org/ixi-dataset/",
+        "citation": "IXI dataset, Imperial College London, CC BY-SA 3.0",
+    },
 }
 
 COMMON: dict[str, Any] = {
     "version": "1.0.0",
     "licence": "CC-BY-SA-4.0",
     "intended_use": "Research on regional brain volumes of groups and individuals of about 18 to 70 years with "
-                    "T1-weighted MRI processed by FreeSurfer 6 or 7, best with a site adaptation from local "
-                    "healthy people.",
+    "T1-weighted MRI processed by FreeSurfer 6 or 7, best with a site adaptation from local "
+    "healthy people.",
     "not_for": (
         RESEARCH_ONLY,
         "Not for decisions about the care of a person.",
@@ -49,34 +53,40 @@ COMMON: dict[str, Any] = {
         "scanners (IXI). Beyond 70 years there are 70 people: held out, they have 4.7 % of z below -1.96 in "
         "open-calibrated, and in open-reference 2.7 %, with a mean z of -0.1.",
         "FreeSurfer version and site are confounded: every site was processed with one version.",
-        "'Healthy' was stated by the study for some sites and assumed for "
-        "others.",
+        "'Healthy' was stated by the study for some sites and assumed for others.",
         "Without site adaptation a new scanner shifts single regions by about 0.4 to 0.5 SD.",
     ),
 }
 
 MODEL_CARDS: dict[str, dict[str, Any]] = {
     "open-reference": {
-        "mode": "reference", "harmonise": "mean_only",
+        "mode": "reference",
+        "harmonise": "mean_only",
         "title": "Open reference (method of the source study)",
         "summary": "Multivariable fractional polynomials of 82 regional volumes by sex, with a constant Gaussian "
-                   "residual, as in the source study, trained on openly licensed data.",
-        "citations": ("Korbmacher et al. 2025, doi:10.1101/2025.09.14.25335702 (method)",
-                      "Sauerbrei & Royston 1999, doi:10.1111/1467-985X.00122",
-                      "Ge et al. 2024, doi:10.1016/S2589-7500(23)00250-9"),
+        "residual, as in the source study, trained on openly licensed data.",
+        "citations": (
+            "Korbmacher et al. 2025, doi:10.1101/2025.09.14.25335702 (method)",
+            "Sauerbrei & Royston 1999, doi:10.1111/1467-985X.00122",
+            "Ge et al. 2024, doi:10.1016/S2589-7500(23)00250-9",
+        ),
     },
     "open-calibrated": {
-        "mode": "calibrated", "harmonise": "location", "version": "1.1.0",
+        "mode": "calibrated",
+        "harmonise": "location",
+        "version": "1.1.0",
         "title": "Open calibrated (location, scale and shape)",
         "summary": "Fractional polynomials of mean and standard deviation with sinh-arcsinh residuals for 82 "
-                   "reference regions, 29 further volumes and 48 asymmetry indices by sex, trained on openly "
-                   "licensed data.",
-        "citations": ("Korbmacher et al. 2025, doi:10.1101/2025.09.14.25335702 (study that this follows)",
-                      "Royston & Altman 1994, doi:10.2307/2986270",
-                      "Jones & Pewsey 2009, doi:10.1093/biomet/asp053",
-                      "Rigby & Stasinopoulos 2005, doi:10.1111/j.1467-9876.2005.00510.x",
-                      "Johnson et al. 2007, doi:10.1093/biostatistics/kxj037",
-                      "DerSimonian & Laird 1986, doi:10.1016/0197-2456(86)90046-2"),
+        "reference regions, 29 further volumes and 48 asymmetry indices by sex, trained on openly "
+        "licensed data.",
+        "citations": (
+            "Korbmacher et al. 2025, doi:10.1101/2025.09.14.25335702 (study that this follows)",
+            "Royston & Altman 1994, doi:10.2307/2986270",
+            "Jones & Pewsey 2009, doi:10.1093/biomet/asp053",
+            "Rigby & Stasinopoulos 2005, doi:10.1111/j.1467-9876.2005.00510.x",
+            "Johnson et al. 2007, doi:10.1093/biostatistics/kxj037",
+            "DerSimonian & Laird 1986, doi:10.1016/0197-2456(86)90046-2",
+        ),
     },
 }
 
@@ -98,8 +108,9 @@ def train(table: pd.DataFrame, name: str, date: str, folder: Path) -> None:
     """Train one packaged model and write it."""
     words = dict(MODEL_CARDS[name])
     mode, harmonise = words.pop("mode"), words.pop("harmonise")
-    trained = training.train(table, name=name, mode=mode, harmonise=harmonise,
-                             card={**COMMON, **words, "date": date}, progress=print)
+    trained = training.train(
+        table, name=name, mode=mode, harmonise=harmonise, card={**COMMON, **words, "date": date}, progress=print
+    )
     model = replace(trained.model, card=with_sources(trained.model.card, table))
     path = model_file.save(model, folder / f"{name}.json")
     print("\n".join(trained.report.sentences()))
@@ -109,9 +120,13 @@ def train(table: pd.DataFrame, name: str, date: str, folder: Path) -> None:
 def with_sources(card: ModelCard, table: pd.DataFrame) -> ModelCard:
     """The card with addresses, citations and names of the datasets behind each source."""
     training_ = tuple(
-        {**entry, **SOURCES.get(entry["source"], {}),
-         "datasets": sorted(table.loc[table["source"] == entry["source"], "site"].unique())}
-        for entry in card.training)
+        {
+            **entry,
+            **SOURCES.get(entry["source"], {}),
+            "datasets": sorted(table.loc[table["source"] == entry["source"], "site"].unique()),
+        }
+        for entry in card.training
+    )
     return replace(card, training=training_)
 
 

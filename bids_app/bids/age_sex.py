@@ -23,12 +23,28 @@ _UNITS = {word: unit for unit, words in _UNIT_WORDS.items() for word in words}
 _DICOM = re.compile(r"(?P<number>\d{3})(?P<unit>[YMWD])")
 _DICOM_UNITS = {"Y": "years", "M": "months", "W": "weeks", "D": "days"}
 _NUMBER = r"\d{1,5}(?:[.,]\d+)?"
-_AGE = re.compile(rf"(?P<over>>=?|≥)?\s*(?P<number>{_NUMBER})\s*(?P<plus>\+|or (?:older|over|more))?"
-                  r"\s*(?P<unit>[a-z/ ]*)")
+_AGE = re.compile(
+    rf"(?P<over>>=?|≥)?\s*(?P<number>{_NUMBER})\s*(?P<plus>\+|or (?:older|over|more))?"
+    r"\s*(?P<unit>[a-z/ ]*)"
+)
 _RANGE = re.compile(rf"[\[(]?\s*{_NUMBER}\s*(?:-|–|—|to|,\s|\.\.|/)\s*{_NUMBER}\s*[\])]?\s*[a-z]*")
 
-_FEMALE = ("female", "females", "f", "fem", "woman", "women", "w", "girl", "weiblich", "femme",
-           "kvinne", "kvinna", "femenino", "feminino")
+_FEMALE = (
+    "female",
+    "females",
+    "f",
+    "fem",
+    "woman",
+    "women",
+    "w",
+    "girl",
+    "weiblich",
+    "femme",
+    "kvinne",
+    "kvinna",
+    "femenino",
+    "feminino",
+)
 _MALE = ("male", "males", "m", "man", "men", "boy", "männlich", "homme", "mann", "masculino")
 _SEX = dict.fromkeys(_FEMALE, "female") | dict.fromkeys(_MALE, "male")
 

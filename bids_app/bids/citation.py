@@ -14,22 +14,22 @@ _GENERAL = ("bids-apps", "freesurfer", "aparc", "aseg", "study")
 _POLYNOMIALS = ("royston1994", "sauerbrei1999")
 _ENGINES = {
     "reference": "Per sex and region, the median is a linear function of eTIV and a fractional polynomial of age "
-                 "(Royston & Altman 1994; Sauerbrei & Royston 1999); residuals are taken as Gaussian with constant "
-                 "spread.",
+    "(Royston & Altman 1994; Sauerbrei & Royston 1999); residuals are taken as Gaussian with constant "
+    "spread.",
     "calibrated": "Per sex and region, the median is a linear function of eTIV and a fractional polynomial of age "
-                  "(Royston & Altman 1994; Sauerbrei & Royston 1999), the spread depends on age, and the "
-                  "shape of the residuals is a sinh-arcsinh distribution (Jones & Pewsey 2009).",
+    "(Royston & Altman 1994; Sauerbrei & Royston 1999), the spread depends on age, and the "
+    "shape of the residuals is a sinh-arcsinh distribution (Jones & Pewsey 2009).",
 }
 _VOLUMES = {
     "bids": "T1-weighted images were segmented by FreeSurfer's recon-all (Fischl 2012); the FreeSurfer version of "
-            "every scan is recorded with\nits results.",
+    "every scan is recorded with\nits results.",
     "table": "Regional volumes and intracranial volume, as FreeSurfer (Fischl 2012) measures them, were read from a "
-             "table.",
+    "table.",
 }
 _SCORING = {
     "own-sex": "z is the deviation in standard normal units from the model of the person's own sex.",
     "reference-compat": "z reproduces the published scripts of the source study, which divide by the residual "
-                        "spread of men in both sexes: z of women is too small by about 12 %.",
+    "spread of men in both sexes: z of women is too small by about 12 %.",
 }
 
 
@@ -38,8 +38,14 @@ def template(name: str) -> Template:
     return Template((files("bids_app.data") / name).read_text(encoding="utf-8"))
 
 
-def methods_text(card: Mapping[str, Any] | None, model: str, scoring: str, *, table: bool = False,
-                 adaptation: Mapping[str, Any] | None = None) -> str:
+def methods_text(
+    card: Mapping[str, Any] | None,
+    model: str,
+    scoring: str,
+    *,
+    table: bool = False,
+    adaptation: Mapping[str, Any] | None = None,
+) -> str:
     """The content of CITATION.md.
 
     Parameters
@@ -77,8 +83,10 @@ def _adaptation_sentence(adaptation: Mapping[str, Any]) -> str:
     levels = adaptation["levels"]
     people = sum(len(level["people"]) for level in levels.values())
     where = "the scanner" if len(levels) == 1 else f"each of {len(levels)} scanners"
-    return (f"\nThe shift of {where} against the reference was estimated from {people} local healthy people (empirical "
-            "Bayes) and removed; each of them was scored with themself left out.")
+    return (
+        f"\nThe shift of {where} against the reference was estimated from {people} local healthy people (empirical "
+        "Bayes) and removed; each of them was scored with themself left out."
+    )
 
 
 def _model_sentence(card: Mapping[str, Any], model: str) -> str:
@@ -107,19 +115,31 @@ def _share(numbers: Mapping[str, int], total: int) -> str:
 
 def model_titles(card: Mapping[str, Any]) -> dict[str, Any]:
     """The model card as a flat mapping of titles to text, numbers or lists, for ``model_<name>.json``."""
-    names = {"licence": "Licence", "fs_versions": "FreeSurfer versions", "n": "People by sex",
-             "age_range": "Age range by sex (years)", "etiv_range": "eTIV range by sex (mm^3)",
-             "age_bands": "People by sex and age", "z_notes": "Notes on z", "not_for": "Not for"}
-    return {names.get(key, key.replace("_", " ").capitalize()): _flat(key, value)
-            for key, value in card.items() if value not in ("", (), [], {}, None)}
+    names = {
+        "licence": "Licence",
+        "fs_versions": "FreeSurfer versions",
+        "n": "People by sex",
+        "age_range": "Age range by sex (years)",
+        "etiv_range": "eTIV range by sex (mm^3)",
+        "age_bands": "People by sex and age",
+        "z_notes": "Notes on z",
+        "not_for": "Not for",
+    }
+    return {
+        names.get(key, key.replace("_", " ").capitalize()): _flat(key, value)
+        for key, value in card.items()
+        if value not in ("", (), [], {}, None)
+    }
 
 
 def _flat(key: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         return [f"{name}: {_words(key, item)}" for name, item in value.items()]
     if isinstance(value, list | tuple):
-        return [", ".join(f"{name} {part}" for name, part in item.items()) if isinstance(item, Mapping) else item
-                for item in value]
+        return [
+            ", ".join(f"{name} {part}" for name, part in item.items()) if isinstance(item, Mapping) else item
+            for item in value
+        ]
     return value
 
 

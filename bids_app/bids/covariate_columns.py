@@ -11,11 +11,38 @@ from bids_app.bids.source_tables import Row, plain
 
 # A name is taken for an age when `age` and words of these lists make it up; `age_at_onset` is not.
 _UNIT_WORDS = {"years", "year", "yrs", "yr", "y", "months", "month", "mo", "weeks", "week", "days", "day"}
-_SCAN_WORDS = {"at", "in", "on", "of", "the", "scan", "mri", "imaging", "session", "visit", "acquisition",
-               "exam", "test", "testing", "participant", "subject", "patient"}
+_SCAN_WORDS = {
+    "at",
+    "in",
+    "on",
+    "of",
+    "the",
+    "scan",
+    "mri",
+    "imaging",
+    "session",
+    "visit",
+    "acquisition",
+    "exam",
+    "test",
+    "testing",
+    "participant",
+    "subject",
+    "patient",
+}
 _FIRST_WORDS = {"first", "baseline", "entry", "inclusion", "enrolment", "enrollment", "screening", "study"}
-_SEX_NAMES = ("sex", "biological_sex", "sex_at_birth", "participant_sex", "subject_sex", "patient_sex",
-              "gender", "participant_gender", "subject_gender", "patient_gender")
+_SEX_NAMES = (
+    "sex",
+    "biological_sex",
+    "sex_at_birth",
+    "participant_sex",
+    "subject_sex",
+    "patient_sex",
+    "gender",
+    "participant_gender",
+    "subject_gender",
+    "patient_gender",
+)
 
 
 @dataclass(frozen=True)
@@ -53,8 +80,10 @@ def find_roles(header: Iterable[str], sidecar: Mapping[str, Any]) -> Roles:
         if plain(name) in _SEX_NAMES:
             levels = entry.get("Levels")
             sexes.append((name, levels if isinstance(levels, Mapping) else {}))
-    return Roles(tuple(sorted(ages, key=lambda age: age[1])),
-                 tuple(sorted(sexes, key=lambda sex: _SEX_NAMES.index(plain(sex[0])))))
+    return Roles(
+        tuple(sorted(ages, key=lambda age: age[1])),
+        tuple(sorted(sexes, key=lambda sex: _SEX_NAMES.index(plain(sex[0])))),
+    )
 
 
 def _age_rank(name: str) -> int | None:

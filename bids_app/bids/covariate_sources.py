@@ -33,8 +33,9 @@ class Source:
         """What the rows of a scan answer; several rows must agree."""
         answers = [question(row, self.roles) for row in self.rows.get(participant, {}).get(session, [])]
         if len({answer.value for answer in answers}) > 1:
-            return Answer(problem=f"{self.name} has {len(answers)} rows for {participant_id(participant)} "
-                                  "that differ; keep one")
+            return Answer(
+                problem=f"{self.name} has {len(answers)} rows for {participant_id(participant)} that differ; keep one"
+            )
         if not answers or (answers[0].value is None and not answers[0].problem):
             return Answer()
         answer = answers[0]
@@ -53,7 +54,7 @@ def load_source(path: Path) -> Source:
     """
     header, rows = read_any_sheet(path)
     if "participant_id" not in header:
-        raise BIDSError(f"{path} has no column participant_id (columns: {', '.join(header)}); add it")
+        raise BIDSError(f"{path} has no column participant_id (columns: {', '.join(header)})", "add it")
     keyed: dict[str, dict[str | None, list[Row]]] = {}
     for row in rows:
         participant, session = row_key(row)

@@ -25,8 +25,9 @@ ONE_AGE = "used for each"
 COLUMNS = ("participant_id", "session_id", "age", "sex", "age_source", "sex_source", "note", "problem")
 
 
-def read_covariates(bids_dir: Path | str, scans: Sequence[Scan], *,
-                    participants_file: Path | None = None) -> pd.DataFrame:
+def read_covariates(
+    bids_dir: Path | str, scans: Sequence[Scan], *, participants_file: Path | None = None
+) -> pd.DataFrame:
     """Age, sex and all other columns of the tables, one row per scan.
 
     An age of the session (``sessions.tsv``, or a row with ``session_id``) wins over the person's age. A
@@ -136,12 +137,14 @@ class _Reader:
 
     def _sex(self, scan: Scan) -> Answer:
         """Sex from any row of the person, which must agree, else from the session's row."""
-        rows = [self.people.ask(sex_of, scan.participant, session)
-                for session in self.people.rows.get(scan.participant, {})]
+        rows = [
+            self.people.ask(sex_of, scan.participant, session) for session in self.people.rows.get(scan.participant, {})
+        ]
         rows = [answer for answer in rows if answer.value is not None or answer.problem]
         if len({answer.value for answer in rows}) > 1:
-            return Answer(problem=f"{self.people.name} gives {participant_id(scan.participant)} "
-                                  "more than one sex; correct it")
+            return Answer(
+                problem=f"{self.people.name} gives {participant_id(scan.participant)} more than one sex; correct it"
+            )
         if rows:
             return rows[0]
         answer = self._visits_of(scan).ask(sex_of, scan.participant, scan.session)

@@ -105,12 +105,14 @@ def read_column(path: Path, value: str) -> tuple[list[str], list[float]]:
         numbers = [float("nan") if line[column] in NA_VALUES else float(line[column]) for line in lines]
         return [line[region] for line in lines], numbers
     except (OSError, ValueError, IndexError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the column {value} of {path} ({error}); "
-                         "run the participant level again for this scan") from error
+        raise InputError(
+            f"cannot read the column {value} of {path} ({error})", "run the participant level again for this scan"
+        ) from error
 
 
-def read_deviations(output_dir: Path | str, desc: str = "deviations", *,
-                    participants: Sequence[str] = ()) -> pd.DataFrame:
+def read_deviations(
+    output_dir: Path | str, desc: str = "deviations", *, participants: Sequence[str] = ()
+) -> pd.DataFrame:
     """z of all scored scans, wide (`read_wide`); `participants` are labels to keep, empty keeps all."""
     wanted = {bare(label, "sub") for label in participants}
     keys = [key for key, _ in summary_paths(output_dir) if not wanted or bare(key[0], "sub") in wanted]

@@ -16,9 +16,7 @@ from bids_app.errors import BIDSError, UsageError
 from bids_app.tables import read_json
 
 SUFFIXES = ("T1w", "T2w", "FLAIR")
-_IMAGE = re.compile(
-    r"sub-[A-Za-z0-9+]+_(?:[A-Za-z0-9]+-[A-Za-z0-9+]+_)*(?P<suffix>T1w|T2w|FLAIR)\.nii(?:\.gz)?"
-)
+_IMAGE = re.compile(r"sub-[A-Za-z0-9+]+_(?:[A-Za-z0-9]+-[A-Za-z0-9+]+_)*(?P<suffix>T1w|T2w|FLAIR)\.nii(?:\.gz)?")
 
 
 @dataclass(frozen=True)
@@ -40,10 +38,16 @@ class Scan:
 Key = tuple[str, str | None]
 
 
-def find_scans(bids_dir: Path | str, *, participant_label: Sequence[str] = (),
-               session_label: Sequence[str] = (), filter_file: Path | None = None,
-               database_dir: Path | None = None, validate: bool = True,
-               fs_subjects: Iterable[str] = ()) -> list[Scan]:
+def find_scans(
+    bids_dir: Path | str,
+    *,
+    participant_label: Sequence[str] = (),
+    session_label: Sequence[str] = (),
+    filter_file: Path | None = None,
+    database_dir: Path | None = None,
+    validate: bool = True,
+    fs_subjects: Iterable[str] = (),
+) -> list[Scan]:
     """Every scan of a BIDS dataset, in natural order of labels.
 
     Who is in: the ``sub-*`` folders, the people of ``participants.tsv`` (else of `fs_subjects`), so that nobody
@@ -92,14 +96,14 @@ def check_dataset(bids_dir: Path) -> None:
     """Raise BIDSError, saying what to do, unless `bids_dir` is the root of a BIDS dataset."""
     hint = "check the path, or use --skip-bids-validation to go on without it"
     if not bids_dir.is_dir():
-        raise BIDSError(f"the BIDS folder {bids_dir} does not exist; check the path")
+        raise BIDSError(f"the BIDS folder {bids_dir} does not exist", "check the path")
     description = bids_dir / "dataset_description.json"
     if not description.exists():
-        raise BIDSError(f"{bids_dir} has no dataset_description.json, so it is not a BIDS dataset; {hint}")
+        raise BIDSError(f"{bids_dir} has no dataset_description.json, so it is not a BIDS dataset", f"{hint}")
     content = read_json(description)
     missing = [key for key in ("Name", "BIDSVersion") if not isinstance(content, dict) or key not in content]
     if missing:
-        raise BIDSError(f"{description} lacks {' and '.join(missing)}; add it, or {hint.split(', or ')[1]}")
+        raise BIDSError(f"{description} lacks {' and '.join(missing)}", f"add it, or {hint.split(', or ')[1]}")
 
 
 def _people(bids_dir: Path, names: list[Key]) -> list[str]:
@@ -110,8 +114,7 @@ def _people(bids_dir: Path, names: list[Key]) -> list[str]:
     # A subjects folder may serve several studies: its people count only where the dataset names nobody.
     found = found or {participant for participant, _ in names}
     if not found:
-        raise BIDSError(f"{bids_dir} has neither sub-* folders nor people in participants.tsv; "
-                        "check the path")
+        raise BIDSError(f"{bids_dir} has neither sub-* folders nor people in participants.tsv", "check the path")
     return sorted(found, key=natural_key)
 
 
@@ -126,7 +129,7 @@ def _folders(parent: Path | str, prefix: str) -> list[os.DirEntry[str]]:
 
 
 def _unreadable(folder: Path | str, error: OSError) -> BIDSError:
-    return BIDSError(f"the folder {folder} cannot be read ({error.strerror}); check its permissions")
+    return BIDSError(f"the folder {folder} cannot be read ({error.strerror})", "check its permissions")
 
 
 def _wanted(labels: Sequence[str], known: Iterable[str], prefix: str, bids_dir: Path) -> list[str]:
@@ -139,8 +142,9 @@ def _wanted(labels: Sequence[str], known: Iterable[str], prefix: str, bids_dir: 
         kind = {"sub": "participant", "ses": "session"}[prefix]
         close = difflib.get_close_matches(unknown[0], ordered, n=3)
         near = f"; did you mean {' or '.join(close)}?" if close else ""
-        raise UsageError(f"{kind} label(s) {listed(unknown)} are not in {bids_dir}{near}; "
-                         f"known: {listed(ordered) or 'none'}")
+        raise UsageError(
+            f"{kind} label(s) {listed(unknown)} are not in {bids_dir}{near}", f"known: {listed(ordered) or 'none'}"
+        )
     return [label for label in ordered if label in asked]
 
 
@@ -155,8 +159,9 @@ def _filters(filter_file: Path | None) -> dict[str, dict[str, Any]] | None:
     return read_filters(filter_file)
 
 
-def _images(bids_dir: Path, people: Sequence[str], filters: dict[str, dict[str, Any]] | None,
-            database_dir: Path | None) -> tuple[Images, set[Key]]:
+def _images(
+    bids_dir: Path, people: Sequence[str], filters: dict[str, dict[str, Any]] | None, database_dir: Path | None
+) -> tuple[Images, set[Key]]:
     """The images per scan, by a plain walk or by pybids, and the scans that have an ``anat`` folder."""
     anat, paths = _walk(bids_dir, people)
     if filters is not None or database_dir is not None:
@@ -216,8 +221,7 @@ def _keys(people: Sequence[str], images: Images, others: Iterable[Key]) -> list[
     for participant, session in [*images, *(key for key in others if key[1] is not None)]:
         if participant in sessions:
             sessions[participant].add(session)
-    return [(person, session) for person in people
-            for session in sorted(sessions[person] or {None}, key=natural_key)]
+    return [(person, session) for person in people for session in sorted(sessions[person] or {None}, key=natural_key)]
 
 
 def _scan(key: Key, images: dict[str, list[Path]]) -> Scan:

@@ -10,9 +10,7 @@ from bids_app.errors import UsageError
 
 _LABEL = re.compile(r"[A-Za-z0-9+]+")
 _NUMBERS = re.compile(r"(\d+)")
-_FREESURFER_NAME = re.compile(
-    r"sub-(?P<participant>[A-Za-z0-9+]+)(?:_ses-(?P<session>[A-Za-z0-9+]+))?(?:\.long\..+)?"
-)
+_FREESURFER_NAME = re.compile(r"sub-(?P<participant>[A-Za-z0-9+]+)(?:_ses-(?P<session>[A-Za-z0-9+]+))?(?:\.long\..+)?")
 
 
 def bare(label: object, prefix: str) -> str:
@@ -37,8 +35,9 @@ def scan_name(participant: str, session: str | None = None) -> str:
 
 def natural_key(label: str | None) -> tuple[tuple[int, int, str], ...]:
     """Sorting key that puts ``2`` before ``10`` and None first."""
-    return tuple((0, int(part), part) if part.isdigit() else (1, 0, part)
-                 for part in _NUMBERS.split(label or "") if part)
+    return tuple(
+        (0, int(part), part) if part.isdigit() else (1, 0, part) for part in _NUMBERS.split(label or "") if part
+    )
 
 
 def split_freesurfer_name(name: str) -> tuple[str, str | None] | None:
@@ -47,9 +46,17 @@ def split_freesurfer_name(name: str) -> tuple[str, str | None] | None:
     return (match["participant"], match["session"]) if match else None
 
 
-def derivative_path(output_dir: Path | str, participant: str, session: str | None = None, *, desc: str,
-                    suffix: str = "morph", extension: str = ".tsv", seg: str | None = None,
-                    folder: str = "anat") -> Path:
+def derivative_path(
+    output_dir: Path | str,
+    participant: str,
+    session: str | None = None,
+    *,
+    desc: str,
+    suffix: str = "morph",
+    extension: str = ".tsv",
+    seg: str | None = None,
+    folder: str = "anat",
+) -> Path:
     """Path of one derivative file.
 
     Parameters
@@ -80,7 +87,7 @@ def derivative_path(output_dir: Path | str, participant: str, session: str | Non
 def _check_labels(*labels: str | None) -> None:
     for label in labels:
         if label is not None and not _LABEL.fullmatch(label):
-            raise UsageError(f"'{label}' is not a BIDS label; use letters and digits only")
+            raise UsageError(f"'{label}' is not a BIDS label", "use letters and digits only")
 
 
 def listed(items: Iterable[str], limit: int = 20) -> str:

@@ -51,16 +51,18 @@ def _phenotype_rows(bids_dir: Path | str) -> dict[str, list[Row]]:
 def _frame(rows: Sequence[Row]) -> pd.DataFrame:
     columns = list(dict.fromkeys(name for row in rows for name in row if name not in KEYS))
     frame = pd.DataFrame([_prefixed(row_key(row)) for row in rows], columns=KEYS, dtype=object)
-    return frame.assign(**{name: as_numbers(pd.Series([row.get(name) for row in rows], dtype=object))
-                           for name in columns})
+    return frame.assign(
+        **{name: as_numbers(pd.Series([row.get(name) for row in rows], dtype=object)) for name in columns}
+    )
 
 
 def _prefixed(key: Key) -> Key:
     return participant_id(key[0]), session_id(key[1])
 
 
-def clinical_table(bids_dir: Path | str, scans: Sequence[Scan] | None = None, *,
-                   participants_file: Path | None = None) -> pd.DataFrame:
+def clinical_table(
+    bids_dir: Path | str, scans: Sequence[Scan] | None = None, *, participants_file: Path | None = None
+) -> pd.DataFrame:
     """All clinical columns of the dataset, one row per scan or per visit.
 
     Parameters
@@ -126,8 +128,10 @@ def all_visits(bids_dir: Path, phenotypes: dict[str, list[Row]], participants_fi
 def _joined(name: str, by_key: dict[Key, Row], visits: Sequence[Scan], taken: set[str]) -> dict[str, pd.Series]:
     """The columns of one phenotype table for `visits`: the visit's row, else the person's."""
     rows = [by_key.get((v.participant, v.session)) or by_key.get((v.participant, None)) or {} for v in visits]
-    return {_named(name, column, taken): as_numbers(pd.Series([row.get(column) for row in rows], dtype=object))
-            for column in _columns(by_key.values())}
+    return {
+        _named(name, column, taken): as_numbers(pd.Series([row.get(column) for row in rows], dtype=object))
+        for column in _columns(by_key.values())
+    }
 
 
 def _columns(rows: Iterable[Row]) -> list[str]:

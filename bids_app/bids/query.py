@@ -24,8 +24,9 @@ _IGNORED = (
 )
 
 
-def query_images(bids_dir: Path, people: Sequence[str], filters: Mapping[str, Mapping[str, Any]],
-                 database_dir: Path | None) -> list[str]:
+def query_images(
+    bids_dir: Path, people: Sequence[str], filters: Mapping[str, Mapping[str, Any]], database_dir: Path | None
+) -> list[str]:
     """Paths of the T1w, T2w and FLAIR images of `people` (labels) that pass `filters` (of `read_filters`).
 
     Without `database_dir` only the folders of `people` are indexed; with it the whole dataset is, once.
@@ -41,8 +42,10 @@ def query_images(bids_dir: Path, people: Sequence[str], filters: Mapping[str, Ma
         paths += _get(layout, suffix, filters.get(key, {}))
     foreign = next((path for path in paths if not Path(path).is_relative_to(bids_dir)), None)
     if foreign is not None:
-        raise UsageError(f"the pybids index in {database_dir} belongs to another dataset "
-                         f"(it lists {foreign}); name another --bids-database-dir")
+        raise UsageError(
+            f"the pybids index in {database_dir} belongs to another dataset (it lists {foreign})",
+            "name another --bids-database-dir",
+        )
     return paths
 
 
@@ -50,10 +53,12 @@ def read_filters(path: Path) -> dict[str, dict[str, Any]]:
     """The filters of a NiPreps filter file: ``null`` means absent, ``"*"`` any value."""
     content = read_json(path)
     if not (isinstance(content, Mapping) and all(isinstance(part, Mapping) for part in content.values())):
-        raise UsageError(f"{path} must map image types to filters, "
-                         'as in {"t1w": {"acquisition": "mprage"}}')
-    return {key: {name: _value(name, value) for name, value in chosen.items()}
-            for key, chosen in content.items() if key in FILTER_KEYS}
+        raise UsageError(f'{path} must map image types to filters, as in {{"t1w": {{"acquisition": "mprage"}}}}')
+    return {
+        key: {name: _value(name, value) for name, value in chosen.items()}
+        for key, chosen in content.items()
+        if key in FILTER_KEYS
+    }
 
 
 def _value(name: str, value: Any) -> Any:
@@ -89,11 +94,17 @@ def _layout(bids_dir: Path, people: Sequence[str], database_dir: Path | None) ->
         ignored.append(_OtherPeople(people))
     indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignored)
     try:
-        return BIDSLayout(str(bids_dir), validate=False, indexer=indexer,
-                          database_path=None if database_dir is None else str(database_dir))
+        return BIDSLayout(
+            str(bids_dir),
+            validate=False,
+            indexer=indexer,
+            database_path=None if database_dir is None else str(database_dir),
+        )
     except (OSError, ValueError, sqlite3.Error) as error:
-        raise UsageError(f"pybids cannot use {bids_dir} with the index in {database_dir} ({error}); "
-                         "remove the index or leave --bids-database-dir out") from error
+        raise UsageError(
+            f"pybids cannot use {bids_dir} with the index in {database_dir} ({error})",
+            "remove the index or leave --bids-database-dir out",
+        ) from error
 
 
 def _get(layout: BIDSLayout, suffix: str, filters: Mapping[str, Any]) -> list[str]:

@@ -15,8 +15,19 @@ from bids_app.tables import atomic_write, read_json, write_json
 SOFTWARE = "normvol"
 BIDS_VERSION = "1.10.0"
 # what the BIDS schema does not know
-IGNORED = ("*.html", "CITATION.md", "adaptation.json", "analysis.toml", "model_*.json", "group_*", "figures", "log",
-           "logs", "*_morph.tsv", "*_morph.json")
+IGNORED = (
+    "*.html",
+    "CITATION.md",
+    "adaptation.json",
+    "analysis.toml",
+    "model_*.json",
+    "group_*",
+    "figures",
+    "log",
+    "logs",
+    "*_morph.tsv",
+    "*_morph.json",
+)
 
 
 def check_output_dir(bids_dir: Path | str, output_dir: Path | str, *, reports_only: bool = False) -> tuple[str, ...]:
@@ -30,11 +41,15 @@ def check_output_dir(bids_dir: Path | str, output_dir: Path | str, *, reports_on
     """
     bids, output = Path(bids_dir).resolve(), Path(output_dir).resolve()
     if output == bids:
-        raise UsageError(f"the output folder is the BIDS folder {bids}; use for example {bids}/derivatives/{SOFTWARE}")
+        raise UsageError(
+            f"the output folder is the BIDS folder {bids}", f"use for example {bids}/derivatives/{SOFTWARE}"
+        )
     if output.exists() and not output.is_dir():
-        raise UsageError(f"the output folder {output} is a file; name a folder")
+        raise UsageError(f"the output folder {output} is a file", "name a folder")
     if reports_only and not output.is_dir():
-        raise UsageError(f"the output folder {output} does not exist, so there is nothing to report on; check the path")
+        raise UsageError(
+            f"the output folder {output} does not exist, so there is nothing to report on", "check the path"
+        )
     _check_writable(output)
     if not _is_ours(output):
         _check_free(output)
@@ -53,10 +68,11 @@ def check_result_folder(output_dir: Path | str) -> None:
     """
     output = Path(output_dir).resolve()
     if output.exists() and not output.is_dir():
-        raise UsageError(f"the output folder {output} is a file; name a folder")
+        raise UsageError(f"the output folder {output} is a file", "name a folder")
     if (output / "dataset_description.json").exists():
-        raise UsageError(f"the output folder {output} is a BIDS dataset; results of a plain table go to a folder of "
-                         "their own")
+        raise UsageError(
+            f"the output folder {output} is a BIDS dataset", "results of a plain table go to a folder of their own"
+        )
     _check_writable(output)
     _check_free(output)
 
@@ -64,8 +80,10 @@ def check_result_folder(output_dir: Path | str) -> None:
 def _check_writable(output: Path) -> None:
     existing = next(folder for folder in (output, *output.parents) if folder.exists())
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise UsageError(f"the output folder {output} cannot be written ({existing} is read-only for this user); "
-                         "name another folder")
+        raise UsageError(
+            f"the output folder {output} cannot be written ({existing} is read-only for this user)",
+            "name another folder",
+        )
 
 
 def _is_ours(output: Path) -> bool:
@@ -78,20 +96,28 @@ def _is_ours(output: Path) -> bool:
     names = [maker.get("Name") for maker in makers if isinstance(maker, Mapping)]
     if SOFTWARE not in names:
         what = f"made by {names[0]}" if names else "raw data or of unknown origin"
-        raise UsageError(f"the output folder {output} already holds another dataset ({what}); name another folder")
+        raise UsageError(f"the output folder {output} already holds another dataset ({what})", "name another folder")
     return True
 
 
 def _check_free(output: Path) -> None:
     subject = next(output.glob("*/stats/aseg.stats"), None) or next(output.glob("*/scripts/recon-all.log"), None)
     if subject is not None or (output / "fsaverage").exists():
-        raise UsageError(f"the output folder {output} holds FreeSurfer subjects, which are never written to; "
-                         "give it with --fs-subjects-dir and name another output folder")
+        raise UsageError(
+            f"the output folder {output} holds FreeSurfer subjects, which are never written to",
+            "give it with --fs-subjects-dir and name another output folder",
+        )
 
 
-def write_dataset_files(output_dir: Path | str, *, bids_dir: Path | str, model: str, scoring: str = "own-sex",
-                        subject_directories: Sequence[Path] = (),
-                        model_card: Mapping[str, Any] | None = None) -> None:
+def write_dataset_files(
+    output_dir: Path | str,
+    *,
+    bids_dir: Path | str,
+    model: str,
+    scoring: str = "own-sex",
+    subject_directories: Sequence[Path] = (),
+    model_card: Mapping[str, Any] | None = None,
+) -> None:
     """Write dataset_description.json, .bidsignore, README, CITATION.md and, with a card, ``model_<name>.json``.
 
     Same arguments, same bytes; several jobs may write at once.

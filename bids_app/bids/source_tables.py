@@ -40,17 +40,20 @@ def read_sheet(path: Path) -> tuple[list[str], list[Row]]:
     """
     numbered = [(number, cells) for number, cells in enumerate(_cells(path), start=1) if any(cells)]
     if not numbered:
-        raise BIDSError(f"{path} is empty; write a header line, or remove the file")
+        raise BIDSError(f"{path} is empty", "write a header line, or remove the file")
     header = _standard(numbered[0][1])
     twice = next((name for name in header if name and header.count(name) > 1), None)
     if twice:
-        raise BIDSError(f"{path} has more than one column {twice}; rename or remove one")
+        raise BIDSError(f"{path} has more than one column {twice}", "rename or remove one")
     for number, cells in numbered[1:]:
-        if any(cells[len(header):]):
-            raise BIDSError(f"{path}: line {number} has {len(cells)} cells but the header has {len(header)}; "
-                            "columns must be separated by one tab")
-    return header, [{name: cell for name, cell in zip(header, cells) if name and not is_missing(cell)}
-                    for _, cells in numbered[1:]]
+        if any(cells[len(header) :]):
+            raise BIDSError(
+                f"{path}: line {number} has {len(cells)} cells but the header has {len(header)}",
+                "columns must be separated by one tab",
+            )
+    return header, [
+        {name: cell for name, cell in zip(header, cells) if name and not is_missing(cell)} for _, cells in numbered[1:]
+    ]
 
 
 def _cells(path: Path) -> list[list[str]]:
@@ -58,7 +61,7 @@ def _cells(path: Path) -> list[list[str]]:
     try:
         lines = re.split(r"\r\n|\r|\n", _decoded(path.read_bytes()))
     except (OSError, UnicodeDecodeError) as error:
-        raise BIDSError(f"cannot read {path} as a table ({error}); it must be tab-separated text") from error
+        raise BIDSError(f"cannot read {path} as a table ({error})", "it must be tab-separated text") from error
     return [[_unquoted(cell.strip()) for cell in line.split("\t")] for line in lines]
 
 
@@ -95,8 +98,10 @@ def read_any_sheet(path: Path) -> tuple[list[str], list[Row]]:
     table = read_table(path, text=True)
     header = _standard([str(name).strip() for name in table.columns])
     table.columns = header
-    rows = [{str(name): str(cell).strip() for name, cell in record.items() if not is_missing(cell)}
-            for record in table.to_dict("records")]
+    rows = [
+        {str(name): str(cell).strip() for name, cell in record.items() if not is_missing(cell)}
+        for record in table.to_dict("records")
+    ]
     return header, rows
 
 

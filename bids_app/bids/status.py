@@ -18,8 +18,17 @@ def status_path(output_dir: Path | str, participant: str, session: str | None = 
     return Path(output_dir) / "logs" / "status" / f"{scan_name(participant, session)}.json"
 
 
-def write_status(output_dir: Path | str, participant: str, session: str | None = None, *, status: str,
-                 stage: str, reason: str = "", remedy: str = "", run_uuid: str = "") -> Path:
+def write_status(
+    output_dir: Path | str,
+    participant: str,
+    session: str | None = None,
+    *,
+    status: str,
+    stage: str,
+    reason: str = "",
+    remedy: str = "",
+    run_uuid: str = "",
+) -> Path:
     """Record the outcome of a scan; the last run's word stands.
 
     Parameters

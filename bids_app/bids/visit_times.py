@@ -37,8 +37,7 @@ def visit_time(bids_dir: Path, participant: str, session: str | None, row: Row) 
     return min(times, default=None)
 
 
-def first_visit_age_offset(bids_dir: Path, participant: str, session: str,
-                           rows: Mapping[str, Row]) -> float | None:
+def first_visit_age_offset(bids_dir: Path, participant: str, session: str, rows: Mapping[str, Row]) -> float | None:
     """Years from the person's first session to `session`, given the rows of all sessions in sessions.tsv.
 
     None unless every session has a time, and when the times span more than `MAX_FOLLOW_UP` years: dates that

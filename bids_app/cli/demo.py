@@ -39,15 +39,17 @@ def _demo(output: Path, data_only: bool) -> int:
 
     bids_dir, derivatives = output / "bids", output / "derivatives" / "normvol"
     if bids_dir.exists() and not (bids_dir / "dataset_description.json").exists():
-        raise UsageError(f"{bids_dir} exists and is not the demo; give a new or empty folder")
+        raise UsageError(f"{bids_dir} exists and is not the demo", "give a new or empty folder")
     make_demo(bids_dir, load_model("open-calibrated"))
     print(f"synthetic dataset: {bids_dir}", flush=True)
     if data_only:
         return exitcodes.OK
     arguments = [str(bids_dir), str(derivatives)]
     codes = [app.main([*arguments, "participant"]), app.main([*arguments, "group", "--analysis", "auto"])]
-    print(f"\nopen in a browser:\n  {derivatives}/group.html\n  {derivatives}/sub-01.html\n"
-          f"the person who is left out, and why, is in the group report and in {derivatives}/group_inclusion.tsv")
+    print(
+        f"\nopen in a browser:\n  {derivatives}/group.html\n  {derivatives}/sub-01.html\n"
+        f"the person who is left out, and why, is in the group report and in {derivatives}/group_inclusion.tsv"
+    )
     expected = (exitcodes.OK, exitcodes.OMISSIONS)
     return exitcodes.OK if all(code in expected for code in codes) else max(codes)
 

@@ -14,12 +14,12 @@ from bids_app.cli import exitcodes
 from bids_app.cli.progress import open_log
 from bids_app.cli.summary import left_out_lines, not_computed_lines
 from bids_app.clinical.analysis import UNUSED
-from bids_app.clinical.analysis_config import AUTO, read_analysis
+from bids_app.clinical.analysis_file import AUTO, read_analysis
 from bids_app.clinical.results import AnalysisResult, read_result, written_results
-from bids_app.config import RunConfig
 from bids_app.errors import InputError
-from bids_app.study.cohort import read_cohort
-from bids_app.study.plan import Omission
+from bids_app.run.cohort import read_cohort
+from bids_app.run.config import RunConfig
+from bids_app.run.plan import Omission
 from bids_app.workflows.execution import run_graph
 from bids_app.workflows.group import init_group_wf
 
@@ -49,8 +49,12 @@ def run_group(config: RunConfig) -> int:
         if all(crash.expected for crash in crashes):
             raise InputError(crashes[0].reason)
         return exitcodes.FAILED
-    log.info("%d scans of %d people are in; %d scans are not", len(cohort.scans),
-             cohort.scans["participant_id"].nunique(), len(missing))
+    log.info(
+        "%d scans of %d people are in; %d scans are not",
+        len(cohort.scans),
+        cohort.scans["participant_id"].nunique(),
+        len(missing),
+    )
     for line in left_out_lines([_omission(row) for row in missing.to_dict("records")]):
         log.info(line)
     for line in _notes_on_analyses(config):
@@ -70,14 +74,20 @@ def _notes_on_analyses(config: RunConfig) -> list[str]:
 
 def _empty_results(written: Mapping[Path, Mapping[str, Any]]) -> list[AnalysisResult]:
     """The results that say why nothing was computed."""
-    return [read_result(path.with_suffix(".tsv")) for path, content in written.items()
-            if "reason" in content and path.with_suffix(".tsv").is_file()]
+    return [
+        read_result(path.with_suffix(".tsv"))
+        for path, content in written.items()
+        if "reason" in content and path.with_suffix(".tsv").is_file()
+    ]
 
 
 def _omission(row: Mapping[str, Any]) -> Omission:
     session = row["session_id"]
-    return Omission(bare(row["participant_id"], "sub"), bare(session, "ses") if isinstance(session, str) else None,
-                    *(_text(row[name]) for name in ("stage", "reason", "remedy")))
+    return Omission(
+        bare(row["participant_id"], "sub"),
+        bare(session, "ses") if isinstance(session, str) else None,
+        *(_text(row[name]) for name in ("stage", "reason", "remedy")),
+    )
 
 
 def _text(value: Any) -> str:

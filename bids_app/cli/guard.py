@@ -35,8 +35,11 @@ def guarded(call: Callable[[], int]) -> int:
         return exitcodes.OK
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        print(f"normvol: the system refused: {error.strerror or error}{where}; check that disk and folders can be "
-              "used, then run the same command again", file=sys.stderr)
+        print(
+            f"normvol: the system refused: {error.strerror or error}{where}; check that disk and folders can be "
+            "used, then run the same command again",
+            file=sys.stderr,
+        )
         return exitcodes.FAILED
     except KeyboardInterrupt:
         print("normvol: interrupted; run the same command again to continue", file=sys.stderr)
@@ -49,8 +52,11 @@ def _stoppable() -> Iterator[None]:
     previous = {}
     if threading.current_thread() is threading.main_thread():
         # What somebody ignores on purpose (nohup) stays ignored.
-        previous = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)
-                    if signal.getsignal(number) == signal.SIG_DFL}
+        previous = {
+            number: signal.signal(number, _interrupt)
+            for number in (signal.SIGTERM, signal.SIGHUP)
+            if signal.getsignal(number) == signal.SIG_DFL
+        }
     try:
         yield
     finally:

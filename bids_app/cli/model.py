@@ -28,7 +28,8 @@ SUBCOMMANDS = {
 def build_parser() -> argparse.ArgumentParser:
     """The parser of ``normvol-model``."""
     parser = argparse.ArgumentParser(
-        prog="normvol-model", allow_abbrev=False,
+        prog="normvol-model",
+        allow_abbrev=False,
         description="Train, check and use normative models of regional brain volume. For research use only.",
     )
     parser.add_argument("--version", action="version", version=f"normvol {__version__}")
@@ -45,8 +46,11 @@ def build_parser() -> argparse.ArgumentParser:
 def _usage(command: argparse.ArgumentParser) -> str:
     """Positional arguments first: an option that takes several values would swallow what follows it."""
     names = [str(action.metavar or action.dest) for action in command._actions if not action.option_strings]
-    needed = [f"{action.option_strings[0]} {action.metavar}" for action in command._actions
-              if action.option_strings and action.required]
+    needed = [
+        f"{action.option_strings[0]} {action.metavar}"
+        for action in command._actions
+        if action.option_strings and action.required
+    ]
     return " ".join([command.prog, *names, *needed, "[options]"])
 
 

@@ -11,7 +11,7 @@ from bids_app.cli.model_options import add_table, read, say
 from bids_app.cli.model_score import add_scoring
 
 if TYPE_CHECKING:
-    from bids_app.study.table_analysis import TableAnalysis
+    from bids_app.workbench.table_analysis import TableAnalysis
 
 HELP = "group statistics and report of a scored table"
 ZSCORES = "zscores.tsv"
@@ -21,18 +21,37 @@ NOTES = "zscores_notes.tsv"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """TABLE, its z-scores or how to make them, analysis, output folder."""
     add_table(parser, optional=True)
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUTDIR",
-                        help="folder of tables and group.html; results of an earlier run in it are replaced")
-    parser.add_argument("--zscores", type=Path, metavar="Z.tsv",
-                        help="z of the same rows, as normvol-model score wrote them; without it TABLE is scored first "
-                        f"(OUTDIR/{ZSCORES})")
-    parser.add_argument("--analysis", default="auto", metavar="auto|FILE.toml",
-                        help="which column plays which role, and options (docs/clinical.md); auto (the default) "
-                        "proposes from the columns and writes OUTDIR/analysis.toml")
-    parser.add_argument("--visits", type=Path, metavar="FILE.tsv",
-                        help="clinical visits, with or without a scan: participant_id, session_id or age, and scores")
-    parser.add_argument("--reports-only", action="store_true",
-                        help="rebuild group.html from the tables in OUTDIR; nothing else is read")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="OUTDIR",
+        help="folder of tables and group.html; results of an earlier run in it are replaced",
+    )
+    parser.add_argument(
+        "--zscores",
+        type=Path,
+        metavar="Z.tsv",
+        help="z of the same rows, as normvol-model score wrote them; without it TABLE is scored first "
+        f"(OUTDIR/{ZSCORES})",
+    )
+    parser.add_argument(
+        "--analysis",
+        default="auto",
+        metavar="auto|FILE.toml",
+        help="which column plays which role, and options (docs/clinical.md); auto (the default) "
+        "proposes from the columns and writes OUTDIR/analysis.toml",
+    )
+    parser.add_argument(
+        "--visits",
+        type=Path,
+        metavar="FILE.tsv",
+        help="clinical visits, with or without a scan: participant_id, session_id or age, and scores",
+    )
+    parser.add_argument(
+        "--reports-only", action="store_true", help="rebuild group.html from the tables in OUTDIR; nothing else is read"
+    )
     add_scoring(parser.add_argument_group("scoring, without --zscores"))
     # told apart from the default, to refuse it beside --zscores
     parser.set_defaults(model=None)
@@ -46,12 +65,13 @@ def run(arguments: argparse.Namespace) -> int:
         return _rebuild(arguments.output)
     if arguments.table is None:
         raise UsageError("name the TABLE to analyse (or --reports-only)")
-    from bids_app.study.table_analysis import TableFiles, analyse_tables, check_request
+    from bids_app.workbench.table_analysis import TableFiles, analyse_tables, check_request
 
     scoring = [name for name in ("model", "scoring", "adapt_controls", "adapt_by") if getattr(arguments, name)]
     if arguments.zscores and scoring:
-        raise UsageError(f"--{scoring[0].replace('_', '-')} says how to score, but --zscores gives scores; use one "
-                         "of them")
+        raise UsageError(
+            f"--{scoring[0].replace('_', '-')} says how to score, but --zscores gives scores", "use one of them"
+        )
     scores = arguments.zscores or arguments.output / ZSCORES
     files = TableFiles(arguments.table, scores, arguments.visits)
     check_request(files, arguments.output, arguments.analysis)
@@ -68,14 +88,24 @@ def _score(arguments: argparse.Namespace, scores: Path) -> None:
     from bids_app.cli import model_score
 
     scores.parent.mkdir(parents=True, exist_ok=True)
-    model_score.run(argparse.Namespace(**{
-        **vars(arguments), "model": arguments.model or model_score.DEFAULT_MODEL, "output": str(scores), "se": None,
-        "chunk_rows": model_score.CHUNK_ROWS,
-        "centiles": None, "counts": scores.with_name(NOTES), "adaptation": None}))
+    model_score.run(
+        argparse.Namespace(
+            **{
+                **vars(arguments),
+                "model": arguments.model or model_score.DEFAULT_MODEL,
+                "output": str(scores),
+                "se": None,
+                "chunk_rows": model_score.CHUNK_ROWS,
+                "centiles": None,
+                "counts": scores.with_name(NOTES),
+                "adaptation": None,
+            }
+        )
+    )
 
 
 def _rebuild(output: Path) -> int:
-    from bids_app.reports.group import write_group_report
+    from bids_app.reports.pages.group import write_group_report
 
     say(f"wrote {write_group_report(output)}")
     return exitcodes.OK

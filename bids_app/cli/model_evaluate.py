@@ -23,13 +23,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """TABLE, what to evaluate, and where the files go."""
     add_table(parser)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--model", metavar="NAME|PATH", help="score TABLE with this model; for an honest answer the "
-                      "people of TABLE must not have been in its training")
+    what.add_argument(
+        "--model",
+        metavar="NAME|PATH",
+        help="score TABLE with this model; for an honest answer the people of TABLE must not have been in its training",
+    )
     what.add_argument("--train", action="store_true", help="cross-validate training on TABLE itself")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR",
-                        help="folder for evaluation.html and its tables")
-    parser.add_argument("--folds", type=int, default=5, metavar="K",
-                        help="with --train: folds, stratified by site and sex (5)")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="folder for evaluation.html and its tables"
+    )
+    parser.add_argument(
+        "--folds", type=int, default=5, metavar="K", help="with --train: folds, stratified by site and sex (5)"
+    )
     parser.add_argument("--by-site", action="store_true", help="with --train: leave one site out instead of folds")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="with --train: seed of the folds (0)")
     add_recipe(parser)
@@ -39,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Predict, measure, write tables and HTML."""
     from bids_app.normative.evaluation import evaluate, summarise, usual_groups
     from bids_app.normative.evaluation_tables import write_evaluation
-    from bids_app.reports.evaluation import write_evaluation_report
+    from bids_app.reports.pages.evaluation import write_evaluation_report
 
     data = usable(read(arguments).data)
     predictions, model, data, about = (_cross_validated if arguments.train else _scored)(arguments, data)
@@ -47,9 +52,11 @@ def run(arguments: argparse.Namespace) -> int:
     write_evaluation(arguments.output, measures, predictions, data, model, about)
     report = write_evaluation_report(arguments.output)
     overall = summarise(measures).iloc[0]
-    say(f"{int(overall['n'])} people, {int(overall['n_regions'])} regions: mean |skew| {overall['abs_skew']:.3f}, "
+    say(
+        f"{int(overall['n'])} people, {int(overall['n_regions'])} regions: mean |skew| {overall['abs_skew']:.3f}, "
         f"z < -1.96 in {100 * overall['below']:.2f} %, z > 1.96 in {100 * overall['above']:.2f} %, "
-        f"MSLL {overall['msll']:.3f}, centile error {overall['mace']:.4f}")
+        f"MSLL {overall['msll']:.3f}, centile error {overall['mace']:.4f}"
+    )
     say(f"wrote {report} and its tables")
     return exitcodes.OK
 
@@ -64,8 +71,9 @@ def _scored(
     model = load_model(arguments.model)
     if any(name.startswith("asymmetry_") for name in model.regions):
         data = add_asymmetry(data)
-    about = _about(model, data, "scored with the model as it is; whether these people were in its training is not "
-                   "known here")
+    about = _about(
+        model, data, "scored with the model as it is; whether these people were in its training is not known here"
+    )
     predictions = held_out(model, data)
     _say_unscored(predictions)
     return predictions, model, data, about
@@ -79,7 +87,7 @@ def _say_unscored(predictions: HeldOut) -> None:
     unscored = int((~np.isfinite(predictions.z).any(axis=1)).sum())
     why = "age, sex, intracranial volume or every region is missing or unreadable"
     if unscored == len(predictions.z):
-        raise InputError(f"no row can be scored: {why}; check these columns, or name others with --map")
+        raise InputError(f"no row can be scored: {why}", "check these columns, or name others with --map")
     if unscored:
         say(f"{unscored} of {len(predictions.z)} rows left out: {why}")
 
@@ -103,8 +111,16 @@ def _cross_validated(
     data = add_asymmetry(data) if options["mode"] == "calibrated" else data
     folds, scheme = _folds(arguments, data)
     known = options["harmonise"] != "none" and not arguments.by_site
-    adjust = partial(harmonise_as_trained, kind=options["harmonise"], regions=whole.model.regions,
-                     logarithms=options["mode"] == "calibrated") if known else None
+    adjust = (
+        partial(
+            harmonise_as_trained,
+            kind=options["harmonise"],
+            regions=whole.model.regions,
+            logarithms=options["mode"] == "calibrated",
+        )
+        if known
+        else None
+    )
     predictions = cross_validate(lambda rows: fit(rows).model, data, folds, adjust, say)
     about = _about(whole.model, data, scheme)
     return predictions, whole.model, data, {**about, "harmonisation": options["harmonise"]}
@@ -116,17 +132,25 @@ def _folds(arguments: argparse.Namespace, data: pd.DataFrame) -> tuple[Any, str]
 
     if arguments.by_site:
         if "site" not in data:
-            raise UsageError("--by-site needs a column site; name it with --map site=COLUMN")
+            raise UsageError("--by-site needs a column site", "name it with --map site=COLUMN")
         folds = site_folds(data["site"])
         return folds, f"leave one site out, {folds.max() + 1} sites"
     strata = [data[name] for name in ("site", "sex") if name in data]
     words = " and ".join(column.name for column in strata)
-    return (stratified_folds(*strata, n_folds=arguments.folds, seed=arguments.seed),
-            f"{arguments.folds}-fold cross-validation, stratified by {words}, seed {arguments.seed}")
+    return (
+        stratified_folds(*strata, n_folds=arguments.folds, seed=arguments.seed),
+        f"{arguments.folds}-fold cross-validation, stratified by {words}, seed {arguments.seed}",
+    )
 
 
 def _about(model: NormativeModel, data: pd.DataFrame, scheme: str) -> dict[str, Any]:
     from bids_app import __version__
 
-    return {"model": model.card.name, "model_version": model.card.version, "mode": model.card.mode,
-            "scheme": scheme, "n": len(data), "software": {"normvol": __version__}}
+    return {
+        "model": model.card.name,
+        "model_version": model.card.version,
+        "mode": model.card.mode,
+        "scheme": scheme,
+        "n": len(data),
+        "software": {"normvol": __version__},
+    }

@@ -15,15 +15,23 @@ HELP = "export a model: JSON with its schema, coefficients for R, centile table"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """MODEL, kind, file, and the grid of the centiles."""
     parser.add_argument("model", metavar="NAME|PATH", help="a packaged model's name, a model file or folder")
-    parser.add_argument("kind", choices=("json", "coefficients", "centiles"),
-                        help="json: the model file and its JSON Schema; coefficients: CSV that R's read.csv reads; "
-                        "centiles: TSV of region x sex x age x centile")
+    parser.add_argument(
+        "kind",
+        choices=("json", "coefficients", "centiles"),
+        help="json: the model file and its JSON Schema; coefficients: CSV that R's read.csv reads; "
+        "centiles: TSV of region x sex x age x centile",
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the file to write")
-    parser.add_argument("--etiv", type=float, metavar="MM3",
-                        help="centiles: intracranial volume (default: the middle of the training range of each sex)")
+    parser.add_argument(
+        "--etiv",
+        type=float,
+        metavar="MM3",
+        help="centiles: intracranial volume (default: the middle of the training range of each sex)",
+    )
     parser.add_argument("--ages", nargs="+", type=float, metavar="YEARS", help="centiles: default every trained year")
-    parser.add_argument("--centiles", nargs="+", type=float, metavar="PERCENT",
-                        help="default 1 2.5 5 25 50 75 95 97.5 99")
+    parser.add_argument(
+        "--centiles", nargs="+", type=float, metavar="PERCENT", help="default 1 2.5 5 25 50 75 95 97.5 99"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -38,6 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--{', --'.join(options)} belong to the kind centiles")
     model = load_model(arguments.model)
     path = export(model, arguments.output, arguments.kind, **options)
-    say(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB), {len(model.regions)} regions of {model.card.name} "
-        f"{model.card.version}, licence {model.card.licence}")
+    say(
+        f"wrote {path} ({path.stat().st_size / 1000:.0f} kB), {len(model.regions)} regions of {model.card.name} "
+        f"{model.card.version}, licence {model.card.licence}"
+    )
     return exitcodes.OK

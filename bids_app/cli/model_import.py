@@ -26,19 +26,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("format", choices=tuple(FORMATS), metavar="FORMAT", help="see below")
     parser.add_argument("path", type=Path, metavar="DIR", help="the files as published; they are not downloaded")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="MODEL.json", help="the model file")
-    parser.add_argument("--rmse", type=Path, metavar="FILE.csv",
-                        help="published RMSE table to check against (default: output_rmse.csv in DIR)")
-    parser.add_argument("--offsets", type=Path, metavar="FILE",
-                        help="CentileBrain: what to add to models of mean-centred volumes (columns sex, region, K)")
+    parser.add_argument(
+        "--rmse",
+        type=Path,
+        metavar="FILE.csv",
+        help="published RMSE table to check against (default: output_rmse.csv in DIR)",
+    )
+    parser.add_argument(
+        "--offsets",
+        type=Path,
+        metavar="FILE",
+        help="CentileBrain: what to add to models of mean-centred volumes (columns sex, region, K)",
+    )
     parser.add_argument("--sites", type=Path, metavar="FILE.txt", help="Braincharts: its list of sites, one per line")
-    parser.add_argument("--assume", nargs="+", default=[], metavar="NAME=VALUE",
-                        help="NOMIS: what all scans share, for example manufacturer=siemens mfs=3 voxel=1 "
-                        "surfaceholes=mean cnr=mean")
+    parser.add_argument(
+        "--assume",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="NOMIS: what all scans share, for example manufacturer=siemens mfs=3 voxel=1 surfaceholes=mean cnr=mean",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Import, save, and say whose model it is."""
-    from bids_app.normative import model_file, terms_model
+    from bids_app.normative import model_file
+    from bids_app.normative.engines import terms as terms_model
 
     model = _imported(arguments)
     save = terms_model.save if isinstance(model, terms_model.TermsModel) else model_file.save

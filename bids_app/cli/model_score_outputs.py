@@ -13,8 +13,8 @@ from bids_app.cli.model_options import say
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bids_app.normative.adaptation import SiteAdaptation
     from bids_app.normative.base import Deviations
+    from bids_app.normative.harmonise.adaptation import SiteAdaptation
 
 NAMED_AT_MOST = 5
 KINDS_AT_MOST = 1000
@@ -33,13 +33,13 @@ class ScoreOutputs:
         Closes the files; they appear when it closes without an error.
     """
 
-    def __init__(self, arguments: argparse.Namespace, model: Any, adaptation: SiteAdaptation | None,
-                 stack: ExitStack) -> None:
-        from bids_app.study.score_tables import RowsDigest
-        from bids_app.table_pieces import tsv_writer
+    def __init__(
+        self, arguments: argparse.Namespace, model: Any, adaptation: SiteAdaptation | None, stack: ExitStack
+    ) -> None:
+        from bids_app.workbench.score_tables import RowsDigest
+        from bids_app.workbench.table_pieces import tsv_writer
 
-        paths = {"z": arguments.output, "z_se": arguments.se, "centile": arguments.centiles,
-                 "counts": arguments.counts}
+        paths = {"z": arguments.output, "z_se": arguments.se, "centile": arguments.centiles, "counts": arguments.counts}
         self._writers = {name: stack.enter_context(tsv_writer(path)) for name, path in paths.items() if path}
         self._model, self._adaptation = model, adaptation
         self._notes = CommonNotes()
@@ -79,8 +79,10 @@ class ScoreOutputs:
             say(f"{self._holes} single volumes are missing (n/a)")
         for sentence in (*self._notes.sentences(), *card.z_notes):
             say(sentence)
-        say(f"{self.n_rows - self.unscored} rows scored in {len(self._regions)} regions with {card.name} "
-            f"{card.version}. For research use only.")
+        say(
+            f"{self.n_rows - self.unscored} rows scored in {len(self._regions)} regions with {card.name} "
+            f"{card.version}. For research use only."
+        )
 
 
 def _columns(model: Any, found: Deviations) -> tuple[str, ...]:
@@ -114,8 +116,13 @@ def _counts(ids: pd.DataFrame, found: Deviations, notes: list[str]) -> pd.DataFr
     reference = set(reference_regions())
     z = found.z[:, [name in reference for name in found.regions]]
     infra, supra = (z <= -Z_CRITICAL).sum(axis=1), (z >= Z_CRITICAL).sum(axis=1)
-    return ids.assign(n_infra=infra, n_supra=supra, n_total=infra + supra,
-                      n_regions=np.isfinite(z).sum(axis=1), note=[note or None for note in notes])
+    return ids.assign(
+        n_infra=infra,
+        n_supra=supra,
+        n_total=infra + supra,
+        n_regions=np.isfinite(z).sum(axis=1),
+        note=[note or None for note in notes],
+    )
 
 
 class CommonNotes:

@@ -42,8 +42,10 @@ def _region(model: Any, name: str) -> dict[str, Any]:
     for region in getattr(model, "region_models", ()):
         if region.name == canonical(name):
             return asdict(region)
-    raise UsageError(f"{model.card.name} has no readable parameters of a region {name!r}; "
-                     f"its regions are {', '.join(model.regions[:3])} ...")
+    raise UsageError(
+        f"{model.card.name} has no readable parameters of a region {name!r}",
+        f"its regions are {', '.join(model.regions[:3])} ...",
+    )
 
 
 def _lines(card: Mapping[str, Any]) -> list[str]:

@@ -21,24 +21,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="MODEL.json", help="the model file")
     parser.add_argument("--name", help="the model's name (default: the file's)")
     add_recipe(parser)
-    parser.add_argument("--no-counts", action="store_true",
-                        help="do not count deviations of healthy people out of fold (five trainings less)")
-    parser.add_argument("--card", type=Path, metavar="FILE", help="JSON with words for the card: title, licence, "
-                        "citations, limitations, ...")
+    parser.add_argument(
+        "--no-counts",
+        action="store_true",
+        help="do not count deviations of healthy people out of fold (five trainings less)",
+    )
+    parser.add_argument(
+        "--card",
+        type=Path,
+        metavar="FILE",
+        help="JSON with words for the card: title, licence, citations, limitations, ...",
+    )
     parser.add_argument("--dropped", type=Path, metavar="FILE.tsv", help="write the rows left out, with reasons")
     model_train_pcntoolkit.add_engine(parser)
 
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:
     """How to train; shared with ``evaluate --train``."""
-    parser.add_argument("--mode", choices=("calibrated", "reference"), default="calibrated",
-                        help="calibrated (default): scale and shape of the distribution vary; reference: constant "
-                        "Gaussian residual, as in the source study")
-    parser.add_argument("--harmonise", choices=("none", "mean_only", "location", "full"),
-                        help="ComBat across sites (default where TABLE has a column site: location, or "
-                        "mean_only in mode reference; otherwise none)")
-    parser.add_argument("--regions", choices=("reference", "all"), default="all",
-                        help="reference: the 82 regions of the source study; all (default): those of the mode")
+    parser.add_argument(
+        "--mode",
+        choices=("calibrated", "reference"),
+        default="calibrated",
+        help="calibrated (default): scale and shape of the distribution vary; reference: constant "
+        "Gaussian residual, as in the source study",
+    )
+    parser.add_argument(
+        "--harmonise",
+        choices=("none", "mean_only", "location", "full"),
+        help="ComBat across sites (default where TABLE has a column site: location, or "
+        "mean_only in mode reference; otherwise none)",
+    )
+    parser.add_argument(
+        "--regions",
+        choices=("reference", "all"),
+        default="all",
+        help="reference: the 82 regions of the source study; all (default): those of the mode",
+    )
     parser.add_argument("--min-per-sex", type=int, default=30, metavar="N", help="fewest people per sex (30)")
 
 
@@ -52,15 +70,23 @@ def run(arguments: argparse.Namespace) -> int:
     card = _card(arguments.card) if arguments.card else {}
     if arguments.engine == "pcntoolkit":
         return model_train_pcntoolkit.run(arguments, data, card)
-    trained = train(data, name=arguments.name or arguments.output.stem, reference_counts=not arguments.no_counts,
-                    card=card, progress=say, **recipe(arguments, data))
+    trained = train(
+        data,
+        name=arguments.name or arguments.output.stem,
+        reference_counts=not arguments.no_counts,
+        card=card,
+        progress=say,
+        **recipe(arguments, data),
+    )
     path = model_file.save(trained.model, arguments.output)
     for sentence in trained.report.sentences():
         say(sentence)
     if arguments.dropped:
         write_tsv(trained.report.dropped, arguments.dropped)
-    say(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB): {len(trained.model.regions)} regions, "
-        f"{trained.model.card.n}")
+    say(
+        f"wrote {path} ({path.stat().st_size / 1000:.0f} kB): {len(trained.model.regions)} regions, "
+        f"{trained.model.card.n}"
+    )
     return exitcodes.OK
 
 
@@ -75,8 +101,9 @@ def _card(path: Path) -> dict[str, Any]:
     known = {field.name for field in fields(ModelCard)} - {"name"}
     unknown = sorted(set(card) - known) if isinstance(card, dict) else ["no JSON object"]
     if unknown:
-        raise InputError(f"{path} is not a model card ({', '.join(unknown)}); a card has the fields "
-                         f"{', '.join(sorted(known))}")
+        raise InputError(
+            f"{path} is not a model card ({', '.join(unknown)})", f"a card has the fields {', '.join(sorted(known))}"
+        )
     return {name: tuple(value) if isinstance(value, list) else value for name, value in card.items()}
 
 
@@ -103,10 +130,9 @@ def recipe(arguments: argparse.Namespace, data: pd.DataFrame) -> dict[str, Any]:
     if harmonise != "none" and not sites:
         from bids_app.errors import UsageError
 
-        raise UsageError("harmonisation needs a column site; name it with --map site=COLUMN, or --harmonise none")
+        raise UsageError("harmonisation needs a column site", "name it with --map site=COLUMN, or --harmonise none")
     whole = add_asymmetry(data) if arguments.mode == "calibrated" else data
     regions = default_regions(whole, arguments.mode)
     if arguments.regions == "reference":
         regions = tuple(name for name in regions if name in set(reference_regions()))
-    return {"mode": arguments.mode, "harmonise": harmonise, "regions": regions,
-            "min_per_sex": arguments.min_per_sex}
+    return {"mode": arguments.mode, "harmonise": harmonise, "regions": regions, "min_per_sex": arguments.min_per_sex}

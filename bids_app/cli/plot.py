@@ -24,25 +24,45 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("table", type=Path, metavar="TABLE",
-        help="TSV, CSV or Parquet with a column `region` (FreeSurfer's names)")
-    add("-o", "--output", type=Path, required=True, metavar="FILE",
-        help="figure to write: .svg, .png or .pdf")
+    add("table", type=Path, metavar="TABLE", help="TSV, CSV or Parquet with a column `region` (FreeSurfer's names)")
+    add("-o", "--output", type=Path, required=True, metavar="FILE", help="figure to write: .svg, .png or .pdf")
     add("--column", default="z", help="column with the numbers (default: z)")
-    add("--where", action="append", default=[], metavar="COLUMN=VALUE",
-        help="use only the rows with this value; may be repeated")
-    add("--scale", choices=("diverging", "sequential"), default="diverging",
-        help="colours for signed values, or for amounts (default: diverging)")
-    add("--limits", type=float, nargs=2, metavar=("LOW", "HIGH"), help="ends of the colour scale "
-        "(default: -4 4, or 0 and the next round number)")
-    add("--threshold", type=float, metavar="NUMBER",
+    add(
+        "--where",
+        action="append",
+        default=[],
+        metavar="COLUMN=VALUE",
+        help="use only the rows with this value; may be repeated",
+    )
+    add(
+        "--scale",
+        choices=("diverging", "sequential"),
+        default="diverging",
+        help="colours for signed values, or for amounts (default: diverging)",
+    )
+    add(
+        "--limits",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="ends of the colour scale (default: -4 4, or 0 and the next round number)",
+    )
+    add(
+        "--threshold",
+        type=float,
+        metavar="NUMBER",
         help="outline regions at or beyond this magnitude and hatch the negative ones; 0 for none "
-        "(default: 1.96 for the column z, otherwise none)")
+        "(default: 1.96 for the column z, otherwise none)",
+    )
     add("--label", help="what the numbers are (default: the column's name)")
     add("--title", help="heading of the figure")
-    add("--views", nargs="+", metavar="VIEW",
+    add(
+        "--views",
+        nargs="+",
+        metavar="VIEW",
         help="draw only these: lh_lateral lh_medial rh_medial rh_lateral "
-        "coronal_anterior coronal_middle axial_superior axial_inferior sagittal")
+        "coronal_anterior coronal_middle axial_superior axial_inferior sagittal",
+    )
     add("--width", type=float, default=180, metavar="MM", help="width of a PNG or PDF (default: 180)")
     add("--dpi", type=int, default=300, help="resolution of a PNG (default: 300)")
     return parser
@@ -57,9 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _draw(arguments: argparse.Namespace) -> int:
-    from bids_app.reports.plot import save_brain_map
-    from bids_app.reports.scene import undrawn
-    from bids_app.reports.values import region_values
+    from bids_app.reports.figures.plot import save_brain_map
+    from bids_app.reports.figures.scene import undrawn
+    from bids_app.reports.figures.values import region_values
     from bids_app.tables import read_table
 
     table = read_table(arguments.table)

@@ -12,8 +12,8 @@ from bids_app.bids.derivatives import read_summaries
 from bids_app.bids.names import bare
 from bids_app.cli import exitcodes
 from bids_app.cli.progress import open_log
-from bids_app.config import RunConfig
 from bids_app.errors import InputError
+from bids_app.run.config import RunConfig
 from bids_app.workflows.execution import Crash, run_graph
 from bids_app.workflows.reports import init_reports_wf
 
@@ -28,13 +28,15 @@ def run_reports(config: RunConfig) -> int:
     if config.participant_label:
         unknown = sorted(set(config.participant_label) - set(people))
         if unknown:
-            raise InputError(f"no scored scan of sub-{', sub-'.join(unknown)} in {config.output_dir}; "
-                             "run the participant level first")
+            raise InputError(
+                f"no scored scan of sub-{', sub-'.join(unknown)} in {config.output_dir}",
+                "run the participant level first",
+            )
         people = [person for person in people if person in config.participant_label]
     if not people:
-        raise InputError(f"no scored scan in {config.output_dir}; run the participant level first")
+        raise InputError(f"no scored scan in {config.output_dir}", "run the participant level first")
     if group and not (config.output_dir / "group_deviations.tsv").exists():
-        raise InputError(f"{config.output_dir} has no group tables; run the group level first")
+        raise InputError(f"{config.output_dir} has no group tables", "run the group level first")
     log = open_log(None, config.verbose)
     work_dir = Path(tempfile.mkdtemp(prefix="normvol-work-"))
     try:
@@ -58,6 +60,6 @@ def _run(config: RunConfig, people: Sequence[str], work_dir: Path) -> list[Crash
         return run_graph(init_reports_wf([], config.output_dir, work_dir=work_dir, group=True), config)
     crashes = []
     for start in range(0, len(people), REPORTS_PER_GRAPH):
-        some = people[start:start + REPORTS_PER_GRAPH]
+        some = people[start : start + REPORTS_PER_GRAPH]
         crashes += run_graph(init_reports_wf(some, config.output_dir, work_dir=work_dir), config)
     return crashes

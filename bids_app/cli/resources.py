@@ -16,7 +16,7 @@ def parse_memory(text: str) -> int:
     """Memory in MB from ``16G``, ``16GB``, ``500M``, ``16384`` (MB); UsageError otherwise."""
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(?:i?b)?\s*", text.lower())
     if not match or float(match[1]) <= 0:
-        raise UsageError(f"cannot read {text!r} as an amount of memory; write for example 16G or 8000M")
+        raise UsageError(f"cannot read {text!r} as an amount of memory", "write for example 16G or 8000M")
     return max(1, int(float(match[1]) * _UNITS[match[2]]))
 
 

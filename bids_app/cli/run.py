@@ -16,10 +16,10 @@ from bids_app.bids.sink import check_output_dir, write_dataset_files
 from bids_app.bids.status import status_path, write_status
 from bids_app.cli import exitcodes, summary
 from bids_app.cli.progress import PeopleProgress, open_log
-from bids_app.config import RunConfig
 from bids_app.errors import InputError
-from bids_app.study.models import load_study_model
-from bids_app.study.plan import Omission, Plan, PlannedScan, make_plan, shorten
+from bids_app.run.config import RunConfig
+from bids_app.run.models import load_study_model
+from bids_app.run.plan import Omission, Plan, PlannedScan, make_plan, shorten
 from bids_app.tables import read_json
 from bids_app.workflows.execution import Crash, plugin_settings, run_graph
 from bids_app.workflows.participant import init_normvol_wf, people_per_graph, person_wf_name
@@ -65,8 +65,14 @@ def run_participants(config: RunConfig) -> int:
 def _carry_out(config: RunConfig, plan: Plan) -> int:
     log = open_log(config.output_dir / "logs" / f"run-{plan.context.run_uuid}.log", config.verbose)
     card = load_study_model(config.model, config.scoring).card
-    write_dataset_files(config.output_dir, bids_dir=config.bids_dir, model=card.name, scoring=config.scoring,
-                        subject_directories=plan.subject_directories, model_card=card.to_json())
+    write_dataset_files(
+        config.output_dir,
+        bids_dir=config.bids_dir,
+        model=card.name,
+        scoring=config.scoring,
+        subject_directories=plan.subject_directories,
+        model_card=card.to_json(),
+    )
     _record_start(config, plan, log)
     crashes = _run_in_batches(config, plan, log)
     failed = _record_failures(config, plan, crashes)
@@ -80,8 +86,13 @@ def _carry_out(config: RunConfig, plan: Plan) -> int:
 
 
 def _record_start(config: RunConfig, plan: Plan, log: logging.Logger) -> None:
-    log.info("%d scans: %d to score, %d up to date, %d left out", len(plan.scans) + len(plan.up_to_date)
-             + len(plan.omissions), len(plan.scans), len(plan.up_to_date), len(plan.omissions))
+    log.info(
+        "%d scans: %d to score, %d up to date, %d left out",
+        len(plan.scans) + len(plan.up_to_date) + len(plan.omissions),
+        len(plan.scans),
+        len(plan.up_to_date),
+        len(plan.omissions),
+    )
     for note in plan.notes:
         log.info("note  %s", note)
     log.info("FreeSurfer subjects are looked for in: %s", ", ".join(map(str, plan.subject_directories)) or "nowhere")
@@ -90,13 +101,22 @@ def _record_start(config: RunConfig, plan: Plan, log: logging.Logger) -> None:
     if plan.adaptations is not None:
         plan.adaptations.write(config.output_dir)
     for people in plan.people():
-        config.write(config.output_dir / participant_id(people[0].participant) / "log" / plan.context.run_uuid
-                     / "config.toml")
+        config.write(
+            config.output_dir / participant_id(people[0].participant) / "log" / plan.context.run_uuid / "config.toml"
+        )
 
 
 def _write_omission(config: RunConfig, plan: Plan, omission: Omission) -> None:
-    write_status(config.output_dir, omission.participant, omission.session, status="omitted", stage=omission.stage,
-                 reason=omission.reason, remedy=omission.remedy, run_uuid=plan.context.run_uuid)
+    write_status(
+        config.output_dir,
+        omission.participant,
+        omission.session,
+        status="omitted",
+        stage=omission.stage,
+        reason=omission.reason,
+        remedy=omission.remedy,
+        run_uuid=plan.context.run_uuid,
+    )
 
 
 def _run_in_batches(config: RunConfig, plan: Plan, log: logging.Logger) -> list[Crash]:
@@ -109,7 +129,7 @@ def _run_in_batches(config: RunConfig, plan: Plan, log: logging.Logger) -> list[
     try:
         size = people_per_graph(people, config.nprocs)
         for start in range(0, len(people), size):
-            crashes += _run_batch(config, plan, people[start:start + size], callback)
+            crashes += _run_batch(config, plan, people[start : start + size], callback)
             if crashes and config.stop_on_first_crash:
                 break
     finally:
@@ -127,12 +147,18 @@ def _run_in_batches(config: RunConfig, plan: Plan, log: logging.Logger) -> list[
 
 
 def _progress(people: Sequence[Sequence[PlannedScan]]) -> PeopleProgress:
-    return PeopleProgress(len(people), {person_wf_name(scans[0].participant): participant_id(scans[0].participant)
-                                        for scans in people})
+    return PeopleProgress(
+        len(people), {person_wf_name(scans[0].participant): participant_id(scans[0].participant) for scans in people}
+    )
 
 
-def _run_batch(config: RunConfig, plan: Plan, people: Sequence[Sequence[PlannedScan]],
-               callback: Callable[[Any, str], None], nprocs: int | None = None) -> list[Crash]:
+def _run_batch(
+    config: RunConfig,
+    plan: Plan,
+    people: Sequence[Sequence[PlannedScan]],
+    callback: Callable[[Any, str], None],
+    nprocs: int | None = None,
+) -> list[Crash]:
     graph = init_normvol_wf(people, plan.context)
     if config.write_graph:
         from bids_app.workflows.drawing import draw_graph
@@ -165,8 +191,16 @@ def _record_failures(config: RunConfig, plan: Plan, crashes: Sequence[Crash]) ->
             failed.append(Omission(scan.participant, scan.session, stage, reason, remedy))
             if stage.startswith(AFTER_SCORING):
                 continue
-            write_status(config.output_dir, scan.participant, scan.session, status="failed", stage=stage,
-                         reason=reason, remedy=remedy, run_uuid=plan.context.run_uuid)
+            write_status(
+                config.output_dir,
+                scan.participant,
+                scan.session,
+                status="failed",
+                stage=stage,
+                reason=reason,
+                remedy=remedy,
+                run_uuid=plan.context.run_uuid,
+            )
     return failed
 
 
@@ -178,10 +212,23 @@ def _record_unfinished(config: RunConfig, plan: Plan, failed: Sequence[Omission]
         if (scan.participant, scan.session) in named or _is_done(config, plan, scan):
             continue
         why = " (--stop-on-first-crash)" if config.stop_on_first_crash and named else ""
-        item = Omission(scan.participant, scan.session, "run", f"the run ended before this scan was done{why}",
-                        "" if why else "check that the temporary, work and output folders have space left")
-        write_status(config.output_dir, item.participant, item.session, status="failed", stage=item.stage,
-                     reason=item.reason, remedy=item.remedy, run_uuid=plan.context.run_uuid)
+        item = Omission(
+            scan.participant,
+            scan.session,
+            "run",
+            f"the run ended before this scan was done{why}",
+            "" if why else "check that the temporary, work and output folders have space left",
+        )
+        write_status(
+            config.output_dir,
+            item.participant,
+            item.session,
+            status="failed",
+            stage=item.stage,
+            reason=item.reason,
+            remedy=item.remedy,
+            run_uuid=plan.context.run_uuid,
+        )
         found.append(item)
     return found
 
@@ -203,15 +250,19 @@ def _is_done(config: RunConfig, plan: Plan, scan: PlannedScan) -> bool:
 def _concerns(crash: Crash, scan: PlannedScan, plan: Plan) -> bool:
     """Whether a crash in a person's graph is this session's; one in the person's own nodes is every session's."""
     sessions = [other.session for other in plan.scans if other.participant == scan.participant and other.session]
-    named = [session for session in sessions
-             if any(part.endswith(f"_ses_{session}_wf") or part == f"overlays_ses_{session}"
-                    for part in crash.node.split("."))]
+    named = [
+        session
+        for session in sessions
+        if any(
+            part.endswith(f"_ses_{session}_wf") or part == f"overlays_ses_{session}" for part in crash.node.split(".")
+        )
+    ]
     return not named or scan.session in named
 
 
 def _repair_reports(config: RunConfig, plan: Plan, failed: Sequence[Omission]) -> None:
     """People with a failed session still get the report of their other sessions."""
-    from bids_app.study.person import person_summaries
+    from bids_app.run.person import person_summaries
     from bids_app.workflows.reports import init_reports_wf
 
     people = sorted({omission.participant for omission in failed})

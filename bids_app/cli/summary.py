@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from bids_app.bids.names import listed, scan_name
 from bids_app.clinical.results import AnalysisResult
-from bids_app.config import RunConfig
-from bids_app.study.plan import Omission, Plan, PlannedScan
+from bids_app.run.config import RunConfig
+from bids_app.run.plan import Omission, Plan, PlannedScan
 
 REASONS_AT_MOST = 20
 
@@ -25,8 +25,10 @@ def closing(config: RunConfig, plan: Plan, failed: Sequence[Omission]) -> str:
     """Numbers, names of who is not in, and the next command."""
     crashed = {(omission.participant, omission.session) for omission in failed}
     scored = [scan for scan in plan.scans if (scan.participant, scan.session) not in crashed]
-    lines = [f"scored {len(scored)}, up to date {len(plan.up_to_date)}, left out {len(plan.omissions)}, "
-             f"failed {len(crashed)}"]
+    lines = [
+        f"scored {len(scored)}, up to date {len(plan.up_to_date)}, left out {len(plan.omissions)}, "
+        f"failed {len(crashed)}"
+    ]
     lines += _named("left out", plan.omissions) + _named("failed", failed)
     if failed:
         lines.append("run the same command again: it does only what is missing")
@@ -43,8 +45,10 @@ def _named(word: str, omissions: Sequence[Omission]) -> list[str]:
     reasons: dict[tuple[str, str], list[str]] = {}
     for item in omissions:
         reasons.setdefault((item.reason, item.remedy), []).append(_name(item))
-    lines = [f"  {word}: {listed(names)}: {reason}" + (f"; {remedy}" if remedy else "")
-             for (reason, remedy), names in list(reasons.items())[:REASONS_AT_MOST]]
+    lines = [
+        f"  {word}: {listed(names)}: {reason}" + (f"; {remedy}" if remedy else "")
+        for (reason, remedy), names in list(reasons.items())[:REASONS_AT_MOST]
+    ]
     if len(reasons) > REASONS_AT_MOST:
         lines.append(f"  and {len(reasons) - REASONS_AT_MOST} more reasons, all in logs/status")
     return lines

@@ -7,9 +7,16 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from bids_app.clinical import change_analyses, group_comparison, hazards, outcome_analyses, risk_groups, score_analyses
-from bids_app.clinical.analysis_config import ROLES, SCORES, AnalysisConfig
-from bids_app.clinical.cohort_data import CohortData, prepare
+from bids_app.clinical.analyses import (
+    change_analyses,
+    group_comparison,
+    hazards,
+    outcome_analyses,
+    risk_groups,
+    score_analyses,
+)
+from bids_app.clinical.analysis_file import ROLES, SCORES, AnalysisConfig
+from bids_app.clinical.cohort import CohortData, prepare
 from bids_app.clinical.results import AnalysisResult, make_result, not_computed
 from bids_app.errors import NormvolError
 
@@ -34,23 +41,44 @@ ANALYSES: tuple[Analysis, ...] = (
     Analysis("deviation_prevalence", "Share of people in deviation per region", (), group_comparison.prevalence),
     Analysis("case_control", "Number of deviations, groups against controls", ("diagnosis",), group_comparison.counts),
     Analysis("region_differences", "Regional differences from controls", ("diagnosis",), group_comparison.regions),
-    Analysis("scores_counts", "Clinical scores and number of deviations, at the first visit", ANY_SCORE,
-             score_analyses.counts_first),
-    Analysis("scores_counts_longitudinal", "Clinical scores and number of deviations, over all visits", ANY_SCORE,
-             score_analyses.counts_all),
-    Analysis("scores_regions", "Clinical scores and regional z, at the first visit", ANY_SCORE,
-             score_analyses.regions_first),
-    Analysis("scores_regions_longitudinal", "Clinical scores and regional z, over all visits", ANY_SCORE,
-             score_analyses.regions_all),
+    Analysis(
+        "scores_counts",
+        "Clinical scores and number of deviations, at the first visit",
+        ANY_SCORE,
+        score_analyses.counts_first,
+    ),
+    Analysis(
+        "scores_counts_longitudinal",
+        "Clinical scores and number of deviations, over all visits",
+        ANY_SCORE,
+        score_analyses.counts_all,
+    ),
+    Analysis(
+        "scores_regions", "Clinical scores and regional z, at the first visit", ANY_SCORE, score_analyses.regions_first
+    ),
+    Analysis(
+        "scores_regions_longitudinal",
+        "Clinical scores and regional z, over all visits",
+        ANY_SCORE,
+        score_analyses.regions_all,
+    ),
     Analysis("change_rates", "Change of z over time", (), change_analyses.rates),
     Analysis("stability", "Stability of deviations", (), change_analyses.stability),
     Analysis("progression", "Time to confirmed progression", ("edss", "progression"), outcome_analyses.progression),
     Analysis("relapse", "Time to the first relapse", ("relapse_dates", "relapses"), outcome_analyses.relapses),
-    Analysis("hazards", "Number of deviations and time to events", ("edss", "progression", "relapse_dates", "relapses"),
-             hazards.hazards),
-    Analysis("risk_groups", "Risk groups by deviations", ("edss", "progression", "relapse_dates", "relapses"),
-             risk_groups.risk_groups),
-)  # fmt: skip
+    Analysis(
+        "hazards",
+        "Number of deviations and time to events",
+        ("edss", "progression", "relapse_dates", "relapses"),
+        hazards.hazards,
+    ),
+    Analysis(
+        "risk_groups",
+        "Risk groups by deviations",
+        ("edss", "progression", "relapse_dates", "relapses"),
+        risk_groups.risk_groups,
+    ),
+)
 
 
 def run_analysis(
@@ -109,8 +137,11 @@ def _missing(analysis: Analysis, data: CohortData) -> str | None:
     """What is missing for an analysis, as a sentence; None when it can be tried."""
     if not analysis.any_of or any(role in data.config.roles for role in analysis.any_of):
         return None
-    named = [f"the column {column} (role {role}) is not in the cohort" for role, column in data.absent
-             if role in analysis.any_of]  # fmt: skip
+    named = [
+        f"the column {column} (role {role}) is not in the cohort"
+        for role, column in data.absent
+        if role in analysis.any_of
+    ]
     if named:
         return f"{'; '.join(named)}."
     roles = " or ".join(analysis.any_of)
@@ -130,12 +161,18 @@ def roles_result(data: CohortData) -> AnalysisResult:
     table = pd.DataFrame(rows, columns=["role", "column", "n", "n_missing", "meaning", "note"])
     table["n_missing"] = table["n_missing"].astype("Int64")
     unused = [row["role"] for row in table.to_dict("records") if isinstance(row["note"], str)]
-    sentences = [f"{UNUSED} {', '.join(unused)}; analyses that need one of them are left out, and "
-                 "others do without."]  # fmt: skip
-    named = [f"The column {column}, which the analysis file names for {role}, is not in the cohort."
-             for role, column in data.absent]  # fmt: skip
+    sentences = [f"{UNUSED} {', '.join(unused)}; analyses that need one of them are left out, and others do without."]
+    named = [
+        f"The column {column}, which the analysis file names for {role}, is not in the cohort."
+        for role, column in data.absent
+    ]
     notes = [*named, *data.notes, *(f"{note}." for note in data.visits.attrs.get("notes", ()))]
     return make_result(
-        "roles", "Columns used in the analyses", table, sentences=(*(sentences if unused else ()), *notes),
-        figure={"kind": "table"}, meaning="What the role stands for", n="Number of values",
-    )  # fmt: skip
+        "roles",
+        "Columns used in the analyses",
+        table,
+        sentences=(*(sentences if unused else ()), *notes),
+        figure={"kind": "table"},
+        meaning="What the role stands for",
+        n="Number of values",
+    )

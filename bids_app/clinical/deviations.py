@@ -55,7 +55,7 @@ def region_set(name: str | Sequence[str]) -> tuple[str, ...]:
         unknown = sorted(set(name) - set(reference))
         if unknown:
             raise UsageError(
-                f"{', '.join(unknown)}: not a reference region; see the column region of a desc-deviations table"
+                f"{', '.join(unknown)}: not a reference region", "see the column region of a desc-deviations table"
             )
         return tuple(name)
     cortical = tuple(region for region in reference if region.endswith("_volume"))
@@ -65,7 +65,7 @@ def region_set(name: str | Sequence[str]) -> tuple[str, ...]:
         "subcortical": tuple(region for region in reference if region not in cortical),
     }
     if name not in sets:
-        raise UsageError(f"no region set {name!r}; use all, cortical, subcortical or a list of regions")
+        raise UsageError(f"no region set {name!r}", "use all, cortical, subcortical or a list of regions")
     return sets[name]
 
 
@@ -92,21 +92,13 @@ def count_table(
     z = zscores[present].to_numpy(dtype=float)
     infra, supra = (z <= -threshold).sum(axis=1), (z >= threshold).sum(axis=1)
     return pd.DataFrame(
-        {
-            "n_infra": infra,
-            "n_supra": supra,
-            "n_total": infra + supra,
-            "n_regions": (~np.isnan(z)).sum(axis=1),
-        },
+        {"n_infra": infra, "n_supra": supra, "n_total": infra + supra, "n_regions": (~np.isnan(z)).sum(axis=1)},
         index=zscores.index,
     )
 
 
 def count_distribution(
-    n_regions: int,
-    tail: str = "infra",
-    threshold: float = Z_CRITICAL,
-    correlation: float = REGION_CORRELATION,
+    n_regions: int, tail: str = "infra", threshold: float = Z_CRITICAL, correlation: float = REGION_CORRELATION
 ) -> NDArray[np.float64]:
     """Probability of 0 to `n_regions` deviations in a healthy person.
 
@@ -132,10 +124,7 @@ def count_distribution(
 
 
 def expected_count(
-    n_regions: int,
-    tail: str = "infra",
-    threshold: float = Z_CRITICAL,
-    correlation: float = REGION_CORRELATION,
+    n_regions: int, tail: str = "infra", threshold: float = Z_CRITICAL, correlation: float = REGION_CORRELATION
 ) -> ExpectedCount:
     """Mean and central 95 % range of the number of deviations of a healthy person."""
     probability = count_distribution(n_regions, tail, threshold, correlation)

@@ -57,13 +57,7 @@ def count_deviations(
     n = int(np.isfinite(values).sum())
     infra, supra = int((values <= -threshold).sum()), int((values >= threshold).sum())
     expected = {f"n_{tail}": expected_count(n, tail, threshold, correlation)._asdict() for tail in TAILS}
-    return {
-        "n_regions": n,
-        "n_infra": infra,
-        "n_supra": supra,
-        "n_total": infra + supra,
-        "expected": expected,
-    }
+    return {"n_regions": n, "n_infra": infra, "n_supra": supra, "n_total": infra + supra, "expected": expected}
 
 
 def _age_grid(low: float, high: float, step: float = 0.5) -> np.ndarray:
@@ -112,11 +106,7 @@ def centile_table(
     if not regions or not len(grid):
         return pd.DataFrame(columns=["region", "age", *CENTILES])
     volumes = _centile_volumes(
-        model,
-        {"sex": sex, ETIV: etiv_mm3, "fs_version": fs_version, "site": site},
-        grid,
-        tuple(regions),
-        adaptation,
+        model, {"sex": sex, ETIV: etiv_mm3, "fs_version": fs_version, "site": site}, grid, tuple(regions), adaptation
     )
     blocks = [
         pd.DataFrame({"region": region, "age": grid, **dict(zip(CENTILES, volumes[:, :, j]))})
@@ -219,10 +209,6 @@ def _session(scored: pd.DataFrame, label: str, errors: pd.Series) -> pd.DataFram
     stream = rows["stream"] if "stream" in rows else pd.Series("cross", index=rows.index)
     keys = pd.MultiIndex.from_arrays([rows["region"], stream])
     return pd.DataFrame(
-        {
-            "age": rows["age"].to_numpy(),
-            "z": rows["z"].to_numpy(dtype=float),
-            "sem_z": errors.reindex(keys).to_numpy(),
-        },
+        {"age": rows["age"].to_numpy(), "z": rows["z"].to_numpy(dtype=float), "sem_z": errors.reindex(keys).to_numpy()},
         index=rows["region"].to_numpy(),
     )

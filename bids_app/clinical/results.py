@@ -162,7 +162,7 @@ def read_result(path: Path | str) -> AnalysisResult:
     sidecar = read_json(path.with_suffix(".json"))
     if not isinstance(sidecar, dict) or any(key not in sidecar for key in KEYS):
         raise InputError(
-            f"{path.with_suffix('.json')} is not the description of an analysis; run the group level again"
+            f"{path.with_suffix('.json')} is not the description of an analysis", "run the group level again"
         )
     title, sentences, methods, figure = (sidecar.pop(key) for key in KEYS)
     return AnalysisResult(

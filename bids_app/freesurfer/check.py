@@ -88,7 +88,7 @@ def check_subject(subject_dir: Path | str, *, expected_subject: str | None = Non
 def require_usable(check: SubjectCheck) -> None:
     """Raise FreeSurferError with the check's message and remedy unless the directory is complete."""
     if not check.usable:
-        raise FreeSurferError(f"{check.message}; {check.remedy}")
+        raise FreeSurferError(f"{check.message}", f"{check.remedy}")
 
 
 def _absent(folder: Path) -> SubjectCheck | None:
@@ -239,11 +239,7 @@ def _statistics(folder: Path, expected: str | None) -> SubjectCheck:
         files = {name: read_stats(folder / name) for name in needed if name not in absent}
         _refuse_cut_cortex(folder, files)
     except StatsFileError as error:
-        return SubjectCheck(
-            "truncated",
-            str(error).partition("; ")[0],
-            "run recon-all's last steps again or fetch the file anew",
-        )
+        return SubjectCheck("truncated", error.reason, "run recon-all's last steps again or fetch the file anew")
     return (
         _identity(folder, files, expected)
         or (_lacking(folder, absent, finished) if absent else None)
@@ -260,9 +256,7 @@ def _lacking(folder: Path, absent: list[str], finished: bool) -> SubjectCheck:
             "likely out of memory or time; give the job more and run recon-all again",
         )
     return SubjectCheck(
-        "incomplete",
-        f"{folder} lacks {names}",
-        "copy or fetch the files, or run recon-all's last steps again",
+        "incomplete", f"{folder} lacks {names}", "copy or fetch the files, or run recon-all's last steps again"
     )
 
 

@@ -13,9 +13,8 @@ from bids_app.freesurfer import subject
 def _wanted(set_: str, prefix: str) -> tuple[str, ...]:
     cortical = ("lh_", "rh_")
     return tuple(
-        name for name in regions.names(set_)
-        if (name.startswith(prefix) if prefix else not name.startswith(cortical))
-    )  # fmt: skip
+        name for name in regions.names(set_) if (name.startswith(prefix) if prefix else not name.startswith(cortical))
+    )
 
 
 def completeness_notes(values: Mapping[str, float], flavour: str) -> list[str]:

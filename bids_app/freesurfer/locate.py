@@ -149,7 +149,7 @@ def _glob(root: Path, pattern: str) -> list[Path]:
         names = _sorted_names(root)
     except OSError:
         return []
-    rest = names[bisect_left(names, prefix):]
+    rest = names[bisect_left(names, prefix) :]
     return [root / name for name in takewhile(lambda name: name.startswith(prefix), rest)]
 
 
@@ -192,8 +192,8 @@ def _best(tier: list[tuple[Path, str]]) -> tuple[Path, str] | None:
     if len(full) > 1:
         paths = " and ".join(str(root / name) for root, name in full)
         raise FreeSurferError(
-            f"several FreeSurfer directories fit one scan equally well: {paths}; "
-            "move one of them away, or give --fs-subjects-dir the right one"
+            f"several FreeSurfer directories fit one scan equally well: {paths}",
+            "move one of them away, or give --fs-subjects-dir the right one",
         )
     return full[0] if full else None
 
@@ -231,7 +231,7 @@ def subject_directories(
 
 def _given_subjects_dir(path: Path) -> list[Path]:
     if os.path.isfile(_existing(path, "--fs-subjects-dir") / "stats" / "aseg.stats"):
-        raise UsageError(f"--fs-subjects-dir {path} is the directory of one subject; give the directory above it")
+        raise UsageError(f"--fs-subjects-dir {path} is the directory of one subject", "give the directory above it")
     inside = path / "sourcedata" / "freesurfer"
     return [path, inside] if os.path.isdir(inside) else [path]
 
@@ -246,5 +246,5 @@ def _derivative(given: str | Path) -> list[Path]:
 
 def _existing(path: Path, option: str) -> Path:
     if not os.path.isdir(path):
-        raise UsageError(f"{option} {path} does not exist or is not a directory; check the path")
+        raise UsageError(f"{option} {path} does not exist or is not a directory", "check the path")
     return path

@@ -40,44 +40,79 @@ LIMITS: dict[str, Limit] = {
     for limit in (
         Limit("etiv_litres", 0.5, 0.9, 2.2, 3.0, "eTIV (litres)", f"{_REFERENCE}: 0.91 to 2.15"),
         Limit(
-            "brainsegvol_to_etiv", 0.5, 0.6, 0.9, 1.0, "BrainSegVol / eTIV",
-            "FastSurfer issue 378 asks for < 0.9; a brain is smaller than its skull; "
-            f"below: {_REFERENCE}: from 0.63",
+            "brainsegvol_to_etiv",
+            0.5,
+            0.6,
+            0.9,
+            1.0,
+            "BrainSegVol / eTIV",
+            f"FastSurfer issue 378 asks for < 0.9; a brain is smaller than its skull; below: {_REFERENCE}: from 0.63",
         ),
         Limit(
-            "etiv_session_difference", None, None, 0.05, 0.10,
+            "etiv_session_difference",
+            None,
+            None,
+            0.05,
+            0.10,
             "relative difference of eTIV from the median of the other sessions",
             "an adult's skull does not change; several times the repeatability of eTIV",
         ),
         Limit(
-            "surface_holes", None, None, 100, None, "number of surface holes",
+            "surface_holes",
+            None,
+            None,
+            100,
+            None,
+            "number of surface holes",
             f"{_REFERENCE}: 97.5th centile 66 (FreeSurfer 7.3.2) to 159 (6.0)",
         ),
         Limit(
-            "euler", -217, None, None, None, "mean Euler number of the hemispheres",
+            "euler",
+            -217,
+            None,
+            None,
+            None,
+            "mean Euler number of the hemispheres",
             "Rosen et al. 2018, doi:10.1016/j.neuroimage.2017.12.059",
         ),
         Limit(
-            "cortex_asymmetry", None, None, 0.05, 0.10,
-            "left-right difference of cortical volume over its sum", f"{_REFERENCE}: 99.9th centile 0.04",
+            "cortex_asymmetry",
+            None,
+            None,
+            0.05,
+            0.10,
+            "left-right difference of cortical volume over its sum",
+            f"{_REFERENCE}: 99.9th centile 0.04",
         ),
         Limit(
-            "white_matter_asymmetry", None, None, 0.05, 0.10,
+            "white_matter_asymmetry",
+            None,
+            None,
+            0.05,
+            0.10,
             "left-right difference of white-matter volume over its sum",
             f"{_REFERENCE}: 99.9th centile 0.034",
         ),
         Limit(
-            "contrast_snr", 1.0, 2.0, None, None,
+            "contrast_snr",
+            1.0,
+            2.0,
+            None,
+            None,
             "grey-white contrast over its standard deviation (lower hemisphere)",
             "46 real scans, FreeSurfer 6.0 to 7.4.1: 2.6 to 4.7",
         ),
         Limit(
-            "extreme_share", None, None, 0.05, 0.20,
+            "extreme_share",
+            None,
+            None,
+            0.05,
+            0.20,
             "share of regions with |z| > 5 or outside the training data",
             "by chance below one in a million per region: a failed segmentation, not a disease",
         ),
     )
-}  # fmt: skip
+}
 EXTREME_Z = 5.0
 # A share of fewer regions says nothing about the whole segmentation
 _ENOUGH_REGIONS = 20
@@ -141,10 +176,7 @@ def _metrics(volumes: Volumes, values: Mapping[str, float], others: Sequence[flo
     if others and volumes.etiv_mm3 == volumes.etiv_mm3:
         median = statistics.median(others)
         found["etiv_session_difference"] = abs(volumes.etiv_mm3 - median) / median
-    for name, base in (
-        ("cortex_asymmetry", "CortexVol"),
-        ("white_matter_asymmetry", "CerebralWhiteMatterVol"),
-    ):
+    for name, base in (("cortex_asymmetry", "CortexVol"), ("white_matter_asymmetry", "CerebralWhiteMatterVol")):
         left, right = values.get(f"lh{base}", math.nan), values.get(f"rh{base}", math.nan)
         if left + right > 0:
             found[name] = abs(left - right) / (left + right)
@@ -155,10 +187,7 @@ def _metrics(volumes: Volumes, values: Mapping[str, float], others: Sequence[flo
 
 
 def _judge(limit: Limit, value: float) -> tuple[str, str] | None:
-    for level, low, high in (
-        (FAIL, limit.fail_low, limit.fail_high),
-        (WARN, limit.warn_low, limit.warn_high),
-    ):
+    for level, low, high in ((FAIL, limit.fail_low, limit.fail_high), (WARN, limit.warn_low, limit.warn_high)):
         if low is not None and value < low:
             return level, f"{limit.words} is {value:.4g}, below {low:g}"
         if high is not None and value > high:

@@ -14,14 +14,8 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
     "lh_surface_holes": {"Description": "Defects of the left surface before fixing", "Units": "1"},
     "rh_surface_holes": {"Description": "Defects of the right surface before fixing", "Units": "1"},
     "surface_holes": {"Description": "Defects of both surfaces before fixing", "Units": "1"},
-    "lh_euler": {
-        "Description": "Euler number of the left surface before fixing, 2 - 2 * holes",
-        "Units": "1",
-    },
-    "rh_euler": {
-        "Description": "Euler number of the right surface before fixing, 2 - 2 * holes",
-        "Units": "1",
-    },
+    "lh_euler": {"Description": "Euler number of the left surface before fixing, 2 - 2 * holes", "Units": "1"},
+    "rh_euler": {"Description": "Euler number of the right surface before fixing, 2 - 2 * holes", "Units": "1"},
     "euler": {"Description": "Mean Euler number of the two hemispheres", "Units": "1"},
     "lh_mean_thickness": {"Description": "Mean cortical thickness, left", "Units": "mm"},
     "rh_mean_thickness": {"Description": "Mean cortical thickness, right", "Units": "mm"},
@@ -29,14 +23,8 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
     "rh_white_area": {"Description": "Area of the white surface, right", "Units": "mm^2"},
     "lh_grey_white_contrast": {"Description": "Grey-white contrast, area-weighted mean, left", "Units": "%"},
     "rh_grey_white_contrast": {"Description": "Grey-white contrast, area-weighted mean, right", "Units": "%"},
-    "lh_contrast_snr": {
-        "Description": "Grey-white contrast divided by its standard deviation, left",
-        "Units": "1",
-    },
-    "rh_contrast_snr": {
-        "Description": "Grey-white contrast divided by its standard deviation, right",
-        "Units": "1",
-    },
+    "lh_contrast_snr": {"Description": "Grey-white contrast divided by its standard deviation, left", "Units": "1"},
+    "rh_contrast_snr": {"Description": "Grey-white contrast divided by its standard deviation, right", "Units": "1"},
     "brainsegvol_to_etiv": {"Description": "BrainSegVol divided by eTIV", "Units": "1"},
     "maskvol_to_etiv": {"Description": "MaskVol divided by eTIV", "Units": "1"},
 }

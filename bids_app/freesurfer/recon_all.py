@@ -83,16 +83,16 @@ def _prepare(command: ReconAllCommand, records: Path, exclusive: bool) -> Subjec
         if state.usable:
             return state
         raise ReconAllError(
-            f"{folder} is unfinished and was not started by normvol, so it is left alone ({state.message}); "
-            "move it away or finish it with recon-all yourself"
+            f"{folder} is unfinished and was not started by normvol, so it is left alone ({state.message})",
+            "move it away or finish it with recon-all yourself",
         )
     if folder.exists() and read_json(record) != command.record():
         raise ReconAllError(
-            f"{folder} was started with other input or options than now; remove it and {record} to start anew"
+            f"{folder} was started with other input or options than now", f"remove it and {record} to start anew"
         )
     markers = list((folder / "scripts").glob("IsRunning*"))
     if markers and not exclusive and state.status != "stale":
-        raise ReconAllError(f"{state.message}; {state.remedy}")
+        raise ReconAllError(state.message, state.remedy)
     for marker in markers:
         marker.unlink(missing_ok=True)
     if folder.exists() and not state.usable and not command.can_resume():
@@ -127,7 +127,7 @@ def _lock(handle: int, command: ReconAllCommand) -> bool:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise ReconAllError(
-            f"recon-all is already running in {command.directory}; wait until it has finished"
+            f"recon-all is already running in {command.directory}", "wait until it has finished"
         ) from error
     except OSError as error:
         if error.errno in _NO_LOCKS:
@@ -183,8 +183,8 @@ def _conclude(command: ReconAllCommand, code: int | None, log: Path) -> Path:
         return command.directory
     own_log = command.directory / "scripts" / "recon-all.log"
     raise ReconAllError(
-        f"recon-all {_ending(code)} for {command.directory.name}: {state.message}. "
-        f"Read {log} and {own_log}; a new run resumes it.\n{_tail(log)}"
+        f"recon-all {_ending(code)} for {command.directory.name}: {state.message}. Read {log} and {own_log}",
+        f"a new run resumes it.\n{_tail(log)}",
     )
 
 

@@ -14,9 +14,25 @@ from bids_app.freesurfer import subject
 
 STREAMS = ("cross", "base", "long")
 _OURS = frozenset(
-    {"-s", "-subjid", "-subject", "-sd", "-i", "-base", "-tp", "-long", "-openmp", "-threads", "-parallel",
-     "-T2", "-FLAIR", "-T2pial", "-FLAIRpial", "-no-isrunning"}
-)  # fmt: skip
+    {
+        "-s",
+        "-subjid",
+        "-subject",
+        "-sd",
+        "-i",
+        "-base",
+        "-tp",
+        "-long",
+        "-openmp",
+        "-threads",
+        "-parallel",
+        "-T2",
+        "-FLAIR",
+        "-T2pial",
+        "-FLAIRpial",
+        "-no-isrunning",
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +78,7 @@ class ReconAllCommand:
             raise ValueError(f"recon-all stream {self.stream!r} without its input")
         ours = sorted(_OURS.intersection(self.extra))
         if ours:
-            raise UsageError(f"--recon-args must not hold {', '.join(ours)}; normvol sets these itself")
+            raise UsageError(f"--recon-args must not hold {', '.join(ours)}", "normvol sets these itself")
 
     @property
     def directory(self) -> Path:
@@ -136,8 +152,9 @@ def find_recon_all(environ: Mapping[str, str]) -> Path:
     found = shutil.which("recon-all", path=search)
     if found is None:
         raise ReconAllError(
-            "recon-all was not found on PATH or in $FREESURFER_HOME/bin; source FreeSurfer's set-up, use the "
-            "image that contains FreeSurfer, or give existing output with --fs-subjects-dir"
+            "recon-all was not found on PATH or in $FREESURFER_HOME/bin",
+            "source FreeSurfer's set-up, use the "
+            "image that contains FreeSurfer, or give existing output with --fs-subjects-dir",
         )
     return Path(found)
 
@@ -156,7 +173,7 @@ def find_license(option: Path | None, environ: Mapping[str, str]) -> Path:
     for where, path in given.items():
         if path:
             if not os.access(path, os.R_OK) or not os.path.isfile(path):
-                raise ReconAllError(f"the FreeSurfer licence {path} ({where}) cannot be read; check the path")
+                raise ReconAllError(f"the FreeSurfer licence {path} ({where}) cannot be read", "check the path")
             return Path(path)
     home = environ.get("FREESURFER_HOME", "")
     for name in ("license.txt", ".license"):
@@ -164,8 +181,8 @@ def find_license(option: Path | None, environ: Mapping[str, str]) -> Path:
             return Path(home) / name
     raise ReconAllError(
         "recon-all needs a FreeSurfer licence (free, surfer.nmr.mgh.harvard.edu/registration.html): give "
-        "--fs-license-file, set FS_LICENSE or put license.txt into $FREESURFER_HOME; existing FreeSurfer output "
-        "needs none"
+        "--fs-license-file, set FS_LICENSE or put license.txt into $FREESURFER_HOME",
+        "existing FreeSurfer output needs none",
     )
 
 

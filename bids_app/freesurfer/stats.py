@@ -101,7 +101,9 @@ def read_content(path: Path | str) -> bytes:
         what = "is a link whose content has not been fetched; run datalad get" if linked else "does not exist"
         raise StatsFileError(f"the stats file {path} {what}") from error
     except OSError as error:
-        raise StatsFileError(f"cannot read the stats file {path} ({error.strerror}); check its permissions") from error
+        raise StatsFileError(
+            f"cannot read the stats file {path} ({error.strerror})", "check its permissions"
+        ) from error
 
 
 def parse_stats(content: bytes, path: str) -> StatsFile:
@@ -137,14 +139,14 @@ _CONSISTENT = frozenset({"ColHeaders", "NRows", "NTableCols", "subjectname", "he
 
 
 def _fail(path: str, problem: str) -> NoReturn:
-    raise StatsFileError(f"the stats file {path} {problem}; {_REPAIR}")
+    raise StatsFileError(f"the stats file {path} {problem}", f"{_REPAIR}")
 
 
 def _lines(content: bytes, path: str) -> list[str]:
     if not content.strip():
         _fail(path, "is empty")
     if is_pointer_text(content):
-        raise StatsFileError(f"the content of {path} has not been fetched; run datalad get {path}")
+        raise StatsFileError(f"the content of {path} has not been fetched", f"run datalad get {path}")
     if _CONTROL.search(content):
         _fail(path, "is not text")
     if content[-1:] not in (b"\n", b"\r"):

@@ -210,7 +210,7 @@ def _read_aseg(folder: StatsFolder, flavour: str) -> tuple[StatsFile, str]:
     aseg = folder.read(name)
     if aseg.columns is None or "Volume_mm3" not in aseg.columns:
         raise StatsFileError(
-            f"{folder.subject_dir}/stats/{name} has no column Volume_mm3; run recon-all's last steps again"
+            f"{folder.subject_dir}/stats/{name} has no column Volume_mm3", "run recon-all's last steps again"
         )
     return aseg, name
 
@@ -221,8 +221,8 @@ def _check_person(aseg: StatsFile, subject_dir: Path, expected: str | None, note
         return
     if expected and subject.is_wrong_person(subject_dir, recorded, expected):
         raise FreeSurferError(
-            f"the statistics in {subject_dir} name {recorded}, not {expected}; "
-            "put the right subject's directory there or rename it"
+            f"the statistics in {subject_dir} name {recorded}, not {expected}",
+            "put the right subject's directory there or rename it",
         )
     if expected:
         notes.append(f"the statistics were computed under the name {recorded}")
@@ -325,4 +325,4 @@ def _etiv(
         notes.append("FastSurfer wrote no eTIV (segmentation without Talairach registration): nothing can be scored")
         return None
     what = f"gives eTIV as {found[0].volume_mm3:g} mm^3" if found else "has no eTIV (EstimatedTotalIntraCranialVol)"
-    raise FreeSurferError(f"{subject_dir}/stats/aseg.stats {what}; run recon-all's segmentation statistics again")
+    raise FreeSurferError(f"{subject_dir}/stats/aseg.stats {what}", "run recon-all's segmentation statistics again")

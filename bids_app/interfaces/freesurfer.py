@@ -43,20 +43,20 @@ class ExtractVolumes(LibraryInterface):
 
     input_spec = _SubjectIn
     output_spec = _VolumesOut
-    libraries = ("bids_app.freesurfer.volumes", "bids_app.study.records")
+    libraries = ("bids_app.freesurfer.volumes", "bids_app.run.records")
     # The folder's content is not part of the input hash, so it is read anew each time (milliseconds).
     _always_run = True
 
     def _call(self, folder: Path) -> dict:
         from bids_app.freesurfer.volumes import extract_volumes
-        from bids_app.study.records import save_volumes
+        from bids_app.run.records import save_volumes
 
         volumes = extract_volumes(Path(self.inputs.subject_dir))
         return {"volumes_file": str(save_volumes(volumes, folder / "volumes.json"))}
 
 
 class _ReconIn(BaseInterfaceInputSpec):
-    arguments = traits.Dict(mandatory=True, desc="keyword arguments of bids_app.study.recon.run_recon")
+    arguments = traits.Dict(mandatory=True, desc="keyword arguments of bids_app.run.recon.run_recon")
     ready = traits.Any(desc="subjects that must be finished before (longitudinal stream)")
 
 
@@ -65,12 +65,12 @@ class RunReconAll(LibraryInterface):
 
     input_spec = _ReconIn
     output_spec = _SubjectOut
-    libraries = ("bids_app.study.recon",)
+    libraries = ("bids_app.run.recon",)
     # recon-all resumes in its own tree; nipype's cache must not claim a tree that was removed.
     _always_run = True
 
     def _call(self, folder: Path) -> dict:
-        from bids_app.study.recon import run_recon
+        from bids_app.run.recon import run_recon
 
         return {"subject_dir": str(run_recon(**self.inputs.arguments))}
 
@@ -91,11 +91,11 @@ class DrawOverlays(LibraryInterface):
 
     input_spec = _OverlaysIn
     output_spec = _OverlaysOut
-    libraries = ("bids_app.study.figures",)
+    libraries = ("bids_app.run.figures",)
     _always_run = True
 
     def _call(self, folder: Path) -> dict:
-        from bids_app.study.figures import draw_overlays
+        from bids_app.run.figures import draw_overlays
 
         figures = draw_overlays(
             Path(self.inputs.output_dir), Path(self.inputs.summary_file), Path(self.inputs.subject_dir)

@@ -23,11 +23,11 @@ class GroupTables(LibraryInterface):
 
     input_spec = _TablesIn
     output_spec = _TablesOut
-    libraries = ("bids_app.study.cohort",)
+    libraries = ("bids_app.run.cohort",)
     _always_run = True
 
     def _call(self, folder: Path) -> dict:
-        from bids_app.study.cohort import read_cohort, write_group_tables
+        from bids_app.run.cohort import read_cohort, write_group_tables
 
         output_dir = Path(self.inputs.output_dir)
         tables = write_group_tables(read_cohort(output_dir, self.inputs.exclude_quality), output_dir)
@@ -46,14 +46,19 @@ class ClinicalAnalysis(LibraryInterface):
 
     input_spec = _AnalysisIn
     output_spec = _TablesOut
-    libraries = ("bids_app.study.analysis",)
+    libraries = ("bids_app.run.analysis",)
     _always_run = True
 
     def _call(self, folder: Path) -> dict:
-        from bids_app.study.analysis import write_analyses
+        from bids_app.run.analysis import write_analyses
 
         inputs = self.inputs
         participants = Path(inputs.participants_file) if isdefined(inputs.participants_file) else None
-        tables = write_analyses(Path(inputs.output_dir), Path(inputs.bids_dir), inputs.analysis,
-                                exclude_quality=inputs.exclude_quality, participants_file=participants)
+        tables = write_analyses(
+            Path(inputs.output_dir),
+            Path(inputs.bids_dir),
+            inputs.analysis,
+            exclude_quality=inputs.exclude_quality,
+            participants_file=participants,
+        )
         return {"tables": [str(path) for path in tables]}

@@ -24,11 +24,11 @@ class ParticipantReport(LibraryInterface):
 
     input_spec = _ParticipantIn
     output_spec = _ReportOut
-    libraries = ("bids_app.reports.participant",)
+    libraries = ("bids_app.reports.pages.participant",)
     _always_run = True
 
     def _call(self, folder: Path) -> dict:
-        from bids_app.reports.participant import write_participant_report
+        from bids_app.reports.pages.participant import write_participant_report
 
         return {"report": str(write_participant_report(Path(self.inputs.output_dir), self.inputs.participant))}
 
@@ -43,10 +43,10 @@ class GroupReport(LibraryInterface):
 
     input_spec = _GroupIn
     output_spec = _ReportOut
-    libraries = ("bids_app.reports.group",)
+    libraries = ("bids_app.reports.pages.group",)
     _always_run = True
 
     def _call(self, folder: Path) -> dict:
-        from bids_app.reports.group import write_group_report
+        from bids_app.reports.pages.group import write_group_report
 
         return {"report": str(write_group_report(Path(self.inputs.output_dir)))}

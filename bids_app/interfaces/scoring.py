@@ -24,11 +24,11 @@ class CollectCovariates(LibraryInterface):
 
     input_spec = _CovariatesIn
     output_spec = _CovariatesOut
-    libraries = ("bids_app.study.records", "bids_app.study.scan")
+    libraries = ("bids_app.run.records", "bids_app.run.scan")
 
     def _call(self, folder: Path) -> dict:
-        from bids_app.study.records import load_volumes
-        from bids_app.study.scan import scan_covariates
+        from bids_app.run.records import load_volumes
+        from bids_app.run.scan import scan_covariates
 
         content = scan_covariates(self.inputs.covariates, load_volumes(Path(self.inputs.volumes_file)))
         return {"covariates_file": str(write_json(content, folder / "covariates.json"))}
@@ -52,12 +52,12 @@ class ScoreScan(LibraryInterface):
 
     input_spec = _ScoreIn
     output_spec = _ScoreOut
-    libraries = ("bids_app.study.models", "bids_app.study.records", "bids_app.study.scan")
+    libraries = ("bids_app.run.models", "bids_app.run.records", "bids_app.run.scan")
 
     def _call(self, folder: Path) -> dict:
-        from bids_app.study.models import load_study_model
-        from bids_app.study.records import load_volumes
-        from bids_app.study.scan import save_result, score_scan
+        from bids_app.run.models import load_study_model
+        from bids_app.run.records import load_volumes
+        from bids_app.run.scan import save_result, score_scan
 
         adaptation = read_json(self.inputs.adaptation_file) if isdefined(self.inputs.adaptation_file) else None
         result = score_scan(
@@ -85,11 +85,11 @@ class SinkScan(LibraryInterface):
 
     input_spec = _SinkIn
     output_spec = _SummaryOut
-    libraries = ("bids_app.study.scan",)
+    libraries = ("bids_app.run.scan",)
     _always_run = True
 
     def _call(self, folder: Path) -> dict:
-        from bids_app.study.scan import load_result, write_scan
+        from bids_app.run.scan import load_result, write_scan
 
         result = load_result(Path(self.inputs.result_dir))
         return {"summary_file": str(write_scan(result, Path(self.inputs.output_dir), self.inputs.run_uuid))}
@@ -114,12 +114,12 @@ class PersonTables(LibraryInterface):
 
     input_spec = _PersonIn
     output_spec = _PersonOut
-    libraries = ("bids_app.study.models", "bids_app.study.person")
+    libraries = ("bids_app.run.models", "bids_app.run.person")
     _always_run = True
 
     def _call(self, folder: Path) -> dict:
-        from bids_app.study.models import load_study_model
-        from bids_app.study.person import write_person_tables
+        from bids_app.run.models import load_study_model
+        from bids_app.run.person import write_person_tables
 
         adaptation = read_json(self.inputs.adaptation_file) if isdefined(self.inputs.adaptation_file) else None
         model = load_study_model(self.inputs.model, self.inputs.scoring)

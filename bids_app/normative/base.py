@@ -69,8 +69,9 @@ class NormativeModel(Protocol):
         """Score the scans of `data` in the model's regions that are columns of `data`."""
         ...
 
-    def volumes_at(self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...],
-                   adaptation: Any = None) -> FloatArray:
+    def volumes_at(
+        self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...], adaptation: Any = None
+    ) -> FloatArray:
         """Volumes (n, len(regions)) that would score `z` (n, len(regions)) at the covariates of `data`."""
         ...
 
@@ -85,13 +86,16 @@ def scored_regions(model: NormativeModel, data: pd.DataFrame) -> tuple[str, ...]
     """
     regions = tuple(name for name in model.regions if name in data.columns)
     if not regions:
-        raise ModelError(f"the table has none of the {len(model.regions)} regions of {model.card.name}; "
-                         f"its columns must carry FreeSurfer's names, for example {model.regions[0]}")
+        raise ModelError(
+            f"the table has none of the {len(model.regions)} regions of {model.card.name}",
+            f"its columns must carry FreeSurfer's names, for example {model.regions[0]}",
+        )
     return regions
 
 
-def adapt(z: FloatArray, se: FloatArray, adaptation: Any, data: pd.DataFrame,
-          regions: tuple[str, ...]) -> tuple[FloatArray, FloatArray]:
+def adapt(
+    z: FloatArray, se: FloatArray, adaptation: Any, data: pd.DataFrame, regions: tuple[str, ...]
+) -> tuple[FloatArray, FloatArray]:
     """Deviations and standard errors (n, p) after site adaptation: ``z' = (z - shift) / scale``."""
     if adaptation is None:
         return z, se

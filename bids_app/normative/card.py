@@ -90,7 +90,7 @@ class ModelCard:
         try:
             return cls(**{name: _frozen(name, value) for name, value in values.items() if name in known})
         except TypeError as error:
-            raise ModelError(f"the model card is incomplete ({error}); get the model file again") from error
+            raise ModelError(f"the model card is incomplete ({error})", "get the model file again") from error
 
 
 RANGES = ("age_range", "etiv_range")

@@ -83,9 +83,16 @@ def write_comparison(comparison: Comparison, card_a: ModelCard, card_b: ModelCar
     columns = column_dictionary()
     write_tsv(comparison.regions, folder / "comparison.tsv", columns)
     write_tsv(comparison.scans, folder / "comparison_scans.tsv", columns)
-    write_json({"a": card_a.to_json(), "b": card_b.to_json(), "only_a": list(comparison.only_a),
-                "only_b": list(comparison.only_b), "n_scans": len(comparison.scans)},
-               folder / "comparison_models.json")
+    write_json(
+        {
+            "a": card_a.to_json(),
+            "b": card_b.to_json(),
+            "only_a": list(comparison.only_a),
+            "only_b": list(comparison.only_b),
+            "n_scans": len(comparison.scans),
+        },
+        folder / "comparison_models.json",
+    )
     return folder
 
 

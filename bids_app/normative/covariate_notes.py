@@ -14,7 +14,7 @@ from bids_app.normative.parameters import SEXES, Stack
 from bids_app.regions import ETIV
 
 if TYPE_CHECKING:
-    from bids_app.normative.model import NativeModel
+    from bids_app.normative.engines.native import NativeModel
 
 FloatArray = NDArray[np.float64]
 
@@ -46,8 +46,10 @@ class Covariates:
     def notes(self, in_range: NDArray[np.bool_]) -> tuple[str, ...]:
         """One string per scan, empty when there is nothing to say."""
         unexplained = "some regions were trained on a narrower range of covariates"
-        return tuple(" ".join(remarks if inside or remarks or not usable else (unexplained,))
-                     for remarks, inside, usable in zip(self.remarks, in_range, self.usable))
+        return tuple(
+            " ".join(remarks if inside or remarks or not usable else (unexplained,))
+            for remarks, inside, usable in zip(self.remarks, in_range, self.usable)
+        )
 
 
 def major_version(version: object) -> str:
@@ -66,8 +68,10 @@ def read_covariates(data: pd.DataFrame, model: NativeModel) -> Covariates:
     """
     missing = [name for name in ("age", "sex", ETIV) if name not in data.columns]
     if missing:
-        raise CovariateError(f"the table has no column {', '.join(missing)}; the model needs age (years), "
-                             f"sex (female or male) and {ETIV} (mm^3)")
+        raise CovariateError(
+            f"the table has no column {', '.join(missing)}",
+            f"the model needs age (years), sex (female or male) and {ETIV} (mm^3)",
+        )
     age, etiv = (pd.to_numeric(data[name], errors="coerce").to_numpy(dtype=float) for name in ("age", ETIV))
     sex = data["sex"].to_numpy(dtype=object)
     usable = np.isfinite(age) & np.isfinite(etiv) & (etiv > 0) & np.isin(sex.astype(str), SEXES)
@@ -76,33 +80,43 @@ def read_covariates(data: pd.DataFrame, model: NativeModel) -> Covariates:
     known = {region_version for region in model.region_models for region_version in region.versions}
     seen = [majors[value] for value in given]
     version = np.array([major if major in known else "" for major in seen], dtype=object)
-    remarks = [[] if ok else ["not scored: age, sex or intracranial volume is missing or unreadable."]
-               for ok in usable]
+    remarks = [[] if ok else ["not scored: age, sex or intracranial volume is missing or unreadable."] for ok in usable]
     _range_remarks(remarks, usable, age, sex, etiv, model)
     _sparse_remarks(remarks, usable, age, sex, model)
     _version_remarks(remarks, seen, model, bool(known))
     return Covariates(age, sex, etiv, version, usable, tuple(tuple(r) for r in remarks))
 
 
-def _range_remarks(remarks: list[list[str]], usable: NDArray[np.bool_], age: FloatArray,
-                   sex: NDArray[np.object_], etiv: FloatArray, model: NativeModel) -> None:
+def _range_remarks(
+    remarks: list[list[str]],
+    usable: NDArray[np.bool_],
+    age: FloatArray,
+    sex: NDArray[np.object_],
+    etiv: FloatArray,
+    model: NativeModel,
+) -> None:
     for name in SEXES:
         rows = usable & (sex == name)
         if name in model.card.age_range:
             low, high = model.card.age_range[name]
             for i in np.flatnonzero(rows & ((age < low) | (age > high))):
-                remarks[i].append(f"age {age[i]:.1f} is outside the {low:g} to {high:g} years of the model's "
-                                  f"{name} training data; scored as if at {np.clip(age[i], low, high):g}.")
+                remarks[i].append(
+                    f"age {age[i]:.1f} is outside the {low:g} to {high:g} years of the model's "
+                    f"{name} training data; scored as if at {np.clip(age[i], low, high):g}."
+                )
         if name in model.card.etiv_range:
             low, high = model.card.etiv_range[name]
             for i in np.flatnonzero(rows & ((etiv < low) | (etiv > high))):
-                remarks[i].append(f"intracranial volume {etiv[i] / 1000:.0f} cm^3 is outside the "
-                                  f"{low / 1000:.0f} to {high / 1000:.0f} cm^3 of the model's {name} training "
-                                  "data; the model's line in it was continued.")
+                remarks[i].append(
+                    f"intracranial volume {etiv[i] / 1000:.0f} cm^3 is outside the "
+                    f"{low / 1000:.0f} to {high / 1000:.0f} cm^3 of the model's {name} training "
+                    "data; the model's line in it was continued."
+                )
 
 
-def _sparse_remarks(remarks: list[list[str]], usable: NDArray[np.bool_], age: FloatArray,
-                    sex: NDArray[np.object_], model: NativeModel) -> None:
+def _sparse_remarks(
+    remarks: list[list[str]], usable: NDArray[np.bool_], age: FloatArray, sex: NDArray[np.object_], model: NativeModel
+) -> None:
     """Say where the training data hold fewer than ten people of the sex in the band of age."""
     for name, bands in model.card.age_bands.items():
         rows = usable & (sex == name)
@@ -110,8 +124,10 @@ def _sparse_remarks(remarks: list[list[str]], usable: NDArray[np.bool_], age: Fl
             low, high = (float(end) for end in band.split("-"))
             if people < FEW_PEOPLE:
                 for i in np.flatnonzero(rows & (age >= low) & (age < high + 1)):
-                    remarks[i].append(f"only {people} {name} people of {band} years are in the model's training "
-                                      "data; the expected volumes are uncertain.")
+                    remarks[i].append(
+                        f"only {people} {name} people of {band} years are in the model's training "
+                        "data; the expected volumes are uncertain."
+                    )
 
 
 def _version_remarks(remarks: list[list[str]], seen: list[str], model: NativeModel, corrects: bool) -> None:
@@ -123,5 +139,7 @@ def _version_remarks(remarks: list[list[str]], seen: list[str], model: NativeMod
         if not major and corrects:
             remarks[i].append(f"FreeSurfer version not given; {applied}.")
         elif major and major not in versions:
-            remarks[i].append(f"FreeSurfer {major} is not among the versions that the model was trained on "
-                              f"({', '.join(versions)}); {applied}.")
+            remarks[i].append(
+                f"FreeSurfer {major} is not among the versions that the model was trained on "
+                f"({', '.join(versions)}); {applied}."
+            )

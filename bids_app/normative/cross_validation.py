@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from bids_app.errors import ModelError, NormvolError
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.evaluation import HeldOut, held_out
-from bids_app.normative.harmonisation import Harmoniser
+from bids_app.normative.harmonise.training_sites import Harmoniser
 from bids_app.normative.training_data import TrainingData, TrainingReport, prepare
 from bids_app.regions import ETIV
 
@@ -82,8 +82,12 @@ def harmonise_as_trained(
     training = prepare(train, regions, logarithms=logarithms, min_per_site=2, min_per_sex=1)
     harmoniser = Harmoniser(kind).fit(training)
     complete = np.isfinite(test[[*regions, "age", ETIV]].to_numpy(dtype=float)).all(axis=1)
-    rows = TrainingData(test[complete].reset_index(drop=True), training.regions, training.log,
-                        TrainingReport(len(test), int(complete.sum()), pd.DataFrame()))
+    rows = TrainingData(
+        test[complete].reset_index(drop=True),
+        training.regions,
+        training.log,
+        TrainingReport(len(test), int(complete.sum()), pd.DataFrame()),
+    )
     etiv, values = harmoniser.transform(rows)
     values[:, training.log] = np.exp(values[:, training.log])
     out = test.drop(columns="fs_version", errors="ignore").copy()
@@ -95,8 +99,10 @@ def harmonise_as_trained(
 def _assemble(parts: list[tuple[NDArray[np.bool_], HeldOut]], n_rows: int) -> HeldOut:
     regions = tuple(dict.fromkeys(region for _, part in parts for region in part.regions))
     column = {region: i for i, region in enumerate(regions)}
-    arrays = {name: np.full((n_rows, len(regions)), np.nan)
-              for name in ("observed", "expected", "z", "log_density", "baseline")}
+    arrays = {
+        name: np.full((n_rows, len(regions)), np.nan)
+        for name in ("observed", "expected", "z", "log_density", "baseline")
+    }
     for mask, part in parts:
         place = np.ix_(mask, np.array([column[region] for region in part.regions]))
         for name, array in arrays.items():

@@ -28,10 +28,35 @@ AGE_BANDS = (0.0, 10.0, 18.0, 30.0, 40.0, 50.0, 60.0, 70.0, 120.0)
 MIN_GROUP = 20
 _LOG_2PI = float(np.log(2 * np.pi))
 
-COLUMNS = ("grouping", "group", "region", "n", "z_mean", "z_sd", "skew", "kurtosis", "below",
-           "above", "mace", "ev", "smse", "msll")
-SUMMARY_COLUMNS = ("z_mean", "z_sd", "abs_z_mean", "abs_skew", "abs_kurtosis", "below", "above", "mace",
-                   "ev", "smse", "msll")
+COLUMNS = (
+    "grouping",
+    "group",
+    "region",
+    "n",
+    "z_mean",
+    "z_sd",
+    "skew",
+    "kurtosis",
+    "below",
+    "above",
+    "mace",
+    "ev",
+    "smse",
+    "msll",
+)
+SUMMARY_COLUMNS = (
+    "z_mean",
+    "z_sd",
+    "abs_z_mean",
+    "abs_skew",
+    "abs_kurtosis",
+    "below",
+    "above",
+    "mace",
+    "ev",
+    "smse",
+    "msll",
+)
 
 
 @dataclass(frozen=True)
@@ -67,8 +92,14 @@ def held_out(model: NormativeModel, test: pd.DataFrame, train: pd.DataFrame | No
         mean, sd = np.nanmean(training, axis=0), np.nanstd(training, axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         baseline = -0.5 * (((found.observed - mean) / sd) ** 2 + _LOG_2PI) - np.log(sd)
-    return HeldOut(found.regions, found.observed, found.expected, found.z,
-                   log_density(model, test, found.z, found.regions), baseline)
+    return HeldOut(
+        found.regions,
+        found.observed,
+        found.expected,
+        found.z,
+        log_density(model, test, found.z, found.regions),
+        baseline,
+    )
 
 
 def log_density(
@@ -126,8 +157,9 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     Columns: grouping, group, n, n_regions, z_mean, z_sd, abs_z_mean, abs_skew, abs_kurtosis, below, above,
     mace, ev, smse, msll.
     """
-    wide = table.assign(abs_z_mean=table["z_mean"].abs(), abs_skew=table["skew"].abs(),
-                        abs_kurtosis=table["kurtosis"].abs())
+    wide = table.assign(
+        abs_z_mean=table["z_mean"].abs(), abs_skew=table["skew"].abs(), abs_kurtosis=table["kurtosis"].abs()
+    )
     grouped = wide.groupby(["grouping", "group"], sort=False)
     counts = grouped.agg(n=("n", "max"), n_regions=("region", "size"))
     return counts.join(grouped[list(SUMMARY_COLUMNS)].mean()).reset_index()

@@ -30,12 +30,17 @@ _DICTIONARY = {
     "theoretical": {"Description": "Quantile of the standard normal distribution"},
     "observed": {"Description": "Quantile of z in the people of the evaluation at the same probability"},
 }
-_CENTILE_WORDS = {name: {"Description": f"Centile {int(name[1:])} of volume", "Units": "mm^3"}
-                  for name in CENTILE_COLUMNS}
+_CENTILE_WORDS = {
+    name: {"Description": f"Centile {int(name[1:])} of volume", "Units": "mm^3"} for name in CENTILE_COLUMNS
+}
 
 
 def write_evaluation(
-    folder: Path, measures: pd.DataFrame, predictions: HeldOut, data: pd.DataFrame, model: NormativeModel,
+    folder: Path,
+    measures: pd.DataFrame,
+    predictions: HeldOut,
+    data: pd.DataFrame,
+    model: NormativeModel,
     about: Mapping[str, Any],
 ) -> None:
     """Write the tables of an evaluation into `folder`.

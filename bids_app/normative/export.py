@@ -17,7 +17,7 @@ import pandas as pd
 from bids_app.errors import UsageError
 from bids_app.normative import model_file
 from bids_app.normative.base import NormativeModel
-from bids_app.normative.model import NativeModel
+from bids_app.normative.engines.native import NativeModel
 from bids_app.normative.parameters import SEXES, RegionFit
 from bids_app.regions import ETIV
 from bids_app.tables import atomic_write, read_json, write_json, write_tsv
@@ -43,12 +43,17 @@ def coefficient_table(model: NativeModel) -> pd.DataFrame:
         For a model of another engine, whose coefficients have another meaning.
     """
     if not isinstance(model, NativeModel):
-        raise UsageError(f"{model.card.name} is a model of {model.card.engine}; only native models have a table of "
-                         "coefficients, export its centiles instead")
-    return pd.DataFrame([
-        {"region": region.name, "sex": sex, "transform": region.transform, **_parameters(region.fits[sex])}
-        for region in model.region_models for sex in SEXES
-    ])
+        raise UsageError(
+            f"{model.card.name} is a model of {model.card.engine}",
+            "only native models have a table of coefficients, export its centiles instead",
+        )
+    return pd.DataFrame(
+        [
+            {"region": region.name, "sex": sex, "transform": region.transform, **_parameters(region.fits[sex])}
+            for region in model.region_models
+            for sex in SEXES
+        ]
+    )
 
 
 def _parameters(fit: RegionFit) -> dict[str, Any]:
@@ -60,19 +65,31 @@ def _parameters(fit: RegionFit) -> dict[str, Any]:
         sigma_terms = [*fit.sigma.coefficients, np.nan, np.nan][:4]
     shape = fit.shape or (np.nan,) * 4
     return {
-        "n": fit.n, "shift": fit.shift, "scale": fit.scale, **dict(zip(("power1", "power2", "power3"), powers)),
+        "n": fit.n,
+        "shift": fit.shift,
+        "scale": fit.scale,
+        **dict(zip(("power1", "power2", "power3"), powers)),
         "etiv_power": fit.etiv_power,
-        **dict(zip(("intercept", "b_etiv", "b_age1", "b_age2", "b_age3"), terms)), "rmse": fit.rmse,
-        "s_power1": sigma_powers[0], "s_power2": sigma_powers[1],
+        **dict(zip(("intercept", "b_etiv", "b_age1", "b_age2", "b_age3"), terms)),
+        "rmse": fit.rmse,
+        "s_power1": sigma_powers[0],
+        "s_power2": sigma_powers[1],
         **dict(zip(("s0", "s_etiv", "s1", "s2"), sigma_terms)),
         **dict(zip(("xi", "lambda", "epsilon", "delta"), shape)),
-        "age_min": fit.age_range[0], "age_max": fit.age_range[1],
-        "etiv_min": fit.etiv_range[0], "etiv_max": fit.etiv_range[1],
+        "age_min": fit.age_range[0],
+        "age_max": fit.age_range[1],
+        "etiv_min": fit.etiv_range[0],
+        "etiv_max": fit.etiv_range[1],
     }
 
 
-def centile_table(model: NormativeModel, etiv: float | None = None, ages: Sequence[float] | None = None,
-                  centiles: Sequence[float] = CENTILES, regions: tuple[str, ...] | None = None) -> pd.DataFrame:
+def centile_table(
+    model: NormativeModel,
+    etiv: float | None = None,
+    ages: Sequence[float] | None = None,
+    centiles: Sequence[float] = CENTILES,
+    regions: tuple[str, ...] | None = None,
+) -> pd.DataFrame:
     """Volumes (mm^3) on each centile, for any engine.
 
     Parameters
@@ -97,8 +114,11 @@ def centile_table(model: NormativeModel, etiv: float | None = None, ages: Sequen
     grid = _grid(model, etiv, ages)
     volumes = _volumes(model, grid, names, centiles)
     parts = [
-        grid[["sex", "age"]].assign(region=name, etiv_mm3=grid[ETIV],
-                                    **{f"p{centile:g}": volumes[:, j, k] for k, centile in enumerate(centiles)})
+        grid[["sex", "age"]].assign(
+            region=name,
+            etiv_mm3=grid[ETIV],
+            **{f"p{centile:g}": volumes[:, j, k] for k, centile in enumerate(centiles)},
+        )
         for j, name in enumerate(names)
     ]
     table = pd.concat(parts, ignore_index=True)
@@ -109,9 +129,9 @@ def _grid(model: NormativeModel, etiv: float | None, ages: Sequence[float] | Non
     parts = []
     for sex in SEXES:
         if ages is None and sex not in model.card.age_range:
-            raise UsageError(f"the card of {model.card.name} has no age range; say for which ages (--ages)")
+            raise UsageError(f"the card of {model.card.name} has no age range", "say for which ages (--ages)")
         if etiv is None and sex not in model.card.etiv_range:
-            raise UsageError(f"the card of {model.card.name} has no range of intracranial volume; give one (--etiv)")
+            raise UsageError(f"the card of {model.card.name} has no range of intracranial volume", "give one (--etiv)")
         low, high = model.card.age_range.get(sex, (0.0, 0.0))
         years = np.arange(np.ceil(low), high + 1e-9, AGE_STEP) if ages is None else np.asarray(ages, dtype=float)
         volume = float(np.mean(model.card.etiv_range[sex])) if etiv is None else etiv
@@ -119,13 +139,15 @@ def _grid(model: NormativeModel, etiv: float | None, ages: Sequence[float] | Non
     return pd.concat(parts, ignore_index=True)
 
 
-def _volumes(model: NormativeModel, grid: pd.DataFrame, regions: tuple[str, ...],
-             centiles: Sequence[float]) -> np.ndarray:
+def _volumes(
+    model: NormativeModel, grid: pd.DataFrame, regions: tuple[str, ...], centiles: Sequence[float]
+) -> np.ndarray:
     from scipy.special import ndtri
 
     shape = (len(grid), len(regions))
-    return np.stack([model.volumes_at(grid, np.full(shape, ndtri(centile / 100)), regions)
-                     for centile in centiles], axis=2)
+    return np.stack(
+        [model.volumes_at(grid, np.full(shape, ndtri(centile / 100)), regions) for centile in centiles], axis=2
+    )
 
 
 @lru_cache(maxsize=1)
@@ -146,8 +168,10 @@ def export(model: NormativeModel, path: Path, kind: str, **options: Any) -> Path
         table = centile_table(model, **options)
         return write_tsv(table, path, {**column_dictionary(), **_centile_columns(table)})
     if kind not in ("json", "coefficients") or not isinstance(model, NativeModel):
-        raise UsageError(f"cannot export {model.card.name} ({model.card.engine}) as {kind}; kinds are json and "
-                         "coefficients (native models only) and centiles")
+        raise UsageError(
+            f"cannot export {model.card.name} ({model.card.engine}) as {kind}",
+            "kinds are json and coefficients (native models only) and centiles",
+        )
     if kind == "json":
         write_json(model_file.schema(), path.with_suffix(".schema.json"))
         return model_file.save(model, path)
@@ -156,5 +180,8 @@ def export(model: NormativeModel, path: Path, kind: str, **options: Any) -> Path
 
 
 def _centile_columns(table: pd.DataFrame) -> dict[str, Any]:
-    return {name: {"Description": f"Volume below which {name[1:]} % of healthy people are.",
-                   "Units": "mm^3"} for name in table.columns if name.startswith("p")}
+    return {
+        name: {"Description": f"Volume below which {name[1:]} % of healthy people are.", "Units": "mm^3"}
+        for name in table.columns
+        if name.startswith("p")
+    }

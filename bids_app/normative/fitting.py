@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_app.normative import location_scale, mfpr, sinh_arcsinh
+from bids_app.normative.fit import location_scale, mfpr, sinh_arcsinh
 from bids_app.normative.folds import stratified_folds
-from bids_app.normative.harmonisation import Harmoniser
+from bids_app.normative.harmonise.training_sites import Harmoniser
 from bids_app.normative.parameters import SEXES, RegionFit, ScaleFit, flat, stack
 from bids_app.normative.prediction import moments
 from bids_app.normative.training_data import TrainingData
@@ -67,14 +67,24 @@ def fit_reference(age: FloatArray, etiv: FloatArray, values: FloatArray) -> list
     mean = mfpr.fit(age, etiv, values)
     unbiased = mean.rmse * np.sqrt(mean.n / (mean.n - mean.parameters))
     ranges = _ranges(age, etiv, values)
-    return [RegionFit(
-        n=mean.n, shift=mean.shift, scale=mean.scale, powers=_used(powers), rmse=float(mean.rmse[i]),
-        coefficients=_floats(mean.coefficients[i, :width]), root=flat(mean.roots[i] * unbiased[i], width), **ranges[i])
-        for i, (powers, width) in enumerate(zip(mean.powers, mean.parameters))]
+    return [
+        RegionFit(
+            n=mean.n,
+            shift=mean.shift,
+            scale=mean.scale,
+            powers=_used(powers),
+            rmse=float(mean.rmse[i]),
+            coefficients=_floats(mean.coefficients[i, :width]),
+            root=flat(mean.roots[i] * unbiased[i], width),
+            **ranges[i],
+        )
+        for i, (powers, width) in enumerate(zip(mean.powers, mean.parameters))
+    ]
 
 
-def fit_calibrated(age: FloatArray, sex: NDArray[np.object_], etiv: FloatArray,
-                   values: FloatArray) -> dict[str, list[RegionFit]]:
+def fit_calibrated(
+    age: FloatArray, sex: NDArray[np.object_], etiv: FloatArray, values: FloatArray
+) -> dict[str, list[RegionFit]]:
     """Fits with location, scale and shape; the sexes share all but their intercepts."""
     male = (sex == "male").astype(float)
     fitted = location_scale.fit(age, male, etiv, values)
@@ -84,19 +94,29 @@ def fit_calibrated(age: FloatArray, sex: NDArray[np.object_], etiv: FloatArray,
         rows = sex == name
         rmse = np.sqrt(np.mean(residuals[rows] ** 2, axis=0))
         ranges = _ranges(age[rows], etiv[rows], values[rows])
-        fits[name] = [RegionFit(n=int(rows.sum()), rmse=float(rmse[i]), **ranges[i], **_region(fitted, name, i))
-                      for i in range(values.shape[1])]
+        fits[name] = [
+            RegionFit(n=int(rows.sum()), rmse=float(rmse[i]), **ranges[i], **_region(fitted, name, i))
+            for i in range(values.shape[1])
+        ]
     return fits
 
 
 def _region(fitted: location_scale.CalibratedFit, sex: str, i: int) -> dict[str, Any]:
     """Parameters of region i in one sex."""
     powers, sigma_powers = _used(fitted.powers[i]), _used(fitted.sigma_powers[i])
-    sigma = ScaleFit(powers=sigma_powers, **_of_sex(sex, fitted.sigma_coefficients[i], fitted.sigma_roots[i],
-                                                    len(sigma_powers)))
-    return {"shift": fitted.shift, "scale": fitted.scale, "etiv_power": float(fitted.etiv_power[i]),
-            "powers": powers, **_of_sex(sex, fitted.coefficients[i], fitted.roots[i], len(powers)),
-            "sigma": sigma, "shape": _floats(fitted.shape[i]), "fallback": fitted.fallback(i)}
+    sigma = ScaleFit(
+        powers=sigma_powers, **_of_sex(sex, fitted.sigma_coefficients[i], fitted.sigma_roots[i], len(sigma_powers))
+    )
+    return {
+        "shift": fitted.shift,
+        "scale": fitted.scale,
+        "etiv_power": float(fitted.etiv_power[i]),
+        "powers": powers,
+        **_of_sex(sex, fitted.coefficients[i], fitted.roots[i], len(powers)),
+        "sigma": sigma,
+        "shape": _floats(fitted.shape[i]),
+        "fallback": fitted.fallback(i),
+    }
 
 
 def _of_sex(sex: str, coefficients: FloatArray, root: FloatArray, n_powers: int) -> dict[str, Any]:
@@ -115,8 +135,10 @@ def _of_sex(sex: str, coefficients: FloatArray, root: FloatArray, n_powers: int)
 def _ranges(age: FloatArray, etiv: FloatArray, values: FloatArray) -> list[dict[str, Any]]:
     """Ranges of covariates and volumes, per region."""
     limits = np.quantile(values, VOLUME_QUANTILES, axis=0)
-    return [{"age_range": outward(age, 1), "etiv_range": outward(etiv, -3), "volume_range": rounded(pair)}
-            for pair in limits.T]
+    return [
+        {"age_range": outward(age, 1), "etiv_range": outward(etiv, -3), "volume_range": rounded(pair)}
+        for pair in limits.T
+    ]
 
 
 def _floats(values: FloatArray) -> tuple[Any, ...]:
@@ -127,8 +149,9 @@ def _used(powers: FloatArray) -> tuple[float, ...]:
     return tuple(float(p) for p in powers if not np.isnan(p))
 
 
-def out_of_fold(data: TrainingData, mode: str, harmonise: str, *, corrected: bool = False,
-                n_folds: int = N_FOLDS) -> FloatArray:
+def out_of_fold(
+    data: TrainingData, mode: str, harmonise: str, *, corrected: bool = False, n_folds: int = N_FOLDS
+) -> FloatArray:
     """z (n, p) of each person from fits without them, at a site that the fits know.
 
     Parameters
@@ -170,8 +193,12 @@ def _widen(fit: RegionFit, factor: float) -> RegionFit:
         return fit
     first, *rest = fit.sigma.coefficients
     root = None if fit.root is None else tuple(float(f"{value * factor:.7e}") for value in fit.root)
-    return replace(fit, rmse=float(fit.rmse * factor), root=root,
-                   sigma=replace(fit.sigma, coefficients=(float(first + np.log(factor)), *rest)))
+    return replace(
+        fit,
+        rmse=float(fit.rmse * factor),
+        root=root,
+        sigma=replace(fit.sigma, coefficients=(float(first + np.log(factor)), *rest)),
+    )
 
 
 def outward(values: FloatArray, decimals: int) -> tuple[float, float]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from bids_app.errors import InputError, ModelError
 from bids_app.normative.card import ModelCard
-from bids_app.normative.model import NativeModel
+from bids_app.normative.engines.native import NativeModel
 from bids_app.normative.parameters import SEXES, RegionFit, RegionModel, ScaleFit
 from bids_app.normative.reference_counts import ReferenceCounts
 from bids_app.tables import atomic_write, read_json
@@ -47,7 +47,7 @@ def load(path: Path | str) -> NativeModel:
     try:
         document = read_json(path)
     except InputError as error:
-        raise ModelError(f"the model file {path} is not readable JSON (truncated?); {REMEDY}") from error
+        raise ModelError(f"the model file {path} is not readable JSON (truncated?)", f"{REMEDY}") from error
     return from_document(document, str(path))
 
 
@@ -72,14 +72,19 @@ def from_document(document: Any, source: str) -> NativeModel:
     _check_schema(document, source)
     body = {key: value for key, value in document.items() if key != "digest"}
     if digest(body) != document["digest"]:
-        raise ModelError(f"the content of {source} does not match its digest: the file was changed after it "
-                         f"was saved; {REMEDY}")
+        raise ModelError(
+            f"the content of {source} does not match its digest: the file was changed after it was saved", f"{REMEDY}"
+        )
     regions = tuple(_region_from_json(name, values) for name, values in document["regions"].items())
     for region in regions:
         _check_region(region, source)
     counts = document.get("reference_counts")
-    return NativeModel(ModelCard.from_json(document["card"]), regions,
-                       None if counts is None else ReferenceCounts.from_json(counts), document["digest"])
+    return NativeModel(
+        ModelCard.from_json(document["card"]),
+        regions,
+        None if counts is None else ReferenceCounts.from_json(counts),
+        document["digest"],
+    )
 
 
 def digest(body: Mapping[str, Any]) -> str:
@@ -87,7 +92,7 @@ def digest(body: Mapping[str, Any]) -> str:
     try:
         text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     except ValueError as error:
-        raise ModelError(f"a number of the model is not finite; {REMEDY}") from error
+        raise ModelError("a number of the model is not finite", f"{REMEDY}") from error
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
@@ -98,14 +103,13 @@ def with_digest(model: NativeModel) -> NativeModel:
 
 def _check_version(document: Any, source: str) -> None:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise ModelError(f"{source} is not a normvol model file (it has no \"format\": \"{FORMAT}\")")
+        raise ModelError(f'{source} is not a normvol model file (it has no "format": "{FORMAT}")')
     version = str(document.get("format_version", ""))
     ours = int(FORMAT_VERSION.split(".")[0])
     if not version.replace(".", "", 1).isdigit() or int(version.split(".")[0]) < 1:
-        raise ModelError(f"{source} has no valid format version ({version!r}); {REMEDY}")
+        raise ModelError(f"{source} has no valid format version ({version!r})", f"{REMEDY}")
     if int(version.split(".")[0]) > ours:
-        raise ModelError(f"{source} has format version {version}, this software reads up to {ours}.x; "
-                         "update normvol")
+        raise ModelError(f"{source} has format version {version}, this software reads up to {ours}.x", "update normvol")
 
 
 @lru_cache(maxsize=1)
@@ -123,7 +127,7 @@ def _check_schema(document: dict[str, Any], source: str) -> None:
     if error is not None:
         place = "/".join(str(part) for part in error.absolute_path) or "the top level"
         message = error.message if len(error.message) < 200 else error.message[:200] + "..."
-        raise ModelError(f"{source} is not a valid model file: at {place}, {message}; {REMEDY}")
+        raise ModelError(f"{source} is not a valid model file: at {place}, {message}", f"{REMEDY}")
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -133,8 +137,9 @@ def _numbers(version: str) -> tuple[int, ...]:
 def _open(rules: Any) -> Any:
     """The schema without its bans on unknown fields."""
     if isinstance(rules, dict):
-        return {key: _open(value) for key, value in rules.items()
-                if not (key == "additionalProperties" and value is False)}
+        return {
+            key: _open(value) for key, value in rules.items() if not (key == "additionalProperties" and value is False)
+        }
     return [_open(item) for item in rules] if isinstance(rules, list) else rules
 
 
@@ -149,14 +154,18 @@ def _region_to_json(region: RegionModel) -> dict[str, Any]:
 
 def _plain(fit: RegionFit | ScaleFit) -> dict[str, Any]:
     values = {f.name: getattr(fit, f.name) for f in fields(fit)}
-    return {name: _plain(value) if isinstance(value, ScaleFit) else
-            list(value) if isinstance(value, tuple) else value
-            for name, value in values.items() if value is not None}
+    return {
+        name: _plain(value) if isinstance(value, ScaleFit) else list(value) if isinstance(value, tuple) else value
+        for name, value in values.items()
+        if value is not None
+    }
 
 
 def _region_from_json(name: str, values: Mapping[str, Any]) -> RegionModel:
     return RegionModel(
-        name=name, transform=values["transform"], site_sd=values.get("site_sd"),
+        name=name,
+        transform=values["transform"],
+        site_sd=values.get("site_sd"),
         versions={version: (pair[0], pair[1]) for version, pair in values.get("versions", {}).items()},
         fits={sex: _fit_from_json(values[sex]) for sex in SEXES},
     )
@@ -164,8 +173,11 @@ def _region_from_json(name: str, values: Mapping[str, Any]) -> RegionModel:
 
 def _fit_from_json(values: Mapping[str, Any]) -> RegionFit:
     known = {f.name for f in fields(RegionFit)}
-    read: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value
-                            for key, value in values.items() if key in known and key != "sigma"}
+    read: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in values.items()
+        if key in known and key != "sigma"
+    }
     if "sigma" in values:
         names = {f.name for f in fields(ScaleFit)}
         read["sigma"] = ScaleFit(**{key: tuple(value) for key, value in values["sigma"].items() if key in names})
@@ -177,7 +189,7 @@ def _check_region(region: RegionModel, source: str) -> None:
     for sex, fit in region.fits.items():
         problem = _problem(fit)
         if problem:
-            raise ModelError(f"{source}: {region.name}, {sex}: {problem}; {REMEDY}")
+            raise ModelError(f"{source}: {region.name}, {sex}: {problem}", f"{REMEDY}")
 
 
 def _problem(fit: RegionFit) -> str | None:
@@ -199,8 +211,10 @@ def _problem(fit: RegionFit) -> str | None:
 
 def _render(value: Any, depth: int) -> str:
     if isinstance(value, Mapping) and value and depth < 3:
-        inner = ",\n".join(f"{'  ' * (depth + 1)}{json.dumps(key, ensure_ascii=False)}: "
-                           f"{_render(item, depth + 1)}" for key, item in value.items())
+        inner = ",\n".join(
+            f"{'  ' * (depth + 1)}{json.dumps(key, ensure_ascii=False)}: {_render(item, depth + 1)}"
+            for key, item in value.items()
+        )
         return "{\n" + inner + "\n" + "  " * depth + "}"
     if isinstance(value, list) and len(value) > 0 and depth < 3 and isinstance(value[0], Mapping | str):
         inner = ",\n".join("  " * (depth + 1) + _render(item, 3) for item in value)

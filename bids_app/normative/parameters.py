@@ -138,8 +138,13 @@ def flat(root: FloatArray, width: int, digits: int = 8) -> tuple[float, ...]:
     return tuple(float(f"{value:.{digits - 1}e}") for value in root[np.tril_indices(width)])
 
 
-def _terms(fits: Sequence[RegionFit], powers: list[tuple[float, ...]], coefficients: list[tuple[float, ...]],
-           roots: list[tuple[float, ...] | None], etiv_powers: list[float]) -> Terms:
+def _terms(
+    fits: Sequence[RegionFit],
+    powers: list[tuple[float, ...]],
+    coefficients: list[tuple[float, ...]],
+    roots: list[tuple[float, ...] | None],
+    etiv_powers: list[float],
+) -> Terms:
     keys = [(p, f.shift, f.scale, f.age_range, q) for p, f, q in zip(powers, fits, etiv_powers)]
     members: dict[tuple, list[int]] = {}
     for i, key in enumerate(keys):
@@ -156,13 +161,22 @@ def _terms(fits: Sequence[RegionFit], powers: list[tuple[float, ...]], coefficie
 
 def stack(fits: Sequence[RegionFit]) -> Stack:
     """Arrays for the fits of one sex."""
-    sigma = [f.sigma or ScaleFit(powers=(), coefficients=(float(np.log(f.rmse)), 0.0),
-                                 root=(1 / np.sqrt(2 * max(f.n, 1)), 0.0, 0.0)) for f in fits]
+    sigma = [
+        f.sigma
+        or ScaleFit(powers=(), coefficients=(float(np.log(f.rmse)), 0.0), root=(1 / np.sqrt(2 * max(f.n, 1)), 0.0, 0.0))
+        for f in fits
+    ]
     return Stack(
-        _terms(fits, [f.powers for f in fits], [f.coefficients for f in fits], [f.root for f in fits],
-               [f.etiv_power for f in fits]),
-        _terms(fits, [s.powers for s in sigma], [s.coefficients for s in sigma], [s.root for s in sigma],
-               [1.0] * len(fits)),
+        _terms(
+            fits,
+            [f.powers for f in fits],
+            [f.coefficients for f in fits],
+            [f.root for f in fits],
+            [f.etiv_power for f in fits],
+        ),
+        _terms(
+            fits, [s.powers for s in sigma], [s.coefficients for s in sigma], [s.root for s in sigma], [1.0] * len(fits)
+        ),
         np.array([f.rmse for f in fits]),
         np.array([f.sigma is None for f in fits]),
         np.array([f.shape or GAUSSIAN_SHAPE for f in fits]),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_app.normative import fractional_polynomials as fp
+from bids_app.normative.fit import fractional_polynomials as fp
 from bids_app.normative.parameters import Stack, Terms
 
 FloatArray = NDArray[np.float64]
@@ -45,8 +45,9 @@ def moments(fits: Stack, age: FloatArray, etiv: FloatArray, uncertainty: bool = 
     return Moments(mean, sigma, mean_variance, variance)
 
 
-def _evaluate(terms: Terms, age: FloatArray, etiv: FloatArray,
-              uncertainty: bool) -> tuple[FloatArray, FloatArray | None]:
+def _evaluate(
+    terms: Terms, age: FloatArray, etiv: FloatArray, uncertainty: bool
+) -> tuple[FloatArray, FloatArray | None]:
     value = np.empty((age.size, len(terms.coefficients)))
     variance = np.empty_like(value) if uncertainty else None
     for powers, shift, scale, (low, high), etiv_power, members in terms.groups:

@@ -64,8 +64,11 @@ class ReferenceCounts:
     def from_json(cls, values: Mapping[str, Any]) -> ReferenceCounts:
         """Build from plain values."""
         new_site = values.get("new_site")
-        return cls(values["n_regions"], _convert(values["histograms"], tuple),
-                   None if new_site is None else _convert(new_site, tuple))
+        return cls(
+            values["n_regions"],
+            _convert(values["histograms"], tuple),
+            None if new_site is None else _convert(new_site, tuple),
+        )
 
 
 def _convert(histograms: Mapping[str, Any], kind_of: type) -> dict[str, Any]:
@@ -85,7 +88,12 @@ def count_deviations(z: NDArray[np.float64], sex: ArrayLike) -> ReferenceCounts:
     sexes = np.asarray(sex)
     infra, supra = (z <= -Z_CRITICAL).sum(axis=1), (z >= Z_CRITICAL).sum(axis=1)
     counts = dict(zip(KINDS, (infra, supra, infra + supra)))
-    return ReferenceCounts(z.shape[1], {
-        str(name): {kind: tuple(int(c) for c in np.bincount(values[sexes == name]))
-                    for kind, values in counts.items()}
-        for name in np.unique(sexes)})
+    return ReferenceCounts(
+        z.shape[1],
+        {
+            str(name): {
+                kind: tuple(int(c) for c in np.bincount(values[sexes == name])) for kind, values in counts.items()
+            }
+            for name in np.unique(sexes)
+        },
+    )

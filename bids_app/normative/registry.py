@@ -7,9 +7,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from bids_app.errors import ModelError
-from bids_app.normative import model_file, terms_model
+from bids_app.normative import model_file
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.card import ModelCard
+from bids_app.normative.engines import terms as terms_model
 
 NATIVE_FILE = "model.json"
 
@@ -17,15 +18,15 @@ NATIVE_FILE = "model.json"
 def model_names() -> tuple[str, ...]:
     """Names of the packaged models, in alphabetical order."""
     folder = files("bids_app.data") / "models"
-    return tuple(sorted(entry.name.removesuffix(".json") for entry in folder.iterdir()
-                        if entry.name.endswith(".json")))
+    return tuple(sorted(entry.name.removesuffix(".json") for entry in folder.iterdir() if entry.name.endswith(".json")))
 
 
 def list_models() -> tuple[ModelCard, ...]:
     """Cards of the packaged models."""
     folder = files("bids_app.data") / "models"
-    return tuple(ModelCard.from_json(json.loads((folder / f"{name}.json").read_text("utf-8"))["card"])
-                 for name in model_names())
+    return tuple(
+        ModelCard.from_json(json.loads((folder / f"{name}.json").read_text("utf-8"))["card"]) for name in model_names()
+    )
 
 
 def load_model(name_or_path: str | Path) -> NormativeModel:
@@ -40,12 +41,14 @@ def load_model(name_or_path: str | Path) -> NormativeModel:
         return model_file.load(str(files("bids_app.data") / "models" / f"{name_or_path}.json"))
     path = Path(name_or_path)
     if not path.exists():
-        raise ModelError(f"there is no model {str(name_or_path)!r}: give the path of a model file or one of "
-                         f"{', '.join(model_names())}")
+        raise ModelError(
+            f"there is no model {str(name_or_path)!r}: give the path of a model file or one of "
+            f"{', '.join(model_names())}"
+        )
     if path.is_file():
         return terms_model.load(path) if terms_model.is_terms_file(path) else model_file.load(path)
     if (path / NATIVE_FILE).is_file():
         return model_file.load(path / NATIVE_FILE)
-    from bids_app.normative.pcntoolkit_engine import load_pcntoolkit_model
+    from bids_app.normative.engines.pcntoolkit_load import load_pcntoolkit_model
 
     return load_pcntoolkit_model(path)

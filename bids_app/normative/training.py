@@ -12,10 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bids_app.errors import ModelError, UsageError
-from bids_app.normative import fitting, site_effects
+from bids_app.normative import fitting
 from bids_app.normative.card import ModelCard
 from bids_app.normative.covariate_notes import major_version
-from bids_app.normative.model import NativeModel
+from bids_app.normative.engines.native import NativeModel
+from bids_app.normative.harmonise import site_effects
 from bids_app.normative.model_file import with_digest
 from bids_app.normative.parameters import SEXES, RegionFit, RegionModel
 from bids_app.normative.reference_counts import ReferenceCounts, count_deviations
@@ -30,7 +31,7 @@ HARMONISE = {
     "none": "none",
     "mean_only": "ComBat, mean only, of eTIV and regions; age and sex preserved",
     "location": "ComBat, full empirical Bayes estimate of the site offset, which alone is removed; "
-                "age (non-linear), sex and eTIV preserved",
+    "age (non-linear), sex and eTIV preserved",
     "full": "ComBat, full empirical Bayes, offset and scale; age (non-linear), sex and eTIV preserved",
 }
 AGE_BAND = 10
@@ -97,8 +98,13 @@ def train(
     _check_options(mode, harmonise)
     tell = progress or (lambda sentence: None)
     table = add_asymmetry(table) if mode == "calibrated" else table
-    data = prepare(table, regions or default_regions(table, mode), logarithms=mode == "calibrated",
-                   min_per_site=2 if harmonise in ("location", "full") else 1, min_per_sex=min_per_sex)
+    data = prepare(
+        table,
+        regions or default_regions(table, mode),
+        logarithms=mode == "calibrated",
+        min_per_site=2 if harmonise in ("location", "full") else 1,
+        min_per_sex=min_per_sex,
+    )
     tell(data.report.sentences()[0])
     fitted, counts = _fit_and_count(data, mode, harmonise, reference_counts, tell)
     regions_ = region_models(data, fitted, mode)
@@ -106,8 +112,9 @@ def train(
     return Trained(with_digest(model), replace(data.report, fallbacks=_fallbacks(regions_)))
 
 
-def _fit_and_count(data: TrainingData, mode: str, harmonise: str, reference_counts: bool,
-                   tell: Progress) -> tuple[fitting.Fitted, ReferenceCounts | None]:
+def _fit_and_count(
+    data: TrainingData, mode: str, harmonise: str, reference_counts: bool, tell: Progress
+) -> tuple[fitting.Fitted, ReferenceCounts | None]:
     """The fits, widened to what held-out people show, and those people's counts of deviations."""
     fitted, counts, factor = fitting.fit(data, mode, harmonise, tell), None, 1.0
     corrects = mode == "calibrated" and harmonise != "none"
@@ -129,8 +136,9 @@ def default_regions(table: pd.DataFrame, mode: str) -> tuple[str, ...]:
         wanted += extended_regions() + asymmetry_names()
     present = tuple(name for name in wanted if name in table.columns)
     if not present:
-        raise ModelError("the training table has no region with a FreeSurfer name, for example "
-                         f"{reference_regions()[0]}")
+        raise ModelError(
+            f"the training table has no region with a FreeSurfer name, for example {reference_regions()[0]}"
+        )
     return present
 
 
@@ -140,13 +148,19 @@ def region_models(data: TrainingData, fitted: fitting.Fitted, mode: str) -> tupl
     effects = site_effects.estimate(fitted.residuals(data), data.site, versions)
     known = effects.versions if mode == "calibrated" else ()
     several = np.unique(data.site).size > 1
-    return tuple(RegionModel(
-        name=name, transform="log" if data.log[i] else "identity",
-        fits={sex: _in_volume(fits[i]) if data.log[i] else fits[i] for sex, fits in fitted.fits.items()},
-        versions={version: (_short(effects.offsets[k, i]), _short(effects.errors[k, i]))
-                  for k, version in enumerate(known)},
-        site_sd=_short(effects.site_sd[i]) if several else None,
-    ) for i, name in enumerate(data.regions))
+    return tuple(
+        RegionModel(
+            name=name,
+            transform="log" if data.log[i] else "identity",
+            fits={sex: _in_volume(fits[i]) if data.log[i] else fits[i] for sex, fits in fitted.fits.items()},
+            versions={
+                version: (_short(effects.offsets[k, i]), _short(effects.errors[k, i]))
+                for k, version in enumerate(known)
+            },
+            site_sd=_short(effects.site_sd[i]) if several else None,
+        )
+        for i, name in enumerate(data.regions)
+    )
 
 
 def _healthy_counts(data: TrainingData, z: FloatArray, new: FloatArray | None) -> ReferenceCounts | None:
@@ -183,8 +197,12 @@ def make_card(data: TrainingData, name: str, mode: str, harmonise: str, given: d
     table = data.table
     by_sex = {sex: table[table["sex"] == sex] for sex in SEXES}
     facts: dict[str, Any] = {
-        "version": "1.0.0", "title": name, "summary": f"Normative model of {len(data.regions)} regions.",
-        "licence": "unspecified", "date": "unspecified", "training": _sources(table),
+        "version": "1.0.0",
+        "title": name,
+        "summary": f"Normative model of {len(data.regions)} regions.",
+        "licence": "unspecified",
+        "date": "unspecified",
+        "training": _sources(table),
         "n": {sex: len(rows) for sex, rows in by_sex.items()},
         "age_range": {sex: fitting.outward(rows["age"].to_numpy(), 1) for sex, rows in by_sex.items()},
         "etiv_range": {sex: fitting.outward(data.etiv[data.sex == sex], -3) for sex in SEXES},
@@ -217,7 +235,7 @@ def _fallbacks(fitted: tuple[RegionModel, ...]) -> pd.DataFrame:
 def _check_options(mode: str, harmonise: str) -> None:
     for what, value, allowed in (("mode", mode, MODES), ("harmonisation", harmonise, tuple(HARMONISE))):
         if value not in allowed:
-            raise UsageError(f"unknown {what} {value!r}; use one of {', '.join(allowed)}")
+            raise UsageError(f"unknown {what} {value!r}", f"use one of {', '.join(allowed)}")
 
 
 def _short(value: float) -> float:
@@ -244,8 +262,13 @@ class NormativeEstimator:
     report_ : TrainingReport
     """
 
-    def __init__(self, mode: str = "calibrated", harmonise: str = "none",
-                 regions: tuple[str, ...] | None = None, min_per_sex: int = 30) -> None:
+    def __init__(
+        self,
+        mode: str = "calibrated",
+        harmonise: str = "none",
+        regions: tuple[str, ...] | None = None,
+        min_per_sex: int = 30,
+    ) -> None:
         self.mode = mode
         self.harmonise = harmonise
         self.regions = regions
@@ -253,9 +276,15 @@ class NormativeEstimator:
 
     def fit(self, X: pd.DataFrame, y: Any = None) -> NormativeEstimator:
         """Train on the table `X`; `y` is ignored."""
-        self.model_, self.report_ = train(X, name="estimator", mode=self.mode, harmonise=self.harmonise,
-                                          regions=self.regions, min_per_sex=self.min_per_sex,
-                                          reference_counts=False)
+        self.model_, self.report_ = train(
+            X,
+            name="estimator",
+            mode=self.mode,
+            harmonise=self.harmonise,
+            regions=self.regions,
+            min_per_sex=self.min_per_sex,
+            reference_counts=False,
+        )
         return self
 
     def predict(self, X: pd.DataFrame) -> pd.DataFrame:

@@ -44,8 +44,10 @@ class TrainingReport:
         out += [f"{n} left out: {reason}." for reason, n in self.dropped["reason"].value_counts(sort=False).items()]
         out += [f"Region {name} left out: {reason}." for name, reason in self.left_out_regions.items()]
         if len(self.fallbacks):
-            out += [f"{n} of the fits are simpler: {what}." for what, n in
-                    self.fallbacks["fallback"].value_counts(sort=False).items()]
+            out += [
+                f"{n} of the fits are simpler: {what}."
+                for what, n in self.fallbacks["fallback"].value_counts(sort=False).items()
+            ]
         return tuple(out)
 
 
@@ -104,8 +106,9 @@ class TrainingData:
         return values
 
 
-def prepare(table: pd.DataFrame, regions: tuple[str, ...], *, logarithms: bool, min_per_site: int,
-            min_per_sex: int) -> TrainingData:
+def prepare(
+    table: pd.DataFrame, regions: tuple[str, ...], *, logarithms: bool, min_per_site: int, min_per_sex: int
+) -> TrainingData:
     """Choose rows and regions.
 
     Parameters
@@ -128,8 +131,10 @@ def prepare(table: pd.DataFrame, regions: tuple[str, ...], *, logarithms: bool, 
     """
     absent = [name for name in ("age", "sex", ETIV, *regions) if name not in table.columns]
     if absent:
-        raise ModelError(f"the training table lacks {len(absent)} column(s): {', '.join(absent[:5])}"
-                         f"{' ...' if len(absent) > 5 else ''}")
+        raise ModelError(
+            f"the training table lacks {len(absent)} column(s): {', '.join(absent[:5])}"
+            f"{' ...' if len(absent) > 5 else ''}"
+        )
     table = table.reset_index(drop=True)
     if "site" in table and table["site"].isna().all():
         table = table.drop(columns="site")
@@ -184,5 +189,7 @@ def _check_sexes(used: pd.DataFrame, min_per_sex: int) -> None:
     for sex in SEXES:
         n = int(counts.get(sex, 0))
         if n < min_per_sex:
-            raise ModelError(f"{n} {sex} people remain for training; at least {min_per_sex} of each sex are "
-                             "needed (lower it with --min-per-sex)")
+            raise ModelError(
+                f"{n} {sex} people remain for training",
+                f"at least {min_per_sex} of each sex are needed (lower it with --min-per-sex)",
+            )

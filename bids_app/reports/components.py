@@ -20,8 +20,20 @@ MISSING = "–"
 MINUS = "−"
 
 # decimals of a column (and the factor from its unit on disk to the unit shown)
-PROBABILITIES = ("p", "p_fdr", "q", "p_value", "pvalue", "p_bh", "p_logrank", "p_log_rank", "p_permutation",
-                 "p_proportional", "jackknife_p", "jackknife_q")  # fmt: skip
+PROBABILITIES = (
+    "p",
+    "p_fdr",
+    "q",
+    "p_value",
+    "pvalue",
+    "p_bh",
+    "p_logrank",
+    "p_log_rank",
+    "p_permutation",
+    "p_proportional",
+    "jackknife_p",
+    "jackknife_q",
+)
 DIGITS = {
     "z": 2,
     "z_se": 2,

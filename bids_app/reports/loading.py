@@ -151,7 +151,7 @@ def load_person(root: Path, label: str) -> Person:
     )
     unfinished = tuple(status for status in _statuses(root, label) if status.get("status") != "scored")
     if not scans and not unfinished:
-        raise InputError(f"nothing about sub-{label} is in {root}; run the participant level for this label first")
+        raise InputError(f"nothing about sub-{label} is in {root}", "run the participant level for this label first")
     anat = folder / "anat"
     model = scans[-1].summary.get("model.name") if scans else None
     return Person(

@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bids_app.clinical.deviations import REGION_CORRELATION
-from bids_app.clinical.risk_rules import reference_k
+from bids_app.clinical.stats.risk_rules import reference_k
 from bids_app.normative.base import Z_CRITICAL
 from bids_app.regions import reference_regions, region_table
 from bids_app.simulation.correlated import correlated_z, side_correlation
@@ -85,8 +85,14 @@ class CohortEffects:
 PUBLISHED = CohortEffects()
 PUBLISHED_LONGITUDINAL = {"n_infra": 0.07, "Thalamus": -0.18, "Hippocampus": -0.16, "Putamen": -0.14}
 # Groups differ in nothing, and deviations are related to nothing.
-NULL = CohortEffects(mean_controls=4.51, beta_count=0.0, betas=(0.0, 0.0, 0.0), within=(0.0, 0.0, 0.0, 0.0),
-                     decline=0.0, hazard_ratio=1.0)  # fmt: skip
+NULL = CohortEffects(
+    mean_controls=4.51,
+    beta_count=0.0,
+    betas=(0.0, 0.0, 0.0),
+    within=(0.0, 0.0, 0.0, 0.0),
+    decline=0.0,
+    hazard_ratio=1.0,
+)
 
 
 def simulate_cohort(seed: int, effects: CohortEffects = PUBLISHED) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -109,17 +115,27 @@ def simulate_cohort(seed: int, effects: CohortEffects = PUBLISHED) -> tuple[pd.D
     at_risk = (z[first] <= -Z_CRITICAL).sum(axis=1) >= reference_k(len(regions))
     last = np.append(first[1:], len(person)) - 1
     relapses = _relapses(effects, at_risk, years[last], rng)
-    patients = pd.DataFrame({
-        "participant_id": [f"sub-{PATIENT}{number + 1:05}" for number in person],
-        "session_id": [f"ses-{number + 1}" for number in np.arange(len(person)) - first[person]],
-        "diagnosis": PATIENT, "years_from_first": years, "edss": edss,
-        "relapse_dates": [relapses[number] if row == first[number] else None for row, number in enumerate(person)],
-    })  # fmt: skip
+    patients = pd.DataFrame(
+        {
+            "participant_id": [f"sub-{PATIENT}{number + 1:05}" for number in person],
+            "session_id": [f"ses-{number + 1}" for number in np.arange(len(person)) - first[person]],
+            "diagnosis": PATIENT,
+            "years_from_first": years,
+            "edss": edss,
+            "relapse_dates": [relapses[number] if row == first[number] else None for row, number in enumerate(person)],
+        }
+    )
     people = _people(effects.n_people, 42, 10, 0.70, rng).iloc[person].reset_index(drop=True)
     people["age"] += years
     others = _people(effects.n_controls, 45, 15, 0.55, rng)
-    healthy = pd.DataFrame({"participant_id": [f"sub-{CONTROL}{number + 1:05}" for number in range(effects.n_controls)],
-                            "session_id": "ses-1", "diagnosis": CONTROL, "years_from_first": 0.0})  # fmt: skip
+    healthy = pd.DataFrame(
+        {
+            "participant_id": [f"sub-{CONTROL}{number + 1:05}" for number in range(effects.n_controls)],
+            "session_id": "ses-1",
+            "diagnosis": CONTROL,
+            "years_from_first": 0.0,
+        }
+    )
     cohort = pd.concat([pd.concat([patients, people], axis=1), pd.concat([healthy, others], axis=1)], ignore_index=True)
     return cohort, pd.DataFrame(np.vstack([z, controls]), columns=regions)
 
@@ -194,8 +210,12 @@ def control_means(effects: CohortEffects = PUBLISHED) -> FloatArray:
 def _structure_of() -> np.ndarray:
     """Index into `STRUCTURES` of each reference region; its length for all others."""
     bases = region_table()["base"]
-    return np.array([STRUCTURES.index(bases[name]) if bases[name] in STRUCTURES else len(STRUCTURES)
-                     for name in reference_regions()])  # fmt: skip
+    return np.array(
+        [
+            STRUCTURES.index(bases[name]) if bases[name] in STRUCTURES else len(STRUCTURES)
+            for name in reference_regions()
+        ]
+    )
 
 
 @lru_cache(maxsize=1)
@@ -273,7 +293,7 @@ def _count_sd(effects: CohortEffects) -> float:
 def _rounding_loss() -> float:
     """Correlation of the rounded, bounded EDSS with its latent value."""
     grid = np.linspace(-8, 8, 200_001)
-    weight = np.exp(-grid**2 / 2)
+    weight = np.exp(-(grid**2) / 2)
     weight /= weight.sum()
     shown = _edss(EDSS_MEAN + EDSS_SD * grid)
     spread = np.sqrt(weight @ shown**2 - (weight @ shown) ** 2)
@@ -282,5 +302,9 @@ def _rounding_loss() -> float:
 
 def larger(effects: CohortEffects, times: int) -> CohortEffects:
     """The same effects in a cohort `times` as large, to read off what a statistic estimates."""
-    return replace(effects, n_people=effects.n_people * times, n_scans=effects.n_scans * times,
-                   n_controls=effects.n_controls * times)  # fmt: skip
+    return replace(
+        effects,
+        n_people=effects.n_people * times,
+        n_scans=effects.n_scans * times,
+        n_controls=effects.n_controls * times,
+    )

@@ -26,8 +26,9 @@ def side_correlation(region: str) -> float:
     return CORTEX if table.loc[region, "atlas"] == "aparc" else DEEP
 
 
-def correlated_z(n: int, regions: Sequence[str], rng: np.random.Generator,
-                 correlation: float = REGION_CORRELATION) -> NDArray[np.float64]:
+def correlated_z(
+    n: int, regions: Sequence[str], rng: np.random.Generator, correlation: float = REGION_CORRELATION
+) -> NDArray[np.float64]:
     """Standard normal z, shape (n, len(regions)), for n people.
 
     One factor common to all regions of a person, one to the left and right of a structure, and the rest: two

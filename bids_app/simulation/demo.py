@@ -61,16 +61,27 @@ def make_demo(folder: Path | str, model: NormativeModel, seed: int = 20340) -> D
     scans = _scans(PEOPLE)
     regions = _written_regions(model)
     z = _true_z(scans, regions, seed)
-    data = pd.DataFrame({"age": [age for *_, age in scans], "sex": [person.sex for person, *_ in scans],
-                         ETIV: [person.etiv_mm3 for person, *_ in scans], "fs_version": FS_VERSION})
+    data = pd.DataFrame(
+        {
+            "age": [age for *_, age in scans],
+            "sex": [person.sex for person, *_ in scans],
+            ETIV: [person.etiv_mm3 for person, *_ in scans],
+            "fs_version": FS_VERSION,
+        }
+    )
     volumes = model.volumes_at(data, z, regions)
     for (person, session, _), row in zip(scans, volumes, strict=True):
         _write_scan(root, subjects, person, session, dict(zip(regions, map(float, row), strict=True)))
     _write_tables(root, scans)
     truth = _write_truth(root, scans, regions, z)
     _write_descriptions(root, subjects, model)
-    return DemoPaths(root, subjects, truth, tuple(person.label for person in PEOPLE),
-                     tuple(person.label for person in PEOPLE if person.incomplete))
+    return DemoPaths(
+        root,
+        subjects,
+        truth,
+        tuple(person.label for person in PEOPLE),
+        tuple(person.label for person in PEOPLE if person.incomplete),
+    )
 
 
 ScanOf = tuple[DemoPerson, int, float]
@@ -78,15 +89,19 @@ ScanOf = tuple[DemoPerson, int, float]
 
 def _scans(people: Sequence[DemoPerson]) -> list[ScanOf]:
     """Person, index of the session and age, one per scan."""
-    return [(person, index, round(person.age + YEARS[index], 1))
-            for person in people for index in range(person.n_sessions)]
+    return [
+        (person, index, round(person.age + YEARS[index], 1)) for person in people for index in range(person.n_sessions)
+    ]
 
 
 def _written_regions(model: NormativeModel) -> tuple[str, ...]:
     """Modelled regions that a tree can hold independently; global measures are the sums of their parts."""
     atlas = region_table()["atlas"]
-    return tuple(name for name in model.regions if name in _WHITE_MATTER
-                 or (not name.startswith(ASYMMETRY_PREFIX) and atlas.get(name, "global") != "global"))
+    return tuple(
+        name
+        for name in model.regions
+        if name in _WHITE_MATTER or (not name.startswith(ASYMMETRY_PREFIX) and atlas.get(name, "global") != "global")
+    )
 
 
 def _true_z(scans: Sequence[ScanOf], regions: tuple[str, ...], seed: int) -> np.ndarray:
@@ -110,12 +125,16 @@ def _write_scan(root: Path, subjects: Path, person: DemoPerson, index: int, volu
     if person.incomplete:
         (folder / "stats" / "rh.aparc.stats").unlink()
         (folder / "scripts" / "recon-all.done").unlink()
-        atomic_write(folder / "scripts" / "recon-all.error",
-                     f"# {SYNTHETIC}: this run is incomplete on purpose\nSUBJECT {name}\nCMD mris_anatomical_stats\n")
+        atomic_write(
+            folder / "scripts" / "recon-all.error",
+            f"# {SYNTHETIC}: this run is incomplete on purpose\nSUBJECT {name}\nCMD mris_anatomical_stats\n",
+        )
     anat = root / participant_id(label) / f"ses-{session}" / "anat"
     atomic_write(anat / f"{name}_T1w.nii.gz", _tiny_image())
-    write_json({"Modality": "MR", "ImageComments": SYNTHETIC, "Manufacturer": "none", "MagneticFieldStrength": 3},
-               anat / f"{name}_T1w.json")
+    write_json(
+        {"Modality": "MR", "ImageComments": SYNTHETIC, "Manufacturer": "none", "MagneticFieldStrength": 3},
+        anat / f"{name}_T1w.json",
+    )
 
 
 def _tiny_image() -> bytes:
@@ -130,9 +149,18 @@ def _tiny_image() -> bytes:
 
 
 def _write_tables(root: Path, scans: Sequence[ScanOf]) -> None:
-    people = pd.DataFrame([{"participant_id": participant_id(person.label), "age": person.age,
-                            "sex": person.sex[0].upper(), "group": person.group, "site": person.site}
-                           for person in PEOPLE])
+    people = pd.DataFrame(
+        [
+            {
+                "participant_id": participant_id(person.label),
+                "age": person.age,
+                "sex": person.sex[0].upper(),
+                "group": person.group,
+                "site": person.site,
+            }
+            for person in PEOPLE
+        ]
+    )
     write_tsv(people, root / "participants.tsv", PARTICIPANT_COLUMNS)
     sessions = pd.DataFrame([_session_row(*scan) for scan in scans])
     for label, rows in sessions.groupby("label"):
@@ -152,28 +180,51 @@ def _session_row(person: DemoPerson, index: int, age: float) -> dict[str, Any]:
 
 def _write_truth(root: Path, scans: Sequence[ScanOf], regions: tuple[str, ...], z: np.ndarray) -> Path:
     """Long table of what every scan should score."""
-    blocks = [pd.DataFrame({"participant_id": participant_id(person.label), "session_id": session_id(str(index + 1)),
-                            "region": regions, "z": row, "planted": [name in person.planted for name in regions]})
-              for (person, index, _), row in zip(scans, z, strict=True)]
+    blocks = [
+        pd.DataFrame(
+            {
+                "participant_id": participant_id(person.label),
+                "session_id": session_id(str(index + 1)),
+                "region": regions,
+                "z": row,
+                "planted": [name in person.planted for name in regions],
+            }
+        )
+        for (person, index, _), row in zip(scans, z, strict=True)
+    ]
     return write_tsv(pd.concat(blocks, ignore_index=True), root / "sourcedata" / "truth.tsv", TRUTH_COLUMNS)
 
 
 def _write_descriptions(root: Path, subjects: Path, model: NormativeModel) -> None:
     maker = [{"Name": "normvol-demo", "Version": __version__, "Description": SYNTHETIC}]
-    write_json({"Name": f"normvol demonstration: {SYNTHETIC}", "BIDSVersion": "1.10.0", "DatasetType": "raw",
-                "License": "CC0", "Authors": ["The normvol developers"], "GeneratedBy": maker},
-               root / "dataset_description.json")
+    write_json(
+        {
+            "Name": f"normvol demonstration: {SYNTHETIC}",
+            "BIDSVersion": "1.10.0",
+            "DatasetType": "raw",
+            "License": "CC0",
+            "Authors": ["The normvol developers"],
+            "GeneratedBy": maker,
+        },
+        root / "dataset_description.json",
+    )
     # FreeSurfer's folders are no BIDS dataset, so they get no dataset_description.json
     atomic_write(subjects / "README.md", f"# FreeSurfer trees of the normvol demonstration\n\n**{SYNTHETIC}.**\n")
     planted = "\n".join(_planted_line(person) for person in PEOPLE if person.planted)
     left_out = ", ".join(f"sub-{person.label}" for person in PEOPLE if person.incomplete)
-    atomic_write(root / "README.md", README.format(version=__version__, model=model.card.name, planted=planted,
-                                                   left_out=left_out, synthetic=SYNTHETIC))
+    atomic_write(
+        root / "README.md",
+        README.format(
+            version=__version__, model=model.card.name, planted=planted, left_out=left_out, synthetic=SYNTHETIC
+        ),
+    )
 
 
 def _planted_line(person: DemoPerson) -> str:
-    words = [f"{region} {first:g}" + (f", {slope:+g} a year" if slope else "")
-             for region, (first, slope) in person.planted.items()]
+    words = [
+        f"{region} {first:g}" + (f", {slope:+g} a year" if slope else "")
+        for region, (first, slope) in person.planted.items()
+    ]
     return f"* {participant_id(person.label)} ({person.group}): {'; '.join(words)}"
 
 
@@ -181,8 +232,10 @@ PARTICIPANT_COLUMNS = {
     "participant_id": {"Description": f"Label ({SYNTHETIC})"},
     "age": {"Description": "Age at the first session", "Units": "years"},
     "sex": {"Description": "Sex", "Levels": {"F": "female", "M": "male"}},
-    "group": {"Description": "Invented diagnosis", "Levels": {"patient": "as if with multiple sclerosis",
-                                                             "control": "as if healthy"}},
+    "group": {
+        "Description": "Invented diagnosis",
+        "Levels": {"patient": "as if with multiple sclerosis", "control": "as if healthy"},
+    },
     "site": {"Description": "Invented scanner", "Levels": {"north": "one scanner", "south": "another scanner"}},
 }
 SESSION_COLUMNS = {
@@ -199,8 +252,10 @@ TRUTH_COLUMNS = {
     "session_id": {"Description": "Label of the session"},
     "region": {"Description": "Name of the region, as FreeSurfer writes it"},
     "z": {"Description": "Deviation that the volume was generated with"},
-    "planted": {"Description": "How z was chosen", "Levels": {"True": "planted, see README.md",
-                                                             "False": "drawn as in healthy people"}},
+    "planted": {
+        "Description": "How z was chosen",
+        "Levels": {"True": "planted, see README.md", "False": "drawn as in healthy people"},
+    },
 }
 README = """# normvol demonstration dataset
 

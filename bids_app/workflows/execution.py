@@ -17,8 +17,8 @@ from nipype import config as nipype_config
 from nipype.pipeline import engine as pe
 from nipype.pipeline import plugins
 
-from bids_app.config import RunConfig
 from bids_app.errors import UsageError
+from bids_app.run.config import RunConfig
 from bids_app.workflows.plugin import WORKER_KILLED, PatientMultiProc
 
 # A cluster's scheduler is asked rarely, nipype's pools on this machine often; ours waits and does not poll.
@@ -90,7 +90,8 @@ def _plugin(config: RunConfig, nprocs: int, on_status: Callable[[Any, str], None
     if name == "MultiProc":
         memory = (config.mem_mb or 4096) / 1024
         return PatientMultiProc(
-            {**arguments, "n_procs": nprocs, "memory_gb": memory, "raise_insufficient": False, **given})
+            {**arguments, "n_procs": nprocs, "memory_gb": memory, "raise_insufficient": False, **given}
+        )
     return getattr(plugins, f"{name}Plugin")(plugin_args={**arguments, **given})
 
 
@@ -105,24 +106,27 @@ def plugin_settings(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the nipype plugin file {path} ({error}); check the path") from error
+        raise UsageError(f"cannot read the nipype plugin file {path} ({error})", "check the path") from error
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"the nipype plugin file {path} is neither YAML nor JSON ({reason})") from error
     settings = settings if isinstance(settings, dict) else {}
     name, arguments = settings.get("plugin"), settings.get("plugin_args") or {}
     if not isinstance(name, str) or not isinstance(arguments, dict):
-        raise UsageError(f"the nipype plugin file {path} must hold 'plugin: NAME' and optionally 'plugin_args:' with "
-                         "names and values")
+        raise UsageError(
+            f"the nipype plugin file {path} must hold 'plugin: NAME' and optionally 'plugin_args:' with "
+            "names and values"
+        )
     if not hasattr(plugins, f"{name}Plugin"):
-        raise UsageError(f"nipype has no plugin {name!r} (asked for in {path}); write for example MultiProc or SLURM")
+        raise UsageError(f"nipype has no plugin {name!r} (asked for in {path})", "write for example MultiProc or SLURM")
     return name, arguments
 
 
 def _quiet(verbose: int) -> None:
     level = "INFO" if verbose > 1 else "CRITICAL"
-    nipype_config.update_config({"logging": {"workflow_level": level, "interface_level": level, "utils_level": level,
-                                             "log_to_file": "false"}})
+    nipype_config.update_config(
+        {"logging": {"workflow_level": level, "interface_level": level, "utils_level": level, "log_to_file": "false"}}
+    )
     for name in ("nipype.workflow", "nipype.interface", "nipype.utils"):
         logging.getLogger(name).setLevel(level)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from nipype.pipeline import engine as pe
 
-from bids_app.config import RunConfig
 from bids_app.interfaces.group import ClinicalAnalysis, GroupTables
 from bids_app.interfaces.reports import GroupReport
+from bids_app.run.config import RunConfig
 
 
 def init_group_wf(config: RunConfig, *, work_dir: Path, name: str = "group_wf") -> pe.Workflow:
@@ -22,12 +22,13 @@ def init_group_wf(config: RunConfig, *, work_dir: Path, name: str = "group_wf") 
         group_wf.connect(tables, "tables", report, "ready")
         return group_wf
     analysis = pe.Node(ClinicalAnalysis(), name="analysis")
-    analysis.inputs.trait_set(output_dir=str(config.output_dir), bids_dir=str(config.bids_dir),
-                              exclude_quality=list(config.exclude_quality), analysis=config.analysis)
+    analysis.inputs.trait_set(
+        output_dir=str(config.output_dir),
+        bids_dir=str(config.bids_dir),
+        exclude_quality=list(config.exclude_quality),
+        analysis=config.analysis,
+    )
     if config.participants_file is not None:
         analysis.inputs.participants_file = str(config.participants_file)
-    group_wf.connect([
-        (tables, analysis, [("tables", "ready")]),
-        (analysis, report, [("tables", "ready")]),
-    ])  # fmt: skip
+    group_wf.connect([(tables, analysis, [("tables", "ready")]), (analysis, report, [("tables", "ready")])])
     return group_wf

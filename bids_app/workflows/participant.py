@@ -11,7 +11,7 @@ from nipype.pipeline import engine as pe
 from bids_app.interfaces.freesurfer import DrawOverlays, RunReconAll
 from bids_app.interfaces.reports import ParticipantReport
 from bids_app.interfaces.scoring import PersonTables
-from bids_app.study.plan import PlannedScan, RunContext
+from bids_app.run.plan import PlannedScan, RunContext
 from bids_app.workflows.scan import SCORE_GB, init_recon_wf, init_scoring_wf
 
 REPORT_GB = 0.5
@@ -64,8 +64,12 @@ def init_participant_wf(scans: Sequence[PlannedScan], context: RunContext, *, na
     participant_wf = pe.Workflow(name=name)
     summaries = pe.Node(niu.Merge(len(scans)), name="summaries", run_without_submitting=True)
     person = pe.Node(PersonTables(), name="person", mem_gb=SCORE_GB)
-    person.inputs.trait_set(participant=scans[0].participant, output_dir=str(context.output_dir),
-                            model=context.model, scoring=context.scoring)
+    person.inputs.trait_set(
+        participant=scans[0].participant,
+        output_dir=str(context.output_dir),
+        model=context.model,
+        scoring=context.scoring,
+    )
     if scans[0].adaptation_file is not None:
         person.inputs.adaptation_file = str(scans[0].adaptation_file)
     report = init_report_node(scans[0].participant, context.output_dir)
@@ -73,10 +77,7 @@ def init_participant_wf(scans: Sequence[PlannedScan], context: RunContext, *, na
     for index, scan in enumerate(scans, start=1):
         overlays = _connect_scan(participant_wf, scan, context, template)
         participant_wf.connect(overlays, "summary_file", summaries, f"in{index}")
-    participant_wf.connect([
-        (summaries, person, [("out", "summary_files")]),
-        (person, report, [("tables", "ready")]),
-    ])  # fmt: skip
+    participant_wf.connect([(summaries, person, [("out", "summary_files")]), (person, report, [("tables", "ready")])])
     return participant_wf
 
 
@@ -92,8 +93,9 @@ def _connect_scan(
 ) -> pe.Node:
     suffix = f"_ses_{scan.session}" if scan.session else ""
     run = scan.recon_arguments is not None
-    recon_wf = init_recon_wf(run=run, omp_nthreads=context.omp_nthreads, mem_gb=context.recon_memory_gb,
-                             name=f"recon{suffix}_wf")
+    recon_wf = init_recon_wf(
+        run=run, omp_nthreads=context.omp_nthreads, mem_gb=context.recon_memory_gb, name=f"recon{suffix}_wf"
+    )
     scoring_wf = init_scoring_wf(adapted=scan.adaptation_file is not None, name=f"scoring{suffix}_wf")
     if run:
         recon_wf.inputs.inputnode.arguments = scan.recon_arguments
@@ -102,24 +104,28 @@ def _connect_scan(
     else:
         recon_wf.inputs.inputnode.subject_dir = str(scan.subject_dir)
     scoring_wf.inputs.inputnode.trait_set(
-        covariates=scan.covariates, model=context.model, model_sha256=context.model_sha256,
-        scoring=context.scoring, output_dir=str(context.output_dir), run_uuid=context.run_uuid,
+        covariates=scan.covariates,
+        model=context.model,
+        model_sha256=context.model_sha256,
+        scoring=context.scoring,
+        output_dir=str(context.output_dir),
+        run_uuid=context.run_uuid,
     )
     if scan.adaptation_file is not None:
         scoring_wf.inputs.inputnode.adaptation_file = str(scan.adaptation_file)
     overlays = pe.Node(DrawOverlays(), name=f"overlays{suffix}", mem_gb=REPORT_GB)
     overlays.inputs.output_dir = str(context.output_dir)
-    participant_wf.connect([
-        (recon_wf, scoring_wf, [("outputnode.subject_dir", "inputnode.subject_dir")]),
-        (recon_wf, overlays, [("outputnode.subject_dir", "subject_dir")]),
-        (scoring_wf, overlays, [("outputnode.summary_file", "summary_file")]),
-    ])  # fmt: skip
+    participant_wf.connect(
+        [
+            (recon_wf, scoring_wf, [("outputnode.subject_dir", "inputnode.subject_dir")]),
+            (recon_wf, overlays, [("outputnode.subject_dir", "subject_dir")]),
+            (scoring_wf, overlays, [("outputnode.summary_file", "summary_file")]),
+        ]
+    )
     return overlays
 
 
-def _connect_template(
-    participant_wf: pe.Workflow, scans: Sequence[PlannedScan], context: RunContext
-) -> pe.Node | None:
+def _connect_template(participant_wf: pe.Workflow, scans: Sequence[PlannedScan], context: RunContext) -> pe.Node | None:
     """The cross-sectional runs and the unbiased base of the longitudinal stream, when it has to run."""
     base = next((scan.base_arguments for scan in scans if scan.base_arguments is not None), None)
     if base is None:

@@ -90,9 +90,7 @@ class PatientMultiProc(MultiProcPlugin):
 
     def _renew_pool(self) -> None:
         self.pool.shutdown(wait=False)
-        self.pool = ProcessPoolExecutor(
-            max_workers=self.processors, initializer=_start_worker, initargs=(self._cwd,)
-        )
+        self.pool = ProcessPoolExecutor(max_workers=self.processors, initializer=_start_worker, initargs=(self._cwd,))
 
     def _stop_workers(self) -> None:
         """End the workers, with time to end what they run (recon-all), so that nothing goes on unseen."""

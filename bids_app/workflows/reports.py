@@ -11,8 +11,9 @@ from bids_app.interfaces.reports import GroupReport
 from bids_app.workflows.participant import init_report_node
 
 
-def init_reports_wf(participants: Sequence[str], output_dir: Path, *, work_dir: Path, group: bool = False,
-                    name: str = "reports_wf") -> pe.Workflow:
+def init_reports_wf(
+    participants: Sequence[str], output_dir: Path, *, work_dir: Path, group: bool = False, name: str = "reports_wf"
+) -> pe.Workflow:
     """One node per person's report, and the group report when asked for."""
     reports_wf = pe.Workflow(name=name, base_dir=str(work_dir))
     for participant in participants:

@@ -44,13 +44,15 @@ class ResourceTable:
         runtime = getattr(node.result, "runtime", None)
         if runtime is None or isinstance(runtime, list):
             return
-        self.rows.append({
-            "node": node.fullname,
-            "seconds": getattr(runtime, "duration", None),
-            "peak_memory_gb": getattr(runtime, "mem_peak_gb", None),
-            "cpu_percent": getattr(runtime, "cpu_percent", None),
-            "reserved_gb": node.mem_gb,
-        })  # fmt: skip
+        self.rows.append(
+            {
+                "node": node.fullname,
+                "seconds": getattr(runtime, "duration", None),
+                "peak_memory_gb": getattr(runtime, "mem_peak_gb", None),
+                "cpu_percent": getattr(runtime, "cpu_percent", None),
+                "reserved_gb": node.mem_gb,
+            }
+        )
 
     def close(self) -> Path:
         """Write the table."""

@@ -28,7 +28,7 @@ def init_recon_wf(*, run: bool, omp_nthreads: int = 1, mem_gb: float = 4, name: 
     subject_dir
         Existing subject directory (when not running).
     arguments
-        Keyword arguments of `bids_app.study.recon.run_recon` (when running).
+        Keyword arguments of `bids_app.run.recon.run_recon` (when running).
     ready
         Subjects that have to be finished before.
 
@@ -43,10 +43,12 @@ def init_recon_wf(*, run: bool, omp_nthreads: int = 1, mem_gb: float = 4, name: 
     check = pe.Node(CheckSubject(), name="check", mem_gb=SCORE_GB)
     if run:
         recon_all = pe.Node(RunReconAll(), name="recon_all", n_procs=omp_nthreads, mem_gb=mem_gb)
-        recon_wf.connect([
-            (inputnode, recon_all, [("arguments", "arguments"), ("ready", "ready")]),
-            (recon_all, check, [("subject_dir", "subject_dir")]),
-        ])  # fmt: skip
+        recon_wf.connect(
+            [
+                (inputnode, recon_all, [("arguments", "arguments"), ("ready", "ready")]),
+                (recon_all, check, [("subject_dir", "subject_dir")]),
+            ]
+        )
     else:
         recon_wf.connect(inputnode, "subject_dir", check, "subject_dir")
     recon_wf.connect(check, "subject_dir", outputnode, "subject_dir")
@@ -79,17 +81,19 @@ def init_scoring_wf(*, adapted: bool, name: str = "scoring_wf") -> pe.Workflow:
     covariates = pe.Node(CollectCovariates(), name="covariates", mem_gb=SCORE_GB)
     score = pe.Node(ScoreScan(), name="score", mem_gb=SCORE_GB)
     sink = pe.Node(SinkScan(), name="sink", mem_gb=SCORE_GB)
-    scoring_wf.connect([
-        (inputnode, volumes, [("subject_dir", "subject_dir")]),
-        (inputnode, covariates, [("covariates", "covariates")]),
-        (volumes, covariates, [("volumes_file", "volumes_file")]),
-        (volumes, score, [("volumes_file", "volumes_file")]),
-        (covariates, score, [("covariates_file", "covariates_file")]),
-        (inputnode, score, [("model", "model"), ("model_sha256", "model_sha256"), ("scoring", "scoring")]),
-        (score, sink, [("result_dir", "result_dir")]),
-        (inputnode, sink, [("output_dir", "output_dir"), ("run_uuid", "run_uuid")]),
-        (sink, outputnode, [("summary_file", "summary_file")]),
-    ])  # fmt: skip
+    scoring_wf.connect(
+        [
+            (inputnode, volumes, [("subject_dir", "subject_dir")]),
+            (inputnode, covariates, [("covariates", "covariates")]),
+            (volumes, covariates, [("volumes_file", "volumes_file")]),
+            (volumes, score, [("volumes_file", "volumes_file")]),
+            (covariates, score, [("covariates_file", "covariates_file")]),
+            (inputnode, score, [("model", "model"), ("model_sha256", "model_sha256"), ("scoring", "scoring")]),
+            (score, sink, [("result_dir", "result_dir")]),
+            (inputnode, sink, [("output_dir", "output_dir"), ("run_uuid", "run_uuid")]),
+            (sink, outputnode, [("summary_file", "summary_file")]),
+        ]
+    )
     if adapted:
         scoring_wf.connect(inputnode, "adaptation_file", score, "adaptation_file")
     return scoring_wf

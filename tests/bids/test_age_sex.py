@@ -9,11 +9,30 @@ from hypothesis import strategies as st
 from bids_app.bids.age_sex import is_missing, parse_age, parse_sex, units_of
 
 
-@pytest.mark.parametrize(("text", "age"), [
-    ("61.2", 61.2), (" 61 ", 61), (61, 61), (61.5, 61.5), ("61,2", 61.2), ("61 years", 61), ("45 years old", 45),
-    ("061Y", 61), ("018M", 1.5), ("12 months", 1), ("0", 0), ("89+", 89), (">89", 89), (">= 89", 89), ("≥89", 89),
-    ("90 or older", 90), ("89+ years", 89), ("100D", 100 / 365.25), ("104 weeks", 728 / 365.25),
-])
+@pytest.mark.parametrize(
+    ("text", "age"),
+    [
+        ("61.2", 61.2),
+        (" 61 ", 61),
+        (61, 61),
+        (61.5, 61.5),
+        ("61,2", 61.2),
+        ("61 years", 61),
+        ("45 years old", 45),
+        ("061Y", 61),
+        ("018M", 1.5),
+        ("12 months", 1),
+        ("0", 0),
+        ("89+", 89),
+        (">89", 89),
+        (">= 89", 89),
+        ("≥89", 89),
+        ("90 or older", 90),
+        ("89+ years", 89),
+        ("100D", 100 / 365.25),
+        ("104 weeks", 728 / 365.25),
+    ],
+)
 def test_age_is_read_in_years(text, age):
     assert parse_age(text)[0] == pytest.approx(age)
 
@@ -28,10 +47,28 @@ def test_plain_age_leaves_no_note(text):
     assert parse_age(text)[1] is None
 
 
-@pytest.mark.parametrize("text", [
-    "20-25", "20–25", "20 to 25", "[20, 25)", "<18", "-4", "abc", "1e2", "999", "121", "61M", "61 F", "33.5.2", "P61Y",
-    "inf", "20-25 years", "5 parsecs",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "20-25",
+        "20–25",
+        "20 to 25",
+        "[20, 25)",
+        "<18",
+        "-4",
+        "abc",
+        "1e2",
+        "999",
+        "121",
+        "61M",
+        "61 F",
+        "33.5.2",
+        "P61Y",
+        "inf",
+        "20-25 years",
+        "5 parsecs",
+    ],
+)
 def test_anything_else_is_refused_with_the_reason(text):
     age, note = parse_age(text)
     assert age is None
@@ -64,27 +101,47 @@ def test_any_cell_gives_a_plausible_age_or_none(cell):
     assert age is not None or note is not None or is_missing(cell)
 
 
-@pytest.mark.parametrize(("value", "sex"), [
-    ("F", "female"), ("f", "female"), ("Female", "female"), (" woman ", "female"), ("M", "male"), ("male", "male"),
-    ("MAN", "male"), ("O", None), ("other", None), ("1", None), (1, None), ("0", None), ("n/a", None), (None, None),
-    (math.nan, None), ("fm", None), ("unknown", None),
-])
+@pytest.mark.parametrize(
+    ("value", "sex"),
+    [
+        ("F", "female"),
+        ("f", "female"),
+        ("Female", "female"),
+        (" woman ", "female"),
+        ("M", "male"),
+        ("male", "male"),
+        ("MAN", "male"),
+        ("O", None),
+        ("other", None),
+        ("1", None),
+        (1, None),
+        ("0", None),
+        ("n/a", None),
+        (None, None),
+        (math.nan, None),
+        ("fm", None),
+        ("unknown", None),
+    ],
+)
 def test_sex_by_its_spelling(value, sex):
     assert parse_sex(value) == sex
 
 
-@pytest.mark.parametrize(("value", "levels", "sex"), [
-    ("1", {"1": "Male", "2": "Female"}, "male"),
-    (2, {"1": "Male", "2": "Female"}, "female"),
-    ("2.0", {"1": "Male", "2": "Female"}, "female"),
-    ("1", {"1": {"Description": "Female sex"}}, "female"),
-    ("1", {"1": "male or female"}, None),
-    ("1", {"2": "Female"}, None),
-    ("1", {"1": ""}, None),
-    ("M", {"M": "Male", "F": "Female"}, "male"),
-    ("k", {"K": "kvinne", "M": "mann"}, "female"),
-    ("F", {"0": "male"}, "female"),
-])
+@pytest.mark.parametrize(
+    ("value", "levels", "sex"),
+    [
+        ("1", {"1": "Male", "2": "Female"}, "male"),
+        (2, {"1": "Male", "2": "Female"}, "female"),
+        ("2.0", {"1": "Male", "2": "Female"}, "female"),
+        ("1", {"1": {"Description": "Female sex"}}, "female"),
+        ("1", {"1": "male or female"}, None),
+        ("1", {"2": "Female"}, None),
+        ("1", {"1": ""}, None),
+        ("M", {"M": "Male", "F": "Female"}, "male"),
+        ("k", {"K": "kvinne", "M": "mann"}, "female"),
+        ("F", {"0": "male"}, "female"),
+    ],
+)
 def test_sex_by_the_levels_of_the_sidecar(value, levels, sex):
     assert parse_sex(value, levels) == sex
 

@@ -20,7 +20,15 @@ def test_every_column_has_a_description(table):
 
 def test_columns_are_those_of_the_contract():
     assert list(columns_for("deviations")) == [
-        "region", "volume_mm3", "expected_mm3", "z", "z_se", "centile", "deviation", "in_range"]
+        "region",
+        "volume_mm3",
+        "expected_mm3",
+        "z",
+        "z_se",
+        "centile",
+        "deviation",
+        "in_range",
+    ]
     assert list(columns_for("volumes")) == ["region", "volume_mm3", "area_mm2", "thickness_mm", "atlas", "source"]
     assert list(columns_for("centiles")) == ["region", "age", "p05", "p25", "p50", "p75", "p95"]
     assert list(columns_for("group_inclusion"))[2:] == ["status", "stage", "reason", "remedy", "run_uuid"]
@@ -30,8 +38,10 @@ def test_wide_tables_describe_every_region():
     assert set(columns_for("group_zscores")) >= set(reference_regions())
     assert set(columns_for("group_extended")) >= {*extended_regions(), *asymmetry_names()}
     assert set(columns_for("group_volumes")) >= set(names())
-    assert columns_for("group_volumes")["Left-Thalamus"] == {"Description": "Volume of the left thalamus",
-                                                             "Units": "mm^3"}
+    assert columns_for("group_volumes")["Left-Thalamus"] == {
+        "Description": "Volume of the left thalamus",
+        "Units": "mm^3",
+    }
 
 
 def test_unknown_table_is_an_error():
@@ -45,19 +55,39 @@ def test_changing_a_dictionary_changes_no_other():
 
 
 def test_tables_of_the_clinical_level_are_described(tmp_path):
-    from bids_app.clinical import group_tables
+    from bids_app.clinical.analyses import group_tables
 
-    scans = pd.DataFrame({"participant_id": ["sub-1", "sub-2"], "session_id": [None, None], "age": [40.0, 50],
-                          "sex": ["female", "male"], "etiv_mm3": [1.5e6, 1.6e6], "n_infra": [1, 2], "n_supra": [0, 1],
-                          "n_total": [1, 3], "n_regions": [82, 82], "quality": "pass", "fs_version": "7.4.1",
-                          "model": "m", "group": ["a", "b"], "site": "x"})
+    scans = pd.DataFrame(
+        {
+            "participant_id": ["sub-1", "sub-2"],
+            "session_id": [None, None],
+            "age": [40.0, 50],
+            "sex": ["female", "male"],
+            "etiv_mm3": [1.5e6, 1.6e6],
+            "n_infra": [1, 2],
+            "n_supra": [0, 1],
+            "n_total": [1, 3],
+            "n_regions": [82, 82],
+            "quality": "pass",
+            "fs_version": "7.4.1",
+            "model": "m",
+            "group": ["a", "b"],
+            "site": "x",
+        }
+    )
     z = pd.DataFrame({"participant_id": ["sub-1", "sub-2"], "session_id": [None, None], "Left-Thalamus": [0.1, -2.5]})
     summaries = [{"participant_id": "sub-1", "quality": {"verdict": "pass", "metrics": {"holes": 3.0}}}]
     inclusion = group_tables.inclusion_table([{"participant_id": "sub-1", "status": "scored", "stage": "done"}])
-    tables = {"deviations": scans, "cohort": group_tables.cohort_table(scans),
-              "counts": group_tables.counts_table(scans), "flow": group_tables.flow_table(inclusion),
-              "prevalence": group_tables.prevalence_table(z, scans["group"]), "inclusion": inclusion,
-              "sites": group_tables.site_table(scans, z), "quality": group_tables.quality_table(summaries),
-              "zscores": z}
+    tables = {
+        "deviations": scans,
+        "cohort": group_tables.cohort_table(scans),
+        "counts": group_tables.counts_table(scans),
+        "flow": group_tables.flow_table(inclusion),
+        "prevalence": group_tables.prevalence_table(z, scans["group"]),
+        "inclusion": inclusion,
+        "sites": group_tables.site_table(scans, z),
+        "quality": group_tables.quality_table(summaries),
+        "zscores": z,
+    }
     for name, table in tables.items():
         write_tsv(table, tmp_path / f"group_{name}.tsv", columns_for(f"group_{name}"))

@@ -30,10 +30,17 @@ def test_plain_participants_table(make_dataset):
     assert pd.isna(row.session_id)
 
 
-@pytest.mark.parametrize("header", [
-    "participant_id Age Gender", "\ufeffparticipant_id AGE SEX", "participant_id age_at_first_scan_years gender",
-    "participant_id age_years biological_sex", "subject_id age(years) sex", "participant_id age_at_mri Sex",
-])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "participant_id Age Gender",
+        "\ufeffparticipant_id AGE SEX",
+        "participant_id age_at_first_scan_years gender",
+        "participant_id age_years biological_sex",
+        "subject_id age(years) sex",
+        "participant_id age_at_mri Sex",
+    ],
+)
 def test_columns_by_other_names(make_dataset, header):
     row = first(make_dataset({"participants.tsv": table(header, "sub-01 40 M")}))
     assert (row.age, row.sex) == (40, "male")
@@ -57,8 +64,13 @@ def test_crlf_and_bom(make_dataset):
 def test_age_column_in_months_by_name_and_by_sidecar(make_dataset):
     by_name = make_dataset({"participants.tsv": table("participant_id age_months sex", "sub-01 120 M")})
     assert first(by_name).age == pytest.approx(10)
-    by_sidecar = make_dataset({"participants.tsv": table("participant_id age sex", "sub-01 120 M"),
-                               "participants.json": {"age": {"Units": "month"}}}, "other")
+    by_sidecar = make_dataset(
+        {
+            "participants.tsv": table("participant_id age sex", "sub-01 120 M"),
+            "participants.json": {"age": {"Units": "month"}},
+        },
+        "other",
+    )
     row = first(by_sidecar)
     assert row.age == pytest.approx(10)
     assert "months" in row.note
@@ -81,16 +93,19 @@ def test_numeric_sex_needs_levels(make_dataset):
     assert explained.sex == "female"
 
 
-@pytest.mark.parametrize(("rows", "words"), [
-    (["participant_id age sex", "sub-02 40 M"], "no row for sub-01"),
-    (["participant_id age sex", "1 40 M"], "it has '1'"),
-    (["participant_id age sex", "sub-01 n/a M"], "column age of participants.tsv is empty"),
-    (["participant_id age sex", "sub-01 20-25 M"], "range"),
-    (["participant_id age sex", "sub-01 40 O"], "neither female nor male"),
-    (["participant_id age", "sub-01 40"], "no column sex"),
-    (["participant_id age sex", "sub-01 40 M", "sub-01 41 M"], "differ"),
-    (["participant_id age Age sex", "sub-01 40 41 M"], "different ages"),
-])
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (["participant_id age sex", "sub-02 40 M"], "no row for sub-01"),
+        (["participant_id age sex", "1 40 M"], "it has '1'"),
+        (["participant_id age sex", "sub-01 n/a M"], "column age of participants.tsv is empty"),
+        (["participant_id age sex", "sub-01 20-25 M"], "range"),
+        (["participant_id age sex", "sub-01 40 O"], "neither female nor male"),
+        (["participant_id age", "sub-01 40"], "no column sex"),
+        (["participant_id age sex", "sub-01 40 M", "sub-01 41 M"], "differ"),
+        (["participant_id age Age sex", "sub-01 40 41 M"], "different ages"),
+    ],
+)
 def test_what_is_missing_is_said_and_not_guessed(make_dataset, rows, words):
     row = first(make_dataset({"participants.tsv": table(*rows)}))
     assert words in row.problem
@@ -111,8 +126,12 @@ PEOPLE = table("participant_id age sex group", "sub-01 50 F ms")
 
 
 def test_age_of_the_session_wins(make_dataset):
-    root = make_dataset({"participants.tsv": PEOPLE,
-                         "sub-01/sub-01_sessions.tsv": table("session_id age edss", "ses-1 50.5 2", "ses-2 52 3")})
+    root = make_dataset(
+        {
+            "participants.tsv": PEOPLE,
+            "sub-01/sub-01_sessions.tsv": table("session_id age edss", "ses-1 50.5 2", "ses-2 52 3"),
+        }
+    )
     found = read(root, VISITS)
     assert found["age"].tolist() == [50.5, 52]
     assert found["sex"].tolist() == ["female", "female"]
@@ -129,9 +148,12 @@ def test_one_age_is_advanced_by_acquisition_times(make_dataset):
 
 
 def test_acquisition_times_of_scans_tables(make_dataset):
-    files = {f"sub-01/ses-{n}/sub-01_ses-{n}_scans.tsv":
-             table("filename acq_time", f"anat/sub-01_ses-{n}_T1w.nii.gz {year}-06-01T10:00:00")
-             for n, year in ((1, 2010), (2, 2011))}
+    files = {
+        f"sub-01/ses-{n}/sub-01_ses-{n}_scans.tsv": table(
+            "filename acq_time", f"anat/sub-01_ses-{n}_T1w.nii.gz {year}-06-01T10:00:00"
+        )
+        for n, year in ((1, 2010), (2, 2011))
+    }
     found = read(make_dataset({"participants.tsv": PEOPLE, **files}), VISITS)
     assert found["age"].iloc[1] == pytest.approx(51, abs=0.01)
 
@@ -149,8 +171,9 @@ def test_one_age_without_times_is_noted_even_when_one_session_is_asked_for(make_
 
 
 def test_participants_file_with_sessions(make_dataset, tmp_path):
-    root = make_dataset({"participants.tsv": PEOPLE,
-                         "sub-01/sub-01_sessions.tsv": table("session_id age", "ses-1 10", "ses-2 11")})
+    root = make_dataset(
+        {"participants.tsv": PEOPLE, "sub-01/sub-01_sessions.tsv": table("session_id age", "ses-1 10", "ses-2 11")}
+    )
     given = tmp_path / "mine.csv"
     given.write_text("participant_id,session_id,age,sex\n01,1,61.2,M\n01,2,62.2,M\n")
     found = read(root, VISITS, participants_file=given)
@@ -195,10 +218,23 @@ def test_real_longitudinal_table(shared):
     assert found["sex"].tolist() == ["female", "female", "male"]
 
 
-@pytest.mark.parametrize(("name", "n_complete"), [
-    ("7t_trt", 22), ("ds000117", 16), ("ds000248", 0), ("ds003", 13), ("ds009", 24), ("ds051", 0), ("ds114", 0),
-    ("genetics_ukbb", 14), ("mri_chunk", 0), ("pet002", 4), ("pheno004", 3), ("synthetic", 10),
-])
+@pytest.mark.parametrize(
+    ("name", "n_complete"),
+    [
+        ("7t_trt", 22),
+        ("ds000117", 16),
+        ("ds000248", 0),
+        ("ds003", 13),
+        ("ds009", 24),
+        ("ds051", 0),
+        ("ds114", 0),
+        ("genetics_ukbb", 14),
+        ("mri_chunk", 0),
+        ("pet002", 4),
+        ("pheno004", 3),
+        ("synthetic", 10),
+    ],
+)
 def test_real_datasets(shared, name, n_complete):
     root = shared / "data/bids_examples" / name
     found = read_covariates(root, find_scans(root))

@@ -17,8 +17,10 @@ def output(tmp_path):
         z[0] = np.nan if session == "2" else z[0]
         table = pd.DataFrame({"region": regions, "z": z, "deviation": "none"})
         write_tsv(table, derivative_path(tmp_path, participant, session, desc="deviations"))
-        write_json({"participant_id": f"sub-{participant}"},
-                   derivative_path(tmp_path, participant, session, desc="summary", extension=".json"))
+        write_json(
+            {"participant_id": f"sub-{participant}"},
+            derivative_path(tmp_path, participant, session, desc="summary", extension=".json"),
+        )
     (tmp_path / "sub-3" / "log").mkdir(parents=True)
     return tmp_path
 

@@ -59,10 +59,18 @@ def test_dangling_annex_link_is_an_image(make_dataset):
 
 def test_freesurfer_subjects_join_in(make_dataset):
     root = make_dataset(SESSIONS)
-    scans = find_scans(root, fs_subjects=["fsaverage", "sub-01", "sub-01_ses-3", "sub-55", "bert",
-                                          "sub-01_ses-4.long.sub-01"])
-    assert names(scans) == ["sub-01_ses-1", "sub-01_ses-2", "sub-01_ses-3", "sub-01_ses-4", "sub-02", "sub-10",
-                            "sub-99"]
+    scans = find_scans(
+        root, fs_subjects=["fsaverage", "sub-01", "sub-01_ses-3", "sub-55", "bert", "sub-01_ses-4.long.sub-01"]
+    )
+    assert names(scans) == [
+        "sub-01_ses-1",
+        "sub-01_ses-2",
+        "sub-01_ses-3",
+        "sub-01_ses-4",
+        "sub-02",
+        "sub-10",
+        "sub-99",
+    ]
 
 
 def test_a_dataset_that_names_nobody_has_the_people_of_the_subjects_folder(make_dataset):
@@ -70,11 +78,14 @@ def test_a_dataset_that_names_nobody_has_the_people_of_the_subjects_folder(make_
     assert names(find_scans(root, fs_subjects=["sub-55"])) == ["sub-55"]
 
 
-@pytest.mark.parametrize(("files", "words"), [
-    ({"dataset_description.json": ""}, "cannot read .*dataset_description.json"),
-    ({"dataset_description.json": {"Name": "x"}}, "lacks BIDSVersion"),
-    ({}, "neither"),
-])
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"dataset_description.json": ""}, "cannot read .*dataset_description.json"),
+        ({"dataset_description.json": {"Name": "x"}}, "lacks BIDSVersion"),
+        ({}, "neither"),
+    ],
+)
 def test_a_folder_that_is_not_bids_is_named(make_dataset, files, words):
     with pytest.raises(InputError, match=words):
         find_scans(make_dataset(files))
@@ -89,15 +100,18 @@ def test_missing_description_is_refused_unless_validation_is_off(tmp_path):
         find_scans(tmp_path / "nothing")
 
 
-@pytest.mark.parametrize(("path", "located"), [
-    ("sub-01/anat/sub-01_T1w.nii.gz", (("01", None), "T1w")),
-    ("sub-01/ses-a/anat/sub-01_ses-a_acq-x_run-1_FLAIR.nii", (("01", "a"), "FLAIR")),
-    ("sub-01/ses-a/anat/sub-01_T1w.nii.gz", None),
-    ("sub-01/ses-a/anat/sub-02_ses-a_T1w.nii.gz", None),
-    ("sub-01/func/sub-01_T1w.nii.gz", None),
-    ("sub-01/anat/sub-01_T1w_old.nii.gz", None),
-    ("sub-01/anat/sub-01_T1w.json", None),
-])
+@pytest.mark.parametrize(
+    ("path", "located"),
+    [
+        ("sub-01/anat/sub-01_T1w.nii.gz", (("01", None), "T1w")),
+        ("sub-01/ses-a/anat/sub-01_ses-a_acq-x_run-1_FLAIR.nii", (("01", "a"), "FLAIR")),
+        ("sub-01/ses-a/anat/sub-01_T1w.nii.gz", None),
+        ("sub-01/ses-a/anat/sub-02_ses-a_T1w.nii.gz", None),
+        ("sub-01/func/sub-01_T1w.nii.gz", None),
+        ("sub-01/anat/sub-01_T1w_old.nii.gz", None),
+        ("sub-01/anat/sub-01_T1w.json", None),
+    ],
+)
 def test_place_and_name_must_agree(tmp_path, path, located):
     assert locate_image(tmp_path / path) == located
 
@@ -164,11 +178,19 @@ def test_walk_and_pybids_agree_on_every_dataset(shared, tmp_path):
         assert agree(root, tmp_path), root.name
 
 
-@pytest.mark.parametrize(("name", "n_scans", "n_t1w"), [
-    ("bids_examples/7t_trt", 22, 22), ("bids_examples/ds000117", 17, 16), ("bids_examples/ds006", 28, 28),
-    ("bids_examples/ds051", 13, 27), ("bids_examples/pheno004", 3, 2), ("bids_examples/synthetic", 10, 10),
-    ("ds004604", 50, 50), ("formats/bids_mini", 3, 3),
-])
+@pytest.mark.parametrize(
+    ("name", "n_scans", "n_t1w"),
+    [
+        ("bids_examples/7t_trt", 22, 22),
+        ("bids_examples/ds000117", 17, 16),
+        ("bids_examples/ds006", 28, 28),
+        ("bids_examples/ds051", 13, 27),
+        ("bids_examples/pheno004", 3, 2),
+        ("bids_examples/synthetic", 10, 10),
+        ("ds004604", 50, 50),
+        ("formats/bids_mini", 3, 3),
+    ],
+)
 def test_real_datasets(shared, name, n_scans, n_t1w):
     scans = find_scans(shared / "data" / name)
     assert len(scans) == n_scans

@@ -4,14 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bids_app.bids.names import (
-    bare,
-    derivative_path,
-    listed,
-    natural_key,
-    scan_name,
-    split_freesurfer_name,
-)
+from bids_app.bids.names import bare, derivative_path, listed, natural_key, scan_name, split_freesurfer_name
 from bids_app.errors import UsageError
 
 
@@ -20,12 +13,15 @@ def test_prefix_is_optional(label, expected):
     assert bare(label, "sub") == expected
 
 
-@pytest.mark.parametrize(("options", "path"), [
-    ({"desc": "deviations"}, "out/sub-01/ses-1/anat/sub-01_ses-1_desc-deviations_morph.tsv"),
-    ({"desc": "volumes", "seg": "DKT"}, "out/sub-01/ses-1/anat/sub-01_ses-1_seg-DKT_desc-volumes_morph.tsv"),
-    ({"desc": "summary", "extension": ".json"}, "out/sub-01/ses-1/anat/sub-01_ses-1_desc-summary_morph.json"),
-    ({"desc": "x", "folder": ""}, "out/sub-01/ses-1/sub-01_ses-1_desc-x_morph.tsv"),
-])
+@pytest.mark.parametrize(
+    ("options", "path"),
+    [
+        ({"desc": "deviations"}, "out/sub-01/ses-1/anat/sub-01_ses-1_desc-deviations_morph.tsv"),
+        ({"desc": "volumes", "seg": "DKT"}, "out/sub-01/ses-1/anat/sub-01_ses-1_seg-DKT_desc-volumes_morph.tsv"),
+        ({"desc": "summary", "extension": ".json"}, "out/sub-01/ses-1/anat/sub-01_ses-1_desc-summary_morph.json"),
+        ({"desc": "x", "folder": ""}, "out/sub-01/ses-1/sub-01_ses-1_desc-x_morph.tsv"),
+    ],
+)
 def test_derivative_paths(options, path):
     assert derivative_path("out", "01", "1", **options) == Path(path)
     assert derivative_path("out", "sub-01", "ses-1", **options) == Path(path)
@@ -45,10 +41,17 @@ def test_natural_order():
     assert sorted(["10", "2", "1", None, "b1", "01"], key=natural_key) == [None, "01", "1", "2", "10", "b1"]
 
 
-@pytest.mark.parametrize(("name", "pair"), [
-    ("sub-01", ("01", None)), ("sub-01_ses-a", ("01", "a")), ("sub-01_ses-a.long.sub-01", ("01", "a")),
-    ("fsaverage", None), ("bert", None), ("sub-01_run-1", None),
-])
+@pytest.mark.parametrize(
+    ("name", "pair"),
+    [
+        ("sub-01", ("01", None)),
+        ("sub-01_ses-a", ("01", "a")),
+        ("sub-01_ses-a.long.sub-01", ("01", "a")),
+        ("fsaverage", None),
+        ("bert", None),
+        ("sub-01_run-1", None),
+    ],
+)
 def test_freesurfer_names(name, pair):
     assert split_freesurfer_name(name) == pair
 

@@ -9,8 +9,9 @@ from tests.bids.conftest import table
 
 FILES = {
     "participants.tsv": table("participant_id age sex group", "sub-01 40 F ms", "sub-02 50 M control"),
-    "sub-01/sub-01_sessions.tsv": table("session_id acq_time edss", "ses-1 2010-01-01 2", "ses-2 2011-01-01 2.5",
-                                        "ses-3 2012-01-01 3"),
+    "sub-01/sub-01_sessions.tsv": table(
+        "session_id acq_time edss", "ses-1 2010-01-01 2", "ses-2 2011-01-01 2.5", "ses-3 2012-01-01 3"
+    ),
     "sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz": "",
     "sub-01/ses-3/anat/sub-01_ses-3_T1w.nii.gz": "",
     "sub-02/anat/sub-02_T1w.nii.gz": "",
@@ -41,13 +42,19 @@ def test_events_without_a_moment_are_not_joined_and_named(make_dataset):
     found = clinical_table(root, find_scans(root))
     assert "relapse_age" not in found
     assert found.attrs["notes"] == (
-        "phenotype/relapses.tsv has several rows per visit; no column says when, so it was not joined",)
+        "phenotype/relapses.tsv has several rows per visit; no column says when, so it was not joined",
+    )
     assert read_phenotypes(root)["relapses"]["relapse_age"].tolist() == [40.5, 41.5]
 
 
-RELAPSES = table("participant_id session_id relapse_date severity", "sub-01 ses-2 2010-05-01 mild",
-                 "sub-01 n/a 2011-07-02 n/a", "sub-01 n/a 2011-07-02 n/a", "sub-01 n/a n/a severe",
-                 "sub-02 n/a n/a n/a")
+RELAPSES = table(
+    "participant_id session_id relapse_date severity",
+    "sub-01 ses-2 2010-05-01 mild",
+    "sub-01 n/a 2011-07-02 n/a",
+    "sub-01 n/a 2011-07-02 n/a",
+    "sub-01 n/a n/a severe",
+    "sub-02 n/a n/a n/a",
+)
 
 
 def test_a_list_of_relapses_is_on_every_row_of_the_person(make_dataset):
@@ -58,7 +65,8 @@ def test_a_list_of_relapses_is_on_every_row_of_the_person(make_dataset):
         assert listed["sub-02"].tolist() == [None] or pd.isna(listed["sub-02"]).all()
         assert found.attrs["notes"] == (
             "phenotype/relapses.tsv has several rows per visit; joined as lists: relapse_date; not joined: severity",
-            "2 rows of phenotype/relapses.tsv without relapse_date")
+            "2 rows of phenotype/relapses.tsv without relapse_date",
+        )
 
 
 def test_a_row_that_is_there_twice_counts_once_and_that_is_said(make_dataset):
@@ -69,8 +77,10 @@ def test_a_row_that_is_there_twice_counts_once_and_that_is_said(make_dataset):
     assert "phenotype/clinic.tsv repeats 1 of its rows, which count once" in found.attrs["notes"]
 
 
-@pytest.mark.parametrize(("column", "name"), [("date", "relapses_date"), ("onset", "relapses_onset"),
-                                              ("relapse_years", "relapse_years"), ("age", None)])
+@pytest.mark.parametrize(
+    ("column", "name"),
+    [("date", "relapses_date"), ("onset", "relapses_onset"), ("relapse_years", "relapse_years"), ("age", None)],
+)
 def test_the_moment_of_an_event_gets_the_name_of_its_file(make_dataset, column, name):
     rows = table(f"participant_id {column}", "sub-01 0.5", "sub-01 1.5")
     found = clinical_table(make_dataset(FILES | {"phenotype/relapses.tsv": rows}))
@@ -87,8 +97,12 @@ def test_visits_without_imaging_are_there_when_no_scans_are_given(make_dataset):
 
 
 def test_years_by_age_without_dates(make_dataset):
-    root = make_dataset({"participants.tsv": FILES["participants.tsv"],
-                         "sub-01/sub-01_sessions.tsv": table("session_id age", "ses-1 40", "ses-2 41.5")})
+    root = make_dataset(
+        {
+            "participants.tsv": FILES["participants.tsv"],
+            "sub-01/sub-01_sessions.tsv": table("session_id age", "ses-1 40", "ses-2 41.5"),
+        }
+    )
     found = clinical_table(root, [Scan("01", "1"), Scan("01", "2"), Scan("02")])
     assert found["years_from_first"].tolist() == [0, 1.5, 0]
 
@@ -111,16 +125,25 @@ def test_a_visit_without_a_date_does_not_take_the_time_of_the_first(make_dataset
 
 
 def test_one_age_for_all_sessions_tells_no_time(make_dataset):
-    root = make_dataset({"participants.tsv": FILES["participants.tsv"],
-                         "sub-01/sub-01_sessions.tsv": table("session_id edss", "ses-1 2", "ses-2 3")})
+    root = make_dataset(
+        {
+            "participants.tsv": FILES["participants.tsv"],
+            "sub-01/sub-01_sessions.tsv": table("session_id edss", "ses-1 2", "ses-2 3"),
+        }
+    )
     found = clinical_table(root, [Scan("01", "1"), Scan("01", "2"), Scan("02")])
     assert found["years_from_first"].isna().tolist() == [True, True, False]
 
 
 def test_columns_that_have_the_names_of_ours_are_kept_once(make_dataset):
-    root = make_dataset({"participants.tsv": FILES["participants.tsv"],
-                         "sub-01/sub-01_sessions.tsv": table("session_id visit_date years_from_first",
-                                                             "ses-1 2010-01-01 0", "ses-2 2011-01-01 0.9")})
+    root = make_dataset(
+        {
+            "participants.tsv": FILES["participants.tsv"],
+            "sub-01/sub-01_sessions.tsv": table(
+                "session_id visit_date years_from_first", "ses-1 2010-01-01 0", "ses-2 2011-01-01 0.9"
+            ),
+        }
+    )
     found = clinical_table(root, [Scan("01", "1"), Scan("01", "2")])
     assert list(found.columns).count("visit_date") == 1
     assert found["visit_date"].tolist() == ["2010-01-01", "2011-01-01"]

@@ -8,9 +8,19 @@ import pytest
 from bids_app.bids.sink import check_output_dir, write_dataset_files
 from bids_app.errors import UsageError
 
-CARD = {"name": "tiny", "version": "2.0", "engine": "normvol", "mode": "calibrated", "n": {"female": 60, "male": 40},
-        "age_range": {"female": [6, 80], "male": [8, 90.5]}, "sites": 3, "harmonisation": "ComBat, mean only",
-        "training": [{"source": "X", "n": 100}], "citations": ["A paper. doi:1"], "limitations": []}
+CARD = {
+    "name": "tiny",
+    "version": "2.0",
+    "engine": "normvol",
+    "mode": "calibrated",
+    "n": {"female": 60, "male": 40},
+    "age_range": {"female": [6, 80], "male": [8, 90.5]},
+    "sites": 3,
+    "harmonisation": "ComBat, mean only",
+    "training": [{"source": "X", "n": 100}],
+    "citations": ["A paper. doi:1"],
+    "limitations": [],
+}
 
 
 def hashes(folder):
@@ -29,8 +39,13 @@ def test_dataset_files_are_the_same_from_run_to_run(make_dataset, tmp_path):
 
 def test_description_names_software_and_sources(make_dataset, tmp_path):
     bids = make_dataset({"dataset_description.json": {"Name": "Y", "DatasetDOI": "doi:10.1/2"}})
-    write_dataset_files(tmp_path / "out", bids_dir=bids, model="tiny", model_card=CARD,
-                        subject_directories=[bids / "derivatives/fs", tmp_path / "out/sourcedata/freesurfer"])
+    write_dataset_files(
+        tmp_path / "out",
+        bids_dir=bids,
+        model="tiny",
+        model_card=CARD,
+        subject_directories=[bids / "derivatives/fs", tmp_path / "out/sourcedata/freesurfer"],
+    )
     content = json.loads((tmp_path / "out/dataset_description.json").read_text())
     assert content["DatasetType"] == "derivative"
     assert content["GeneratedBy"][0]["Name"] == "normvol"
@@ -40,15 +55,28 @@ def test_description_names_software_and_sources(make_dataset, tmp_path):
 def test_citation_tells_the_model_and_its_method(make_dataset, tmp_path):
     write_dataset_files(tmp_path / "out", bids_dir=make_dataset({}), model="tiny", model_card=CARD)
     text = (tmp_path / "out/CITATION.md").read_text()
-    for words in ("tiny 2.0", "100 scans of healthy people (60.0 % female)", "aged 6 to 90.5 years", "3 sites",
-                  "sinh-arcsinh", "Fortin", "A paper. doi:1", "own sex"):
+    for words in (
+        "tiny 2.0",
+        "100 scans of healthy people (60.0 % female)",
+        "aged 6 to 90.5 years",
+        "3 sites",
+        "sinh-arcsinh",
+        "Fortin",
+        "A paper. doi:1",
+        "own sex",
+    ):
         assert words in text
     assert "$" not in text
 
 
 def test_reference_compat_is_labelled(tmp_path):
-    write_dataset_files(tmp_path / "out", bids_dir=tmp_path, model="x", scoring="reference-compat",
-                        model_card={**CARD, "mode": "reference"})
+    write_dataset_files(
+        tmp_path / "out",
+        bids_dir=tmp_path,
+        model="x",
+        scoring="reference-compat",
+        model_card={**CARD, "mode": "reference"},
+    )
     text = (tmp_path / "out/CITATION.md").read_text()
     assert "too small by about 12 %" in text
     assert "sinh-arcsinh" not in text
@@ -59,10 +87,13 @@ def test_without_card_only_the_name_is_given(tmp_path):
     assert "the normative model mine" in (tmp_path / "out/CITATION.md").read_text()
 
 
-@pytest.mark.parametrize(("files", "words"), [
-    ({"dataset_description.json": {"Name": "x", "BIDSVersion": "1"}}, "already holds another dataset"),
-    ({"dataset_description.json": {"GeneratedBy": [{"Name": "fMRIPrep"}]}}, "made by fMRIPrep"),
-])
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"dataset_description.json": {"Name": "x", "BIDSVersion": "1"}}, "already holds another dataset"),
+        ({"dataset_description.json": {"GeneratedBy": [{"Name": "fMRIPrep"}]}}, "made by fMRIPrep"),
+    ],
+)
 def test_another_dataset_is_not_written_to(make_dataset, files, words):
     bids, other = make_dataset({}), make_dataset(files, "other")
     with pytest.raises(UsageError, match=words):

@@ -16,10 +16,19 @@ def write(tmp_path, content, name="t.tsv"):
     return path
 
 
-@pytest.mark.parametrize("content", [
-    TEXT, "\ufeff" + TEXT, TEXT.replace("\n", "\r\n"), TEXT.encode("utf-16"), TEXT.replace("A", '"A"'),
-    TEXT.replace("40\tA", " 40 \tA\t\t"), "\n" + TEXT + "\n\n", TEXT.replace("\n", "\r"),
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        TEXT,
+        "\ufeff" + TEXT,
+        TEXT.replace("\n", "\r\n"),
+        TEXT.encode("utf-16"),
+        TEXT.replace("A", '"A"'),
+        TEXT.replace("40\tA", " 40 \tA\t\t"),
+        "\n" + TEXT + "\n\n",
+        TEXT.replace("\n", "\r"),
+    ],
+)
 def test_every_dialect_reads_the_same(tmp_path, content):
     header, rows = read_sheet(write(tmp_path, content))
     assert header == ["participant_id", "age", "name"]
@@ -35,10 +44,15 @@ def test_latin_1_is_read(tmp_path):
     assert read_rows(write(tmp_path, "participant_id\tsite\nsub-01\tTromsø\n".encode("latin-1")))[0]["site"] == "Tromsø"
 
 
-@pytest.mark.parametrize(("content", "words"), [
-    ("", "is empty"), ("\n\n", "is empty"), ("a\tb\n1\t2\t3\n", "line 2 has 3 cells"),
-    ("a\ta\n1\t2\n", "more than one column a"),
-])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "is empty"),
+        ("\n\n", "is empty"),
+        ("a\tb\n1\t2\t3\n", "line 2 has 3 cells"),
+        ("a\ta\n1\t2\n", "more than one column a"),
+    ],
+)
 def test_damage_is_named(tmp_path, content, words):
     with pytest.raises(BIDSError, match=words):
         read_sheet(write(tmp_path, content))
@@ -50,7 +64,8 @@ def test_missing_file_is_named(tmp_path):
 
 
 CELL = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=6).filter(
-    lambda cell: '"' not in cell)
+    lambda cell: '"' not in cell
+)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
@@ -59,8 +74,9 @@ def test_every_row_survives(tmp_path, rows):
     text = "participant_id\tb\tc\n" + "".join("\t".join(row) + "\n" for row in rows)
     found = read_rows(write(tmp_path, text))
     missing = {"n/a", "N/A", "na", "NA", "NaN", "nan", "null", "None"}
-    expected = [{name: cell for name, cell in zip(("participant_id", "b", "c"), row) if cell not in missing}
-                for row in rows]
+    expected = [
+        {name: cell for name, cell in zip(("participant_id", "b", "c"), row) if cell not in missing} for row in rows
+    ]
     assert found == expected
 
 

@@ -28,10 +28,15 @@ def reference_model():
 def people(n=30, seed=1, regions=REGIONS):
     """Synthetic healthy people of the packaged reference model."""
     rng = np.random.default_rng(seed)
-    table = pd.DataFrame({
-        "participant_id": [f"sub-{i:03d}" for i in range(n)], "age": rng.uniform(20, 70, n).round(1),
-        "sex": rng.choice(["female", "male"], n), ETIV: rng.normal(1.5e6, 1e5, n).round(),
-        "group": rng.choice(["control", "patient"], n)})
+    table = pd.DataFrame(
+        {
+            "participant_id": [f"sub-{i:03d}" for i in range(n)],
+            "age": rng.uniform(20, 70, n).round(1),
+            "sex": rng.choice(["female", "male"], n),
+            ETIV: rng.normal(1.5e6, 1e5, n).round(),
+            "group": rng.choice(["control", "patient"], n),
+        }
+    )
     z = rng.normal(size=(n, len(regions)))
     volumes = reference_model().volumes_at(table, z, tuple(regions))
     return pd.concat([table, pd.DataFrame(volumes, columns=list(regions))], axis=1)
@@ -56,8 +61,10 @@ def test_every_subcommand_has_a_module_with_help_and_a_runner():
 
 
 def test_help_imports_nothing_heavy():
-    code = ("import sys; from bids_app.cli.model import build_parser; build_parser().format_help(); "
-            "print([m for m in ('numpy', 'pandas', 'scipy', 'jinja2', 'nibabel') if m in sys.modules])")
+    code = (
+        "import sys; from bids_app.cli.model import build_parser; build_parser().format_help(); "
+        "print([m for m in ('numpy', 'pandas', 'scipy', 'jinja2', 'nibabel') if m in sys.modules])"
+    )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
 
@@ -129,9 +136,16 @@ def test_other_names_codes_and_spellings_are_read_and_said(tmp_path, table, caps
     data = read_table(table)
     odd = data.assign(sex=data["sex"].map({"male": 1, "female": 2}), age=data["age"].astype(str))
     odd.loc[0, "age"] = "89+"
-    odd = odd.rename(columns={
-        "age": "age_at_scan", "sex": "Gender", ETIV: "icv", "Left-Thalamus": "Left-Thalamus-Proper",
-        "Left-Hippocampus": "Left.Hippocampus", "Right-Thalamus": "rthal"})
+    odd = odd.rename(
+        columns={
+            "age": "age_at_scan",
+            "sex": "Gender",
+            ETIV: "icv",
+            "Left-Thalamus": "Left-Thalamus-Proper",
+            "Left-Hippocampus": "Left.Hippocampus",
+            "Right-Thalamus": "rthal",
+        }
+    )
     path = tmp_path / "odd.tsv"
     odd.to_csv(path, sep="\t", index=False)
     code, out = score(path, "--map", f"{ETIV}=icv", "Right-Thalamus=rthal", "--sex-coding", "1=male", "2=female")
@@ -197,8 +211,19 @@ def test_train_show_and_score_with_the_trained_model(tmp_path, capsys):
     healthy.loc[3, "age"] = np.nan
     healthy.assign(qc_flag=[None] * 299 + ["motion"]).to_parquet(path)
     model = tmp_path / "mine.json"
-    code = main(["train", str(path), "-o", str(model), "--mode", "reference", "--no-counts", "--dropped",
-                 str(tmp_path / "dropped.tsv")])
+    code = main(
+        [
+            "train",
+            str(path),
+            "-o",
+            str(model),
+            "--mode",
+            "reference",
+            "--no-counts",
+            "--dropped",
+            str(tmp_path / "dropped.tsv"),
+        ]
+    )
     said = capsys.readouterr().err
     assert code == exitcodes.OK
     assert "1 rows left out: their qc_flag is filled" in said

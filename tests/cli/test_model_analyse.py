@@ -10,12 +10,12 @@ import pytest
 
 from bids_app.cli import exitcodes
 from bids_app.cli.model import main
-from bids_app.clinical.analysis_config import read_analysis
+from bids_app.clinical.analysis_file import read_analysis
 from bids_app.normative.registry import load_model
 from bids_app.regions import ETIV, reference_regions
 from bids_app.simulation.cohort import PUBLISHED, simulate_cohort
-from bids_app.study.score_tables import Origin, read_origin
 from bids_app.tables import read_json, read_table, write_json, write_tsv
+from bids_app.workbench.score_tables import Origin, read_origin
 
 REGIONS = list(reference_regions())
 EFFECTS = replace(PUBLISHED, n_people=30, n_scans=70, n_controls=40)
@@ -69,8 +69,21 @@ def changed(folder, name, change):
 
 def test_two_commands_lead_from_a_table_to_statistics_and_report(folder, capsys):
     z = folder / "scores" / "z.tsv"
-    assert main(["score", str(folder / "people.tsv"), "--model", "open-reference", "-o", str(z), "--adapt-controls",
-                 "diagnosis == 'HC'"]) == exitcodes.OK
+    assert (
+        main(
+            [
+                "score",
+                str(folder / "people.tsv"),
+                "--model",
+                "open-reference",
+                "-o",
+                str(z),
+                "--adapt-controls",
+                "diagnosis == 'HC'",
+            ]
+        )
+        == exitcodes.OK
+    )
     (folder / "analysis.toml").write_text(OUTCOMES)
     assert analyse(folder, zscores="scores/z.tsv") == exitcodes.OK
     out = folder / "out"
@@ -79,8 +92,21 @@ def test_two_commands_lead_from_a_table_to_statistics_and_report(folder, capsys)
     assert scans["n_infra"].tolist() == (expected[REGIONS] <= -1.96).sum(axis=1).tolist()
     assert set(scans["group"]) == {"MS", "HC"}
     assert scans["model"].unique().tolist() == [f"open-reference {load_model('open-reference').card.version}"]
-    names = ("burden", "case_control", "region_differences", "scores_regions_longitudinal", "progression", "prevalence",
-             "counts", "cohort", "sites", "zscores", "volumes", "inclusion", "adaptation")
+    names = (
+        "burden",
+        "case_control",
+        "region_differences",
+        "scores_regions_longitudinal",
+        "progression",
+        "prevalence",
+        "counts",
+        "cohort",
+        "sites",
+        "zscores",
+        "volumes",
+        "inclusion",
+        "adaptation",
+    )
     assert all((out / f"group_{name}.json").is_file() for name in names)
     assert "group_quality.tsv" not in contents(out)
     page = (out / "group.html").read_text()
@@ -96,8 +122,20 @@ def test_a_table_without_scores_is_scored_first_with_the_same_result(folder):
     assert main(["score", str(folder / "people.tsv"), "-o", str(folder / "z1.tsv"), *options]) == exitcodes.OK
     assert analyse(folder, zscores="z1.tsv") == exitcodes.OK
     two_steps = contents(folder / "out")
-    assert main(["analyse", str(folder / "people.tsv"), "-o", str(folder / "out"), "--analysis",
-                 str(folder / "analysis.toml"), *options]) == exitcodes.OK
+    assert (
+        main(
+            [
+                "analyse",
+                str(folder / "people.tsv"),
+                "-o",
+                str(folder / "out"),
+                "--analysis",
+                str(folder / "analysis.toml"),
+                *options,
+            ]
+        )
+        == exitcodes.OK
+    )
     one_step = contents(folder / "out")
     assert {"zscores.tsv", "zscores.json", "zscores_notes.tsv"} == set(one_step) - set(two_steps)
     assert {name: one_step[name] for name in two_steps} == two_steps
@@ -118,8 +156,11 @@ def test_scores_and_how_to_score_exclude_each_other(folder, capsys):
         ("people.tsv", lambda table: table.iloc[:-7], "7 only in z.tsv (sub-HC00034 ses-1, "),
         ("people.tsv", lambda table: table.rename(columns={"participant_id": "ID"}), "--map participant_id=COLUMN"),
         ("z.tsv", lambda table: table.rename(columns={"participant_id": "ID"}), "z.tsv has no column participant_id"),
-        ("people.tsv", lambda table: table.assign(participant_id=table["participant_id"].where(table.index != 3)),
-         "people.tsv has no participant_id in line 5"),
+        (
+            "people.tsv",
+            lambda table: table.assign(participant_id=table["participant_id"].where(table.index != 3)),
+            "people.tsv has no participant_id in line 5",
+        ),
         ("people.tsv", lambda table: pd.concat([table, table.iloc[[4]]]), "more than one row of sub-MS"),
         ("z.tsv", lambda z: pd.concat([z, z.iloc[[4]]]), "z.tsv has more than one row of sub-MS"),
         ("people.tsv", lambda table: table.drop(columns="age"), "people.tsv has no column of age"),
@@ -182,7 +223,11 @@ def test_rows_that_could_not_be_scored_are_listed_with_their_reason(folder, caps
     rows = read_table(folder / "out" / "group_inclusion.tsv")
     assert rows["status"].value_counts().to_dict() == {"scored": 106, "omitted": 4}
     assert [reason.split(" in the")[0] for reason in rows["reason"].iloc[:4]] == [
-        "no readable age", "no readable sex", "no volume of a reference region", "z.tsv holds no z of this row"]
+        "no readable age",
+        "no readable sex",
+        "no volume of a reference region",
+        "z.tsv holds no z of this row",
+    ]
     assert len(read_table(folder / "out" / "group_deviations.tsv")) == 106
     assert read_table(folder / "out" / "group_flow.tsv")["n_scans"].tolist() == [110, 108, 106]
     assert "left out: 1 row(s): no readable age" in capsys.readouterr().err
@@ -191,8 +236,18 @@ def test_rows_that_could_not_be_scored_are_listed_with_their_reason(folder, caps
 
 def test_results_of_an_earlier_run_are_removed(folder):
     out = folder / "out"
-    main(["score", str(folder / "people.tsv"), "--model", "open-reference", "-o", str(folder / "z1.tsv"),
-          "--adapt-controls", "diagnosis == 'HC'"])
+    main(
+        [
+            "score",
+            str(folder / "people.tsv"),
+            "--model",
+            "open-reference",
+            "-o",
+            str(folder / "z1.tsv"),
+            "--adapt-controls",
+            "diagnosis == 'HC'",
+        ]
+    )
     assert analyse(folder, zscores="z1.tsv") == exitcodes.OK
     (out / "mine.txt").write_text("kept")
     before = set(contents(out))
@@ -201,8 +256,16 @@ def test_results_of_an_earlier_run_are_removed(folder):
     (folder / "analysis.toml").write_text("")
     assert analyse(folder) == exitcodes.OK
     gone = before - set(contents(out))
-    assert {"group_sites.tsv", "group_sites.json", "group_adaptation.tsv", "adaptation.json", "CITATION.md",
-            "model_open-reference.json", "group_matching.tsv", "figures/group_region_differences.svg"} <= gone
+    assert {
+        "group_sites.tsv",
+        "group_sites.json",
+        "group_adaptation.tsv",
+        "adaptation.json",
+        "CITATION.md",
+        "model_open-reference.json",
+        "group_matching.tsv",
+        "figures/group_region_differences.svg",
+    } <= gone
     assert "mine.txt" not in gone
     assert "open-reference" not in (out / "group.html").read_text()
 

@@ -16,8 +16,14 @@ from bids_app.tables import read_table, write_tsv
 def table(tmp_path_factory):
     rng = np.random.default_rng(0)
     n = 25
-    people = pd.DataFrame({"participant_id": [f"sub-{i:02d}" for i in range(n)], "age": rng.uniform(20, 60, n),
-                           "sex": rng.choice(["female", "male"], n), ETIV: rng.normal(1.5e6, 1e5, n)})
+    people = pd.DataFrame(
+        {
+            "participant_id": [f"sub-{i:02d}" for i in range(n)],
+            "age": rng.uniform(20, 60, n),
+            "sex": rng.choice(["female", "male"], n),
+            ETIV: rng.normal(1.5e6, 1e5, n),
+        }
+    )
     from bids_app.normative.registry import load_model
 
     model = load_model("open-calibrated")
@@ -35,8 +41,25 @@ def test_compare_writes_tables_and_page(table, tmp_path, capsys):
 
 def test_export_centiles_on_a_grid(tmp_path):
     out = tmp_path / "c.tsv"
-    assert main(["export", "open-reference", "centiles", "-o", str(out), "--etiv", "1.5e6", "--ages", "30",
-                 "--centiles", "5", "95"]) == exitcodes.OK
+    assert (
+        main(
+            [
+                "export",
+                "open-reference",
+                "centiles",
+                "-o",
+                str(out),
+                "--etiv",
+                "1.5e6",
+                "--ages",
+                "30",
+                "--centiles",
+                "5",
+                "95",
+            ]
+        )
+        == exitcodes.OK
+    )
     assert read_table(out).columns.tolist() == ["region", "sex", "age", "etiv_mm3", "p5", "p95"]
     assert main(["export", "open-reference", "json", "-o", str(tmp_path / "m.json"), "--ages", "30"]) != exitcodes.OK
 
@@ -54,12 +77,15 @@ def test_an_imported_model_scores(shared, table, tmp_path, capsys):
     assert np.isfinite(read_table(tmp_path / "z.tsv")["Left-Thalamus"]).all()
 
 
-@pytest.mark.parametrize("arguments", [
-    ["import", "brain-reference", "absent", "-o", "x.json"],
-    ["import", "braincharts", ".", "-o", "x.json"],
-    ["import", "nomis", ".", "-o", "x.json", "--assume", "mfs"],
-    ["export", "absent", "json", "-o", "x.json"],
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["import", "brain-reference", "absent", "-o", "x.json"],
+        ["import", "braincharts", ".", "-o", "x.json"],
+        ["import", "nomis", ".", "-o", "x.json", "--assume", "mfs"],
+        ["export", "absent", "json", "-o", "x.json"],
+    ],
+)
 def test_what_cannot_be_done_is_a_sentence(arguments, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(arguments) != exitcodes.OK

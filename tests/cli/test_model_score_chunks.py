@@ -19,13 +19,24 @@ ADAPT = ("--adapt-controls", "group == 'control' and visit == 1", "--adapt-by", 
 def people(n, seed=0):
     """Healthy people on two scanners, with the cells that make reading in pieces go wrong."""
     rng = np.random.default_rng(seed)
-    table = pd.DataFrame({"age": rng.uniform(18, 80, n).round(2), "sex": rng.choice(["female", "male"], n),
-                          ETIV: rng.normal(1.5e6, 1e5, n).round()})
+    table = pd.DataFrame(
+        {
+            "age": rng.uniform(18, 80, n).round(2),
+            "sex": rng.choice(["female", "male"], n),
+            ETIV: rng.normal(1.5e6, 1e5, n).round(),
+        }
+    )
     volumes = load_model("open-calibrated").volumes_at(table, rng.normal(size=(n, len(SHOWN))), SHOWN)
-    return pd.DataFrame({
-        "participant_id": [f"{i // 2:03d}" for i in range(n)], "visit": np.arange(n) % 2 + 1,
-        "group": rng.choice(["control", "patient"], n), "scanner": rng.choice(["1", "2"], n), **table,
-        **dict(zip(SHOWN, volumes.T))})
+    return pd.DataFrame(
+        {
+            "participant_id": [f"{i // 2:03d}" for i in range(n)],
+            "visit": np.arange(n) % 2 + 1,
+            "group": rng.choice(["control", "patient"], n),
+            "scanner": rng.choice(["1", "2"], n),
+            **table,
+            **dict(zip(SHOWN, volumes.T)),
+        }
+    )
 
 
 def odd(n):
@@ -43,8 +54,10 @@ def write(folder, table, kind):
     if kind == "parquet":
         text = {name: table[name].astype(str) for name in ("age", "Left-Thalamus")}
         dates = pd.date_range("2020-01-01", periods=len(table), freq="36h")
-        typed = {"score": pd.to_numeric(table["score"], errors="coerce").astype("Int64"),
-                 "flag": table["flag"].map({"true": True, "false": False}).astype("boolean")}
+        typed = {
+            "score": pd.to_numeric(table["score"], errors="coerce").astype("Int64"),
+            "flag": table["flag"].map({"true": True, "false": False}).astype("boolean"),
+        }
         table.assign(**text, **typed, date=dates).to_parquet(path, row_group_size=25)
     else:
         table.to_csv(path, sep="," if "csv" in kind else "\t", index=False, na_rep="n/a")

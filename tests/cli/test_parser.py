@@ -12,8 +12,9 @@ import pytest
 from bids_app.cli import exitcodes
 from bids_app.cli.guard import guarded
 from bids_app.cli.parser import parse_config
-from bids_app.config import RunConfig, read_toml
 from bids_app.errors import UsageError
+from bids_app.run.config import RunConfig
+from bids_app.tables import read_toml
 
 
 def test_labels_lose_their_prefix():
@@ -73,10 +74,12 @@ def test_config_is_frozen():
 
 
 def test_help_and_version_import_nothing_heavy():
-    code = ("import sys; from bids_app.cli.main import main\n"
-            "try: main(['--help'])\nexcept SystemExit: pass\n"
-            "heavy = {'pandas', 'numpy', 'nipype', 'pcntoolkit', 'bids', 'scipy'} & set(sys.modules)\n"
-            "sys.exit(', '.join(sorted(heavy)) or 0)")
+    code = (
+        "import sys; from bids_app.cli.main import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'pandas', 'numpy', 'nipype', 'pcntoolkit', 'bids', 'scipy'} & set(sys.modules)\n"
+        "sys.exit(', '.join(sorted(heavy)) or 0)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -91,15 +94,18 @@ def test_missing_dataset_has_its_exit_code_and_one_sentence(tmp_path, capsys):
     assert "nowhere" in lines[0]
 
 
-@pytest.mark.parametrize(("line", "words"), [
-    ('recon = "bogus"', "option recon is one of auto, ingest, run, not 'bogus'"),
-    ('scoring = "bogus"', "option scoring is one of own-sex, reference-compat, not 'bogus'"),
-    ('exclude_quality = ["bad"]', "option exclude_quality is one of warn, fail, not 'bad'"),
-    ("nprocs = 0", "option nprocs must be 1 or more, not 0"),
-    ('participant_label = "sub-01"', "option participant_label takes a list, not 'sub-01'"),
-    ('adapt_by = "scanner"', "--adapt-by scanner needs --adapt-controls"),
-    ('analysis = "/nowhere.toml"', "--analysis /nowhere.toml: there is no such file"),
-])
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('recon = "bogus"', "option recon is one of auto, ingest, run, not 'bogus'"),
+        ('scoring = "bogus"', "option scoring is one of own-sex, reference-compat, not 'bogus'"),
+        ('exclude_quality = ["bad"]', "option exclude_quality is one of warn, fail, not 'bad'"),
+        ("nprocs = 0", "option nprocs must be 1 or more, not 0"),
+        ('participant_label = "sub-01"', "option participant_label takes a list, not 'sub-01'"),
+        ('adapt_by = "scanner"', "--adapt-by scanner needs --adapt-controls"),
+        ('analysis = "/nowhere.toml"', "--analysis /nowhere.toml: there is no such file"),
+    ],
+)
 def test_impossible_values_are_refused_before_anything_is_done(tmp_path, line, words):
     path = tmp_path / "run.toml"
     path.write_text(line)
@@ -116,14 +122,16 @@ def test_the_file_takes_options_as_the_command_line_spells_them(tmp_path):
 
 def test_derivatives_keep_their_name_and_become_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    config = parse_config(["bids", "out", "participant", "-d", "fs=trees", "other",
-                           "--t1w-derivative", "ls=filled:lesion"])
+    config = parse_config(
+        ["bids", "out", "participant", "-d", "fs=trees", "other", "--t1w-derivative", "ls=filled:lesion"]
+    )
     assert config.derivatives == (f"fs={tmp_path}/trees", f"{tmp_path}/other")
     assert config.t1w_derivative == f"ls={tmp_path}/filled:lesion"
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device", "/out/x"),
-                                   FileNotFoundError(2, "gone", "/proc/x")])
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device", "/out/x"), FileNotFoundError(2, "gone", "/proc/x")]
+)
 def test_an_error_of_the_system_is_a_sentence(error, capsys):
     def fail():
         raise error

@@ -8,9 +8,18 @@ from bids_app.cli.resources import available_cpus, available_memory_mb, parse_me
 from bids_app.errors import UsageError
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("16G", 16384), ("16GB", 16384), ("16 GiB", 16384), ("500M", 500), ("2048", 2048), ("1T", 1048576), ("1.5g", 1536),
-])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("16G", 16384),
+        ("16GB", 16384),
+        ("16 GiB", 16384),
+        ("500M", 500),
+        ("2048", 2048),
+        ("1T", 1048576),
+        ("1.5g", 1536),
+    ],
+)
 def test_memory_takes_units(text, expected):
     assert parse_memory(text) == expected
 

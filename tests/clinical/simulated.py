@@ -22,9 +22,16 @@ def simulated_cohort(n_patients=30, n_controls=60, seed=4):
                 values -= 0.5 + 0.3 * severity[person]
                 edss = float(np.clip(3 + 1.5 * severity[person] + 0.4 * visit + 0.3 * generator.normal(), 0, 9))
             z.append(values)
-            rows.append({
-                "participant_id": f"sub-{person:03}", "session_id": f"ses-{visit + 1}", "age": age + 1.5 * visit,
-                "sex": sex, "etiv_mm3": etiv, "dx": "MS" if patient else "HC", "edss": edss,
-                "pasat": generator.normal(50, 8) if patient else np.nan,
-            })  # fmt: skip
+            rows.append(
+                {
+                    "participant_id": f"sub-{person:03}",
+                    "session_id": f"ses-{visit + 1}",
+                    "age": age + 1.5 * visit,
+                    "sex": sex,
+                    "etiv_mm3": etiv,
+                    "dx": "MS" if patient else "HC",
+                    "edss": edss,
+                    "pasat": generator.normal(50, 8) if patient else np.nan,
+                }
+            )
     return pd.DataFrame(rows), pd.DataFrame(z, columns=list(reference_regions()))

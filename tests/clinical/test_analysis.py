@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 import bids_app.clinical.analysis as analysis_module
-from bids_app.clinical import group_comparison, score_analyses
+from bids_app.clinical.analyses import group_comparison, score_analyses
+from bids_app.clinical.analyses.case_control import false_discovery
 from bids_app.clinical.analysis import Analysis
-from bids_app.clinical.analysis_config import AnalysisConfig, propose
-from bids_app.clinical.case_control import false_discovery
-from bids_app.clinical.cohort_data import prepare
+from bids_app.clinical.analysis_file import AnalysisConfig, propose
+from bids_app.clinical.cohort import prepare
 from bids_app.clinical.results import read_result, write_result
 from bids_app.errors import AnalysisError
 from tests.clinical.simulated import simulated_cohort
@@ -34,9 +34,19 @@ def results(cohort):
 
 
 def test_everything_that_the_roles_allow_is_computed(results):
-    expected = {"roles", "burden", "deviation_prevalence", "matching", "matching_pairs",
-                "case_control", "region_differences", "scores_counts",
-                "scores_counts_longitudinal", "scores_regions", "scores_regions_longitudinal"}
+    expected = {
+        "roles",
+        "burden",
+        "deviation_prevalence",
+        "matching",
+        "matching_pairs",
+        "case_control",
+        "region_differences",
+        "scores_counts",
+        "scores_counts_longitudinal",
+        "scores_regions",
+        "scores_regions_longitudinal",
+    }
     assert expected <= set(results)
     for name in expected:
         assert list(results[name].table.columns) != ["analysis", "reason"], results[name].sentences
@@ -95,8 +105,10 @@ def test_a_column_that_is_not_there_is_named(cohort):
 
 
 def test_a_wrong_control_level_is_answered_with_the_levels(cohort):
-    results = {result.name: result for result in
-               run_analysis(*cohort, AnalysisConfig(roles={"diagnosis": "dx"}, control="healthy"))}
+    results = {
+        result.name: result
+        for result in run_analysis(*cohort, AnalysisConfig(roles={"diagnosis": "dx"}, control="healthy"))
+    }
     assert "the levels are HC, MS" in results["case_control"].sentences[0]
 
 
@@ -207,12 +219,15 @@ def test_prevalence_is_that_of_first_scans(cohort):
     assert prevalence.columns["share_infra"]["Description"] == "Share of people with z <= -2.5, 0 to 1"
 
 
-@pytest.mark.parametrize("keep", [
-    lambda table: table["participant_id"] == "sub-000",
-    lambda table: (table["participant_id"] == "sub-000") | (table["dx"] == "HC"),
-    lambda table: (table["participant_id"] == "sub-040") | (table["dx"] == "MS"),
-    lambda table: table["dx"] == "HC",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "keep",
+    [
+        lambda table: table["participant_id"] == "sub-000",
+        lambda table: (table["participant_id"] == "sub-000") | (table["dx"] == "HC"),
+        lambda table: (table["participant_id"] == "sub-040") | (table["dx"] == "MS"),
+        lambda table: table["dx"] == "HC",
+    ],
+)
 def test_tiny_and_one_sided_cohorts_end_in_sentences(cohort, keep):
     table, z = cohort
     rows = keep(table).to_numpy()

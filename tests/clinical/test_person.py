@@ -4,13 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bids_app.clinical.person import (
-    CHANGE_COLUMNS,
-    centile_table,
-    change_table,
-    count_deviations,
-    repeatability,
-)
+from bids_app.clinical.person import CHANGE_COLUMNS, centile_table, change_table, count_deviations, repeatability
 from bids_app.regions import extended_regions, reference_regions
 
 
@@ -36,8 +30,7 @@ def test_counts_and_their_expected_range():
 
 
 def test_the_fan_stays_in_the_trained_range_and_carries_the_offset():
-    table = centile_table(Linear(), "female", 1.4e6, ["Left-Thalamus"], age_range=(20.2, 22.0),
-                          fs_version="6.0")
+    table = centile_table(Linear(), "female", 1.4e6, ["Left-Thalamus"], age_range=(20.2, 22.0), fs_version="6.0")
     assert list(table.columns) == ["region", "age", "p05", "p25", "p50", "p75", "p95"]
     assert list(table["age"]) == [20.2, 20.5, 21.0, 21.5, 22.0]
     np.testing.assert_allclose(table["p50"], 1005 + table["age"])
@@ -55,12 +48,19 @@ def sessions(*rows):
 
 
 def test_change_between_neighbours_and_from_first_to_last():
-    table = change_table(sessions(("ses-2", 42.0, "Left-Thalamus", -1.0),
-                                  ("ses-1", 40.0, "Left-Thalamus", 0.0),
-                                  ("ses-3", 45.0, "Left-Thalamus", -3.0)))
+    table = change_table(
+        sessions(
+            ("ses-2", 42.0, "Left-Thalamus", -1.0),
+            ("ses-1", 40.0, "Left-Thalamus", 0.0),
+            ("ses-3", 45.0, "Left-Thalamus", -3.0),
+        )
+    )
     assert tuple(table.columns) == CHANGE_COLUMNS
     assert list(zip(table["session_from"], table["session_to"])) == [
-        ("ses-1", "ses-2"), ("ses-2", "ses-3"), ("ses-1", "ses-3")]
+        ("ses-1", "ses-2"),
+        ("ses-2", "ses-3"),
+        ("ses-1", "ses-3"),
+    ]
     assert list(table["z_change"]) == [-1.0, -2.0, -3.0]
     assert table["annual_z_change"].tolist() == [-0.5, pytest.approx(-2 / 3), pytest.approx(-0.6)]
     assert list(table["reliable"]) == [False, True, True]
@@ -75,9 +75,14 @@ def test_the_longitudinal_stream_detects_smaller_change():
 
 
 def test_an_unknown_repeatability_and_a_missing_z_leave_reliable_open():
-    table = change_table(sessions(("a", 40.0, "asymmetry_Thalamus", 0.0),
-                                  ("b", 40.0, "asymmetry_Thalamus", 9.0),
-                                  ("a", 40.0, "Left-Caudate", np.nan), ("b", 40.0, "Left-Caudate", 1.0)))
+    table = change_table(
+        sessions(
+            ("a", 40.0, "asymmetry_Thalamus", 0.0),
+            ("b", 40.0, "asymmetry_Thalamus", 9.0),
+            ("a", 40.0, "Left-Caudate", np.nan),
+            ("b", 40.0, "Left-Caudate", 1.0),
+        )
+    )
     assert table["reliable"].isna().all()
     assert table["years"].isna().all()
 

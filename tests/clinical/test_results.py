@@ -17,8 +17,14 @@ from bids_app.tables import read_json, write_tsv
 @pytest.fixture
 def result():
     table = pd.DataFrame({"region": ["Left-Thalamus"], "beta": [-0.2], "p": [0.01]})
-    return make_result("edss", "EDSS", table, sentences=("A sentence.",), methods="Fitted.",
-                       figure={"kind": "forest", "estimate": "beta"})
+    return make_result(
+        "edss",
+        "EDSS",
+        table,
+        sentences=("A sentence.",),
+        methods="Fitted.",
+        figure={"kind": "forest", "estimate": "beta"},
+    )
 
 
 def test_a_result_survives_the_way_to_disk_and_back(result, tmp_path):
@@ -26,7 +32,12 @@ def test_a_result_survives_the_way_to_disk_and_back(result, tmp_path):
     back = read_result(path)
     assert path.name == "group_edss.tsv"
     assert (back.name, back.title, back.sentences, back.methods, back.figure) == (
-        result.name, result.title, result.sentences, result.methods, result.figure)
+        result.name,
+        result.title,
+        result.sentences,
+        result.methods,
+        result.figure,
+    )
     pd.testing.assert_frame_equal(back.table, result.table)
     assert back.columns == result.columns
 
@@ -71,13 +82,16 @@ def test_results_in_a_folder_are_told_from_other_and_damaged_files(tmp_path):
     assert list(written_results(tmp_path)) == [path.with_suffix(".json")]
 
 
-@pytest.mark.parametrize(("values", "diverging", "limits"), [
-    ([-0.32, 0.1], True, [-0.5, 0.5]),
-    ([0.17, 0.02], False, [0.0, 0.2]),
-    ([0.2], False, [0.0, 0.2]),
-    ([7.0], True, [-10.0, 10.0]),
-    ([0.0], True, None),
-    ([float("nan")], True, None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("values", "diverging", "limits"),
+    [
+        ([-0.32, 0.1], True, [-0.5, 0.5]),
+        ([0.17, 0.02], False, [0.0, 0.2]),
+        ([0.2], False, [0.0, 0.2]),
+        ([7.0], True, [-10.0, 10.0]),
+        ([0.0], True, None),
+        ([float("nan")], True, None),
+    ],
+)
 def test_maps_of_one_figure_share_round_limits(values, diverging, limits):
     assert map_limits(pd.Series(values), diverging) == pytest.approx(limits)

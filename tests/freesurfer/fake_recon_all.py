@@ -17,8 +17,15 @@ from pathlib import Path
 
 TEMPLATE = "template-subject"
 STEPS = ("MotionCor", "Talairach", "SkullStripping", "CA_Reg", "Surfaces", "ASegStats")
-_WITH_VALUE = {"-s": "subject", "-subjid": "subject", "-sd": "subjects_dir", "-openmp": "openmp", "-base": "base",
-               "-T2": "t2", "-FLAIR": "flair"}
+_WITH_VALUE = {
+    "-s": "subject",
+    "-subjid": "subject",
+    "-sd": "subjects_dir",
+    "-openmp": "openmp",
+    "-base": "base",
+    "-T2": "t2",
+    "-FLAIR": "flair",
+}
 _FLAGS = {"-all", "-parallel", "-T2pial", "-FLAIRpial", "-hires", "-notal-check", "-cw256", "-no-isrunning"}
 
 

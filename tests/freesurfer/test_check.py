@@ -128,8 +128,12 @@ def test_content_that_git_annex_has_fetched_is_read_through_its_link(tree, tmp_p
 def test_damaged_statistics_are_truncated(tree, damage):
     path = tree / "stats" / "lh.aparc.stats"
     text = path.read_text()
-    cuts = {"cut": text[:-10], "cut at a line": text[: text.index("superiorfrontal")], "empty": "",
-            "header only": text[: text.index("bankssts")]}  # fmt: skip
+    cuts = {
+        "cut": text[:-10],
+        "cut at a line": text[: text.index("superiorfrontal")],
+        "empty": "",
+        "header only": text[: text.index("bankssts")],
+    }
     path.write_text(cuts[damage])
     found = check_subject(tree)
     assert found.status == "truncated"
@@ -149,16 +153,19 @@ def test_missing_statistics_of_a_finished_run_are_incomplete(tree):
     assert "stats/rh.aparc.stats" in found.message
 
 
-@pytest.mark.parametrize(("recorded", "expected", "status"), [
-    ("sub-02", "sub-01", "wrong_subject"),
-    ("sub-01_ses-1", "sub-01_ses-2", "wrong_subject"),
-    ("sub-01_ses-1", "sub-01", "complete"),
-    ("sub-01", "sub-01_ses-1", "complete"),
-    ("output", "sub-01", "complete"),
-    ("sub-01_ses-1.long.sub-01", "sub-01_ses-1", "complete"),
-    ("sub-02", None, "wrong_subject"),
-    ("output", None, "complete"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("recorded", "expected", "status"),
+    [
+        ("sub-02", "sub-01", "wrong_subject"),
+        ("sub-01_ses-1", "sub-01_ses-2", "wrong_subject"),
+        ("sub-01_ses-1", "sub-01", "complete"),
+        ("sub-01", "sub-01_ses-1", "complete"),
+        ("output", "sub-01", "complete"),
+        ("sub-01_ses-1.long.sub-01", "sub-01_ses-1", "complete"),
+        ("sub-02", None, "wrong_subject"),
+        ("output", None, "complete"),
+    ],
+)
 def test_statistics_of_another_person(tree, recorded, expected, status):
     for name in ("aseg", "lh.aparc", "rh.aparc"):
         edit(tree / "stats" / f"{name}.stats", "subjectname sub-01", f"subjectname {recorded}")

@@ -26,20 +26,23 @@ def identifier(*roots, participant="01", session=None, **options):
     return found and found.identifier
 
 
-@pytest.mark.parametrize(("there", "session", "expected"), [
-    (["sub-01"], None, "sub-01"),
-    (["01"], None, "01"),
-    (["sub-01", "01"], None, "sub-01"),
-    (["sub-01_ses-1", "sub-01/ses-1", "sub-01_ses-2"], "1", "sub-01_ses-1"),
-    (["sub-01/ses-1", "sub-01/ses-2"], "1", "sub-01/ses-1"),
-    (["sub-01"], "1", "sub-01"),
-    (["sub-01", "sub-01_ses-2"], "1", None),
-    (["01_ses-1"], "1", "01_ses-1"),
-    (["01_1"], "1", "01_1"),
-    (["sub-010", "sub-1", "fsaverage"], None, None),
-    (["sub-01_ses-1"], None, None),
-    (["sub-01/ses-1"], None, None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("there", "session", "expected"),
+    [
+        (["sub-01"], None, "sub-01"),
+        (["01"], None, "01"),
+        (["sub-01", "01"], None, "sub-01"),
+        (["sub-01_ses-1", "sub-01/ses-1", "sub-01_ses-2"], "1", "sub-01_ses-1"),
+        (["sub-01/ses-1", "sub-01/ses-2"], "1", "sub-01/ses-1"),
+        (["sub-01"], "1", "sub-01"),
+        (["sub-01", "sub-01_ses-2"], "1", None),
+        (["01_ses-1"], "1", "01_ses-1"),
+        (["01_1"], "1", "01_1"),
+        (["sub-010", "sub-1", "fsaverage"], None, None),
+        (["sub-01_ses-1"], None, None),
+        (["sub-01/ses-1"], None, None),
+    ],
+)
 def test_identifiers_and_their_precedence(root, there, session, expected):
     make(root, *there)
     assert identifier(root, session=session) == expected
@@ -50,13 +53,16 @@ def test_a_tree_without_session_is_not_used_for_people_with_several(root):
     assert identifier(root, session="1", only_session=False) is None
 
 
-@pytest.mark.parametrize(("there", "session", "expected"), [
-    (["sub-01", "sub-01_ses-1", "sub-01_ses-1.long.sub-01"], "1", "sub-01_ses-1.long.sub-01"),
-    (["sub-01_ses-1.long.template", "sub-01_ses-1.long.sub-01"], "1", "sub-01_ses-1.long.sub-01"),
-    (["sub-01_ses-1.long.template"], "1", "sub-01_ses-1.long.template"),
-    (["sub-01_ses-1", "sub-01_ses-2.long.sub-01"], "1", None),
-    (["sub-01.long.base"], None, "sub-01.long.base"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("there", "session", "expected"),
+    [
+        (["sub-01", "sub-01_ses-1", "sub-01_ses-1.long.sub-01"], "1", "sub-01_ses-1.long.sub-01"),
+        (["sub-01_ses-1.long.template", "sub-01_ses-1.long.sub-01"], "1", "sub-01_ses-1.long.sub-01"),
+        (["sub-01_ses-1.long.template"], "1", "sub-01_ses-1.long.template"),
+        (["sub-01_ses-1", "sub-01_ses-2.long.sub-01"], "1", None),
+        (["sub-01.long.base"], None, "sub-01.long.base"),
+    ],
+)
 def test_time_points_of_the_longitudinal_stream(root, there, session, expected):
     make(root, *there)
     assert identifier(root, session=session, longitudinal=True) == expected
@@ -102,8 +108,13 @@ def test_a_broken_link_is_found_so_that_the_check_can_say_so(root, tmp_path):
 
 def test_subjects_directories_of_a_dataset(tmp_path):
     bids = tmp_path / "bids"
-    places = ["derivatives/freesurfer", "derivatives/fmriprep/sourcedata/freesurfer", "derivatives/fastsurfer",
-              "derivatives/petprep/sourcedata/freesurfer", "sourcedata/freesurfer"]  # fmt: skip
+    places = [
+        "derivatives/freesurfer",
+        "derivatives/fmriprep/sourcedata/freesurfer",
+        "derivatives/fastsurfer",
+        "derivatives/petprep/sourcedata/freesurfer",
+        "sourcedata/freesurfer",
+    ]
     for place in places:
         (bids / place).mkdir(parents=True)
     found = [str(path.relative_to(bids)) for path in subject_directories(bids)]
@@ -116,8 +127,11 @@ def test_given_derivatives_come_first_with_and_without_a_name(tmp_path):
     (tmp_path / "fs").mkdir()
     found = subject_directories(tmp_path / "bids", derivatives=[f"fmriprep={tmp_path / 'prep'}", str(tmp_path / "fs")])
     assert [path.relative_to(tmp_path).as_posix() for path in found] == [
-        "prep/sourcedata/freesurfer", "prep", "fs", "bids/derivatives/freesurfer",
-    ]  # fmt: skip
+        "prep/sourcedata/freesurfer",
+        "prep",
+        "fs",
+        "bids/derivatives/freesurfer",
+    ]
 
 
 def test_the_option_for_the_subjects_directory_stands_alone(tmp_path):

@@ -34,24 +34,32 @@ def test_an_ordinary_scan_passes_with_its_metrics(scan):
     assert all(isinstance(value, float) and not math.isnan(value) for value in found.metrics.values())
 
 
-@pytest.mark.parametrize(("etiv", "verdict"), [
-    (0.4e6, "fail"), (0.85e6, "warn"), (1.2e6, "pass"), (2.3e6, "warn"), (3.1e6, "fail"), (math.nan, "fail"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("etiv", "verdict"),
+    [(0.4e6, "fail"), (0.85e6, "warn"), (1.2e6, "pass"), (2.3e6, "warn"), (3.1e6, "fail"), (math.nan, "fail")],
+)
 def test_implausible_etiv(scan, etiv, verdict):
     assert assess_quality(replace(scan, etiv_mm3=etiv)).verdict == verdict
 
 
-@pytest.mark.parametrize(("ratio", "verdict"), [
-    (0.45, "fail"), (0.55, "warn"), (0.89, "pass"), (0.91, "warn"), (1.01, "fail"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("ratio", "verdict"), [(0.45, "fail"), (0.55, "warn"), (0.89, "pass"), (0.91, "warn"), (1.01, "fail")]
+)
 def test_brain_to_skull_ratio(scan, ratio, verdict):
     found = assess_quality(replace(scan, measures={**scan.measures, "brainsegvol_to_etiv": ratio}))
     assert found.verdict == verdict
 
 
-@pytest.mark.parametrize(("others", "verdict"), [
-    ([], "pass"), ([1.51e6, 1.49e6], "pass"), ([1.6e6], "warn"), ([1.5e6, 1.2e6, 1.2e6], "fail"), ([math.nan], "pass"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("others", "verdict"),
+    [
+        ([], "pass"),
+        ([1.51e6, 1.49e6], "pass"),
+        ([1.6e6], "warn"),
+        ([1.5e6, 1.2e6, 1.2e6], "fail"),
+        ([math.nan], "pass"),
+    ],
+)
 def test_agreement_of_etiv_with_the_other_sessions(scan, others, verdict):
     assert assess_quality(scan, other_sessions_etiv=others).verdict == verdict
 

@@ -14,9 +14,20 @@ from bids_app.freesurfer.locate import find_subject, subject_directories
 from bids_app.freesurfer.volumes import extract_volumes
 
 CHANGING = {
-    "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod", "os.chown", "os.utime", "os.symlink", "os.link",
-    "os.truncate", "os.setxattr", "shutil.rmtree", "tempfile.mkstemp",
-}  # fmt: skip
+    "os.mkdir",
+    "os.rename",
+    "os.remove",
+    "os.rmdir",
+    "os.chmod",
+    "os.chown",
+    "os.utime",
+    "os.symlink",
+    "os.link",
+    "os.truncate",
+    "os.setxattr",
+    "shutil.rmtree",
+    "tempfile.mkstemp",
+}
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _watching: list[list] = []
 

@@ -13,13 +13,7 @@ import pytest
 
 from bids_app.errors import ReconAllError, UsageError
 from bids_app.freesurfer.check import check_subject
-from bids_app.freesurfer.recon_all import (
-    ReconAllCommand,
-    find_license,
-    find_recon_all,
-    link_fsaverage,
-    run_recon_all,
-)
+from bids_app.freesurfer.recon_all import ReconAllCommand, find_license, find_recon_all, link_fsaverage, run_recon_all
 from bids_app.freesurfer.recon_command import expected_cost, installed_version
 from bids_app.freesurfer.subject import stream
 from tests.freesurfer.fake_recon_all import install
@@ -54,13 +48,32 @@ def wait_for(condition, seconds=20.0):
 
 def test_several_images_are_given_with_repeated_i_and_t2_wins_over_flair(tmp_path):
     given = ReconAllCommand(
-        subjects_dir=Path("/s"), name="sub-01", t1w=(Path("/a.nii"), Path("/b.nii")), t2w=Path("/t2.nii"),
-        flair=Path("/flair.nii"), threads=8, extra=("-hires",),
-    )  # fmt: skip
+        subjects_dir=Path("/s"),
+        name="sub-01",
+        t1w=(Path("/a.nii"), Path("/b.nii")),
+        t2w=Path("/t2.nii"),
+        flair=Path("/flair.nii"),
+        threads=8,
+        extra=("-hires",),
+    )
     assert given.arguments() == [
-        "-s", "sub-01", "-i", "/a.nii", "-i", "/b.nii", "-T2", "/t2.nii", "-T2pial", "-sd", "/s", "-all",
-        "-parallel", "-openmp", "4", "-hires",
-    ]  # fmt: skip
+        "-s",
+        "sub-01",
+        "-i",
+        "/a.nii",
+        "-i",
+        "/b.nii",
+        "-T2",
+        "/t2.nii",
+        "-T2pial",
+        "-sd",
+        "/s",
+        "-all",
+        "-parallel",
+        "-openmp",
+        "4",
+        "-hires",
+    ]
     assert "-i" not in given.arguments(resume=True)
     assert "-T2pial" in given.arguments(resume=True)
 

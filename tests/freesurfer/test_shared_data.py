@@ -56,13 +56,22 @@ OUTCOMES: dict[str, tuple] = {
         for person in ("sub-L01", "sub-L02", "sub-L03")
     },
     **{
-        f"{LONGITUDINAL}/{person}_ses-0{visit}{base}": ("complete", f"{person}_ses-0{visit}", "7.4.1", kind, 128, 0, 0,
-                                                        "pass", "")
+        f"{LONGITUDINAL}/{person}_ses-0{visit}{base}": (
+            "complete",
+            f"{person}_ses-0{visit}",
+            "7.4.1",
+            kind,
+            128,
+            0,
+            0,
+            "pass",
+            "",
+        )
         for person, visits in (("sub-L01", 3), ("sub-L02", 2), ("sub-L03", 3))
         for visit in range(1, visits + 1)
         for base, kind in (("", CROSS), (f".long.{person}", LONG))
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", OUTCOMES)

@@ -62,17 +62,23 @@ def test_the_table_follows_colheaders_and_keeps_nan_and_zero():
     assert table["NVoxels"].tolist() == [5305, 7195, 0]
     assert table["NVoxels"].dtype == "int64"
     assert table.set_index("StructName")["Volume_mm3"].to_dict() == {
-        "Left-Lateral-Ventricle": 5645.4, "Left-Thalamus": 6959.9, "5th-Ventricle": 0.0,
-    }  # fmt: skip
+        "Left-Lateral-Ventricle": 5645.4,
+        "Left-Thalamus": 6959.9,
+        "5th-Ventricle": 0.0,
+    }
     assert table["SNR"].isna().tolist() == [False, True, True]
 
 
-@pytest.mark.parametrize("change", [
-    lambda text: b"\xef\xbb\xbf" + text,
-    lambda text: text.replace(b"\n", b"\r\n"),
-    lambda text: text + text,
-    lambda text: text + b"\n\n",
-], ids=["byte-order mark", "CRLF", "appended to itself", "blank lines"])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: b"\xef\xbb\xbf" + text,
+        lambda text: text.replace(b"\n", b"\r\n"),
+        lambda text: text + text,
+        lambda text: text + b"\n\n",
+    ],
+    ids=["byte-order mark", "CRLF", "appended to itself", "blank lines"],
+)
 def test_harmless_damage_changes_nothing(change):
     whole = parse(ASEG)
     found = parse(change(ASEG.encode()))
@@ -84,30 +90,33 @@ def test_a_file_that_was_appended_to_itself_is_noted():
     assert parse(ASEG + ASEG).notes == ("3 rows of aseg.stats were there twice, with equal values",)
 
 
-@pytest.mark.parametrize(("damage", "message"), [
-    (lambda t: "", "empty"),
-    (lambda t: "\n \n", "empty"),
-    (lambda t: t[:-8], "last line is not complete"),
-    (lambda t: t[: t.index("  3  72")], "announces 3 rows and has 2"),
-    (lambda t: t[: t.index("  1   4")], "announces 3 rows and has 0"),
-    (lambda t: t[: t.index("# NTableCols")], "does not name the columns"),
-    (lambda t: t + t.replace("5645.4", "5645.5"), "Left-Lateral-Ventricle twice with different values"),
-    (lambda t: t + t.replace("1009498", "1009499"), "BrainSegVol twice"),
-    (lambda t: t.replace("6959.9", "6959,9"), "not a number"),
-    (lambda t: t.replace("1009498.000000, mm^3\n# Measure Cortex, CortexVol ", "10# "), "cannot be read"),
-    (lambda t: t.replace("6959.9", "6_959.9"), "not a number"),
-    (lambda t: t.replace("6959.9", "inf"), "not a number"),
-    (lambda t: t.replace("6959.9", ""), "5 of 6 columns"),
-    (lambda t: t.replace("1243990.209735", "many"), "eTIV should be a number"),
-    (lambda t: t.replace("6959.9", "\u0661\u0662"), "not a number"),
-    (lambda t: t.replace("6959.9", "69\x0059.9"), "not text"),
-    (lambda t: t.replace(" Volume_mm3", " NVoxels"), "names its columns wrongly"),
-    (lambda t: t.replace("NTableCols 6", "NTableCols 7"), "names its columns wrongly"),
-    (lambda t: t.replace("NRows 3", "NRows many"), "not a count"),
-    (lambda t: "../../.git/annex/objects/4f/Pm/SHA256E-s9518--7e9d.stats/SHA256E-s9518--7e9d.stats", "datalad get"),
-    (lambda t: "/annex/objects/SHA256E-s9518--7e9d.stats\n", "datalad get"),
-    (lambda t: "participant_id\tage\nsub-01\t30\n", "no header"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda t: "", "empty"),
+        (lambda t: "\n \n", "empty"),
+        (lambda t: t[:-8], "last line is not complete"),
+        (lambda t: t[: t.index("  3  72")], "announces 3 rows and has 2"),
+        (lambda t: t[: t.index("  1   4")], "announces 3 rows and has 0"),
+        (lambda t: t[: t.index("# NTableCols")], "does not name the columns"),
+        (lambda t: t + t.replace("5645.4", "5645.5"), "Left-Lateral-Ventricle twice with different values"),
+        (lambda t: t + t.replace("1009498", "1009499"), "BrainSegVol twice"),
+        (lambda t: t.replace("6959.9", "6959,9"), "not a number"),
+        (lambda t: t.replace("1009498.000000, mm^3\n# Measure Cortex, CortexVol ", "10# "), "cannot be read"),
+        (lambda t: t.replace("6959.9", "6_959.9"), "not a number"),
+        (lambda t: t.replace("6959.9", "inf"), "not a number"),
+        (lambda t: t.replace("6959.9", ""), "5 of 6 columns"),
+        (lambda t: t.replace("1243990.209735", "many"), "eTIV should be a number"),
+        (lambda t: t.replace("6959.9", "\u0661\u0662"), "not a number"),
+        (lambda t: t.replace("6959.9", "69\x0059.9"), "not text"),
+        (lambda t: t.replace(" Volume_mm3", " NVoxels"), "names its columns wrongly"),
+        (lambda t: t.replace("NTableCols 6", "NTableCols 7"), "names its columns wrongly"),
+        (lambda t: t.replace("NRows 3", "NRows many"), "not a count"),
+        (lambda t: "../../.git/annex/objects/4f/Pm/SHA256E-s9518--7e9d.stats/SHA256E-s9518--7e9d.stats", "datalad get"),
+        (lambda t: "/annex/objects/SHA256E-s9518--7e9d.stats\n", "datalad get"),
+        (lambda t: "participant_id\tage\nsub-01\t30\n", "no header"),
+    ],
+)
 def test_damage_is_told_in_a_sentence(damage, message):
     with pytest.raises(StatsFileError, match=message):
         parse(damage(ASEG))
@@ -136,8 +145,12 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe.stats")
     (tmp_path / "folder.stats").mkdir()
     (tmp_path / "link.stats").symlink_to("../.git/annex/objects/x")
-    for name, message in (("pipe", "not a stats file"), ("folder", "not a stats file"), ("link", "datalad get"),
-                          ("absent", "does not exist")):  # fmt: skip
+    for name, message in (
+        ("pipe", "not a stats file"),
+        ("folder", "not a stats file"),
+        ("link", "datalad get"),
+        ("absent", "does not exist"),
+    ):
         with pytest.raises(StatsFileError, match=message):
             read_stats(tmp_path / f"{name}.stats")
 
@@ -190,9 +203,30 @@ def flip(text, rng):
 
 
 JUNK = (
-    b"\0", b"\r", b"\n", b" ", b"\t", b"#", b",", b"# Measure ", b"nan", b"\xff\xfe", b"9" * 5000, b"1_0", b"e999",
-    b"\x0b", b"\x1e", b"\x85", b"\xc2\xa0", b"\xe2\x80\xa8", b"-", b"+", b"# NRows 2\n", b"%s", b"1e5",
-)  # fmt: skip
+    b"\0",
+    b"\r",
+    b"\n",
+    b" ",
+    b"\t",
+    b"#",
+    b",",
+    b"# Measure ",
+    b"nan",
+    b"\xff\xfe",
+    b"9" * 5000,
+    b"1_0",
+    b"e999",
+    b"\x0b",
+    b"\x1e",
+    b"\x85",
+    b"\xc2\xa0",
+    b"\xe2\x80\xa8",
+    b"-",
+    b"+",
+    b"# NRows 2\n",
+    b"%s",
+    b"1e5",
+)
 
 
 def insert(text, rng):
@@ -238,8 +272,11 @@ def assert_literal(content: bytes, measures: dict, rows: dict) -> None:
         assert len(cells) == len(row)
         assert all(cell == value or same(float(cell), value) for cell, value in zip(cells, row))
     for name, value in measures.items():
-        assert any(name in line and same(float(line.split(",")[-2]), value)
-                   for line in lines if line[:1] == "#" and line[1:].split()[:1] == ["Measure"])  # fmt: skip
+        assert any(
+            name in line and same(float(line.split(",")[-2]), value)
+            for line in lines
+            if line[:1] == "#" and line[1:].split()[:1] == ["Measure"]
+        )
 
 
 def same(a, b):
@@ -283,18 +320,29 @@ def test_arbitrary_bytes_never_raise_anything_else(content):
 
 
 @settings(max_examples=200, deadline=2000)
-@given(st.lists(st.tuples(
-    st.sampled_from(["# ", "", "# Measure ", "# ColHeaders ", "# NRows ", "# TableCol "]),
-    st.text(alphabet="StructName Vol,.0123456789-nan_\t", max_size=40),
-), max_size=12))  # fmt: skip
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["# ", "", "# Measure ", "# ColHeaders ", "# NRows ", "# TableCol "]),
+            st.text(alphabet="StructName Vol,.0123456789-nan_\t", max_size=40),
+        ),
+        max_size=12,
+    )
+)
 def test_arbitrary_stats_like_lines_never_raise_anything_else(lines):
     with suppress(StatsFileError):
         parse("".join(start + rest + "\n" for start, rest in lines))
 
 
 @settings(max_examples=100)
-@given(st.dictionaries(st.from_regex(r"[A-Za-z0-9&-]{1,20}", fullmatch=True),
-                       st.floats(0, 1e7, allow_nan=False), min_size=1, max_size=20))  # fmt: skip
+@given(
+    st.dictionaries(
+        st.from_regex(r"[A-Za-z0-9&-]{1,20}", fullmatch=True),
+        st.floats(0, 1e7, allow_nan=False),
+        min_size=1,
+        max_size=20,
+    )
+)
 def test_what_is_written_is_read_back_exactly(values):
     rows = "".join(f"{name} {value!r}\n" for name, value in values.items())
     text = f"# Title x\n# NRows {len(values)}\n# ColHeaders StructName Volume_mm3\n{rows}"

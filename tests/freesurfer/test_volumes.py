@@ -25,8 +25,12 @@ def test_every_region_of_the_table_is_there_once_with_its_atlas_and_file(tree):
     assert found.table["region"].is_unique
     table = found.table.set_index("region")
     assert table.loc["Left-Thalamus"].to_dict() | {"area_mm2": 0, "thickness_mm": 0} == {
-        "volume_mm3": 7000.0, "area_mm2": 0, "thickness_mm": 0, "atlas": "aseg", "source": "aseg.stats",
-    }  # fmt: skip
+        "volume_mm3": 7000.0,
+        "area_mm2": 0,
+        "thickness_mm": 0,
+        "atlas": "aseg",
+        "source": "aseg.stats",
+    }
     insula = table.loc["rh_insula_volume"]
     assert (insula["atlas"], insula["source"], insula["thickness_mm"]) == ("aparc", "rh.aparc.stats", 2.5)
     assert insula["area_mm2"] > 0
@@ -50,16 +54,22 @@ def test_older_names_become_todays(tree):
     assert found.etiv_mm3 == 1.5e6
 
 
-@pytest.mark.parametrize(("header", "stamp", "expected"), [
-    ("7.4.1", "freesurfer-linux-centos8_x86_64-7.4.1-20230613-7eb8460", "7.4.1"),
-    ("7.2.0-beta", "", "7.2.0-beta"),
-    ("$Id: mri_segstats.c,v 1.121 2016/05/31 17:27:11 greve Exp $",
-     "freesurfer-Linux-centos6_x86_64-stable-pub-v6.0.1-f53a55a", "6.0.1"),
-    ("$Id: mri_segstats.c,v 1.121 2016/05/31 17:27:11 greve Exp $", "", "6.0.x"),
-    ("$Id: mri_segstats.c,v 1.75.2.9 2013/02/16 00:09:33 greve Exp $", "", "5.3.x"),
-    ("$Id: mri_segstats.c,v 9.9 2019/02/16 00:09:33 greve Exp $", "", None),
-    ("8.0.0", "freesurfer-linux-ubuntu22_x86_64-8.0.0-20250210-fake", "8.0.0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("header", "stamp", "expected"),
+    [
+        ("7.4.1", "freesurfer-linux-centos8_x86_64-7.4.1-20230613-7eb8460", "7.4.1"),
+        ("7.2.0-beta", "", "7.2.0-beta"),
+        (
+            "$Id: mri_segstats.c,v 1.121 2016/05/31 17:27:11 greve Exp $",
+            "freesurfer-Linux-centos6_x86_64-stable-pub-v6.0.1-f53a55a",
+            "6.0.1",
+        ),
+        ("$Id: mri_segstats.c,v 1.121 2016/05/31 17:27:11 greve Exp $", "", "6.0.x"),
+        ("$Id: mri_segstats.c,v 1.75.2.9 2013/02/16 00:09:33 greve Exp $", "", "5.3.x"),
+        ("$Id: mri_segstats.c,v 9.9 2019/02/16 00:09:33 greve Exp $", "", None),
+        ("8.0.0", "freesurfer-linux-ubuntu22_x86_64-8.0.0-20250210-fake", "8.0.0"),
+    ],
+)
 def test_the_version_comes_from_header_stamp_or_cvs_year(tree, header, stamp, expected):
     edit(tree / "stats" / "aseg.stats", "cvs_version 7.4.1", f"cvs_version {header}")
     (tree / "scripts" / "build-stamp.txt").write_text(stamp + "\n")
@@ -109,12 +119,15 @@ def test_the_wrong_hemisphere_in_a_file_is_left_out(tree):
     assert any("holds the hemisphere lh" in note for note in found.notes)
 
 
-@pytest.mark.parametrize(("old", "new", "message"), [
-    ("1500000.000000", "0.000000", "eTIV as 0"),
-    ("# Measure EstimatedTotalIntraCranialVol, eTIV", "# Measure Nothing, Nothing", "has no eTIV"),
-    (" 7000.0  Left-Thal", "-7000.0  Left-Thal", "negative volume"),
-    ("NVoxels Volume_mm3", "NVoxels Volume_cm3", "no column Volume_mm3"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("1500000.000000", "0.000000", "eTIV as 0"),
+        ("# Measure EstimatedTotalIntraCranialVol, eTIV", "# Measure Nothing, Nothing", "has no eTIV"),
+        (" 7000.0  Left-Thal", "-7000.0  Left-Thal", "negative volume"),
+        ("NVoxels Volume_mm3", "NVoxels Volume_cm3", "no column Volume_mm3"),
+    ],
+)
 def test_what_makes_scoring_impossible_is_an_error(tree, old, new, message):
     edit(tree / "stats" / "aseg.stats", old, new)
     with pytest.raises(FreeSurferError, match=message):

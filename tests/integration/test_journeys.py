@@ -50,9 +50,14 @@ def test_a_stopped_run_leaves_nothing_behind_and_can_be_continued(tmp_path, numb
     bids, output, temporary = with_trees(tmp_path / "bids", MANY), tmp_path / "out", tmp_path / "tmp"
     temporary.mkdir()
     arguments = [str(bids), str(output), "participant", "--nprocs", "2"]
-    process = subprocess.Popen([sys.executable, "-m", "bids_app.cli.main", *arguments], text=True,
-                               stderr=subprocess.PIPE, env={**os.environ, "TMPDIR": str(temporary)},
-                               start_new_session=True, preexec_fn=_hang_up_is_heard)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bids_app.cli.main", *arguments],
+        text=True,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        start_new_session=True,
+        preexec_fn=_hang_up_is_heard,
+    )
     _lines_until(process.stderr, "finished in")  # the first of many people
     os.killpg(process.pid, number)
     words = process.communicate(timeout=60)[1]
@@ -95,11 +100,14 @@ def test_people_after_the_first_crash_are_not_called_scored(bids, tmp_path, monk
     assert "the run ended before this scan was done (--stop-on-first-crash)" in words
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("plugin: Bogus", "nipype has no plugin 'Bogus'"),
-    ("plugin: [", "is neither YAML nor JSON"),
-    ("plugin: Linear\nplugin_args: 3", "must hold 'plugin: NAME'"),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("plugin: Bogus", "nipype has no plugin 'Bogus'"),
+        ("plugin: [", "is neither YAML nor JSON"),
+        ("plugin: Linear\nplugin_args: 3", "must hold 'plugin: NAME'"),
+    ],
+)
 def test_a_wrong_plugin_file_is_refused_before_anything_is_written(bids, tmp_path, capsys, text, words):
     path = tmp_path / "plugin.yml"
     path.write_text(text)

@@ -84,7 +84,8 @@ def test_group_lists_who_is_not_in(ds004604):
     assert len(read_table(output / "group_zscores.tsv")) == 40
     inclusion = read_table(output / "group_inclusion.tsv")
     assert list(inclusion.loc[inclusion["status"] != "scored", "participant_id"]) == [
-        f"sub-{number:03d}" for number in range(41, 51)]
+        f"sub-{number:03d}" for number in range(41, 51)
+    ]
     assert "sub-041" in (output / "group.html").read_text()
 
 
@@ -103,8 +104,18 @@ def test_second_run_has_nothing_to_do_and_changes_no_byte(ds004604, shared, caps
 def test_scoring_again_gives_the_same_bytes(ds004604, shared, tmp_path):
     output = ds004604[2]
     data = shared / "data" / "ds004604"
-    main([str(data), str(tmp_path / "again"), "participant", "--participant-label", "001", "017",
-          "--fs-subjects-dir", str(data / "derivatives" / "freesurfer")])
+    main(
+        [
+            str(data),
+            str(tmp_path / "again"),
+            "participant",
+            "--participant-label",
+            "001",
+            "017",
+            "--fs-subjects-dir",
+            str(data / "derivatives" / "freesurfer"),
+        ]
+    )
     again = sorted((tmp_path / "again").glob("sub-*/anat/*.tsv"))
     assert again
     for path in again:
@@ -142,12 +153,16 @@ def test_the_version_is_the_one_that_made_it(singles, label):
 
 def test_bids_mini_says_what_is_missing(shared, tmp_path):
     """Images but no FreeSurfer output: nobody can be scored, everybody is named."""
-    code = main([str(shared / "data" / "formats" / "bids_mini"), str(tmp_path / "out"), "participant",
-                 "--recon", "ingest"])
+    code = main(
+        [str(shared / "data" / "formats" / "bids_mini"), str(tmp_path / "out"), "participant", "--recon", "ingest"]
+    )
     statuses = read_statuses(tmp_path / "out")
     assert code == exitcodes.OMISSIONS
     assert sorted(zip(statuses["participant_id"], statuses["session_id"].fillna("-"), strict=True)) == [
-        ("sub-01", "ses-01"), ("sub-01", "ses-02"), ("sub-02", "-")]
+        ("sub-01", "ses-01"),
+        ("sub-01", "ses-02"),
+        ("sub-02", "-"),
+    ]
     assert statuses["reason"].str.contains("no FreeSurfer output").all()
 
 
@@ -158,8 +173,18 @@ def test_longitudinal_stream_of_real_format(shared, tmp_path):
     write_bids(bids, {})
     for row in people.to_dict("records"):
         (bids / row["participant_id"] / row["session_id"] / "anat").mkdir(parents=True)
-    code = main([str(bids), str(tmp_path / "out"), "participant", "--fs-subjects-dir", str(data), "--longitudinal",
-                 "--participants-file", str(data / "participants_long.tsv")])
+    code = main(
+        [
+            str(bids),
+            str(tmp_path / "out"),
+            "participant",
+            "--fs-subjects-dir",
+            str(data),
+            "--longitudinal",
+            "--participants-file",
+            str(data / "participants_long.tsv"),
+        ]
+    )
     assert code == exitcodes.OK
     change = read_table(tmp_path / "out" / "sub-L01" / "anat" / "sub-L01_desc-change_morph.tsv")
     assert set(change["session_from"]) == {"ses-01", "ses-02"}

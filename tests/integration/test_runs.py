@@ -173,8 +173,22 @@ def test_the_configuration_of_a_run_can_be_run_again(ingested):
 
 def test_reference_compat_says_so_in_every_output(tmp_path, ingested):
     bids, output = ingested[0], tmp_path / "compat"
-    assert main([str(bids), str(output), "participant", "--model", "open-reference", "--scoring", "reference-compat",
-                 "--nprocs", "1"]) == exitcodes.OK
+    assert (
+        main(
+            [
+                str(bids),
+                str(output),
+                "participant",
+                "--model",
+                "open-reference",
+                "--scoring",
+                "reference-compat",
+                "--nprocs",
+                "1",
+            ]
+        )
+        == exitcodes.OK
+    )
     summary = read_json(output / "sub-01/anat/sub-01_desc-summary_morph.json")
     assert summary["model"]["scoring"] == "reference-compat"
     assert any("reference-compat" in warning for warning in summary["warnings"])
@@ -214,8 +228,15 @@ def test_lesion_filled_images_are_used_and_recorded(tmp_path, freesurfer, capsys
         anat = tmp_path / "filled" / f"sub-{label}" / "anat"
         anat.mkdir(parents=True)
         (anat / f"sub-{label}_desc-lesionfilled_T1w.nii.gz").write_bytes(b"filled")
-    command = [str(bids), str(output), "participant", "--participant-label", "01", "--t1w-derivative",
-               f"fill={tmp_path / 'filled'}:lesionfilled"]
+    command = [
+        str(bids),
+        str(output),
+        "participant",
+        "--participant-label",
+        "01",
+        "--t1w-derivative",
+        f"fill={tmp_path / 'filled'}:lesionfilled",
+    ]
     assert main(command) == exitcodes.OK
     summary = output / "sub-01/anat/sub-01_desc-summary_morph.json"
     assert read_json(summary)["freesurfer"]["images"] == ["sub-01_desc-lesionfilled_T1w.nii.gz"]

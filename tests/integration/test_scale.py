@@ -14,13 +14,15 @@ from bids_app.bids.status import read_statuses
 from bids_app.cli import exitcodes, reports_only
 from bids_app.cli.main import main
 from bids_app.freesurfer.synthetic import write_subject
-from bids_app.study import scan
+from bids_app.run import scan
 from bids_app.workflows import participant
 from tests.integration.test_runs import make_dataset, scored
 
 # Workers are forked, so they see what the test has replaced.
-pytestmark = [pytest.mark.slow,
-              pytest.mark.skipif(multiprocessing.get_start_method() != "fork", reason="workers are not forked here")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(multiprocessing.get_start_method() != "fork", reason="workers are not forked here"),
+]
 
 
 @pytest.fixture

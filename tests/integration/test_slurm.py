@@ -31,8 +31,9 @@ def slurm(shared, tmp_path, monkeypatch):
     if not shutil.which("slurmctld") or os.getuid() != 0:
         pytest.skip("Slurm is not installed, or not root")
     tools, state = shared / "tools", tmp_path / "slurm"
-    started = subprocess.run(["bash", str(tools / "slurm-up.sh"), str(state), "2"], capture_output=True, text=True,
-                             check=False, timeout=120)
+    started = subprocess.run(
+        ["bash", str(tools / "slurm-up.sh"), str(state), "2"], capture_output=True, text=True, check=False, timeout=120
+    )
     if started.returncode:
         pytest.skip(f"Slurm does not start here: {started.stderr[-300:]}")
     monkeypatch.setenv("SLURM_CONF", str(state / "slurm.conf"))

@@ -26,8 +26,9 @@ class GaussianModel:
         observed, expected = data[list(self.regions)].to_numpy(dtype=float), self.median(data)
         z = (observed - expected) / 10
         whole = np.ones(z.shape, dtype=bool)
-        return Deviations(self.regions, observed, expected, z, np.zeros_like(z), z * np.nan, whole,
-                          tuple([""] * len(data)))
+        return Deviations(
+            self.regions, observed, expected, z, np.zeros_like(z), z * np.nan, whole, tuple([""] * len(data))
+        )
 
     def volumes_at(self, data, z, regions, adaptation=None):
         return self.median(data)[:, : len(regions)] + 10 * z

@@ -13,8 +13,13 @@ THALAMUS, VENTRICLE = "Left-Thalamus", "Left-Lateral-Ventricle"
 def covariates(n: int, seed: int = 0, low: float = 6.0, high: float = 80.0) -> pd.DataFrame:
     """Age, sex and eTIV of n people."""
     rng = np.random.default_rng(seed)
-    return pd.DataFrame({"age": rng.uniform(low, high, n).round(2), "sex": rng.choice(["female", "male"], n),
-                         ETIV: rng.normal(1.5e6, 1.2e5, n).round()})
+    return pd.DataFrame(
+        {
+            "age": rng.uniform(low, high, n).round(2),
+            "sex": rng.choice(["female", "male"], n),
+            ETIV: rng.normal(1.5e6, 1.2e5, n).round(),
+        }
+    )
 
 
 def thalamus_mean(table: pd.DataFrame) -> np.ndarray:

@@ -43,8 +43,11 @@ def test_the_script_makes_the_packaged_model(name, healthy, repository, tmp_path
 def test_reference_powers_are_those_of_the_study_method(healthy):
     model = load_model("open-reference")
     assert model.card.mode == "reference"
-    assert all(fit.etiv_power == 1 and fit.sigma is None and fit.shape is None
-               for region in model.region_models for fit in region.fits.values())
+    assert all(
+        fit.etiv_power == 1 and fit.sigma is None and fit.shape is None
+        for region in model.region_models
+        for fit in region.fits.values()
+    )
 
 
 @pytest.mark.slow

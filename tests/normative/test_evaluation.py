@@ -14,8 +14,9 @@ from tests.normative.gaussian_model import REGIONS, GaussianModel
 def people():
     rng = np.random.default_rng(5)
     n = 400
-    table = pd.DataFrame({"age": rng.uniform(20, 80, n), "sex": rng.choice(["female", "male"], n),
-                          "site": rng.choice(["a", "b"], n)})
+    table = pd.DataFrame(
+        {"age": rng.uniform(20, 80, n), "sex": rng.choice(["female", "male"], n), "site": rng.choice(["a", "b"], n)}
+    )
     volumes = 1000 - (table["age"].to_numpy()[:, None] - 50) + 10 * rng.normal(size=(n, 4))
     return table.assign(**dict(zip(REGIONS, volumes.T)))
 

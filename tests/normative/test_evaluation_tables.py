@@ -55,5 +55,6 @@ def test_all_files_are_written_and_hold_nobodys_volume(people, tmp_path):
     names = {"evaluation", "evaluation_summary", "evaluation_qq", "evaluation_centiles", "evaluation_points"}
     assert {path.stem for path in tmp_path.glob("*.tsv")} == names
     assert set(json.loads((tmp_path / "evaluation.json").read_text())["columns"]) == set(
-        read_table(tmp_path / "evaluation.tsv").columns)
+        read_table(tmp_path / "evaluation.tsv").columns
+    )
     assert len(read_table(tmp_path / "evaluation.tsv")) == len(REGIONS)

@@ -13,9 +13,9 @@ import pytest
 
 from bids_app.errors import UsageError
 from bids_app.normative.card import ModelCard
+from bids_app.normative.engines.terms import TermsFit, TermsModel
 from bids_app.normative.export import centile_table, coefficient_table, export
 from bids_app.normative.registry import load_model
-from bids_app.normative.terms_model import TermsFit, TermsModel
 from bids_app.regions import ETIV
 from bids_app.tables import read_table
 
@@ -81,8 +81,15 @@ def test_the_json_is_described_by_the_schema_beside_it(model, tmp_path):
 
 
 def test_centiles_are_volumes_that_score_at_their_centile(model, tmp_path):
-    path = export(model, tmp_path / "c.tsv", "centiles", etiv=1.5e6, ages=[20, 50], centiles=[2.5, 50, 97.5],
-                  regions=("Left-Thalamus", "Left-Lateral-Ventricle"))
+    path = export(
+        model,
+        tmp_path / "c.tsv",
+        "centiles",
+        etiv=1.5e6,
+        ages=[20, 50],
+        centiles=[2.5, 50, 97.5],
+        regions=("Left-Thalamus", "Left-Lateral-Ventricle"),
+    )
     table = read_table(path)
     assert table.columns.tolist() == ["region", "sex", "age", "etiv_mm3", "p2.5", "p50", "p97.5"]
     assert len(table) == 2 * 2 * 2
@@ -102,8 +109,9 @@ def test_the_default_grid_is_every_trained_year(model):
 
 
 def test_models_of_other_engines_export_centiles_only(tmp_path):
-    card = ModelCard(name="t", version="1", title="t", summary="t", licence="CC0-1.0", date="2026-01-01",
-                     engine="terms")
+    card = ModelCard(
+        name="t", version="1", title="t", summary="t", licence="CC0-1.0", date="2026-01-01", engine="terms"
+    )
     fit = TermsFit(terms=((), ("age",)), coefficients=(7000.0, -10.0), noise=250_000.0)
     other = TermsModel(card=card, fits={"Left-Thalamus": fit})
     with pytest.raises(UsageError, match="native"):

@@ -153,17 +153,20 @@ def change_fit(document, **values):
     return document
 
 
-@pytest.mark.parametrize(("values", "message"), [
-    ({"powers": [1.5]}, "1.5"),
-    ({"powers": [1.0, 2.0, 3.0, 3.0]}, "too long"),
-    ({"coefficients": [1.0, 2.0]}, "coefficients"),
-    ({"root": [1.0]}, "root"),
-    ({"rmse": -1.0}, "rmse"),
-    ({"rmse": "wide"}, "rmse"),
-    ({"age_range": [80.0, 6.0]}, "ends before"),
-    ({"shift": -100.0}, "not positive"),
-    ({"shape": [0.0, 0.0, 0.0, 1.0]}, "shape"),
-])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"powers": [1.5]}, "1.5"),
+        ({"powers": [1.0, 2.0, 3.0, 3.0]}, "too long"),
+        ({"coefficients": [1.0, 2.0]}, "coefficients"),
+        ({"root": [1.0]}, "root"),
+        ({"rmse": -1.0}, "rmse"),
+        ({"rmse": "wide"}, "rmse"),
+        ({"age_range": [80.0, 6.0]}, "ends before"),
+        ({"shift": -100.0}, "not positive"),
+        ({"shape": [0.0, 0.0, 0.0, 1.0]}, "shape"),
+    ],
+)
 def test_wrong_content_with_a_valid_digest(document, values, message, tmp_path):
     with pytest.raises(ModelError, match=message):
         model_file.load(write(change_fit(document, **values), tmp_path))

@@ -38,8 +38,13 @@ def test_known_deviations_are_flagged_at_the_expected_rate(calibrated):
     z = calibrated.model.deviations(test).z
     assert abs((z < -1.96).mean() - 0.025) < 0.004
     assert abs((z > 1.96).mean() - 0.025) < 0.004
-    ill = test.assign(**{THALAMUS: calibrated.model.volumes_at(
-        test, calibrated.model.deviations(test).z[:, [0]] - 2.0, (THALAMUS,))[:, 0]})
+    ill = test.assign(
+        **{
+            THALAMUS: calibrated.model.volumes_at(test, calibrated.model.deviations(test).z[:, [0]] - 2.0, (THALAMUS,))[
+                :, 0
+            ]
+        }
+    )
     share = (calibrated.model.deviations(ill).z[:, 0] < -1.96).mean()
     assert share == pytest.approx(0.516, abs=0.02)  # Phi(2 - 1.96)
 
@@ -47,6 +52,7 @@ def test_known_deviations_are_flagged_at_the_expected_rate(calibrated):
 def test_deviation_of_minus_two_sd_of_the_truth(calibrated):
     table = people(4000, seed=60)
     from tests.normative.simulated import skewed
+
     table[THALAMUS] = thalamus_mean(table) + thalamus_sd(table) * skewed(np.full(4000, -2.0))
     z = calibrated.model.deviations(table).z[:, 0]
     assert abs(z.mean() + 2) < 0.08
@@ -55,8 +61,7 @@ def test_deviation_of_minus_two_sd_of_the_truth(calibrated):
 
 def test_the_same_table_gives_the_same_bytes():
     table, _ = scanners(6, 40)
-    texts = {model_file.to_text(train(table, name="x", harmonise="location", regions=BOTH).model)
-             for _ in range(2)}
+    texts = {model_file.to_text(train(table, name="x", harmonise="location", regions=BOTH).model) for _ in range(2)}
     assert len(texts) == 1
 
 
@@ -80,8 +85,11 @@ def test_freesurfer_versions_are_told_apart():
     assert 0.02 < versions["7"][1] < 0.15
     new, _ = scanners(n_sites=24, per_site=60, spread=0.2, seed=4)
     six = new[new["fs_version"] == "6.0.1"]
-    assert abs(model.deviations(six).z[:, 0].mean()) < 0.2 < -model.deviations(
-        six.drop(columns="fs_version")).z[:, 0].mean()
+    assert (
+        abs(model.deviations(six).z[:, 0].mean())
+        < 0.2
+        < -model.deviations(six.drop(columns="fs_version")).z[:, 0].mean()
+    )
 
 
 def test_reference_mode_has_a_constant_rmse_with_divisor_n():
@@ -142,12 +150,15 @@ def test_a_region_that_is_often_missing_is_left_out():
     assert "5 %" in report.left_out_regions[VENTRICLE]
 
 
-@pytest.mark.parametrize(("change", "error", "message"), [
-    ({"mode": "magic"}, UsageError, "unknown mode"),
-    ({"harmonise": "magic"}, UsageError, "unknown harmonisation"),
-    ({"regions": ("Left-Nothing",)}, ModelError, "Left-Nothing"),
-    ({"min_per_sex": 500}, ModelError, "at least 500"),
-])
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"mode": "magic"}, UsageError, "unknown mode"),
+        ({"harmonise": "magic"}, UsageError, "unknown harmonisation"),
+        ({"regions": ("Left-Nothing",)}, ModelError, "Left-Nothing"),
+        ({"min_per_sex": 500}, ModelError, "at least 500"),
+    ],
+)
 def test_impossible_requests_are_refused_in_words(change, error, message):
     with pytest.raises(error, match=message):
         train(people(200), **{"name": "x", "regions": BOTH, **change})
@@ -188,8 +199,14 @@ def test_the_order_of_rows_does_not_matter():
 def test_progress_and_card():
     table, _ = scanners(4, 60)
     told = []
-    model = train(table, name="mine", regions=BOTH, harmonise="location", progress=told.append,
-                  card={"title": "My model", "date": "2026-01-01"}).model
+    model = train(
+        table,
+        name="mine",
+        regions=BOTH,
+        harmonise="location",
+        progress=told.append,
+        card={"title": "My model", "date": "2026-01-01"},
+    ).model
     assert any("Fitting 2 regions" in sentence for sentence in told)
     assert model.card.title == "My model"
     assert model.card.sites == 4

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from bids_app.reports.participant import write_participant_report
+from bids_app.reports.pages.participant import write_participant_report
 from bids_app.tables import read_table, write_tsv
 from tests.reports import dataset
 from tests.reports.traced import Files, agrees, read_report

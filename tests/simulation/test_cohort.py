@@ -4,16 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_app.clinical.associations import ALL_VISITS, FIRST_VISIT, count_associations, region_associations
+from bids_app.clinical.analyses.associations import ALL_VISITS, FIRST_VISIT, count_associations, region_associations
 from bids_app.clinical.deviations import count_table
-from bids_app.simulation.cohort import (
-    NULL,
-    PUBLISHED,
-    PUBLISHED_LONGITUDINAL,
-    STRUCTURES,
-    larger,
-    simulate_cohort,
-)
+from bids_app.simulation.cohort import NULL, PUBLISHED, PUBLISHED_LONGITUDINAL, STRUCTURES, larger, simulate_cohort
 
 LEFT = [f"Left-{name}" for name in STRUCTURES]
 
@@ -55,8 +48,10 @@ def test_numbers_of_deviations_are_the_published_ones(large):
 def test_associations_are_the_published_ones(large, model):
     table, z = large
     patients = table["diagnosis"] == "MS"
-    found = [count_associations(table[patients], ["edss"], model)["beta"].item(),
-             *region_associations(table[patients], z.loc[patients, LEFT], ["edss"], model)["beta"]]
+    found = [
+        count_associations(table[patients], ["edss"], model)["beta"].item(),
+        *region_associations(table[patients], z.loc[patients, LEFT], ["edss"], model)["beta"],
+    ]
     longitudinal = [PUBLISHED_LONGITUDINAL[name] for name in ("n_infra", *STRUCTURES)]
     wanted = longitudinal if model.longitudinal else [PUBLISHED.beta_count, *PUBLISHED.betas]
     np.testing.assert_allclose(found, wanted, atol=0.03)

@@ -32,8 +32,11 @@ def demo(model, tmp_path_factory):
 
 
 def digests(root):
-    return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(root.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
 
 
 def test_same_bytes_every_time(demo, model, tmp_path):
@@ -73,8 +76,9 @@ def test_every_scan_scores_its_truth(demo, model):
     for row in complete:
         volumes = extract_volumes(demo.fs_subjects_dir / f"{row['participant_id']}_{row['session_id']}")
         measured = dict(zip(volumes.table["region"], volumes.table["volume_mm3"]))
-        rows.append({**measured, "age": row["age"], "sex": row["sex"], ETIV: volumes.etiv_mm3,
-                     "fs_version": volumes.fs_version})
+        rows.append(
+            {**measured, "age": row["age"], "sex": row["sex"], ETIV: volumes.etiv_mm3, "fs_version": volumes.fs_version}
+        )
     scored = model.deviations(pd.DataFrame(rows))
     for row, z in zip(complete, scored.z, strict=True):
         mine = truth[(truth["participant_id"] == row["participant_id"]) & (truth["session_id"] == row["session_id"])]
@@ -99,8 +103,13 @@ def test_one_run_is_incomplete_and_the_others_are_whole(demo):
 
 
 def test_it_is_labelled_synthetic_everywhere(demo):
-    for path in ("dataset_description.json", "README.md", "participants.json",
-                 "sub-01/ses-1/anat/sub-01_ses-1_T1w.json", "derivatives/freesurfer/README.md"):
+    for path in (
+        "dataset_description.json",
+        "README.md",
+        "participants.json",
+        "sub-01/ses-1/anat/sub-01_ses-1_T1w.json",
+        "derivatives/freesurfer/README.md",
+    ):
         assert "SYNTHETIC" in (demo.bids_dir / path).read_text(), path
     for stats in demo.fs_subjects_dir.glob("*/stats/*aparc.stats"):
         assert "SYNTHETIC" in stats.read_text()[:500]
@@ -118,8 +127,9 @@ def test_bids_validator_finds_no_error(demo):
     validator = shutil.which("bids-validator-deno")
     if validator is None:
         pytest.skip("bids-validator-deno is not installed")
-    result = subprocess.run([validator, str(demo.bids_dir), "-r", "--format", "json"], capture_output=True, text=True,
-                            check=False)
+    result = subprocess.run(
+        [validator, str(demo.bids_dir), "-r", "--format", "json"], capture_output=True, text=True, check=False
+    )
     report = json.loads(result.stdout)
     parts = [report, *report.get("derivativesSummary", {}).values()]
     errors = [issue for part in parts for issue in part["issues"]["issues"] if issue["severity"] == "error"]

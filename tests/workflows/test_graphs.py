@@ -8,8 +8,8 @@ from pathlib import Path
 import networkx as nx
 import pytest
 
-from bids_app.config import RunConfig
-from bids_app.study.plan import PlannedScan, RunContext
+from bids_app.run.config import RunConfig
+from bids_app.run.plan import PlannedScan, RunContext
 from bids_app.workflows.drawing import draw_graph
 from bids_app.workflows.group import init_group_wf
 from bids_app.workflows.participant import (
@@ -50,8 +50,15 @@ def test_ingest_has_no_recon_node(context):
     names = nodes(init_participant_wf([scan()], context, name="sub_01_wf"))
     assert "recon_wf.check" in names
     assert "recon_wf.recon_all" not in names
-    assert {"scoring_wf.volumes", "scoring_wf.covariates", "scoring_wf.score", "scoring_wf.sink", "overlays", "person",
-            "report"} <= names
+    assert {
+        "scoring_wf.volumes",
+        "scoring_wf.covariates",
+        "scoring_wf.score",
+        "scoring_wf.sink",
+        "overlays",
+        "person",
+        "report",
+    } <= names
 
 
 def test_every_session_has_its_branch_and_the_person_one_report(context):
@@ -72,8 +79,16 @@ def test_longitudinal_time_points_wait_for_the_base(context):
     def step(stream):
         return {"subjects_dir": "/s", "name": "sub-01", "stream": stream, "base": "sub-01"}
 
-    scans = [scan(session, subject_dir=None, recon_arguments=step("long"), base_arguments=step("base"),
-                  cross_arguments=step("cross")) for session in ("1", "2")]
+    scans = [
+        scan(
+            session,
+            subject_dir=None,
+            recon_arguments=step("long"),
+            base_arguments=step("base"),
+            cross_arguments=step("cross"),
+        )
+        for session in ("1", "2")
+    ]
     flat = nx.DiGraph(init_participant_wf(scans, context, name="sub_01_wf")._create_flat_graph())
     found = {name: [node for node in flat if node.name == name] for name in ("cross_1", "cross_2", "base", "recon_all")}
     (base,) = found["base"]
@@ -122,8 +137,11 @@ def test_people_that_take_hours_share_a_larger_graph():
 
 def test_every_node_names_the_modules_that_it_imports(context):
     graph = init_participant_wf([scan()], context, name="sub_01_wf")
-    ours = [node.interface for node in graph._create_flat_graph().nodes()
-            if type(node.interface).__module__.startswith("bids_app")]
+    ours = [
+        node.interface
+        for node in graph._create_flat_graph().nodes()
+        if type(node.interface).__module__.startswith("bids_app")
+    ]
     assert ours
     for interface in ours:
         assert all(find_spec(name) for name in interface.libraries)

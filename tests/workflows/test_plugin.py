@@ -11,8 +11,8 @@ import pytest
 from nipype.interfaces.base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, traits
 from nipype.pipeline import engine as pe
 
-from bids_app.config import RunConfig
 from bids_app.errors import StatsFileError
+from bids_app.run.config import RunConfig
 from bids_app.workflows.execution import _execution_settings, run_graph
 from bids_app.workflows.plugin import WORKER_KILLED
 

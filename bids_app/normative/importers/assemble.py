@@ -9,7 +9,7 @@ from typing import Any
 
 from bids_app.errors import ModelError
 from bids_app.normative.card import ModelCard
-from bids_app.normative.model import NativeModel
+from bids_app.normative.engines.native import NativeModel
 from bids_app.normative.model_file import with_digest
 from bids_app.normative.parameters import SEXES, RegionFit, RegionModel
 
@@ -37,7 +37,7 @@ def native_model(fits: Fits, folder: Path, source: Mapping[str, Any], **card: An
     lacking = sorted(f"{region} ({sex})" for region, by_sex in fits.items() for sex in SEXES if sex not in by_sex)
     if lacking or not fits:
         what = f"the model of {', '.join(lacking[:5])} is missing" if lacking else "there is no model file"
-        raise ModelError(f"{what} in {folder}; fetch the complete set of files")
+        raise ModelError(f"{what} in {folder}", "fetch the complete set of files")
     people = _people(fits)
     training = ({**source, "n": sum(people["n"].values())},)
     return with_digest(

@@ -8,11 +8,11 @@ from typing import Any
 
 from bids_app import regions as region_names
 from bids_app.errors import ModelError
+from bids_app.normative.engines.native import NativeModel
 from bids_app.normative.importers.assemble import native_model
 from bids_app.normative.importers.mfp import TrainingSummary, region_fit
 from bids_app.normative.importers.names import region_of
 from bids_app.normative.importers.rfile import RObject, read_r_file
-from bids_app.normative.model import NativeModel
 from bids_app.normative.parameters import RegionFit
 from bids_app.tables import read_table
 
@@ -71,10 +71,10 @@ def import_brain_reference(folder: Path, rmse_table: Path | None = None, asymmet
 
 def _model_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise ModelError(f"{folder} is not a folder of .Rdata files; they are published at {SOURCE}")
+        raise ModelError(f"{folder} is not a folder of .Rdata files", f"they are published at {SOURCE}")
     found = sorted(path for path in folder.iterdir() if _FILE_NAME.fullmatch(path.name))
     if not found:
-        raise ModelError(f"{folder} holds no <region>_<sex>.Rdata file; they are published at {SOURCE}")
+        raise ModelError(f"{folder} holds no <region>_<sex>.Rdata file", f"they are published at {SOURCE}")
     return found
 
 
@@ -89,7 +89,7 @@ def _mfp_object(path: Path, sex: str) -> RObject:
 def _region(name: str, path: Path, asymmetry: bool) -> str:
     region = region_of("brain_reference", name)
     if region is None:
-        raise ModelError(f"{path}: {name} is not a region of Brain Reference; take the file out of the folder")
+        raise ModelError(f"{path}: {name} is not a region of Brain Reference", "take the file out of the folder")
     if not asymmetry:
         return region
     left = {pair.left: region_names.difference_name(pair) for pair in region_names.pairs()}
@@ -136,8 +136,12 @@ def _volume_card() -> dict[str, Any]:
         "title": "Brain Reference, normative models of brain volume",
         "summary": "Multivariable fractional polynomials of regional volume per sex, published with the source study.",
         "licence": "not stated by the authors",
-        "source": {"source": "Brain Reference", "licence": "not stated by the authors", "url": SOURCE,
-                   "citation": CITATION},
+        "source": {
+            "source": "Brain Reference",
+            "licence": "not stated by the authors",
+            "url": SOURCE,
+            "citation": CITATION,
+        },
         "transform": "none (volumes in mm^3); z = (observed - predicted) / RMSE of the person's own sex",
         "harmonisation": "ComBat, mean only, before training; not applied to the scans that are scored",
         "limitations": (COMBAT_LIMITATION, "The files name neither sites nor FreeSurfer versions."),
@@ -151,7 +155,11 @@ def _asymmetry_card() -> dict[str, Any]:
         "name": "brain-reference-asymmetry",
         "title": "Asymmetry Norm, normative models of left minus right volumes",
         "summary": "Multivariable fractional polynomials of left minus right volume (mm^3) per sex.",
-        "source": {"source": "Asymmetry Norm", "licence": "not stated by the authors", "url": ASYMMETRY_SOURCE,
-                   "citation": CITATION},
+        "source": {
+            "source": "Asymmetry Norm",
+            "licence": "not stated by the authors",
+            "url": ASYMMETRY_SOURCE,
+            "citation": CITATION,
+        },
         "transform": "left minus right volume (mm^3); z = (observed - predicted) / RMSE of the person's own sex",
     }

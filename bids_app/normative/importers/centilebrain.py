@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bids_app.errors import ModelError
+from bids_app.normative.engines.native import NativeModel
 from bids_app.normative.importers.assemble import native_model
 from bids_app.normative.importers.mfp import region_fit
 from bids_app.normative.importers.names import name_table
 from bids_app.normative.importers.rfile import RObject, read_r_file
-from bids_app.normative.model import NativeModel
 from bids_app.normative.parameters import SEXES, RegionFit
 from bids_app.tables import read_table
 
@@ -53,14 +53,18 @@ def import_centilebrain(folder: Path, offsets: Path | None = None) -> NativeMode
             fit, summary = region_fit(model, where, offset or 0.0)
             if abs(summary.mean) < summary.sd and offset is None:
                 raise ModelError(
-                    f"{where} was trained on mean-centred volumes and does not say which mean; give a table of "
-                    "offsets (columns sex, region, K)"
+                    f"{where} was trained on mean-centred volumes and does not say which mean",
+                    "give a table of offsets (columns sex, region, K)",
                 )
             if not summary.etiv_used:
                 without_etiv.add(row["region"])
             fits.setdefault(row["region"], {})[sex] = fit
-    return native_model(fits, folder, {"source": "CentileBrain", "licence": "not stated by the authors",
-                                       "url": SOURCE, "citation": CITATION}, **_card(without_etiv))
+    return native_model(
+        fits,
+        folder,
+        {"source": "CentileBrain", "licence": "not stated by the authors", "url": SOURCE, "citation": CITATION},
+        **_card(without_etiv),
+    )
 
 
 def _file(folder: Path, sex: str) -> Path:
@@ -71,9 +75,10 @@ def _file(folder: Path, sex: str) -> Path:
     if others and not any("subcorticalvolume" in name for name in others):
         raise ModelError(
             f"{folder} holds {', '.join(others)}: thickness and surface area models, which measure nothing that is "
-            "scored here; only subcortical volumes can be imported"
+            "scored here",
+            "only subcortical volumes can be imported",
         )
-    raise ModelError(f"{path} is missing; it is published at {SOURCE}")
+    raise ModelError(f"{path} is missing", f"it is published at {SOURCE}")
 
 
 def _models(path: Path) -> list[RObject]:

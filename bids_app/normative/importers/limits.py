@@ -21,12 +21,12 @@ def read_limited(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
         size = path.stat().st_size
         if size > limit:
             raise ModelError(
-                f"{path} has {size / 1e6:.0f} MB, more than the {limit / 1e6:.0f} MB that a model file may have; "
-                "check that it is a model"
+                f"{path} has {size / 1e6:.0f} MB, more than the {limit / 1e6:.0f} MB that a model file may have",
+                "check that it is a model",
             )
         return path.read_bytes()
     except OSError as error:
-        raise ModelError(f"cannot read {path} ({error}); check the path") from error
+        raise ModelError(f"cannot read {path} ({error})", "check the path") from error
 
 
 def decompress(content: bytes, path: Path, limit: int = MAX_CONTENT_BYTES) -> bytes:
@@ -42,10 +42,10 @@ def decompress(content: bytes, path: Path, limit: int = MAX_CONTENT_BYTES) -> by
         for part in _pieces(content):
             size += len(part)
             if size > limit:
-                raise ModelError(f"{path} unpacks to more than {limit / 1e6:.0f} MB; it is not read")
+                raise ModelError(f"{path} unpacks to more than {limit / 1e6:.0f} MB", "it is not read")
             parts.append(part)
     except (zlib.error, OSError, lzma.LZMAError, EOFError, ValueError) as error:
-        raise ModelError(f"{path} is damaged ({error}); fetch it again") from error
+        raise ModelError(f"{path} is damaged ({error})", "fetch it again") from error
     return b"".join(parts)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_app.errors import ModelError
-from bids_app.normative import fractional_polynomials as fp
+from bids_app.normative.fit import fractional_polynomials as fp
 from bids_app.normative.importers.rfile import RObject
 from bids_app.normative.parameters import RegionFit
 
@@ -59,7 +59,7 @@ def region_fit(model: RObject, where: str, offset: float = 0.0) -> tuple[RegionF
     predicted = np.column_stack([np.ones(age.size), etiv, fp.basis((age + scale[0]) / scale[1], powers)]) @ coefficients
     fitted = _numbers(model, "fitted.values", where)
     if fitted.size != age.size or np.abs(predicted - fitted).max() > AGREEMENT * max(1.0, np.abs(fitted).max()):
-        raise ModelError(f"{where}: its coefficients do not reproduce its own fitted values; it cannot be used")
+        raise ModelError(f"{where}: its coefficients do not reproduce its own fitted values", "it cannot be used")
     fit = RegionFit(
         n=int(age.size),
         shift=scale[0],
@@ -78,8 +78,10 @@ def region_fit(model: RObject, where: str, offset: float = 0.0) -> tuple[RegionF
 def _outward(values: FloatArray, unit: float) -> tuple[float, float]:
     """Range of `values`, rounded outward so that the file does not hold a person's exact value."""
     digits = max(0, -int(np.floor(np.log10(unit))))
-    return (round(float(np.floor(values.min() / unit) * unit), digits),
-            round(float(np.ceil(values.max() / unit) * unit), digits))
+    return (
+        round(float(np.floor(values.min() / unit) * unit), digits),
+        round(float(np.ceil(values.max() / unit) * unit), digits),
+    )
 
 
 def _terms(model: RObject, where: str) -> tuple[tuple[float, ...], tuple[float, float], dict[str, int]]:
@@ -98,8 +100,8 @@ def _terms(model: RObject, where: str) -> tuple[tuple[float, ...], tuple[float, 
             used.update({"etiv": 1} if kept else {})
         elif kept:
             raise ModelError(
-                f"{where} needs the covariate {name} (powers {kept}), which cannot be provided; only age and a linear "
-                "term of intracranial volume can"
+                f"{where} needs the covariate {name} (powers {kept}), which cannot be provided",
+                "only age and a linear term of intracranial volume can",
             )
     if len(age_powers) > 2 or any(p not in fp.POWERS for p in age_powers):
         raise ModelError(f"{where}: age powers {age_powers} are not a fractional polynomial of degree 1 or 2")
@@ -153,7 +155,7 @@ def _root(model: RObject, used: dict[str, int]) -> tuple[float, ...] | None:
 def _numbers(model: RObject, name: str, where: str) -> FloatArray:
     element = model.get(name)
     if element is None or not isinstance(element.value, np.ndarray):
-        raise ModelError(f"{where} lacks {name}; it is not a whole mfp model")
+        raise ModelError(f"{where} lacks {name}", "it is not a whole mfp model")
     return element.value.astype(float)
 
 
@@ -166,7 +168,7 @@ def _matrix(model: RObject, name: str, where: str, columns: bool = False) -> tup
         labels = [str(n) for n in attributes["dimnames"].value[1 if columns else 0].value]
         matrix = values.reshape(shape, order="F")
     except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
-        raise ModelError(f"{where}: {name} is not a matrix with names; it is not a whole mfp model") from error
+        raise ModelError(f"{where}: {name} is not a matrix with names", "it is not a whole mfp model") from error
     if len(shape) != 2 or len(labels) != shape[1 if columns else 0]:
-        raise ModelError(f"{where}: {name} is not a matrix with names; it is not a whole mfp model")
+        raise ModelError(f"{where}: {name} is not a matrix with names", "it is not a whole mfp model")
     return matrix, labels

@@ -18,15 +18,17 @@ import numpy as np
 
 from bids_app.errors import ModelError
 from bids_app.normative.card import ModelCard
+from bids_app.normative.engines.terms import Term, TermsFit, TermsModel, with_digest
 from bids_app.normative.importers.assemble import file_date
 from bids_app.normative.importers.limits import read_limited
 from bids_app.normative.importers.names import name_table
 from bids_app.normative.importers.restricted_pickle import Inert, number, read_pickle
-from bids_app.normative.terms_model import Term, TermsFit, TermsModel, with_digest
 
 SOURCE = "https://github.com/medicslaboratory/NOMIS (folder bin)"
-CITATION = ("Potvin O, Dieumegarde L, Duchesne S. NOMIS: Quantifying morphometric deviations from normality over the "
-            "lifetime of the adult human brain. See the NOMIS repository for the current reference.")
+CITATION = (
+    "Potvin O, Dieumegarde L, Duchesne S. NOMIS: Quantifying morphometric deviations from normality over the "
+    "lifetime of the adult human brain. See the NOMIS repository for the current reference."
+)
 MAX_TABLE_BYTES = 10**6
 MEAN = "mean"
 MANUFACTURERS = ("siemens", "philips", "ge")
@@ -64,10 +66,11 @@ def import_nomis(folder: Path, assume: Mapping[str, str] | None = None) -> Terms
             fits[row["region"]] = fit
     if needed:
         raise ModelError(
-            f"the NOMIS models in {folder} need {', '.join(sorted(needed))}, which FreeSurfer's volumes do not give; "
-            "say what all your scans share with --assume (manufacturer=, mfs=, voxel=, surfaceholes=, cnr=mean)")
+            f"the NOMIS models in {folder} need {', '.join(sorted(needed))}, which FreeSurfer's volumes do not give",
+            "say what all your scans share with --assume (manufacturer=, mfs=, voxel=, surfaceholes=, cnr=mean)",
+        )
     if not fits:
-        raise ModelError(f"{folder} holds no NOMIS model of a volume; they are published at {SOURCE}")
+        raise ModelError(f"{folder} holds no NOMIS model of a volume", f"they are published at {SOURCE}")
     return with_digest(TermsModel(card=_card(folder, assume or {}), fits=fits, centre=centre))
 
 
@@ -84,7 +87,7 @@ def _fit(path: Path, response: str, constants: Mapping[str, float]) -> tuple[Ter
     predictors = _header(path.with_suffix(".csv"))
     values = _coefficients(read_pickle(path), path)
     if len(values) != len(predictors) + 1:
-        raise ModelError(f"{path} has {len(values) - 1} slopes for {len(predictors)} predictors; fetch it again")
+        raise ModelError(f"{path} has {len(values) - 1} slopes for {len(predictors)} predictors", "fetch it again")
     lacking = {part for name in predictors for part in _parts(name) if part not in _VARIABLES and part not in constants}
     if lacking:
         return None, lacking
@@ -125,8 +128,9 @@ def _constants(folder: Path, assume: Mapping[str, str]) -> dict[str, float]:
     """Values of the predictors that are constants of the dataset, centred as NOMIS does."""
     unknown = set(assume) - {"manufacturer", "mfs", "voxel", "surfaceholes", "cnr"}
     if unknown:
-        raise ModelError(f"cannot assume {', '.join(sorted(unknown))}; known are manufacturer, mfs, voxel, "
-                         "surfaceholes, cnr")
+        raise ModelError(
+            f"cannot assume {', '.join(sorted(unknown))}", "known are manufacturer, mfs, voxel, surfaceholes, cnr"
+        )
     out: dict[str, float] = {}
     try:
         if "manufacturer" in assume:
@@ -142,8 +146,9 @@ def _constants(folder: Path, assume: Mapping[str, str]) -> dict[str, float]:
             out["cnr"] = {MEAN: 0.0}[assume["cnr"]]
         if "surfaceholes" in assume:
             holes = assume["surfaceholes"]
-            out["surfaceholes"] = 0.0 if holes == MEAN else (
-                math.log(float(holes)) - _number(folder / "meansurfaceholes.csv"))
+            out["surfaceholes"] = (
+                0.0 if holes == MEAN else (math.log(float(holes)) - _number(folder / "meansurfaceholes.csv"))
+            )
     except (ValueError, KeyError) as error:
         raise ModelError(f"a value of --assume is not possible ({error})") from error
     return out
@@ -154,9 +159,9 @@ def _number(path: Path) -> float:
     try:
         value = float(text)
     except ValueError as error:
-        raise ModelError(f"{path} holds no number; it is part of NOMIS ({SOURCE})") from error
+        raise ModelError(f"{path} holds no number", f"it is part of NOMIS ({SOURCE})") from error
     if not np.isfinite(value):
-        raise ModelError(f"{path} holds no finite number; it is part of NOMIS ({SOURCE})")
+        raise ModelError(f"{path} holds no finite number", f"it is part of NOMIS ({SOURCE})")
     return value
 
 
@@ -169,13 +174,19 @@ def _card(folder: Path, assume: Mapping[str, str]) -> ModelCard:
     stated = ", ".join(f"{name} = {value}" for name, value in sorted(assume.items()))
     note = (f"NOMIS adjusts for scanner and image quality; here these were taken as constant ({stated}).",)
     return ModelCard(
-        name="nomis", version="imported", title="NOMIS, normative morphometry for FreeSurfer 6",
+        name="nomis",
+        version="imported",
+        title="NOMIS, normative morphometry for FreeSurfer 6",
         summary="Linear models on polynomials of age and intracranial volume, sex, scanner and image quality.",
-        licence="see the NOMIS repository", date=file_date(folder), engine="terms", mode="reference",
+        licence="see the NOMIS repository",
+        date=file_date(folder),
+        engine="terms",
+        mode="reference",
         training=({"source": "NOMIS", "licence": "see the NOMIS repository", "url": SOURCE, "citation": CITATION},),
         fs_versions=("6.0",),
         covariates="age (years), sex, EstimatedTotalIntraCranialVol (mm^3)" + (f"; {stated}" if stated else ""),
         transform="log10 of ventricles, otherwise volume (mm^3); z = (observed - predicted) / sqrt(MSE)",
         limitations=("For adults, and for FreeSurfer 6.0 only; the files do not state the range of ages.",),
-        citations=(CITATION,), z_notes=note if assume else (),
+        citations=(CITATION,),
+        z_notes=note if assume else (),
     )

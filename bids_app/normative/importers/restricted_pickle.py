@@ -117,7 +117,7 @@ def read_pickle(path: Path) -> Any:
         raise
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
-        raise ModelError(f"{path} is not a readable pickle ({what}); fetch it again") from error
+        raise ModelError(f"{path} is not a readable pickle ({what})", "fetch it again") from error
 
 
 def _check_opcodes(content: bytes) -> None:

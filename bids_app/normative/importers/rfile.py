@@ -72,11 +72,11 @@ def read_r_file(path: Path) -> dict[str, RObject]:
     content = decompress(read_limited(path), path)
     workspace = content[:5] in (b"RDX2\n", b"RDX3\n")
     if content[5:7] != b"X\n" if workspace else content[:2] != b"X\n":
-        raise ModelError(f"{path} is not a file saved by R (binary .RData or .rds); check the path")
+        raise ModelError(f"{path} is not a file saved by R (binary .RData or .rds)", "check the path")
     try:
         root = _Reader(content, 7 if workspace else 2).read()
     except (struct.error, ValueError, IndexError, TypeError, KeyError, RecursionError, OverflowError) as error:
-        raise ModelError(f"{path} is damaged or of an unknown form ({error}); fetch it again") from error
+        raise ModelError(f"{path} is damaged or of an unknown form ({error})", "fetch it again") from error
     if not workspace:
         return {"": root}
     return root.attributes if root.kind == "pairlist" else {}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bids_app.normative import fractional_polynomials as fp
+from bids_app.normative.fit import fractional_polynomials as fp
 
 HEADER = b"X\n" + struct.pack(">iii", 2, 0x040202, 0x020300)
 NIL = struct.pack(">i", 254)
@@ -19,8 +19,10 @@ def _chars(text: str) -> bytes:
 
 
 def _attributes(attributes: dict) -> bytes:
-    parts = [struct.pack(">i", 2 | 1024) + struct.pack(">i", 1) + _chars(name) + dump(value)
-             for name, value in attributes.items()]
+    parts = [
+        struct.pack(">i", 2 | 1024) + struct.pack(">i", 1) + _chars(name) + dump(value)
+        for name, value in attributes.items()
+    ]
     return b"".join(parts) + NIL
 
 
@@ -78,12 +80,16 @@ def mfp_object(rng, powers=(0.5, 3.0), etiv_name="ICV", etiv_used=True, mean=700
     table[1, : len(powers)] = powers
     variables = [etiv_name, "age"]
     fields = {
-        "coefficients": coefficients, "fitted.values": fitted, "residuals": y - fitted, "y": y,
+        "coefficients": coefficients,
+        "fitted.values": fitted,
+        "residuals": y - fitted,
+        "y": y,
         "powers": Matrix(table, variables, ["power1", "power2"]),
         "scale": Matrix([[0, 1], [0, 10]], variables, ["shift", "scale"]),
         "X": Matrix(np.column_stack([np.ones(n), etiv, age]), ["r"] * n, ["(Intercept)", etiv_name, "age"]),
         "var": Matrix(inverse * (y - fitted).var(), names, names),
-        "fit": {"coefficients": coefficients}, **(extra or {}),
+        "fit": {"coefficients": coefficients},
+        **(extra or {}),
     }
     return Classed("mfp", fields)
 

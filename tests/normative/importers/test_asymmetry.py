@@ -25,16 +25,18 @@ def folder(tmp_path):
     rng = np.random.default_rng(2)
     for region in ("Left.Thalamus", "lh_insula_volume"):
         for sex in ("female", "male"):
-            write_rdata(tmp_path / f"{region}_{sex}.Rdata", f"mfp.{sex}.model",
-                        mfp_object(rng, etiv_name=ETIV, mean=100.0))
+            write_rdata(
+                tmp_path / f"{region}_{sex}.Rdata", f"mfp.{sex}.model", mfp_object(rng, etiv_name=ETIV, mean=100.0)
+            )
     return tmp_path
 
 
 def test_differences_are_made_from_the_two_volumes(folder):
     model = import_brain_reference(folder, asymmetry=True)
     assert model.regions == ("difference_Thalamus", "difference_insula")
-    data = pd.DataFrame({"age": [40.0], "sex": ["male"], ETIV: [1.5e6], "Left-Thalamus": [8000.0],
-                         "Right-Thalamus": [7700.0]})
+    data = pd.DataFrame(
+        {"age": [40.0], "sex": ["male"], ETIV: [1.5e6], "Left-Thalamus": [8000.0], "Right-Thalamus": [7700.0]}
+    )
     found = model.deviations(data)
     assert found.regions == ("difference_Thalamus",)
     assert found.observed[0, 0] == 300.0
@@ -48,7 +50,10 @@ def test_differences_are_not_taken_for_volumes(folder):
 
 
 def test_right_hemisphere_files_do_not_belong_to_it(folder):
-    write_rdata(folder / "Right.Thalamus_male.Rdata", "mfp.male.model",
-                mfp_object(np.random.default_rng(0), etiv_name=ETIV, mean=100.0))
+    write_rdata(
+        folder / "Right.Thalamus_male.Rdata",
+        "mfp.male.model",
+        mfp_object(np.random.default_rng(0), etiv_name=ETIV, mean=100.0),
+    )
     with pytest.raises(ModelError, match="is not left"):
         import_brain_reference(folder, asymmetry=True)

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from bids_app.errors import ModelError
-from bids_app.normative import fractional_polynomials as fp
 from bids_app.normative import model_file
+from bids_app.normative.fit import fractional_polynomials as fp
 from bids_app.normative.importers.brain_reference import import_brain_reference
 from bids_app.normative.importers.mfp import region_fit
 from bids_app.normative.importers.names import name_table

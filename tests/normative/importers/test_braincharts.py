@@ -10,7 +10,7 @@ import pytest
 from scipy.interpolate import BSpline
 
 from bids_app.errors import ModelError
-from bids_app.normative import terms_model
+from bids_app.normative.engines import terms as terms_model
 from bids_app.normative.importers.braincharts import KNOTS, import_braincharts
 from bids_app.normative.registry import load_model
 
@@ -76,8 +76,15 @@ def write(folder, models: dict) -> None:
 @pytest.fixture
 def people():
     rng = np.random.default_rng(5)
-    return pd.DataFrame({"age": rng.uniform(10, 85, 8), "sex": ["female", "male"] * 4, "site": rng.choice(SITES, 8),
-                         "Left-Thalamus": rng.normal(7000, 500, 8), "Left-Hippocampus": rng.normal(4000, 300, 8)})
+    return pd.DataFrame(
+        {
+            "age": rng.uniform(10, 85, 8),
+            "sex": ["female", "male"] * 4,
+            "site": rng.choice(SITES, 8),
+            "Left-Thalamus": rng.normal(7000, 500, 8),
+            "Left-Hippocampus": rng.normal(4000, 300, 8),
+        }
+    )
 
 
 @pytest.mark.parametrize("warp", [True, False])

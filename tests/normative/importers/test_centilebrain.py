@@ -67,8 +67,10 @@ def test_a_model_without_intracranial_volume_says_so(tmp_path):
 
 def test_other_covariates_are_refused_by_name(tmp_path):
     variables = ["ICV", "euler"]
-    extra = {"powers": Matrix([[1, np.nan], [1, np.nan]], variables, ["power1", "power2"]),
-             "scale": Matrix([[0, 1], [0, 1]], variables, ["shift", "scale"])}
+    extra = {
+        "powers": Matrix([[1, np.nan], [1, np.nan]], variables, ["power1", "power2"]),
+        "scale": Matrix([[0, 1], [0, 1]], variables, ["shift", "scale"]),
+    }
     write(tmp_path, extra=extra)
     with pytest.raises(ModelError, match="needs the covariate euler"):
         import_centilebrain(tmp_path)

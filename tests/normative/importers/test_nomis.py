@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bids_app.errors import ModelError
-from bids_app.normative import terms_model
+from bids_app.normative.engines import terms as terms_model
 from bids_app.normative.importers.names import name_table
 from bids_app.normative.importers.nomis import import_nomis
 from bids_app.normative.registry import load_model
@@ -38,9 +38,15 @@ def write(folder, file: str, name: str, predictors: list[str], model, mse: float
 @pytest.fixture
 def people():
     rng = np.random.default_rng(3)
-    return pd.DataFrame({"age": rng.uniform(20, 85, 6), "sex": ["female", "male"] * 3, ETIV: rng.normal(1.5e6, 1e5, 6),
-                         "Left-Hippocampus": rng.normal(3900, 300, 6),
-                         "Left-Lateral-Ventricle": rng.lognormal(9, 0.4, 6)})
+    return pd.DataFrame(
+        {
+            "age": rng.uniform(20, 85, 6),
+            "sex": ["female", "male"] * 3,
+            ETIV: rng.normal(1.5e6, 1e5, 6),
+            "Left-Hippocampus": rng.normal(3900, 300, 6),
+            "Left-Lateral-Ventricle": rng.lognormal(9, 0.4, 6),
+        }
+    )
 
 
 def test_z_equals_the_formula_of_the_script(tmp_path, people):
@@ -68,16 +74,23 @@ def test_ventricles_are_on_log10(tmp_path, people):
 
 
 def test_predictors_that_cannot_be_provided_are_named(tmp_path):
-    write(tmp_path, "aseg.csv", "left-hippocampus", ["age", "cnr", "voxel", "surfaceholes2"],
-          LinearRegression(1.0, [1, 1, 1, 1]), 1.0)
+    write(
+        tmp_path,
+        "aseg.csv",
+        "left-hippocampus",
+        ["age", "cnr", "voxel", "surfaceholes2"],
+        LinearRegression(1.0, [1, 1, 1, 1]),
+        1.0,
+    )
     with pytest.raises(ModelError, match="need cnr, surfaceholes, voxel"):
         import_nomis(tmp_path)
     model = import_nomis(tmp_path, {"cnr": "mean", "voxel": "1", "surfaceholes": "mean"})
     assert model.regions == ("Left-Hippocampus",)
 
 
-@pytest.mark.parametrize("assume", [{"cnr": "3"}, {"mfs": "7"}, {"manufacturer": "hitachi"}, {"colour": "red"},
-                                    {"surfaceholes": "-4"}])
+@pytest.mark.parametrize(
+    "assume", [{"cnr": "3"}, {"mfs": "7"}, {"manufacturer": "hitachi"}, {"colour": "red"}, {"surfaceholes": "-4"}]
+)
 def test_impossible_assumptions_are_refused(tmp_path, assume):
     write(tmp_path, "aseg.csv", "left-hippocampus", ["age"], LinearRegression(1.0, [1]), 1.0)
     with pytest.raises(ModelError):

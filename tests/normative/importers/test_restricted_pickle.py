@@ -61,8 +61,12 @@ class Calls:
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 def test_calls_are_kept_as_data_and_never_made(tmp_path, protocol):
     mark = tmp_path / "mark"
-    for function, argument in ((os.system, f"touch {mark}"), (subprocess.call, ["touch", str(mark)]),
-                               (eval, f"open({str(mark)!r}, 'w')"), (os.mkdir, str(mark))):
+    for function, argument in (
+        (os.system, f"touch {mark}"),
+        (subprocess.call, ["touch", str(mark)]),
+        (eval, f"open({str(mark)!r}, 'w')"),
+        (os.mkdir, str(mark)),
+    ):
         found = read_pickle(write(tmp_path / "evil.pkl", Calls(function, argument), protocol))
         assert isinstance(found, Inert)
         assert not mark.exists()
@@ -76,10 +80,19 @@ def test_a_call_inside_an_attribute_is_not_made_either(tmp_path):
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("content", [
-    b"", b"not a pickle", pickle.dumps([1, 2, 3])[:-4], b"cos\nsystem\n",
-    b"\x80\x02\x82\x01.", b"\x80\x04r\xff\xff\xff\x7f.", b"\x80\x05\x96\xff\xff\xff\xff\xff\xff\xff\x7f.", b"Pid\n.",
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not a pickle",
+        pickle.dumps([1, 2, 3])[:-4],
+        b"cos\nsystem\n",
+        b"\x80\x02\x82\x01.",
+        b"\x80\x04r\xff\xff\xff\x7f.",
+        b"\x80\x05\x96\xff\xff\xff\xff\xff\xff\xff\x7f.",
+        b"Pid\n.",
+    ],
+)
 def test_damaged_and_unwanted_pickles_are_model_errors(tmp_path, content):
     path = tmp_path / "bad.pkl"
     path.write_bytes(content)

@@ -1,0 +1,1 @@
+"""One module per result: table, sentences and how to draw it."""

@@ -1,0 +1,378 @@
+"""A group against its controls: number of deviations, and each region's mean z."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bids_app.clinical.deviations import TAILS
+from bids_app.clinical.results import AnalysisResult, make_result, map_limits
+from bids_app.clinical.stats.linear import design
+from bids_app.clinical.stats.negative_binomial import INFINITE, THETA_RANGE, CountFit, fit_counts
+from bids_app.clinical.wording import few_people, grouped, interval, listing, p_value, percent, plural, software
+from bids_app.errors import AnalysisError
+from bids_app.normative.base import Z_CRITICAL
+from bids_app.regions import display_name
+
+TAIL_WORDS = {"infra": "infra-normal", "supra": "supra-normal", "total": "infra- or supra-normal"}
+STUDY_THETA = 1.0
+ROBUST = "robust"
+# A standard error of the log rate ratio that is nothing but rounding.
+CERTAIN = 1e-9
+COUNT_METHODS = (
+    "Numbers of deviations were compared by negative binomial regression with a log link{covariates}, once "
+    "with the shape theta estimated by maximum likelihood (z tests) and once with theta = 1, the "
+    "dispersion estimated from the Pearson residuals and t tests, as in the source study (Korbmacher et "
+    "al. 2026), with 95 % profile likelihood intervals. The robust interval and p value of the maximum likelihood "
+    "estimate use sandwich standard errors (HC3; MacKinnon and White 1985) and t on the residual degrees of freedom, "
+    "since counts of correlated regions are not exactly negative binomial. One scan per person is used. Software: "
+    "{software}."
+)
+REGION_METHODS = (
+    "For each region the mean z of the group was compared with that of the controls (Welch's t test, 95 % "
+    "interval), with Cohen's d from the pooled standard deviation; p values were corrected over all "
+    "regions and groups by Benjamini-Hochberg. Software: {software}."
+)
+
+
+def compare_counts(
+    cohort: pd.DataFrame, group: str, control: str, column: str = "group", covariates: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Incidence rate ratios of the number of deviations.
+
+    Parameters
+    ----------
+    cohort : DataFrame
+        One row per person: `column`, ``n_infra``, ``n_supra``, ``n_total`` and the covariates.
+    group, control : str
+        Levels of `column`; other rows are ignored.
+    covariates : sequence of str
+        Further terms of the model; rows where one is missing are left out.
+
+    Returns
+    -------
+    DataFrame
+        One row per tail and method (``maximum likelihood``, ``robust``, ``theta = 1``): ``tail method group
+        control_group n_group n_control mean_group mean_control irr low high estimate se statistic df p
+        theta dispersion note``. `irr` is 0 or infinite when a group has no deviation at all; `note` says so, and
+        there is no robust interval then.
+
+    Raises
+    ------
+    AnalysisError
+        When a group is empty or no tail can be fitted.
+    """
+    rows = cohort[cohort[column].isin([group, control])]
+    X = design(rows, covariates)
+    complete = X.notna().all(axis=1).to_numpy()
+    rows, X = rows[complete], X[complete]
+    treated = (rows[column] == group).to_numpy()
+    if not treated.any() or treated.all():
+        raise AnalysisError(
+            f"there is nobody with {column} {group if not treated.any() else control}", "check the control level"
+        )
+    matrix = np.column_stack([np.ones(len(rows)), treated, X.to_numpy(dtype=float)])
+    shared = {
+        "group": group,
+        "control_group": control,
+        "n_group": int(treated.sum()),
+        "n_control": int((~treated).sum()),
+    }
+    blocks, problems = [], []
+    for tail in TAILS:
+        counts = rows[f"n_{tail}"].to_numpy(dtype=float)
+        means = {"mean_group": counts[treated].mean(), "mean_control": counts[~treated].mean()}
+        for method, theta in (("maximum likelihood", None), ("theta = 1", STUDY_THETA)):
+            try:
+                fit = fit_counts(counts, matrix, theta, terms=[1])
+            except AnalysisError as error:
+                problems.append((f"{TAIL_WORDS[tail]} deviations", str(error)))
+                continue
+            row = {"tail": tail, **shared, **means}
+            blocks.append({**row, "method": method, **_rate_ratio(fit)})
+            if theta is None and not fit.unbounded.any() and fit.robust_se[1] > CERTAIN:
+                blocks.append({**row, "method": ROBUST, **_robust_ratio(fit, len(counts) - matrix.shape[1])})
+    if not blocks:
+        raise AnalysisError("; ".join(grouped(problems)))
+    return pd.DataFrame(blocks)
+
+
+def _rate_ratio(fit: CountFit, term: int = 1) -> dict[str, object]:
+    estimate = float(fit.coef[term])
+    infinite = abs(estimate) > INFINITE
+    if infinite:
+        estimate = float(np.sign(estimate)) * np.inf
+    with np.errstate(over="ignore"):
+        irr, low, high = (float(np.exp(value)) for value in (estimate, fit.low[term], fit.high[term]))
+    return {
+        "irr": irr,
+        "low": low,
+        "high": high,
+        "estimate": estimate,
+        "se": np.nan if infinite else float(fit.se[term]),
+        "statistic": float(fit.statistic[term]),
+        "df": fit.df,
+        "p": float(fit.p[term]),
+        "theta": fit.theta,
+        "dispersion": fit.dispersion,
+        "note": _note(fit, infinite, term),
+    }
+
+
+def _robust_ratio(fit: CountFit, df: int, term: int = 1) -> dict[str, object]:
+    """`_rate_ratio` with the sandwich standard error."""
+    from scipy.stats import t
+
+    estimate, se = float(fit.coef[term]), float(fit.robust_se[term])
+    half, statistic = float(t.ppf(0.975, df)) * se, estimate / se
+    return {
+        **_rate_ratio(fit, term),
+        "low": np.exp(estimate - half),
+        "high": np.exp(estimate + half),
+        "se": se,
+        "statistic": statistic,
+        "df": float(df),
+        "p": float(2 * t.sf(abs(statistic), df)),
+    }
+
+
+def _note(fit: CountFit, infinite: bool, term: int) -> str | None:
+    notes = []
+    if infinite:
+        notes.append("one group has no deviation at all: the ratio is 0 or infinite and p is from the likelihood ratio")
+    elif fit.unbounded.any():
+        notes.append("a covariate predicts the absence of deviations perfectly: its coefficient is unbounded")
+    elif fit.theta_estimated and not fit.robust_se[term] > CERTAIN:
+        alone = np.isnan(fit.robust_se[term])
+        why = "one person alone determines the ratio" if alone else "counts do not vary within groups"
+        notes.append(f"no robust interval: {why}")
+    if fit.theta_estimated and fit.theta >= THETA_RANGE[1]:
+        notes.append("counts vary no more than a Poisson distribution: theta is at its upper limit")
+    return "; ".join(notes) or None
+
+
+def case_control_result(
+    cohort: pd.DataFrame,
+    group: str,
+    control: str,
+    column: str = "group",
+    covariates: Sequence[str] = (),
+    matched: bool = False,
+) -> AnalysisResult:
+    """`compare_counts` with its sentences and forest plot."""
+    table = compare_counts(cohort, group, control, column, covariates)
+    # The robust row where there is one: it comes after the likelihood's.
+    first = table[table["method"] != "theta = 1"].drop_duplicates("tail", keep="last")
+    who = "matched controls" if matched else "controls"
+    sentences = [_count_sentence(row, who) for row in first.to_dict("records")]
+    sentences += [
+        f"Note on {TAIL_WORDS[row['tail']]} deviations: {row['note']}."
+        for row in first[first["note"].notna()].to_dict("records")
+    ]
+    sentences += few_people(int(table[["n_group", "n_control"]].min().min()))
+    methods = COUNT_METHODS.format(
+        covariates=f", adjusted for {', '.join(covariates)}" if covariates else "", software=software("numpy", "scipy")
+    )
+    figure = {
+        "kind": "forest",
+        "label": "tail",
+        "estimate": "irr",
+        "low": "low",
+        "high": "high",
+        "null": 1,
+        "log": True,
+        "p": "p",
+        "facet": "method",
+        "xlabel": f"Incidence rate ratio, {group} against {control}",
+    }
+    return make_result(
+        "case_control",
+        f"Number of deviations, {group} against {control}",
+        table,
+        sentences=tuple(sentences),
+        methods=methods,
+        figure=figure,
+    )
+
+
+def _count_sentence(row: Mapping[Hashable, Any], who: str) -> str:
+    means = (
+        f"{plural(row['n_group'], 'person', 'people')} of group {row['group']} had on average {row['mean_group']:.2f} "
+        f"{TAIL_WORDS[row['tail']]} deviations, {row['n_control']} {who} {row['mean_control']:.2f}"
+    )
+    ratio = row["irr"]
+    said = f"{ratio:.2f}" if np.isfinite(ratio) and ratio > 0 else "0" if ratio == 0 else "infinity"
+    return f"{means}: a rate ratio of {said} ({interval(row['low'], row['high'])}, {p_value(row['p'])})."
+
+
+def region_differences(
+    zscores: pd.DataFrame, groups: pd.Series, control: str, regions: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Mean z of each group against the controls, region by region.
+
+    Parameters
+    ----------
+    zscores : DataFrame
+        One row per person, one column per region.
+    groups : Series
+        Group of each row (same order); missing rows are left out.
+    control : str
+        The level that the others are compared with.
+    regions : sequence of str, optional
+        Default: all columns of `zscores` that are numeric.
+
+    Returns
+    -------
+    DataFrame
+        ``region structure group control_group n_group n_control mean_group mean_control difference
+        difference_low difference_high cohens_d statistic df p q``. A region with fewer than two values in a
+        group has no test.
+
+    Raises
+    ------
+    AnalysisError
+        When nobody is in the control group, or nobody outside it.
+    """
+    columns = list(regions) if regions is not None else list(zscores.select_dtypes("number").columns)
+    z, labels = zscores[columns].to_numpy(dtype=float), groups.to_numpy()
+    others = sorted({str(label) for label in labels[groups.notna()]} - {control})
+    if not others or not (labels == control).any():
+        raise AnalysisError(
+            f"a comparison needs the control group {control} and another group",
+            "check the control level in the analysis file",
+        )
+    blocks = [_differences(z[labels == name], z[labels == control], columns).assign(group=name) for name in others]
+    table = pd.concat(blocks, ignore_index=True).assign(control_group=control)
+    table["structure"] = [display_name(region) for region in table["region"]]
+    table["q"] = false_discovery(table["p"].to_numpy())
+    order = [
+        "region",
+        "structure",
+        "group",
+        "control_group",
+        "n_group",
+        "n_control",
+        "mean_group",
+        "mean_control",
+        "difference",
+        "difference_low",
+        "difference_high",
+        "cohens_d",
+        "statistic",
+        "df",
+        "p",
+        "q",
+    ]
+    return table[order]
+
+
+def _differences(group: np.ndarray, control: np.ndarray, regions: list[str]) -> pd.DataFrame:
+    from scipy.stats import t
+
+    (n1, m1, v1), (n0, m0, v0) = _moments(group), _moments(control)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        a, b = v1 / n1, v0 / n0
+        se = np.sqrt(a + b)
+        df = (a + b) ** 2 / (a**2 / (n1 - 1) + b**2 / (n0 - 1))
+        pooled = np.sqrt(((n1 - 1) * v1 + (n0 - 1) * v0) / (n1 + n0 - 2))
+        difference = m1 - m0
+        statistic, half = difference / se, t.ppf(0.975, df) * se
+        d = difference / pooled
+    return pd.DataFrame(
+        {
+            "region": regions,
+            "n_group": n1,
+            "n_control": n0,
+            "mean_group": m1,
+            "mean_control": m0,
+            "difference": difference,
+            "difference_low": difference - half,
+            "difference_high": difference + half,
+            "cohens_d": d,
+            "statistic": statistic,
+            "df": df,
+            "p": 2 * t.sf(np.abs(statistic), df),
+        }
+    )
+
+
+def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Number, mean and unbiased variance per column, missing values left out."""
+    known = ~np.isnan(values)
+    n = known.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.where(known, values, 0).sum(axis=0) / n
+        variance = np.where(known, (values - mean) ** 2, 0).sum(axis=0) / (n - 1)
+    return n, mean, np.where(n > 1, variance, np.nan)
+
+
+def false_discovery(p: np.ndarray) -> np.ndarray:
+    """Benjamini-Hochberg adjusted p values; NaN stays NaN and is not part of the family."""
+    from scipy.stats import false_discovery_control
+
+    p = np.asarray(p, dtype=float)
+    q, known = np.full(p.shape, np.nan), np.isfinite(p)
+    if known.any():
+        q[known] = false_discovery_control(p[known])
+    return q
+
+
+def region_result(zscores: pd.DataFrame, groups: pd.Series, control: str) -> AnalysisResult:
+    """`region_differences` with its sentences and brain map."""
+    table = region_differences(zscores, groups, control)
+    sentences = []
+    for name, part in table.groupby("group", sort=True):
+        found, tested = part[part["q"] < 0.05], int(part["q"].notna().sum())
+        if not tested:
+            sentences.append(f"Mean z of group {name} cannot be tested against {control}: too few people.")
+            continue
+        sentence = (
+            f"Mean z of group {name} differs from {control} in {len(found)} of {plural(tested, 'region')} "
+            "after correction for multiple tests"
+        )
+        lowest = found[found["difference"] < 0].nsmallest(3, "difference")
+        if len(lowest):
+            named = [f"{row.structure} ({row.difference:+.2f})" for row in lowest.itertuples()]
+            sentence += f"; it is lowest in the {listing(named)}"
+        sentences.append(sentence + ".")
+    sentences += few_people(table.loc[table["n_group"] > 0, ["n_group", "n_control"]].min().min())
+    figure = {
+        "kind": "map",
+        "region": "region",
+        "value": "difference",
+        "facet": "group",
+        "scale": "diverging",
+        "limits": map_limits(table["difference"]),
+        "xlabel": f"Difference of mean z from {control}",
+    }
+    return make_result(
+        "region_differences",
+        f"Regional differences from {control}",
+        table,
+        sentences=tuple(sentences),
+        methods=REGION_METHODS.format(software=software("numpy", "scipy")),
+        figure=figure,
+    )
+
+
+def prevalence_sentences(prevalence: pd.DataFrame, threshold: float = Z_CRITICAL, most: int = 3) -> tuple[str, ...]:
+    """The regions that deviate most often, one sentence per group of a prevalence table."""
+    from scipy.special import ndtr
+
+    sentences, expected = [], float(ndtr(-threshold))
+    for name, part in prevalence.groupby("group", sort=True):
+        top = part[part["n_infra"] > 0].nlargest(most, "share_infra")
+        highest = int(part["n_infra"].max())
+        if highest < 2:
+            whom = "more than one person" if highest else "anybody"
+            sentences.append(f"In group {name} no region has z <= -{threshold:g} in {whom}.")
+            continue
+        named = [f"{display_name(row['region'])} ({percent(row['share_infra'])})" for row in top.to_dict("records")]
+        sentences.append(
+            f"In group {name} z <= -{threshold:g} is most frequent in the {listing(named)}; the healthy reference "
+            f"expects {percent(expected)}."
+        )
+    return tuple(sentences)

@@ -1,0 +1,232 @@
+"""What happened to people after their first scan: visits on one clock, progression and relapses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from bids_app.clinical.analysis_file import numbers
+from bids_app.clinical.cohort import CohortData
+from bids_app.clinical.stats.progression import ROUNDING, ProgressionRule, first_after, first_marked, progression_table
+from bids_app.errors import AnalysisError
+
+# A visit up to three months before the first scan is the visit of that scan.
+BASELINE_WINDOW = 0.25
+DAYS_PER_YEAR = 365.25
+# A number beyond this is a calendar year or an age in days, not years since the first visit.
+MOST_YEARS = 80.0
+YEARS = "years"
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """Visits of people with a disease from their first scan on.
+
+    Parameters
+    ----------
+    data : CohortData
+    visits : DataFrame
+        ``participant_id group years`` (since the first scan) and the clinical columns; index 0..n-1.
+    origin : Series
+        Clock value (`CohortData.clock`) of the first scan, by person.
+    """
+
+    data: CohortData
+    visits: pd.DataFrame
+    origin: pd.Series
+
+    @property
+    def rule(self) -> ProgressionRule:
+        """The rule for progression that the configuration asks for."""
+        config = self.data.config
+        return ProgressionRule(
+            config.confirmation_months / 12, config.roving_baseline, config.relapse_free_days / DAYS_PER_YEAR
+        )
+
+    @cached_property
+    def people(self) -> pd.DataFrame:
+        """One row per person: ``participant_id group n_visits start end`` (years since the first scan)."""
+        grouped = self.visits.groupby("participant_id", sort=True)
+        table = grouped.agg(
+            group=("group", "first"), n_visits=(YEARS, "size"), start=(YEARS, "min"), end=(YEARS, "max")
+        )
+        return table.reset_index()
+
+    def progression(self) -> pd.DataFrame:
+        """Time to progression: ``participant_id n_visits time event ...`` (see `progression`), with ``group``.
+
+        Raises
+        ------
+        AnalysisError
+            When nobody has a usable score.
+        """
+        config = self.data.config
+        marked = config.column("progression")
+        if marked in self.visits:
+            return self._grouped(first_marked(self.visits, str(marked), YEARS))
+        edss = config.column("edss")
+        if edss not in self.visits:
+            raise AnalysisError("there is no column of EDSS or progression")
+        if config.relapse_free_days and config.column("relapse_dates") not in self.visits:
+            raise AnalysisError(
+                "relapse_free_days needs a column with the role relapse_dates", "name it or set it to 0"
+            )
+        dated = self.relapse_times() if config.relapse_free_days else None
+        return self._grouped(progression_table(self.visits, str(edss), YEARS, self.rule, dated))
+
+    def relapses(self) -> pd.DataFrame:
+        """Time to the first relapse and number of relapses: ``participant_id n_visits time event n_relapses
+        followed group``."""
+        counted = self.data.config.column("relapses")
+        if self.data.config.column("relapse_dates") in self.visits:
+            times = self.relapse_times()
+            table = first_after(self.people, times)
+            table["n_relapses"] = [
+                sum(row["start"] < at <= row["end"] + ROUNDING for at in times.get(row["participant_id"], ()))
+                for row in self.people.to_dict("records")
+            ]
+        elif counted in self.visits:
+            table = first_marked(self.visits, str(counted), YEARS)
+            start = self.visits.groupby("participant_id")[YEARS].transform("min")
+            later = self.visits[self.visits[YEARS] > start]
+            sums = later.groupby("participant_id")[str(counted)].sum()
+            table["n_relapses"] = table["participant_id"].map(sums).fillna(0)
+        else:
+            raise AnalysisError("there is no column of relapses")
+        length = self.people.set_index("participant_id").eval("end - start")
+        return self._grouped(table.assign(followed=table["participant_id"].map(length)))
+
+    def relapse_times(self) -> Mapping[str, tuple[float, ...]]:
+        """Years from the first scan to each person's relapses.
+
+        Raises
+        ------
+        AnalysisError
+            When an entry is neither a date nor a number, or dates cannot be placed.
+        """
+        column = self.data.config.column("relapse_dates")
+        if column not in self.visits:
+            return {}
+        # Relapses may be listed in a row before the first scan, so all rows of a person are read.
+        everything = _source(self.data, str(column))
+        everything = everything[everything["participant_id"].isin(self.origin.index)]
+        clock = _clock(self.data, everything)
+        start = clock.groupby(everything["participant_id"]).min().to_dict()
+        anchors = _dated(everything, clock)
+        listed = everything.loc[everything[column].notna(), ["participant_id", str(column)]]
+        entries: dict[str, dict[str, None]] = {}
+        for person, cell in zip(listed["participant_id"], listed[column], strict=True):
+            entries.setdefault(str(person), {}).update(dict.fromkeys(_entries(cell)))
+        origin = self.origin.to_dict()
+        return {
+            person: tuple(sorted(_placed(person, cell, start[person], anchors) - origin[person] for cell in cells))
+            for person, cells in sorted(entries.items())
+        }
+
+    def outside(self) -> tuple[int, int]:
+        """Listed relapses that do not count: up to the first scan, and after the last visit."""
+        ends = self.people.set_index("participant_id")[["start", "end"]]
+        times = [
+            (at, *ends.loc[person])
+            for person, found in self.relapse_times().items()
+            if person in ends.index
+            for at in found
+        ]
+        return sum(at <= start for at, start, _ in times), sum(at > end + ROUNDING for at, _, end in times)
+
+    def _grouped(self, table: pd.DataFrame) -> pd.DataFrame:
+        if table.empty:
+            raise AnalysisError("nobody with a disease has a usable visit from the first scan on")
+        groups = self.people.set_index("participant_id")["group"]
+        return table.assign(group=table["participant_id"].map(groups))
+
+
+def _dated(visits: pd.DataFrame, clock: pd.Series) -> dict[str, tuple[pd.Timestamp, float]]:
+    """Date and clock value of each person's first visit that has both."""
+    if "visit_date" not in visits:
+        return {}
+    dates = pd.to_datetime(visits["visit_date"], errors="coerce")
+    usable = visits.assign(_date=dates, _clock=clock)[(dates.notna() & clock.notna()).to_numpy()]
+    first = usable.drop_duplicates("participant_id")
+    return {str(row["participant_id"]): (row["_date"], float(row["_clock"])) for row in first.to_dict("records")}
+
+
+def _placed(person: str, entry: str, start: float, anchors: Mapping[str, tuple[pd.Timestamp, float]]) -> float:
+    """Clock value of a relapse that is given as a date or as years since the first visit."""
+    try:
+        years = float(entry)
+    except ValueError:
+        years, moment = np.nan, pd.to_datetime(entry, errors="coerce")
+    else:
+        moment = pd.NaT
+    if abs(years) <= MOST_YEARS:
+        return years + start
+    if pd.isna(moment) or person not in anchors:
+        why = "it is neither a date nor a number of years" if pd.isna(moment) else "no visit of theirs has a date"
+        raise AnalysisError(f"the relapse {entry!r} of {person} cannot be placed in time: {why}")
+    date, at = anchors[person]
+    return at + (moment - date).days / DAYS_PER_YEAR
+
+
+def _entries(cell: object) -> list[str]:
+    return [part.strip() for part in str(cell).replace(";", ",").split(",") if part.strip()]
+
+
+def _source(data: CohortData, *columns: str) -> pd.DataFrame:
+    """The visits, or the scans where the visits lack a column."""
+    return data.visits if all(name in data.visits for name in columns) else data.scans
+
+
+def _clock(data: CohortData, table: pd.DataFrame) -> pd.Series:
+    name = data.clock(table)
+    return numbers(table[name]) if name in table else pd.Series(np.nan, index=table.index)
+
+
+def follow_up(data: CohortData) -> FollowUp:
+    """Visits from the first scan on, of everybody with a disease.
+
+    The clock is the column of the role time where the visits have it, otherwise years since the first visit or age;
+    the visit of the first scan is found by its session, or by age.
+
+    Raises
+    ------
+    AnalysisError
+        When no visit can be placed in time.
+    """
+    first = data.scans[data.first & data.patients]
+    events = [data.config.column(role) for role in ("edss", "progression", "relapses", "relapse_dates")]
+    needed = [name for name in events if name and (name in data.scans or name in data.visits)]
+    source = _source(data, *needed)
+    visits = source.assign(_clock=_clock(data, source))
+    visits = visits[visits["participant_id"].isin(first["participant_id"]) & visits["_clock"].notna()]
+    if visits.empty:
+        raise AnalysisError("no visit of people with a disease has an age or a time")
+    origin = _origins(data, first, visits)
+    years = visits["_clock"] - visits["participant_id"].map(origin)
+    groups = first.set_index("participant_id").get("group", pd.Series("all", index=first["participant_id"]))
+    visits = visits.assign(
+        years=years.where(years > ROUNDING, years.clip(upper=0)), group=visits["participant_id"].map(groups)
+    )
+    for name in needed:
+        if name != data.config.column("relapse_dates"):
+            visits[name] = numbers(visits[name])
+    kept = visits[visits[YEARS] >= -BASELINE_WINDOW].drop(columns="_clock")
+    order = kept.sort_values(["participant_id", YEARS], kind="stable")
+    return FollowUp(data, order.reset_index(drop=True), origin)
+
+
+def _origins(data: CohortData, first: pd.DataFrame, visits: pd.DataFrame) -> pd.Series:
+    """Clock value of each person's first scan; of their first visit where it cannot be told."""
+    origin = visits.groupby("participant_id")["_clock"].min()
+    if data.clock(visits) == "age":
+        by_age = first.set_index("participant_id")["age"].astype(float)
+        return by_age.reindex(origin.index).fillna(origin)
+    if "session_id" in visits and "session_id" in first:
+        keys = first[["participant_id", "session_id"]].dropna()
+        at_scan = visits.merge(keys, on=["participant_id", "session_id"]).groupby("participant_id")["_clock"].min()
+        return at_scan.reindex(origin.index).fillna(origin)
+    return origin

@@ -1,0 +1,257 @@
+"""Groups against the reference and against controls: the analyses that need a diagnosis."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bids_app.clinical.analyses import case_control
+from bids_app.clinical.analyses.group_tables import SITE_COLUMNS, first_named, prevalence_table
+from bids_app.clinical.cohort import CohortData
+from bids_app.clinical.deviations import TAILS, count_table, expected_count, region_set
+from bids_app.clinical.results import AnalysisResult, make_result, map_limits
+from bids_app.clinical.stats import matching
+from bids_app.clinical.wording import few_people, percent, plural, software
+from bids_app.errors import AnalysisError
+
+BURDEN_METHODS = (
+    "Deviations were counted at each person's first scan with a threshold of |z| >= {threshold:g} over all, "
+    "cortical and subcortical regions. The expected number and its central 95 % range are those of a healthy "
+    "person, with regions taken as standard normal and equally correlated (r = 0.16, the mean correlation between "
+    "regions in the open healthy reference). Software: {software}."
+)
+
+PREVALENCE_METHODS = (
+    "For each region the shares of people with z <= -{threshold:g} and with z >= {threshold:g} at their first scan are "
+    "given with exact 95 % intervals (Clopper-Pearson). Software: {software}."
+)
+
+
+def burden(data: CohortData) -> list[AnalysisResult]:
+    """Number of deviations by group, set of regions and tail, with what the reference expects."""
+    first = data.scans[data.first]
+    known = "group" in first and first["group"].notna().any()
+    groups = first["group"] if known else pd.Series("all", index=first.index)
+    sets = {"all": "all", "cortical": "cortical", "subcortical": "subcortical"}
+    if not isinstance(data.config.regions, str):
+        sets["listed"] = data.config.regions  # type: ignore[assignment]
+    rows = []
+    for name, regions in sets.items():
+        present = [region for region in region_set(regions) if region in data.zscores]
+        if not present:
+            continue
+        counts = count_table(data.zscores[data.first], regions, data.config.threshold)
+        for group, part in counts.groupby(groups, sort=True):
+            rows += [_burden_row(str(group), name, tail, part, len(present), data.config.threshold) for tail in TAILS]
+    table = pd.DataFrame(rows)
+    shown = data.config.regions if isinstance(data.config.regions, str) else "listed"
+    rows = table[(table["region_set"] == shown) & (table["tail"] == "infra")].to_dict("records")
+    sentences = (*map(_burden_sentence, rows), *data.counting_note, *few_people(int(table["n"].min())))
+    figure = {
+        "kind": "forest",
+        "label": "group",
+        "estimate": "mean",
+        "low": "mean_low",
+        "high": "mean_high",
+        "facet": "tail",
+        "xlabel": "Mean number of deviations (dotted: expected of a healthy person)",
+        "where": {"region_set": shown},
+        "null": "expected",
+    }
+    methods = BURDEN_METHODS.format(threshold=data.config.threshold, software=software("numpy", "scipy"))
+    return [
+        make_result(
+            "burden",
+            "Number of deviations by group",
+            table,
+            sentences=sentences,
+            methods=methods,
+            figure=figure,
+            mean_low="Lower bound of the 95 % t interval of the mean",
+            mean_high="Upper bound of the 95 % t interval of the mean",
+            n="Number of people (first scan of each)",
+            share_above="Share of people with more than expected_high, 0 to 1",
+        )
+    ]
+
+
+def _burden_sentence(row: Mapping[Hashable, Any]) -> str:
+    above = percent(row["share_above"]) if row["share_above"] else "nobody"
+    verb = "has" if row["share_above"] == 0 else "have"
+    return (
+        f"Group {row['group']} ({plural(row['n'], 'person', 'people')}) has on average {row['mean']:.2f} "
+        f"infra-normal deviations where {row['expected']:.2f} are expected of healthy people; {above} {verb} more "
+        f"than {row['expected_high']}, the upper end of what 95 % of healthy people have."
+    )
+
+
+def _burden_row(
+    group: str, name: str, tail: str, counts: pd.DataFrame, n_regions: int, threshold: float
+) -> dict[str, object]:
+    from scipy.stats import t
+
+    values = counts[f"n_{tail}"].to_numpy(dtype=float)
+    expected = expected_count(n_regions, tail, threshold)
+    mean, n = float(values.mean()), len(values)
+    spread = float(values.std(ddof=1)) if n > 1 else np.nan
+    half = float(t.ppf(0.975, n - 1)) * spread / np.sqrt(n) if n > 1 else np.nan
+    return {
+        "group": group,
+        "region_set": name,
+        "tail": tail,
+        "threshold": threshold,
+        "n": n,
+        "mean": mean,
+        "sd": spread,
+        "mean_low": mean - half,
+        "mean_high": mean + half,
+        "median": float(np.median(values)),
+        "maximum": int(values.max()),
+        "expected": expected.mean,
+        "expected_low": expected.low,
+        "expected_high": expected.high,
+        "share_above": float((values > expected.high).mean()),
+    }
+
+
+def prevalence(data: CohortData) -> list[AnalysisResult]:
+    """Share of people in deviation per region and group, at the first scan."""
+    groups = data.scans.loc[data.first, "group"] if "group" in data.scans else None
+    table = prevalence_table(data.zscores[data.first], groups, threshold=data.config.threshold)
+    figure = {
+        "kind": "map",
+        "region": "region",
+        "value": "share_infra",
+        "facet": "group",
+        "scale": "sequential",
+        "limits": map_limits(table["share_infra"], diverging=False),
+        "xlabel": f"Share of people with z <= -{data.config.threshold:g}",
+    }
+    methods = PREVALENCE_METHODS.format(threshold=data.config.threshold, software=software("numpy", "scipy"))
+    return [
+        make_result(
+            "deviation_prevalence",
+            "Share of people in deviation per region",
+            table,
+            methods=methods,
+            figure=figure,
+            sentences=case_control.prevalence_sentences(table, data.config.threshold),
+            **prevalence_descriptions(data.config.threshold),
+        )
+    ]
+
+
+def prevalence_descriptions(threshold: float) -> dict[str, str]:
+    """Descriptions of the columns that depend on the threshold."""
+    tails = {"infra": f"z <= -{threshold:g}", "supra": f"z >= {threshold:g}"}
+    return {
+        f"{column}_{tail}": text.format(rule)
+        for tail, rule in tails.items()
+        for column, text in (("n", "Number of people with {}"), ("share", "Share of people with {}, 0 to 1"))
+    }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The people of a group and the controls that they are compared with.
+
+    `matching` holds the balance and the pairs, empty without matching; `notes` are sentences on who is left out.
+    """
+
+    people: pd.DataFrame
+    matching: tuple[AnalysisResult, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def counts(data: CohortData) -> list[AnalysisResult]:
+    """Matching, its balance, and the negative binomial comparison, for each group."""
+    control = data.control()
+    if not data.groups:
+        raise AnalysisError(f"there is nobody beside the controls ({control}), so there is nothing to compare")
+    results = []
+    for group in data.groups:
+        found = comparison_set(data, group, control)
+        result = case_control.case_control_result(found.people, group, control, matched=bool(found.matching))
+        result = _with_notes(result, (*found.notes, *data.counting_note))
+        result = replace(result, methods=f"{data.counting} {result.methods}")
+        suffix = f"_{slug(group)}" if len(data.groups) > 1 else ""
+        named = [replace(other, title=f"{other.title}, {group} and {control}") for other in found.matching]
+        results += [_renamed(other, suffix) for other in (*named, result)]
+    return results
+
+
+def comparison_set(data: CohortData, group: str, control: str) -> Comparison:
+    """First scans of a group and its controls, matched when that is asked for and controls suffice."""
+    people = data.scans[data.first & data.scans["group"].isin([group, control]).to_numpy()]
+    config = data.config
+    settings = matching.MatchSettings(config.match_covariates, config.match_ratio, config.match_exact)
+    if settings.ratio == 0:
+        return _with_sites(Comparison(people), control)
+    absent = [name for name in (*settings.covariates, *settings.exact) if name not in people]
+    if absent:
+        notes = (f"Groups were not matched: there is no column {', '.join(absent)}.",)
+        return _with_sites(Comparison(people, notes=notes), control)
+    complete = people[people[[*settings.covariates, *settings.exact]].notna().all(axis=1)]
+    treated = (complete["group"] == group).to_numpy()
+    if not treated.any() or (~treated).sum() < settings.ratio * treated.sum():
+        available = plural(int((~treated).sum()), "control")
+        counted = f"{available} for {plural(int(treated.sum()), 'person', 'people')}"
+        wanted = f", and {settings.ratio} each are wanted" if settings.ratio > 1 else ""
+        notes = (f"Groups were not matched: there are too few controls ({counted}{wanted}).",)
+        return _with_sites(Comparison(people, notes=notes), control)
+    found = matching.match(complete, treated, settings)
+    balance = matching.matching_result(complete, found, treated, settings, group, control)
+    pairs = make_result(
+        "matching_pairs", "Matched pairs", matching.pairs_table(complete, found), figure={"kind": "table"}
+    )
+    lost = len(people) - len(complete)
+    missing = f"{plural(lost, 'person', 'people')} without all covariates of the matching left out."
+    return _with_sites(Comparison(complete.iloc[found.rows()], (balance, pairs), (missing,) if lost else ()), control)
+
+
+def _with_sites(found: Comparison, control: str) -> Comparison:
+    """With a sentence when people or controls are from sites that the others lack: scanners can look like a disease."""
+    column = first_named(found.people, SITE_COLUMNS)
+    if column is None:
+        return found
+    is_control = (found.people["group"] == control).to_numpy()
+    ours, theirs = found.people.loc[~is_control, column].dropna(), found.people.loc[is_control, column].dropna()
+    people, controls = int((~ours.isin(theirs)).sum()), int((~theirs.isin(ours)).sum())
+    if people + controls == 0:
+        return found
+    counted = f"{people} of {plural(len(ours), 'person', 'people')} and {controls} of {plural(len(theirs), 'control')}"
+    note = (
+        f"{counted} are from sites (column {column}) that the others are not from; differences between sites then "
+        f'look like differences between groups (match_exact = ["{column}"] matches within sites).'
+    )
+    return replace(found, notes=(*found.notes, note))
+
+
+def regions(data: CohortData) -> list[AnalysisResult]:
+    """Mean z per region, groups against controls, at the first scan (one group: matched as for the counts)."""
+    control = data.control()
+    if len(data.groups) == 1:
+        found = comparison_set(data, data.groups[0], control)
+    else:
+        everyone = data.first & data.scans["group"].isin([*data.groups, control]).to_numpy()
+        found = _with_sites(Comparison(data.scans[everyone]), control)
+    result = case_control.region_result(data.zscores.loc[found.people.index], found.people["group"], control)
+    return [_with_notes(result, found.notes)]
+
+
+def slug(text: str) -> str:
+    """`text` as part of a file name."""
+    return re.sub(r"[^A-Za-z0-9]+", "", text) or "group"
+
+
+def _renamed(result: AnalysisResult, suffix: str) -> AnalysisResult:
+    return replace(result, name=f"{result.name}{suffix}")
+
+
+def _with_notes(result: AnalysisResult, notes: tuple[str, ...]) -> AnalysisResult:
+    return replace(result, sentences=(*result.sentences, *notes))

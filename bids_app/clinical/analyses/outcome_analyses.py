@@ -1,0 +1,252 @@
+"""Progression and relapses of the people with a disease: the analyses over time from the first scan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bids_app.clinical.analyses.follow_up import FollowUp, follow_up
+from bids_app.clinical.cohort import CohortData
+from bids_app.clinical.results import AnalysisResult, make_result
+from bids_app.clinical.stats.progression import poisson_rate
+from bids_app.clinical.stats.survival import SurvivalCurve, kaplan_meier, log_rank
+from bids_app.clinical.wording import few_people, interval, p_value, percent, plural, software, upper_first
+from bids_app.errors import AnalysisError
+
+CURVE_COLUMNS = {
+    "group": "Group of people",
+    "years": "Time since the first scan",
+    "at_risk": "People at risk just before this time",
+    "events": "Events at this time",
+    "censored": "People whose follow-up ended at this time",
+    "survival": "Kaplan-Meier share of people without event after this time, 0 to 1",
+    "se": "Greenwood's standard error of survival",
+    "low": "Lower bound of the 95 % interval of survival (log)",
+    "high": "Upper bound of the 95 % interval of survival (log)",
+}
+PEOPLE_COLUMNS = {
+    "n_visits": "Number of visits with a value",
+    "time": "Years from the first visit to the event or the end of follow-up",
+    "event": "Whether the event was seen; otherwise the person is censored",
+    "baseline": "EDSS from which the rise is counted",
+    "score_at_event": "EDSS at the first visit of the confirmed rise",
+    "confirmed_at": "Years from the first visit to the visit that confirms the rise",
+    "n_relapses": "Relapses during follow-up",
+    "followed": "Years of follow-up",
+    "n_people": "People with follow-up after the first scan",
+}
+EDSS_METHODS = (
+    "Confirmed progression is a rise of EDSS by at least 1.5 from a baseline of 0, 1.0 from 1.0 to 5.5 and 0.5 above "
+    "5.5 that is seen at every visit until one at least {months:g} months later; its time is that of the first of "
+    "these visits. {baseline}{relapse}People without event are censored at their last visit with a score. "
+)
+MARKED_METHODS = (
+    "Progression is taken from the column {column}: its time is the first visit after the first one where it is "
+    "above 0; people without are censored at their last visit. "
+)
+SURVIVAL_METHODS = (
+    "Time without event is described by Kaplan-Meier curves with 95 % intervals on the log scale{test}. Follow-up "
+    "starts at the first scan (visits up to 3 months before it are taken as its visit). Software: {software}."
+)
+RATE_METHODS = (
+    "Relapse rates are relapses per person-year from the first scan to the last visit with exact Poisson intervals, "
+    "which take relapses as independent; where people differ in their rates the intervals are too narrow. {dates}"
+)
+
+
+# Names of groups that say what they are
+OTHERS, AT_RISK = RISK_GROUPS = ("others", "risk group")
+
+
+def progression(data: CohortData) -> list[AnalysisResult]:
+    """Time to confirmed progression: a table of people and Kaplan-Meier curves by group."""
+    followed = follow_up(data)
+    people = followed.progression()
+    methods = progression_methods(followed)
+    return [
+        survival_result("progression", "Time to confirmed progression", people, "confirmed progression", methods),
+        people_result("progression_people", "Confirmed progression of each person", people, methods),
+    ]
+
+
+def progression_methods(followed: FollowUp) -> str:
+    """How progression was determined, for a methods section."""
+    config, rule = followed.data.config, followed.rule
+    marked = config.column("progression")
+    if marked in followed.visits:
+        return MARKED_METHODS.format(column=marked)
+    moves = ", and a lower score that is confirmed in the same way becomes the new baseline"
+    baseline = f"The baseline is the first score{moves if rule.roving else ''}. "
+    relapse = (
+        f"Scores within {config.relapse_free_days:g} days after a relapse neither start nor confirm a rise. "
+        if rule.relapse_free
+        else ""
+    )
+    return EDSS_METHODS.format(months=config.confirmation_months, baseline=baseline, relapse=relapse)
+
+
+def relapses(data: CohortData) -> list[AnalysisResult]:
+    """Annualised relapse rate by group, and time to the first relapse."""
+    followed = follow_up(data)
+    people = followed.relapses()
+    dated = data.config.column("relapse_dates") in followed.visits
+    dates = (
+        "Relapses are dated. "
+        if dated
+        else (
+            "Relapses are counted per visit, so the first relapse is timed by the visit at which it is reported, and "
+            "relapses before the first visit do not count. "
+        )
+    )
+    methods = RATE_METHODS.format(dates=dates)
+    before, after = followed.outside()
+    outside = (f"{plural(before, 'relapse')} up to the first scan and {after} after the last visit do not count.",)
+    return [
+        _rates(people, methods, outside if before or after else ()),
+        survival_result("relapse", "Time to the first relapse", people, "a relapse", dates),
+        people_result("relapse_people", "Relapses of each person", people, methods),
+    ]
+
+
+def _rates(people: pd.DataFrame, methods: str, notes: tuple[str, ...]) -> AnalysisResult:
+    rows = []
+    for group, part in people.groupby("group", sort=True):
+        events, years = float(part["n_relapses"].sum()), float(part["followed"].sum())
+        if years > 0:
+            rows.append(
+                {
+                    "group": group,
+                    "n_people": int((part["followed"] > 0).sum()),
+                    "n_relapses": int(events),
+                    "followed": years,
+                    **poisson_rate(events, years)._asdict(),
+                }
+            )
+    if not rows:
+        raise AnalysisError("nobody was followed beyond the first visit, so there is no relapse rate")
+    table = pd.DataFrame(rows)
+    sentences = tuple(
+        f"Group {row['group']}: {plural(row['n_relapses'], 'relapse')} in {row['followed']:.1f} person-years of "
+        f"{plural(row['n_people'], 'person', 'people')} with follow-up, {row['rate']:.3f} per year "
+        f"({interval(row['low'], row['high'], 3)})."
+        for row in table.to_dict("records")
+    ) + few_people(int(table["n_people"].min()))
+    figure = {
+        "kind": "forest",
+        "label": "group",
+        "estimate": "rate",
+        "low": "low",
+        "high": "high",
+        "xlabel": "Relapses per person-year",
+    }
+    extra = {
+        **PEOPLE_COLUMNS,
+        "n_relapses": "Relapses of the group",
+        "followed": "Person-years of follow-up",
+        "rate": "Relapses per person-year",
+    }
+    return make_result(
+        "relapse_rate",
+        "Annualised relapse rate",
+        table,
+        sentences=(*sentences, *notes),
+        methods=f"{methods}Software: {software('numpy', 'scipy')}.",
+        figure=figure,
+        **known(extra, table),
+    )
+
+
+def survival_result(name: str, title: str, people: pd.DataFrame, what: str, methods: str) -> AnalysisResult:
+    """Kaplan-Meier curves by ``group`` of people with ``time event``, and what they say.
+
+    Raises
+    ------
+    AnalysisError
+        When nobody was followed beyond the first visit.
+    """
+    followed = people[people["time"] > 0]
+    if followed.empty:
+        raise AnalysisError(f"nobody was followed beyond the first visit, so time to {what} is unknown")
+    horizon = reading_time(followed)
+    curves = {str(group): kaplan_meier(part["time"], part["event"]) for group, part in followed.groupby("group")}
+    table = pd.concat([curve_table(curve, group) for group, curve in curves.items()], ignore_index=True)
+    sentences = [_curve_sentence(group, curve, what, horizon) for group, curve in curves.items()]
+    if len(curves) > 1 and followed["event"].any():
+        test = log_rank(followed["time"], followed["event"], followed["group"])
+        degrees = f"{plural(test.df, 'degree')} of freedom"
+        sentences.append(f"Log-rank test of the difference between groups: {p_value(test.p)} ({degrees}).")
+        table["p"] = test.p
+    sentences += few_people(min(int(curve.at_risk[0]) for curve in curves.values()))
+    alone = len(people) - len(followed)
+    if alone:
+        sentences.append(f"{plural(alone, 'person', 'people')} with one visit only could not be followed.")
+    figure = {
+        "kind": "km",
+        "time": "years",
+        "survival": "survival",
+        "low": "low",
+        "high": "high",
+        "group": "group",
+        "at_risk": "at_risk",
+        "xlabel": "Years since the first scan",
+        "ylabel": f"Share without {what}",
+    }
+    text = SURVIVAL_METHODS.format(
+        test=" and compared by the log-rank test" if len(curves) > 1 else "", software=software("numpy", "scipy")
+    )
+    extra = {**CURVE_COLUMNS, "p": "p of the log-rank test between the groups"}
+    return make_result(
+        name, title, table, sentences=tuple(sentences), methods=methods + text, figure=figure, **known(extra, table)
+    )
+
+
+def curve_table(curve: SurvivalCurve, group: str) -> pd.DataFrame:
+    """A curve as rows, the first one at time 0."""
+    start = {
+        "years": 0.0,
+        "at_risk": curve.at_risk[0],
+        "events": 0.0,
+        "censored": 0.0,
+        "survival": 1.0,
+        "se": 0.0,
+        "low": 1.0,
+        "high": 1.0,
+    }
+    later = {"years": curve.time, **{key: getattr(curve, key) for key in list(start)[1:]}}
+    table = pd.DataFrame({key: np.concatenate([[value], later[key]]) for key, value in start.items()})
+    counts = {key: table[key].astype(int) for key in ("at_risk", "events", "censored")}
+    table = table.assign(**counts)
+    table.insert(0, "group", group)
+    return table
+
+
+def reading_time(people: pd.DataFrame) -> float:
+    """The largest whole number of years (at least 1, or the longest follow-up) that a tenth of people reached."""
+    reached = float(np.quantile(people["time"], 0.9))
+    return float(np.floor(reached)) if reached >= 1 else float(people["time"].max())
+
+
+def _curve_sentence(group: str, curve: SurvivalCurve, what: str, horizon: float) -> str:
+    n, events = int(curve.at_risk[0]), int(curve.events.sum())
+    who = upper_first(group) if group in RISK_GROUPS else f"Group {group}"
+    text = f"{who}: {events} of {plural(n, 'person', 'people')} had {what} during follow-up"
+    survival, low, high, _ = curve.at([horizon])[:, 0]
+    if not np.isfinite(survival):
+        return f"{text}."
+    bounds = "" if np.isnan(low) else f" (95 % interval {100 * (1 - high):.0f} to {100 * (1 - low):.0f} %)"
+    return f"{text}; by {horizon:g} years {percent(1 - survival)}{bounds}."
+
+
+def people_result(name: str, title: str, people: pd.DataFrame, methods: str) -> AnalysisResult:
+    """One row per person, drawn as a table."""
+    order = ["participant_id", "group", *[column for column in people if column not in ("participant_id", "group")]]
+    table = people[order]
+    return make_result(name, title, table, methods=methods, figure={"kind": "table"}, **known(PEOPLE_COLUMNS, table))
+
+
+def known(descriptions: Mapping[str, str], table: pd.DataFrame) -> dict[str, Any]:
+    """The descriptions of columns that `table` has."""
+    return {name: text for name, text in descriptions.items() if name in table}

@@ -1,0 +1,101 @@
+"""People, outcomes and rules of the risk groups of a cohort."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from bids_app.clinical.analyses.follow_up import FollowUp, follow_up
+from bids_app.clinical.cohort import CohortData
+from bids_app.clinical.stats import risk_rules
+from bids_app.clinical.stats.risk_rules import RiskRule
+from bids_app.errors import AnalysisError
+from bids_app.normative.base import FloatArray
+
+
+@dataclass(frozen=True)
+class RiskData:
+    """People with a first scan and follow-up, and the rules that split them.
+
+    Parameters
+    ----------
+    followed : FollowUp
+    people : DataFrame
+        ``participant_id n_infra``, one row per person.
+    rules : tuple of RiskRule
+        Over the rows of `people`.
+    outcomes : mapping of name to DataFrame
+        ``progression`` and ``relapse``: ``time event``, same rows as `people`, NaN without follow-up.
+    """
+
+    followed: FollowUp
+    people: pd.DataFrame
+    rules: tuple[RiskRule, ...]
+    outcomes: dict[str, pd.DataFrame]
+
+    @property
+    def primary(self) -> RiskRule:
+        """The rule that curves are drawn for; groups of nested cross-validation when k was chosen on the data."""
+        return next((rule for rule in self.rules if rule.name == "count cross-validated"), self.rules[0])
+
+
+def risk_data(data: CohortData) -> RiskData:
+    """Outcomes and rules of the people with a disease and at least two visits."""
+    followed = follow_up(data)
+    first = data.scans[data.first & data.patients]
+    first = first[first["participant_id"].isin(followed.people["participant_id"])]
+    people = first[["participant_id", "n_infra"]].reset_index(drop=True)
+    outcomes = outcomes_of(followed, people["participant_id"])
+    if not outcomes:
+        raise AnalysisError("there is neither EDSS nor progression nor relapse over time to compare risk groups by")
+    rules = _rules(data, first, people, outcomes)
+    split = tuple(rule for rule in rules if rule.at_risk.any() and not rule.at_risk.all())
+    if not split:
+        tried = "; ".join(f"{rule.definition}: {int(rule.at_risk.sum())} of {len(people)} people" for rule in rules)
+        raise AnalysisError(f"no rule splits the people ({tried})", "set risk_rule to another number of deviations")
+    return RiskData(followed, people, split, outcomes)
+
+
+def outcomes_of(followed: FollowUp, people: pd.Series) -> dict[str, pd.DataFrame]:
+    """``time event`` of each outcome that is known, one row per label in `people`, NaN without follow-up."""
+    found = {}
+    for name, read in (("progression", followed.progression), ("relapse", followed.relapses)):
+        try:
+            table = read()
+        except AnalysisError:
+            continue
+        kept = table[table["time"] > 0].set_index("participant_id")[["time", "event"]].astype(float)
+        if len(kept):
+            found[name] = kept.reindex(people.to_numpy()).reset_index(drop=True)
+    return found
+
+
+def _rules(
+    data: CohortData, first: pd.DataFrame, people: pd.DataFrame, outcomes: dict[str, pd.DataFrame]
+) -> list[RiskRule]:
+    config, counts = data.config, people["n_infra"].to_numpy(dtype=float)
+    if config.risk_rule == "data":
+        outcome = next(iter(outcomes.values()))
+        rules = list(_chosen(counts, outcome, config.seed))
+    elif config.risk_rule == "reference":
+        k = risk_rules.reference_k(int(first["n_regions"].max()), config.threshold)
+        rules = [risk_rules.count_rule(counts, k, "reference")]
+    else:
+        rules = [risk_rules.count_rule(counts, int(config.risk_rule))]
+    thalamus = risk_rules.thalamus_rule(data.zscores.loc[first.index], config.threshold)
+    return rules + ([thalamus] if thalamus else [])
+
+
+def _chosen(counts: FloatArray, outcome: pd.DataFrame, seed: int) -> Sequence[RiskRule]:
+    """Rules chosen on the people with an outcome; the others are grouped by the k chosen on all."""
+    seen = outcome["time"].notna().to_numpy()
+    apparent, honest = risk_rules.chosen_rules(counts[seen], outcome["time"][seen], outcome["event"][seen], seed)
+    everybody = counts >= apparent.k
+    validated = everybody.copy()
+    validated[seen] = honest.at_risk
+    return [
+        RiskRule(apparent.name, apparent.definition, everybody, apparent.k, apparent.warning),
+        RiskRule(honest.name, honest.definition, validated, honest.k),
+    ]

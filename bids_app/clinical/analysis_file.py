@@ -1,0 +1,341 @@
+"""Which column plays which role in the clinical statistics, and how they are done (``--analysis``).
+
+The file is TOML with two tables, ``[roles]`` and ``[options]``; every key is optional. ``auto`` proposes
+one from the columns that the cohort has, and the proposal is written down so that it can be edited.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import tomli_w
+
+from bids_app.errors import UsageError
+from bids_app.normative.base import Z_CRITICAL
+from bids_app.tables import read_toml
+
+AUTO = "auto"
+SCORES = {"edss": "EDSS", "pasat": "PASAT", "fss": "FSS", "sdmt": "SDMT", "disease_duration": "disease duration"}
+ROLES = {
+    "diagnosis": "column that tells people with a disease from controls",
+    "edss": "Expanded Disability Status Scale",
+    "pasat": "Paced Auditory Serial Addition Test (cognition)",
+    "fss": "Fatigue Severity Scale",
+    "sdmt": "Symbol Digit Modalities Test (cognition)",
+    "disease_duration": "years since onset",
+    "time": "years since the first visit (default: from the dates of the visits, else differences of age)",
+    "visit_date": "date of the visit (default: acq_time of sessions.tsv or scans.tsv)",
+    "relapse_dates": "dates of relapses, or years since the first visit, separated by ; or ,",
+    "relapses": "number of relapses since the previous visit",
+    "progression": "1 where disability has progressed (used instead of the EDSS rule)",
+    "treatment": "treatment, a covariate",
+    "scanner": "scanner, for longitudinal harmonisation",
+}
+CONTROL_LEVELS = (
+    "hc",
+    "control",
+    "controls",
+    "healthy",
+    "healthy control",
+    "healthy controls",
+    "ctrl",
+    "con",
+    "nc",
+    "hv",
+    "healthy volunteer",
+    "normal",
+    "cn",
+    "no",
+    "none",
+    "0",
+)
+# Names of columns after lower case and `_` for everything that is not a letter or digit; first match wins.
+PATTERNS = {
+    "diagnosis": r"(clinical_)?diagnosis|dx|dx_group|diagnostic_group|diagnosis_group|group|case_control|patient|ms|"
+    r"is_patient|disease|cohort|arm|status",
+    "edss": r"edss(_(total|score|step))?|expanded_disability_status_scale",
+    "pasat": r"pasat(_?3s?)?(_(total|score|correct|z))?",
+    "fss": r"fss(_(total|score|mean))?|fatigue_severity_scale",
+    "sdmt": r"(oral_)?sdmt(_(total|score|correct|z))?",
+    "disease_duration": r"(disease|ms|illness)_duration(_(years|yrs|y))?|duration_of_(disease|illness)(_years)?|"
+    r"duration_(disease|illness|years)|years_since_(onset|diagnosis|first_symptoms?)|time_since_(onset|diagnosis)",
+    "time": r"years_from_first|(time|years|yrs)_(since|from)_(baseline|first_visit|first_scan|inclusion)|"
+    r"follow_?up_(time|years)|time_years|years_in_study",
+    "visit_date": r"visit_date|date_of_(visit|exam(ination)?|assessment|scan|mri)|"
+    r"(exam(ination)?|assessment|session|scan|mri)_date|[a-z0-9_]+_visit_date",
+    "relapse_dates": r"dates?_(of_)?relapses?(_onset)?|relapses?_((onset_)?(dates?|times?|years)|onset|start)",
+    "relapses": r"(n|no|num|number)(_of)?_relapses?|relapses?(_(count|number|n|since_last(_visit)?))?",
+    "progression": r"cdp|confirmed_(disability_)?progression|disability_progression|progression(_event)?|progressed",
+    "treatment": r"treatment(_(group|type))?|dmt|therapy|dmd|medication|drug",
+    "scanner": r"scanner(_?id)?|scanner_(name|model)|mri_scanner|device_serial_number",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisConfig:
+    """Roles of columns and options of the clinical statistics.
+
+    Parameters
+    ----------
+    roles : mapping
+        Role (see `ROLES`) to column.
+    control : str or None
+        Level of the diagnosis column that the others are compared with.
+    groups : tuple of str
+        Levels that are compared with the controls; empty: every other level.
+    covariates : tuple of str
+        Columns that associations are adjusted for.
+    regions : str or tuple of str
+        Regions whose deviations are counted: ``all``, ``cortical``, ``subcortical`` or names.
+    threshold : float
+        Absolute z from which a deviation counts.
+    match_ratio : int
+        Controls per person; 0: no matching.
+    match_covariates, match_exact : tuple of str
+        Columns of the propensity score, and columns in which matched people must agree.
+    missing : str
+        ``complete`` (leave out), ``impute`` (multiple imputation, Rubin's rules) or ``average`` (mean of the
+        imputed values, as in the source study).
+    imputations, seed : int
+    random_slope : bool
+        Longitudinal models also get a random slope of time per person.
+    confirmation_months : float
+        How long a rise of EDSS must last to be confirmed.
+    roving_baseline : bool
+        A confirmed lower EDSS becomes the new baseline of progression.
+    relapse_free_days : float
+        EDSS this soon after a relapse neither starts nor confirms progression (needs relapse dates); 0: all counts.
+    risk_rule : str or int
+        ``reference`` (97.5th centile of healthy people), ``data`` (chosen on the cohort) or a number of
+        infra-normal deviations.
+    bootstrap : int
+        Bootstrap samples for intervals of risk groups.
+    """
+
+    roles: Mapping[str, str] = field(default_factory=dict)
+    control: str | None = None
+    groups: tuple[str, ...] = ()
+    covariates: tuple[str, ...] = ()
+    regions: str | tuple[str, ...] = "all"
+    threshold: float = Z_CRITICAL
+    match_ratio: int = 1
+    match_covariates: tuple[str, ...] = ("age", "sex", "etiv_mm3")
+    match_exact: tuple[str, ...] = ()
+    missing: str = "complete"
+    imputations: int = 5
+    seed: int = 1
+    random_slope: bool = False
+    confirmation_months: float = 6.0
+    roving_baseline: bool = False
+    relapse_free_days: float = 0.0
+    risk_rule: str | int = "reference"
+    bootstrap: int = 1000
+
+    def column(self, role: str) -> str | None:
+        """Column of `role`, None when it has none."""
+        return self.roles.get(role)
+
+    def scores(self) -> dict[str, str]:
+        """Column to shown name of the clinical scores that have a column."""
+        return {self.roles[role]: shown for role, shown in SCORES.items() if role in self.roles}
+
+    def to_toml(self) -> str:
+        """This configuration as TOML; roles without a column are comments that say what they are for."""
+        values = asdict(self)
+        roles = tomli_w.dumps({"roles": {key: self.roles[key] for key in ROLES if key in self.roles}})
+        unused = "".join(f'# {key} = "column"  # {what}\n' for key, what in ROLES.items() if key not in self.roles)
+        options = {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in values.items()
+            if key != "roles" and value is not None
+        }
+        return f"{roles}{unused}\n{tomli_w.dumps({'options': options})}"
+
+
+def read_analysis(path: Path | str) -> AnalysisConfig:
+    """Read an analysis file.
+
+    Raises
+    ------
+    UsageError
+        When it is not TOML or has unknown keys or impossible values; the message names the file.
+    """
+    try:
+        return from_mapping(read_toml(Path(path)))
+    except UsageError as error:
+        if str(path) in str(error):
+            raise
+        raise UsageError(f"{path}: {error}") from error
+
+
+def from_mapping(content: Mapping[str, Any]) -> AnalysisConfig:
+    """Build a configuration from the tables ``roles`` and ``options``."""
+    _known(content, ("roles", "options"), "table")
+    roles, options = dict(content.get("roles", {})), dict(content.get("options", {}))
+    _known(roles, ROLES, "role")
+    names = [item.name for item in fields(AnalysisConfig) if item.name != "roles"]
+    _known(options, names, "option")
+    wrong = sorted(key for key, value in roles.items() if not isinstance(value, str))
+    if wrong:
+        raise UsageError(f"the role {wrong[0]} must be the name of a column in quotes")
+    typed = {key: _typed(key, value) for key, value in options.items()}
+    return _checked(AnalysisConfig(roles=roles, **typed))
+
+
+def _known(values: Mapping[str, Any], known: Sequence[str] | Mapping[str, str], kind: str) -> None:
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise UsageError(f"unknown {kind} {', '.join(unknown)} in the analysis file", f"known are {', '.join(known)}")
+
+
+def _typed(key: str, value: Any) -> Any:
+    """`value` as the dataclass holds it, or UsageError."""
+    kinds: dict[str, tuple[type, ...]] = {
+        "groups": (list,),
+        "covariates": (list,),
+        "match_covariates": (list,),
+        "match_exact": (list,),
+        "regions": (str, list),
+        "threshold": (int, float),
+        "confirmation_months": (int, float),
+        "match_ratio": (int,),
+        "roving_baseline": (bool,),
+        "relapse_free_days": (int, float),
+        "imputations": (int,),
+        "seed": (int,),
+        "bootstrap": (int,),
+        "random_slope": (bool,),
+        "risk_rule": (str, int),
+    }
+    expected = kinds.get(key, (str,))
+    if key == "control" and isinstance(value, int | float):
+        value = str(value)
+    fits = isinstance(value, expected) and (bool in expected or not isinstance(value, bool))
+    if not fits:
+        raise UsageError(f"the option {key} must be {' or '.join(kind.__name__ for kind in expected)}, not {value!r}")
+    if isinstance(value, list):
+        return tuple(str(item) for item in value)
+    return float(value) if float in expected else value
+
+
+def _checked(config: AnalysisConfig) -> AnalysisConfig:
+    problems = {
+        "threshold must be positive": config.threshold <= 0,
+        "match_ratio must be 0 or more": config.match_ratio < 0,
+        "imputations must be 2 or more": config.imputations < 2,
+        "bootstrap must be 0 or more": config.bootstrap < 0,
+        "confirmation_months must be positive": config.confirmation_months <= 0,
+        "relapse_free_days must be 0 or more": config.relapse_free_days < 0,
+        "missing must be complete, impute or average": config.missing not in ("complete", "impute", "average"),
+        "risk_rule must be reference, data or a number of deviations of 1 or more": not _is_rule(config.risk_rule),
+    }
+    for problem, present in problems.items():
+        if present:
+            raise UsageError(f"the option {problem}")
+    return config
+
+
+def _is_rule(rule: str | int) -> bool:
+    return rule >= 1 if isinstance(rule, int) else rule in ("reference", "data")
+
+
+def propose(cohort: pd.DataFrame) -> tuple[AnalysisConfig, str]:
+    """A configuration from the names and values of the columns of `cohort`, and its text to write down."""
+    roles: dict[str, str] = {}
+    remarks: list[str] = []
+    for role, pattern in PATTERNS.items():
+        found = [
+            name for name in _by_preference(cohort, pattern) if _fits(role, cohort[name]) and name not in roles.values()
+        ]
+        if found:
+            roles[role] = found[0]
+        if len(found) > 1:
+            remarks.append(f"{role}: {found[0]} was taken; {', '.join(found[1:])} would fit too")
+    control = control_level(cohort[roles["diagnosis"]]) if "diagnosis" in roles else None
+    config = AnalysisConfig(roles=roles, control=control)
+    head = ["Proposed by normvol from the columns of the cohort; edit it and give it to --analysis.", *remarks]
+    return config, "".join(f"# {line}\n" for line in head) + config.to_toml()
+
+
+def _by_preference(cohort: pd.DataFrame, pattern: str) -> list[str]:
+    """Columns whose whole name matches, in the order of the pattern's alternatives."""
+    names = {str(name): re.sub(r"[^a-z0-9]+", "_", str(name).lower()).strip("_") for name in cohort.columns}
+    found = []
+    for alternative in _alternatives(pattern):
+        found += [name for name, plain in names.items() if re.fullmatch(alternative, plain) and name not in found]
+    return found
+
+
+def _alternatives(pattern: str) -> list[str]:
+    """The alternatives of a pattern at its top level."""
+    parts, depth, current = [], 0, ""
+    for character in pattern:
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if character == "|" and depth == 0:
+            parts.append(current)
+            current = ""
+        else:
+            current += character
+    return [*parts, current]
+
+
+def _fits(role: str, values: pd.Series) -> bool:
+    """Whether the values of a column can play a role."""
+    known = values.dropna()
+    if role == "diagnosis":
+        return 2 <= known.nunique() <= 20 and control_level(known) is not None
+    if role in ("treatment", "scanner", "relapse_dates"):
+        return bool(known.nunique() >= (1 if role == "relapse_dates" else 2))
+    if role == "visit_date":
+        return bool(len(known) and dates(known).notna().mean() > 0.9)
+    found = numbers(known)
+    return bool(len(known) and found.notna().mean() > 0.9 and found.nunique() > 1)
+
+
+def numbers(values: pd.Series) -> pd.Series:
+    """A column as numbers, a decimal comma read as a point; NaN where a cell is no number."""
+    if not pd.api.types.is_numeric_dtype(values):
+        values = values.astype(str).str.strip().str.replace(r"^([+-]?\d+),(\d+)$", r"\1.\2", regex=True)
+    return pd.to_numeric(values, errors="coerce").astype(float)
+
+
+def dates(values: pd.Series) -> pd.Series:
+    """A column of ISO dates (with or without a time) as days; NaT where a cell is none."""
+    return pd.to_datetime(values.astype(str).str.slice(0, 10), errors="coerce", format="%Y-%m-%d")
+
+
+def control_level(values: pd.Series) -> str | None:
+    """The level of a diagnosis column that means healthy, None when no level says so."""
+    levels = {re.sub(r"[\s_-]+", " ", level.strip().lower()): level for level in labels(values).dropna().unique()}
+    return next((levels[name] for name in CONTROL_LEVELS if name in levels), None)
+
+
+def labels(values: pd.Series) -> pd.Series:
+    """The levels of a column as text; whole numbers lose their decimals, missing stays None."""
+    text = [None if pd.isna(value) else str(int(value)) if _is_whole(value) else str(value) for value in values]
+    return pd.Series(text, index=values.index, dtype=object)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, float) and value.is_integer()
+
+
+def load_analysis(spec: str, cohort: pd.DataFrame) -> tuple[AnalysisConfig, str]:
+    """The configuration that ``--analysis`` asks for, and its text to write into the output dataset.
+
+    Parameters
+    ----------
+    spec : str
+        ``auto`` or the path of a TOML file.
+    cohort : DataFrame
+        The columns of which ``auto`` chooses.
+    """
+    if spec == AUTO:
+        return propose(cohort)
+    config = read_analysis(spec)
+    return config, config.to_toml()

@@ -1,0 +1,234 @@
+"""The cohort as every analysis gets it: scans, z-scores and roles, checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from bids_app.clinical.analysis_file import SCORES, AnalysisConfig, dates, labels, numbers
+from bids_app.clinical.deviations import count_table
+from bids_app.clinical.wording import listing, plural
+from bids_app.errors import AnalysisError
+from bids_app.normative.base import Z_CRITICAL
+from bids_app.regions import reference_regions
+
+NUMERIC_ROLES = (*SCORES, "time", "relapses", "progression")
+COUNTS = ("n_infra", "n_supra", "n_total", "n_regions")
+YEARS_FROM_FIRST = "years_from_first"
+DAYS_PER_YEAR = 365.25
+
+
+@dataclass(frozen=True)
+class CohortData:
+    """What the analyses of one cohort share.
+
+    Parameters
+    ----------
+    scans : DataFrame
+        One row per scan, index 0..n-1: ``participant_id session_id age sex etiv_mm3``, the counts under the
+        configuration's regions and threshold, ``group`` (level of the diagnosis as text, the same at all scans of a
+        person) and every other column.
+    zscores : DataFrame
+        Same rows, one column per reference region.
+    config : AnalysisConfig
+        Only roles whose column exists.
+    visits : DataFrame
+        One row per clinical visit, with or without a scan; `scans` when there is no such table.
+    absent : mapping-like tuple of (role, column)
+        Roles of the configuration whose column is not in the cohort.
+    notes : tuple of str
+        Sentences on values that cannot be used and people who are in no group.
+    """
+
+    scans: pd.DataFrame
+    zscores: pd.DataFrame
+    config: AnalysisConfig
+    visits: pd.DataFrame
+    absent: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def first(self) -> np.ndarray:
+        """Whether each scan is its person's first, by age (bool, one per scan)."""
+        order = np.argsort(self.scans["age"].to_numpy(dtype=float), kind="stable")
+        later = self.scans["participant_id"].iloc[order].duplicated().to_numpy()
+        mask = np.zeros(len(order), dtype=bool)
+        mask[order[~later]] = True
+        return mask
+
+    @cached_property
+    def groups(self) -> tuple[str, ...]:
+        """The groups that are compared with the controls."""
+        if "group" not in self.scans:
+            return ()
+        found = sorted(set(self.scans["group"].dropna()) - {self.config.control})
+        return tuple(name for name in found if not self.config.groups or name in self.config.groups)
+
+    @cached_property
+    def patients(self) -> np.ndarray:
+        """Scans of people with a disease: all but the controls (bool, one per scan)."""
+        if "group" not in self.scans or self.config.control is None:
+            return np.ones(len(self.scans), dtype=bool)
+        return self.scans["group"].isin(self.groups).to_numpy()
+
+    @property
+    def counting(self) -> str:
+        """The sentence that says what counts as a deviation, for methods."""
+        regions = self.config.regions
+        if isinstance(regions, str):
+            named = "all reference regions" if regions == "all" else f"the {regions} regions"
+        else:
+            named = f"the {plural(len(regions), 'region')} of the analysis file"
+        return f"Deviations are counted with |z| >= {self.config.threshold:g} over {named}."
+
+    @property
+    def counting_note(self) -> tuple[str, ...]:
+        """`counting` as a sentence for the reader where it is not the usual one."""
+        usual = self.config.regions == "all" and self.config.threshold == Z_CRITICAL
+        return () if usual else (self.counting,)
+
+    def clock(self, table: pd.DataFrame) -> str:
+        """The column of `table` that tells time: the role time, else years since the first visit, else age."""
+        for name in (self.config.column("time"), YEARS_FROM_FIRST):
+            if name in table and numbers(table[name]).notna().any():
+                return str(name)
+        return "age"
+
+    def covariates(self) -> tuple[str, ...]:
+        """Columns that associations are adjusted for: those of the options and the treatment."""
+        treatment = self.config.column("treatment")
+        extra = (treatment,) if treatment and treatment not in self.config.covariates else ()
+        return (*self.config.covariates, *extra)
+
+    def control(self) -> str:
+        """The control level of the diagnosis.
+
+        Raises
+        ------
+        AnalysisError
+            When none is named or nobody has it.
+        """
+        column, level = self.config.column("diagnosis"), self.config.control
+        if level is None:
+            raise AnalysisError(f"the analysis file names no control level of {column}", "set control in [options]")
+        if not (self.scans["group"] == level).any():
+            found = ", ".join(sorted(set(self.scans["group"].dropna())))
+            raise AnalysisError(f"nobody has {column} {level}", f"the levels are {found}")
+        return level
+
+
+def prepare(
+    cohort: pd.DataFrame, zscores: pd.DataFrame, config: AnalysisConfig, visits: pd.DataFrame | None = None
+) -> CohortData:
+    """Check and complete the tables of a cohort.
+
+    Parameters
+    ----------
+    cohort : DataFrame
+        One row per scan: ``participant_id age`` and, where known, ``session_id sex etiv_mm3`` and clinical columns.
+    zscores : DataFrame
+        Same rows in the same order; columns that are not reference regions are ignored.
+    config : AnalysisConfig
+    visits : DataFrame, optional
+        Clinical visits, with or without a scan.
+
+    Raises
+    ------
+    AnalysisError
+        When the tables do not have the same rows or hold no reference region.
+    """
+    if len(cohort) != len(zscores):
+        raise AnalysisError(f"the cohort has {len(cohort)} scans but the z-scores {len(zscores)}")
+    regions = [name for name in reference_regions() if name in zscores.columns]
+    if not regions or "participant_id" not in cohort or "age" not in cohort:
+        raise AnalysisError("the cohort needs participant_id, age and z-scores of reference regions")
+    z = zscores[regions].astype(float).reset_index(drop=True)
+    scans = cohort.drop(columns=list(COUNTS), errors="ignore").reset_index(drop=True)
+    scans = pd.concat([scans, count_table(z, config.regions, config.threshold)], axis=1)
+    seen = scans if visits is None else visits.reset_index(drop=True)
+    absent = tuple((role, name) for role, name in config.roles.items() if name not in scans and name not in seen)
+    roles = {role: name for role, name in config.roles.items() if (role, name) not in absent}
+    kept, notes = replace(config, roles=roles), []
+    scans, seen, unread = _typed(scans, seen, roles)
+    notes += unread
+    if roles.get("diagnosis") in scans:
+        level = labels(scans[roles["diagnosis"]])
+        scans["group"] = _of_person(level, scans)
+        notes += _group_notes(scans, level, kept)
+    else:
+        scans = scans.drop(columns="group", errors="ignore")
+    return CohortData(scans, z, kept, seen, absent, tuple(notes))
+
+
+def _typed(
+    scans: pd.DataFrame, visits: pd.DataFrame, roles: Mapping[str, str]
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """Both tables with the roles' columns as numbers and times by the role visit_date, and what could not be read."""
+    notes: dict[str, None] = {}
+    tables = []
+    for table in (scans, visits):
+        table = table.copy()
+        for role in NUMERIC_ROLES:
+            if roles.get(role) in table:
+                name = roles[role]
+                read = numbers(table[name])
+                notes |= dict.fromkeys(_unread(table[name], read, f"{name} (role {role})", "a number"))
+                table[name] = read
+        if roles.get("visit_date") in table:
+            name = roles["visit_date"]
+            read = dates(table[name])
+            notes |= dict.fromkeys(_unread(table[name], read, f"{name} (role visit_date)", "a date such as 2019-05-31"))
+            table = _timed(table, read)
+        tables.append(table)
+    return tables[0], tables[1], list(notes)
+
+
+def _unread(values: pd.Series, read: pd.Series, what: str, kind: str) -> list[str]:
+    lost = values[values.notna() & read.isna()]
+    if lost.empty:
+        return []
+    verb = "is not" if len(lost) == 1 else "are not"
+    first = f"{str(lost.iloc[0])!r} is the first"
+    return [f"{plural(len(lost), 'value')} of {what} {verb} {kind} ({first}), and counted as missing."]
+
+
+def _timed(table: pd.DataFrame, date: pd.Series) -> pd.DataFrame:
+    """`table` with years since each person's first visit by `date`; people without any date keep their years."""
+    person = table["participant_id"]
+    years = (date - date.groupby(person).transform("min")).dt.days / DAYS_PER_YEAR
+    dated = date.notna().groupby(person).transform("any")
+    before = numbers(table[YEARS_FROM_FIRST]) if YEARS_FROM_FIRST in table else pd.Series(np.nan, index=table.index)
+    return table.assign(visit_date=date, **{YEARS_FROM_FIRST: years.where(dated, before)})
+
+
+def _of_person(level: pd.Series, scans: pd.DataFrame) -> pd.Series:
+    """The level at each person's first scan that has one: a person stays in one group."""
+    order = np.argsort(scans["age"].to_numpy(dtype=float), kind="stable")
+    known = level.iloc[order].dropna()
+    first = known.groupby(scans["participant_id"].loc[known.index].to_numpy()).first()
+    return scans["participant_id"].map(first).astype(object)
+
+
+def _group_notes(scans: pd.DataFrame, level: pd.Series, config: AnalysisConfig) -> list[str]:
+    """Who is in no group, whose diagnosis changes, and levels of the configuration that nobody has."""
+    column, people, notes = config.column("diagnosis"), scans["participant_id"], []
+    without = people[scans["group"].isna()].nunique()
+    if without:
+        notes.append(
+            f"{plural(without, 'person', 'people')} without {column} {'is' if without == 1 else 'are'} in no "
+            "group and left out of the analyses of groups, scores and outcomes."
+        )
+    changed = int((level.groupby(people).nunique() > 1).sum())
+    if changed:
+        notes.append(f"{column} changes between the scans of {plural(changed, 'person', 'people')}; the first counts.")
+    levels = sorted(set(scans["group"].dropna()))
+    wanted = [name for name in (config.control, *config.groups) if name is not None and name not in levels]
+    if wanted:
+        notes.append(f"Nobody who was scanned has {column} {listing(wanted)}; the levels are {listing(levels, 20)}.")
+    if config.control is not None and config.control not in levels and len(levels) > 1 and not config.groups:
+        notes.append("So nobody is a control, and everybody counts as having a disease; check control in [options].")
+    return notes

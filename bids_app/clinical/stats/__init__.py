@@ -1,0 +1,1 @@
+"""Statistics as numbers in, numbers out."""

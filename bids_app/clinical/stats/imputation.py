@@ -1,0 +1,213 @@
+"""Missing clinical scores: two-level normal multiple imputation and Rubin's rules.
+
+The model of a score y of person j at visit i is ``y_ij = x_ij' beta + u_j + e_ij`` with normal u and e, drawn
+by a Gibbs sampler (Schafer & Yucel 2002, doi:10.1198/106186002760180608; van Buuren 2018, chapter 7). Unlike
+``2l.norm`` of R's mice, the residual variance is the same for everybody: with two or three visits per person
+an own variance cannot be estimated. Results are combined by Rubin's rules (Rubin 1987) with the degrees of
+freedom of Barnard & Rubin (1999, doi:10.1093/biomet/86.4.948).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from bids_app.errors import AnalysisError
+from bids_app.normative.base import FloatArray
+
+BURN_IN, THINNING = 300, 40
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Estimates combined over m imputed datasets; arrays of the shape of one estimate.
+
+    `missing_information` is the share of the variance that is due to missing values.
+    """
+
+    estimate: FloatArray
+    se: FloatArray
+    df: FloatArray
+    missing_information: FloatArray
+
+
+def impute_two_level(
+    y: ArrayLike, X: ArrayLike, people: ArrayLike, m: int = 5, seed: int = 1, limits: tuple[float, float] | None = None
+) -> FloatArray:
+    """Draw the missing values of `y` m times.
+
+    Parameters
+    ----------
+    y : (n,) array
+        NaN where missing.
+    X : (n, k) array
+        Complete predictors, without the intercept's column; they should hold every variable of the analysis
+        that follows, or its associations are weakened.
+    people : (n,) array
+    m, seed : int
+    limits : (float, float), optional
+        Imputed values are clipped to this range (a score's own range).
+
+    Returns
+    -------
+    (m, n) array
+        Observed values are unchanged.
+
+    Raises
+    ------
+    AnalysisError
+        When predictors are missing or observed values are too few.
+    """
+    response = np.asarray(y, dtype=float)
+    missing = np.isnan(response)
+    predictors = _standard_design(np.asarray(X, dtype=float), missing)
+    sampler = _Sampler(
+        response, predictors, np.unique(np.asarray(people), return_inverse=True)[1], np.random.default_rng(seed)
+    )
+    completed = np.tile(response, (m, 1))
+    if missing.any():
+        for draw in range(m):
+            sampler.advance(BURN_IN if draw == 0 else THINNING)
+            values = sampler.draw_missing()
+            completed[draw, missing] = np.clip(values, *limits) if limits else values
+    return completed
+
+
+def _standard_design(X: FloatArray, missing: np.ndarray) -> FloatArray:
+    if np.isnan(X).any():
+        raise AnalysisError("a predictor of the imputation is missing for some scans", "leave it out of the model")
+    if (~missing).sum() < X.shape[1] + 5:
+        raise AnalysisError(f"{int((~missing).sum())} observed values are too few to impute the others")
+    spread = X.std(axis=0)
+    varying = spread > 0
+    return np.column_stack([np.ones(len(X)), (X[:, varying] - X[:, varying].mean(axis=0)) / spread[varying]])
+
+
+class _Sampler:
+    """Gibbs sampler over beta, the people's intercepts and both variances, given the observed values."""
+
+    def __init__(self, y: FloatArray, X: FloatArray, codes: np.ndarray, generator: np.random.Generator) -> None:
+        self.missing = np.isnan(y)
+        self.y, self.X, self.codes = y[~self.missing], X[~self.missing], codes[~self.missing]
+        self.X_missing, self.codes_missing = X[self.missing], codes[self.missing]
+        self.n_people = int(codes.max()) + 1
+        self.per_person = np.bincount(self.codes, minlength=self.n_people)
+        self.generator = generator
+        self.inverse = np.linalg.pinv(self.X.T @ self.X)
+        self.root = np.linalg.cholesky(self.inverse + 1e-14 * np.eye(len(self.inverse)))
+        self.u = np.zeros(self.n_people)
+        self.sigma2: float = float(self.y.var()) / 2 + 1e-12
+        self.tau2: float = self.sigma2
+        self.beta = self.inverse @ self.X.T @ self.y
+
+    def advance(self, sweeps: int) -> None:
+        for _ in range(sweeps):
+            self._sweep()
+
+    def _sweep(self) -> None:
+        generator = self.generator
+        centre = self.inverse @ self.X.T @ (self.y - self.u[self.codes])
+        self.beta = centre + np.sqrt(self.sigma2) * self.root @ generator.standard_normal(len(centre))
+        rest = self.y - self.X @ self.beta
+        precision = self.per_person / self.sigma2 + 1 / self.tau2
+        sums = np.bincount(self.codes, rest, self.n_people)
+        self.u = sums / self.sigma2 / precision + generator.standard_normal(self.n_people) / np.sqrt(precision)
+        residual = rest - self.u[self.codes]
+        # Inverse gamma draws under weak priors (half a degree of freedom at the scale of the data).
+        scale = 0.5 * float(self.y.var()) + 1e-12
+        self.sigma2 = float(residual @ residual + scale) / generator.chisquare(len(residual) + 1)
+        self.tau2 = float(self.u @ self.u + scale) / generator.chisquare(self.n_people + 1)
+
+    def draw_missing(self) -> FloatArray:
+        """One draw of the missing values at the current state."""
+        centre = self.X_missing @ self.beta + self.u[self.codes_missing]
+        return np.asarray(centre + np.sqrt(self.sigma2) * self.generator.standard_normal(len(centre)))
+
+
+def pool(estimates: ArrayLike, ses: ArrayLike, df_complete: ArrayLike = np.inf) -> Pooled:
+    """Rubin's rules.
+
+    Parameters
+    ----------
+    estimates, ses : (m, ...) arrays
+        Estimates and their standard errors in each imputed dataset.
+    df_complete : array
+        Degrees of freedom that the analysis would have without missing values.
+    """
+    q, u = np.asarray(estimates, dtype=float), np.asarray(ses, dtype=float) ** 2
+    m = len(q)
+    within, between = u.mean(axis=0), q.var(axis=0, ddof=1)
+    total = within + (1 + 1 / m) * between
+    share = (1 + 1 / m) * between / total
+    complete = np.broadcast_to(np.asarray(df_complete, dtype=float), share.shape)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        old = (m - 1) / share**2
+        observed = np.where(np.isinf(complete), np.inf, (complete + 1) / (complete + 3) * complete * (1 - share))
+        df = np.where(share > 0, 1 / (1 / old + 1 / observed), complete)
+        rise = (1 + 1 / m) * between / within
+        information = np.where(share > 0, (rise + 2 / (df + 3)) / (rise + 1), 0.0)
+    return Pooled(q.mean(axis=0), np.sqrt(total), df, information)
+
+
+def pool_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Combine the association tables of m imputed datasets row by row.
+
+    The tables have the same rows in the same order and the columns ``beta se df`` (and ``jackknife_se jackknife_df``);
+    the result has ``beta se statistic df low high p missing_information`` (and the columns of the jackknife) pooled
+    and everything else from the first table.
+    """
+    pooled, columns = _pooled(tables, "")
+    if "jackknife_se" in tables[0]:
+        columns |= _pooled(tables, "jackknife_")[1]
+    return tables[0].assign(
+        **columns,
+        beta=pooled.estimate,
+        statistic=pooled.estimate / pooled.se,
+        missing_information=pooled.missing_information,
+    )
+
+
+def _pooled(tables: Sequence[pd.DataFrame], prefix: str) -> tuple[Pooled, dict[str, FloatArray]]:
+    """``beta`` pooled with the standard errors of a prefix, and its interval and p as columns of that prefix."""
+    from scipy.stats import t
+
+    estimates, ses, df = (
+        np.stack([table[name].to_numpy(dtype=float) for table in tables])
+        for name in ("beta", f"{prefix}se", f"{prefix}df")
+    )
+    pooled = pool(estimates, ses, df.mean(axis=0))
+    half, p = t.ppf(0.975, pooled.df) * pooled.se, 2 * t.sf(np.abs(pooled.estimate / pooled.se), pooled.df)
+    values = {"se": pooled.se, "df": pooled.df, "low": pooled.estimate - half, "high": pooled.estimate + half, "p": p}
+    return pooled, {f"{prefix}{name}": column for name, column in values.items()}
+
+
+def impute_scores(
+    scans: pd.DataFrame, scores: Sequence[str], predictors: Sequence[str], m: int, seed: int
+) -> tuple[pd.DataFrame, ...]:
+    """The table of scans m times, with the missing values of each score drawn.
+
+    Parameters
+    ----------
+    scans : DataFrame
+        One row per scan: ``participant_id``, the scores and predictors.
+    scores : sequence of str
+        Columns to impute, each from the predictors; imputed values stay within the observed range. A score with too
+        few values keeps its gaps.
+    predictors : sequence of str
+        Numeric columns; those with missing values are left out.
+    """
+    complete = [name for name in predictors if name in scans and scans[name].notna().all()]
+    X = scans[complete].to_numpy(dtype=float)
+    drawn = {}
+    for position, score in enumerate(scores):
+        y = scans[score].to_numpy(dtype=float)
+        limits = (float(np.nanmin(y)), float(np.nanmax(y))) if np.isfinite(y).any() else None
+        try:
+            drawn[score] = impute_two_level(y, X, scans["participant_id"], m, seed + position, limits)
+        except AnalysisError:
+            continue
+    return tuple(scans.assign(**{score: values[draw] for score, values in drawn.items()}) for draw in range(m))

@@ -1,0 +1,82 @@
+"""Bootstrap over people: hazard ratios of two groups in many samples at once, and percentile intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bids_app.clinical.stats.survival import checked_times
+from bids_app.normative.base import FloatArray
+
+MOST = 12.0
+
+
+def resample(n: int, samples: int, seed: int) -> np.ndarray:
+    """How often each of `n` people is in each of `samples` bootstrap samples: (samples, n) int array."""
+    generator = np.random.default_rng(seed)
+    return generator.multinomial(n, np.full(n, 1 / n), size=samples)
+
+
+def percentile_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
+    """Percentile bootstrap interval; infinite estimates count, missing ones do not; NaN without samples."""
+    known = np.asarray(values, dtype=float)
+    known = known[~np.isnan(known)]
+    if len(known) < 2:
+        return float("nan"), float("nan")
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2], method="nearest")
+    return float(low), float(high)
+
+
+def hazard_ratios(time: ArrayLike, event: ArrayLike, group: ArrayLike, samples: np.ndarray) -> FloatArray:
+    """Log hazard ratio of `group` (n,) bool against the others in each sample (Efron's ties).
+
+    Parameters
+    ----------
+    samples : (b, n) int array
+        How often each person counts.
+
+    Returns
+    -------
+    (b,) array; plus or minus infinity where a group has no event, NaN where nobody has or a group is empty
+    """
+    times, status = checked_times(time, event)
+    member = np.asarray(group, dtype=bool)
+    order = np.argsort(times, kind="stable")
+    times, status, member, weight = times[order], status[order], member[order], np.asarray(samples)[:, order]
+    start = np.searchsorted(times, np.unique(times[status == 1]), side="left")
+    if not len(start) or not len(weight):
+        return np.full(len(weight), np.nan)
+    stop = np.searchsorted(times, times[start], side="right")
+    risk = [_between(weight * side, start, np.full(len(start), len(times))) for side in (member, ~member)]
+    died = [_between(weight * side * status, start, stop) for side in (member, ~member)]
+    beta = _newton(risk[0], risk[1], died[0], died[1])
+    ones, others = died[0].sum(axis=1), died[1].sum(axis=1)
+    beta = np.where(ones == 0, -np.inf, np.where(others == 0, np.inf, beta))
+    empty = (risk[0][:, 0] == 0) | (risk[1][:, 0] == 0) | (ones + others == 0)
+    return np.where(empty, np.nan, beta)
+
+
+def _between(values: FloatArray, start: np.ndarray, stop: np.ndarray) -> FloatArray:
+    sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)
+    return np.asarray(sums[:, stop] - sums[:, start])
+
+
+def _newton(risk1: FloatArray, risk0: FloatArray, died1: FloatArray, died0: FloatArray) -> FloatArray:
+    """Root of the score of each sample; arrays are (b, times)."""
+    beta = np.zeros(len(risk1))
+    died = died1 + died0
+    layers = [(died > rank, rank / np.maximum(died, 1)) for rank in range(int(died.max()))]
+    for _ in range(25):
+        score, information = died1.sum(axis=1), np.zeros(len(beta))
+        ratio = np.exp(beta)[:, None]
+        for present, share in layers:
+            first = ratio * (risk1 - share * died1)
+            total = first + risk0 - share * died0
+            chance = np.where(present, first / np.where(total > 0, total, 1), 0.0)
+            score = score - chance.sum(axis=1)
+            information += (chance * (1 - chance)).sum(axis=1)
+        step = np.clip(score / np.maximum(information, 1e-10), -1, 1)
+        beta = np.clip(beta + step, -MOST, MOST)
+        if np.max(np.abs(step)) < 1e-10:
+            break
+    return beta

@@ -1,0 +1,1 @@
+"""Engines: what computes z from a model (native, terms, PCNtoolkit)."""

@@ -1,0 +1,1 @@
+"""Fits: fractional polynomials, location, scale and shape."""

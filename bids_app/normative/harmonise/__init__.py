@@ -1,0 +1,1 @@
+"""Site effects: ComBat, longitudinal ComBat, site adaptation."""

@@ -1,0 +1,157 @@
+"""Drawing of a statistical analysis from its table and the ``Figure`` of its JSON file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from bids_app.regions import display_name
+from bids_app.reports.figures import cohort_charts
+from bids_app.reports.figures.maps import map_pair
+from bids_app.reports.figures.svg import standalone
+from bids_app.reports.loading import Group, Record, Sheet
+
+CHARTS = {
+    "forest": cohort_charts.forest,
+    "love": cohort_charts.love,
+    "km": cohort_charts.kaplan_meier,
+    "trajectory": cohort_charts.trajectory,
+}
+MOST_PARTS = 6
+# the reader's order; names are matched by their start, others come before the last two
+ORDER = (
+    "burden",
+    "deviation_prevalence",
+    "case_control",
+    "region",
+    "prevalence",
+    "scores_counts",
+    "scores_regions",
+    "rates",
+    "change",
+    "stability",
+    "transition",
+    "progression",
+    "relapse",
+    "survival",
+    "hazards",
+    "risk",
+    "trajector",
+    "decision",
+)
+LAST = ("matching", "roles")
+
+
+class Drawing(NamedTuple):
+    """One picture of an analysis: heading, inline SVG and the text of the file."""
+
+    title: str
+    inline: str
+    file: str
+
+
+class Analysis(NamedTuple):
+    """One analysis as the report shows it."""
+
+    name: str
+    title: str
+    sentences: list[str]
+    methods: str
+    record: Record
+    sheet: Sheet
+    drawings: list[Drawing]
+    is_map: bool
+    problem: str | None
+
+    @property
+    def computed(self) -> bool:
+        """Whether there is a result; otherwise the table holds the reason."""
+        return list(self.sheet.table.columns) != ["analysis", "reason"]
+
+
+def read_analyses(group: Group) -> list[Analysis]:
+    """All analyses of the dataset, drawn."""
+    return [_analysis(name, *group.analyses[name], group) for name in sorted(group.analyses, key=_place)]
+
+
+def _place(name: str) -> tuple[int, str]:
+    for place, start in enumerate((*ORDER, "", *LAST)):
+        if start and name.startswith(start):
+            return place, name
+    return len(ORDER), name
+
+
+def _analysis(name: str, record: Record, sheet: Sheet, group: Group) -> Analysis:
+    figure = record.get("Figure") or {}
+    drawings, problem = [], None
+    try:
+        drawings = _draw(name, figure, _drawn_rows(figure, sheet, group)) if figure else []
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        problem = f"The figure could not be drawn from {sheet.file} ({type(error).__name__}: {error})."
+    return Analysis(
+        name,
+        str(record.get("Title", name)),
+        list(record.get("Sentences") or []),
+        str(record.get("Methods") or ""),
+        record,
+        sheet,
+        drawings,
+        figure.get("kind") == "map",
+        problem,
+    )
+
+
+def _drawn_rows(figure: Mapping[str, Any], sheet: Sheet, group: Group) -> pd.DataFrame:
+    """The rows that the figure draws: of this table or another, limited by ``where``."""
+    other = figure.get("table")
+    if other in group.analyses:
+        sheet = group.analyses[other][1]
+    elif other in group.sheets:
+        sheet = group.sheets[other]
+    table = sheet.table
+    for column, value in (figure.get("where") or {}).items():
+        table = table[table[column].astype(str) == str(value)]
+    return table
+
+
+def _draw(name: str, figure: Mapping[str, Any], table: pd.DataFrame) -> list[Drawing]:
+    kind = figure.get("kind")
+    if table.empty or kind == "table":
+        return []
+    facet = figure.get("facet")
+    parts = list(table.groupby(facet, sort=False)) if facet in table else [("", table)]
+    drawings = []
+    for index, (label, part) in enumerate(parts[:MOST_PARTS]):
+        title = display_name(str(label))
+        if kind == "map":
+            drawings.append(_map(f"map-{name}-{index}", title, part, figure))
+        else:
+            inline = CHARTS[str(kind)](part.reset_index(drop=True), figure)
+            drawings.append(Drawing(title, inline, standalone(inline)))
+    return [drawing for drawing in drawings if drawing.inline]
+
+
+def _map(prefix: str, title: str, table: pd.DataFrame, figure: Mapping[str, Any]) -> Drawing:
+    rows = table.dropna(subset=[figure["value"]])
+    values = dict(zip(rows[figure.get("region", "region")], rows[figure["value"]].astype(float), strict=True))
+    limits = figure.get("limits")
+    scale = str(figure.get("scale", "diverging"))
+    options = {
+        "scale": scale,
+        "label": str(figure.get("xlabel") or figure["value"]),
+        "threshold": figure.get("threshold"),
+        "limits": tuple(limits) if limits else _limits(values, scale),
+    }
+    return Drawing(title, *map_pair(values, prefix, **options))
+
+
+def _limits(values: Mapping[str, float], scale: str) -> tuple[float, float] | None:
+    """Ends of the colours that hold all values; a diverging scale is symmetric."""
+    if scale != "diverging" or not values:
+        return None
+    reach = max(abs(value) for value in values.values())
+    steps = (0.1, 0.2, 0.3, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0)
+    end = next((step for step in steps if step >= reach), reach)
+    return -end, end

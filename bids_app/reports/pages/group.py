@@ -1,0 +1,84 @@
+"""The report of the whole dataset as one self-contained HTML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bids_app.errors import InputError
+from bids_app.reports.components import prose
+from bids_app.reports.figures.analyses import read_analyses
+from bids_app.reports.figures.heatmap import heat_map, png_uri
+from bids_app.reports.figures.maps import page_geometry
+from bids_app.reports.loading import Group, load_group
+from bids_app.reports.pages import group_sections as sections
+from bids_app.reports.pages.page import render
+from bids_app.tables import atomic_write
+
+
+def write_group_report(output_dir: Path | str, *, figures: bool = True) -> Path:
+    """Write ``group.html`` and the files in ``figures/``.
+
+    Parameters
+    ----------
+    output_dir : path-like
+        The output dataset; only its ``group_*`` files (and the names of the reports of people) are read.
+    figures : bool
+        Also write the drawings as SVG and PNG files.
+
+    Raises
+    ------
+    InputError
+        When no group table is there.
+    """
+    root = Path(output_dir)
+    group = load_group(root)
+    if not group.sheets:
+        raise InputError(f"no group table is in {root}", "run the group level first, or normvol-model analyse")
+    context = _context(group, root)
+    if figures:
+        _write_figures(root / "figures", context)
+    return atomic_write(root / "group.html", render("group.html.j2", **context))
+
+
+def _context(group: Group, root: Path) -> dict[str, Any]:
+    sheets = group.sheets
+    heat = None
+    if "zscores" in sheets and "deviations" in sheets and len(sheets["zscores"].table):
+        heat = heat_map(sheets["zscores"].table, sheets["deviations"].table, group.reports)
+        heat["uri"] = png_uri(heat["png"])
+    return {
+        "group": group,
+        "geometry": page_geometry(),
+        "sheets": sheets,
+        "left_out": sections.left_out(group),
+        "columns_of": sections.columns_of,
+        "counts": sections.count_drawings(group),
+        "prevalence": sections.prevalence_drawings(group),
+        "adaptation": sections.adaptation_drawings(group),
+        "heat": heat,
+        "strips": sections.quality_strips(group),
+        "outliers": sections.quality_outliers(group),
+        "analyses": read_analyses(group),
+        "reports": group.reports,
+        "tables": sorted(path.name for path in root.glob("group_*.tsv")),
+        "methods": prose(group.citation) if group.citation else None,
+    }
+
+
+def _write_figures(folder: Path, context: dict[str, Any]) -> None:
+    """Write the drawings; those of an earlier report that this one no longer has are removed."""
+    files = {
+        drawing.name: drawing.file for drawing in (*context["counts"], *context["prevalence"], *context["adaptation"])
+    }
+    if context["heat"]:
+        files["group_heatmap.png"] = context["heat"]["png"]
+    for analysis in context["analyses"]:
+        for index, drawing in enumerate(analysis.drawings):
+            part = f"_{index + 1}" if len(analysis.drawings) > 1 else ""
+            files[f"group_{analysis.name}{part}.svg"] = drawing.file
+    for path in (*folder.glob("group_*.svg"), *folder.glob("group_*.png")):
+        if path.name not in files:
+            path.unlink()
+    for name, content in files.items():
+        atomic_write(folder / name, content)

@@ -1,0 +1,108 @@
+"""The report of one participant, all sessions, as one self-contained HTML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bids_app.reports.components import prose
+from bids_app.reports.figures.maps import map_pair, page_geometry
+from bids_app.reports.figures.svg import standalone
+from bids_app.reports.loading import Person, Scan, load_person
+from bids_app.reports.pages import sections
+from bids_app.reports.pages.page import render
+from bids_app.tables import atomic_write
+
+MAP_LIMITS = (-4.0, 4.0)
+
+
+def write_participant_report(output_dir: Path | str, participant: str, *, figures: bool = True) -> Path:
+    """Write ``sub-<participant>.html`` and the figures in ``sub-<participant>/figures/``.
+
+    Parameters
+    ----------
+    output_dir : path-like
+        The output dataset; only its files are read (see ``docs/architecture.md``).
+    participant : str
+        Label, with or without ``sub-``.
+    figures : bool
+        Also write the brain maps, the charts of flagged regions and of change as SVG files.
+
+    Returns
+    -------
+    Path
+        The report.
+
+    Raises
+    ------
+    InputError
+        When the dataset holds nothing about the participant, or one of the files is damaged.
+    """
+    root = Path(output_dir)
+    person = load_person(root, participant.removeprefix("sub-"))
+    context = _context(person, root)
+    if figures:
+        _write_figures(root, person, context)
+    return atomic_write(root / f"sub-{person.label}.html", render("participant.html.j2", **context))
+
+
+def _context(person: Person, root: Path) -> dict[str, Any]:
+    latest = person.scans[-1] if person.scans else None
+    maps = _brain_maps(person)
+    most, flagged_any = sections.most_deviating(latest) if latest else ([], False)
+    return {
+        "person": person,
+        "latest": latest,
+        "unfinished": person.unfinished,
+        "warnings": _warnings(person),
+        "tails": sections.count_tails(person) if latest else [],
+        "most": most,
+        "flagged_any": flagged_any,
+        "maps": maps,
+        "geometry": page_geometry() if maps else "",
+        "charts": sections.centile_charts(person),
+        "change": sections.change_section(person),
+        "tables": [{"label": scan.label, "tables": sections.scan_tables(scan)} for scan in person.scans],
+        "paired": sections.paired_rows(latest) if latest else [],
+        "metrics": list(
+            dict.fromkeys(name for scan in person.scans for name in scan.summary.get("quality.metrics") or ())
+        ),
+        "overlays": sections.overlay_images(person, root),
+        "overlay_notes": sections.overlay_notes(person, root),
+        "methods": prose(person.citation) if person.citation else None,
+    }
+
+
+def _warnings(person: Person) -> list[tuple[Scan, str]]:
+    """Scan and key of each warning; one that several sessions share is said once, at the latest."""
+    latest_of = {
+        text: (scan, f"warnings.{index}")
+        for scan in person.scans
+        for index, text in enumerate(scan.summary.get("warnings") or ())
+    }
+    return list(latest_of.values())
+
+
+def _brain_maps(person: Person) -> list[dict[str, str]]:
+    """A map per scan, the latest first."""
+    maps = []
+    for scan in reversed(person.scans):
+        table = scan.deviations.table.dropna(subset=["z"]) if scan.deviations else pd.DataFrame({"region": [], "z": []})
+        values = dict(zip(table["region"], table["z"].astype(float), strict=True))
+        inline, file = map_pair(values, f"map-{len(maps)}", scale="diverging", limits=MAP_LIMITS, label="z")
+        if inline:
+            maps.append({"label": scan.label, "stem": scan.stem, "drawing": inline, "file": file})
+    return maps
+
+
+def _write_figures(root: Path, person: Person, context: dict[str, Any]) -> None:
+    folder = root / f"sub-{person.label}" / "figures"
+    for brain in context["maps"]:
+        atomic_write(folder / f"{brain['stem']}_desc-brainmap_morph.svg", brain["file"])
+    for chart in context["charts"]["shown"]:
+        name = f"sub-{person.label}_region-{chart.region}_desc-centiles_morph.svg"
+        atomic_write(folder / name, standalone(chart.drawing))
+    if context["change"] and context["change"]["drawing"]:
+        atomic_write(folder / f"sub-{person.label}_desc-change_morph.svg", standalone(context["change"]["drawing"]))

@@ -1,0 +1,273 @@
+"""What each section of the participant report shows: which rows, in which order, which drawings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from bids_app.regions import display_name, pairs, reference_regions, region_table
+from bids_app.reports.components import Column, capitalised, data_uri
+from bids_app.reports.figures.charts import Visit, centile_chart, change_chart, range_strip
+from bids_app.reports.loading import Person, Scan, Sheet, load_record
+
+SHOWN_CHARTS = 9
+LISTED_REGIONS = 6
+LISTED_CHANGES = 12
+LARGEST_IMAGE = 900_000
+LARGEST_IMAGES = 2_400_000
+FAN_POINTS = 72
+TAILS = (
+    ("n_infra", "Smaller than expected", "infra"),
+    ("n_supra", "Larger than expected", "supra"),
+    ("n_total", "Both together", ""),
+)
+VOLUME_COLUMNS = (
+    Column("region", "Region", "region"),
+    Column("volume_mm3", "Volume"),
+    Column("expected_mm3", "Expected"),
+    Column("z", "z"),
+    Column("z", "", "gauge"),
+    Column("z_se", "SE of z"),
+    Column("centile", "Centile"),
+    Column("deviation", "Deviation", "text"),
+    Column("in_range", "In range", "text"),
+)
+ASYMMETRY_COLUMNS = (
+    Column("region", "Structure", "region"),
+    Column("asymmetry_index", "Index"),
+    Column("expected_index", "Expected"),
+    *VOLUME_COLUMNS[3:],
+)
+CHANGE_COLUMNS = (
+    Column("region", "Region", "region"),
+    Column("session_from", "From", "text"),
+    Column("session_to", "To", "text"),
+    Column("years", "Years"),
+    Column("z_from", "z before"),
+    Column("z_to", "z after"),
+    Column("z_change", "Change"),
+    Column("z_change_se", "SE"),
+    Column("annual_z_change", "Per year"),
+    Column("reliable", "Reliable", "text"),
+)
+CAPTIONS = {
+    "deviations": "Reference regions (counted)",
+    "extended": "Further volumes (not counted)",
+    "asymmetry": "Asymmetry: (left − right) / (left + right)",
+}
+
+
+class Chart(NamedTuple):
+    """A centile chart with the row of the latest session that its heading shows."""
+
+    region: str
+    id: str
+    deviation: str
+    file: str
+    row: int | None
+    z: float
+    drawing: str
+
+
+def count_tails(person: Person) -> list[dict[str, Any]]:
+    """The three counts of the latest scan with the strip of the expected range."""
+    latest = person.scans[-1]
+    found = []
+    for name, title, cls in TAILS:
+        expected = latest.summary.get(f"counts.expected.{name}") or {}
+        observed = [
+            (scan.label, float(scan.summary.get(f"counts.{name}")))
+            for scan in person.scans
+            if scan.summary.get(f"counts.{name}") is not None
+        ]
+        found.append(
+            {
+                "title": title,
+                "cls": cls,
+                "key": f"counts.{name}",
+                "expected": f"counts.expected.{name}" if expected else None,
+                "chart": range_strip(expected, observed, cls),
+            }
+        )
+    return found
+
+
+def most_deviating(scan: Scan) -> tuple[list[tuple[int, dict[str, Any]]], bool]:
+    """The reference regions furthest from expectation, and whether any of them is flagged."""
+    table = by_extremity(scan.deviations)
+    flagged = table["deviation"].isin(["infra", "supra"]) if len(table) else pd.Series(dtype=bool)
+    shown = table[flagged].head(LISTED_REGIONS) if flagged.any() else table.head(3)
+    return list(Sheet("", shown).rows()), bool(flagged.any())
+
+
+def by_extremity(sheet: Sheet | None) -> pd.DataFrame:
+    """Scored rows, the largest |z| first."""
+    if sheet is None:
+        return pd.DataFrame(columns=["region", "z", "deviation", "centile"])
+    table = sheet.table.dropna(subset=["z"])
+    return table.loc[table["z"].abs().sort_values(ascending=False, kind="stable").index]
+
+
+def centile_charts(person: Person) -> dict[str, Any]:
+    """Charts of the flagged regions (at most `SHOWN_CHARTS`, the most extreme first) and of all others by lobe."""
+    if person.centiles is None or not person.scans:
+        return {"shown": [], "others": {}, "note": ""}
+    fans = {region: _thin(fan) for region, fan in person.centiles.table.groupby("region", sort=False)}
+    flagged = [
+        row["region"]
+        for _, row in by_extremity(person.scans[-1].deviations).iterrows()
+        if row["deviation"] in ("infra", "supra") and row["region"] in fans
+    ]
+    first = flagged[:SHOWN_CHARTS] or [r for r in by_extremity(person.scans[-1].deviations)["region"] if r in fans][:3]
+    visits = _visits_by_region(person.scans)
+    rows = _volume_rows(person.scans[-1])
+    charts = {
+        region: _chart(region, centile_chart(region, fan, visits.get(region, [])), rows.get(region))
+        for region, fan in fans.items()
+    }
+    note = "flagged regions, the most extreme first" if flagged else "no region is flagged; the most extreme are shown"
+    if len(flagged) > SHOWN_CHARTS:
+        note = "the most extreme of the flagged regions; the others can be chosen below"
+    others: dict[str, list[Chart]] = {}
+    for region in (r for r in charts if r not in first):
+        others.setdefault(chapter(region), []).append(charts[region])
+    return {"shown": [charts[region] for region in first], "others": others, "note": note}
+
+
+def _thin(fan: pd.DataFrame) -> pd.DataFrame:
+    """At most `FAN_POINTS` ages, with both ends: a curve as smooth as a screen can show."""
+    keep = np.unique(np.linspace(0, len(fan) - 1, min(len(fan), FAN_POINTS)).round().astype(int))
+    return fan.iloc[keep]
+
+
+def _visits_by_region(scans: Sequence[Scan]) -> dict[str, list[Visit]]:
+    visits: dict[str, list[Visit]] = {}
+    for scan in scans:
+        age = scan.summary.get("covariates.age")
+        for _, _, row in _volume_rows(scan).values() if age is not None else ():
+            visit = Visit(scan.label, float(age), float(row["volume_mm3"]), float(row["z"]), str(row["deviation"]))
+            visits.setdefault(row["region"], []).append(visit)
+    return visits
+
+
+def _volume_rows(scan: Scan) -> dict[str, tuple[str, int, dict[str, Any]]]:
+    """File, position in it and values of each volume's row."""
+    sheets = [scan.sheets[name] for name in ("deviations", "extended") if name in scan.sheets]
+    return {row["region"]: (sheet.file, index, row) for sheet in sheets for index, row in sheet.rows()}
+
+
+def _chart(region: str, drawing: str, found: tuple[str, int, dict[str, Any]] | None) -> Chart:
+    if found is None:
+        return Chart(region, f"centile-{region}", "none", "", None, float("nan"), drawing)
+    file, index, row = found
+    return Chart(region, f"centile-{region}", str(row["deviation"]), file, index, row["z"], drawing)
+
+
+@lru_cache(maxsize=256)
+def chapter(region: str) -> str:
+    """The heading that a region's chart stands under."""
+    table = region_table()
+    if region not in table.index:
+        return "Other"
+    row = table.loc[region]
+    if row["kind"] == "cortical":
+        return capitalised(f"{row['lobe']} {'cortex' if row['lobe'] in ('cingulate', 'insula') else 'lobe'}")
+    return {
+        "subcortical": "Deep grey matter",
+        "cerebellum": "Cerebellum",
+        "ventricle": "Ventricles and CSF",
+        "csf": "Ventricles and CSF",
+        "corpus_callosum": "White matter",
+        "white_matter": "White matter",
+        "hypointensity": "White matter",
+        "global": "Whole brain",
+    }.get(row["kind"], "Other")
+
+
+def change_section(person: Person) -> dict[str, Any] | None:
+    """The change over the longest interval, reliable changes first."""
+    if person.change is None or not len(person.change.table):
+        return None
+    table = person.change.table
+    longest = table[table["years"] == table["years"].max()] if table["years"].notna().any() else table
+    pair = longest[["session_from", "session_to"]].iloc[-1]
+    rows = table[(table["session_from"] == pair["session_from"]) & (table["session_to"] == pair["session_to"])]
+    rows = rows[rows["region"].isin(reference_regions()) & rows["z_change"].notna()]
+    rows = rows.loc[rows["z_change"].abs().sort_values(ascending=False, kind="stable").index]
+    reliable = rows["reliable"].astype(str).str.lower() == "true"
+    drawn = rows[reliable].head(LISTED_CHANGES)
+    sentence = (
+        "Regions whose change exceeds its measurement error, the largest first."
+        if reliable.any()
+        else "No region changed by more than its measurement error."
+    )
+    if not reliable.any() and rows["z_change_se"].isna().all():
+        sentence = "The measurement error of these regions is not known, so no change is called reliable."
+    return {
+        "sheet": person.change,
+        "columns": CHANGE_COLUMNS,
+        "first": pair["session_from"],
+        "last": pair["session_to"],
+        "row": int(longest.index[-1]),
+        "years": longest["years"].iloc[-1],
+        "sentence": sentence,
+        "drawing": change_chart(drawn) if len(drawn) else "",
+    }
+
+
+def scan_tables(scan: Scan) -> list[dict[str, Any]]:
+    """The tables of one scan with the columns to show."""
+    return [
+        {
+            "sheet": sheet,
+            "caption": CAPTIONS[name],
+            "columns": ASYMMETRY_COLUMNS if name == "asymmetry" else VOLUME_COLUMNS,
+        }
+        for name, sheet in scan.sheets.items()
+    ]
+
+
+def paired_rows(scan: Scan) -> list[tuple[str, tuple[Any, Any]]]:
+    """The reference regions with left and right side by side, for print."""
+    if scan.deviations is None:
+        return []
+    rows = {row["region"]: {"index": index, "row": row} for index, row in scan.deviations.rows()}
+    return [
+        (capitalised(display_name(pair.left).removeprefix("left ")), (rows.get(pair.left), rows.get(pair.right)))
+        for pair in pairs()
+        if pair.left in rows or pair.right in rows
+    ]
+
+
+def overlay_images(person: Person, root: Path) -> list[dict[str, Any]]:
+    """Image files of the person's figures folder, embedded while the report stays of a handy size."""
+    found, total = [], 0
+    for path in person.images:
+        size = path.stat().st_size
+        fits = size <= LARGEST_IMAGE and total + size <= LARGEST_IMAGES
+        total += size if fits else 0
+        found.append(
+            {
+                "file": path.relative_to(root).as_posix(),
+                "alt": _alternative(path),
+                "uri": data_uri(path) if fits else None,
+            }
+        )
+    return found
+
+
+def overlay_notes(person: Person, root: Path) -> list[dict[str, Any]]:
+    """What could not be drawn and why, from ``figures/*_desc-overlays.json``."""
+    files = sorted((root / f"sub-{person.label}" / "figures").glob("*_desc-overlays.json"))
+    records = [(load_record(root, file), file.name.removesuffix("_desc-overlays.json")) for file in files]
+    return [{"record": record, "scan": scan} for record, scan in records if record and record.get("Notes")]
+
+
+def _alternative(path: Path) -> str:
+    parts = [part.replace("desc-", "") for part in path.stem.split("_")]
+    return "Figure for checking by eye: " + ", ".join(parts)

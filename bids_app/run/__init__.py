@@ -1,0 +1,1 @@
+"""One run of the BIDS-App, without a graph: plan, scan, person, cohort, adaptation."""

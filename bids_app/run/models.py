@@ -1,0 +1,44 @@
+"""Load the run's normative model once per process."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+
+from bids_app.errors import ModelError
+from bids_app.normative.base import NormativeModel
+from bids_app.normative.registry import load_model, model_names
+
+
+@lru_cache(maxsize=2)
+def load_study_model(name_or_path: str, scoring: str = "own-sex") -> NormativeModel:
+    """The model, in the scoring mode asked for.
+
+    Raises
+    ------
+    ModelError
+        When the model is unknown or damaged, or has no such scoring mode.
+    """
+    model = load_model(name_or_path)
+    if scoring == "own-sex":
+        return model
+    if not hasattr(model, "with_scoring"):
+        raise ModelError(f"the model {name_or_path} has no scoring mode {scoring}", "leave out --scoring")
+    scored: NormativeModel = model.with_scoring(scoring)
+    return scored
+
+
+@lru_cache(maxsize=2)
+def model_sha256(name_or_path: str) -> str:
+    """SHA-256 of the model's file, or of all files of a model folder in order of their names."""
+    path = Path(name_or_path)
+    if name_or_path in model_names():
+        path = Path(str(files("bids_app.data"))) / "models" / f"{name_or_path}.json"
+    contents = sorted(item for item in path.rglob("*") if item.is_file()) if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for item in contents:
+        digest.update(item.relative_to(path).as_posix().encode() if path.is_dir() else b"")
+        digest.update(item.read_bytes())
+    return digest.hexdigest()

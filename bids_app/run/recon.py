@@ -1,0 +1,190 @@
+"""When recon-all has to run: its images, its names in our own subjects directory, and the run itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bids_app.bids.layout import Scan
+from bids_app.bids.names import participant_id, scan_name
+from bids_app.errors import ReconAllError, UsageError
+from bids_app.freesurfer.annex import is_not_fetched
+from bids_app.freesurfer.recon_all import RECORDS, run_recon_all
+from bids_app.freesurfer.recon_command import (
+    ReconAllCommand,
+    expected_cost,
+    find_license,
+    find_recon_all,
+    installed_version,
+)
+from bids_app.run.config import RunConfig
+from bids_app.tables import read_json
+
+OWN_SUBJECTS = Path("sourcedata") / "freesurfer"
+
+
+class ReconPlan:
+    """Arguments of recon-all for the scans of a run.
+
+    Parameters
+    ----------
+    config : RunConfig
+    scans : sequence of Scan
+        Every scan of the run, so that the sessions of a person are known.
+    """
+
+    def __init__(self, config: RunConfig, scans: Sequence[Scan]) -> None:
+        self.config = config
+        self.subjects_dir = config.output_dir / OWN_SUBJECTS
+        if config.t1w_derivative is not None:
+            _t1w_derivative(config.t1w_derivative)
+        self._people: dict[str, list[Scan]] = {}
+        for scan in scans:
+            self._people.setdefault(scan.participant, []).append(scan)
+
+    def sessions_of(self, participant: str) -> int:
+        """Number of scans of a person in this run."""
+        return len(self._people[participant])
+
+    def may_resume(self, subject_dir: Path) -> bool:
+        """Whether an unfinished tree is one that we started ourselves, so that recon-all may go on in it."""
+        record = self.subjects_dir / RECORDS / f"{subject_dir.name}.json"
+        return self.config.recon != "ingest" and subject_dir.parent == self.subjects_dir and record.exists()
+
+    def arguments(self, scan: Scan) -> dict[str, Any]:
+        """Keyword arguments of `PlannedScan` that make recon-all run for `scan`.
+
+        Raises
+        ------
+        ReconAllError
+            When it cannot run: not wanted, not installed, no licence, no image.
+        """
+        absent = "no FreeSurfer output was found"
+        if self.config.recon == "ingest":
+            raise ReconAllError(absent, "run recon-all, or leave out --recon ingest")
+        try:
+            self._check_installation()
+            if self.config.longitudinal and self.sessions_of(scan.participant) > 1:
+                return self._longitudinal(scan)
+            return {"recon_arguments": self._cross(scan)}
+        except ReconAllError as error:
+            raise ReconAllError(f"{absent} and recon-all cannot run: {error.reason}", error.remedy) from error
+
+    def images(self, scan: Scan) -> list[str]:
+        """Names of the images that recon-all gets for a scan."""
+        used = [*select_t1w(scan, self.config), *scan.t2w[:1], *([] if scan.t2w else scan.flair[:1])]
+        return [path.name for path in used]
+
+    def images_of(self, subject_dir: Path) -> list[str] | None:
+        """Names of the images that a tree of ours was made from; None for trees of others, who do not say."""
+        cross = subject_dir.name.partition(".long.")[0]
+        record = self.subjects_dir / RECORDS / f"{cross}.json"
+        if subject_dir.parent != self.subjects_dir or not record.exists():
+            return None
+        return [Path(path).name for path, _ in read_json(record)["images"]]
+
+    def _check_installation(self) -> None:
+        find_recon_all(os.environ)
+        find_license(self.config.fs_license_file, os.environ)
+
+    def _common(self) -> dict[str, Any]:
+        license_file = self.config.fs_license_file
+        return {
+            "subjects_dir": str(self.subjects_dir),
+            "threads": self.config.omp_nthreads,
+            "extra": list(self.config.recon_args),
+            "license_file": None if license_file is None else str(license_file),
+        }
+
+    def _cross(self, scan: Scan) -> dict[str, Any]:
+        images = select_t1w(scan, self.config)
+        for image in images:
+            if is_not_fetched(image):
+                raise ReconAllError(f"the content of {image} has not been fetched (git-annex)", f"datalad get {image}")
+        return {
+            **self._common(),
+            "name": scan.name,
+            "stream": "cross",
+            "t1w": [str(path) for path in images],
+            "t2w": str(scan.t2w[0]) if scan.t2w else None,
+            "flair": str(scan.flair[0]) if scan.flair else None,
+        }
+
+    def _longitudinal(self, scan: Scan) -> dict[str, Any]:
+        """Cross-sectional run, unbiased base and longitudinal time point, named as FreeSurfer's wiki does."""
+        points = [scan_name(other.participant, other.session) for other in self._people[scan.participant]]
+        base = participant_id(scan.participant)
+        return {
+            "cross_arguments": self._cross(scan),
+            "base_arguments": {**self._common(), "name": base, "stream": "base", "time_points": points},
+            "recon_arguments": {**self._common(), "name": scan.name, "stream": "long", "base": base},
+        }
+
+
+def recon_memory_gb() -> float:
+    """Memory to reserve for one recon-all of the installed version (GB)."""
+    return expected_cost(installed_version(os.environ)).memory_gb
+
+
+def subject_name(arguments: Mapping[str, Any]) -> str:
+    """Name of the subject directory that `run_recon` makes with these arguments."""
+    return f"{arguments['name']}.long.{arguments['base']}" if arguments["stream"] == "long" else arguments["name"]
+
+
+def run_recon(*, subjects_dir: str, name: str, license_file: str | None = None, **options: Any) -> Path:
+    """Run (or resume) recon-all with the arguments that `ReconPlan` made; return the subject directory."""
+    t2w, flair = (None if options.get(key) is None else Path(options[key]) for key in ("t2w", "flair"))
+    command = ReconAllCommand(
+        subjects_dir=Path(subjects_dir),
+        name=name,
+        stream=options["stream"],
+        t1w=tuple(Path(path) for path in options.get("t1w", ())),
+        t2w=t2w,
+        flair=flair,
+        time_points=tuple(options.get("time_points", ())),
+        base=options.get("base"),
+        threads=options.get("threads", 1),
+        extra=tuple(options.get("extra", ())),
+    )
+    return run_recon_all(command, license_file=None if license_file is None else Path(license_file))
+
+
+def select_t1w(scan: Scan, config: RunConfig) -> tuple[Path, ...]:
+    """The T1w images of a scan that go into recon-all.
+
+    Raises
+    ------
+    ReconAllError
+        When there is none.
+    """
+    images = scan.t1w if config.t1w_derivative is None else derivative_t1w(scan, config.t1w_derivative)
+    if not images:
+        where = f" in {config.t1w_derivative}" if config.t1w_derivative else ""
+        raise ReconAllError(f"{scan.name} has no T1w image{where}", "check the dataset")
+    return {"first": images[:1], "last": images[-1:]}.get(config.t1w_select, images)
+
+
+def derivative_t1w(scan: Scan, option: str) -> tuple[Path, ...]:
+    """T1w images of a derivative dataset, ``NAME=PATH[:DESC]`` (for example lesion-filled ones).
+
+    Raises
+    ------
+    UsageError
+        When the option is not of this form or the folder does not exist.
+    """
+    path, desc = _t1w_derivative(option)
+    folder = path / participant_id(scan.participant)
+    folder = folder / f"ses-{scan.session}" if scan.session else folder
+    pattern = f"{scan.name}_*desc-{desc or '*'}_*T1w.nii*"
+    found = {*folder.glob(f"anat/{pattern}"), *folder.glob(f"anat/{pattern.replace('_*T1w', '_T1w')}")}
+    return tuple(sorted(found))
+
+
+def _t1w_derivative(option: str) -> tuple[Path, str]:
+    name, separator, rest = option.partition("=")
+    path, _, desc = rest.partition(":")
+    if not separator or not name or not Path(path).is_dir():
+        raise UsageError(f"--t1w-derivative {option}: write NAME=PATH or NAME=PATH:DESC with an existing folder")
+    return Path(path), desc

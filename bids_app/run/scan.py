@@ -1,0 +1,273 @@
+"""Score one scan: volumes and covariates in, tables and summary out; and write them under their BIDS names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bids_app import __version__, regions
+from bids_app.bids.columns import columns_for
+from bids_app.bids.names import bare, derivative_path
+from bids_app.bids.status import write_status
+from bids_app.clinical.deviations import deviation_flag
+from bids_app.errors import CovariateError, InputError
+from bids_app.freesurfer.quality import Quality, assess_quality
+from bids_app.freesurfer.volumes import Volumes
+from bids_app.normative.base import Deviations, NormativeModel
+from bids_app.normative.harmonise.adaptation import unadapted_warning
+from bids_app.run.adaptation import StoredAdaptation
+from bids_app.run.counts import counts_with_expectation
+from bids_app.run.fingerprint import fingerprint
+from bids_app.run.models import model_sha256
+from bids_app.tables import read_json, read_table, write_json, write_tsv
+
+EXPECTED_TABLES = ("volumes", "deviations", "extended", "asymmetry")
+ATLAS_TABLES = ("DKT", "Destrieux")
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """One scored scan: tables by name (`EXPECTED_TABLES`, `ATLAS_TABLES`) and its summary."""
+
+    tables: Mapping[str, pd.DataFrame]
+    summary: Mapping[str, Any]
+
+
+def scan_covariates(row: Mapping[str, Any], volumes: Volumes) -> dict[str, Any]:
+    """The covariate row with eTIV (mm^3) and FreeSurfer version of the scan added."""
+    etiv = float(volumes.etiv_mm3)
+    return {**row, "etiv_mm3": etiv if np.isfinite(etiv) else None, "fs_version": volumes.fs_version}
+
+
+def model_input(covariates: Mapping[str, Any], table: pd.DataFrame) -> pd.DataFrame:
+    """One row as the models want it: covariates and one column per region (mm^3), with asymmetry indices.
+
+    Raises
+    ------
+    CovariateError
+        When the scan has no eTIV.
+    """
+    if covariates.get("etiv_mm3") is None:
+        raise CovariateError(
+            "the scan has no estimated total intracranial volume in aseg.stats", "run FreeSurfer's full recon-all"
+        )
+    volumes = pd.DataFrame([dict(zip(table["region"], table["volume_mm3"].astype(float)))])
+    row = {name: value for name, value in covariates.items() if name not in volumes and value is not None}
+    data = pd.concat([pd.DataFrame([row]), volumes], axis=1)
+    return regions.add_asymmetry(data.assign(**{regions.ETIV: float(covariates["etiv_mm3"])}))
+
+
+def score_scan(
+    volumes: Volumes,
+    covariates: Mapping[str, Any],
+    model: NormativeModel,
+    adaptation: Mapping[str, Any] | None = None,
+    *,
+    model_name: str,
+) -> ScanResult:
+    """Score a scan in every region that the model knows.
+
+    Parameters
+    ----------
+    volumes : Volumes
+    covariates : mapping
+        As `scan_covariates` returns them.
+    model : NormativeModel
+    adaptation : mapping, optional
+        The scan's stored adaptation parameters (`study.adaptation`).
+    model_name : str
+        Name or path that the model was loaded from (its content is hashed into the summary).
+    """
+    data = model_input(covariates, volumes.table)
+    stored = StoredAdaptation.from_json(adaptation) if adaptation else None
+    deviations = model.deviations(data, adaptation=stored)
+    tables: dict[str, pd.DataFrame] = {"volumes": volumes.table, **_deviation_tables(deviations)}
+    tables.update({name: table for name, table in volumes.other_atlases.items() if len(table)})
+    z = pd.Series(deviations.z[0], index=deviations.regions)
+    quality = assess_quality(
+        volumes,
+        z=z,
+        ranges=_etiv_range(model, str(covariates["sex"])),
+        other_sessions_etiv=covariates.get("other_sessions_etiv") or (),
+    )
+    notes = [*volumes.notes, *(note for note in deviations.notes if note)]
+    summary = {
+        "participant_id": covariates["participant_id"],
+        "session_id": covariates.get("session_id"),
+        "covariates": _covariate_summary(covariates),
+        "counts": counts_with_expectation(
+            tables["deviations"], model, str(covariates["sex"]), adapted=stored is not None
+        ),
+        "quality": _quality_summary(quality),
+        "model": _model_summary(model, model_name, adaptation),
+        "freesurfer": {
+            "version": volumes.fs_version,
+            "flavour": volumes.flavour,
+            "stream": volumes.stream,
+            "subject": covariates.get("fs_subject"),
+            "images": covariates.get("fs_images"),
+        },
+        "inputs": dict(volumes.inputs),
+        "unscored": _unscored(model, deviations, volumes),
+        "warnings": [*model.card.z_notes, *notes, *(stored.notes if stored else (unadapted_warning(model),))],
+        "software": {"normvol": __version__},
+        "fingerprint": fingerprint(
+            volumes.inputs, covariates, model_sha256(model_name), model.card.scoring, adaptation
+        ),
+    }
+    return ScanResult(tables, summary)
+
+
+def _deviation_tables(deviations: Deviations) -> dict[str, pd.DataFrame]:
+    table = pd.DataFrame(
+        {
+            "region": deviations.regions,
+            "volume_mm3": deviations.observed[0],
+            "expected_mm3": deviations.expected[0],
+            "z": deviations.z[0],
+            "z_se": deviations.z_se[0],
+            "centile": deviations.centile[0],
+            "deviation": deviation_flag(deviations.z[0]),
+            "in_range": deviations.in_range[0],
+        }
+    )
+    reference, asymmetry = set(regions.reference_regions()), set(regions.asymmetry_names())
+    is_reference, is_asymmetry = table["region"].isin(reference), table["region"].isin(asymmetry)
+    units = {"volume_mm3": "asymmetry_index", "expected_mm3": "expected_index"}
+    return {
+        "deviations": table[is_reference].reset_index(drop=True),
+        "extended": table[~is_reference & ~is_asymmetry].reset_index(drop=True),
+        "asymmetry": table[is_asymmetry].rename(columns=units).reset_index(drop=True),
+    }
+
+
+def _covariate_summary(covariates: Mapping[str, Any]) -> dict[str, Any]:
+    known = (
+        "age",
+        "sex",
+        "etiv_mm3",
+        "age_source",
+        "sex_source",
+        "note",
+        "problem",
+        "participant_id",
+        "session_id",
+        "fs_version",
+        "fs_subject",
+        "fs_images",
+        "other_sessions_etiv",
+    )
+    note = covariates.get("note")
+    return {
+        "age": covariates["age"],
+        "sex": covariates["sex"],
+        "etiv_mm3": covariates["etiv_mm3"],
+        "sources": {"age": covariates.get("age_source"), "sex": covariates.get("sex_source"), "etiv_mm3": "aseg.stats"},
+        "notes": [note] if note else [],
+        "other": {name: value for name, value in covariates.items() if name not in known},
+    }
+
+
+def _etiv_range(model: NormativeModel, sex: str) -> dict[str, tuple[float, float]]:
+    limits = model.card.etiv_range.get(sex)
+    return {} if limits is None else {regions.ETIV: (float(limits[0]), float(limits[1]))}
+
+
+def _quality_summary(quality: Quality) -> dict[str, Any]:
+    metrics = {name: _json_number(value) for name, value in quality.metrics.items()}
+    return {"verdict": quality.verdict, "reasons": list(quality.reasons), "metrics": metrics}
+
+
+def _json_number(value: Any) -> Any:
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _model_summary(model: NormativeModel, name: str, adaptation: Mapping[str, Any] | None) -> dict[str, Any]:
+    summary = {key: adaptation[key] for key in ("scanner", "n_controls", "left_out")} if adaptation else None
+    return {
+        "name": model.card.name,
+        "version": model.card.version,
+        "sha256": model_sha256(name),
+        "scoring": model.card.scoring,
+        "adaptation": summary,
+    }
+
+
+def _unscored(model: NormativeModel, deviations: Deviations, volumes: Volumes) -> list[dict[str, str]]:
+    scored = {name for name, z in zip(deviations.regions, deviations.z[0]) if np.isfinite(z)}
+    measured = set(volumes.table["region"])
+    unscored = [
+        {
+            "region": name,
+            "reason": "the model knows it, but this scan's statistics do not hold it"
+            if name not in measured and not name.startswith(regions.ASYMMETRY_PREFIX)
+            else "no z-score could be computed from the values measured",
+        }
+        for name in model.regions
+        if name not in scored
+    ]
+    wanted = regions.names("reference", "extended")
+    unscored += [
+        {"region": name, "reason": "the model does not know this region"}
+        for name in wanted
+        if name in measured and name not in model.regions
+    ]
+    return unscored
+
+
+def save_result(result: ScanResult, folder: Path) -> Path:
+    """Write `result` into `folder` for the next node of the graph."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    for name, table in result.tables.items():
+        write_tsv(table, folder / f"{name}.tsv")
+    write_json(result.summary, folder / "summary.json")
+    return folder
+
+
+def load_result(folder: Path) -> ScanResult:
+    """Read what `save_result` wrote."""
+    tables = {path.stem: read_table(path) for path in sorted(folder.glob("*.tsv"))}
+    return ScanResult(tables, read_json(folder / "summary.json"))
+
+
+def write_scan(result: ScanResult, output_dir: Path, run_uuid: str) -> Path:
+    """Write a scan's tables, dictionaries, summary and status into the derivative dataset; return the summary's path.
+
+    The summary comes last: a scan with a summary has all its tables.
+    """
+    participant, session = _labels(result.summary)
+    for name, table in result.tables.items():
+        atlas = name in ATLAS_TABLES
+        path = derivative_path(
+            output_dir, participant, session, desc="volumes" if atlas else name, seg=name if atlas else None
+        )
+        write_tsv(table, path, columns_for("volumes" if atlas else name))
+    for name in ATLAS_TABLES:
+        if name not in result.tables:
+            _remove(derivative_path(output_dir, participant, session, desc="volumes", seg=name))
+    path = derivative_path(output_dir, participant, session, desc="summary", extension=".json")
+    write_json(result.summary, path)
+    write_status(
+        output_dir, participant, session, status="scored", stage="done", reason="", remedy="", run_uuid=run_uuid
+    )
+    return path
+
+
+def _remove(table: Path) -> None:
+    for path in (table, table.with_suffix(".json")):
+        path.unlink(missing_ok=True)
+
+
+def _labels(summary: Mapping[str, Any]) -> tuple[str, str | None]:
+    if "participant_id" not in summary:
+        raise InputError("a summary without participant_id cannot be written", "run the participant level again")
+    session = summary.get("session_id")
+    return bare(summary["participant_id"], "sub"), bare(session, "ses") if session else None

@@ -1,0 +1,1 @@
+"""Plain tables: reading, scoring and analysing them without a BIDS dataset."""

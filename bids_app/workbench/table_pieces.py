@@ -1,0 +1,138 @@
+"""Large tables on disk, a piece at a time: reading with the same result whatever the piece, atomic writing."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any
+
+import pandas as pd
+
+from bids_app.tables import atomic_stream, format_tsv, table_errors, text_dialect
+
+# Bytes of a column that Parquet's reader holds at a time.
+PARQUET_BUFFER = 1 << 20
+
+
+class TableFile:
+    """A TSV, CSV (also gzipped) or Parquet table that is read in pieces.
+
+    Parameters
+    ----------
+    path : path-like
+        The ending decides the format, as in `tables.read_table`.
+
+    Raises
+    ------
+    InputError
+        When the file is absent, empty or not a table.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._parquet = self.path.suffix == ".parquet"
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        with table_errors(self.path):
+            if self._parquet:
+                return tuple(map(str, self._open().schema_arrow.empty_table().to_pandas().columns))
+            return tuple(map(str, pd.read_csv(self.path, nrows=0, **text_dialect(self.path)).columns))
+
+    def pieces(
+        self, rows: int | None, text: tuple[str, ...] = (), numbers: tuple[str, ...] = ()
+    ) -> Iterator[pd.DataFrame]:
+        """Yield pieces of `rows` rows (None: everything), at least one, each with index 0 to its size - 1.
+
+        Parameters
+        ----------
+        rows : int or None
+        text : tuple of str
+            Columns that are kept as they are written, as text (missing: NaN).
+        numbers : tuple of str
+            Columns that are floating point, whatever a piece holds. All others are what the piece shows.
+        """
+        with table_errors(self.path):
+            yield from (self._parquet_pieces if self._parquet else self._text_pieces)(rows, text, numbers)
+
+    def _text_pieces(self, rows: int | None, text: tuple[str, ...], numbers: tuple[str, ...]) -> Iterator[pd.DataFrame]:
+        types: dict[str, Any] = dict.fromkeys(text, str) | dict.fromkeys(numbers, float)
+        with pd.read_csv(self.path, dtype=types, iterator=True, **text_dialect(self.path)) as reader:
+            # An empty table ends at once; it still has one piece, without rows.
+            first = reader.get_chunk(rows) if rows else reader.read()
+            yield first.reset_index(drop=True)
+            while rows and len(first) == rows:
+                try:
+                    first = reader.get_chunk(rows)
+                except StopIteration:
+                    return
+                if len(first):
+                    yield first.reset_index(drop=True)
+
+    def _open(self) -> Any:
+        from pyarrow.parquet import ParquetFile
+
+        return ParquetFile(self.path, buffer_size=PARQUET_BUFFER)
+
+    def _parquet_pieces(
+        self, rows: int | None, text: tuple[str, ...], numbers: tuple[str, ...]
+    ) -> Iterator[pd.DataFrame]:
+        import pyarrow as pa
+
+        source, kept, size = self._open(), [], 0
+        # Group by group and without threads: Arrow's reader keeps what it has read of a file.
+        for group in range(source.num_row_groups):
+            for batch in source.iter_batches(rows or source.metadata.num_rows, row_groups=[group], use_threads=False):
+                kept.append(batch)
+                size += batch.num_rows
+                if rows and size >= rows:
+                    whole = pa.Table.from_batches(kept)
+                    yield _frame(whole.slice(0, rows), text, numbers)
+                    kept, size = whole.slice(rows).to_batches(), size - rows
+        if size or not source.metadata.num_rows:
+            yield _frame(pa.Table.from_batches(kept, source.schema_arrow), text, numbers)
+
+
+def _frame(table: Any, text: tuple[str, ...], numbers: tuple[str, ...]) -> pd.DataFrame:
+    """An Arrow table as a DataFrame, with columns as text and as numbers."""
+    frame = table.to_pandas().reset_index(drop=True)
+    frame.columns = [str(name) for name in frame.columns]
+    written = {name: _as_text(table.column(name)) for name in text if name in table.column_names}
+    return frame.assign(**written, **{name: frame[name].astype(float) for name in numbers})
+
+
+def _as_text(column: Any) -> pd.Series:
+    import pyarrow as pa
+
+    try:
+        return pd.Series(column.cast(pa.string()).to_pandas(), dtype="str")
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return pd.Series([None if cell is None else str(cell) for cell in column.to_pylist()], dtype="str")
+
+
+class TsvWriter:
+    """Appends tables with the same columns to one TSV, in the form of `tables.write_tsv`."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._started = False
+
+    def write(self, table: pd.DataFrame) -> None:
+        """Append the rows of `table`; the first table brings the header."""
+        self._stream.write(format_tsv(table, header=not self._started))
+        self._started = True
+
+
+@contextmanager
+def tsv_writer(path: Path | str) -> Iterator[TsvWriter]:
+    """A `TsvWriter` on `path` (``-``: standard output); the file appears whole at the end, or not at all."""
+    if str(path) == "-":
+        yield TsvWriter(sys.stdout)
+        return
+    with atomic_stream(path) as stream, io.TextIOWrapper(stream, encoding="utf-8", newline="") as text:
+        yield TsvWriter(text)

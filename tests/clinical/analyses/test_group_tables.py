@@ -1,0 +1,152 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bids_app.clinical.analyses.group_tables import (
+    TABLE_STEPS,
+    cohort_table,
+    counts_table,
+    exact_interval,
+    flow_table,
+    inclusion_table,
+    prevalence_table,
+    quality_table,
+    scan_table,
+    site_table,
+    subset_counts,
+)
+from bids_app.clinical.results import describe
+
+
+def summary(label, session=None, n_infra=3, holes=20):
+    return {
+        "participant_id": label,
+        "session_id": session,
+        "covariates": {"age": 41.0, "sex": "female", "etiv_mm3": 1.4e6},
+        "counts": {"n_regions": 82, "n_infra": n_infra, "n_supra": 1, "n_total": n_infra + 1},
+        "quality": {"verdict": "pass", "metrics": {"holes": holes, "edited": False, "note": "x"}},
+        "freesurfer": {"version": "7.4.1"},
+        "model": {"name": "open", "version": "1.0"},
+    }
+
+
+def status(label, state, stage=None):
+    return {"participant_id": label, "session_id": None, "status": state, "stage": stage, "reason": "r"}
+
+
+def test_a_scan_table_has_one_row_per_summary():
+    table = scan_table([summary("sub-01", "ses-1"), summary("sub-02", "ses-1", 5)])
+    assert list(table["n_infra"]) == [3, 5]
+    assert list(table["model"]) == ["open 1.0", "open 1.0"]
+    assert describe(table)
+
+
+def test_an_incomplete_summary_does_not_stop_the_group():
+    assert scan_table([{"participant_id": "sub-01"}])["n_infra"].isna().all()
+
+
+def test_the_flow_of_a_table_has_no_step_of_freesurfer():
+    inclusion = inclusion_table(
+        [status("sub-1", "scored"), status("sub-2", "omitted", "covariates"), status("sub-3", "omitted", "volumes")]
+    )
+    flow = flow_table(inclusion, TABLE_STEPS)
+    assert flow["step"].tolist() == ["found", "covariates", "scored"]
+    assert flow["n_scans"].tolist() == [3, 2, 1]
+
+
+def test_the_flow_adds_up():
+    inclusion = inclusion_table(
+        [
+            status("sub-04", "scored"),
+            status("sub-01", "omitted", "FreeSurfer"),
+            status("sub-02", "omitted", "covariates"),
+            status("sub-03", "failed", "score"),
+        ]
+    )
+    flow = flow_table(inclusion)
+    assert list(inclusion["participant_id"]) == ["sub-01", "sub-02", "sub-03", "sub-04"]
+    assert list(flow["step"]) == ["found", "complete", "covariates", "in_range", "scored"]
+    assert list(flow["n_scans"]) == [4, 3, 2, 2, 1]
+    assert list(flow["n_left_out"]) == [0, 1, 1, 0, 1]
+    assert describe(flow)
+
+
+def test_groups_follow_the_whole_cohort():
+    scans = scan_table([summary("sub-01"), summary("sub-02", n_infra=9)]).assign(group=["MS", "HC"])
+    assert list(cohort_table(scans)["group"]) == ["all", "HC", "MS"]
+    counts = counts_table(scans)
+    assert counts.query("group == 'HC' and tail == 'infra'")["mean"].item() == 9
+    assert describe(counts)
+    assert describe(cohort_table(scans))
+    assert list(cohort_table(scans.drop(columns="group"))["group"]) == ["all"]
+
+
+@given(st.integers(0, 40), st.integers(0, 40))
+def test_the_exact_interval_has_the_right_tails(k, extra):
+    from scipy.stats import binom
+
+    n = k + extra
+    low, high = (float(bound) for bound in exact_interval(k, n))
+    assert 0 <= low <= high <= 1
+    if k > 0:
+        assert binom.sf(k - 1, n, low) == pytest.approx(0.025, rel=1e-6)
+    if k < n:
+        assert binom.cdf(k, n, high) == pytest.approx(0.025, rel=1e-6)
+
+
+def test_prevalence_counts_both_tails_per_group_and_skips_missing():
+    z = pd.DataFrame(
+        {
+            "participant_id": list("abcd"),
+            "session_id": None,
+            "Left-Thalamus": [-2.0, 0.0, -1.96, np.nan],
+            "Left-Caudate": [2.0, 2.0, 0.0, 0.0],
+        }
+    )
+    table = prevalence_table(z, ["MS", "MS", "HC", "HC"]).set_index(["region", "group"])
+    assert table.loc[("Left-Thalamus", "MS"), "share_infra"] == 0.5
+    assert table.loc[("Left-Thalamus", "HC"), ["n", "n_infra"]].tolist() == [1, 1]
+    assert table.loc[("Left-Caudate", "MS"), "share_supra"] == 1.0
+    assert set(prevalence_table(z)["group"]) == {"all"}
+    assert describe(table.reset_index())
+
+
+def test_a_region_never_scored_has_no_share():
+    table = prevalence_table(pd.DataFrame({"Left-Thalamus": [np.nan]}))
+    assert np.isnan(table["share_infra"].item())
+    assert (table["low_infra"].item(), table["high_infra"].item()) == (0.0, 1.0)
+
+
+def test_thresholds_and_sets_cross():
+    z = pd.DataFrame(
+        {"participant_id": ["a"], "session_id": [None], "Left-Thalamus": [-2.5], "lh_insula_volume": [-3.5]}
+    )
+    table = subset_counts(z, thresholds=(1.96, 3.0))
+    assert table.set_index(["region_set", "threshold"])["n_infra"].to_dict() == {
+        ("all", 1.96): 2,
+        ("all", 3.0): 1,
+        ("cortical", 1.96): 1,
+        ("cortical", 3.0): 1,
+        ("subcortical", 1.96): 1,
+        ("subcortical", 3.0): 0,
+    }
+
+
+def test_a_site_offset_shows():
+    scans = scan_table([summary(f"sub-{i}") for i in range(4)]).assign(site=["A", "A", "B", "B"])
+    z = pd.DataFrame({"Left-Thalamus": [1.0, 1.0, 0.0, 0.0], "Left-Caudate": [-1.0, -1.0, 0.0, np.nan]})
+    table = site_table(scans, z).set_index("site")
+    assert table.loc["A", "mean_abs_shift"] == 1.0
+    assert table.loc["B", "mean_abs_shift"] == 0.0
+    assert describe(table.reset_index())
+
+
+def test_an_extreme_quality_value_is_an_outlier():
+    usual = [summary(f"sub-{i:02}", holes=20 + i) for i in range(11)]
+    table = quality_table([*usual, summary("sub-99", holes=300)])
+    assert list(table.loc[table["outlier"], "participant_id"]) == ["sub-99"]
+    assert set(table["metric"]) == {"holes"}
+    assert quality_table([]).empty
+    assert describe(table)

@@ -1,0 +1,124 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_app.clinical.analyses.risk_data import risk_data
+from bids_app.clinical.analyses.risk_groups import AT_RISK, OTHERS, risk_groups
+from bids_app.clinical.analysis import run_analysis
+from bids_app.clinical.analysis_file import AnalysisConfig
+from bids_app.clinical.cohort import prepare
+from bids_app.clinical.stats.cox import fit_cox
+from bids_app.clinical.stats.survival import log_rank_permutation
+from bids_app.errors import AnalysisError
+from bids_app.simulation.cohort import CohortEffects, simulate_cohort
+
+ROLES = {"diagnosis": "diagnosis", "edss": "edss", "relapse_dates": "relapse_dates"}
+LARGE = CohortEffects(n_people=300, n_scans=900, n_controls=5, hazard_ratio=4.0, edss_trend=0.3)
+
+
+@pytest.fixture(scope="module")
+def cohort():
+    return simulate_cohort(3, LARGE)
+
+
+def results_of(cohort, **options):
+    options = {"bootstrap": 100, "risk_rule": 8, **options}
+    data = prepare(*cohort, AnalysisConfig(roles=ROLES, control="HC", **options))
+    return {result.name: result for result in risk_groups(data)}
+
+
+@pytest.fixture(scope="module")
+def results(cohort):
+    return results_of(cohort)
+
+
+def test_everything_that_can_be_said_is_said(results):
+    assert set(results) == {
+        "risk_groups",
+        "risk_trajectories",
+        "risk_progression",
+        "risk_relapse",
+        "risk_people",
+        "decision_progression",
+        "decision_relapse",
+    }
+    for result in results.values():
+        assert set(result.table.columns) <= set(result.columns)
+    table = results["risk_groups"].table
+    assert set(table["rule"]) == {"count", "thalamus"}
+    assert set(table["measure"]) == {"hazard ratio", "EDSS points", "standardised beta"}
+
+
+def test_the_ratio_is_that_of_cox_on_the_people_of_the_table(cohort, results):
+    data = risk_data(prepare(*cohort, AnalysisConfig(roles=ROLES, control="HC", risk_rule=8)))
+    outcome = data.outcomes["relapse"]
+    seen = outcome["time"].notna().to_numpy()
+    fit = fit_cox(outcome["time"][seen], outcome["event"][seen], data.rules[0].at_risk[seen].astype(float))
+    row = results["risk_groups"].table.query("rule == 'count' and outcome == 'relapse'").iloc[0]
+    assert row["estimate"] == pytest.approx(np.exp(fit.coef[0]))
+    assert row["bootstrap_low"] < row["estimate"] < row["bootstrap_high"]
+    assert row["n_events"] == outcome["event"].sum()
+    splits = log_rank_permutation(outcome["time"][seen], outcome["event"][seen], data.rules[0].at_risk[seen])
+    assert row["p_permutation"] == splits
+    assert row["p_permutation"] == pytest.approx(row["p_log_rank"], abs=0.05)
+
+
+def test_bootstrap_intervals_agree_with_the_model_where_the_model_is_true(results):
+    table = results["risk_groups"].table
+    rows = table[(table["measure"] != "standardised beta") & (table["rule"] == "count")]
+    width = np.log(rows["high"].clip(lower=1e-9) / rows["low"].clip(lower=1e-9))
+    hazard = rows["measure"] == "hazard ratio"
+    boot = np.log(rows["bootstrap_high"][hazard] / rows["bootstrap_low"][hazard])
+    np.testing.assert_allclose(boot, width[hazard], rtol=0.35)
+    points = rows[~hazard]
+    drawn = points["bootstrap_high"] - points["bootstrap_low"]
+    np.testing.assert_allclose(drawn, points["high"] - points["low"], rtol=0.4)
+
+
+def test_a_reference_rule_and_the_number_of_regions(cohort):
+    table = results_of(cohort, risk_rule="reference", bootstrap=0)["risk_groups"].table
+    assert table["k"].iloc[0] == 10
+    assert table["bootstrap_low"].isna().all()
+
+
+def test_a_rule_chosen_on_the_data_comes_with_a_warning_and_an_honest_row(cohort):
+    found = results_of(cohort, risk_rule="data", bootstrap=0)
+    assert "count cross-validated" in set(found["risk_groups"].table["rule"])
+    assert any(sentence.startswith("Warning: k = ") for sentence in found["risk_groups"].sentences)
+    assert "nested cross-validation" in found["risk_trajectories"].sentences[0]
+
+
+def test_curves_are_drawn_for_both_groups(results):
+    assert set(results["risk_relapse"].table["group"]) == {AT_RISK, OTHERS}
+    assert results["risk_trajectories"].table["group"].nunique() == 2
+    assert set(results["decision_relapse"].table["strategy"]) >= {"nobody", "everybody"}
+
+
+def test_the_same_seed_gives_the_same_tables(cohort, results):
+    again = results_of(cohort)
+    for name, result in results.items():
+        pd.testing.assert_frame_equal(result.table, again[name].table)
+
+
+def test_a_rule_that_puts_nobody_at_risk_is_said(cohort):
+    table, z = cohort
+    with pytest.raises(AnalysisError, match="no rule splits the people"):
+        results_of((table, z * 0))
+
+
+def test_no_outcome_is_said():
+    table, z = simulate_cohort(1, CohortEffects(n_people=20, n_scans=20, n_controls=3))
+    with pytest.raises(AnalysisError, match="over time"):
+        results_of((table, z))
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("seed", [20, 21, 24])
+def test_a_handful_of_people_ends_in_sentences(seed):
+    # So few people leave models without degrees of freedom.
+    generator = np.random.default_rng(seed)
+    people = int(generator.choice([1, 2, 3]))
+    table, z = simulate_cohort(seed, CohortEffects(n_people=people, n_scans=people + 2, n_controls=1))
+    config = AnalysisConfig(roles=ROLES, control="HC", risk_rule=1, bootstrap=5)
+    for result in run_analysis(table, z, config):
+        assert not any("unexpected" in sentence for sentence in result.sentences), result.sentences

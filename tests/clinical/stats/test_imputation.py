@@ -1,0 +1,120 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import t
+
+from bids_app.clinical.stats.imputation import impute_scores, impute_two_level, pool, pool_tables
+from bids_app.errors import AnalysisError
+
+
+def two_level(n_people=120, visits=3, seed=0, share_missing=0.25):
+    """Scores with person variance 1, residual variance 0.25 and slope 0.8, some missing."""
+    generator = np.random.default_rng(seed)
+    people = np.repeat(np.arange(n_people), visits)
+    x = generator.normal(size=len(people))
+    y = 3 + 0.8 * x + generator.normal(size=n_people)[people] + 0.5 * generator.normal(size=len(people))
+    observed = np.where(generator.random(len(y)) < share_missing, np.nan, y)
+    return y, observed, x, people
+
+
+def test_observed_values_stay_and_the_seed_decides():
+    _, observed, x, people = two_level()
+    first = impute_two_level(observed, x[:, None], people, m=3, seed=5)
+    np.testing.assert_array_equal(first, impute_two_level(observed, x[:, None], people, m=3, seed=5))
+    known = ~np.isnan(observed)
+    np.testing.assert_array_equal(first[:, known], np.tile(observed[known], (3, 1)))
+    assert not np.array_equal(first, impute_two_level(observed, x[:, None], people, m=3, seed=6))
+
+
+def test_imputed_values_follow_the_person_and_the_predictor():
+    truth, observed, x, people = two_level()
+    missing = np.isnan(observed)
+    drawn = impute_two_level(observed, x[:, None], people, m=20)
+    error = drawn[:, missing].mean(axis=0) - truth[missing]
+    # The best possible error: the residual and what two visits say of a person's intercept.
+    assert error.std() == pytest.approx(0.55, abs=0.08)
+    spread = drawn[:, missing].std(axis=0, ddof=1).mean()
+    assert 0.45 < spread < 0.75
+
+
+def test_intervals_after_pooling_cover_the_truth():
+    covered, repeats = 0, 60
+    for seed in range(repeats):
+        _, observed, x, people = two_level(n_people=40, seed=seed, share_missing=0.3)
+        estimates = []
+        for y in impute_two_level(observed, x[:, None], people, m=5, seed=seed):
+            slope, se = within_person_slope(y, x, people)
+            estimates.append((slope, se))
+        pooled = pool(*np.array(estimates).T, df_complete=79)
+        covered += abs(pooled.estimate - 0.8) < 1.99 * pooled.se
+    assert covered >= 0.85 * repeats
+
+
+def within_person_slope(y, x, people):
+    def centred(values):
+        return values - (np.bincount(people, values) / np.bincount(people))[people]
+
+    dx, dy = centred(x), centred(y)
+    slope = dx @ dy / (dx @ dx)
+    df = len(y) - people.max() - 2
+    return slope, np.sqrt(((dy - slope * dx) ** 2).sum() / df / (dx @ dx))
+
+
+def test_rubins_rules_by_hand():
+    # Within variance 1, between variance 1, m = 3: total = 1 + 4/3.
+    pooled = pool([[1.0], [2.0], [3.0]], [[1.0], [1.0], [1.0]])
+    assert pooled.estimate[0] == 2.0
+    assert pooled.se[0] == pytest.approx(np.sqrt(7 / 3))
+    assert pooled.df[0] == pytest.approx(2 * (1 + 3 / 4) ** 2)
+    bounded = pool([[1.0], [2.0], [3.0]], [[1.0], [1.0], [1.0]], 10.0)
+    observed = 11 / 13 * 10 * (1 - 4 / 7)
+    assert bounded.df[0] == pytest.approx(1 / (1 / pooled.df[0] + 1 / observed))
+
+
+def test_without_missing_values_pooling_changes_nothing():
+    pooled = pool([[0.5], [0.5]], [[0.1], [0.1]], 30.0)
+    assert (pooled.estimate[0], pooled.se[0], pooled.df[0]) == (0.5, pytest.approx(0.1), 30.0)
+    assert pooled.missing_information[0] == 0
+
+
+def test_pooled_tables_keep_their_other_columns():
+    table = pd.DataFrame({"region": ["a"], "beta": [0.2], "se": [0.1], "df": [50.0], "n_scans": [9]})
+    pooled = pool_tables([table, table.assign(beta=0.4)])
+    assert pooled["beta"].item() == pytest.approx(0.3)
+    assert pooled["low"].item() < 0.3 < pooled["high"].item()
+    assert pooled[["region", "n_scans"]].iloc[0].tolist() == ["a", 9]
+
+
+def test_the_jackknife_is_pooled_on_its_own():
+    tables = [
+        pd.DataFrame(
+            {
+                "beta": [beta],
+                "se": [0.1],
+                "df": [50.0],
+                "jackknife_se": [0.2],
+                "jackknife_df": [40.0],
+                "jackknife_p": [0.5],
+            }
+        )
+        for beta in (0.30, 0.34)
+    ]
+    pooled, row = pool_tables(tables).iloc[0], pool([[0.30], [0.34]], [[0.2], [0.2]], [40.0])
+    assert pooled["jackknife_se"] == pytest.approx(row.se[0])
+    assert pooled["jackknife_p"] == pytest.approx(2 * t.sf(0.32 / row.se[0], row.df[0]))
+
+
+def test_scores_stay_in_their_range_and_incomplete_predictors_are_left_out():
+    _, observed, x, people = two_level(n_people=20)
+    scans = pd.DataFrame({"participant_id": people, "edss": observed, "age": x, "lesions": np.nan})
+    tables = impute_scores(scans, ["edss"], ["age", "lesions", "absent"], m=2, seed=1)
+    for table in tables:
+        assert table["edss"].notna().all()
+        assert table["edss"].between(np.nanmin(observed), np.nanmax(observed)).all()
+
+
+def test_too_little_to_learn_from_is_said():
+    with pytest.raises(AnalysisError, match="too few"):
+        impute_two_level([1.0, np.nan, np.nan, 2.0], np.ones((4, 1)), [1, 1, 2, 2])
+    with pytest.raises(AnalysisError, match="predictor"):
+        impute_two_level(np.ones(9), np.full((9, 1), np.nan), np.arange(9))

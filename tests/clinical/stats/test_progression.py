@@ -1,0 +1,128 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import poisson
+
+from bids_app.clinical.stats.progression import (
+    ProgressionRule,
+    confirmed_progression,
+    first_after,
+    first_marked,
+    poisson_rate,
+    progression_table,
+    rate_ratio,
+    required_rise,
+)
+from bids_app.errors import AnalysisError
+
+SIX = ProgressionRule(confirmation=0.5)
+YEAR = ProgressionRule(confirmation=1.0)
+ROVING = ProgressionRule(confirmation=0.5, roving=True)
+QUIET = ProgressionRule(confirmation=0.5, relapse_free=0.25)
+
+# (what, times, scores, rule, relapses, time of event or censoring, event)
+CASES = [
+    ("baseline 0 needs 1.5", (0, 1, 2), (0, 1.0, 1.0), SIX, (), 2, False),
+    ("baseline 0 with 1.5", (0, 1, 2), (0, 1.5, 1.5), SIX, (), 1, True),
+    ("baseline 1 needs 1.0", (0, 1, 2), (1, 1.5, 1.5), SIX, (), 2, False),
+    ("baseline 1 with 1.0", (0, 1, 2), (1, 2.0, 2.0), SIX, (), 1, True),
+    ("baseline 5.5 needs 1.0", (0, 1, 2), (5.5, 6.0, 6.0), SIX, (), 2, False),
+    ("baseline 5.5 with 1.0", (0, 1, 2), (5.5, 6.5, 6.5), SIX, (), 1, True),
+    ("baseline 6 needs 0.5", (0, 1, 2), (6.0, 6.5, 6.5), SIX, (), 1, True),
+    ("higher than needed", (0, 1, 2), (2, 5, 4), SIX, (), 1, True),
+    ("confirmed lower than first seen, but above the limit", (0, 1, 2), (2, 4, 3), SIX, (), 1, True),
+    ("not confirmed", (0, 1, 2), (2, 3, 2.5), SIX, (), 2, False),
+    ("rise at the last visit", (0, 1, 2), (2, 2, 3), SIX, (), 2, False),
+    ("confirmed exactly at the window", (0, 1, 1.5), (2, 3, 3), SIX, (), 1, True),
+    ("confirmed too soon", (0, 1, 1.4), (2, 3, 3), SIX, (), 1.4, False),
+    ("a visit inside the window also counts", (0, 1, 1.25, 1.5), (2, 3, 3, 3), SIX, (), 1, True),
+    ("interrupted inside the window", (0, 1, 1.25, 1.5), (2, 3, 2, 3), SIX, (), 1.5, False),
+    ("second rise confirmed after the first was not", (0, 1, 2, 3, 4), (2, 3, 2, 3, 3), SIX, (), 3, True),
+    ("longer window", (0, 1, 1.5, 1.9), (2, 3, 3, 3), YEAR, (), 1.9, False),
+    ("longer window met", (0, 1, 1.5, 2), (2, 3, 3, 3), YEAR, (), 1, True),
+    ("stepwise half points", (0, 1, 2, 3), (2, 2.5, 3, 3), SIX, (), 2, True),
+    ("improvement only", (0, 1, 2), (4, 3, 2), SIX, (), 2, False),
+    ("fixed baseline ignores a recovery", (0, 1, 2, 3, 4), (4, 2, 2, 3, 3), SIX, (), 4, False),
+    ("roving baseline follows a confirmed recovery", (0, 1, 2, 3, 4), (4, 2, 2, 3, 3), ROVING, (), 3, True),
+    ("roving baseline ignores a single low score", (0, 1, 2, 3, 4), (4, 2, 4, 4.5, 4.5), ROVING, (), 4, False),
+    ("roving baseline is the highest of the recovery", (0, 1, 2, 3, 4), (4, 2, 3, 3.5, 3.5), ROVING, (), 4, False),
+    ("roving agrees with fixed without recovery", (0, 1, 2), (2, 3, 3), ROVING, (), 1, True),
+    ("a rise soon after a relapse does not start", (0, 1, 2, 3), (2, 3, 3, 3), QUIET, (0.9,), 2, True),
+    ("a score soon after a relapse does not confirm", (0, 1, 2), (2, 3, 3), QUIET, (1.9,), 2, False),
+    ("a relapse long before does no harm", (0, 1, 2), (2, 3, 3), QUIET, (0.5,), 1, True),
+    ("without a relapse-free window relapses are ignored", (0, 1, 2), (2, 3, 3), SIX, (0.95, 1.95), 1, True),
+    ("visits in any order", (2, 0, 1), (3, 2, 3), SIX, (), 1, True),
+    ("a missing score is no visit", (0, 1, 2, 3), (2, 3, np.nan, 3), SIX, (), 1, True),
+    ("times count from the first visit with a score", (5, 6, 7), (2, 3, 3), SIX, (), 1, True),
+    ("one visit", (0,), (3,), SIX, (), 0, False),
+]
+
+
+@pytest.mark.parametrize(
+    ("what", "times", "scores", "rule", "relapses", "time", "event"), CASES, ids=[case[0] for case in CASES]
+)
+def test_hand_worked_case(what, times, scores, rule, relapses, time, event):
+    found = confirmed_progression(times, scores, rule, relapses)
+    assert (found.time, found.event) == (pytest.approx(time), event)
+
+
+def test_what_was_seen_is_told():
+    found = confirmed_progression((0, 1, 2), (2, 3.5, 3), SIX)
+    assert (found.baseline, found.score_at_event, found.confirmed_at) == (2, 3.5, 2)
+    assert confirmed_progression((0, 1), (2, 3), SIX).note == "a rise was not confirmed"
+    assert confirmed_progression((0,), (2,), SIX).note == "one visit only"
+
+
+def test_required_rises():
+    assert [required_rise(score) for score in (0, 1, 5.5, 6, 9)] == [1.5, 1, 1, 0.5, 0.5]
+
+
+def test_differences_of_ages_are_not_exact():
+    ages = np.array([30.1, 31.1, 31.6])
+    assert confirmed_progression(ages, (2, 3, 3), SIX).event
+
+
+def test_everybody_is_in_the_table_who_has_a_score():
+    visits = pd.DataFrame(
+        {"participant_id": ["b", "b", "b", "a", "c"], "years": [0, 1, 2, 0, 0.0], "edss": [2, 3, 3, 1, np.nan]}
+    )
+    table = progression_table(visits, "edss", "years")
+    assert table["participant_id"].tolist() == ["a", "b"]
+    assert table["event"].tolist() == [False, True]
+    with pytest.raises(AnalysisError, match="no visit"):
+        confirmed_progression([0], [np.nan])
+
+
+def test_a_mark_at_the_first_visit_is_history():
+    visits = pd.DataFrame(
+        {"participant_id": ["a"] * 3 + ["b"] * 2, "years": [0, 1, 2, 0, 3.0], "relapses": [2, 0, 1, 1, 0]}
+    )
+    table = first_marked(visits, "relapses", "years")
+    assert table[["time", "event"]].to_numpy().tolist() == [[2, True], [3, False]]
+
+
+def test_dated_relapses_count_within_the_follow_up():
+    follow = pd.DataFrame({"participant_id": ["a", "b"], "start": [0.0, 1.0], "end": [4.0, 3.0], "n_visits": [3, 2]})
+    table = first_after(follow, {"a": (-1.0, 2.5, 3.0), "b": (3.5,)})
+    assert table[["time", "event"]].to_numpy().tolist() == [[2.5, True], [2.0, False]]
+
+
+def test_exact_poisson_interval():
+    # By its definition: at either bound 10 events or a more extreme number have a chance of 2.5 %.
+    rate, low, high = poisson_rate(10, 40)
+    assert rate == 0.25
+    np.testing.assert_allclose([poisson.sf(9, 40 * low), poisson.cdf(10, 40 * high)], 0.025, rtol=1e-9)
+    assert poisson_rate(0, 10)[:2] == (0, 0)
+    # no event: the upper bound is -log(0.025) / years
+    assert poisson_rate(0, 10).high == pytest.approx(-np.log(0.025) / 10)
+    with pytest.raises(AnalysisError):
+        poisson_rate(1, 0)
+
+
+def test_rate_ratio_of_equal_and_of_empty_groups():
+    ratio, low, high, p = rate_ratio((10, 10), (20, 20))
+    assert ratio == 1
+    assert p == pytest.approx(1)
+    assert low * high == pytest.approx(1)
+    assert rate_ratio((0, 5), (10, 10))[:2] == (0, 0)
+    assert rate_ratio((5, 0), (10, 10))[0] == np.inf

@@ -1,0 +1,109 @@
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from bids_app.clinical.stats.survival import kaplan_meier, log_rank, log_rank_permutation
+from bids_app.errors import AnalysisError
+from bids_app.tables import read_table
+from tests.clinical.parity import recorded
+
+
+@pytest.fixture(scope="module")
+def people(shared):
+    return read_table(shared / "parity" / "clinical" / "surv.csv")
+
+
+def test_kaplan_meier_equals_r(people, shared):
+    curves = [kaplan_meier(part["tt"], part["ev"]) for _, part in people.groupby("hi")]
+    survival, low, _, _ = np.array([curve.at([5.0])[:, 0] for curve in curves]).T
+    np.testing.assert_allclose(survival, recorded(shared, "km_surv5"), rtol=1e-9)
+    np.testing.assert_allclose(low, recorded(shared, "km_lo5"), rtol=1e-9)
+    se = [curve.se[np.searchsorted(curve.time, 5, side="right") - 1] for curve in curves]
+    np.testing.assert_allclose(se, recorded(shared, "km_se5"), rtol=1e-9)
+
+
+def test_log_rank_equals_r(people, shared):
+    test = log_rank(people["tt"], people["ev"], people["hi"])
+    np.testing.assert_allclose([test.statistic, test.p], recorded(shared, "logrank"), rtol=1e-9)
+    assert test.observed.sum() == pytest.approx(test.expected.sum())
+
+
+def test_a_curve_worked_by_hand():
+    # 5 people; 2 of 5 at time 1, one censored at 1, one of 2 at 3.
+    curve = kaplan_meier([1, 1, 1, 3, 4], [1, 1, 0, 1, 0])
+    np.testing.assert_allclose(curve.survival, [0.6, 0.3, 0.3])
+    np.testing.assert_array_equal(curve.at_risk, [5, 2, 1])
+    np.testing.assert_array_equal(curve.censored, [1, 0, 1])
+    assert curve.median()[0] == 3
+
+
+def test_numbers_between_and_after_the_times():
+    curve = kaplan_meier([1, 2, 4], [1, 0, 1])
+    survival, _, _, at_risk = curve.at([0, 1, 1.5, 2, 3, 5])
+    np.testing.assert_allclose(survival, [1, 2 / 3, 2 / 3, 2 / 3, 2 / 3, np.nan])
+    np.testing.assert_array_equal(at_risk, [3, 3, 2, 2, 1, 0])
+
+
+def test_without_an_event_nobody_is_lost():
+    curve = kaplan_meier([1, 2], [0, 0])
+    np.testing.assert_array_equal(curve.survival, [1, 1])
+    np.testing.assert_array_equal(curve.low, [1, 1])
+    assert np.isnan(curve.median()[0])
+
+
+def test_everybody_lost_has_no_interval():
+    curve = kaplan_meier([1, 2], [1, 1])
+    assert curve.survival[-1] == 0
+    assert np.isnan(curve.low[-1])
+
+
+def test_ages_that_differ_by_rounding_are_the_same_time():
+    curve = kaplan_meier([0.1 + 0.2, 0.3], [1, 1])
+    assert len(curve.time) == 1
+    assert curve.events[0] == 2
+
+
+def test_the_test_does_not_depend_on_the_labels():
+    generator = np.random.default_rng(0)
+    time, event, group = generator.exponential(size=60).round(1), generator.integers(0, 2, 60), np.arange(60) % 3
+    first = log_rank(time, event, group)
+    second = log_rank(time, event, np.array(["c", "a", "b"])[group])
+    assert first.statistic == pytest.approx(second.statistic)
+    assert first.df == 2
+
+
+@pytest.mark.parametrize(("time", "event"), [([], []), ([1, np.nan], [1, 0]), ([-1, 2], [1, 0]), ([1, 2], [1, 2])])
+def test_impossible_times_are_refused(time, event):
+    with pytest.raises(AnalysisError):
+        kaplan_meier(time, event)
+
+
+def test_a_test_needs_groups_and_events():
+    with pytest.raises(AnalysisError):
+        log_rank([1, 2], [1, 1], [0, 0])
+    with pytest.raises(AnalysisError):
+        log_rank([1, 2], [0, 0], [0, 1])
+    with pytest.raises(AnalysisError):
+        log_rank_permutation([1, 2], [1, 1], [True, True])
+    with pytest.raises(AnalysisError):
+        log_rank_permutation([1, 2], [0, 0], [False, True])
+
+
+def test_the_permutation_test_equals_all_splits():
+    time, event, members = [1, 2, 2, 3, 4, 4, 5, 6, 7], [1, 1, 0, 1, 1, 1, 0, 1, 1], (0, 1, 3)
+    splits = list(combinations(range(9), 3))
+    statistic = np.array([log_rank(time, event, np.isin(np.arange(9), split)).statistic for split in splits])
+    exact = np.mean(statistic >= statistic[splits.index(members)] * (1 - 1e-9))
+    found = log_rank_permutation(time, event, np.isin(np.arange(9), members), samples=4999)
+    assert found == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 4999))
+    assert found != pytest.approx(log_rank(time, event, np.isin(np.arange(9), members)).p, abs=0.005)
+
+
+def test_the_permutation_test_agrees_with_chi_square_in_large_groups():
+    generator = np.random.default_rng(3)
+    group = np.arange(400) % 2 == 1
+    time, event = generator.exponential(np.where(group, 1.0, 1.25)), generator.random(400) < 0.7
+    assert log_rank_permutation(time, event, group) == pytest.approx(log_rank(time, event, group).p, abs=0.02)
+    again = [log_rank_permutation(time[rows], event[rows], group[rows], 99) for rows in (slice(None), slice(None))]
+    assert again[0] == again[1]

@@ -1,0 +1,89 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_app.clinical.analyses.follow_up import follow_up
+from bids_app.clinical.analysis import roles_result
+from bids_app.clinical.analysis_file import AnalysisConfig, propose
+from bids_app.clinical.cohort import prepare
+from tests.clinical.simulated import simulated_cohort
+
+
+@pytest.fixture(scope="module")
+def cohort():
+    table, z = simulated_cohort(n_patients=6, n_controls=4)
+    return table, z.iloc[:, :10]
+
+
+def config(**options):
+    return AnalysisConfig(**{"roles": {"diagnosis": "dx", "edss": "edss"}, "control": "HC", **options})
+
+
+def test_a_person_stays_in_the_group_of_the_first_scan_that_has_one(cohort):
+    table, z = cohort
+    dx = table["dx"].astype(object).copy()
+    dx.iloc[0], dx.iloc[2] = None, "SPMS"
+    data = prepare(table.assign(dx=dx), z, config())
+    assert data.scans["group"].iloc[:3].tolist() == ["MS"] * 3
+    assert any("dx changes between the scans of 1 person" in note for note in data.notes)
+
+
+def test_people_without_a_diagnosis_are_counted(cohort):
+    table, z = cohort
+    dx = table["dx"].where(table["participant_id"] != "sub-001", None)
+    notes = " ".join(prepare(table.assign(dx=dx), z, config()).notes)
+    assert "1 person without dx is in no group" in notes
+
+
+def test_levels_that_nobody_has_are_named(cohort):
+    notes = " ".join(prepare(*cohort, config(control="Healthy")).notes)
+    assert "Nobody who was scanned has dx Healthy; the levels are HC and MS" in notes
+    assert "check control" in notes
+    assert prepare(*cohort, config()).notes == ()
+
+
+def test_decimal_commas_are_numbers_and_other_text_is_said(cohort):
+    table, z = cohort
+    text = table["edss"].map(lambda value: None if pd.isna(value) else f"{value:.1f}".replace(".", ","))
+    text.iloc[0] = "about 3"
+    data = prepare(table.assign(edss=text), z, config())
+    np.testing.assert_allclose(data.scans["edss"].iloc[1:18], table["edss"].iloc[1:18], atol=0.051)
+    assert np.isnan(data.scans["edss"].iloc[0])
+    assert "1 value of edss (role edss) is not a number ('about 3' is the first)" in data.notes[0]
+    assert "is not a number" in " ".join(roles_result(data).sentences)
+
+
+def test_dates_of_visits_tell_time(cohort):
+    table, z = cohort
+    years = table["age"] - table.groupby("participant_id")["age"].transform("min")
+    dates = (pd.Timestamp("1875-03-01") + pd.to_timedelta((years * 365.25).round(), unit="D")).dt.strftime("%Y-%m-%d")
+    dated = table.assign(exam_date=dates, age=table["age"].round())
+    proposed = propose(dated)[0]
+    assert proposed.roles["visit_date"] == "exam_date"
+    data = prepare(dated, z, proposed)
+    np.testing.assert_allclose(data.scans["years_from_first"], years, atol=0.002)
+    assert data.clock(data.scans) == "years_from_first"
+    assert follow_up(data).visits["years"].iloc[:3].tolist() == pytest.approx([0, 1.5, 3], abs=0.002)
+    odd = prepare(dated.assign(exam_date=["spring", *dates[1:]]), z, proposed)
+    assert "is not a date such as 2019-05-31" in odd.notes[0]
+    assert np.isnan(odd.scans["years_from_first"].iloc[0])
+
+
+def test_time_is_the_role_then_years_then_age(cohort):
+    table, z = cohort
+    timed = table.assign(years_from_first=1.0, months=2.0)
+    assert prepare(table, z, config()).clock(table) == "age"
+    assert prepare(timed, z, config()).clock(timed) == "years_from_first"
+    assert prepare(timed, z, config(roles={"time": "months"})).clock(timed) == "months"
+
+
+def test_what_counts_as_a_deviation_is_said(cohort):
+    usual, other = (prepare(*cohort, config(**given)) for given in ({}, {"threshold": 1.645, "regions": "cortical"}))
+    assert usual.counting_note == ()
+    assert other.counting_note == ("Deviations are counted with |z| >= 1.645 over the cortical regions.",)
+
+
+def test_roles_with_a_column_are_not_called_absent(cohort):
+    sentence = roles_result(prepare(*cohort, config())).sentences[0]
+    assert "pasat" in sentence
+    assert "edss" not in sentence

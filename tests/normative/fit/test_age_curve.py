@@ -1,0 +1,54 @@
+"""The choice among fractional polynomials of third degree."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bids_app.normative.fit import age_curve
+from bids_app.normative.fit import fractional_polynomials as fp
+
+
+@pytest.fixture(scope="module")
+def people():
+    rng = np.random.default_rng(3)
+    n = 900
+    x = rng.uniform(0.08, 0.9, n)
+    male, etiv = (rng.random(n) < 0.5).astype(float), rng.normal(1.5e6, 1.4e5, n)
+    return x, np.column_stack([male, etiv**2]), rng
+
+
+def weighted_rss(x, linear, powers, y, w):
+    root = np.sqrt(w)
+    design = np.column_stack([np.ones(x.size), linear / linear.std(axis=0), fp.basis(x, powers)])
+    design = design / np.abs(design).max(axis=0)
+    fitted = np.linalg.lstsq(design * root[:, None], y * root, rcond=1e-14)[0]
+    return float(np.sum(w * (y - design @ fitted) ** 2))
+
+
+def test_the_choice_is_that_of_weighted_least_squares(people):
+    x, linear, rng = people
+    curves = np.column_stack([np.sin(9 * x), x**-0.5 + x, np.log(x) ** 2 - x**3, np.zeros(x.size)])
+    y = curves + 0.4 * linear[:, [0]] + 1e-13 * linear[:, [1]] + rng.normal(0, 0.05, curves.shape)
+    w = np.exp(rng.normal(0, 0.7, y.shape))
+    chosen = age_curve.select_powers(x, linear, y, w)
+    for j in range(4):
+        every = [weighted_rss(x, linear, [fp.POWERS[i] for i in model], y[:, j], w[:, j]) for model in age_curve.MODELS]
+        assert weighted_rss(x, linear, chosen[j], y[:, j], w[:, j]) == pytest.approx(min(every), rel=1e-7)
+
+
+def test_a_curve_without_noise_is_found_again(people):
+    x, linear, _ = people
+    for powers in ((-1.0, 0.5, 2.0), (0.0, 0.0, 0.0), (-2.0, 3.0, 3.0)):
+        curve = fp.basis(x, powers)
+        y = (curve / curve.std(axis=0)).sum(axis=1, keepdims=True)
+        np.testing.assert_array_equal(age_curve.select_powers(x, linear, y, np.ones_like(y)), [powers])
+
+
+def test_weights_decide_who_is_fitted(people):
+    x, linear, _ = people
+    young = x < 0.45
+    y = np.where(young, np.log(x), 10 * x**3)[:, None]
+    for rows, powers in ((young, 0.0), (~young, 3.0)):
+        w = np.where(rows, 1.0, 1e-9)[:, None]
+        assert powers in age_curve.select_powers(x, linear, y, w)[0]

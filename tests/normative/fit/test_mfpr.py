@@ -1,0 +1,157 @@
+"""Fractional polynomial regression against R's mfp and against plain least squares."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import chi2
+
+from bids_app.errors import ModelError
+from bids_app.normative.fit import fractional_polynomials as fp
+from bids_app.normative.fit import mfpr
+from bids_app.regions import ETIV, reference_regions
+
+
+@pytest.fixture(scope="module")
+def reference(shared):
+    table = pd.read_csv(shared / "data" / "reference" / "healthy.tsv.gz", sep="\t", low_memory=False)
+    return table[table["qc_flag"].isna()]
+
+
+@pytest.mark.parametrize("sex", ["female", "male"])
+def test_equal_to_r_mfp(reference, shared, sex):
+    rows = reference[reference["sex"] == sex]
+    regions = list(reference_regions())
+    fitted = mfpr.fit(rows["age"].to_numpy(), rows[[ETIV]].to_numpy(), rows[regions].to_numpy())
+    theirs = pd.read_csv(shared / "parity" / "mfp" / "models.tsv", sep="\t").query("sex == @sex")
+    theirs = theirs.set_index("region").loc[regions]
+    np.testing.assert_array_equal(fitted.powers, theirs[["power1", "power2"]].to_numpy())
+    np.testing.assert_allclose(fitted.rmse, theirs["rmse"], rtol=1e-10)
+    np.testing.assert_allclose(fitted.deviance, theirs["deviance"], rtol=1e-10)
+    grid = pd.read_csv(shared / "parity" / "mfp" / "predictions.tsv", sep="\t").query("sex == @sex")
+    for i, region in enumerate(regions):
+        points = grid[grid["region"] == region]
+        ours = fitted.predict(points["age"].to_numpy(), points[[ETIV]].to_numpy())[:, i]
+        np.testing.assert_allclose(ours, points["predicted"], rtol=1e-8)
+
+
+def plain_mfp(age, linear, y):
+    """The rule of mfp 1.5.4 written out for one region, with numpy's lstsq on scaled columns."""
+    shift, scale = fp.shift_and_scale(age)
+    x = (age + shift) / scale
+
+    def deviance(powers):
+        design = mfpr.design(x, linear, powers)
+        design = design / np.sqrt((design**2).sum(axis=0))
+        beta = np.linalg.lstsq(design, y, rcond=1e-15)[0]
+        return float(((y - design @ beta) ** 2).sum())
+
+    singles = [(p,) for p in fp.POWERS]
+    pairs = [(fp.POWERS[i], fp.POWERS[j]) for i, j in fp.PAIRS]
+    one, two = [deviance(p) for p in singles], [deviance(p) for p in pairs]
+    best1, best2, straight = min(one), min(two), one[fp.LINEAR]
+    dispersion = straight / (len(y) - linear.shape[1] - 2)
+    if chi2.sf((straight - best2) / dispersion, 3) >= 0.05:
+        return (1.0,), straight
+    if chi2.sf((best1 - best2) / dispersion, 2) >= 0.05:
+        return singles[one.index(best1)], best1
+    return pairs[two.index(best2)], best2
+
+
+SHAPES = {
+    "none": lambda x: 0 * x,
+    "linear": lambda x: -4 * x,
+    "FP1": lambda x: 300 * np.log(x + 1),
+    "FP2": lambda x: 60 * x - 12 * x * np.sqrt(x),
+}
+
+
+@pytest.mark.parametrize("n", [60, 500, 5_000, pytest.param(60_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("youngest", [0.0, 6.0])
+def test_simulated_shapes_agree_with_plain_least_squares(n, youngest):
+    rng = np.random.default_rng(n)
+    age = np.round(rng.uniform(youngest, 90, n), 1)
+    age[0] = youngest
+    linear = rng.normal(1.5e6, 1.2e5, (n, 1))
+    y = np.column_stack([5000 + 0.002 * linear[:, 0] + shape(age) + rng.normal(0, 40, n) for shape in SHAPES.values()])
+    fitted = mfpr.fit(age, linear, y)
+    for i in range(y.shape[1]):
+        powers, deviance = plain_mfp(age, linear, y[:, i])
+        assert tuple(p for p in fitted.powers[i] if not np.isnan(p)) == powers
+        assert fitted.deviance[i] == pytest.approx(deviance, rel=1e-10)
+
+
+def test_known_curve_without_noise_is_recovered():
+    age = np.linspace(1, 90, 400)
+    etiv = np.linspace(1.2e6, 1.8e6, 400)[::-1] ** 1.01
+    y = 100 + 0.001 * etiv + 50 * np.log(age / 10) - 3 * (age / 10) ** 2
+    fitted = mfpr.fit(age, etiv, y + 1e-3 * np.sin(np.arange(400)))
+    assert sorted(fitted.powers[0]) == [0.0, 2.0]
+    np.testing.assert_allclose(fitted.coefficients[0], [100 + 50 * np.log(10), 0.001, 50, -300], rtol=1e-3)
+
+
+def test_regions_do_not_influence_each_other(rng_table):
+    age, linear, y = rng_table
+    together = mfpr.fit(age, linear, y)
+    alone = mfpr.fit(age, linear, y[:, [1]])
+    np.testing.assert_allclose(together.coefficients[1], alone.coefficients[0], rtol=1e-9)
+
+
+def test_blocks_change_nothing(rng_table, monkeypatch):
+    whole = mfpr.fit(*rng_table)
+    monkeypatch.setattr(mfpr, "BLOCK_BYTES", 8 * rng_table[0].size)
+    np.testing.assert_allclose(mfpr.fit(*rng_table).coefficients, whole.coefficients, rtol=1e-9)
+
+
+def test_root_is_the_covariance_of_ordinary_least_squares(rng_table):
+    age, linear, y = rng_table
+    fitted = mfpr.fit(age, linear, y)
+    for i, width in enumerate(fitted.parameters):
+        powers = fitted.powers[i][~np.isnan(fitted.powers[i])]
+        x = mfpr.design((age + fitted.shift) / fitted.scale, linear, powers)
+        root = fitted.roots[i, :width, :width]
+        ours = np.sum((x @ root.T) ** 2, axis=1)
+        q = np.linalg.qr(x)[0]
+        np.testing.assert_allclose(ours, np.sum(q**2, axis=1), rtol=1e-8)
+
+
+@pytest.fixture
+def rng_table():
+    rng = np.random.default_rng(3)
+    age = rng.uniform(5, 80, 300)
+    linear = rng.normal(1.5e6, 1e5, (300, 1))
+    y = np.column_stack([1000 - 8 * age, 900 + 100 * np.log(age), 800 + 40 * np.sqrt(age) - 6 * age])
+    return age, linear, y + rng.normal(0, 20, y.shape)
+
+
+@pytest.mark.parametrize(
+    ("age", "message"),
+    [
+        (np.arange(5.0) + 20, "too few"),
+        (np.full(50, 30.0), "distinct ages"),
+        (np.append(np.arange(49.0) + 20, np.nan), "missing"),
+    ],
+)
+def test_unusable_data_are_refused_in_words(age, message):
+    with pytest.raises(ModelError, match=message):
+        mfpr.fit(age, np.full((age.size, 1), 1.5e6), np.ones((age.size, 1)))
+
+
+def test_regressor_has_scikit_learn_manners(rng_table):
+    age, linear, y = rng_table
+    x = np.column_stack([age, linear])
+    estimator = mfpr.MFPRRegressor().fit(x, y[:, 1])
+    assert estimator.predict(x).shape == (300,)
+    assert 0.9 < estimator.score(x, y[:, 1]) <= 1
+    assert estimator.coef_.shape == (1, 4)
+
+
+def test_few_people_and_many_regions_agree_with_plain_least_squares():
+    rng = np.random.default_rng(1)
+    age, linear = rng.uniform(6, 80, 16), rng.normal(1.5e6, 1e5, (16, 1))
+    y = 1000 + 100 * np.outer(np.log(age), rng.uniform(0, 3, 250)) + rng.normal(0, 30, (16, 250))
+    fitted = mfpr.fit(age, linear, y)
+    found = [tuple(p for p in row if not np.isnan(p)) for row in fitted.powers]
+    assert found == [plain_mfp(age, linear, y[:, i])[0] for i in range(250)]
+    assert len(set(found)) > 3

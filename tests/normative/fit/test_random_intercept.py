@@ -1,0 +1,102 @@
+"""REML of the random-intercept model: lme4's numbers, the likelihood itself, and the edges."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.linalg import slogdet, solve
+
+from bids_app.errors import AnalysisError
+from bids_app.normative.fit.random_intercept import RandomInterceptDesign, fit_random_intercept
+
+
+def recorded(shared):
+    lines = (shared / "parity/clinical/stats_r.txt").read_text().splitlines()
+    return {line.split()[0]: np.array(line.split()[1:], float) for line in lines if line.startswith("lmer")}
+
+
+def standardise(values):
+    return (values - values.mean()) / values.std()
+
+
+@pytest.mark.shared
+def test_equals_lme4(shared):
+    table = pd.read_csv(shared / "parity/clinical/long.csv")
+    expected = recorded(shared)
+    one = np.ones(len(table))
+    first = fit_random_intercept(table["edss"], np.column_stack([one, table["nb_deviations"]]), table["eid"])
+    np.testing.assert_allclose(first.beta, expected["lmer1_fixef"], rtol=1e-7)
+    np.testing.assert_allclose(first.se, expected["lmer1_se"], rtol=1e-7)
+    np.testing.assert_allclose([first.tau2, first.sigma2], expected["lmer1_vc"], rtol=5e-7)
+    assert first.reml_loglik == pytest.approx(expected["lmer1_reml"][0], rel=1e-10)
+    z, edss = standardise(table["z"]), standardise(table["edss"])
+    second = fit_random_intercept(z, np.column_stack([one, edss]), table["eid"])
+    np.testing.assert_allclose(second.beta, expected["lmer2_fixef"], rtol=1e-7)
+    np.testing.assert_allclose(second.se, expected["lmer2_se"], rtol=1e-7)
+
+
+@pytest.fixture
+def simulated():
+    rng = np.random.default_rng(3)
+    groups = np.repeat(np.arange(400), rng.integers(1, 7, 400))
+    X = np.column_stack([np.ones(len(groups)), rng.normal(size=len(groups))])
+    y = X @ [2.0, -0.5] + rng.normal(0, 1.5, 400)[groups] + rng.normal(0, 1, len(groups))
+    return y, X, groups
+
+
+def test_recovers_simulated_parameters(simulated):
+    fit = fit_random_intercept(*simulated)
+    assert abs(fit.beta[1] + 0.5) < 3 * fit.se[1]
+    assert fit.tau2 == pytest.approx(2.25, rel=0.2)
+    assert fit.sigma2 == pytest.approx(1.0, rel=0.1)
+    assert len(fit.intercepts) == 400
+
+
+def test_likelihood_is_the_dense_one_and_its_maximum():
+    rng = np.random.default_rng(4)
+    groups = np.repeat(np.arange(12), [1, 2, 3, 4] * 3)
+    X = np.column_stack([np.ones(30), rng.normal(size=30)])
+    y = rng.normal(size=12)[groups] + rng.normal(size=30)
+    fit = fit_random_intercept(y, X, groups)
+
+    def dense(sigma2, tau2):
+        cov = sigma2 * np.eye(30) + tau2 * (groups[:, None] == groups)
+        info = X.T @ solve(cov, X)
+        residual = y - X @ solve(info, X.T @ solve(cov, y))
+        return 28 * np.log(2 * np.pi) + slogdet(cov)[1] + slogdet(info)[1] + residual @ solve(cov, residual)
+
+    best = fit.sums.reml_deviance(fit.sigma2, fit.tau2)
+    assert best == pytest.approx(dense(fit.sigma2, fit.tau2), rel=1e-12)
+    assert best == pytest.approx(-2 * fit.reml_loglik, rel=1e-12)
+    for sigma2, tau2 in [(1.01, 1), (0.99, 1), (1, 1.01), (1, 0.99)]:
+        assert dense(fit.sigma2 * sigma2, fit.tau2 * tau2) > best
+    cov = fit.sigma2 * np.eye(30) + fit.tau2 * (groups[:, None] == groups)
+    np.testing.assert_allclose(fit.cov_beta, np.linalg.inv(X.T @ solve(cov, X)), rtol=1e-10)
+    blup = fit.tau2 * (np.arange(12)[:, None] == groups) @ solve(cov, y - X @ fit.beta)
+    np.testing.assert_allclose(fit.intercepts, blup, rtol=1e-9)
+
+
+def test_no_variance_between_groups_gives_zero_and_least_squares():
+    groups = np.repeat(np.arange(20), 2)
+    y = np.tile([1.0, -1.0], 20) + np.arange(40) * 1e-3
+    fit = fit_random_intercept(y, np.ones((40, 1)), groups)
+    assert fit.singular
+    assert fit.beta[0] == pytest.approx(y.mean())
+
+
+def test_one_design_serves_many_responses(simulated):
+    y, X, groups = simulated
+    design = RandomInterceptDesign(X, groups)
+    assert design.fit(2 * y).tau2 == pytest.approx(4 * fit_random_intercept(y, X, groups).tau2)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda y, X, g: (y, X, np.arange(len(g))), "two people"),
+        (lambda y, X, g: (y, np.column_stack([X, 2 * X[:, 1]]), g), "depend on each other"),
+        (lambda y, X, g: (np.where(g == 0, np.nan, y), X, g), "missing"),
+    ],
+)
+def test_impossible_input_is_refused(simulated, change, message):
+    with pytest.raises(AnalysisError, match=message):
+        fit_random_intercept(*change(*simulated))

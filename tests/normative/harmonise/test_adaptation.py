@@ -1,0 +1,210 @@
+"""Site adaptation: recovery, shrinkage, leave-one-out, and what it says."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_app.errors import InputError, ModelError
+from bids_app.normative.harmonise.adaptation import REPORT_COLUMNS, SiteAdaptation, unadapted_warning
+from bids_app.normative.harmonise.adaptation_posterior import Sums, posterior
+from bids_app.normative.registry import load_model
+from bids_app.regions import ETIV
+from tests.normative.gaussian_model import REGIONS, GaussianModel
+
+MODEL = GaussianModel()
+SHIFT = np.array([0.8, -0.5, 0.3, 0.0])
+
+
+def scans(n, seed, scanner="A", shift=SHIFT, scale=1.0):
+    """People of a scanner whose z are N(shift, scale^2) in each region."""
+    rng = np.random.default_rng(seed)
+    table = pd.DataFrame(
+        {
+            "participant_id": [f"sub-{scanner}{i:03d}" for i in range(n)],
+            "scanner": scanner,
+            "age": rng.uniform(25, 65, n),
+            "sex": rng.choice(["female", "male"], n),
+            ETIV: 1.5e6,
+        }
+    )
+    volumes = MODEL.median(table) + 10 * (shift + scale * rng.normal(size=(n, 4)))
+    return table.assign(**dict(zip(REGIONS, volumes.T)))
+
+
+def adapted_z(adaptation, data):
+    shift, scale, _ = adaptation.parameters(data, REGIONS)
+    return (MODEL.deviations(data).z - shift) / scale
+
+
+def test_a_known_shift_and_scale_are_recovered_from_many_controls():
+    adaptation = SiteAdaptation.fit(MODEL, scans(2000, 1, scale=1.5))
+    new = scans(3000, 2, scale=1.5)
+    shift, scale, se = adaptation.parameters(new, REGIONS)
+    np.testing.assert_allclose(shift[0], SHIFT, atol=0.1)
+    np.testing.assert_allclose(scale[0], 1.5, rtol=0.05)
+    np.testing.assert_allclose(se[0], 1.5 / np.sqrt(2000), rtol=0.05)
+    z = adapted_z(adaptation, new)
+    assert np.mean(z < -1.96) == pytest.approx(0.025, abs=0.005)
+
+
+@pytest.mark.parametrize("n_controls", [2, 5, 20])
+def test_tails_and_standard_errors_are_honest_with_few_controls(n_controls):
+    """Over scanners drawn from the prior, 2.5 % of new people are below -1.96 whatever the controls."""
+    rng = np.random.default_rng(3)
+    n_sites, p = 3000, 40
+    true = rng.normal(0, 0.4, (n_sites, p))
+    within = np.full(p, 1 - 0.4**2)
+    z = true[:, None] + np.sqrt(within) * rng.normal(size=(n_sites, n_controls, p))
+    sums = Sums(np.full(true.shape, float(n_controls)), z.sum(1), (z**2).sum(1), (z**2).sum(1))
+    shift, scale, se = posterior(sums, np.full(p, 0.4), within)
+    new = (true + np.sqrt(within) * rng.normal(size=true.shape) - shift) / scale
+    assert np.mean(new < -1.96) == pytest.approx(0.025, abs=0.002)
+    assert np.sqrt(np.mean((shift - true) ** 2)) == pytest.approx(np.sqrt(np.mean(se**2)), rel=0.05)
+    raw = z.mean(1)
+    assert np.mean((shift - true) ** 2) < np.mean((raw - true) ** 2)
+
+
+def test_a_scanners_spread_is_learnt_from_all_regions_together():
+    """20 controls know little about the spread in one region, but much about the scanner's."""
+    rng = np.random.default_rng(20)
+    z = 1.5 * rng.normal(size=(20, 60))
+    people = Sums.by_person(z, np.arange(20), 20).summed().row()
+    scale = posterior(people, np.full(60, 0.4), np.ones(60)).scale
+    assert 1.35 < scale.mean() < 1.55
+    assert scale.std() < 0.5 * z.std(axis=0, ddof=1).std()
+
+
+def test_a_control_is_scored_as_if_they_had_not_been_one():
+    controls = scans(12, 4)
+    whole = SiteAdaptation.fit(MODEL, controls)
+    others = SiteAdaptation.fit(MODEL, controls.drop(index=5))
+    for mine, expected in zip(
+        whole.parameters(controls.iloc[[5]], REGIONS), others.parameters(controls.iloc[[5]], REGIONS)
+    ):
+        np.testing.assert_allclose(mine, expected, rtol=1e-10)
+    assert whole.n_controls(controls).tolist() == [11] * 12
+    assert whole.n_controls(scans(1, 9).assign(participant_id="sub-new")).tolist() == [12]
+
+
+def test_repeated_scans_of_a_person_count_once_and_are_left_out_together():
+    first = scans(10, 5)
+    repeated = pd.concat([first, first.iloc[[0]], first.iloc[[0]]], ignore_index=True)
+    once, thrice = SiteAdaptation.fit(MODEL, first), SiteAdaptation.fit(MODEL, repeated)
+    new = scans(3, 6).assign(participant_id=["x", "y", "z"])
+    for a, b in zip(once.parameters(new, REGIONS), thrice.parameters(new, REGIONS)):
+        np.testing.assert_allclose(a, b, rtol=1e-10)
+    without = SiteAdaptation.fit(MODEL, first.iloc[1:])
+    np.testing.assert_allclose(
+        thrice.parameters(repeated.iloc[[0, 10]], REGIONS)[0],
+        without.parameters(repeated.iloc[[0, 10]], REGIONS)[0],
+        rtol=1e-10,
+    )
+    assert thrice.levels["all"].n_scans == 12
+    assert len(thrice.levels["all"].people) == 10
+
+
+def test_scanners_have_their_own_shift_and_an_unknown_one_none():
+    controls = pd.concat([scans(200, 7, "A"), scans(200, 8, "B", shift=-SHIFT)], ignore_index=True)
+    adaptation = SiteAdaptation.fit(MODEL, controls, by="scanner")
+    new = pd.concat([scans(1, 9, key) for key in "ABC"], ignore_index=True)
+    new["participant_id"] = ["p", "q", "r"]
+    new.loc[3] = new.loc[2].where(new.columns != "scanner", np.nan)
+    shift, scale, se = adaptation.parameters(new, REGIONS)
+    np.testing.assert_allclose(shift, [SHIFT, -SHIFT, 0 * SHIFT, 0 * SHIFT], atol=0.25)
+    assert (scale[2:] == 1).all()
+    assert (se[2:] == adaptation.site_sd).all()
+    notes = adaptation.notes(new)
+    assert notes[0] == ""
+    assert "no control was scanned on 'C'" in notes[2]
+    assert "scanner is not known" in notes[3]
+    assert adaptation.n_controls(new).tolist() == [200, 200, 0, 0]
+
+
+def test_a_missing_region_of_one_control_changes_that_region_only():
+    controls = scans(8, 10)
+    holed = controls.copy()
+    holed.loc[2, REGIONS[1]] = np.nan
+    table = SiteAdaptation.fit(MODEL, holed).report()
+    assert table["n"].tolist() == [8, 7, 8, 8]
+    assert list(table.columns) == list(REPORT_COLUMNS)
+    assert np.isfinite(table.drop(columns=["scanner", "region"])).all(axis=None)
+
+
+def test_a_failed_segmentation_among_the_controls_moves_the_shift_little():
+    controls = scans(20, 21)
+    broken = controls.copy()
+    broken.loc[0, REGIONS[0]] = 0.0
+    shifts = [SiteAdaptation.fit(MODEL, table).report()["shift"] for table in (controls, broken)]
+    assert abs(shifts[1][0] - shifts[0][0]) < 0.5
+    np.testing.assert_allclose(shifts[1][1:], shifts[0][1:], atol=0.1)
+
+
+def test_regions_may_be_asked_for_in_any_order_and_unknown_ones_stay_unadapted():
+    adaptation = SiteAdaptation.fit(MODEL, scans(30, 11))
+    new = scans(2, 12).assign(participant_id=["x", "y"])
+    shift = adaptation.parameters(new, REGIONS)[0]
+    some = adaptation.parameters(new, (REGIONS[2], "unknown", REGIONS[0]))
+    np.testing.assert_array_equal(some[0], np.column_stack([shift[:, 2], [0, 0], shift[:, 0]]))
+    assert (some[1][:, 1] == 1).all()
+    assert np.isnan(some[2][:, 1]).all()
+
+
+def test_json_round_trip_keeps_estimates_but_nobodys_z():
+    controls = scans(9, 13)
+    adaptation = SiteAdaptation.fit(MODEL, controls, by="scanner")
+    text = json.dumps(adaptation.to_dict(), allow_nan=False)
+    for value in MODEL.deviations(controls).z.ravel():
+        assert f"{value:.8g}" not in text
+    again = SiteAdaptation.from_dict(json.loads(text))
+    new = scans(2, 14).assign(participant_id=["x", "y"])
+    for mine, expected in zip(again.parameters(new, REGIONS), adaptation.parameters(new, REGIONS)):
+        np.testing.assert_allclose(mine, expected, rtol=1e-8)
+    assert again.to_dict() == adaptation.to_dict()
+    assert "was not left out" in again.notes(controls)[0]
+    assert "was not left out" not in adaptation.notes(controls)[0]
+    with pytest.raises(InputError, match="estimate it anew"):
+        SiteAdaptation.from_dict({"format": "something"})
+
+
+def test_notes_warn_of_few_controls_and_of_ages_and_sexes_that_they_do_not_cover():
+    controls = scans(3, 15).assign(sex="female", age=[30.0, 32.0, 35.0])
+    adaptation = SiteAdaptation.fit(MODEL, controls)
+    new = scans(1, 16).assign(participant_id="x", age=70.0, sex="male")
+    (note,) = adaptation.notes(new)
+    assert "3 controls only" in note
+    assert "age 70.0 is far outside the 30 to 35 years" in note
+    assert "no male control" in note
+
+
+def test_scores_without_adaptation_come_with_a_warning_in_numbers():
+    assert "does not know (often 0.4 SD)" in unadapted_warning(MODEL)
+    assert "FreeSurfer" not in unadapted_warning(MODEL)
+    packaged = unadapted_warning(load_model("open-calibrated"))
+    assert "known (6, 7)" in packaged
+    assert "--adapt-controls" in packaged
+
+
+def test_controls_that_cannot_be_used_are_an_error():
+    controls = scans(3, 17)
+    with pytest.raises(InputError, match="no column 'machine'"):
+        SiteAdaptation.fit(MODEL, controls, by="machine")
+    with pytest.raises(InputError, match="no control has a value"):
+        SiteAdaptation.fit(MODEL, controls.assign(scanner=np.nan), by="scanner")
+    with pytest.raises(InputError, match="none of the 3 controls"):
+        SiteAdaptation.fit(MODEL, controls.assign(age=np.nan))
+    closed = GaussianModel()
+    closed.card.adaptation_allowed = False
+    with pytest.raises(ModelError, match="does not allow"):
+        SiteAdaptation.fit(closed, controls)
+
+
+def test_ages_beyond_the_controls_do_not_bias_the_shift():
+    """Old people on a scanner with young controls: the model's age effect is not taken for a shift."""
+    controls = scans(400, 18)
+    controls = controls[controls["age"] < 35]
+    old = scans(400, 19)
+    old = old[old["age"] > 55].assign(participant_id="new")
+    z = adapted_z(SiteAdaptation.fit(MODEL, controls), old)
+    assert np.abs(z.mean(0)).max() < 0.4

@@ -1,0 +1,98 @@
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_app.reports.figures.charts import Visit, centile_chart, change_chart, range_strip
+from bids_app.reports.figures.svg import Plot, log_ticks, standalone, ticks
+
+AGES = np.arange(20.0, 81.0, 5)
+FAN = pd.DataFrame(
+    {
+        "age": AGES,
+        **{
+            name: 6000.0 + step - 20 * AGES
+            for name, step in zip(("p05", "p25", "p50", "p75", "p95"), (-800, -300, 0, 300, 800), strict=True)
+        },
+    }
+)
+
+
+def _circles(svg: str) -> list[tuple[float, float]]:
+    return [(float(x), float(y)) for x, y in re.findall(r'<circle class="visit[^>]*cx="([\d.]+)" cy="([\d.]+)"', svg)]
+
+
+def test_a_visit_on_the_median_lies_on_the_median_line() -> None:
+    svg = centile_chart("Left-Thalamus", FAN, [Visit("ses-1", 50.0, 5000.0, 0.0, "none")])
+    median = re.search(r'fan median" d="M([^"]+)"', svg).group(1)
+    points = [tuple(map(float, pair.split())) for pair in median.split("L")]
+    ((x, y),) = _circles(svg)
+    assert (x, y) == pytest.approx(next(point for point in points if abs(point[0] - x) < 0.1), abs=0.11)
+
+
+def test_visits_outside_the_fan_stay_inside_the_picture() -> None:
+    svg = centile_chart(
+        "Left-Thalamus", FAN, [Visit("a", 15.0, 2000.0, -6.0, "infra"), Visit("b", 95.0, 9000.0, 5.0, "supra")]
+    )
+    for x, y in _circles(svg):
+        assert 0 < x < 300
+        assert 0 < y < 200
+
+
+def test_older_is_further_right_and_larger_is_higher() -> None:
+    first, last = _circles(
+        centile_chart("Left-Thalamus", FAN, [Visit("a", 30.0, 4500.0, -1, "none"), Visit("b", 60.0, 5000.0, 0, "none")])
+    )
+    assert first[0] < last[0]
+    assert first[1] > last[1]
+
+
+def test_a_missing_volume_is_not_drawn() -> None:
+    assert _circles(centile_chart("Left-Thalamus", FAN, [Visit("a", 30.0, float("nan"), float("nan"), "none")])) == []
+
+
+def test_charts_are_well_formed_and_named() -> None:
+    rows = pd.DataFrame(
+        {
+            "region": ["Left-Thalamus", "<&>"],
+            "z_change": [-1.2, 0.4],
+            "z_change_se": [0.3, 0.4],
+            "reliable": [True, False],
+        }
+    )
+    drawings = [
+        centile_chart("a<b", FAN, [Visit("<s>", 30.0, 4500.0, -1, "none")]),
+        change_chart(rows),
+        range_strip({"mean": 2.0, "low": 0, "high": 8}, [("<x>", 3.0)], "infra"),
+        range_strip({}, [("scan", 0.0)], "supra"),
+    ]
+    for svg in drawings:
+        assert ElementTree.fromstring(svg).get("aria-label")
+        assert ElementTree.fromstring(standalone(svg)).tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_reliable_change_takes_the_colour_of_its_direction() -> None:
+    rows = pd.DataFrame(
+        {
+            "region": ["Left-Thalamus"] * 3,
+            "z_change": [-1.2, 1.2, 0.1],
+            "z_change_se": [0.3] * 3,
+            "reliable": ["True", "True", "False"],
+        }
+    )
+    assert re.findall(r'circle class="visit (\w+)"', change_chart(rows)) == ["infra", "supra", "none"]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (-3.2, 4.7), (0, 1e6), (0.001, 0.0012), (5, 5)])
+def test_ticks_are_inside_and_not_too_many(low: float, high: float) -> None:
+    found = ticks(low, high, 5)
+    assert 1 <= len(found) <= 8
+    assert all(low - 1e-9 <= value <= high + 1e-9 for value in found)
+
+
+def test_log_axis_places_the_middle_in_the_middle() -> None:
+    plot = Plot(0, 0, 100, 100, (0.1, 10.0), (0, 1), log_x=True)
+    assert plot.px(1.0) == pytest.approx(50)
+    assert set(log_ticks(0.1, 10)) == {0.1, 0.2, 0.5, 1, 2, 5, 10}

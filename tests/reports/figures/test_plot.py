@@ -1,0 +1,134 @@
+"""Brain maps as files, and ``normvol-plot``."""
+
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+import pandas as pd
+import pytest
+
+from bids_app import regions
+from bids_app.cli import exitcodes, plot
+from bids_app.errors import InputError, UsageError
+from bids_app.reports.figures.plot import save_brain_map
+from bids_app.reports.figures.values import region_values
+from bids_app.tables import write_tsv
+
+
+@pytest.fixture
+def z():
+    values = dict.fromkeys(regions.reference_regions(), -0.5)
+    return values | {"Left-Thalamus": -2.5, "rh_insula_volume": 2.0}
+
+
+@pytest.fixture
+def table(tmp_path, z):
+    rows = pd.DataFrame({"region": list(z), "z": list(z.values()), "share": 0.1})
+    both = pd.concat([rows.assign(group="MS"), rows.assign(group="HC", z=0.0)])
+    write_tsv(rows, tmp_path / "z.tsv")
+    write_tsv(both, tmp_path / "groups.tsv")
+    return tmp_path / "z.tsv"
+
+
+def test_png_has_the_printed_size_that_was_asked_for(tmp_path, z):
+    from PIL import Image
+
+    with Image.open(save_brain_map(z, tmp_path / "a.png", width_mm=90, dpi=100)) as picture:
+        assert picture.width == pytest.approx(90 / 25.4 * 100, abs=1)
+
+
+def test_png_shows_the_colours_of_the_scale(tmp_path, z):
+    import numpy as np
+    from PIL import Image
+
+    from bids_app.reports.figures.colour import Scale
+
+    with Image.open(save_brain_map(z, tmp_path / "a.png", dpi=100)) as picture:
+        pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+    wanted = np.rint(255 * Scale("diverging", -4, 4).rgb(np.array(-0.5)))
+    assert (np.abs(pixels - wanted).max(axis=1) <= 1).mean() > 0.1
+
+
+@pytest.mark.parametrize("ending", ["svg", "png", "pdf"])
+def test_same_values_same_bytes(tmp_path, z, ending):
+    first = save_brain_map(z, tmp_path / f"a.{ending}", dpi=60).read_bytes()
+    assert save_brain_map(z, tmp_path / f"b.{ending}", dpi=60).read_bytes() == first
+
+
+def test_svg_file_stands_alone(tmp_path, z):
+    root = ET.parse(save_brain_map(z, tmp_path / "a.svg", title="Title")).getroot()
+    assert root.get("width")
+    assert "var(" not in (tmp_path / "a.svg").read_text()
+
+
+def test_other_endings_are_refused(tmp_path, z):
+    with pytest.raises(UsageError, match=r"\.svg, \.png, \.pdf"):
+        save_brain_map(z, tmp_path / "a.gif")
+
+
+def test_command_writes_a_figure(table, tmp_path):
+    assert plot.main([str(table), "-o", str(tmp_path / "out" / "map.svg")]) == exitcodes.OK
+    assert "z = −2.5, infra-normal" in (tmp_path / "out" / "map.svg").read_text()
+
+
+def test_command_takes_one_group_of_a_long_table(table, tmp_path, capsys):
+    long, figure = str(tmp_path / "groups.tsv"), str(tmp_path / "map.svg")
+    assert plot.main([long, "-o", figure]) == exitcodes.INPUT
+    assert "several rows for" in capsys.readouterr().err
+    assert plot.main([long, "-o", figure, "--where", "group=MS", "--title", "MS"]) == exitcodes.OK
+    assert "z = −2.5" in (tmp_path / "map.svg").read_text()
+
+
+def test_other_columns_have_no_threshold_unless_asked(table, tmp_path):
+    figure = tmp_path / "map.svg"
+    assert plot.main([str(table), "-o", str(figure), "--column", "share", "--limits", "-1", "1"]) == exitcodes.OK
+    assert "infra-normal" not in figure.read_text()
+    assert plot.main([str(table), "-o", str(figure), "--threshold", "0.4", "--limits", "-1", "1"]) == exitcodes.OK
+    assert "z ≤ −0.4" in figure.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["z.tsv", "-o", "a.gif"], exitcodes.USAGE, ".svg, .png, .pdf"),
+        (["z.tsv", "-o", "a.svg", "--column", "q"], exitcodes.INPUT, "no column `q`; its columns are region, z, share"),
+        (["absent.tsv", "-o", "a.svg"], exitcodes.INPUT, "does not exist"),
+        (["z.tsv", "-o", "a.svg", "--column", "region"], exitcodes.INPUT, "holds no numbers"),
+        (["groups.tsv", "-o", "a.svg", "--where", "group=XX"], exitcodes.USAGE, "there are HC, MS"),
+        (["groups.tsv", "-o", "a.svg", "--where", "group"], exitcodes.USAGE, "COLUMN=VALUE"),
+        (["z.tsv", "-o", "a.svg", "--views", "top"], exitcodes.USAGE, "unknown view top"),
+        (["z.tsv", "-o", "a.svg", "--limits", "3", "1"], exitcodes.USAGE, "the lower first"),
+    ],
+)
+def test_mistakes_are_one_clear_sentence(table, tmp_path, monkeypatch, capsys, arguments, code, words):
+    monkeypatch.chdir(tmp_path)
+    assert plot.main(arguments) == code
+    message = capsys.readouterr().err
+    assert words in message
+    assert "Traceback" not in message
+    assert not (tmp_path / "a.svg").exists()
+
+
+def test_regions_that_are_not_in_the_drawing_are_named(tmp_path, capsys):
+    write_tsv(pd.DataFrame({"region": ["Left-Thalamus", "TotalGrayVol"], "z": [1.0, 2.0]}), tmp_path / "t.tsv")
+    assert plot.main([str(tmp_path / "t.tsv"), "-o", str(tmp_path / "a.svg")]) == exitcodes.OK
+    assert "not in the drawing: TotalGrayVol" in capsys.readouterr().err
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys; from bids_app.cli.plot import build_parser; build_parser().format_help(); "
+        "print([m for m in ('pandas', 'numpy', 'matplotlib') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_region_values_use_todays_names():
+    table = pd.DataFrame({"region": ["Left-Thalamus-Proper"], "z": ["1.5"]})
+    assert region_values(table).to_dict() == {"Left-Thalamus": 1.5}
+
+
+def test_old_and_new_name_of_one_region_clash():
+    table = pd.DataFrame({"region": ["Left-Thalamus-Proper", "Left-Thalamus"], "z": [1.5, 1.0]})
+    with pytest.raises(InputError, match="several rows for Left-Thalamus"):
+        region_values(table)

@@ -1,0 +1,172 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bids_app.errors import InputError
+from bids_app.reports.pages.participant import write_participant_report
+from bids_app.tables import read_table, write_json, write_tsv
+from tests.reports import dataset
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    dataset.write_root(tmp_path)
+    return tmp_path
+
+
+def test_the_report_is_one_small_file_without_references_to_others(derivatives: Path) -> None:
+    page = (derivatives / "sub-01.html").read_text()
+    assert len(page) < 3_000_000
+    for fetched in ("<link", 'src="http', "@import", "url(http", "<iframe"):
+        assert fetched not in page
+    assert "For research use only" in page
+    assert "diagnos" not in page[: page.index('<section id="methods"')].lower()  # a cited title has the word
+
+
+def test_two_runs_write_the_same_bytes(root: Path) -> None:
+    dataset.write_person(root, "01")
+    first = write_participant_report(root, "01").read_bytes()
+    figures = {path.name: path.read_bytes() for path in (root / "sub-01/figures").iterdir()}
+    assert write_participant_report(root, "sub-01").read_bytes() == first
+    assert {path.name: path.read_bytes() for path in (root / "sub-01/figures").iterdir()} == figures
+
+
+def test_figures_have_names_a_person_can_guess(derivatives: Path) -> None:
+    names = {path.name for path in (derivatives / "sub-01/figures").iterdir()}
+    assert {
+        "sub-01_ses-1_desc-brainmap_morph.svg",
+        "sub-01_ses-3_desc-brainmap_morph.svg",
+        "sub-01_desc-change_morph.svg",
+    } <= names
+    assert any(name.startswith("sub-01_region-") and name.endswith("_desc-centiles_morph.svg") for name in names)
+    for path in (derivatives / "sub-01/figures").glob("*.svg"):
+        assert path.read_text().startswith('<svg xmlns="http://www.w3.org/2000/svg"')
+
+
+def test_our_own_figures_are_not_taken_for_overlays(derivatives: Path) -> None:
+    page = write_participant_report(derivatives, "01").read_text()
+    assert "<img" not in page
+
+
+def test_overlay_images_are_embedded(root: Path) -> None:
+    dataset.write_person(root, "01", ("1",))
+    folder = root / "sub-01/figures"
+    folder.mkdir()
+    (folder / "sub-01_ses-1_desc-overlayAxial_T1w.png").write_bytes(b"\x89PNG small")
+    (folder / "sub-01_ses-1_desc-overlayHuge_T1w.png").write_bytes(bytes(1_000_000))
+    page = write_participant_report(root, "01").read_text()
+    assert "data:image/png;base64,iVBORyBzbWFsbA==" in page
+    assert "too large to be embedded" in page
+    assert len(page) < 1_500_000
+
+
+def test_flagged_regions_come_first_with_the_most_extreme_on_top(derivatives: Path) -> None:
+    table = read_table(derivatives / "sub-01/ses-3/anat/sub-01_ses-3_desc-deviations_morph.tsv")
+    flagged = table[table["deviation"] != "none"].sort_values("z", key=lambda z: -z.abs())["region"]
+    page = (derivatives / "sub-01.html").read_text()
+    charts = page[page.index('<section id="centiles"') : page.index('<section id="change"')]
+    places = [
+        charts.index(f'id="centile-{region}"') if f'id="centile-{region}"' in charts else -1 for region in flagged
+    ]
+    assert places[:9] == [-1] * min(9, len(flagged))  # shown at once, not in the gallery
+    assert all(place >= 0 for place in places[9:])
+
+
+def test_every_region_with_a_fan_has_a_chart(derivatives: Path) -> None:
+    fans = read_table(derivatives / "sub-02/anat/sub-02_desc-centiles_morph.tsv")["region"].nunique()
+    assert (derivatives / "sub-02.html").read_text().count('<figure class="centile') == fans
+
+
+def test_text_from_files_is_escaped(root: Path) -> None:
+    label = "<b>x"
+    dataset.write_person(
+        root, label, (HOSTILE.replace("/", ""),), warnings=[HOSTILE, "</script><script>alert(2)</script>"]
+    )
+    (root / "CITATION.md").write_text(f"# Title\n\n{HOSTILE} **bold** [x](javascript:alert(3)) `code`\n\n- {HOSTILE}\n")
+    page = write_participant_report(root, label).read_text()
+    assert "<img src=x" not in page
+    assert "<b>x" not in page
+    assert "<script>alert" not in page
+    assert 'href="javascript' not in page
+    assert "<strong>bold</strong>" in page
+
+
+def test_a_person_whose_scans_all_failed_still_has_a_report(root: Path) -> None:
+    write_json(
+        {
+            "participant_id": "sub-09",
+            "session_id": "ses-1",
+            "status": "failed",
+            "stage": "volumes",
+            "reason": "stats/aseg.stats is truncated",
+            "remedy": "run recon-all again",
+            "run_uuid": "u",
+        },
+        root / "logs/status/sub-09_ses-1.json",
+    )
+    page = write_participant_report(root, "09").read_text()
+    assert "stats/aseg.stats is truncated" in page
+    assert "run recon-all again" in page
+
+
+def test_statuses_of_people_with_similar_labels_are_not_mixed(root: Path) -> None:
+    dataset.write_person(root, "1", (None,))
+    write_json(
+        {
+            "participant_id": "sub-10",
+            "session_id": None,
+            "status": "failed",
+            "stage": "volumes",
+            "reason": "another person's error",
+            "remedy": "",
+        },
+        root / "logs/status/sub-10.json",
+    )
+    assert "another person" not in write_participant_report(root, "1").read_text()
+
+
+def test_nobody_is_an_error_with_a_sentence(root: Path) -> None:
+    with pytest.raises(InputError, match="nothing about sub-77"):
+        write_participant_report(root, "77")
+
+
+@pytest.mark.parametrize("missing", ["centiles", "change", "extended", "asymmetry", "deviations"])
+def test_an_absent_table_leaves_its_section_out(root: Path, missing: str) -> None:
+    dataset.write_person(root, "01", ("1", "2"))
+    for path in root.glob(f"sub-01/**/*_desc-{missing}_morph.tsv"):
+        path.unlink()
+    page = write_participant_report(root, "01").read_text()
+    assert "At a glance" in page
+
+
+def test_missing_values_do_not_stop_the_report(root: Path) -> None:
+    dataset.write_person(root, "01", ("1", "2"))
+    for name in ("ses-2/anat/sub-01_ses-2_desc-deviations_morph.tsv", "anat/sub-01_desc-change_morph.tsv"):
+        path = root / "sub-01" / name
+        table = read_table(path)
+        numeric = table.select_dtypes("number").columns
+        table.loc[:40, numeric] = float("nan")
+        table.loc[:40, table.columns.intersection(["deviation"])] = None
+        write_tsv(table, path)
+    assert "NaN" not in write_participant_report(root, "01").read_text()
+
+
+def test_the_model_card_may_be_absent_or_nested(root: Path) -> None:
+    dataset.write_person(root, "01", (None,))
+    write_json(
+        {"Training": [{"source": "open data", "n": 12}], "Age range (6.0 to 90)": "yes"},
+        root / "model_open-calibrated.json",
+    )
+    assert "open data" in write_participant_report(root, "01").read_text()
+    (root / "model_open-calibrated.json").unlink()
+    assert "Reference model" in write_participant_report(root, "01").read_text()
+
+
+def test_reports_can_be_made_again_from_the_derivatives_alone(derivatives: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "elsewhere"
+    shutil.copytree(derivatives, copy)
+    (copy / "sub-01.html").unlink()
+    assert write_participant_report(copy, "01").read_text() == (derivatives / "sub-01.html").read_text()
