@@ -219,7 +219,7 @@ def parse_config(argv: Sequence[str] | None = None) -> Any:
     values.update(given)
     values.setdefault("nprocs", available_cpus())
     values.setdefault("mem_mb", available_memory_mb())
-    config = _absolute(RunConfig.from_mapping(values))
+    config = _absolute(RunConfig.from_mapping(values, str(path or "")))
     config = replace(
         config,
         participant_label=_labels(config.participant_label, "sub-"),

@@ -16,8 +16,8 @@ from bids_app.clinical.results import AnalysisResult
 from bids_app.errors import UsageError
 from bids_app.normative.harmonise.adaptation import REPORT_COLUMNS, SiteAdaptation
 from bids_app.reports.pages.group import write_group_report
-from bids_app.run.analysis import replace_results
-from bids_app.run.cohort import Cohort, write_group_tables
+from bids_app.clinical.results import replace_results
+from bids_app.clinical.scored_scans import ScoredScans, write_group_tables
 from bids_app.tables import write_json, write_tsv
 from bids_app.workbench.score_tables import Origin, read_origin, read_zscores, rows_digest
 from bids_app.workbench.table_cohort import make_cohort, match_rows
@@ -48,7 +48,7 @@ class TableFiles:
 class TableAnalysis:
     """What was done: the cohort, the results, sentences for the reader and the report."""
 
-    cohort: Cohort
+    cohort: ScoredScans
     results: tuple[AnalysisResult, ...]
     notes: tuple[str, ...]
     report: Path

@@ -17,7 +17,7 @@ from bids_app.clinical.analysis_file import labels
 from bids_app.clinical.deviations import count_table
 from bids_app.errors import InputError
 from bids_app.regions import ETIV, names, reference_regions
-from bids_app.run.cohort import GROUP_COLUMNS, KEYS, Cohort
+from bids_app.clinical.scored_scans import GROUP_COLUMNS, KEYS, ScoredScans
 from bids_app.tables import read_table
 from bids_app.workbench.table_columns import rename_columns
 from bids_app.workbench.table_input import TableInput
@@ -104,7 +104,7 @@ def match_rows(
     return TableRows(pd.concat([ids, data], axis=1), pd.concat([ids, z], axis=1), _on_one_clock(every, visits), notes)
 
 
-def make_cohort(rows: TableRows, model: str | None, diagnosis: str | None, z_source: str) -> Cohort:
+def make_cohort(rows: TableRows, model: str | None, diagnosis: str | None, z_source: str) -> ScoredScans:
     """The cohort of the scored rows; the others stay in its ``inclusion`` with their reason.
 
     Parameters
@@ -134,7 +134,7 @@ def make_cohort(rows: TableRows, model: str | None, diagnosis: str | None, z_sou
     reference = [name for name in reference_regions() if name in z]
     others = [name for name in z.columns if name not in (*KEYS, *reference)]
     measures = [name for name in names() if name in data and name != ETIV]
-    return Cohort(
+    return ScoredScans(
         (),
         scans,
         z[[*KEYS, *reference]],
