@@ -19,6 +19,16 @@ import numpy as np
 import pandas as pd
 from scipy.stats import beta as beta_distribution
 from scipy.stats import t
+from simulated_cohort import (
+    CONTROL,
+    NULL,
+    PATIENT,
+    PUBLISHED,
+    PUBLISHED_LONGITUDINAL,
+    STRUCTURES,
+    CohortEffects,
+    simulate_cohort,
+)
 
 from bids_app.clinical.analyses import associations
 from bids_app.clinical.analyses.case_control import region_differences
@@ -33,16 +43,6 @@ from bids_app.clinical.stats.negative_binomial import fit_counts
 from bids_app.clinical.stats.risk_rules import reference_k
 from bids_app.clinical.stats.survival import log_rank, log_rank_permutation
 from bids_app.clinical.stats.trajectories import mean_rates
-from simulated_cohort import (
-    CONTROL,
-    NULL,
-    PATIENT,
-    PUBLISHED,
-    PUBLISHED_LONGITUDINAL,
-    STRUCTURES,
-    CohortEffects,
-    simulate_cohort,
-)
 
 CONFIG = AnalysisConfig(
     roles={"diagnosis": "diagnosis", "edss": "edss", "relapse_dates": "relapse_dates"}, control=CONTROL

@@ -31,7 +31,6 @@ WORDS = {
     "float_type": "takes a number",
     "bool_type": "takes true or false",
     "string_type": "takes text in quotes",
-    "path_type": "takes a path in quotes",
 }
 
 
