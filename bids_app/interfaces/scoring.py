@@ -1,4 +1,4 @@
-"""Shells around `bids_app.study`: covariates, deviations, sink, the person's tables."""
+"""Shells around `bids_app.run`: covariates, deviations, sink, the person's tables."""
 
 from __future__ import annotations
 
