@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import json
 import os
@@ -30,18 +31,37 @@ def atomic_write(path: Path | str, content: str | bytes) -> Path:
 
 @contextmanager
 def atomic_stream(path: Path | str) -> Iterator[IO[bytes]]:
-    """A stream to write to; `path` appears whole at the end, or stays as it was after an error."""
+    """A stream to write to; `path` appears whole at the end, or stays as it was after an error.
+
+    The temporary file has one name per `path`, so what a killed process left is taken over by the next writer.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    handle, temporary = _temporary(path)
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
-        os.chmod(temporary, _permissions())
-        os.replace(temporary, path)
+            stream.flush()
+            os.chmod(temporary, _permissions())
+            os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _temporary(path: Path) -> tuple[int, str]:
+    """A file to write to beside `path`, locked while it is open; of another name while somebody else writes."""
+    name = str(path.with_name(f".{path.name}.tmp"))
+    handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.exists(name) and os.path.samestat(os.fstat(handle), os.stat(name)):
+            os.ftruncate(handle, 0)
+            return handle, name
+    except OSError:  # held by another writer, or a filesystem without locks
+        pass
+    os.close(handle)
+    return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
 
 
 def _permissions() -> int:

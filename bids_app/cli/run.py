@@ -187,7 +187,7 @@ def _record_failures(config: RunConfig, plan: Plan, crashes: Sequence[Crash]) ->
             stage = crash.node.rsplit(".", 1)[-1]
             (folder / f"crash-{stage}.txt").write_text(crash.text, encoding="utf-8")
             remedy = "" if crash.expected else f"see {(folder / f'crash-{stage}.txt').relative_to(config.output_dir)}"
-            reason = shorten(crash.reason, plan.subject_directories, config)
+            reason = shorten(crash.reason, (*plan.subject_directories, config.output_dir, config.bids_dir))
             failed.append(Omission(scan.participant, scan.session, stage, reason, remedy))
             if stage.startswith(AFTER_SCORING):
                 continue

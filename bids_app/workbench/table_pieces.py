@@ -134,5 +134,7 @@ def tsv_writer(path: Path | str) -> Iterator[TsvWriter]:
     if str(path) == "-":
         yield TsvWriter(sys.stdout)
         return
-    with atomic_stream(path) as stream, io.TextIOWrapper(stream, encoding="utf-8", newline="") as text:
+    with atomic_stream(path) as stream:
+        text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
         yield TsvWriter(text)
+        text.detach()  # flushed; the file stays open, and so locked, until it has its name

@@ -1,0 +1,62 @@
+"""Files appear whole or not at all, whoever else writes and whoever was killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from bids_app.tables import atomic_stream, atomic_write
+
+
+def test_an_error_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+    path = atomic_write(tmp_path / "a.tsv", "old")
+    with pytest.raises(TypeError), atomic_stream(path) as stream:
+        stream.write("no bytes")
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.tsv"]
+
+
+def test_what_a_killed_writer_left_is_gone_after_the_next_write(tmp_path):
+    killed = (
+        "import os, signal, sys; from bids_app.tables import atomic_stream\n"
+        "with atomic_stream(sys.argv[1]) as stream:\n"
+        "    stream.write(b'half of something long'); stream.flush(); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    path = tmp_path / "a.tsv"
+    done = subprocess.run([sys.executable, "-c", killed, str(path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert [entry.name for entry in tmp_path.iterdir()] == [".a.tsv.tmp"]
+    atomic_write(path, "whole")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.tsv"]
+    assert path.read_text() == "whole"
+
+
+def test_two_writers_at_once_both_write_whole_files(tmp_path):
+    path = tmp_path / "a.tsv"
+    with atomic_stream(path) as first:
+        first.write(b"first")
+        atomic_write(path, "second")
+        assert path.read_text() == "second"
+    assert path.read_text() == "first"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.tsv"]
+
+
+def test_a_link_planted_in_place_of_the_temporary_file_is_not_followed(tmp_path):
+    outside = tmp_path / "outside"
+    outside.write_text("keep")
+    (tmp_path / ".a.tsv.tmp").symlink_to(outside)
+    with pytest.raises(OSError, match="symbolic"):
+        atomic_write(tmp_path / "a.tsv", "x")
+    assert outside.read_text() == "keep"
+
+
+def test_new_files_have_the_permissions_of_the_umask(tmp_path):
+    before = os.umask(0o027)
+    try:
+        assert atomic_write(tmp_path / "a.tsv", "x").stat().st_mode & 0o777 == 0o640
+    finally:
+        os.umask(before)
