@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,11 @@ def run(arguments: argparse.Namespace) -> int:
     table = read(arguments, quiet=arguments.zscores is None)
     found = analyse_tables(table, files, arguments.output, arguments.analysis, dict(arguments.map))
     _report(found)
+    failures = [result.failure for result in found.results if result.failure]
+    for text in failures:
+        print(f"an analysis failed: {text}", file=sys.stderr)
+    if failures:
+        return exitcodes.FAILED
     return exitcodes.OK if (found.cohort.inclusion["status"] == "scored").all() else exitcodes.OMISSIONS
 
 

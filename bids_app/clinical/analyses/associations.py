@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bids_app.clinical.analyses.case_control import false_discovery
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
 from bids_app.clinical.stats.jackknife import person_jackknife
-from bids_app.clinical.stats.linear import design, fit_linear, standardise
+from bids_app.clinical.stats.linear import design, false_discovery, fit_linear, standardise
 from bids_app.clinical.stats.mixed import FixedEffects, MixedModel
 from bids_app.clinical.stats.random_slope import RandomSlopeModel
 from bids_app.clinical.wording import (

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from bids_app.clinical.deviations import TAILS, count_table, expected_count
+from bids_app.clinical.deviations import TAILS, expected_count
 from bids_app.normative.base import Z_CRITICAL
 
 KEYS = ("participant_id", "session_id")
@@ -179,36 +179,6 @@ def counts_table(scans: pd.DataFrame) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
-
-
-def subset_counts(
-    zscores: pd.DataFrame,
-    sets: Mapping[str, str | Sequence[str]] | None = None,
-    thresholds: Sequence[float] = (Z_CRITICAL,),
-) -> pd.DataFrame:
-    """Counts per scan for several sets of regions and thresholds, in long form.
-
-    Parameters
-    ----------
-    zscores : DataFrame
-        ``participant_id session_id`` and one column per region.
-    sets : mapping of name to set
-        See `deviations.region_set`; default all, cortical and subcortical.
-    thresholds : sequence of float
-
-    Returns
-    -------
-    DataFrame
-        ``participant_id session_id region_set threshold n_infra n_supra n_total n_regions``.
-    """
-    sets = sets or {name: name for name in ("all", "cortical", "subcortical")}
-    keys = zscores[list(KEYS)]
-    blocks = [
-        keys.assign(region_set=name, threshold=threshold).join(count_table(zscores, regions, threshold))
-        for name, regions in sets.items()
-        for threshold in thresholds
-    ]
-    return pd.concat(blocks, ignore_index=True)
 
 
 def exact_interval(events: ArrayLike, trials: ArrayLike, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:

@@ -114,8 +114,10 @@ def _validated_likelihood(high: FloatArray, time: FloatArray, event: FloatArray,
             inside = PartialLikelihood(time[rest], event[rest], high[rest])
         except AnalysisError:
             return -np.inf
-        beta, _, loglik = inside.maximise()
-        total += whole.loglik(beta) - loglik
+        best = inside.maximise()
+        if not best.estimable.all():  # an infinite ratio makes the events outside it impossible
+            return -np.inf
+        total += whole.loglik(best.beta) - best.loglik
     return total
 
 
