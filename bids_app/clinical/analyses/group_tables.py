@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from bids_app.clinical.deviations import TAILS, expected_count
+from bids_app.clinical.deviations import TAILS, expected_count, tails
 from bids_app.normative.base import Z_CRITICAL
 
 KEYS = ("participant_id", "session_id")
@@ -226,7 +226,7 @@ def _prevalence(z: pd.DataFrame, group: str, threshold: float) -> pd.DataFrame:
     values = z.to_numpy(dtype=float)
     n = (~np.isnan(values)).sum(axis=0)
     table = pd.DataFrame({"region": z.columns, "group": group, "n": n})
-    for tail, events in (("infra", values <= -threshold), ("supra", values >= threshold)):
+    for tail, events in zip(TAILS, tails(values, threshold)):
         k = events.sum(axis=0)
         low, high = exact_interval(k, n)
         share = np.divide(k, n, out=np.full(len(n), np.nan), where=n > 0)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from bids_app.clinical.deviations import expected_count
+from bids_app.clinical.deviations import expected_count, tails
 from bids_app.clinical.stats.cox import PartialLikelihood
 from bids_app.errors import AnalysisError
 from bids_app.normative.base import Z_CRITICAL, FloatArray
@@ -67,7 +67,7 @@ def thalamus_rule(zscores: pd.DataFrame, threshold: float = Z_CRITICAL) -> RiskR
     present = [name for name in THALAMUS if name in zscores]
     if not present:
         return None
-    at_risk = (zscores[present].to_numpy(dtype=float) <= -threshold).any(axis=1)
+    at_risk = tails(zscores[present], threshold)[0].any(axis=1)
     return RiskRule("thalamus", f"left or right thalamus with z <= -{threshold:g}", at_risk)
 
 
