@@ -242,6 +242,7 @@ def data_block(content: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
+@lru_cache(maxsize=256)
 def chapter(region: str) -> str:
     """The heading that a region's chart stands under."""
     table = region_table()

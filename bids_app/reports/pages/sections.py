@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -168,7 +167,6 @@ def _chart(region: str, drawing: str, found: tuple[str, int, dict[str, Any]] | N
     return Chart(region, f"centile-{region}", str(row["deviation"]), file, index, row["z"], drawing)
 
 
-@lru_cache(maxsize=256)
 def change_section(person: Person) -> dict[str, Any] | None:
     """The change over the longest interval, reliable changes first."""
     if person.change is None or not len(person.change.table):
