@@ -159,7 +159,7 @@ def _adapted(scan: PlannedScan, adaptations: ScanAdaptations, work_dir: Path) ->
 
 
 def _rows(covariates: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): _plain(value) for name, value in row.items()} for row in covariates.to_dict("records")]
+    return [{str(name): _cell(value) for name, value in row.items()} for row in covariates.to_dict("records")]
 
 
 def _plan_scan(
@@ -262,7 +262,7 @@ def scan_fingerprint(scan: PlannedScan, context: RunContext, trees: Trees) -> st
     return fingerprint(facts.inputs, covariates, context.model_sha256, context.scoring, adaptation)
 
 
-def _plain(value: Any) -> Any:
+def _cell(value: Any) -> Any:
     if hasattr(value, "item"):
         value = value.item()
     return None if value is None or value != value else value
