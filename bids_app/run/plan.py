@@ -14,6 +14,7 @@ import pandas as pd
 from bids_app.bids.layout import Scan
 from bids_app.bids.names import derivative_path, participant_id, scan_name
 from bids_app.errors import NormvolError
+from bids_app.findings import Finding
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.harmonise.adaptation import unadapted_warning
 from bids_app.run.adaptation import ScanAdaptations, estimate_adaptation
@@ -43,7 +44,10 @@ class RunContext:
 
 @dataclass(frozen=True)
 class PlannedScan:
-    """A scan that can be scored: its covariates and its subject directory, or how to make one."""
+    """A scan that can be scored: its covariates and its subject directory, or how to make one.
+
+    Its findings so far travel as plain values under ``findings`` in `covariates`.
+    """
 
     participant: str
     session: str | None
@@ -64,17 +68,20 @@ class Omission:
     stage: str
     reason: str
     remedy: str = ""
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a participant-level run will do."""
+    """What a participant-level run will do; `findings` are those on the dataset as a whole, `everybody` is who was asked for."""
 
     context: RunContext
     scans: tuple[PlannedScan, ...] = ()
     omissions: tuple[Omission, ...] = ()
     up_to_date: tuple[PlannedScan, ...] = ()
     notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    everybody: bool = True
     subject_directories: tuple[Path, ...] = ()
     adaptations: ScanAdaptations | None = None
 
@@ -118,6 +125,7 @@ def plan_request(request: Request) -> Plan:
         omissions=tuple(_shortened(omission, request.folders) for omission in omissions),
         up_to_date=tuple(scan for scan in planned if scan.participant not in changed),
         notes=adaptations.notes if adaptations is not None else (unadapted_warning(model),),
+        everybody=not (request.dataset.participants or request.dataset.sessions),
         subject_directories=request.places.roots,
         adaptations=adaptations,
     )

@@ -12,6 +12,7 @@ import pandas as pd
 
 from bids_app import __version__, regions
 from bids_app.bids.columns import columns_for
+from bids_app.bids.finding_files import findings_of, findings_path, write_findings
 from bids_app.bids.names import bare, derivative_path
 from bids_app.bids.status import write_status
 from bids_app.clinical.deviations import deviation_flag
@@ -114,6 +115,7 @@ def score_scan(
         },
         "inputs": dict(volumes.inputs),
         "unscored": _unscored(model, deviations, volumes),
+        "findings": list(covariates.get("findings") or ()),
         "warnings": [*model.card.z_notes, *notes, *(stored.notes if stored else (unadapted_warning(model),))],
         "software": {"normvol": __version__},
         "fingerprint": fingerprint(
@@ -161,6 +163,7 @@ def _covariate_summary(covariates: Mapping[str, Any]) -> dict[str, Any]:
         "fs_subject",
         "fs_images",
         "other_sessions_etiv",
+        "findings",
     )
     note = covariates.get("note")
     return {
@@ -255,6 +258,7 @@ def write_scan(result: ScanResult, output_dir: Path, run_uuid: str) -> Path:
             _remove(derivative_path(output_dir, participant, session, desc="volumes", seg=name))
     path = derivative_path(output_dir, participant, session, desc="summary", extension=".json")
     write_json(result.summary, path)
+    write_findings(findings_of(result.summary), findings_path(output_dir, participant, session))
     write_status(
         output_dir, participant, session, status="scored", stage="done", reason="", remedy="", run_uuid=run_uuid
     )

@@ -1,0 +1,37 @@
+"""The findings of a participant-level run: recorded per scan, collected and summed up at its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bids_app.bids.finding_files import (
+    FOLDER,
+    GROUP_FILE,
+    collect_findings,
+    findings_path,
+    read_findings_file,
+    write_findings,
+)
+from bids_app.bids.names import participant_id, session_id
+from bids_app.findings import Finding, summary_lines
+from bids_app.run.plan import Plan
+
+
+def record_planned(plan: Plan, output_dir: Path) -> None:
+    """Write what the plan found about scans that are left out and, in a run of all people, about the dataset."""
+    for omission in plan.omissions:
+        name = participant_id(omission.participant), session_id(omission.session)
+        found = [finding.of(*name) for finding in omission.findings]
+        write_findings(found, findings_path(output_dir, omission.participant, omission.session))
+    if plan.everybody:
+        write_findings(plan.findings, findings_path(output_dir, None))
+
+
+def closing_lines(plan: Plan, output_dir: Path) -> list[str]:
+    """The findings on the scans of this run by kind; ``group_findings.tsv`` is made when the run is of all people."""
+    found: list[Finding] = list(plan.findings)
+    for scan in (*plan.scans, *plan.up_to_date, *plan.omissions):
+        found += read_findings_file(findings_path(output_dir, scan.participant, scan.session))
+    if plan.everybody:
+        collect_findings(output_dir)
+    return summary_lines(found, str(output_dir / (GROUP_FILE if plan.everybody else FOLDER)))
