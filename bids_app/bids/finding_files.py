@@ -1,4 +1,4 @@
-"""Findings on disk: ``logs/findings/sub-X[_ses-Y].tsv`` per scan, so that jobs share no file; ``group_findings.tsv``."""
+"""Findings on disk: ``logs/findings/sub-X[_ses-Y].tsv`` per scan; ``group_findings.tsv``."""
 
 from __future__ import annotations
 
@@ -51,16 +51,9 @@ def read_findings(output_dir: Path | str) -> list[Finding]:
 
 def read_findings_file(path: Path) -> list[Finding]:
     """The findings of one file; none when it is not there."""
-    return (
-        []
-        if not path.exists()
-        else [
-            Finding(
-                row["kind"], row["seen"], row["effect"], row["remedy"], row.get("participant_id"), row.get("session_id")
-            )
-            for row in read_rows(path)
-        ]
-    )
+    rows = read_rows(path) if path.exists() else []
+    texts = ("kind", "seen", "effect", "remedy")
+    return [Finding(*(row[name] for name in texts), row.get("participant_id"), row.get("session_id")) for row in rows]
 
 
 def collect_findings(output_dir: Path | str, also: Iterable[Finding] = ()) -> list[Finding]:

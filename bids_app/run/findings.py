@@ -30,8 +30,10 @@ def record_planned(plan: Plan, output_dir: Path) -> None:
 def closing_lines(plan: Plan, output_dir: Path) -> list[str]:
     """The findings on the scans of this run by kind; ``group_findings.tsv`` is made when the run is of all people."""
     found: list[Finding] = list(plan.findings)
-    for scan in (*plan.scans, *plan.up_to_date, *plan.omissions):
-        found += read_findings_file(findings_path(output_dir, scan.participant, scan.session))
+    keys = [(scan.participant, scan.session) for scan in (*plan.scans, *plan.up_to_date)]
+    keys += [(omission.participant, omission.session) for omission in plan.omissions]
+    for key in keys:
+        found += read_findings_file(findings_path(output_dir, *key))
     if plan.everybody:
         collect_findings(output_dir)
     return summary_lines(found, str(output_dir / (GROUP_FILE if plan.everybody else FOLDER)))

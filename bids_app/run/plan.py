@@ -73,7 +73,7 @@ class Omission:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a participant-level run will do; `findings` are those on the dataset as a whole, `everybody` is who was asked for."""
+    """What a participant-level run will do; `findings` are on the dataset, `everybody`: no label narrows the run."""
 
     context: RunContext
     scans: tuple[PlannedScan, ...] = ()
