@@ -52,8 +52,7 @@ def read_findings(output_dir: Path | str) -> list[Finding]:
 def read_findings_file(path: Path) -> list[Finding]:
     """The findings of one file; none when it is not there."""
     rows = read_rows(path) if path.exists() else []
-    texts = ("kind", "seen", "effect", "remedy")
-    return [Finding(*(row[name] for name in texts), row.get("participant_id"), row.get("session_id")) for row in rows]
+    return [Finding(**{name: row[name] for name in COLUMNS if name in row}) for row in rows]
 
 
 def collect_findings(output_dir: Path | str, also: Iterable[Finding] = ()) -> list[Finding]:

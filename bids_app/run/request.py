@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
-from bids_app.bids.covariates import read_covariates
+from bids_app.bids.covariates import Covariates, scan_covariates
 from bids_app.bids.layout import Scan, find_scans
+from bids_app.bids.names import bare
 from bids_app.errors import InputError
+from bids_app.findings import Finding
 from bids_app.freesurfer.locate import subject_directories
 from bids_app.run.config import RunConfig
 
@@ -30,18 +30,32 @@ class DatasetAsked:
     kept_dir: Path | None = None
     validate: bool = True
     participants_file: Path | None = None
+    one_age: bool = False
 
     def scans(self, fs_subjects: Sequence[str]) -> list[Scan]:
-        """The scans asked for, with their images (`fs_subjects` as for `find_scans`)."""
-        return self._found(fs_subjects, participants=self.participants, sessions=self.sessions)
+        """Every scan of the people asked for, with its images (`fs_subjects` as for `find_scans`).
+
+        All sessions are there, since what is made of one (age, tree, head size) may depend on the others;
+        `asks_for` says which are to be scored.
+        """
+        scans = self._found(fs_subjects, participants=self.participants)
+        if self.sessions and not any(map(self.asks_for, scans)):
+            return self._found(fs_subjects, participants=self.participants, sessions=self.sessions)  # says what is known
+        return scans
 
     def everybody(self, fs_subjects: Sequence[str]) -> list[Scan]:
         """All scans of the dataset, whoever was asked for, without their images."""
         return self._found(fs_subjects, images=False)
 
-    def covariates(self, scans: Sequence[Scan]) -> pd.DataFrame:
-        """The table of `read_covariates`, one row per scan."""
-        return read_covariates(self.bids_dir, scans, participants_file=self.participants_file)
+    def asks_for(self, scan: Scan) -> bool:
+        """Whether a scan of the people asked for is one of the sessions asked for."""
+        return not self.sessions or scan.session in {bare(label, "ses") for label in self.sessions}
+
+    def covariates(self, scans: Sequence[Scan]) -> tuple[list[Covariates], tuple[Finding, ...]]:
+        """What the tables say of each scan (`scan_covariates`)."""
+        return scan_covariates(
+            self.bids_dir, scans, participants_file=self.participants_file, one_age=self.one_age
+        )
 
     def _found(
         self,
@@ -147,6 +161,7 @@ def open_request(config: RunConfig, work_dir: Path) -> Request:
             kept_dir=None if config.work_dir is None else config.work_dir / KEPT_INDEX,
             validate=not config.skip_bids_validation,
             participants_file=config.participants_file,
+            one_age=config.one_age,
         ),
         places=SubjectPlaces(
             roots=(*roots, own) if own.is_dir() and own not in roots else tuple(roots),
