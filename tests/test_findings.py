@@ -15,7 +15,6 @@ def used_kinds():
     return {kind for text in texts for kind in re.findall(r"""["']([a-z]+(?:-[a-z0-9]+)+)["']""", text)}
 
 
-@pytest.mark.xfail(reason="kinds are in the table before they are found", strict=False)
 def test_every_kind_of_the_table_is_found_somewhere():
     assert set(kinds()) - used_kinds() == set()
 

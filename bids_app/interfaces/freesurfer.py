@@ -14,6 +14,10 @@ class _SubjectIn(BaseInterfaceInputSpec):
     expected_subject = traits.Str(desc="name that the stats files should carry")
 
 
+class _CheckIn(_SubjectIn):
+    trust_names = traits.Bool(False, usedefault=True, desc="do not compare the names that the tree holds")
+
+
 class _SubjectOut(TraitedSpec):
     subject_dir = Directory(desc="FreeSurfer subject directory")
 
@@ -21,7 +25,7 @@ class _SubjectOut(TraitedSpec):
 class CheckSubject(LibraryInterface):
     """Refuse a subject directory that is failed, running, truncated, not fetched or someone else's."""
 
-    input_spec = _SubjectIn
+    input_spec = _CheckIn
     output_spec = _SubjectOut
     libraries = ("bids_app.freesurfer.check",)
     _always_run = True
@@ -30,7 +34,8 @@ class CheckSubject(LibraryInterface):
         from bids_app.freesurfer.check import check_subject, require_usable
 
         expected = self.inputs.expected_subject if isdefined(self.inputs.expected_subject) else None
-        require_usable(check_subject(Path(self.inputs.subject_dir), expected_subject=expected))
+        trust = self.inputs.trust_names
+        require_usable(check_subject(Path(self.inputs.subject_dir), expected_subject=expected, trust_names=trust))
         return {"subject_dir": self.inputs.subject_dir}
 
 

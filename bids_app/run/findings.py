@@ -14,11 +14,14 @@ from bids_app.bids.finding_files import (
 )
 from bids_app.bids.names import participant_id, session_id
 from bids_app.findings import Finding, summary_lines
+from bids_app.freesurfer.annex import fetch_command
+from bids_app.run.alike import record
 from bids_app.run.plan import Plan
 
 
 def record_planned(plan: Plan, output_dir: Path) -> None:
     """Write what the plan found about scans that are left out and, in a run of all people, about the dataset."""
+    record(output_dir, plan.scored_as)
     for omission in plan.omissions:
         name = participant_id(omission.participant), session_id(omission.session)
         found = [finding.of(*name) for finding in omission.findings]
@@ -36,4 +39,6 @@ def closing_lines(plan: Plan, output_dir: Path) -> list[str]:
         found += read_findings_file(findings_path(output_dir, *key))
     if plan.everybody:
         collect_findings(output_dir)
-    return summary_lines(found, str(output_dir / (GROUP_FILE if plan.everybody else FOLDER)))
+    fetch = [path for omission in plan.omissions for path in omission.to_fetch]
+    lines = [f"to fetch all that is missing: {fetch_command(fetch)}"] if fetch else []
+    return lines + summary_lines(found, str(output_dir / (GROUP_FILE if plan.everybody else FOLDER)))

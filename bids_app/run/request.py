@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bids_app.bids.covariates import Covariates, scan_covariates
-from bids_app.bids.layout import Scan, find_scans
-from bids_app.bids.names import bare
+from bids_app.bids.layout import Scan, find_scans, only_sessions
 from bids_app.errors import InputError
 from bids_app.findings import Finding
 from bids_app.freesurfer.locate import subject_directories
@@ -35,39 +34,32 @@ class DatasetAsked:
     def scans(self, fs_subjects: Sequence[str]) -> list[Scan]:
         """Every scan of the people asked for, with its images (`fs_subjects` as for `find_scans`).
 
-        All sessions are there, since what is made of one (age, tree, head size) may depend on the others;
-        `asks_for` says which are to be scored.
+        All sessions are there, since what is known of one (age, tree, head size) may depend on the others; `asked`
+        narrows them.
         """
-        scans = self._found(fs_subjects, participants=self.participants)
-        if self.sessions and not any(map(self.asks_for, scans)):
-            return self._found(fs_subjects, participants=self.participants, sessions=self.sessions)  # says what is known
-        return scans
+        return self._found(fs_subjects, participants=self.participants)
+
+    @property
+    def everyone(self) -> bool:
+        """Whether no label narrows the run."""
+        return not (self.participants or self.sessions)
+
+    def asked(self, scans: Sequence[Scan]) -> list[Scan]:
+        """Those of `scans` whose session was asked for."""
+        return only_sessions(scans, self.sessions, self.bids_dir)
 
     def everybody(self, fs_subjects: Sequence[str]) -> list[Scan]:
         """All scans of the dataset, whoever was asked for, without their images."""
         return self._found(fs_subjects, images=False)
 
-    def asks_for(self, scan: Scan) -> bool:
-        """Whether a scan of the people asked for is one of the sessions asked for."""
-        return not self.sessions or scan.session in {bare(label, "ses") for label in self.sessions}
-
     def covariates(self, scans: Sequence[Scan]) -> tuple[list[Covariates], tuple[Finding, ...]]:
         """What the tables say of each scan (`scan_covariates`)."""
-        return scan_covariates(
-            self.bids_dir, scans, participants_file=self.participants_file, one_age=self.one_age
-        )
+        return scan_covariates(self.bids_dir, scans, participants_file=self.participants_file, one_age=self.one_age)
 
-    def _found(
-        self,
-        fs_subjects: Sequence[str],
-        participants: Sequence[str] = (),
-        sessions: Sequence[str] = (),
-        images: bool = True,
-    ) -> list[Scan]:
+    def _found(self, fs_subjects: Sequence[str], participants: Sequence[str] = (), images: bool = True) -> list[Scan]:
         scans = find_scans(
             self.bids_dir,
             participant_label=participants,
-            session_label=sessions,
             filter_file=self.filter_file,
             database_dir=self.database_dir,
             kept_dir=self.kept_dir,
@@ -88,6 +80,7 @@ class SubjectPlaces:
     own: Path
     own_only: bool = False
     longitudinal: bool = False
+    trust_names: bool = False
 
     @property
     def searched(self) -> tuple[Path, ...]:
@@ -168,6 +161,7 @@ def open_request(config: RunConfig, work_dir: Path) -> Request:
             own=own,
             own_only=config.recon == "run",
             longitudinal=config.longitudinal,
+            trust_names=config.trust_names,
         ),
         recon=ReconOptions(
             subjects_dir=own,

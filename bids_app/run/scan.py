@@ -24,7 +24,7 @@ from bids_app.normative.harmonise.adaptation import unadapted_warning
 from bids_app.run.adaptation import StoredAdaptation
 from bids_app.run.counts import counts_with_expectation
 from bids_app.run.fingerprint import fingerprint
-from bids_app.run.models import model_sha256
+from bids_app.run.models import model_columns, model_sha256
 from bids_app.tables import read_json, read_table, write_json, write_tsv
 
 EXPECTED_TABLES = ("volumes", "deviations", "extended", "asymmetry")
@@ -119,7 +119,7 @@ def score_scan(
         "warnings": [*model.card.z_notes, *notes, *(stored.notes if stored else (unadapted_warning(model),))],
         "software": {"normvol": __version__},
         "fingerprint": fingerprint(
-            volumes.inputs, covariates, model_sha256(model_name), model.card.scoring, adaptation
+            volumes.inputs, covariates, model_sha256(model_name), model.card.scoring, adaptation, model_columns(model)
         ),
     }
     return ScanResult(tables, summary)
@@ -192,7 +192,8 @@ def _json_number(value: Any) -> Any:
 
 
 def _model_summary(model: NormativeModel, name: str, adaptation: Mapping[str, Any] | None) -> dict[str, Any]:
-    summary = {key: adaptation[key] for key in ("scanner", "n_controls", "left_out")} if adaptation else None
+    said = ("controls", "by", "sha256", "scanner", "n_controls", "left_out")
+    summary = {key: adaptation.get(key) for key in said} if adaptation else None
     return {
         "name": model.card.name,
         "version": model.card.version,

@@ -96,6 +96,7 @@ def _connect_scan(
     recon_wf = init_recon_wf(
         run=run, omp_nthreads=context.omp_nthreads, mem_gb=context.recon_memory_gb, name=f"recon{suffix}_wf"
     )
+    recon_wf.get_node("check").inputs.trust_names = context.trust_names
     scoring_wf = init_scoring_wf(adapted=scan.adaptation_file is not None, name=f"scoring{suffix}_wf")
     if run:
         recon_wf.inputs.inputnode.arguments = scan.recon_arguments
