@@ -273,7 +273,9 @@ def _refuse_cut_cortex(folder: Path, files: dict[str, StatsFile]) -> None:
 
 
 def _identity(folder: Path, files: dict[str, StatsFile], expected: str | None) -> SubjectCheck | None:
-    recorded = {file.header["subjectname"]: name for name, file in files.items() if "subjectname" in file.header}
+    recorded = {
+        file.header["subjectname"]: name for name, file in reversed(files.items()) if "subjectname" in file.header
+    }
     done = subject.done_subject(folder)
     named = [name for name in recorded if subject.labels(name)]
     if (

@@ -16,15 +16,29 @@ from bids_app.bids.names import participant_id, session_id
 from bids_app.findings import Finding, summary_lines
 from bids_app.freesurfer.annex import fetch_command
 from bids_app.run.alike import record
-from bids_app.run.plan import Plan
+from bids_app.run.plan import Omission, Plan
+
+
+def planned(plan: Plan) -> list[Finding]:
+    """What the plan found: on the dataset, on the scans to score, on those left out."""
+    found = list(plan.findings)
+    for scan in (*plan.scans, *plan.up_to_date):
+        name = participant_id(scan.participant), session_id(scan.session)
+        found += [Finding(**item).of(*name) for item in scan.covariates.get("findings", ())]
+    for omission in plan.omissions:
+        found += [finding.of(*_scan(omission)) for finding in omission.findings]
+    return found
+
+
+def _scan(omission: Omission) -> tuple[str, str | None]:
+    return participant_id(omission.participant), session_id(omission.session)
 
 
 def record_planned(plan: Plan, output_dir: Path) -> None:
     """Write what the plan found about scans that are left out and, in a run of all people, about the dataset."""
     record(output_dir, plan.scored_as)
     for omission in plan.omissions:
-        name = participant_id(omission.participant), session_id(omission.session)
-        found = [finding.of(*name) for finding in omission.findings]
+        found = [finding.of(*_scan(omission)) for finding in omission.findings]
         write_findings(found, findings_path(output_dir, omission.participant, omission.session))
     if plan.everybody:
         write_findings(plan.findings, findings_path(output_dir, None))

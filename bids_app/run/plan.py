@@ -135,7 +135,8 @@ def plan_request(request: Request) -> Plan:
     covariates, table_findings = request.dataset.covariates(scans)
     trees = Trees(trust_names=request.places.trust_names)
     adaptations = None if request.model.controls is None else _adaptations(request, model, trees)
-    recon = ReconPlan(request.recon, scans, asked)
+    can_be_scored = {scan.name for scan, item in zip(scans, covariates) if not item.problem}
+    recon = ReconPlan(request.recon, scans, asked & can_be_scored)
     outcomes = [_plan_scan(scan, item, request.places, recon, trees) for scan, item in zip(scans, covariates)]
     planned, omissions = _with_other_sessions(outcomes, trees)
     planned = [scan for scan in planned if scan.name in asked]
