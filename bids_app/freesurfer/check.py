@@ -273,18 +273,7 @@ def _refuse_cut_cortex(folder: Path, files: dict[str, StatsFile]) -> None:
 
 
 def _identity(folder: Path, files: dict[str, StatsFile], expected: str | None) -> SubjectCheck | None:
-    recorded = {
-        file.header["subjectname"]: name for name, file in reversed(files.items()) if "subjectname" in file.header
-    }
-    done = subject.done_subject(folder)
-    named = [name for name in recorded if subject.labels(name)]
-    if (
-        done
-        and subject.labels(done)
-        and _is_freesurfer(folder)
-        and any(subject.is_another_person(done, name) for name in named)
-    ):
-        recorded.setdefault(done, "scripts/recon-all.done")
+    recorded = _recorded_names(folder, files)
     wanted = expected or folder.name
     wrong = [name for name in recorded if subject.is_wrong_person(folder, name, wanted)]
     if wrong and (expected or subject.labels(wanted)):
@@ -302,8 +291,18 @@ def _identity(folder: Path, files: dict[str, StatsFile], expected: str | None) -
     return None
 
 
-def _is_freesurfer(folder: Path) -> bool:
-    return subject.flavour(folder) == subject.FREESURFER
+def _recorded_names(folder: Path, files: dict[str, StatsFile]) -> dict[str, str]:
+    """Every subject name that the tree holds, and the first file that holds it."""
+    recorded: dict[str, str] = {}
+    for name, file in files.items():
+        if "subjectname" in file.header:
+            recorded.setdefault(file.header["subjectname"], name)
+    done = subject.done_subject(folder) or ""
+    # FastSurfer's stats files may carry a working name, and names that are not BIDS-like tell nothing
+    named = [] if subject.flavour(folder) == subject.FASTSURFER else [name for name in recorded if subject.labels(name)]
+    if subject.labels(done) and any(subject.is_another_person(done, name) for name in named):
+        recorded[done] = "scripts/recon-all.done"
+    return recorded
 
 
 def _remarks(folder: Path, finished: bool) -> Iterator[str]:

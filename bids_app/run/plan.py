@@ -16,6 +16,7 @@ from bids_app.errors import NormvolError
 from bids_app.findings import Finding
 from bids_app.freesurfer.locate import tree_names
 from bids_app.freesurfer.near_misses import of_nobody
+from bids_app.freesurfer.recon_command import ReconAllCommand
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.harmonise.adaptation import unadapted_warning
 from bids_app.run.adaptation import ScanAdaptations, estimate_adaptation
@@ -24,7 +25,7 @@ from bids_app.run.config import RunConfig
 from bids_app.run.fingerprint import fingerprint
 from bids_app.run.missing_trees import why_no_tree
 from bids_app.run.models import load_study_model, model_columns, model_sha256
-from bids_app.run.recon import ReconPlan, recon_memory_gb, subject_name
+from bids_app.run.recon import ReconPlan, recon_memory_gb
 from bids_app.run.request import Request, SubjectPlaces, open_request
 from bids_app.run.scan import EXPECTED_TABLES
 from bids_app.run.trees import Trees
@@ -47,6 +48,7 @@ class RunContext:
     omp_nthreads: int = 1
     recon_memory_gb: float = 8.0
     trust_names: bool = False
+    license_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,9 @@ class PlannedScan:
     session: str | None
     covariates: dict[str, Any]
     subject_dir: Path | None = None
-    recon_arguments: dict[str, Any] | None = None
-    base_arguments: dict[str, Any] | None = None
-    cross_arguments: dict[str, Any] | None = None
+    recon: ReconAllCommand | None = None
+    base: ReconAllCommand | None = None
+    cross: ReconAllCommand | None = None
     adaptation_file: Path | None = None
 
     @property
@@ -188,6 +190,7 @@ def _context(request: Request) -> RunContext:
         omp_nthreads=request.recon.threads,
         recon_memory_gb=recon_memory_gb(),
         trust_names=request.places.trust_names,
+        license_file=request.recon.license_file,
     )
 
 
@@ -261,9 +264,16 @@ def _row(covariates: Covariates, findings: Sequence[Finding] = ()) -> dict[str, 
 
 
 def _to_run(scan: Scan, covariates: Covariates, recon: ReconPlan) -> PlannedScan:
-    arguments = recon.arguments(scan)
-    source = {"fs_subject": subject_name(arguments["recon_arguments"]), "fs_images": recon.images(scan)}
-    return PlannedScan(scan.participant, scan.session, {**_row(covariates), **source}, **arguments)
+    commands = recon.commands(scan)
+    source = {"fs_subject": commands["recon"].directory.name, "fs_images": recon.images(scan)}
+    return PlannedScan(
+        scan.participant,
+        scan.session,
+        {**_row(covariates), **source},
+        recon=commands["recon"],
+        base=commands.get("base"),
+        cross=commands.get("cross"),
+    )
 
 
 def _with_other_sessions(
