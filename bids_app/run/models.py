@@ -9,7 +9,6 @@ from pathlib import Path
 
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.registry import load_model, model_names
-from bids_app.regions import ETIV
 
 
 @lru_cache(maxsize=2)
@@ -23,13 +22,6 @@ def load_study_model(name_or_path: str, scoring: str = "own-sex") -> NormativeMo
     """
     model = load_model(name_or_path)
     return model if scoring == "own-sex" else model.with_scoring(scoring)
-
-
-def model_columns(model: NormativeModel) -> tuple[str, ...]:
-    """Columns beside age, sex, eTIV and FreeSurfer version that may decide a z of `model`, such as its site."""
-    ours = {"age", "sex", ETIV, "fs_version"}
-    columns = set(getattr(model, "columns", {}).values()) | ({"site"} if getattr(model, "sites", ()) else set())
-    return tuple(sorted(columns - ours))
 
 
 @lru_cache(maxsize=2)

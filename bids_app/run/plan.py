@@ -24,10 +24,10 @@ from bids_app.run.alike import asked_for, check_alike
 from bids_app.run.config import RunConfig
 from bids_app.run.fingerprint import fingerprint
 from bids_app.run.missing_trees import why_no_tree
-from bids_app.run.models import load_study_model, model_columns, model_sha256
+from bids_app.run.models import load_study_model, model_sha256
 from bids_app.run.recon import ReconPlan, recon_memory_gb
 from bids_app.run.request import Request, SubjectPlaces, open_request
-from bids_app.run.scan import EXPECTED_TABLES
+from bids_app.run.scan import EXPECTED_TABLES, kept_columns
 from bids_app.run.trees import Trees
 from bids_app.tables import read_json
 
@@ -145,7 +145,7 @@ def plan_request(request: Request) -> Plan:
     if adaptations is not None:
         planned = [_adapted(scan, adaptations, request.work_dir) for scan in planned]
     # A person's tables and report need all sessions, so one changed session brings the others along.
-    columns = model_columns(model)
+    columns = model.extra_covariates
     changed = {
         scan.participant for scan in planned if request.force or not is_up_to_date(scan, context, trees, columns)
     }
@@ -328,7 +328,8 @@ def is_up_to_date(scan: PlannedScan, context: RunContext, trees: Trees, columns:
         same = recorded.get("fingerprint") == scan_fingerprint(scan, context, trees, columns)
     except NormvolError:
         return False
-    return bool(same and _planned(recorded.get("findings", ())) == _planned(scan.covariates.get("findings", ())))
+    found = _planned(recorded.get("findings", ())) == _planned(scan.covariates.get("findings", ()))
+    return bool(same and found and recorded["covariates"].get("other") == kept_columns(scan.covariates, columns))
 
 
 def _planned(findings: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

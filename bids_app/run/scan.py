@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ from bids_app.bids.columns import columns_for
 from bids_app.bids.finding_files import findings_of, findings_path, write_findings
 from bids_app.bids.names import bare, derivative_path
 from bids_app.bids.status import write_status
+from bids_app.clinical.analyses.group_tables import SITE_COLUMNS
 from bids_app.clinical.deviations import deviation_flag
+from bids_app.clinical.scored_scans import GROUP_COLUMNS
 from bids_app.errors import CovariateError, InputError
 from bids_app.freesurfer.quality import Quality, assess_quality
 from bids_app.freesurfer.volumes import Volumes
@@ -24,7 +26,7 @@ from bids_app.normative.harmonise.adaptation import unadapted_warning
 from bids_app.run.adaptation import StoredAdaptation
 from bids_app.run.counts import counts_with_expectation
 from bids_app.run.fingerprint import fingerprint
-from bids_app.run.models import model_columns, model_sha256
+from bids_app.run.models import model_sha256
 from bids_app.tables import write_json, write_tsv
 
 EXPECTED_TABLES = ("volumes", "deviations", "extended", "asymmetry")
@@ -100,7 +102,7 @@ def score_scan(
     summary = {
         "participant_id": covariates["participant_id"],
         "session_id": covariates.get("session_id"),
-        "covariates": _covariate_summary(covariates),
+        "covariates": _covariate_summary(covariates, model.extra_covariates),
         "counts": counts_with_expectation(
             tables["deviations"], model, str(covariates["sex"]), adapted=stored is not None
         ),
@@ -119,7 +121,7 @@ def score_scan(
         "warnings": [*model.card.z_notes, *notes, *(stored.notes if stored else (unadapted_warning(model),))],
         "software": {"normvol": __version__},
         "fingerprint": fingerprint(
-            volumes.inputs, covariates, model_sha256(model_name), model.card.scoring, adaptation, model_columns(model)
+            volumes.inputs, covariates, model_sha256(model_name), model.card.scoring, adaptation, model.extra_covariates
         ),
     }
     return ScanResult(tables, summary)
@@ -148,23 +150,16 @@ def _deviation_tables(deviations: Deviations) -> dict[str, pd.DataFrame]:
     }
 
 
-def _covariate_summary(covariates: Mapping[str, Any]) -> dict[str, Any]:
-    known = (
-        "age",
-        "sex",
-        "etiv_mm3",
-        "age_source",
-        "sex_source",
-        "note",
-        "problem",
-        "participant_id",
-        "session_id",
-        "fs_version",
-        "fs_subject",
-        "fs_images",
-        "other_sessions_etiv",
-        "findings",
-    )
+def kept_columns(covariates: Mapping[str, Any], columns: Sequence[str] = ()) -> dict[str, Any]:
+    """The columns of the tables that results use: group, site or scanner, and `columns` of the model.
+
+    Nothing else is kept beside a result: a clinical score that is corrected later would be out of date there.
+    """
+    used = {*GROUP_COLUMNS, *SITE_COLUMNS}
+    return {name: value for name, value in covariates.items() if name.lower() in used or name in columns}
+
+
+def _covariate_summary(covariates: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any]:
     note = covariates.get("note")
     return {
         "age": covariates["age"],
@@ -172,7 +167,7 @@ def _covariate_summary(covariates: Mapping[str, Any]) -> dict[str, Any]:
         "etiv_mm3": covariates["etiv_mm3"],
         "sources": {"age": covariates.get("age_source"), "sex": covariates.get("sex_source"), "etiv_mm3": "aseg.stats"},
         "notes": [note] if note else [],
-        "other": {name: value for name, value in covariates.items() if name not in known},
+        "other": kept_columns(covariates, columns),
     }
 
 

@@ -309,6 +309,16 @@ def test_other_columns_and_other_people_re_score_nobody(scored, said):
     assert "0 to score, 2 up to date, 1 to leave out" in text
 
 
+def test_another_group_is_written_down(scored, said):
+    people = scored.root / "participants.tsv"
+    before = people.read_text()
+    people.write_text("participant_id\tage\tsex\tgroup\nsub-01\t30\tF\tms\nsub-02\t89+\tM\tn/a\n")
+    text = said(scored)
+    people.write_text(before)
+    assert "would score   sub-01" in text
+    assert "1 to score, 1 up to date" in text
+
+
 def test_a_new_finding_re_scores_its_scan(scored, said):
     tree = scored.tree("sub-01", "derivatives/fastsurfer")
     text = said(scored)
