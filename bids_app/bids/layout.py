@@ -89,11 +89,20 @@ def find_scans(
     found = find_images(bids_dir, wanted, filters, database_dir, kept) if images or by_session else {}
     found = {key: item for key, item in found.items() if key in folders}
     keys = _keys(wanted, found, () if by_session else (*folders, *names))
-    if session_label:
-        sessions = {session for _, session in keys if session is not None}
-        chosen = set(_wanted(session_label, sessions, "ses", bids_dir))
-        keys = [key for key in keys if key[1] in chosen]
-    return [_scan(key, found.get(key, {})) for key in keys]
+    return only_sessions([_scan(key, found.get(key, {})) for key in keys], session_label, bids_dir)
+
+
+def only_sessions(scans: Sequence[Scan], labels: Sequence[str], bids_dir: Path) -> list[Scan]:
+    """The scans of the sessions `labels` (with or without prefix; empty keeps all).
+
+    Raises
+    ------
+    UsageError
+        When no scan has one of them.
+    """
+    known = {scan.session for scan in scans if scan.session is not None}
+    chosen = set(_wanted(labels, known, "ses", bids_dir)) if labels else None
+    return [scan for scan in scans if chosen is None or scan.session in chosen]
 
 
 def check_dataset(bids_dir: Path) -> None:

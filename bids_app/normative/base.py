@@ -82,6 +82,11 @@ class NormativeModel(ABC):
         return None
 
     @property
+    def extra_covariates(self) -> tuple[str, ...]:
+        """Columns beside age, sex, eTIV and FreeSurfer version that may decide a z, such as the site."""
+        return ()
+
+    @property
     def corrected_versions(self) -> frozenset[str]:
         """FreeSurfer major versions whose offsets the model takes out."""
         return frozenset()

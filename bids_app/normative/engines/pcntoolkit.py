@@ -70,6 +70,11 @@ class PCNtoolkitModel(NormativeModel):
         return tuple(sorted(self.published, key=lambda name: (order.get(name, len(order)), name)))
 
     @property
+    def extra_covariates(self) -> tuple[str, ...]:
+        """Columns that the model reads beside age, sex, eTIV and FreeSurfer version."""
+        return tuple(sorted({*self.columns.values()} - {"age", "sex", region_names.ETIV, "fs_version"}))
+
+    @property
     def sites(self) -> tuple[str, ...]:
         """Sites that the model knows, the largest first; empty when site is not a batch effect."""
         counts = next((v for k, v in self._effects().items() if self.columns[k] == "site"), {})

@@ -93,6 +93,11 @@ class TermsModel(NormativeModel):
         """Names of the modelled regions."""
         return tuple(self.fits)
 
+    @property
+    def extra_covariates(self) -> tuple[str, ...]:
+        """The site, where the model has terms of sites."""
+        return ("site",) if self.sites else ()
+
     @cached_property
     def sites(self) -> tuple[str, ...]:
         """Sites that the model has a term for."""
