@@ -39,6 +39,10 @@ TABLE: list[Option] = [
         "codes of sex in TABLE, for example --sex-coding 1=male 2=female",
         {**PAIRS, "type": sex_code},
     ),
+    (
+        "--age-units {years,months,weeks,days}",
+        "unit of the ages of TABLE, where neither name nor JSON dictionary says it",
+    ),
 ]
 SCORING: list[Option] = [
     ("--model NAME|PATH", "default open-calibrated; see normvol-model list"),
@@ -122,6 +126,7 @@ SCORE: list[Option] = [
         "--chunk-rows N",
         "rows of TABLE that are held in memory at a time; the outputs do not depend on it (default 50,000)",
     ),
+    ("--findings FILE.tsv", "write what can change a number: kind, row, what was seen, its effect and remedy"),
     ("--adaptation FILE.json", "write the adaptation here, and its table beside it (FILE_regions.tsv)"),
 ]
 ANALYSE: list[Option] = [

@@ -16,6 +16,7 @@ from bids_app.normative.training import default_regions, train
 from bids_app.regions import add_asymmetry, canonical, names, reference_regions
 from bids_app.tables import read_json, write_tsv
 from bids_app.workbench.score import Say
+from bids_app.workbench.table_findings import finding_lines
 from bids_app.workbench.table_input import TableChoice
 
 
@@ -100,9 +101,9 @@ def train_model(config: TrainConfig, say: Say) -> None:
 
 def healthy_people(config: TableChoice, say: Say) -> pd.DataFrame:
     """The table without rows that have a ``qc_flag``; says what was read tolerantly and what is left out."""
-    table = config.read()
-    for note in table.notes:
-        say(note)
+    table, findings = config.read(say)
+    for line in finding_lines(findings, "--dropped FILE.tsv lists the rows that are left out"):
+        say(line)
     data = table.data
     if "qc_flag" not in data:
         return data
