@@ -22,11 +22,6 @@ def _content() -> dict[str, Any]:
     return content
 
 
-def table_names() -> tuple[str, ...]:
-    """Names of all described tables: ``volumes``, ``deviations``, ..., ``group_zscores``."""
-    return (*_content()["tables"], *_content()["wide"])
-
-
 def columns_for(table: str) -> Dictionary:
     """The data dictionary of an output table.
 

@@ -39,12 +39,6 @@ def _subfolders(parent: Path | str, prefix: str) -> Iterator[os.DirEntry[str]]:
         yield from [entry for entry in entries if entry.name.startswith(prefix) and entry.is_dir()]
 
 
-def scored_scans(output_dir: Path | str) -> pd.DataFrame:
-    """``participant_id session_id path`` of every scan that has a summary."""
-    rows = [(*key, str(path)) for key, path in summary_paths(output_dir)]
-    return pd.DataFrame(rows, columns=[*KEYS, "path"], dtype=object)
-
-
 def read_summaries(output_dir: Path | str) -> list[dict[str, Any]]:
     """The content of every scan's ``desc-summary`` file, in natural order of people and sessions.
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bids_app.bids.names import bare, listed, natural_key, scan_name, split_freesurfer_name
+from bids_app.bids.query import SUFFIXES, Images, Key, find_images, read_filters
 from bids_app.bids.source_tables import read_rows
 from bids_app.errors import BIDSError, UsageError
 from bids_app.tables import read_json
-
-SUFFIXES = ("T1w", "T2w", "FLAIR")
-_IMAGE = re.compile(r"sub-[A-Za-z0-9+]+_(?:[A-Za-z0-9]+-[A-Za-z0-9+]+_)*(?P<suffix>T1w|T2w|FLAIR)\.nii(?:\.gz)?")
 
 
 @dataclass(frozen=True)
@@ -35,9 +32,6 @@ class Scan:
         return scan_name(self.participant, self.session)
 
 
-Key = tuple[str, str | None]
-
-
 def find_scans(
     bids_dir: Path | str,
     *,
@@ -45,14 +39,17 @@ def find_scans(
     session_label: Sequence[str] = (),
     filter_file: Path | None = None,
     database_dir: Path | None = None,
+    kept_dir: Path | None = None,
     validate: bool = True,
     fs_subjects: Iterable[str] = (),
+    images: bool = True,
 ) -> list[Scan]:
     """Every scan of a BIDS dataset, in natural order of labels.
 
-    Who is in: the ``sub-*`` folders, the people of ``participants.tsv`` (else of `fs_subjects`), so that nobody
-    drops out silently; a person without any image has one `Scan` with empty tuples. A session is listed when
-    it has an ``anat`` folder or a FreeSurfer subject.
+    Images, and what a filter file selects, come from one pybids index of the people asked for. Such an index does
+    not know who has no image, so one listing of folder names is merged to it: the ``sub-*`` folders, the people of
+    ``participants.tsv`` (else of `fs_subjects`), so that nobody drops out silently; a person without any image has
+    one `Scan` with empty tuples. A session is listed when it has an ``anat`` folder or a FreeSurfer subject.
 
     Parameters
     ----------
@@ -63,10 +60,15 @@ def find_scans(
         JSON with pybids filters under ``t1w``, ``t2w``, ``flair`` as in the NiPreps apps.
     database_dir : Path, optional
         Folder with a pybids index, made there when absent; saves walking a slow file system again.
+    kept_dir : Path, optional
+        Folder (of the work directory) where the index of a whole dataset is kept until a folder of it changes.
     validate : bool
         Insist on a dataset_description.json.
     fs_subjects : iterable of str
         Names in the FreeSurfer subjects folder (``sub-X[_ses-Y][.long.*]``); others are ignored.
+    images : bool
+        Look for images; without, people and sessions come from the folders' names alone, unless a filter selects
+        sessions.
 
     Raises
     ------
@@ -81,15 +83,20 @@ def find_scans(
     names = [pair for pair in map(split_freesurfer_name, fs_subjects) if pair]
     people = _people(bids_dir, names)
     wanted = _wanted(participant_label, people, "sub", bids_dir)
-    filters = _filters(filter_file)
-    images, anat = _images(bids_dir, wanted if participant_label else people, filters, database_dir)
-    by_session = "session" in (filters or {}).get("t1w", {})
-    keys = _keys(wanted, images, set() if by_session else anat.union(names))
+    filters = {} if filter_file is None else read_filters(filter_file)
+    by_session = "session" in filters.get("t1w", {})
+    folders = _anat_folders(bids_dir, wanted)
+    found: Images = {}
+    if images or by_session:
+        kept = None if kept_dir is None or participant_label else (kept_dir, _state(folders.values()))
+        found = find_images(bids_dir, wanted, filters, database_dir, kept)
+    found = {key: item for key, item in found.items() if key in folders}
+    keys = _keys(wanted, found, () if by_session else (*folders, *names))
     sessions = {session for _, session in keys if session is not None}
     if session_label:
         chosen = set(_wanted(session_label, sessions, "ses", bids_dir))
         keys = [key for key in keys if key[1] in chosen]
-    return [_scan(key, images.get(key, {})) for key in keys]
+    return [_scan(key, found.get(key, {})) for key in keys]
 
 
 def check_dataset(bids_dir: Path) -> None:
@@ -125,11 +132,7 @@ def _folders(parent: Path | str, prefix: str) -> list[os.DirEntry[str]]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except PermissionError as error:
-        raise _unreadable(parent, error) from error
-
-
-def _unreadable(folder: Path | str, error: OSError) -> BIDSError:
-    return BIDSError(f"the folder {folder} cannot be read ({error.strerror})", "check its permissions")
+        raise BIDSError(f"the folder {parent} cannot be read ({error.strerror})", "check its permissions") from error
 
 
 def _wanted(labels: Sequence[str], known: Iterable[str], prefix: str, bids_dir: Path) -> list[str]:
@@ -148,71 +151,32 @@ def _wanted(labels: Sequence[str], known: Iterable[str], prefix: str, bids_dir: 
     return [label for label in ordered if label in asked]
 
 
-Images = dict[Key, dict[str, list[Path]]]
-
-
-def _filters(filter_file: Path | None) -> dict[str, dict[str, Any]] | None:
-    if filter_file is None:
-        return None
-    from bids_app.bids.query import read_filters
-
-    return read_filters(filter_file)
-
-
-def _images(
-    bids_dir: Path, people: Sequence[str], filters: dict[str, dict[str, Any]] | None, database_dir: Path | None
-) -> tuple[Images, set[Key]]:
-    """The images per scan, by a plain walk or by pybids, and the scans that have an ``anat`` folder."""
-    anat, paths = _walk(bids_dir, people)
-    if filters is not None or database_dir is not None:
-        from bids_app.bids.query import query_images
-
-        paths = query_images(bids_dir, people, filters or {}, database_dir)
-    found: Images = {}
-    for path in map(Path, paths):
-        located = locate_image(path)
-        if located and located[0] in anat:
-            key, suffix = located
-            found.setdefault(key, {}).setdefault(suffix, []).append(path)
-    return found, anat
-
-
-def locate_image(path: Path) -> tuple[Key, str] | None:
-    """Participant, session and suffix of a structural image; None for any other file."""
-    match = _IMAGE.fullmatch(path.name)
-    if match is None or path.parent.name != "anat":
-        return None
-    above = path.parent.parent
-    session = bare(above.name, "ses") if above.name.startswith("ses-") else None
-    participant = bare((above.parent if session is not None else above).name, "sub")
-    if not path.name.startswith(scan_name(participant, session) + "_"):
-        return None
-    return (participant, session), match["suffix"]
-
-
-def _walk(bids_dir: Path, people: Iterable[str]) -> tuple[set[Key], list[str]]:
-    """The scans with an ``anat`` folder, and the paths of the images in those folders."""
-    anat: set[Key] = set()
-    paths: list[str] = []
+def _anat_folders(bids_dir: Path, people: Iterable[str]) -> dict[Key, Path]:
+    """The ``anat`` folder of every person and session that has one."""
+    found: dict[Key, Path] = {}
     for person in people:
-        root = os.path.join(bids_dir, f"sub-{person}")
-        sessions = [(entry.name[4:], entry.path) for entry in _folders(root, "ses-")]
+        root = bids_dir / f"sub-{person}"
+        sessions = [(entry.name[4:], Path(entry.path)) for entry in _folders(root, "ses-")]
         for session, folder in [(None, root), *sessions]:
-            images = _list_images(os.path.join(folder, "anat"))
-            if images is not None:
-                anat.add((person, session))
-                paths += images
-    return anat, paths
+            anat = folder / "anat"
+            if anat.is_dir():
+                _check_readable(anat)
+                found[person, session] = anat
+    return found
 
 
-def _list_images(folder: str) -> list[str] | None:
-    try:
-        with os.scandir(folder) as entries:
-            return [entry.path for entry in entries if _IMAGE.fullmatch(entry.name)]
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except PermissionError as error:
-        raise _unreadable(folder, error) from error
+def _check_readable(folder: Path) -> None:
+    """pybids passes over what it may not read; nobody may drop out so."""
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise BIDSError(f"the folder {folder} cannot be read (Permission denied)", "check its permissions")
+
+
+def _state(folders: Iterable[Path]) -> str:
+    """Changes when an image comes to or leaves one of `folders`."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        digest.update(f"{folder}\t{os.stat(folder).st_mtime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 def _keys(people: Sequence[str], images: Images, others: Iterable[Key]) -> list[Key]:

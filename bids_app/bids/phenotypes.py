@@ -13,7 +13,7 @@ from bids_app.bids.age_sex import DAYS_PER_YEAR
 from bids_app.bids.covariate_sources import load_visits
 from bids_app.bids.covariates import ONE_AGE, as_numbers, read_covariates
 from bids_app.bids.layout import Scan
-from bids_app.bids.names import natural_key, participant_id, session_id
+from bids_app.bids.names import natural_key
 from bids_app.bids.source_tables import Row, plain, read_any_sheet, read_sheet, row_key
 from bids_app.bids.visit_times import MAX_FOLLOW_UP, visit_time
 
@@ -25,39 +25,10 @@ SEPARATOR = "; "
 MOMENT = {"date", "dates", "onset", "start", "time", "times", "year", "years"}
 
 
-def read_phenotypes(bids_dir: Path | str) -> dict[str, pd.DataFrame]:
-    """Every ``phenotype/<name>.tsv`` by its name.
-
-    Returns
-    -------
-    dict of DataFrame
-        ``participant_id session_id`` (with prefix; None without sessions), then the columns of the file,
-        numbers where every filled cell is one.
-
-    Raises
-    ------
-    BIDSError
-        When a table cannot be read.
-    """
-    return {name: _frame(rows) for name, rows in _phenotype_rows(bids_dir).items()}
-
-
 def _phenotype_rows(bids_dir: Path | str) -> dict[str, list[Row]]:
     paths = sorted((Path(bids_dir) / "phenotype").glob("*.tsv"))
     sheets = {path.stem: read_sheet(path) for path in paths}
     return {name: rows for name, (header, rows) in sheets.items() if "participant_id" in header}
-
-
-def _frame(rows: Sequence[Row]) -> pd.DataFrame:
-    columns = list(dict.fromkeys(name for row in rows for name in row if name not in KEYS))
-    frame = pd.DataFrame([_prefixed(row_key(row)) for row in rows], columns=KEYS, dtype=object)
-    return frame.assign(
-        **{name: as_numbers(pd.Series([row.get(name) for row in rows], dtype=object)) for name in columns}
-    )
-
-
-def _prefixed(key: Key) -> Key:
-    return participant_id(key[0]), session_id(key[1])
 
 
 def clinical_table(
@@ -83,7 +54,7 @@ def clinical_table(
         names; they are then kept, and dates filled up. A column whose name is taken, or says nothing but when
         (``date``), is called ``<file>_<column>``. Of a phenotype table with several rows for one visit (a list of
         relapses) the columns that say when are joined: every row of a person has all their entries, separated by
-        ``;``. ``attrs["notes"]`` says so and names the columns left out, which `read_phenotypes` has.
+        ``;``. ``attrs["notes"]`` says so and names the columns left out.
     """
     bids_dir = Path(bids_dir)
     phenotypes = _phenotype_rows(bids_dir)

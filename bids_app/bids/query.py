@@ -1,20 +1,28 @@
-"""pybids: the images that a filter file selects, from an index that jobs can share."""
+"""pybids: the structural images of the people asked for, from an index that jobs can share or a work folder keeps."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import re
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bids_app.bids.names import bare, scan_name
 from bids_app.errors import UsageError
 from bids_app.tables import read_json
 
 if TYPE_CHECKING:
     from bids.layout import BIDSLayout
 
-FILTER_KEYS = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR"}
+SUFFIXES = ("T1w", "T2w", "FLAIR")
+FILTER_KEYS = {suffix.lower(): suffix for suffix in SUFFIXES}
+Key = tuple[str, str | None]
+Images = dict[Key, dict[str, list[Path]]]
 # everything but sub-*/[ses-*/]anat/*_{T1w,T2w,FLAIR}.nii[.gz] stays out of the index
 _IGNORED = (
     r"^/(?!sub-)",
@@ -24,29 +32,43 @@ _IGNORED = (
 )
 
 
-def query_images(
-    bids_dir: Path, people: Sequence[str], filters: Mapping[str, Mapping[str, Any]], database_dir: Path | None
-) -> list[str]:
-    """Paths of the T1w, T2w and FLAIR images of `people` (labels) that pass `filters` (of `read_filters`).
+def find_images(
+    bids_dir: Path,
+    people: Sequence[str],
+    filters: Mapping[str, Mapping[str, Any]],
+    database_dir: Path | None = None,
+    kept: tuple[Path, str] | None = None,
+) -> Images:
+    """T1w, T2w and FLAIR images of `people` (labels) that pass `filters` (of `read_filters`), by scan and suffix.
 
-    Without `database_dir` only the folders of `people` are indexed; with it the whole dataset is, once.
+    Without `database_dir` only the folders of `people` are indexed; with it the whole dataset is, once. `kept` is a
+    folder and the state of the dataset: the index stays there, and serves again as long as the state is the same.
 
     Raises
     ------
     UsageError
         When a filter or the index cannot be used.
     """
-    layout = _layout(bids_dir, people, database_dir)
-    paths: list[str] = []
-    for key, suffix in FILTER_KEYS.items():
-        paths += _get(layout, suffix, filters.get(key, {}))
-    foreign = next((path for path in paths if not Path(path).is_relative_to(bids_dir)), None)
-    if foreign is not None:
-        raise UsageError(
-            f"the pybids index in {database_dir} belongs to another dataset (it lists {foreign})",
-            "name another --bids-database-dir",
-        )
-    return paths
+    layout = _kept_layout(bids_dir, people, *kept) if kept and database_dir is None else None
+    layout = layout or _layout(bids_dir, people, database_dir)
+    found: Images = {}
+    for suffix in SUFFIXES:
+        for path in _get(layout, suffix, filters.get(suffix.lower(), {})):
+            if not path.is_relative_to(bids_dir):
+                raise UsageError(
+                    f"the pybids index in {database_dir} belongs to another dataset (it lists {path})",
+                    "name another --bids-database-dir",
+                )
+            key = _scan_of(path.relative_to(bids_dir))
+            if path.name.startswith(scan_name(*key) + "_"):
+                found.setdefault(key, {}).setdefault(suffix, []).append(path)
+    return found
+
+
+def _scan_of(path: Path) -> Key:
+    """Whose folder a file lies in: its name may say less, and must not say another."""
+    participant, below = bare(path.parts[0], "sub"), path.parts[1]
+    return participant, bare(below, "ses") if below.startswith("ses-") else None
 
 
 def read_filters(path: Path) -> dict[str, dict[str, Any]]:
@@ -107,10 +129,27 @@ def _layout(bids_dir: Path, people: Sequence[str], database_dir: Path | None) ->
         ) from error
 
 
-def _get(layout: BIDSLayout, suffix: str, filters: Mapping[str, Any]) -> list[str]:
+def _kept_layout(bids_dir: Path, people: Sequence[str], folder: Path, state: str) -> BIDSLayout:
+    """The index that `folder` keeps of this dataset, made anew when the dataset has changed."""
+    name = hashlib.sha256(str(bids_dir).encode()).hexdigest()[:12]
+    place = folder / f"{name}-{hashlib.sha256(state.encode()).hexdigest()[:12]}"
+    if not place.is_dir():
+        layout = _layout(bids_dir, people, None)
+        for old in folder.glob(f"{name}-*"):
+            shutil.rmtree(old, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix="new-") as making:
+            layout.save(str(Path(making) / "index"), replace_connection=False)
+            with contextlib.suppress(OSError):  # another run was faster
+                (Path(making) / "index").rename(place)
+        return layout
+    return _layout(bids_dir, people, place)
+
+
+def _get(layout: BIDSLayout, suffix: str, filters: Mapping[str, Any]) -> list[Path]:
     query = {"suffix": suffix, "extension": [".nii", ".nii.gz"], **filters}
     try:
-        return [str(path) for path in layout.get(return_type="filename", **query)]
+        return [Path(path) for path in layout.get(return_type="filename", **query)]
     except (ValueError, TypeError, AttributeError) as error:
         reason = str(error).partition(". ")[0]
         raise UsageError(f"the BIDS filter for {suffix} images cannot be used: {reason}") from error

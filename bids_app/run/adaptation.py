@@ -4,29 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from textwrap import shorten
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bids_app.bids.covariates import read_covariates
 from bids_app.bids.layout import Scan
-from bids_app.bids.names import scan_name
 from bids_app.errors import FreeSurferError, InputError, UsageError
-from bids_app.freesurfer.check import check_subject
-from bids_app.freesurfer.locate import find_subject
-from bids_app.freesurfer.volumes import extract_volumes
 from bids_app.normative.base import FloatArray, NormativeModel
 from bids_app.normative.harmonise.adaptation import REPORT_COLUMNS, SiteAdaptation
 from bids_app.regions import ETIV, add_asymmetry
-from bids_app.run.config import RunConfig
+from bids_app.run.trees import Trees
+from bids_app.selection import select_rows
 from bids_app.tables import write_json, write_tsv
-
-if TYPE_CHECKING:
-    from bids_app.run.plan import PlannedScan
 
 
 @dataclass(frozen=True)
@@ -66,27 +58,24 @@ class ScanAdaptations:
     adaptation: SiteAdaptation
     notes: tuple[str, ...]
 
-    def assign(self, scan: PlannedScan, work_dir: Path) -> PlannedScan:
-        """`scan` with a file of its own adaptation parameters (the person left out of the controls)."""
-        row = pd.DataFrame([scan.covariates])
+    def assign(self, covariates: Mapping[str, Any], path: Path) -> Path:
+        """Write the parameters of one scan (a row of covariates; the person left out of the controls) to `path`."""
+        row = pd.DataFrame([covariates])
         regions = self.adaptation.regions
         shift, scale, shift_se = (values[0] for values in self.adaptation.parameters(row, regions))
         count = int(self.adaptation.n_controls(row)[0])
         by = self.adaptation.by
         content = {
-            "scanner": "all" if by is None else str(scan.covariates.get(by)),
+            "scanner": "all" if by is None else str(covariates.get(by)),
             "n_controls": count,
-            "left_out": any(
-                scan.covariates["participant_id"] in level.people for level in self.adaptation.levels.values()
-            ),
+            "left_out": any(covariates["participant_id"] in level.people for level in self.adaptation.levels.values()),
             "regions": list(regions),
             "shift": _numbers(shift),
             "scale": _numbers(scale),
             "shift_se": _numbers(shift_se),
             "notes": [note for note in self.adaptation.notes(row) if note],
         }
-        path = work_dir / "adaptation" / f"{scan_name(scan.participant, scan.session)}.json"
-        return replace(scan, adaptation_file=write_json(content, path))
+        return write_json(content, path)
 
     def write(self, output_dir: Path) -> None:
         """Write ``adaptation.json`` and ``group_adaptation.tsv``."""
@@ -95,78 +84,93 @@ class ScanAdaptations:
 
 
 def estimate_adaptation(
-    config: RunConfig, model: NormativeModel, scans: Sequence[Scan], roots: Sequence[Path]
+    model: NormativeModel,
+    covariates: pd.DataFrame,
+    scans: Sequence[Scan],
+    trees: Trees,
+    roots: Sequence[Path],
+    *,
+    controls: str,
+    by: str | None = None,
 ) -> ScanAdaptations:
     """Estimate each scanner's shift from the scans that ``--adapt-controls`` selects.
 
     Every control of the dataset is used, whichever participants this run was asked for, so that runs of
     single participants (job arrays) all get the same adaptation.
 
+    Parameters
+    ----------
+    model : NormativeModel
+    covariates : DataFrame
+        The rows of `read_covariates` for all `scans` of the dataset.
+    scans : sequence of Scan
+    trees : Trees
+        The run's subject directories, in `roots`.
+    controls : str
+        Condition that selects the controls (`select_rows`).
+    by : str, optional
+        Column that says which scanner.
+
     Raises
     ------
     UsageError
-        When the query or the column is impossible.
+        When the condition or the column is impossible.
     InputError
-        When the query selects nobody who can be used.
+        When the condition selects nobody who can be used.
     """
-    covariates = read_covariates(config.bids_dir, scans, participants_file=config.participants_file)
-    chosen = _query(covariates, str(config.adapt_controls))
-    if config.adapt_by is not None and config.adapt_by not in covariates:
+    chosen = _chosen(covariates, controls)
+    if by is not None and by not in covariates:
         raise UsageError(
-            f"--adapt-by {config.adapt_by}: there is no such column",
-            f"columns: {', '.join(map(str, covariates.columns))}",
+            f"--adapt-by {by}: there is no such column", f"columns: {', '.join(map(str, covariates.columns))}"
         )
     sessions = Counter(scan.participant for scan in scans)
     rows, left_out = [], []
     for position in map(int, np.flatnonzero(chosen)):
-        alone = sessions[scans[position].participant] == 1
-        row = _control(scans[position], covariates.iloc[position], roots, only_session=alone)
-        rows.append(row) if row is not None else left_out.append(scans[position].name)
+        scan = scans[position]
+        measured = _measured(scan, trees, roots, only_session=sessions[scan.participant] == 1)
+        if measured is None:
+            left_out.append(scan.name)
+        else:
+            rows.append({**covariates.iloc[position].to_dict(), **measured})
     if not rows:
         raise InputError(
             f"none of the {int(chosen.sum())} scans that --adapt-controls selects has age, sex and a "
             "complete FreeSurfer subject",
             "change the query or leave it out",
         )
-    controls = add_asymmetry(pd.DataFrame(rows))
-    adaptation = SiteAdaptation.fit(model, controls, by=config.adapt_by)
-    notes = [f"site adaptation from {controls['participant_id'].nunique()} local controls ({config.adapt_controls})"]
+    table = add_asymmetry(pd.DataFrame(rows))
+    notes = [f"site adaptation from {table['participant_id'].nunique()} local controls ({controls})"]
     if left_out:
         notes.append(f"controls that could not be used for the adaptation: {', '.join(left_out)}")
-    return ScanAdaptations(adaptation, tuple(notes))
+    return ScanAdaptations(SiteAdaptation.fit(model, table, by=by), tuple(notes))
 
 
-def _query(covariates: pd.DataFrame, query: str) -> np.ndarray:
+def _chosen(covariates: pd.DataFrame, condition: str) -> np.ndarray:
     try:
-        selected = covariates.query(query, engine="python").index
-    except Exception as error:
-        reason = shorten(" ".join(str(error).split()), 120)
+        selected = select_rows(covariates, condition)
+    except UsageError as error:
         raise UsageError(
-            f"--adapt-controls {query!r} cannot be evaluated ({reason})",
+            f"--adapt-controls {condition!r} cannot be evaluated ({error.reason})",
             f"write for example 'group == \"control\"'; columns: {', '.join(map(str, covariates.columns))}",
         ) from error
-    if not len(selected):
-        raise InputError(f"--adapt-controls {query!r} selects nobody", "check the words in participants.tsv")
-    return np.asarray(covariates.index.isin(selected) & covariates["problem"].isna())
+    if not selected.any():
+        raise InputError(f"--adapt-controls {condition!r} selects nobody", "check the words in participants.tsv")
+    return selected & covariates["problem"].isna().to_numpy()
 
 
-def _control(scan: Scan, covariates: pd.Series, roots: Sequence[Path], only_session: bool) -> dict[str, Any] | None:
-    """Model input of one control, or None when there is no complete subject with an eTIV."""
+def _measured(scan: Scan, trees: Trees, roots: Sequence[Path], only_session: bool) -> dict[str, Any] | None:
+    """Volumes (mm^3), version and eTIV of one control, or None when there is no complete subject with an eTIV."""
     try:
-        found = find_subject(roots, scan.participant, scan.session, only_session=only_session)
-        if found is None or not check_subject(found.path, expected_subject=scan.name).usable:
+        tree = trees.find(roots, scan, only_session=only_session)
+        if tree is None or not tree.check.usable:
             return None
-        volumes = extract_volumes(found.path)
+        facts, reading = trees.measure(tree.path)
     except FreeSurferError:
         return None
-    if not np.isfinite(volumes.etiv_mm3):
+    if facts.etiv_mm3 is None:
         return None
-    return {
-        **covariates.to_dict(),
-        **dict(zip(volumes.table["region"], volumes.table["volume_mm3"])),
-        "fs_version": volumes.fs_version,
-        ETIV: float(volumes.etiv_mm3),
-    }
+    volumes = {row.region: row.volume_mm3 for row in reading.rows}
+    return {**volumes, "fs_version": facts.fs_version, ETIV: facts.etiv_mm3}
 
 
 def _numbers(values: FloatArray) -> list[float | None]:

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pandas as pd
 
-from bids_app.bids.covariates import read_covariates
-from bids_app.bids.layout import Scan, find_scans
-from bids_app.bids.names import derivative_path, participant_id, session_id
-from bids_app.errors import InputError, NormvolError
-from bids_app.freesurfer.check import check_subject
-from bids_app.freesurfer.locate import find_subject, subject_directories
-from bids_app.freesurfer.volumes import extract_volumes
+from bids_app.bids.layout import Scan
+from bids_app.bids.names import derivative_path, participant_id, scan_name
+from bids_app.errors import NormvolError
+from bids_app.freesurfer.recon_command import ReconAllCommand
+from bids_app.normative.base import NormativeModel
 from bids_app.normative.harmonise.adaptation import unadapted_warning
 from bids_app.run.adaptation import ScanAdaptations, estimate_adaptation
 from bids_app.run.config import RunConfig
 from bids_app.run.fingerprint import fingerprint
 from bids_app.run.models import load_study_model, model_sha256
-from bids_app.run.recon import OWN_SUBJECTS, ReconPlan, recon_memory_gb, subject_name
-from bids_app.run.scan import EXPECTED_TABLES, scan_covariates
+from bids_app.run.recon import ReconPlan, recon_memory_gb
+from bids_app.run.request import Request, SubjectPlaces, open_request
+from bids_app.run.scan import EXPECTED_TABLES
+from bids_app.run.trees import Trees
 from bids_app.tables import read_json
 
 
@@ -40,6 +40,7 @@ class RunContext:
     run_uuid: str
     omp_nthreads: int = 1
     recon_memory_gb: float = 8.0
+    license_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,9 @@ class PlannedScan:
     session: str | None
     covariates: dict[str, Any]
     subject_dir: Path | None = None
-    recon_arguments: dict[str, Any] | None = None
-    base_arguments: dict[str, Any] | None = None
-    cross_arguments: dict[str, Any] | None = None
+    recon: ReconAllCommand | None = None
+    base: ReconAllCommand | None = None
+    cross: ReconAllCommand | None = None
     adaptation_file: Path | None = None
 
 
@@ -95,87 +96,74 @@ def make_plan(config: RunConfig, work_dir: Path) -> Plan:
     BIDSError, UsageError, ModelError
         When the run as a whole is impossible.
     """
-    model = load_study_model(config.model, config.scoring)
-    context = RunContext(
-        config.output_dir,
-        work_dir,
-        config.model,
-        model_sha256(config.model),
-        config.scoring,
-        uuid.uuid4().hex,
-        config.omp_nthreads,
-        recon_memory_gb(),
-    )
-    roots = subject_roots(config)
-    scans = _scans(config, roots, config.participant_label, config.session_label)
-    covariates = read_covariates(config.bids_dir, scans, participants_file=config.participants_file)
-    adaptations = None
-    if config.adapt_controls is not None:
-        everyone = _scans(config, roots) if config.participant_label or config.session_label else scans
-        adaptations = estimate_adaptation(config, model, everyone, roots)
-    planned: list[PlannedScan] = []
-    omissions: list[Omission] = []
-    recon = ReconPlan(config, scans)
-    rows = [{str(name): _plain(value) for name, value in row.items()} for row in covariates.to_dict("records")]
-    for scan, row in zip(scans, rows, strict=True):
-        outcome = _plan_scan(scan, row, config, roots, recon)
-        if isinstance(outcome, Omission):
-            omissions.append(
-                replace(
-                    outcome,
-                    reason=shorten(outcome.reason, roots, config),
-                    remedy=shorten(outcome.remedy, roots, config),
-                )
-            )
-        else:
-            planned.append(outcome)
-    planned = _with_other_sessions(planned)
+    return plan_request(open_request(config, work_dir))
+
+
+def plan_request(request: Request) -> Plan:
+    """Three steps with a table between each: scans, their covariates, their FreeSurfer trees."""
+    model = load_study_model(request.model.name, request.model.scoring)
+    context = _context(request)
+    scans = request.dataset.scans(request.places.names())
+    covariates = request.dataset.covariates(scans)
+    trees = Trees()
+    adaptations = None if request.model.controls is None else _adaptations(request, model, trees)
+    recon = ReconPlan(request.recon, scans)
+    outcomes = [_plan_scan(scan, row, request.places, recon, trees) for scan, row in zip(scans, _rows(covariates))]
+    planned, omissions = _with_other_sessions(outcomes, trees)
     if adaptations is not None:
-        planned = [adaptations.assign(scan, work_dir) for scan in planned]
-    fresh = {id(scan) for scan in planned if not config.force and is_up_to_date(scan, context)}
+        planned = [_adapted(scan, adaptations, request.work_dir) for scan in planned]
     # A person's tables and report need all sessions, so one changed session brings the others along.
-    changed = {scan.participant for scan in planned if id(scan) not in fresh}
+    changed = {scan.participant for scan in planned if request.force or not is_up_to_date(scan, context, trees)}
     return Plan(
         context=context,
         scans=tuple(scan for scan in planned if scan.participant in changed),
-        omissions=tuple(omissions),
+        omissions=tuple(_shortened(omission, request.folders) for omission in omissions),
         up_to_date=tuple(scan for scan in planned if scan.participant not in changed),
         notes=adaptations.notes if adaptations is not None else (unadapted_warning(model),),
-        subject_directories=tuple(roots),
+        subject_directories=request.places.roots,
         adaptations=adaptations,
     )
 
 
-def subject_roots(config: RunConfig) -> list[Path]:
-    """Folders that may hold FreeSurfer subjects: the user's, then the ones that recon-all made here."""
-    roots = subject_directories(config.bids_dir, config.fs_subjects_dir, config.derivatives)
-    own = config.output_dir / OWN_SUBJECTS
-    return [*roots, own] if own.is_dir() and own not in roots else list(roots)
-
-
-def _scans(
-    config: RunConfig, roots: Sequence[Path], participants: Sequence[str] = (), sessions: Sequence[str] = ()
-) -> list[Scan]:
-    scans = find_scans(
-        config.bids_dir,
-        participant_label=participants,
-        session_label=sessions,
-        filter_file=config.bids_filter_file,
-        database_dir=config.bids_database_dir,
-        validate=not config.skip_bids_validation,
-        fs_subjects=_subject_names(roots),
+def _context(request: Request) -> RunContext:
+    return RunContext(
+        output_dir=request.output_dir,
+        work_dir=request.work_dir,
+        model=request.model.name,
+        model_sha256=model_sha256(request.model.name),
+        scoring=request.model.scoring,
+        run_uuid=uuid.uuid4().hex,
+        omp_nthreads=request.recon.threads,
+        recon_memory_gb=recon_memory_gb(),
+        license_file=request.recon.license_file,
     )
-    if not scans:
-        raise InputError(f"no scan in {config.bids_dir} matches what was asked for", "check the labels")
-    return scans
 
 
-def _subject_names(roots: Iterable[Path]) -> list[str]:
-    return sorted({entry.name for root in roots for entry in root.iterdir() if entry.name.startswith("sub-")})
+def _adaptations(request: Request, model: NormativeModel, trees: Trees) -> ScanAdaptations:
+    """From the controls of the whole dataset, whoever this run was asked for."""
+    everybody = request.dataset.everybody(request.places.names())
+    return estimate_adaptation(
+        model,
+        request.dataset.covariates(everybody),
+        everybody,
+        trees,
+        request.places.roots,
+        controls=str(request.model.controls),
+        by=request.model.by,
+    )
+
+
+def _adapted(scan: PlannedScan, adaptations: ScanAdaptations, work_dir: Path) -> PlannedScan:
+    path = work_dir / "adaptation" / f"{scan_name(scan.participant, scan.session)}.json"
+    return replace(scan, adaptation_file=adaptations.assign(scan.covariates, path))
+
+
+def _rows(covariates: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): _plain(value) for name, value in row.items()} for row in covariates.to_dict("records")]
 
 
 def _plan_scan(
-    scan: Scan, row: dict[str, Any], config: RunConfig, roots: Sequence[Path], recon: ReconPlan
+    scan: Scan, row: dict[str, Any], places: SubjectPlaces, recon: ReconPlan, trees: Trees
 ) -> PlannedScan | Omission:
     if row.get("problem"):
         return Omission(
@@ -186,69 +174,70 @@ def _plan_scan(
             "add it to participants.tsv or sessions.tsv, or give --participants-file",
         )
     try:
-        found = find_subject(
-            [recon.subjects_dir] if config.recon == "run" else roots,
-            scan.participant,
-            scan.session,
-            longitudinal=config.longitudinal,
+        tree = trees.find(
+            places.searched,
+            scan,
             only_session=recon.sessions_of(scan.participant) == 1,
+            longitudinal=places.longitudinal,
         )
-        if found is None:
+        if tree is None or (not tree.check.usable and recon.may_resume(tree.located.path)):
             return _to_run(scan, row, recon)
     except NormvolError as error:
         return Omission(scan.participant, scan.session, "freesurfer", error.reason, error.remedy)
-    # A link under another name was made on purpose, so the tree is held against its own name.
-    linked = found.path.is_symlink()
-    subject_dir = found.path.resolve() if linked else found.path
-    check = check_subject(subject_dir, expected_subject=subject_dir.name if linked else scan.name)
-    if check.usable:
-        source = {"fs_subject": found.identifier, "fs_images": recon.images_of(found.path)}
-        return PlannedScan(scan.participant, scan.session, {**row, **source}, subject_dir=subject_dir)
-    if recon.may_resume(found.path):
-        return _to_run(scan, row, recon)
-    return Omission(scan.participant, scan.session, "freesurfer", check.message, check.remedy)
+    if not tree.check.usable:
+        return Omission(scan.participant, scan.session, "freesurfer", tree.check.message, tree.check.remedy)
+    source = {"fs_subject": tree.located.identifier, "fs_images": recon.images_of(tree.located.path)}
+    return PlannedScan(scan.participant, scan.session, {**row, **source}, subject_dir=tree.path)
 
 
 def _to_run(scan: Scan, row: dict[str, Any], recon: ReconPlan) -> PlannedScan:
-    arguments = recon.arguments(scan)
-    source = {"fs_subject": subject_name(arguments["recon_arguments"]), "fs_images": recon.images(scan)}
-    return PlannedScan(scan.participant, scan.session, {**row, **source}, **arguments)
+    commands = recon.commands(scan)
+    source = {"fs_subject": commands["recon"].directory.name, "fs_images": recon.images(scan)}
+    return PlannedScan(
+        scan.participant,
+        scan.session,
+        {**row, **source},
+        recon=commands["recon"],
+        base=commands.get("base"),
+        cross=commands.get("cross"),
+    )
 
 
-def _with_other_sessions(planned: Sequence[PlannedScan]) -> list[PlannedScan]:
+def _with_other_sessions(
+    outcomes: Iterable[PlannedScan | Omission], trees: Trees
+) -> tuple[list[PlannedScan], list[Omission]]:
     """Tell every scan the eTIV of its person's other sessions: a head does not change its size."""
-    etiv: dict[str, dict[str | None, float]] = {}
+    planned = [outcome for outcome in outcomes if isinstance(outcome, PlannedScan)]
+    omissions = [outcome for outcome in outcomes if isinstance(outcome, Omission)]
     counts = Counter(scan.participant for scan in planned)
+    etiv: dict[str, dict[str | None, float | None]] = {}
     for scan in planned:
         if counts[scan.participant] > 1 and scan.subject_dir is not None:
-            value = extract_volumes(scan.subject_dir).etiv_mm3
-            etiv.setdefault(scan.participant, {})[scan.session] = float(value)
+            etiv.setdefault(scan.participant, {})[scan.session] = trees.facts(scan.subject_dir).etiv_mm3
     return [
-        replace(
-            scan,
-            covariates={
-                **scan.covariates,
-                "other_sessions_etiv": [
-                    value
-                    for session, value in etiv[scan.participant].items()
-                    if session != scan.session and np.isfinite(value)
-                ],
-            },
-        )
+        replace(scan, covariates={**scan.covariates, "other_sessions_etiv": _others(etiv[scan.participant], scan)})
         if scan.participant in etiv
         else scan
         for scan in planned
-    ]
+    ], omissions
 
 
-def shorten(text: str, roots: Sequence[Path], config: RunConfig) -> str:
-    """`text` with paths relative to the subjects, output and BIDS folders: tables do not say where they were made."""
-    for folder in (*roots, config.output_dir, config.bids_dir):
+def _others(etiv: Mapping[str | None, float | None], scan: PlannedScan) -> list[float]:
+    return [value for session, value in etiv.items() if session != scan.session and value is not None]
+
+
+def _shortened(omission: Omission, folders: Sequence[Path]) -> Omission:
+    return replace(omission, reason=shorten(omission.reason, folders), remedy=shorten(omission.remedy, folders))
+
+
+def shorten(text: str, folders: Iterable[Path]) -> str:
+    """`text` with paths relative to `folders`: tables do not say where they were made."""
+    for folder in folders:
         text = text.replace(f"{folder}/", "")
     return text
 
 
-def is_up_to_date(scan: PlannedScan, context: RunContext) -> bool:
+def is_up_to_date(scan: PlannedScan, context: RunContext, trees: Trees) -> bool:
     """Whether the scan's outputs are all there and were made from the same inputs in the same way."""
     if scan.subject_dir is None:
         return False
@@ -259,25 +248,18 @@ def is_up_to_date(scan: PlannedScan, context: RunContext) -> bool:
     if not all(path.exists() for path in (*expected, summary, report)):
         return False
     try:
-        recorded = read_json(summary).get("fingerprint")
-        return recorded == scan_fingerprint(scan, context)
+        return bool(read_json(summary).get("fingerprint") == scan_fingerprint(scan, context, trees))
     except NormvolError:
         return False
 
 
-def scan_fingerprint(scan: PlannedScan, context: RunContext) -> str:
+def scan_fingerprint(scan: PlannedScan, context: RunContext, trees: Trees) -> str:
     """The fingerprint that the scan's outputs would carry if they were made now."""
     assert scan.subject_dir is not None
-    volumes = extract_volumes(scan.subject_dir)
+    facts = trees.facts(scan.subject_dir)
+    covariates = {**scan.covariates, "etiv_mm3": facts.etiv_mm3, "fs_version": facts.fs_version}
     adaptation = read_json(scan.adaptation_file) if scan.adaptation_file else None
-    return fingerprint(
-        volumes.inputs, scan_covariates(scan.covariates, volumes), context.model_sha256, context.scoring, adaptation
-    )
-
-
-def scan_key(scan: PlannedScan | Omission) -> tuple[str, str | None]:
-    """``participant_id`` and ``session_id`` as tables hold them."""
-    return participant_id(scan.participant), session_id(scan.session)
+    return fingerprint(facts.inputs, covariates, context.model_sha256, context.scoring, adaptation)
 
 
 def _plain(value: Any) -> Any:

@@ -1,9 +1,9 @@
-"""When recon-all has to run: its images, its names in our own subjects directory, and the run itself."""
+"""When recon-all has to run: its images, and its names in our own subjects directory."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from bids_app.bids.layout import Scan
 from bids_app.bids.names import participant_id, scan_name
 from bids_app.errors import ReconAllError, UsageError
 from bids_app.freesurfer.annex import is_not_fetched
-from bids_app.freesurfer.recon_all import RECORDS, run_recon_all
+from bids_app.freesurfer.recon_all import RECORDS
 from bids_app.freesurfer.recon_command import (
     ReconAllCommand,
     expected_cost,
@@ -19,10 +19,8 @@ from bids_app.freesurfer.recon_command import (
     find_recon_all,
     installed_version,
 )
-from bids_app.run.config import RunConfig
+from bids_app.run.request import ReconOptions
 from bids_app.tables import read_json
-
-OWN_SUBJECTS = Path("sourcedata") / "freesurfer"
 
 
 class ReconPlan:
@@ -30,16 +28,16 @@ class ReconPlan:
 
     Parameters
     ----------
-    config : RunConfig
+    options : ReconOptions
     scans : sequence of Scan
         Every scan of the run, so that the sessions of a person are known.
     """
 
-    def __init__(self, config: RunConfig, scans: Sequence[Scan]) -> None:
-        self.config = config
-        self.subjects_dir = config.output_dir / OWN_SUBJECTS
-        if config.t1w_derivative is not None:
-            _t1w_derivative(config.t1w_derivative)
+    def __init__(self, options: ReconOptions, scans: Sequence[Scan]) -> None:
+        self.options = options
+        self.subjects_dir = options.subjects_dir
+        if options.t1w_derivative is not None:
+            _t1w_derivative(options.t1w_derivative)
         self._people: dict[str, list[Scan]] = {}
         for scan in scans:
             self._people.setdefault(scan.participant, []).append(scan)
@@ -51,10 +49,10 @@ class ReconPlan:
     def may_resume(self, subject_dir: Path) -> bool:
         """Whether an unfinished tree is one that we started ourselves, so that recon-all may go on in it."""
         record = self.subjects_dir / RECORDS / f"{subject_dir.name}.json"
-        return self.config.recon != "ingest" and subject_dir.parent == self.subjects_dir and record.exists()
+        return self.options.mode != "ingest" and subject_dir.parent == self.subjects_dir and record.exists()
 
-    def arguments(self, scan: Scan) -> dict[str, Any]:
-        """Keyword arguments of `PlannedScan` that make recon-all run for `scan`.
+    def commands(self, scan: Scan) -> dict[str, ReconAllCommand]:
+        """Fields of `PlannedScan` that make recon-all run for `scan`: ``recon``, and ``cross`` and ``base`` before it.
 
         Raises
         ------
@@ -62,19 +60,19 @@ class ReconPlan:
             When it cannot run: not wanted, not installed, no licence, no image.
         """
         absent = "no FreeSurfer output was found"
-        if self.config.recon == "ingest":
+        if self.options.mode == "ingest":
             raise ReconAllError(absent, "run recon-all, or leave out --recon ingest")
         try:
             self._check_installation()
-            if self.config.longitudinal and self.sessions_of(scan.participant) > 1:
+            if self.options.longitudinal and self.sessions_of(scan.participant) > 1:
                 return self._longitudinal(scan)
-            return {"recon_arguments": self._cross(scan)}
+            return {"recon": self._cross(scan)}
         except ReconAllError as error:
             raise ReconAllError(f"{absent} and recon-all cannot run: {error.reason}", error.remedy) from error
 
     def images(self, scan: Scan) -> list[str]:
         """Names of the images that recon-all gets for a scan."""
-        used = [*select_t1w(scan, self.config), *scan.t2w[:1], *([] if scan.t2w else scan.flair[:1])]
+        used = [*select_t1w(scan, self.options), *scan.t2w[:1], *([] if scan.t2w else scan.flair[:1])]
         return [path.name for path in used]
 
     def images_of(self, subject_dir: Path) -> list[str] | None:
@@ -87,39 +85,32 @@ class ReconPlan:
 
     def _check_installation(self) -> None:
         find_recon_all(os.environ)
-        find_license(self.config.fs_license_file, os.environ)
+        find_license(self.options.license_file, os.environ)
 
     def _common(self) -> dict[str, Any]:
-        license_file = self.config.fs_license_file
-        return {
-            "subjects_dir": str(self.subjects_dir),
-            "threads": self.config.omp_nthreads,
-            "extra": list(self.config.recon_args),
-            "license_file": None if license_file is None else str(license_file),
-        }
+        return {"subjects_dir": self.subjects_dir, "threads": self.options.threads, "extra": tuple(self.options.extra)}
 
-    def _cross(self, scan: Scan) -> dict[str, Any]:
-        images = select_t1w(scan, self.config)
+    def _cross(self, scan: Scan) -> ReconAllCommand:
+        images = select_t1w(scan, self.options)
         for image in images:
             if is_not_fetched(image):
                 raise ReconAllError(f"the content of {image} has not been fetched (git-annex)", f"datalad get {image}")
-        return {
+        return ReconAllCommand(
             **self._common(),
-            "name": scan.name,
-            "stream": "cross",
-            "t1w": [str(path) for path in images],
-            "t2w": str(scan.t2w[0]) if scan.t2w else None,
-            "flair": str(scan.flair[0]) if scan.flair else None,
-        }
+            name=scan.name,
+            t1w=tuple(images),
+            t2w=scan.t2w[0] if scan.t2w else None,
+            flair=scan.flair[0] if scan.flair else None,
+        )
 
-    def _longitudinal(self, scan: Scan) -> dict[str, Any]:
+    def _longitudinal(self, scan: Scan) -> dict[str, ReconAllCommand]:
         """Cross-sectional run, unbiased base and longitudinal time point, named as FreeSurfer's wiki does."""
-        points = [scan_name(other.participant, other.session) for other in self._people[scan.participant]]
+        points = tuple(scan_name(other.participant, other.session) for other in self._people[scan.participant])
         base = participant_id(scan.participant)
         return {
-            "cross_arguments": self._cross(scan),
-            "base_arguments": {**self._common(), "name": base, "stream": "base", "time_points": points},
-            "recon_arguments": {**self._common(), "name": scan.name, "stream": "long", "base": base},
+            "cross": self._cross(scan),
+            "base": ReconAllCommand(**self._common(), name=base, stream="base", time_points=points),
+            "recon": ReconAllCommand(**self._common(), name=scan.name, stream="long", base=base),
         }
 
 
@@ -128,30 +119,7 @@ def recon_memory_gb() -> float:
     return expected_cost(installed_version(os.environ)).memory_gb
 
 
-def subject_name(arguments: Mapping[str, Any]) -> str:
-    """Name of the subject directory that `run_recon` makes with these arguments."""
-    return f"{arguments['name']}.long.{arguments['base']}" if arguments["stream"] == "long" else arguments["name"]
-
-
-def run_recon(*, subjects_dir: str, name: str, license_file: str | None = None, **options: Any) -> Path:
-    """Run (or resume) recon-all with the arguments that `ReconPlan` made; return the subject directory."""
-    t2w, flair = (None if options.get(key) is None else Path(options[key]) for key in ("t2w", "flair"))
-    command = ReconAllCommand(
-        subjects_dir=Path(subjects_dir),
-        name=name,
-        stream=options["stream"],
-        t1w=tuple(Path(path) for path in options.get("t1w", ())),
-        t2w=t2w,
-        flair=flair,
-        time_points=tuple(options.get("time_points", ())),
-        base=options.get("base"),
-        threads=options.get("threads", 1),
-        extra=tuple(options.get("extra", ())),
-    )
-    return run_recon_all(command, license_file=None if license_file is None else Path(license_file))
-
-
-def select_t1w(scan: Scan, config: RunConfig) -> tuple[Path, ...]:
+def select_t1w(scan: Scan, options: ReconOptions) -> tuple[Path, ...]:
     """The T1w images of a scan that go into recon-all.
 
     Raises
@@ -159,11 +127,11 @@ def select_t1w(scan: Scan, config: RunConfig) -> tuple[Path, ...]:
     ReconAllError
         When there is none.
     """
-    images = scan.t1w if config.t1w_derivative is None else derivative_t1w(scan, config.t1w_derivative)
+    images = scan.t1w if options.t1w_derivative is None else derivative_t1w(scan, options.t1w_derivative)
     if not images:
-        where = f" in {config.t1w_derivative}" if config.t1w_derivative else ""
+        where = f" in {options.t1w_derivative}" if options.t1w_derivative else ""
         raise ReconAllError(f"{scan.name} has no T1w image{where}", "check the dataset")
-    return {"first": images[:1], "last": images[-1:]}.get(config.t1w_select, images)
+    return {"first": images[:1], "last": images[-1:]}.get(options.t1w_select, images)
 
 
 def derivative_t1w(scan: Scan, option: str) -> tuple[Path, ...]:

@@ -1,14 +1,18 @@
 """Data dictionaries of the output tables."""
 
+from importlib.resources import files
+
 import pandas as pd
 import pytest
 
-from bids_app.bids.columns import columns_for, table_names
+from bids_app.bids.columns import columns_for
 from bids_app.regions import asymmetry_names, extended_regions, names, reference_regions
-from bids_app.tables import write_tsv
+from bids_app.tables import read_json, write_tsv
+
+DESCRIBED = read_json(str(files("bids_app.data") / "columns.json"))
 
 
-@pytest.mark.parametrize("table", table_names())
+@pytest.mark.parametrize("table", [*DESCRIBED["tables"], *DESCRIBED["wide"]])
 def test_every_column_has_a_description(table):
     described = columns_for(table)
     assert described

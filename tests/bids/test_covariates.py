@@ -116,6 +116,13 @@ def test_no_participants_table(make_dataset):
     assert "there is no participants.tsv" in first(make_dataset({})).problem
 
 
+def test_an_empty_table_is_not_an_absent_one(make_dataset):
+    assert (
+        "participants.tsv has no rows"
+        in first(make_dataset({"participants.tsv": "participant_id\tage\tsex\n"})).problem
+    )
+
+
 def test_repeated_equal_rows_are_one(make_dataset):
     root = make_dataset({"participants.tsv": table("participant_id age sex", "sub-01 40 M", "sub-01 40 M")})
     assert first(root).age == 40

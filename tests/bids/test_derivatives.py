@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_app.bids.derivatives import read_deviations, read_summaries, read_wide, scored_scans
+from bids_app.bids.derivatives import read_deviations, read_summaries, read_wide, summary_paths
 from bids_app.bids.names import derivative_path
 from bids_app.errors import InputError
 from bids_app.tables import write_json, write_tsv
@@ -26,11 +26,10 @@ def output(tmp_path):
 
 
 def test_scored_scans_in_natural_order(output):
-    found = scored_scans(output)
-    assert found["participant_id"].tolist() == ["sub-2", "sub-10", "sub-10"]
-    assert found["session_id"].tolist() == [None, "ses-1", "ses-2"]
+    keys = [key for key, _ in summary_paths(output)]
+    assert keys == [("sub-2", None), ("sub-10", "ses-1"), ("sub-10", "ses-2")]
     assert len(read_summaries(output)) == 3
-    assert scored_scans(output / "nothing").empty
+    assert summary_paths(output / "nothing") == []
 
 
 def test_wide_table_keeps_order_and_gaps(output):

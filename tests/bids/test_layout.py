@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from bids_app.bids.layout import Scan, find_scans, locate_image
+from bids_app.bids.layout import Scan, find_scans
 from bids_app.errors import BIDSError, InputError, UsageError
 from tests.bids.conftest import table
 
@@ -112,8 +112,27 @@ def test_missing_description_is_refused_unless_validation_is_off(tmp_path):
         ("sub-01/anat/sub-01_T1w.json", None),
     ],
 )
-def test_place_and_name_must_agree(tmp_path, path, located):
-    assert locate_image(tmp_path / path) == located
+def test_place_and_name_must_agree(make_dataset, path, located):
+    scans = find_scans(make_dataset({path: ""}))
+    found = [
+        ((scan.participant, scan.session), suffix)
+        for scan in scans
+        for suffix in ("T1w", "T2w", "FLAIR")
+        if getattr(scan, suffix.lower())
+    ]
+    assert found == ([located] if located else [])
+
+
+def test_names_that_the_bids_validator_refuses_are_images_all_the_same(make_dataset):
+    root = make_dataset({"sub-01/anat/sub-01_run-1_acq-mprage_T1w.nii.gz": "", "sub-01/anat/sub-01_acq-x_T1w.nii": ""})
+    assert len(find_scans(root)[0].t1w) == 2
+    (root / "dataset_description.json").unlink()
+    assert len(find_scans(root, validate=False)[0].t1w) == 2
+
+
+def test_a_damaged_description_is_passed_over_when_validation_is_off(make_dataset):
+    root = make_dataset({"dataset_description.json": "{", "sub-01/anat/sub-01_T1w.nii.gz": ""})
+    assert len(find_scans(root, validate=False)[0].t1w) == 1
 
 
 def filtered(root, filters, **options):
@@ -151,6 +170,43 @@ def test_pybids_index_is_reused_and_belongs_to_its_dataset(make_dataset, tmp_pat
         find_scans(other, database_dir=database)
 
 
+def test_a_kept_index_serves_until_a_folder_changes(make_dataset, tmp_path, monkeypatch):
+    root, kept = make_dataset(SESSIONS), tmp_path / "work"
+    plain = find_scans(root)
+    assert find_scans(root, kept_dir=kept) == plain
+    (first,) = kept.iterdir()
+    monkeypatch.setattr("bids.layout.BIDSLayoutIndexer.__call__", None)
+    assert find_scans(root, kept_dir=kept) == plain
+    monkeypatch.undo()
+    (root / "sub-02/anat/sub-02_FLAIR.nii.gz").touch()
+    assert len(find_scans(root, kept_dir=kept)[2].flair) == 1
+    assert [path for path in kept.iterdir() if path != first] == list(kept.iterdir())
+
+
+def test_a_kept_index_never_holds_only_some_people(make_dataset, tmp_path):
+    root = make_dataset(SESSIONS)
+    find_scans(root, participant_label=["02"], kept_dir=tmp_path / "work")
+    assert find_scans(root, kept_dir=tmp_path / "work") == find_scans(root)
+
+
+def test_only_the_people_asked_for_are_indexed(make_dataset, monkeypatch):
+    from bids.layout import BIDSLayoutIndexer
+
+    seen = []
+    index = BIDSLayoutIndexer._index_file
+    monkeypatch.setattr(
+        BIDSLayoutIndexer, "_index_file", lambda self, path, *rest: seen.append(path.name) or index(self, path, *rest)
+    )
+    find_scans(make_dataset(SESSIONS), participant_label=["02"])
+    assert seen == ["sub-02_T1w.nii"]
+
+
+def test_people_without_images_need_no_index(make_dataset, monkeypatch):
+    monkeypatch.setattr("bids.layout.BIDSLayout.__init__", None)
+    scans = find_scans(make_dataset(SESSIONS), images=False)
+    assert names(scans) == ["sub-01_ses-1", "sub-01_ses-2", "sub-02", "sub-10", "sub-99"]
+
+
 def test_unreadable_folder_is_named(make_dataset):
     if os.geteuid() == 0:
         pytest.skip("root reads everything")
@@ -160,22 +216,22 @@ def test_unreadable_folder_is_named(make_dataset):
         find_scans(root)
 
 
-def agree(root, tmp_path):
-    empty = tmp_path / "filter.json"
-    empty.write_text("{}")
-    return find_scans(root) == find_scans(root, filter_file=empty)
+def every_image_is_found(root):
+    images = [path for suffix in ("T1w", "T2w", "FLAIR") for path in root.glob(f"sub-*/**/anat/sub-*_{suffix}.nii*")]
+    found = [path for scan in find_scans(root) for path in (*scan.t1w, *scan.t2w, *scan.flair)]
+    return sorted(found) == sorted(images)
 
 
 @pytest.mark.parametrize("name", ["bids_examples/ds114", "bids_examples/synthetic", "formats/bids_mini"])
-def test_walk_and_pybids_agree(shared, tmp_path, name):
-    assert agree(shared / "data" / name, tmp_path)
+def test_every_image_of_real_datasets_is_found(shared, name):
+    assert every_image_is_found(shared / "data" / name)
 
 
 @pytest.mark.slow
-def test_walk_and_pybids_agree_on_every_dataset(shared, tmp_path):
+def test_every_image_of_every_dataset_is_found(shared):
     roots = [path for path in sorted((shared / "data/bids_examples").iterdir()) if path.is_dir()]
     for root in [*roots, shared / "data/ds004604"]:
-        assert agree(root, tmp_path), root.name
+        assert every_image_is_found(root), root.name
 
 
 @pytest.mark.parametrize(

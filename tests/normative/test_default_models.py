@@ -30,7 +30,8 @@ def script(repository):
     return train_default_models
 
 
-@pytest.mark.parametrize("name", ["open-reference", pytest.param("open-calibrated", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["open-reference", "open-calibrated"])
 def test_the_script_makes_the_packaged_model(name, healthy, repository, tmp_path):
     script(repository).train(healthy, name, "2026-11-26", tmp_path)
     made, packaged = model_file.load(tmp_path / f"{name}.json"), load_model(name)

@@ -12,6 +12,7 @@ from bids_app.freesurfer.synthetic import write_subject
 from bids_app.run.plan import make_plan
 from bids_app.run.recon import ReconPlan, derivative_t1w, select_t1w
 from bids_app.run.records import load_volumes, save_volumes
+from bids_app.run.request import ReconOptions, open_request
 
 
 def keys(scans):
@@ -111,16 +112,17 @@ def test_recon_is_not_possible_without_freesurfer(config, dataset, monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("FREESURFER_HOME", raising=False)
     scans = find_scans(dataset)
-    plan = ReconPlan(replace(config, recon="auto"), scans)
+    plan = ReconPlan(open_request(replace(config, recon="auto"), dataset).recon, scans)
     with pytest.raises(Exception, match="recon-all cannot run"):
-        plan.arguments(scans[-1])
+        plan.commands(scans[-1])
 
 
-def test_t1w_selection(config, tmp_path):
+def test_t1w_selection(tmp_path):
+    options = ReconOptions(tmp_path)
     scan = Scan("01", None, t1w=(tmp_path / "a", tmp_path / "b"))
-    assert select_t1w(scan, config) == scan.t1w
-    assert select_t1w(scan, replace(config, t1w_select="first")) == scan.t1w[:1]
-    assert select_t1w(scan, replace(config, t1w_select="last")) == scan.t1w[1:]
+    assert select_t1w(scan, options) == scan.t1w
+    assert select_t1w(scan, replace(options, t1w_select="first")) == scan.t1w[:1]
+    assert select_t1w(scan, replace(options, t1w_select="last")) == scan.t1w[1:]
 
 
 def test_lesion_filled_t1w_from_a_derivative(tmp_path):

@@ -21,8 +21,8 @@ from bids_app.regions import ETIV, reference_regions
 
 
 @pytest.fixture(scope="module")
-def folder(shared):
-    return shared / "parity" / "brain_reference"
+def folder(repository):
+    return repository / "tests" / "data" / "brain_reference"
 
 
 @pytest.fixture(scope="module")

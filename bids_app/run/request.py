@@ -1,0 +1,171 @@
+"""What a run was asked for, in parts: the one place that takes a RunConfig apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from bids_app.bids.covariates import read_covariates
+from bids_app.bids.layout import Scan, find_scans
+from bids_app.errors import InputError
+from bids_app.freesurfer.locate import subject_directories
+from bids_app.run.config import RunConfig
+
+OWN_SUBJECTS = Path("sourcedata") / "freesurfer"
+KEPT_INDEX = "bids-index"
+
+
+@dataclass(frozen=True)
+class DatasetAsked:
+    """Which scans of which dataset; labels without prefix, empty means all."""
+
+    bids_dir: Path
+    participants: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    filter_file: Path | None = None
+    database_dir: Path | None = None
+    kept_dir: Path | None = None
+    validate: bool = True
+    participants_file: Path | None = None
+
+    def scans(self, fs_subjects: Sequence[str]) -> list[Scan]:
+        """The scans asked for, with their images (`fs_subjects` as for `find_scans`)."""
+        return self._found(fs_subjects, participants=self.participants, sessions=self.sessions)
+
+    def everybody(self, fs_subjects: Sequence[str]) -> list[Scan]:
+        """All scans of the dataset, whoever was asked for, without their images."""
+        return self._found(fs_subjects, images=False)
+
+    def covariates(self, scans: Sequence[Scan]) -> pd.DataFrame:
+        """The table of `read_covariates`, one row per scan."""
+        return read_covariates(self.bids_dir, scans, participants_file=self.participants_file)
+
+    def _found(
+        self,
+        fs_subjects: Sequence[str],
+        participants: Sequence[str] = (),
+        sessions: Sequence[str] = (),
+        images: bool = True,
+    ) -> list[Scan]:
+        scans = find_scans(
+            self.bids_dir,
+            participant_label=participants,
+            session_label=sessions,
+            filter_file=self.filter_file,
+            database_dir=self.database_dir,
+            kept_dir=self.kept_dir,
+            validate=self.validate,
+            fs_subjects=fs_subjects,
+            images=images,
+        )
+        if not scans:
+            raise InputError(f"no scan in {self.bids_dir} matches what was asked for", "check the labels")
+        return scans
+
+
+@dataclass(frozen=True)
+class SubjectPlaces:
+    """Where FreeSurfer subjects are: `roots` in order of trust, `own` where recon-all makes them in the output."""
+
+    roots: tuple[Path, ...]
+    own: Path
+    own_only: bool = False
+    longitudinal: bool = False
+
+    @property
+    def searched(self) -> tuple[Path, ...]:
+        """Where a scan's subject may be taken from."""
+        return (self.own,) if self.own_only else self.roots
+
+    def names(self) -> list[str]:
+        """Names of all subjects that begin as BIDS says."""
+        return sorted({entry.name for root in self.roots for entry in root.iterdir() if entry.name.startswith("sub-")})
+
+
+@dataclass(frozen=True)
+class ReconOptions:
+    """How recon-all is run, when it is."""
+
+    subjects_dir: Path
+    mode: str = "auto"
+    license_file: Path | None = None
+    extra: tuple[str, ...] = ()
+    threads: int = 1
+    longitudinal: bool = False
+    t1w_select: str = "all"
+    t1w_derivative: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """The reference and its scoring; `controls` (a condition) and `by` (the scanner's column) adapt it."""
+
+    name: str
+    scoring: str = "own-sex"
+    controls: str | None = None
+    by: str | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """All parts of a participant-level run."""
+
+    dataset: DatasetAsked
+    places: SubjectPlaces
+    recon: ReconOptions
+    model: ModelChoice
+    output_dir: Path
+    work_dir: Path
+    force: bool = False
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders that no table may name."""
+        return (*self.places.roots, self.output_dir, self.dataset.bids_dir)
+
+
+def open_request(config: RunConfig, work_dir: Path) -> Request:
+    """The parts of `config`.
+
+    Raises
+    ------
+    UsageError
+        When a FreeSurfer folder that was named does not exist.
+    """
+    own = config.output_dir / OWN_SUBJECTS
+    roots = subject_directories(config.bids_dir, config.fs_subjects_dir, config.derivatives)
+    return Request(
+        dataset=DatasetAsked(
+            bids_dir=config.bids_dir,
+            participants=config.participant_label,
+            sessions=config.session_label,
+            filter_file=config.bids_filter_file,
+            database_dir=config.bids_database_dir,
+            kept_dir=None if config.work_dir is None else config.work_dir / KEPT_INDEX,
+            validate=not config.skip_bids_validation,
+            participants_file=config.participants_file,
+        ),
+        places=SubjectPlaces(
+            roots=(*roots, own) if own.is_dir() and own not in roots else tuple(roots),
+            own=own,
+            own_only=config.recon == "run",
+            longitudinal=config.longitudinal,
+        ),
+        recon=ReconOptions(
+            subjects_dir=own,
+            mode=config.recon,
+            license_file=config.fs_license_file,
+            extra=config.recon_args,
+            threads=config.omp_nthreads,
+            longitudinal=config.longitudinal,
+            t1w_select=config.t1w_select,
+            t1w_derivative=config.t1w_derivative,
+        ),
+        model=ModelChoice(config.model, config.scoring, config.adapt_controls, config.adapt_by),
+        output_dir=config.output_dir,
+        work_dir=work_dir,
+        force=config.force,
+    )

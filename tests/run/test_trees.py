@@ -1,0 +1,61 @@
+"""Each FreeSurfer tree of a run is looked at once."""
+
+from dataclasses import replace
+
+import pytest
+
+from bids_app.bids.layout import Scan
+from bids_app.errors import FreeSurferError
+from bids_app.freesurfer.synthetic import write_subject
+from bids_app.run.plan import make_plan
+from bids_app.run.trees import Trees
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """How often trees were checked and read, by name."""
+    from bids_app.run import trees
+
+    calls = []
+    check, read = trees.check_subject, trees.read_volumes
+    monkeypatch.setattr(
+        trees, "check_subject", lambda path, **options: calls.append(("check", path.name)) or check(path, **options)
+    )
+    monkeypatch.setattr(trees, "read_volumes", lambda path: calls.append(("read", path.name)) or read(path))
+    return calls
+
+
+def test_a_plan_with_controls_looks_at_each_tree_once(config, tmp_path, counted):
+    make_plan(replace(config, adapt_controls="age < 45"), tmp_path / "work")
+    assert len(counted) == len(set(counted))
+    assert {name for what, name in counted if what == "read"} == {"sub-01", "sub-02_ses-1", "sub-02_ses-2"}
+
+
+def test_a_first_plan_reads_no_volumes_without_need(config, tmp_path, counted):
+    make_plan(replace(config, participant_label=("01",)), tmp_path / "work")
+    assert counted == [("check", "sub-01")]
+
+
+def test_a_link_is_followed_and_held_against_the_name_of_its_tree(tmp_path):
+    tree = write_subject(tmp_path / "store" / "sub-77", {}, etiv=1.5e6)
+    root = tmp_path / "subjects"
+    root.mkdir()
+    (root / "sub-01").symlink_to(tree)
+    found = Trees().find([root], Scan("01"), only_session=True)
+    assert found.path == tree
+    assert found.located.identifier == "sub-01"
+    assert found.check.usable
+
+
+def test_facts_of_a_tree(tmp_path):
+    tree = write_subject(tmp_path / "sub-01", {}, etiv=1.5e6)
+    facts = Trees().facts(tree)
+    assert facts.etiv_mm3 == 1.5e6
+    assert facts.fs_version == "7.4.1"
+    assert "stats/aseg.stats" in facts.inputs
+    with pytest.raises(FreeSurferError):
+        Trees().facts(tmp_path)
+
+
+def test_without_a_tree_there_is_none(tmp_path):
+    assert Trees().find([tmp_path], Scan("01"), only_session=True) is None
