@@ -26,8 +26,8 @@ def sex_code(text: str) -> tuple[str, str]:
 TABLE: list[Option] = [
     (
         "TABLE",
-        "TSV, CSV or Parquet with age, sex, EstimatedTotalIntraCranialVol (mm^3) and one column per region (mm^3), "
-        "named as FreeSurfer names them",
+        "TSV, CSV, Parquet or .xlsx with age, sex, EstimatedTotalIntraCranialVol (mm^3) and one column per region "
+        "(mm^3), named as FreeSurfer names them",
     ),
     (
         "--map NAME=COLUMN...",

@@ -50,6 +50,8 @@ class TableInput:
         `IDENTIFIERS` are numbers where every cell of the whole table is one.
     remarks : mapping
         Row (position in the piece) to sentences on its cells that cannot be.
+    impossible : DataFrame of bool
+        These cells (`plausible.impossible`).
     """
 
     data: pd.DataFrame
@@ -57,6 +59,7 @@ class TableInput:
     notes: tuple[str, ...]
     ids: pd.DataFrame
     remarks: Mapping[int, list[str]] = field(default_factory=dict)
+    impossible: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def labelled(self) -> pd.DataFrame:
@@ -238,14 +241,14 @@ class TableReader:
             name: ids[name] if name in IDENTIFIERS else typed(ids[name], self._survey.kinds[name])
             for name in self.id_columns
         }
-        volumes, remarks = self._possible(table)
+        volumes, impossible, remarks = self._possible(table)
         covariates = {"age": self._covariates.ages(table), "sex": self._covariates.sexes(table)}
         data = pd.concat([pd.DataFrame(known, index=index), pd.DataFrame(covariates, index=index), volumes], axis=1)
         self._doubles.see(data, [name for name in self._volumes if name != ETIV])
-        return TableInput(data, self.id_columns, self.notes, ids, remarks)
+        return TableInput(data, self.id_columns, self.notes, ids, remarks, impossible)
 
-    def _possible(self, table: pd.DataFrame) -> tuple[pd.DataFrame, dict[int, list[str]]]:
-        """The measures as numbers without what cannot be, and what is said of rows with such cells."""
+    def _possible(self, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, dict[int, list[str]]]:
+        """The measures as numbers without what cannot be, the mask of that, and what is said of such rows."""
         numbers = pd.DataFrame(
             {name: as_numbers(table[name], self._survey.forms.style(name)) for name in self._measures}
         )
@@ -263,7 +266,7 @@ class TableReader:
                 self._tally.add("value-impossible", f"{name} is {reason}", table, rows, table[name])
                 for row in np.flatnonzero(rows):
                     remarks.setdefault(int(row), []).append(f"{name} is {reason} and counts as missing.")
-        return kept.replace([np.inf, -np.inf], np.nan), remarks
+        return kept.replace([np.inf, -np.inf], np.nan), impossible, remarks
 
 
 def _style_finding(name: str, style: str, count: int, cell: str) -> Finding:
