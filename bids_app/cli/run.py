@@ -75,10 +75,14 @@ def _carry_out(config: RunConfig, plan: Plan) -> int:
     )
     _record_start(config, plan, log)
     crashes = _run_in_batches(config, plan, log)
-    failed = _record_failures(config, plan, crashes)
+    unfit = _record_unfit(config, plan, [crash for crash in crashes if crash.unfit])
+    left = {(omission.participant, omission.session) for omission in unfit}
+    scans = tuple(scan for scan in plan.scans if (scan.participant, scan.session) not in left)
+    plan = replace(plan, scans=scans, omissions=(*plan.omissions, *unfit))
+    failed = _record_failures(config, plan, [crash for crash in crashes if not crash.unfit])
     failed += _record_unfinished(config, plan, failed)
-    if failed:
-        _repair_reports(config, plan, failed)
+    if failed or unfit:
+        _repair_reports(config, plan, [*failed, *unfit])
     log.info(summary.closing(config, plan, failed))
     if failed:
         return exitcodes.FAILED
@@ -173,6 +177,19 @@ def _run_batch(
 
 def _is_of(crash: Crash, scan: PlannedScan) -> bool:
     return person_wf_name(scan.participant) in crash.node.split(".")
+
+
+def _record_unfit(config: RunConfig, plan: Plan, crashes: Sequence[Crash]) -> list[Omission]:
+    """Statuses of scans that turned out to be unfit for the model when they were read."""
+    found = [
+        Omission(scan.participant, scan.session, "covariates", crash.reason, crash.remedy)
+        for crash in crashes
+        for scan in plan.scans
+        if _is_of(crash, scan) and _concerns(crash, scan)
+    ]
+    for omission in found:
+        _write_omission(config, plan, omission)
+    return found
 
 
 def _record_failures(config: RunConfig, plan: Plan, crashes: Sequence[Crash]) -> list[Omission]:

@@ -12,6 +12,7 @@ from bids_app.interfaces.base import LibraryInterface
 class _TablesIn(BaseInterfaceInputSpec):
     output_dir = Directory(mandatory=True)
     exclude_quality = traits.List(traits.Str(), desc="quality verdicts to leave out")
+    include_quality = traits.List(traits.Str(), desc="quality verdicts to keep")
 
 
 class _TablesOut(TraitedSpec):
@@ -31,7 +32,8 @@ class GroupTables(LibraryInterface):
         from bids_app.run.cohort import read_cohort
 
         output_dir = Path(self.inputs.output_dir)
-        tables = write_group_tables(read_cohort(output_dir, self.inputs.exclude_quality), output_dir)
+        scans = read_cohort(output_dir, self.inputs.exclude_quality, self.inputs.include_quality)
+        tables = write_group_tables(scans, output_dir)
         return {"tables": [str(path) for path in tables]}
 
 
@@ -60,6 +62,7 @@ class ClinicalAnalysis(LibraryInterface):
             Path(inputs.bids_dir),
             inputs.analysis,
             exclude_quality=inputs.exclude_quality,
+            include_quality=inputs.include_quality,
             participants_file=participants,
         )
         return {"tables": [str(path) for path in tables]}

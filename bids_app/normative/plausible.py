@@ -6,6 +6,7 @@ a number without meaning.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -65,7 +66,7 @@ def why_impossible(name: str, value: float) -> str:
     return f"{'less than a hundredth' if value < typical else 'more than a hundred times'} of what is usual"
 
 
-def too_young(age: pd.Series, sex: pd.Series, age_range: dict[str, tuple[float, float]]) -> NDArray[np.bool_]:
+def too_young(age: pd.Series, sex: pd.Series, age_range: Mapping[str, tuple[float, float]]) -> NDArray[np.bool_]:
     """Whether each person is more than a year younger than the youngest of their sex in the training data."""
     youngest = sex.map({name: low for name, (low, _) in age_range.items()}).astype(float)
     return np.asarray(age.astype(float) < youngest - YEARS_BELOW)

@@ -23,6 +23,7 @@ def write_analyses(
     analysis: str,
     *,
     exclude_quality: Iterable[str] = (),
+    include_quality: Iterable[str] = (),
     participants_file: Path | None = None,
 ) -> list[Path]:
     """Run every analysis that the cohort allows and write one ``group_<name>.tsv`` and ``.json`` each.
@@ -40,7 +41,7 @@ def write_analyses(
     InputError, UsageError
         When nothing was scored, or the analysis file is impossible.
     """
-    cohort = read_cohort(output_dir, exclude_quality)
+    cohort = read_cohort(output_dir, exclude_quality, include_quality)
     clinical = cohort_with_clinical(cohort, bids_dir, participants_file)
     config, text = load_analysis(analysis, clinical)
     visits = clinical_table(bids_dir, participants_file=participants_file)

@@ -16,11 +16,21 @@ from bids_app.errors import InputError
 from bids_app.regions import reference_regions
 
 
-def read_cohort(output_dir: Path, exclude_quality: Iterable[str] = ()) -> ScoredScans:
+def read_cohort(
+    output_dir: Path, exclude_quality: Iterable[str] = (), include_quality: Iterable[str] = ()
+) -> ScoredScans:
     """Collect what the participant level wrote.
 
-    Scans whose last run left them out or failed, and scans with an excluded quality verdict, are not in
-    the tables but stay in `inclusion` with their reason.
+    Scans whose last run left them out or failed, and scans whose quality keeps them out, are not in the tables but
+    stay in `inclusion` with their reason. By default these are the scans that fail by measures which are made of
+    neither z nor regional volumes (`Quality.technical`): leaving them out selects on no outcome.
+
+    Parameters
+    ----------
+    exclude_quality : iterable of {'warn', 'fail'}
+        Verdicts that are left out, whatever made them.
+    include_quality : iterable of {'warn', 'fail'}
+        Verdicts that stay in, whatever made them.
 
     Raises
     ------
@@ -28,11 +38,12 @@ def read_cohort(output_dir: Path, exclude_quality: Iterable[str] = ()) -> Scored
         When nothing was scored.
     """
     inclusion = group_tables.inclusion_table(read_statuses(output_dir).to_dict("records"))
-    excluded = set(exclude_quality)
+    excluded, included = set(exclude_quality), set(include_quality)
     kept, kept_out = [], []
     omitted = {_key(row) for row in inclusion[inclusion["status"] != "scored"].to_dict("records")}
     for summary in read_summaries(output_dir):
-        if summary["quality"]["verdict"] in excluded:
+        verdict, technical = (summary["quality"].get(name) for name in ("verdict", "technical"))
+        if verdict in excluded or (technical == "fail" and "fail" not in included):
             kept_out.append(summary)
         elif _key(summary) not in omitted:
             kept.append(summary)
@@ -83,6 +94,6 @@ def _mark_excluded(inclusion: pd.DataFrame, excluded: Sequence[Mapping[str, Any]
                 "excluded",
                 "quality",
                 reasons[_key(row)],
-                "leave out --exclude-quality to include it",
+                "correct the segmentation, or include it with --include-quality",
             ]
     return inclusion
