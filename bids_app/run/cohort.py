@@ -60,6 +60,7 @@ def read_cohort(
         read_wide(output_dir, keys, "extended", "z").merge(read_wide(output_dir, keys, "asymmetry", "z"), on=KEYS),
         read_wide(output_dir, keys, "volumes", "volume_mm3"),
         _mark_excluded(inclusion, kept_out),
+        _origin(kept),
     )
 
 
@@ -77,6 +78,13 @@ def _with_groups(scans: pd.DataFrame, summaries: Sequence[Mapping[str, Any]]) ->
         if column is not None:
             added[name] = [None if other.get(column) is None else str(other[column]) for other in others]
     return scans.assign(**added)
+
+
+def _origin(summaries: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The columns of the source tables that split the scans, under their own names."""
+    others = [summary["covariates"].get("other", {}) for summary in summaries]
+    names = (_first_column(others, candidates) for candidates in (group_tables.SITE_COLUMNS, GROUP_COLUMNS))
+    return pd.DataFrame({name: [other.get(name) for other in others] for name in names if name is not None})
 
 
 def _first_column(others: Sequence[Mapping[str, Any]], candidates: Iterable[str]) -> str | None:

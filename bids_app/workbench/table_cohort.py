@@ -129,10 +129,11 @@ def make_cohort(rows: TableRows, model: str | None, diagnosis: str | None, z_sou
     version, flavour = (labels(data[name]) if name in data else None for name in ("fs_version", "flavour"))
     scans = scans.assign(quality=None, flavour=flavour, fs_version=version, model=model)[list(SCAN_COLUMNS)]
     clinical = rows.clinical
+    origin = {}
     for name, candidates in (("group", GROUP_COLUMNS), ("site", SITE_COLUMNS)):
         column = diagnosis if name == "group" and diagnosis in clinical else first_named(clinical, candidates)
         if column is not None:
-            scans[name] = labels(clinical[column])
+            scans[name] = origin[column] = labels(clinical[column])
     reference = [name for name in reference_regions() if name in z]
     others = [name for name in z.columns if name not in (*KEYS, *reference)]
     measures = [name for name in names() if name in data and name != ETIV]
@@ -143,6 +144,7 @@ def make_cohort(rows: TableRows, model: str | None, diagnosis: str | None, z_sou
         z[[*KEYS, *others]],
         data[[*KEYS, *measures]],
         _inclusion(rows, scored, z_source),
+        pd.DataFrame(origin),
     )
 
 
