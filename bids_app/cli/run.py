@@ -17,6 +17,7 @@ from bids_app.bids.status import status_path, write_status
 from bids_app.cli import exitcodes, summary
 from bids_app.cli.progress import PeopleProgress, open_log
 from bids_app.errors import InputError
+from bids_app.normative.structure import structure
 from bids_app.run.config import RunConfig
 from bids_app.run.models import load_study_model
 from bids_app.run.plan import Omission, Plan, PlannedScan, make_plan, shorten
@@ -64,14 +65,16 @@ def run_participants(config: RunConfig) -> int:
 
 def _carry_out(config: RunConfig, plan: Plan) -> int:
     log = open_log(config.output_dir / "logs" / f"run-{plan.context.run_uuid}.log", config.verbose)
-    card = load_study_model(config.model, config.scoring).card
+    model = load_study_model(config.model, config.scoring)
     write_dataset_files(
         config.output_dir,
         bids_dir=config.bids_dir,
-        model=card.name,
+        model=model.card.name,
         scoring=config.scoring,
         subject_directories=plan.subject_directories,
-        model_card=card.to_json(),
+        model_card=model.card.to_json(),
+        structure=structure(model),
+        regions=model.regions,
     )
     _record_start(config, plan, log)
     crashes = _run_in_batches(config, plan, log)

@@ -12,7 +12,7 @@ from bids_app.bids.sink import check_result_folder
 from bids_app.clinical.analyses.group_tables import TABLE_STEPS
 from bids_app.clinical.analysis import run_analysis
 from bids_app.clinical.analysis_file import AUTO, load_analysis, read_analysis
-from bids_app.clinical.results import AnalysisResult, replace_results
+from bids_app.clinical.results import AnalysisResult, computed_methods, replace_results
 from bids_app.clinical.scored_scans import ScoredScans, write_group_tables
 from bids_app.errors import UsageError
 from bids_app.findings import Finding
@@ -115,7 +115,7 @@ def analyse_table(config: AnalyseConfig, say: Say) -> TableAnalysis:
     results = run_analysis(rows.clinical, scored.zscores, analysis, visits=rows.visits)
     write_group_tables(scored, config.output, TABLE_STEPS)
     replace_results(config.output, results, text)
-    origin.write(config.output)
+    origin.write(config.output, _programs(scored.scans), computed_methods(results))
     _write_adaptation(origin, config.output)
     notes = (*notes, *rows.notes, *_outdated(origin, table, config.table, z_file), *_flagged(rows.clinical))
     every = scored_table.findings if config.zscores is None else tuple(findings)
@@ -135,6 +135,11 @@ def _check(config: AnalyseConfig) -> None:
             raise UsageError(f"{path} lies in the output folder and has a name of its results", "name another folder")
     if config.analysis != AUTO:
         read_analysis(config.analysis)
+
+
+def _programs(scans: pd.DataFrame) -> dict[tuple[str, str], int]:
+    """Version to the number of scans, where the table knows versions."""
+    return {("freesurfer", str(version)): int(n) for version, n in scans["fs_version"].dropna().value_counts().items()}
 
 
 def _outdated(origin: Origin, table: TableInput, source: Path, z_file: Path) -> tuple[str, ...]:

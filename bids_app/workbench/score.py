@@ -18,6 +18,7 @@ from bids_app.normative.base import NormativeModel
 from bids_app.normative.harmonise.adaptation import REPORT_COLUMNS, SiteAdaptation, unadapted_warning
 from bids_app.normative.plausible import too_young
 from bids_app.normative.registry import load_model
+from bids_app.normative.structure import structure
 from bids_app.regions import add_asymmetry
 from bids_app.selection import select_rows
 from bids_app.tables import write_json, write_tsv
@@ -147,8 +148,8 @@ def _describe(
 ) -> None:
     """The JSON beside z: its columns and what made them; ``normvol-model analyse`` reads it."""
     path = Path(config.output)
-    how = adaptation.to_dict() if adaptation else None
-    origin = Origin(model.card.to_json(), config.scoring or model.card.scoring, how, outputs.digest.hexdigest())
+    how, made = adaptation.to_dict() if adaptation else None, (structure(model), model.regions)
+    origin = Origin(model.card.to_json(), config.scoring or model.card.scoring, how, outputs.digest.hexdigest(), *made)
     if write_description(describe_scores(table.id_columns, outputs.names, origin), path) is None:
         say(
             f"{path.with_suffix('.json')} is a file of another origin and was left alone; with another -o the table "
