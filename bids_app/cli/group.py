@@ -30,7 +30,7 @@ def run_group(config: RunConfig) -> int:
     """Write the group tables, statistics and report of what is in the output folder."""
     if config.analysis is not None and config.analysis != AUTO:
         read_analysis(config.analysis)
-    cohort = read_cohort(config.output_dir, config.exclude_quality)
+    cohort = read_cohort(config.output_dir, config.exclude_quality, config.include_quality)
     missing = cohort.inclusion[cohort.inclusion["status"] != "scored"]
     if config.dry_run:
         print(f"would write group tables and report of {len(cohort.scans)} scans; {len(missing)} are not in")

@@ -74,7 +74,13 @@ GROUPS: dict[str, list[Option]] = {
         ("--analysis FILE|auto", "clinical statistics as this TOML file says; auto proposes one and writes it down"),
         (
             "--exclude-quality VERDICT...",
-            "leave scans with this quality verdict out of the statistics (warn, fail)",
+            "leave scans with this quality verdict out of the statistics (warn, fail); without it, those are out that "
+            "fail by completeness, eTIV, surfaces or contrast",
+            {"choices": ("warn", "fail")},
+        ),
+        (
+            "--include-quality VERDICT...",
+            "keep scans with this quality verdict in the statistics (warn, fail)",
             {"choices": ("warn", "fail")},
         ),
     ],
@@ -191,6 +197,9 @@ def _check(config: RunConfig) -> None:
         raise UsageError(
             f"--adapt-by {config.adapt_by} needs --adapt-controls, the query that selects local healthy people"
         )
+    both = sorted(set(config.exclude_quality) & set(config.include_quality))
+    if both:
+        raise UsageError(f"{both[0]} is in both --exclude-quality and --include-quality", "name it in one of them")
     if config.analysis is not None and config.analysis != "auto" and not Path(config.analysis).is_file():
         raise UsageError(f"--analysis {config.analysis}: there is no such file", "give a TOML file, or auto")
 

@@ -46,6 +46,7 @@ class RunConfig:
     adapt_controls: str | None = None
     adapt_by: str | None = None
     exclude_quality: tuple[Literal["warn", "fail"], ...] = ()
+    include_quality: tuple[Literal["warn", "fail"], ...] = ()
     analysis: str | None = None
 
     work_dir: Path | None = None
