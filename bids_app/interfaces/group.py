@@ -29,6 +29,7 @@ class GroupTables(LibraryInterface):
     _always_run = True
 
     def _call(self, folder: Path) -> dict:
+        from bids_app.bids.finding_files import collect_findings
         from bids_app.clinical.scored_scans import write_group_tables
         from bids_app.run.citation import write_citation
         from bids_app.run.cohort import read_cohort
@@ -37,6 +38,7 @@ class GroupTables(LibraryInterface):
         scans = read_cohort(output_dir, self.inputs.exclude_quality, self.inputs.include_quality)
         tables = write_group_tables(scans, output_dir)
         write_citation(output_dir, scans.summaries, self.inputs.model)
+        collect_findings(output_dir)
         return {"tables": [str(path) for path in tables]}
 
 
