@@ -294,6 +294,17 @@ def _identity(folder: Path, files: dict[str, StatsFile], expected: str | None) -
     return None
 
 
+def _mixed(folder: Path, files: dict[str, StatsFile]) -> SubjectCheck | None:
+    problem = contradiction(files)
+    if problem is None:
+        return None
+    return SubjectCheck(
+        "mixed",
+        f"the statistics in {folder} are not of one brain: {problem}",
+        "put the files of one run together again, or run recon-all's last steps anew",
+    )
+
+
 def _recorded_names(folder: Path, files: dict[str, StatsFile]) -> dict[str, str]:
     """Every subject name that the tree holds, and the first file that holds it."""
     recorded: dict[str, str] = {}
@@ -306,17 +317,6 @@ def _recorded_names(folder: Path, files: dict[str, StatsFile]) -> dict[str, str]
     if subject.labels(done) and any(subject.is_another_person(done, name) for name in named):
         recorded[done] = "scripts/recon-all.done"
     return recorded
-
-
-def _mixed(folder: Path, files: dict[str, StatsFile]) -> SubjectCheck | None:
-    problem = contradiction(files)
-    if problem is None:
-        return None
-    return SubjectCheck(
-        "mixed",
-        f"the statistics in {folder} are not of one brain: {problem}",
-        "put the files of one run together again, or run recon-all's last steps anew",
-    )
 
 
 def _remarks(folder: Path, finished: bool) -> Iterator[str]:

@@ -32,13 +32,13 @@ class GroupTables(LibraryInterface):
         from bids_app.bids.finding_files import collect_findings
         from bids_app.clinical.scored_scans import write_group_tables
         from bids_app.run.citation import write_citation
-        from bids_app.run.cohort import read_cohort
+        from bids_app.run.cohort import group_findings, read_cohort
 
         output_dir = Path(self.inputs.output_dir)
         scans = read_cohort(output_dir, self.inputs.exclude_quality, self.inputs.include_quality)
         tables = write_group_tables(scans, output_dir)
         write_citation(output_dir, scans.summaries, self.inputs.model)
-        collect_findings(output_dir)
+        collect_findings(output_dir, group_findings(scans))
         return {"tables": [str(path) for path in tables]}
 
 

@@ -13,8 +13,12 @@ from bids_app.bids.status import read_statuses
 from bids_app.clinical.analyses import group_tables
 from bids_app.clinical.scored_scans import GROUP_COLUMNS, KEYS, ScoredScans
 from bids_app.errors import InputError
+from bids_app.findings import Finding
 from bids_app.regions import reference_regions
 from bids_app.run.alike import refuse_mixed
+
+# Fewer equal volumes may be chance.
+ENOUGH_REGIONS = 10
 
 
 def read_cohort(
@@ -107,3 +111,15 @@ def _mark_excluded(inclusion: pd.DataFrame, excluded: Sequence[Mapping[str, Any]
                 "correct the segmentation, or include it with --include-quality",
             ]
     return inclusion
+
+
+def group_findings(scored: ScoredScans) -> list[Finding]:
+    """What only the scans together show: one brain under two names."""
+    regions = [name for name in reference_regions() if name in scored.volumes]
+    volumes = scored.volumes[regions].round(1)
+    known = volumes.notna().sum(axis=1) >= ENOUGH_REGIONS
+    names = scored.volumes[KEYS].apply(lambda row: "_".join(str(part) for part in row if isinstance(part, str)), axis=1)
+    same = pd.util.hash_pandas_object(volumes[known], index=False)
+    alike = names[known].groupby(same, sort=False).agg(list)
+    found = [scans for scans in alike if len(scans) > 1]
+    return [Finding("brains-alike", f"{' and '.join(scans)}: every volume is the same") for scans in found]

@@ -20,8 +20,7 @@ from bids_app.clinical.deviations import deviation_flag
 from bids_app.clinical.scored_scans import GROUP_COLUMNS
 from bids_app.errors import CovariateError, InputError
 from bids_app.freesurfer.quality import Quality, assess_quality
-from bids_app.freesurfer.subject import FREESURFER
-from bids_app.freesurfer.volumes import Volumes
+from bids_app.freesurfer.volumes import Volumes, modelled_version
 from bids_app.normative.base import Deviations, NormativeModel
 from bids_app.normative.harmonise.adaptation import unadapted_warning
 from bids_app.normative.plausible import without_impossible
@@ -49,9 +48,10 @@ def scan_covariates(row: Mapping[str, Any], volumes: Volumes) -> dict[str, Any]:
 
     A model knows the versions of FreeSurfer that it was trained on; FastSurfer's version of FreeSurfer is none of them.
     """
-    etiv, version = float(volumes.etiv_mm3 or "nan"), volumes.fs_version if volumes.flavour == FREESURFER else None
-    given = {**row, "etiv_mm3": etiv if np.isfinite(etiv) else None, "fs_version": version}
-    return given if volumes.flavour == FREESURFER else {**given, "flavour": volumes.flavour}
+    etiv = float(volumes.etiv_mm3 or "nan")
+    version = modelled_version(volumes.fs_version, volumes.flavour)
+    given = {"etiv_mm3": etiv if np.isfinite(etiv) else None, "fs_version": version, "flavour": volumes.flavour}
+    return {**row, **given}
 
 
 def model_input(covariates: Mapping[str, Any], table: pd.DataFrame) -> pd.DataFrame:
@@ -82,11 +82,6 @@ def score_scan(
 ) -> ScanResult:
     """Score a scan in every region that the model knows.
 
-    Raises
-    ------
-    CovariateError
-        When no z can be given: intracranial volume that cannot be, or an age far below the model's youngest.
-
     Parameters
     ----------
     volumes : Volumes
@@ -97,6 +92,11 @@ def score_scan(
         The scan's stored adaptation parameters (`study.adaptation`).
     model_name : str
         Name or path that the model was loaded from (its content is hashed into the summary).
+
+    Raises
+    ------
+    CovariateError
+        When no z can be given: intracranial volume that cannot be, or an age far below the model's youngest.
     """
     measured = model_input(covariates, volumes.table)
     data, impossible = without_impossible(measured)

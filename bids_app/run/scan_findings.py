@@ -53,7 +53,9 @@ def scan_findings(volumes: Volumes, data: pd.DataFrame, impossible: pd.DataFrame
         for name in impossible.columns[impossible.iloc[0]]
     ]
     if volumes.flavour != FREESURFER:
-        found.append(Finding("fastsurfer", f"{volumes.flavour} made the volumes; no offset of a version was applied"))
+        found.append(
+            Finding("made-by-fastsurfer", f"{volumes.flavour} made the volumes; no offset of a version was applied")
+        )
     apart = volumes.measures.get("aseg_aparc_difference", 0.0)
     if apart > SAME:
         found.append(Finding("brain-parts-apart", f"{100 * apart:.2g} % between the headers of the stats files"))

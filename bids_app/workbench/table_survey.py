@@ -132,7 +132,7 @@ class Tally:
     def findings(self) -> list[Finding]:
         """One finding per kind and column; on a scan where it is the only one."""
         found = []
-        for (kind, what), seen in self._seen.items():
+        for (kind, what), seen in sorted(self._seen.items(), key=lambda item: (item[1].line, item[0])):
             shown = f" ({', '.join(seen.cells)})" if seen.cells else ""
             if seen.rows == 1:
                 found.append(Finding(kind, f"{what}{shown} in line {seen.line}").of(*_known(seen)))
