@@ -2,7 +2,7 @@
 
     nice python benchmarks/bench_power.py [--simulations 1000] [--null 6000] [--seed 1] [--jobs 2]
 
-Prints the two tables of docs/power.md. Cohorts are `simulation.cohort`: 362 people with 953 scans and 1,000 controls.
+Prints the two tables of docs/power.md. Cohorts are `simulated_cohort`: 362 people with 953 scans and 1,000 controls.
 Each table has the first cohorts (200 with effects, 2,000 without) beside all of them.
 """
 
@@ -19,6 +19,16 @@ import numpy as np
 import pandas as pd
 from scipy.stats import beta as beta_distribution
 from scipy.stats import t
+from simulated_cohort import (
+    CONTROL,
+    NULL,
+    PATIENT,
+    PUBLISHED,
+    PUBLISHED_LONGITUDINAL,
+    STRUCTURES,
+    CohortEffects,
+    simulate_cohort,
+)
 
 from bids_app.clinical.analyses import associations
 from bids_app.clinical.analyses.case_control import region_differences
@@ -33,16 +43,6 @@ from bids_app.clinical.stats.negative_binomial import fit_counts
 from bids_app.clinical.stats.risk_rules import reference_k
 from bids_app.clinical.stats.survival import log_rank, log_rank_permutation
 from bids_app.clinical.stats.trajectories import mean_rates
-from bids_app.simulation.cohort import (
-    CONTROL,
-    NULL,
-    PATIENT,
-    PUBLISHED,
-    PUBLISHED_LONGITUDINAL,
-    STRUCTURES,
-    CohortEffects,
-    simulate_cohort,
-)
 
 CONFIG = AnalysisConfig(
     roles={"diagnosis": "diagnosis", "edss": "edss", "relapse_dates": "relapse_dates"}, control=CONTROL

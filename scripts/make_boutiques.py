@@ -72,7 +72,7 @@ def _input(action: argparse.Action) -> dict[str, Any]:
         content["list"] = True
     if action.choices:
         content["value-choices"] = list(action.choices)
-    if action.type is not None and getattr(action.type, "__name__", "") == "_positive":
+    if action.type is not None and getattr(action.type, "__name__", "") == "positive":
         content.update({"integer": True, "minimum": 1})
     return content
 
@@ -80,7 +80,7 @@ def _input(action: argparse.Action) -> dict[str, Any]:
 def _type(action: argparse.Action, flag: str | None) -> str:
     if action.nargs == 0:
         return "Flag"
-    if getattr(action.type, "__name__", "") == "_positive":
+    if getattr(action.type, "__name__", "") == "positive":
         return "Number"
     if flag in FILES or flag in FOLDERS or action.dest == "bids_dir":
         return "File"

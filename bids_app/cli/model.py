@@ -1,32 +1,20 @@
-"""``normvol-model``: the model workbench, one module per subcommand."""
+"""``normvol-model``: the model workbench, one subcommand per thing to do with a model or a table."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 
 from bids_app import __version__
+from bids_app.cli import model_commands
 from bids_app.cli.guard import guarded
-
-# Each module has HELP (one line), add_arguments(parser) and run(arguments) -> exit code, and imports
-# nothing heavy at module level.
-SUBCOMMANDS = {
-    "list": "model_list",
-    "show": "model_show",
-    "train": "model_train",
-    "evaluate": "model_evaluate",
-    "score": "model_score",
-    "analyse": "model_analyse",
-    "import": "model_import",
-    "compare": "model_compare",
-    "export": "model_export",
-}
+from bids_app.cli.model_options import EPILOGS, GROUPS, SUBCOMMANDS
+from bids_app.cli.options import add_options
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of ``normvol-model``."""
+    """The parser; options that are not given leave no attribute, so the configurations hold the defaults."""
     parser = argparse.ArgumentParser(
         prog="normvol-model",
         allow_abbrev=False,
@@ -34,12 +22,23 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"normvol {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, module_name in SUBCOMMANDS.items():
-        module = import_module(f"bids_app.cli.{module_name}")
-        command = commands.add_parser(name, help=module.HELP, description=module.__doc__, allow_abbrev=False)
-        module.add_arguments(command)
+    for name, (meaning, options) in SUBCOMMANDS.items():
+        run = getattr(model_commands, f"run_{name}")
+        command = commands.add_parser(
+            name,
+            help=meaning,
+            description=run.__doc__,
+            epilog=EPILOGS.get(name),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            argument_default=argparse.SUPPRESS,
+            allow_abbrev=False,
+        )
+        add_options(command, options)
+        for title, more in GROUPS.get(name, {}).items():
+            group = command.add_argument_group(title) if title else command.add_mutually_exclusive_group(required=True)
+            add_options(group, more)
         command.usage = _usage(command)
-        command.set_defaults(run=module.run)
+        command.set_defaults(run=run)
     return parser
 
 

@@ -1,73 +1,203 @@
-"""Options and messages that subcommands of ``normvol-model`` share."""
+"""The options of every subcommand of ``normvol-model``; defaults are those of its configuration in ``workbench/``."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from bids_app.workbench.table_input import TableInput, TableReader
+from bids_app.cli.options import PAIRS, Option, pair
 
-
-def add_table(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
-    """TABLE and the options that say how to read it."""
-    parser.add_argument(
-        "table",
-        type=Path,
-        metavar="TABLE",
-        nargs="?" if optional else None,
-        help="TSV, CSV or Parquet with age, sex, EstimatedTotalIntraCranialVol (mm^3) and one "
-        "column per region (mm^3), named as FreeSurfer names them",
-    )
-    parser.add_argument(
-        "--map",
-        nargs="+",
-        type=_pair,
-        default=[],
-        metavar="NAME=COLUMN",
-        help="columns of TABLE with other names, for example --map age=Age Left-Thalamus=lthal",
-    )
-    parser.add_argument(
-        "--sex-coding",
-        nargs="+",
-        type=_sex_code,
-        default=[],
-        metavar="CODE=SEX",
-        help="codes of sex in TABLE, for example --sex-coding 1=male 2=female",
-    )
+FORMATS = {
+    "brain-reference": "folder of <region>_<sex>.Rdata (Korbmacher et al.)",
+    "brain-reference-asymmetry": "the same, left minus right volumes",
+    "centilebrain": "folder of MFPmodels_subcorticalvolume_<sex>.rds (Ge et al.)",
+    "braincharts": "folder of PCNtoolkit 0.x pickles (Rutherford et al.); needs --sites",
+    "nomis": "NOMIS' folder bin (Potvin et al.); needs --assume",
+}
 
 
-def read(arguments: argparse.Namespace, *, quiet: bool = False) -> TableInput:
-    """The whole TABLE that `add_table` asked for; says what was read tolerantly, unless that was said before."""
-    return next(reader(arguments, quiet=quiet).pieces())
-
-
-def reader(arguments: argparse.Namespace, rows: int | None = None, *, quiet: bool = False) -> TableReader:
-    """The TABLE in pieces of some rows; says what was read tolerantly, unless that was said before."""
-    from bids_app.workbench.table_input import TableReader
-
-    found = TableReader(arguments.table, dict(arguments.map), dict(arguments.sex_coding), rows)
-    for note in () if quiet else found.notes:
-        say(note)
-    return found
-
-
-def say(sentence: str) -> None:
-    """One line on standard error."""
-    print(f"normvol-model: {sentence}", file=sys.stderr, flush=True)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, separator, column = text.partition("=")
-    if not (name and separator and column):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=COLUMN")
-    return name, column
-
-
-def _sex_code(text: str) -> tuple[str, str]:
-    code, sex = _pair(text)
+def sex_code(text: str) -> tuple[str, str]:
+    """``CODE=SEX`` in two."""
+    code, sex = pair(text)
     if sex not in ("female", "male"):
         raise argparse.ArgumentTypeError(f"{text!r} must end in =female or =male")
     return code, sex
+
+
+TABLE: list[Option] = [
+    (
+        "TABLE",
+        "TSV, CSV or Parquet with age, sex, EstimatedTotalIntraCranialVol (mm^3) and one column per region (mm^3), "
+        "named as FreeSurfer names them",
+    ),
+    (
+        "--map NAME=COLUMN...",
+        "columns of TABLE with other names, for example --map age=Age Left-Thalamus=lthal",
+        {**PAIRS, "dest": "mapping"},
+    ),
+    (
+        "--sex-coding CODE=SEX...",
+        "codes of sex in TABLE, for example --sex-coding 1=male 2=female",
+        {**PAIRS, "type": sex_code},
+    ),
+]
+SCORING: list[Option] = [
+    ("--model NAME|PATH", "default open-calibrated; see normvol-model list"),
+    (
+        "--scoring {own-sex,reference-compat}",
+        "reference-compat divides by the male RMSE for everyone, as the published script does",
+    ),
+    ("--adapt-controls QUERY", "local healthy people among the rows of TABLE, for example 'group == \"control\"'"),
+    ("--adapt-by COLUMN", "one adaptation per level of this column (scanner)"),
+]
+RECIPE: list[Option] = [
+    (
+        "--mode {calibrated,reference}",
+        "calibrated (default): scale and shape of the distribution vary; reference: constant Gaussian residual, as in "
+        "the source study",
+    ),
+    (
+        "--harmonise {none,mean_only,location,full}",
+        "ComBat across sites (default where TABLE has a column site: location, or mean_only in mode reference; "
+        "otherwise none)",
+    ),
+    ("--regions {reference,all}", "reference: the 82 regions of the source study; all (default): those of the mode"),
+    ("--min-per-sex N", "fewest people per sex (30)"),
+]
+PCNTOOLKIT: list[Option] = [
+    ("--pcn-model {blr,hbr}", "blr: Bayesian linear regression (default); hbr: hierarchical, for at most 10 regions"),
+    ("--basis {linear,polynomial,bspline,fractional-polynomial}", "of age (default bspline)"),
+    ("--knots N", "of the B-spline (5)"),
+    ("--powers P...", "of the fractional polynomial of age in decades (0.5 1)", {"type": float}),
+    ("--constant-variance", "the variance does not depend on age"),
+    ("--no-warp", "Gaussian instead of sinh-arcsinh"),
+    ("--site-effect", "site is a batch effect (column site)"),
+    ("--region REGION...", "only these regions"),
+]
+LIST: list[Option] = []
+SHOW: list[Option] = [
+    ("model NAME|PATH", "a packaged model's name or a model file"),
+    ("--region REGION", "the parameters of this region"),
+    ("--json", "the card as JSON"),
+]
+TRAIN: list[Option] = [
+    *TABLE,
+    ("-o --output MODEL.json", "the model file", {"required": True}),
+    ("--name NAME", "the model's name (default: the file's)"),
+    *RECIPE,
+    ("--no-counts", "do not count deviations of healthy people out of fold (five trainings less)"),
+    ("--card FILE", "JSON with words for the card: title, licence, citations, limitations, ..."),
+    ("--dropped FILE.tsv", "write the rows left out, with reasons"),
+    (
+        "--engine {normvol,pcntoolkit}",
+        "pcntoolkit: fit with PCNtoolkit; the output is a folder in its format with our card",
+    ),
+]
+EVALUATE: list[Option] = [
+    *TABLE,
+    ("-o --output DIR", "folder for evaluation.html and its tables", {"required": True}),
+    ("--folds N", "with --train: folds, stratified by site and sex (5)"),
+    ("--by-site", "with --train: leave one site out instead of folds"),
+    ("--seed N", "with --train: seed of the folds (0)", {"type": int}),
+    *RECIPE,
+]
+EVALUATED: list[Option] = [
+    (
+        "--model NAME|PATH",
+        "score TABLE with this model; for an honest answer the people of TABLE must not have been in its training",
+    ),
+    ("--train", "cross-validate training on TABLE itself"),
+]
+SCORE: list[Option] = [
+    *TABLE,
+    *SCORING,
+    (
+        "-o --output OUT.tsv",
+        "z: TABLE's identifying columns and one column per region (default -, the terminal); OUT.json beside it says "
+        "which model made it",
+    ),
+    ("--se FILE.tsv", "standard errors of z, in the same form"),
+    ("--centiles FILE.tsv", "centiles, in the same form"),
+    ("--counts FILE.tsv", "deviations per row over the reference regions, and the notes on each row"),
+    (
+        "--chunk-rows N",
+        "rows of TABLE that are held in memory at a time; the outputs do not depend on it (default 50,000)",
+    ),
+    ("--adaptation FILE.json", "write the adaptation here, and its table beside it (FILE_regions.tsv)"),
+]
+ANALYSE: list[Option] = [
+    (*TABLE[0], {"nargs": "?", "default": None}),
+    *TABLE[1:],
+    (
+        "-o --output OUTDIR",
+        "folder of tables and group.html; results of an earlier run in it are replaced",
+        {"required": True},
+    ),
+    (
+        "--zscores Z.tsv",
+        "z of the same rows, as normvol-model score wrote them; without it TABLE is scored first (OUTDIR/zscores.tsv)",
+    ),
+    (
+        "--analysis auto|FILE.toml",
+        "which column plays which role, and options (docs/clinical.md); auto (the default) proposes from the columns "
+        "and writes OUTDIR/analysis.toml",
+    ),
+    ("--visits FILE.tsv", "clinical visits, with or without a scan: participant_id, session_id or age, and scores"),
+    ("--reports-only", "rebuild group.html from the tables in OUTDIR; nothing else is read"),
+]
+IMPORT: list[Option] = [
+    ("format FORMAT", "see below", {"choices": tuple(FORMATS)}),
+    ("path DIR", "the files as published; they are not downloaded"),
+    ("-o --output MODEL.json", "the model file", {"required": True}),
+    ("--rmse FILE.csv", "published RMSE table to check against (default: output_rmse.csv in DIR)"),
+    ("--offsets FILE", "CentileBrain: what to add to models of mean-centred volumes (columns sex, region, K)"),
+    ("--sites FILE.txt", "Braincharts: its list of sites, one per line"),
+    (
+        "--assume NAME=VALUE...",
+        "NOMIS: what all scans share, for example manufacturer=siemens mfs=3 voxel=1 surfaceholes=mean cnr=mean",
+        PAIRS,
+    ),
+]
+COMPARE: list[Option] = [
+    ("model_a A", "model A: a packaged model's name, a model file or folder"),
+    ("model_b B", "model B"),
+    *TABLE,
+    (
+        "-o --output DIR",
+        "for comparison.tsv (per region), comparison_scans.tsv, comparison_models.json and comparison.html",
+        {"required": True},
+    ),
+]
+EXPORT: list[Option] = [
+    ("model NAME|PATH", "a packaged model's name, a model file or folder"),
+    (
+        "kind {json,coefficients,centiles}",
+        "json: the model file and its JSON Schema; coefficients: CSV that R's read.csv reads; "
+        "centiles: TSV of region x sex x age x centile",
+    ),
+    ("-o --output FILE", "the file to write", {"required": True}),
+    (
+        "--etiv MM3",
+        "centiles: intracranial volume (default: the middle of the training range of each sex)",
+        {"type": float},
+    ),
+    ("--ages YEARS...", "centiles: default every trained year", {"type": float}),
+    ("--centiles PERCENT...", "default 1 2.5 5 25 50 75 95 97.5 99", {"type": float}),
+]
+# Name of a group of options, per subcommand; a group without a name holds options of which exactly one is given.
+GROUPS: dict[str, dict[str, list[Option]]] = {
+    "train": {"options of --engine pcntoolkit": PCNTOOLKIT},
+    "evaluate": {"": EVALUATED},
+    "analyse": {"scoring, without --zscores": SCORING},
+}
+EPILOGS: dict[str, str] = {"import": "formats:\n" + "\n".join(f"  {name:<26}{text}" for name, text in FORMATS.items())}
+SUBCOMMANDS: dict[str, tuple[str, list[Option]]] = {
+    "list": ("list the packaged models", LIST),
+    "show": ("show a model's card, or the parameters of one region", SHOW),
+    "train": ("train a model from a table of healthy people", TRAIN),
+    "evaluate": ("how well a model (or a training recipe, cross-validated) describes healthy people", EVALUATE),
+    "score": ("z-scores of a table of volumes", SCORE),
+    "analyse": ("group statistics and report of a scored table", ANALYSE),
+    "import": ("import a published model: Brain Reference, CentileBrain, Braincharts, NOMIS", IMPORT),
+    "compare": ("agreement of two models on the same people", COMPARE),
+    "export": ("export a model: JSON with its schema, coefficients for R, centile table", EXPORT),
+}

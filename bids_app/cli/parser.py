@@ -10,12 +10,92 @@ from typing import TYPE_CHECKING, Any
 
 from bids_app import __version__
 from bids_app.cli import exitcodes
+from bids_app.cli.options import Option, add_options
 from bids_app.cli.resources import available_cpus, available_memory_mb, parse_memory
 
 if TYPE_CHECKING:
     from bids_app.run.config import RunConfig
 
 RESEARCH_USE = "For research use only."
+
+
+POSITIONAL: list[Option] = [
+    ("BIDS_DIR", "the BIDS dataset (read only)"),
+    ("OUTPUT_DIR", "where the derivative dataset is written"),
+    (
+        "analysis_level {participant,group}",
+        "participant: score scans; group: tables, statistics and report of what is there",
+    ),
+]
+GROUPS: dict[str, list[Option]] = {
+    "input": [
+        ("--participant-label --participant_label LABEL...", "only these participants (with or without sub-)"),
+        ("--session-label --session_label LABEL...", "only these sessions (with or without ses-)"),
+        ("--bids-filter-file FILE", "JSON file that narrows the images, in fMRIPrep's form"),
+        ("--bids-database-dir DIR", "keep pybids' index here and reuse it"),
+        ("--skip-bids-validation --skip_bids_validation", "accept a dataset without a valid dataset_description.json"),
+        ("--participants-file FILE", "age and sex from this table instead of participants.tsv and sessions.tsv"),
+        ("-d --derivatives [NAME=]PATH...", "derivative datasets that hold FreeSurfer subjects (also fMRIPrep's)"),
+    ],
+    "FreeSurfer": [
+        ("--fs-subjects-dir DIR", "existing FreeSurfer subjects (read only, never touched)"),
+        ("--fs-license-file FILE", "FreeSurfer licence; needed only when recon-all runs"),
+        (
+            "--recon {auto,ingest,run}",
+            "auto (default): use existing subjects, run recon-all for the others where it is installed; "
+            "ingest: never run; run: always run",
+        ),
+        ("--recon-args ARG...", "extra arguments for recon-all; write --recon-args=-flag for a single flag"),
+        ("--longitudinal", "FreeSurfer's longitudinal stream for people with several sessions"),
+        (
+            "--t1w-select {all,first,last}",
+            "which T1w images of a session go into recon-all (default all: they are averaged)",
+        ),
+        (
+            "--t1w-derivative NAME=PATH[:DESC]",
+            "take T1w images, for example lesion-filled ones, from this derivative dataset",
+        ),
+    ],
+    "normative model": [
+        ("--model NAME|PATH", "default open-calibrated; see normvol-model list"),
+        (
+            "--scoring {own-sex,reference-compat}",
+            "reference-compat divides by the male RMSE for everyone, as the published script does",
+        ),
+        (
+            "--adapt-controls QUERY",
+            "local healthy people to estimate scanner shifts from, for example 'group == \"control\"'",
+        ),
+        ("--adapt-by COLUMN", "estimate the shifts per level of this column (scanner)"),
+    ],
+    "group level": [
+        ("--analysis FILE|auto", "clinical statistics as this TOML file says; auto proposes one and writes it down"),
+        (
+            "--exclude-quality VERDICT...",
+            "leave scans with this quality verdict out of the statistics (warn, fail)",
+            {"choices": ("warn", "fail")},
+        ),
+    ],
+    "running": [
+        ("-w --work-dir DIR", "keep intermediate results here (default: a temporary folder)"),
+        ("--nprocs --n-cpus --n_cpus N", "processes at once (default: what scheduler and cgroup allow)"),
+        ("--omp-nthreads N", "threads of one recon-all"),
+        (
+            "--mem SIZE",
+            "memory to use, with unit: 16G (default: what scheduler and cgroup allow)",
+            {"type": parse_memory, "dest": "mem_mb"},
+        ),
+        ("--nipype-plugin-file FILE", "YAML or JSON with plugin, plugin_args"),
+        ("--stop-on-first-crash", "stop at the first failure"),
+        ("--write-graph", "draw the graph into OUTPUT_DIR/logs"),
+        ("--resource-monitor", "record memory and processor use of every node"),
+        ("--reports-only", "rebuild the reports from the tables alone"),
+        ("--dry-run", "say what would be done and stop"),
+        ("--force", "score again even where nothing has changed"),
+        ("--config-file FILE", "TOML with these options; the command line wins over it"),
+        ("-v --verbose", "more words (twice: nipype's log too)", {"action": "count"}),
+    ],
+}
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -36,169 +116,11 @@ def build_parser() -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
-    parser.add_argument("bids_dir", type=Path, metavar="BIDS_DIR", help="the BIDS dataset (read only)")
-    parser.add_argument("output_dir", type=Path, metavar="OUTPUT_DIR", help="where the derivative dataset is written")
-    parser.add_argument(
-        "analysis_level",
-        choices=("participant", "group"),
-        help="participant: score scans; group: tables, statistics and report of what is there",
-    )
+    add_options(parser, POSITIONAL)
     parser.add_argument("--version", action="version", version=f"normvol {__version__}")
-    for add in (_input_options, _freesurfer_options, _model_options, _group_options, _run_options):
-        add(parser)
+    for title, options in GROUPS.items():
+        add_options(parser.add_argument_group(title), options)
     return parser
-
-
-def _input_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("input")
-    group.add_argument(
-        "--participant-label",
-        "--participant_label",
-        nargs="+",
-        metavar="LABEL",
-        help="only these participants (with or without sub-)",
-    )
-    group.add_argument(
-        "--session-label",
-        "--session_label",
-        nargs="+",
-        metavar="LABEL",
-        help="only these sessions (with or without ses-)",
-    )
-    group.add_argument(
-        "--bids-filter-file", type=Path, metavar="FILE", help="JSON file that narrows the images, in fMRIPrep's form"
-    )
-    group.add_argument("--bids-database-dir", type=Path, metavar="DIR", help="keep pybids' index here and reuse it")
-    group.add_argument(
-        "--skip-bids-validation",
-        "--skip_bids_validation",
-        action="store_true",
-        help="accept a dataset without a valid dataset_description.json",
-    )
-    group.add_argument(
-        "--participants-file",
-        type=Path,
-        metavar="FILE",
-        help="age and sex from this table instead of participants.tsv and sessions.tsv",
-    )
-    group.add_argument(
-        "-d",
-        "--derivatives",
-        nargs="+",
-        metavar="[NAME=]PATH",
-        help="derivative datasets that hold FreeSurfer subjects (also fMRIPrep's)",
-    )
-
-
-def _freesurfer_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("FreeSurfer")
-    group.add_argument(
-        "--fs-subjects-dir", type=Path, metavar="DIR", help="existing FreeSurfer subjects (read only, never touched)"
-    )
-    group.add_argument(
-        "--fs-license-file", type=Path, metavar="FILE", help="FreeSurfer licence; needed only when recon-all runs"
-    )
-    group.add_argument(
-        "--recon",
-        choices=("auto", "ingest", "run"),
-        help="auto (default): use existing subjects, run recon-all for the others where it is "
-        "installed; ingest: never run; run: always run",
-    )
-    group.add_argument(
-        "--recon-args",
-        nargs="+",
-        metavar="ARG",
-        help="extra arguments for recon-all; write --recon-args=-flag for a single flag",
-    )
-    group.add_argument(
-        "--longitudinal", action="store_true", help="FreeSurfer's longitudinal stream for people with several sessions"
-    )
-    group.add_argument(
-        "--t1w-select",
-        choices=("all", "first", "last"),
-        help="which T1w images of a session go into recon-all (default all: they are averaged)",
-    )
-    group.add_argument(
-        "--t1w-derivative",
-        metavar="NAME=PATH[:DESC]",
-        help="take T1w images, for example lesion-filled ones, from this derivative dataset",
-    )
-
-
-def _model_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("normative model")
-    group.add_argument("--model", metavar="NAME|PATH", help="default open-calibrated; see normvol-model list")
-    group.add_argument(
-        "--scoring",
-        choices=("own-sex", "reference-compat"),
-        help="reference-compat divides by the male RMSE for everyone, as the published script does",
-    )
-    group.add_argument(
-        "--adapt-controls",
-        metavar="QUERY",
-        help="local healthy people to estimate scanner shifts from, for example 'group == \"control\"'",
-    )
-    group.add_argument("--adapt-by", metavar="COLUMN", help="estimate the shifts per level of this column (scanner)")
-
-
-def _group_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("group level")
-    group.add_argument(
-        "--analysis",
-        metavar="FILE|auto",
-        help="clinical statistics as this TOML file says; auto proposes one and writes it down",
-    )
-    group.add_argument(
-        "--exclude-quality",
-        nargs="+",
-        choices=("warn", "fail"),
-        metavar="VERDICT",
-        help="leave scans with this quality verdict out of the statistics (warn, fail)",
-    )
-
-
-def _run_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("running")
-    group.add_argument(
-        "-w",
-        "--work-dir",
-        type=Path,
-        metavar="DIR",
-        help="keep intermediate results here (default: a temporary folder)",
-    )
-    group.add_argument(
-        "--nprocs",
-        "--n-cpus",
-        "--n_cpus",
-        type=_positive,
-        metavar="N",
-        help="processes at once (default: what scheduler and cgroup allow)",
-    )
-    group.add_argument("--omp-nthreads", type=_positive, metavar="N", help="threads of one recon-all")
-    group.add_argument(
-        "--mem",
-        type=parse_memory,
-        dest="mem_mb",
-        metavar="SIZE",
-        help="memory to use, with unit: 16G (default: what scheduler and cgroup allow)",
-    )
-    group.add_argument("--nipype-plugin-file", type=Path, metavar="FILE", help="YAML or JSON with plugin, plugin_args")
-    group.add_argument("--stop-on-first-crash", action="store_true", help="stop at the first failure")
-    group.add_argument("--write-graph", action="store_true", help="draw the graph into OUTPUT_DIR/logs")
-    group.add_argument("--resource-monitor", action="store_true", help="record memory and processor use of every node")
-    group.add_argument("--reports-only", action="store_true", help="rebuild the reports from the tables alone")
-    group.add_argument("--dry-run", action="store_true", help="say what would be done and stop")
-    group.add_argument("--force", action="store_true", help="score again even where nothing has changed")
-    group.add_argument(
-        "--config-file", type=Path, metavar="FILE", help="TOML with these options; the command line wins over it"
-    )
-    group.add_argument("-v", "--verbose", action="count", help="more words (twice: nipype's log too)")
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number, 1 or more, not {text!r}")
-    return int(text)
 
 
 def parse_config(argv: Sequence[str] | None = None) -> Any:
@@ -219,7 +141,7 @@ def parse_config(argv: Sequence[str] | None = None) -> Any:
     values.update(given)
     values.setdefault("nprocs", available_cpus())
     values.setdefault("mem_mb", available_memory_mb())
-    config = _absolute(RunConfig.from_mapping(values))
+    config = _absolute(RunConfig.from_mapping(values, str(path or "")))
     config = replace(
         config,
         participant_label=_labels(config.participant_label, "sub-"),

@@ -5,14 +5,45 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from bids_app.cli import exitcodes
+from bids_app.cli.options import Option, add_options
 
 EPILOG = """examples:
   normvol-plot sub-01_desc-deviations_morph.tsv -o sub-01.svg
   normvol-plot group_prevalence.tsv --column infra_percent --where group=MS --scale sequential -o map.pdf
 """
+OPTIONS: list[Option] = [
+    ("TABLE", "TSV, CSV or Parquet with a column `region` (FreeSurfer's names)"),
+    ("-o --output FILE", "figure to write: .svg, .png or .pdf", {"required": True}),
+    ("--column COLUMN", "column with the numbers (default: z)", {"default": "z"}),
+    ("--where COLUMN=VALUE", "use only the rows with this value; may be repeated", {"action": "append", "default": []}),
+    (
+        "--scale {diverging,sequential}",
+        "colours for signed values, or for amounts (default: diverging)",
+        {"default": "diverging"},
+    ),
+    (
+        "--limits LIMIT",
+        "ends of the colour scale (default: -4 4, or 0 and the next round number)",
+        {"type": float, "nargs": 2, "metavar": ("LOW", "HIGH")},
+    ),
+    (
+        "--threshold NUMBER",
+        "outline regions at or beyond this magnitude and hatch the negative ones; 0 for none "
+        "(default: 1.96 for the column z, otherwise none)",
+        {"type": float},
+    ),
+    ("--label LABEL", "what the numbers are (default: the column's name)"),
+    ("--title TITLE", "heading of the figure"),
+    (
+        "--views VIEW...",
+        "draw only these: lh_lateral lh_medial rh_medial rh_lateral coronal_anterior coronal_middle axial_superior "
+        "axial_inferior sagittal",
+    ),
+    ("--width MM", "width of a PNG or PDF (default: 180)", {"type": float, "default": 180}),
+    ("--dpi N", "resolution of a PNG (default: 300)", {"default": 300}),
+]
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -23,48 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
-    add("table", type=Path, metavar="TABLE", help="TSV, CSV or Parquet with a column `region` (FreeSurfer's names)")
-    add("-o", "--output", type=Path, required=True, metavar="FILE", help="figure to write: .svg, .png or .pdf")
-    add("--column", default="z", help="column with the numbers (default: z)")
-    add(
-        "--where",
-        action="append",
-        default=[],
-        metavar="COLUMN=VALUE",
-        help="use only the rows with this value; may be repeated",
-    )
-    add(
-        "--scale",
-        choices=("diverging", "sequential"),
-        default="diverging",
-        help="colours for signed values, or for amounts (default: diverging)",
-    )
-    add(
-        "--limits",
-        type=float,
-        nargs=2,
-        metavar=("LOW", "HIGH"),
-        help="ends of the colour scale (default: -4 4, or 0 and the next round number)",
-    )
-    add(
-        "--threshold",
-        type=float,
-        metavar="NUMBER",
-        help="outline regions at or beyond this magnitude and hatch the negative ones; 0 for none "
-        "(default: 1.96 for the column z, otherwise none)",
-    )
-    add("--label", help="what the numbers are (default: the column's name)")
-    add("--title", help="heading of the figure")
-    add(
-        "--views",
-        nargs="+",
-        metavar="VIEW",
-        help="draw only these: lh_lateral lh_medial rh_medial rh_lateral "
-        "coronal_anterior coronal_middle axial_superior axial_inferior sagittal",
-    )
-    add("--width", type=float, default=180, metavar="MM", help="width of a PNG or PDF (default: 180)")
-    add("--dpi", type=int, default=300, help="resolution of a PNG (default: 300)")
+    add_options(parser, OPTIONS)
     return parser
 
 

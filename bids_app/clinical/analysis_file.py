@@ -7,16 +7,17 @@ one from the columns that the cohort has, and the proposal is written down so th
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pandas as pd
-import tomli_w
+from pydantic import Field, PositiveFloat
 
 from bids_app.errors import UsageError
 from bids_app.normative.base import Z_CRITICAL
+from bids_app.settings import Label, from_plain, refuse_unknown, to_toml
 from bids_app.tables import read_toml
 
 AUTO = "auto"
@@ -118,23 +119,23 @@ class AnalysisConfig:
     """
 
     roles: Mapping[str, str] = field(default_factory=dict)
-    control: str | None = None
-    groups: tuple[str, ...] = ()
-    covariates: tuple[str, ...] = ()
-    regions: str | tuple[str, ...] = "all"
-    threshold: float = Z_CRITICAL
-    match_ratio: int = 1
-    match_covariates: tuple[str, ...] = ("age", "sex", "etiv_mm3")
-    match_exact: tuple[str, ...] = ()
-    missing: str = "complete"
-    imputations: int = 5
+    control: Label | None = None
+    groups: tuple[Label, ...] = ()
+    covariates: tuple[Label, ...] = ()
+    regions: str | tuple[Label, ...] = "all"
+    threshold: PositiveFloat = Z_CRITICAL
+    match_ratio: Annotated[int, Field(ge=0)] = 1
+    match_covariates: tuple[Label, ...] = ("age", "sex", "etiv_mm3")
+    match_exact: tuple[Label, ...] = ()
+    missing: Literal["complete", "impute", "average"] = "complete"
+    imputations: Annotated[int, Field(ge=2)] = 5
     seed: int = 1
     random_slope: bool = False
-    confirmation_months: float = 6.0
+    confirmation_months: PositiveFloat = 6.0
     roving_baseline: bool = False
-    relapse_free_days: float = 0.0
-    risk_rule: str | int = "reference"
-    bootstrap: int = 1000
+    relapse_free_days: Annotated[float, Field(ge=0)] = 0.0
+    risk_rule: Literal["reference", "data"] | Annotated[int, Field(ge=1)] = "reference"
+    bootstrap: Annotated[int, Field(ge=0)] = 1000
 
     def column(self, role: str) -> str | None:
         """Column of `role`, None when it has none."""
@@ -146,15 +147,10 @@ class AnalysisConfig:
 
     def to_toml(self) -> str:
         """This configuration as TOML; roles without a column are comments that say what they are for."""
-        values = asdict(self)
-        roles = tomli_w.dumps({"roles": {key: self.roles[key] for key in ROLES if key in self.roles}})
+        roles = to_toml({"roles": {key: self.roles[key] for key in ROLES if key in self.roles}})
         unused = "".join(f'# {key} = "column"  # {what}\n' for key, what in ROLES.items() if key not in self.roles)
-        options = {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in values.items()
-            if key != "roles" and value is not None
-        }
-        return f"{roles}{unused}\n{tomli_w.dumps({'options': options})}"
+        options = {key: value for key, value in vars(self).items() if key != "roles"}
+        return f"{roles}{unused}\n{to_toml({'options': options})}"
 
 
 def read_analysis(path: Path | str) -> AnalysisConfig:
@@ -165,83 +161,19 @@ def read_analysis(path: Path | str) -> AnalysisConfig:
     UsageError
         When it is not TOML or has unknown keys or impossible values; the message names the file.
     """
-    try:
-        return from_mapping(read_toml(Path(path)))
-    except UsageError as error:
-        if str(path) in str(error):
-            raise
-        raise UsageError(f"{path}: {error}") from error
+    return from_mapping(read_toml(Path(path)), str(path))
 
 
-def from_mapping(content: Mapping[str, Any]) -> AnalysisConfig:
-    """Build a configuration from the tables ``roles`` and ``options``."""
-    _known(content, ("roles", "options"), "table")
-    roles, options = dict(content.get("roles", {})), dict(content.get("options", {}))
-    _known(roles, ROLES, "role")
-    names = [item.name for item in fields(AnalysisConfig) if item.name != "roles"]
-    _known(options, names, "option")
+def from_mapping(content: Mapping[str, Any], source: str = "the analysis file") -> AnalysisConfig:
+    """Build a configuration from the tables ``roles`` and ``options``; `source` names the file in messages."""
+    refuse_unknown(content, ("roles", "options"), f"{source}: ", "table")
+    roles, options = content.get("roles", {}), content.get("options", {})
+    refuse_unknown(roles, ROLES, f"{source}: ", "role")
     wrong = sorted(key for key, value in roles.items() if not isinstance(value, str))
     if wrong:
-        raise UsageError(f"the role {wrong[0]} must be the name of a column in quotes")
-    typed = {key: _typed(key, value) for key, value in options.items()}
-    return _checked(AnalysisConfig(roles=roles, **typed))
-
-
-def _known(values: Mapping[str, Any], known: Sequence[str] | Mapping[str, str], kind: str) -> None:
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise UsageError(f"unknown {kind} {', '.join(unknown)} in the analysis file", f"known are {', '.join(known)}")
-
-
-def _typed(key: str, value: Any) -> Any:
-    """`value` as the dataclass holds it, or UsageError."""
-    kinds: dict[str, tuple[type, ...]] = {
-        "groups": (list,),
-        "covariates": (list,),
-        "match_covariates": (list,),
-        "match_exact": (list,),
-        "regions": (str, list),
-        "threshold": (int, float),
-        "confirmation_months": (int, float),
-        "match_ratio": (int,),
-        "roving_baseline": (bool,),
-        "relapse_free_days": (int, float),
-        "imputations": (int,),
-        "seed": (int,),
-        "bootstrap": (int,),
-        "random_slope": (bool,),
-        "risk_rule": (str, int),
-    }
-    expected = kinds.get(key, (str,))
-    if key == "control" and isinstance(value, int | float):
-        value = str(value)
-    fits = isinstance(value, expected) and (bool in expected or not isinstance(value, bool))
-    if not fits:
-        raise UsageError(f"the option {key} must be {' or '.join(kind.__name__ for kind in expected)}, not {value!r}")
-    if isinstance(value, list):
-        return tuple(str(item) for item in value)
-    return float(value) if float in expected else value
-
-
-def _checked(config: AnalysisConfig) -> AnalysisConfig:
-    problems = {
-        "threshold must be positive": config.threshold <= 0,
-        "match_ratio must be 0 or more": config.match_ratio < 0,
-        "imputations must be 2 or more": config.imputations < 2,
-        "bootstrap must be 0 or more": config.bootstrap < 0,
-        "confirmation_months must be positive": config.confirmation_months <= 0,
-        "relapse_free_days must be 0 or more": config.relapse_free_days < 0,
-        "missing must be complete, impute or average": config.missing not in ("complete", "impute", "average"),
-        "risk_rule must be reference, data or a number of deviations of 1 or more": not _is_rule(config.risk_rule),
-    }
-    for problem, present in problems.items():
-        if present:
-            raise UsageError(f"the option {problem}")
-    return config
-
-
-def _is_rule(rule: str | int) -> bool:
-    return rule >= 1 if isinstance(rule, int) else rule in ("reference", "data")
+        raise UsageError(f"{source}: the role {wrong[0]} must be the name of a column in quotes")
+    refuse_unknown(options, [item.name for item in fields(AnalysisConfig) if item.name != "roles"], f"{source}: ")
+    return replace(from_plain(AnalysisConfig, options, source), roles=dict(roles))
 
 
 def propose(cohort: pd.DataFrame) -> tuple[AnalysisConfig, str]:

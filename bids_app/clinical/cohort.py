@@ -1,4 +1,4 @@
-"""The cohort as every analysis gets it: scans, z-scores and roles, checked once."""
+"""The cohort as every analysis gets it, checked once: scans, z-scores, roles (`scored_scans`: what was scored)."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ the columns plus the keys ``Title``, ``Sentences``, ``Methods`` and ``Figure`` (
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
@@ -20,6 +20,7 @@ from bids_app.errors import InputError
 from bids_app.regions import ETIV, asymmetry_names, display_name, names
 from bids_app.tables import atomic_write, format_tsv, read_json, read_table, write_json
 
+ANALYSIS_FILE = "analysis.toml"
 KEYS = ("Title", "Sentences", "Methods", "Figure")
 Columns = Mapping[str, Mapping[str, Any]]
 
@@ -168,3 +169,13 @@ def read_result(path: Path | str) -> AnalysisResult:
     return AnalysisResult(
         path.stem.removeprefix("group_"), title, read_table(path), sidecar, tuple(sentences), methods, figure
     )
+
+
+def replace_results(output_dir: Path, results: Iterable[AnalysisResult], text: str) -> list[Path]:
+    """Write `results` and the analysis file `text` in place of those of an earlier analysis."""
+    results = list(results)  # computed before anything is removed
+    for path in written_results(output_dir):
+        path.unlink()
+        path.with_suffix(".tsv").unlink(missing_ok=True)
+    atomic_write(output_dir / ANALYSIS_FILE, text)
+    return [write_result(result, output_dir) for result in results]

@@ -27,7 +27,8 @@ class GroupTables(LibraryInterface):
     _always_run = True
 
     def _call(self, folder: Path) -> dict:
-        from bids_app.run.cohort import read_cohort, write_group_tables
+        from bids_app.clinical.scored_scans import write_group_tables
+        from bids_app.run.cohort import read_cohort
 
         output_dir = Path(self.inputs.output_dir)
         tables = write_group_tables(read_cohort(output_dir, self.inputs.exclude_quality), output_dir)

@@ -12,11 +12,9 @@ from bids_app.bids.names import bare
 from bids_app.bids.phenotypes import clinical_table
 from bids_app.clinical.analysis import run_analysis
 from bids_app.clinical.analysis_file import load_analysis
-from bids_app.clinical.results import AnalysisResult, write_result, written_results
-from bids_app.run.cohort import Cohort, read_cohort
-from bids_app.tables import atomic_write
-
-ANALYSIS_FILE = "analysis.toml"
+from bids_app.clinical.results import replace_results
+from bids_app.clinical.scored_scans import ScoredScans
+from bids_app.run.cohort import read_cohort
 
 
 def write_analyses(
@@ -49,15 +47,7 @@ def write_analyses(
     return replace_results(output_dir, run_analysis(clinical, cohort.zscores, config, visits=visits), text)
 
 
-def replace_results(output_dir: Path, results: Iterable[AnalysisResult], text: str) -> list[Path]:
-    """Write `results` and the analysis file `text` in place of those of an earlier analysis."""
-    results = list(results)
-    _remove_earlier(output_dir)
-    atomic_write(output_dir / ANALYSIS_FILE, text)
-    return [write_result(result, output_dir) for result in results]
-
-
-def cohort_with_clinical(cohort: Cohort, bids_dir: Path, participants_file: Path | None = None) -> pd.DataFrame:
+def cohort_with_clinical(cohort: ScoredScans, bids_dir: Path, participants_file: Path | None = None) -> pd.DataFrame:
     """One row per scored scan: covariates and counts as scored, then every other column of the BIDS tables."""
     scans = [
         Scan(
@@ -70,10 +60,3 @@ def cohort_with_clinical(cohort: Cohort, bids_dir: Path, participants_file: Path
     scored = cohort.scans.drop(columns=["group", "site"], errors="ignore")
     added = [name for name in clinical.columns if name not in scored.columns]
     return pd.concat([scored.reset_index(drop=True), clinical[added].reset_index(drop=True)], axis=1)
-
-
-def _remove_earlier(output_dir: Path) -> None:
-    """Results of an earlier analysis, so that no report shows what is no longer computed."""
-    for path in written_results(output_dir):
-        path.unlink()
-        path.with_suffix(".tsv").unlink(missing_ok=True)

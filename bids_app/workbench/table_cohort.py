@@ -15,15 +15,17 @@ from bids_app.bids.phenotypes import years_from_first
 from bids_app.clinical.analyses.group_tables import INCLUSION_COLUMNS, SCAN_COLUMNS, SITE_COLUMNS, first_named
 from bids_app.clinical.analysis_file import labels
 from bids_app.clinical.deviations import count_table
+from bids_app.clinical.scored_scans import GROUP_COLUMNS, KEYS, ScoredScans
 from bids_app.errors import InputError
 from bids_app.regions import ETIV, names, reference_regions
-from bids_app.run.cohort import GROUP_COLUMNS, KEYS, Cohort
 from bids_app.tables import read_table
 from bids_app.workbench.table_columns import rename_columns
 from bids_app.workbench.table_input import TableInput
 
 NAMED_AT_MOST = 5
 AGE_DIGITS = 2
+COMPLETE = "complete the row and score the table again"
+SEE_SCORE = "see what normvol-model score said of the table"
 WORDS = {"age": "age", "sex": "sex", ETIV: "intracranial volume"}
 
 
@@ -104,7 +106,7 @@ def match_rows(
     return TableRows(pd.concat([ids, data], axis=1), pd.concat([ids, z], axis=1), _on_one_clock(every, visits), notes)
 
 
-def make_cohort(rows: TableRows, model: str | None, diagnosis: str | None, z_source: str) -> Cohort:
+def make_cohort(rows: TableRows, model: str | None, diagnosis: str | None, z_source: str) -> ScoredScans:
     """The cohort of the scored rows; the others stay in its ``inclusion`` with their reason.
 
     Parameters
@@ -121,7 +123,7 @@ def make_cohort(rows: TableRows, model: str | None, diagnosis: str | None, z_sou
     """
     scored = rows.scored
     if not scored.any():
-        raise InputError(f"no row of {z_source} has a z", "see what normvol-model score said of the table")
+        raise InputError(f"no row of {z_source} has a z", SEE_SCORE)
     data, z = rows.data[scored].reset_index(drop=True), rows.zscores[scored].reset_index(drop=True)
     scans = pd.concat([data[[*KEYS, "age", "sex"]], data[ETIV].rename("etiv_mm3"), count_table(z)], axis=1)
     version = labels(data["fs_version"]) if "fs_version" in data else None
@@ -134,7 +136,7 @@ def make_cohort(rows: TableRows, model: str | None, diagnosis: str | None, z_sou
     reference = [name for name in reference_regions() if name in z]
     others = [name for name in z.columns if name not in (*KEYS, *reference)]
     measures = [name for name in names() if name in data and name != ETIV]
-    return Cohort(
+    return ScoredScans(
         (),
         scans,
         z[[*KEYS, *reference]],
@@ -207,41 +209,17 @@ def _inclusion(rows: TableRows, scored: np.ndarray, z_source: str) -> pd.DataFra
     measured = [name for name in reference_regions() if name in rows.data]
     volumes = rows.data[measured].notna().any(axis=1).to_numpy() if measured else np.ones(len(rows.data), dtype=bool)
     lines = []
-    for row, (values, known, has_volumes) in enumerate(zip(rows.data.to_dict("records"), scored, volumes)):
-        keys = [rows.data.at[row, name] for name in KEYS]
+    for values, known, has_volumes in zip(rows.data.to_dict("records"), scored, volumes):
         missing = [word for name, word in WORDS.items() if pd.isna(values[name])]
         if known:
-            lines.append([*keys, "scored", "done", None, None])
+            what: tuple[str | None, ...] = ("scored", "done", None, None)
         elif missing:
-            lines.append(
-                [
-                    *keys,
-                    "omitted",
-                    "covariates",
-                    f"no readable {' and '.join(missing)} in the table",
-                    "complete the row and score the table again",
-                ]
-            )
+            what = ("omitted", "covariates", f"no readable {' and '.join(missing)} in the table", COMPLETE)
         elif not has_volumes:
-            lines.append(
-                [
-                    *keys,
-                    "omitted",
-                    "volumes",
-                    "no volume of a reference region in the table",
-                    "complete the row and score the table again",
-                ]
-            )
+            what = ("omitted", "volumes", "no volume of a reference region in the table", COMPLETE)
         else:
-            lines.append(
-                [
-                    *keys,
-                    "omitted",
-                    "score",
-                    f"{z_source} holds no z of this row",
-                    "see what normvol-model score said of the table",
-                ]
-            )
+            what = ("omitted", "score", f"{z_source} holds no z of this row", SEE_SCORE)
+        lines.append([*(values[name] for name in KEYS), *what])
     return pd.DataFrame(lines, columns=list(INCLUSION_COLUMNS), dtype=object)
 
 

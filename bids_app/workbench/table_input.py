@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,32 @@ class TableInput:
     def labelled(self) -> pd.DataFrame:
         """`data` with the identifying columns as text, so that ``01`` stays ``01``."""
         return self.data.assign(**{name: self.ids[name] for name in self.id_columns})
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableChoice:
+    """A table of volumes and how its columns are read; every command on one adds to this.
+
+    Parameters
+    ----------
+    table : Path
+    mapping : mapping
+        Name used here to the table's column.
+    sex_coding : mapping
+        Code in the table to ``female`` or ``male``.
+    """
+
+    table: Path
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    sex_coding: Mapping[str, str] = field(default_factory=dict)
+
+    def reader(self, rows: int | None = None) -> TableReader:
+        """The table in pieces of some rows."""
+        return TableReader(self.table, self.mapping, self.sex_coding, rows)
+
+    def read(self) -> TableInput:
+        """The whole table."""
+        return read_model_table(self.table, self.mapping, self.sex_coding)
 
 
 def read_model_table(

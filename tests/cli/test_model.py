@@ -105,10 +105,10 @@ def test_score_writes_standard_errors_centiles_and_counts(table, tmp_path):
     assert (counts["n_regions"] == 82).all()
 
 
-def test_large_tables_are_scored_in_pieces_with_the_same_result(table, monkeypatch, capsys):
+def test_large_tables_are_scored_in_pieces_with_the_same_result(table, capsys):
     whole = read_table(score(table, "--adapt-controls", "group == 'control'")[1])
-    monkeypatch.setattr("bids_app.cli.model_score.CHUNK_ROWS", 7)
-    code, out = score(table, "--adapt-controls", "group == 'control'", "--counts", str(table.parent / "counts.tsv"))
+    options = ("--adapt-controls", "group == 'control'", "--counts", str(table.parent / "counts.tsv"))
+    code, out = score(table, *options, "--chunk-rows", "7")
     assert code == exitcodes.OK
     pd.testing.assert_frame_equal(read_table(out), whole)
     assert len(read_table(table.parent / "counts.tsv")) == 30

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.simulated_cohort import PUBLISHED, simulate_cohort
 from bids_app.cli import exitcodes
 from bids_app.cli.model import main
 from bids_app.clinical.analysis_file import read_analysis
 from bids_app.normative.registry import load_model
 from bids_app.regions import ETIV, reference_regions
-from bids_app.simulation.cohort import PUBLISHED, simulate_cohort
 from bids_app.tables import read_json, read_table, write_json, write_tsv
 from bids_app.workbench.score_tables import Origin, read_origin
 

@@ -82,7 +82,6 @@ def test_an_imported_model_scores(repository, table, tmp_path, capsys):
     [
         ["import", "brain-reference", "absent", "-o", "x.json"],
         ["import", "braincharts", ".", "-o", "x.json"],
-        ["import", "nomis", ".", "-o", "x.json", "--assume", "mfs"],
         ["export", "absent", "json", "-o", "x.json"],
     ],
 )
@@ -92,3 +91,10 @@ def test_what_cannot_be_done_is_a_sentence(arguments, tmp_path, monkeypatch, cap
     error = capsys.readouterr().err
     assert "Traceback" not in error
     assert not (tmp_path / "x.json").exists()
+
+
+def test_an_assumption_without_a_value_is_a_wrong_command(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["import", "nomis", ".", "-o", "x.json", "--assume", "mfs"])
+    assert stopped.value.code == exitcodes.USAGE
+    assert "'mfs' is not NAME=VALUE" in capsys.readouterr().err

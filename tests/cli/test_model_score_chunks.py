@@ -115,7 +115,7 @@ def test_nothing_is_written_when_a_later_piece_cannot_be_read(tmp_path, capsys):
 def test_an_error_while_scoring_leaves_the_old_file_and_no_scraps(tmp_path, monkeypatch):
     path = write(tmp_path, people(30), "tsv")
     (tmp_path / "z.tsv").write_text("old")
-    from bids_app.cli.model_score_outputs import ScoreOutputs
+    from bids_app.workbench.score_outputs import ScoreOutputs
 
     write_piece = ScoreOutputs.write
 
@@ -131,12 +131,12 @@ def test_an_error_while_scoring_leaves_the_old_file_and_no_scraps(tmp_path, monk
     assert sorted(file.name for file in tmp_path.iterdir()) == ["people.tsv", "z.tsv"]
 
 
-def test_a_query_that_compares_rows_is_refused_in_pieces(tmp_path, capsys):
+def test_a_condition_that_compares_rows_with_each_other_is_refused(tmp_path, capsys):
     path = write(tmp_path, people(30), "tsv")
-    query = ("--adapt-controls", "age > age.mean()")
-    assert score(path, tmp_path / "a", *query, "--chunk-rows", "10")[0] == exitcodes.USAGE
-    assert "--chunk-rows 30 or more" in capsys.readouterr().err
-    assert score(path, tmp_path / "b", *query)[0] == exitcodes.OK
+    for rows in ("10", "100"):
+        code, files = score(path, tmp_path / rows, "--adapt-controls", "age > age.mean()", "--chunk-rows", rows)
+        assert (code, files) == (exitcodes.USAGE, {})
+        assert "the condition 'age > age.mean()'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("rows", ["0", "-5", "many"])
@@ -144,7 +144,7 @@ def test_a_chunk_is_a_number_of_rows(tmp_path, capsys, rows):
     with pytest.raises(SystemExit) as stopped:
         main(["score", "t.tsv", "--chunk-rows", rows])
     assert stopped.value.code == exitcodes.USAGE
-    assert "number of rows" in capsys.readouterr().err
+    assert "--chunk-rows: must be a whole number, 1 or more" in capsys.readouterr().err
 
 
 def test_a_table_without_rows_gives_tables_without_rows(tmp_path):

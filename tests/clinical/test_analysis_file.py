@@ -92,10 +92,10 @@ def test_the_control_level_is_recognised(levels, control):
         ({"options": {"cut": 2}}, "unknown option cut"),
         ({"roles": {"edss": 3}}, "role edss must be the name of a column"),
         ({"options": {"threshold": -1}}, "threshold must be positive"),
-        ({"options": {"covariates": "age"}}, "covariates must be list"),
-        ({"options": {"missing": "guess"}}, "missing must be complete"),
-        ({"options": {"imputations": True}}, "imputations must be int"),
-        ({"options": {"risk_rule": 0}}, "risk_rule must be"),
+        ({"options": {"covariates": "age"}}, "covariates takes a list, not 'age'"),
+        ({"options": {"missing": "guess"}}, "missing is one of complete, impute, average, not 'guess'"),
+        ({"options": {"imputations": True}}, "imputations takes a whole number, not True"),
+        ({"options": {"risk_rule": 0}}, "risk_rule is one of reference, data or must be 1 or more, not 0"),
     ],
 )
 def test_mistakes_are_named(content, message):

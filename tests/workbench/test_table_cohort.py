@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_app.clinical.scored_scans import write_group_tables
 from bids_app.errors import InputError
 from bids_app.regions import ETIV
-from bids_app.run.cohort import write_group_tables
 from bids_app.tables import read_table, write_tsv
 from bids_app.workbench.score_tables import read_zscores
 from bids_app.workbench.table_cohort import make_cohort, match_rows

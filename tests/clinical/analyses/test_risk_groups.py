@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.simulated_cohort import CohortEffects, simulate_cohort
 from bids_app.clinical.analyses.risk_data import risk_data
 from bids_app.clinical.analyses.risk_groups import AT_RISK, OTHERS, risk_groups
 from bids_app.clinical.analysis import run_analysis
@@ -10,7 +11,6 @@ from bids_app.clinical.cohort import prepare
 from bids_app.clinical.stats.cox import fit_cox
 from bids_app.clinical.stats.survival import log_rank_permutation
 from bids_app.errors import AnalysisError
-from bids_app.simulation.cohort import CohortEffects, simulate_cohort
 
 ROLES = {"diagnosis": "diagnosis", "edss": "edss", "relapse_dates": "relapse_dates"}
 LARGE = CohortEffects(n_people=300, n_scans=900, n_controls=5, hazard_ratio=4.0, edss_trend=0.3)

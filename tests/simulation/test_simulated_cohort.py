@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.simulated_cohort import NULL, PUBLISHED, PUBLISHED_LONGITUDINAL, STRUCTURES, larger, simulate_cohort
 from bids_app.clinical.analyses.associations import ALL_VISITS, FIRST_VISIT, count_associations, region_associations
 from bids_app.clinical.deviations import count_table
-from bids_app.simulation.cohort import NULL, PUBLISHED, PUBLISHED_LONGITUDINAL, STRUCTURES, larger, simulate_cohort
 
 LEFT = [f"Left-{name}" for name in STRUCTURES]
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from bids_app.cli.model_options import say
+import numpy as np
+import pandas as pd
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from bids_app.normative.base import Deviations
-    from bids_app.normative.harmonise.adaptation import SiteAdaptation
+from bids_app.normative.base import Z_CRITICAL, Deviations
+from bids_app.normative.harmonise.adaptation import SiteAdaptation
+from bids_app.regions import reference_regions
+from bids_app.workbench.score_tables import RowsDigest
+from bids_app.workbench.table_pieces import tsv_writer
 
 NAMED_AT_MOST = 5
 KINDS_AT_MOST = 1000
@@ -25,8 +27,8 @@ class ScoreOutputs:
 
     Parameters
     ----------
-    arguments : Namespace
-        ``output``, ``se``, ``centiles``, ``counts``.
+    paths : mapping
+        ``z``, ``z_se``, ``centile`` or ``counts`` to the file that it goes to (``-``: standard output).
     model : NormativeModel
     adaptation : SiteAdaptation or None
     stack : ExitStack
@@ -34,13 +36,9 @@ class ScoreOutputs:
     """
 
     def __init__(
-        self, arguments: argparse.Namespace, model: Any, adaptation: SiteAdaptation | None, stack: ExitStack
+        self, paths: Mapping[str, Path | str], model: Any, adaptation: SiteAdaptation | None, stack: ExitStack
     ) -> None:
-        from bids_app.workbench.score_tables import RowsDigest
-        from bids_app.workbench.table_pieces import tsv_writer
-
-        paths = {"z": arguments.output, "z_se": arguments.se, "centile": arguments.centiles, "counts": arguments.counts}
-        self._writers = {name: stack.enter_context(tsv_writer(path)) for name, path in paths.items() if path}
+        self._writers = {name: stack.enter_context(tsv_writer(path)) for name, path in paths.items()}
         self._model, self._adaptation = model, adaptation
         self._notes = CommonNotes()
         self.digest = RowsDigest()
@@ -49,8 +47,6 @@ class ScoreOutputs:
 
     def write(self, ids: pd.DataFrame, data: pd.DataFrame, found: Deviations) -> None:
         """Append the rows of a piece: its identifying columns, model input and deviations."""
-        import numpy as np
-
         self._regions, self.names = found.regions, _columns(self._model, found)
         for name in self._writers.keys() - {"counts"}:
             self._writers[name].write(_wide(ids, getattr(found, name), found.regions, self.names))
@@ -65,37 +61,30 @@ class ScoreOutputs:
         self.unscored += int((~some).sum())
         self._holes += int((~scored[some]).sum())
 
-    def say_what_is_unusual(self) -> None:
-        """Everything that is missing or unusual, counted, on standard error."""
-        card = self._model.card
+    def sentences(self) -> tuple[str, ...]:
+        """Everything that is missing or unusual, counted."""
+        card, out = self._model.card, []
         absent = [name for name in self.names if name not in self._regions]
         if absent:
             more = " ..." if len(absent) > NAMED_AT_MOST else ""
             named = ", ".join(absent[:NAMED_AT_MOST])
-            say(f"{len(absent)} reference region(s) are not in TABLE and n/a: {named}{more}")
+            out.append(f"{len(absent)} reference region(s) are not in TABLE and n/a: {named}{more}")
         if self.unscored:
-            say(f"{self.unscored} of {self.n_rows} rows were not scored (all n/a)")
+            out.append(f"{self.unscored} of {self.n_rows} rows were not scored (all n/a)")
         if self._holes:
-            say(f"{self._holes} single volumes are missing (n/a)")
-        for sentence in (*self._notes.sentences(), *card.z_notes):
-            say(sentence)
-        say(
-            f"{self.n_rows - self.unscored} rows scored in {len(self._regions)} regions with {card.name} "
-            f"{card.version}. For research use only."
-        )
+            out.append(f"{self._holes} single volumes are missing (n/a)")
+        scored = f"{self.n_rows - self.unscored} rows scored in {len(self._regions)} regions"
+        last = f"{scored} with {card.name} {card.version}. For research use only."
+        return (*out, *self._notes.sentences(), *card.z_notes, last)
 
 
 def _columns(model: Any, found: Deviations) -> tuple[str, ...]:
     """Every scored region, and the reference regions that TABLE lacks, in the model's order."""
-    from bids_app.regions import reference_regions
-
     wanted = set(found.regions) | set(reference_regions())
     return tuple(name for name in model.regions if name in wanted)
 
 
 def _wide(ids: pd.DataFrame, values: Any, regions: tuple[str, ...], names: tuple[str, ...]) -> pd.DataFrame:
-    import pandas as pd
-
     scores = pd.DataFrame(values, columns=list(regions), index=ids.index).reindex(columns=list(names))
     return pd.concat([ids, scores], axis=1)
 
@@ -108,11 +97,6 @@ def _row_notes(found: Deviations, data: pd.DataFrame, adaptation: SiteAdaptation
 
 
 def _counts(ids: pd.DataFrame, found: Deviations, notes: list[str]) -> pd.DataFrame:
-    import numpy as np
-
-    from bids_app.normative.base import Z_CRITICAL
-    from bids_app.regions import reference_regions
-
     reference = set(reference_regions())
     z = found.z[:, [name in reference for name in found.regions]]
     infra, supra = (z <= -Z_CRITICAL).sum(axis=1), (z >= Z_CRITICAL).sum(axis=1)

@@ -1,0 +1,95 @@
+"""The scans of a group that were scored, whatever scored them, and the descriptive tables that are written of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bids_app.bids.columns import columns_for
+from bids_app.clinical.analyses import group_tables
+from bids_app.tables import write_tsv
+
+GROUP_COLUMNS = ("group", "diagnosis", "dx", "dx_group", "cohort", "status", "patient", "arm")
+KEYS = ["participant_id", "session_id"]
+
+
+@dataclass(frozen=True)
+class ScoredScans:
+    """All scored scans: summaries, one row per scan, z and volumes with one column per region, inclusion."""
+
+    summaries: tuple[Mapping[str, Any], ...]
+    scans: pd.DataFrame
+    zscores: pd.DataFrame
+    extended: pd.DataFrame
+    volumes: pd.DataFrame
+    inclusion: pd.DataFrame
+
+    def baseline(self) -> pd.Series:
+        """Whether each scan is its person's first (by age), for statistics that take one scan per person."""
+        order = self.scans.sort_values(["age", "session_id"], kind="stable", na_position="first")
+        return ~order.duplicated("participant_id").reindex(self.scans.index)
+
+
+def write_group_tables(
+    scored: ScoredScans, output_dir: Path, steps: Mapping[str, str] = group_tables.STEPS
+) -> list[Path]:
+    """Write every descriptive table of the group level; `steps` are those of the flow.
+
+    Scans without summaries (of plain tables) have no table of quality, and tables that would say nothing
+    are left out; such tables of an earlier run are removed.
+    """
+    first = scored.baseline().to_numpy()
+    groups = scored.scans["group"][first] if "group" in scored.scans else None
+    tables = {
+        "inclusion": scored.inclusion,
+        "flow": group_tables.flow_table(scored.inclusion, steps),
+        "deviations": scored.scans,
+        "zscores": scored.zscores,
+        "extended": scored.extended,
+        "volumes": scored.volumes,
+        "cohort": group_tables.cohort_table(scored.scans),
+        "counts": group_tables.counts_table(scored.scans),
+        "prevalence": group_tables.prevalence_table(scored.zscores[first], groups),
+        "sites": group_tables.site_table(scored.scans, scored.zscores),
+        "quality": group_tables.quality_table(scored.summaries),
+    }
+    absent = () if scored.summaries else _without_content(scored)
+    for name in absent:
+        for suffix in (".tsv", ".json"):
+            (output_dir / f"group_{name}{suffix}").unlink(missing_ok=True)
+    return [
+        write_tsv(table, output_dir / f"group_{name}.tsv", _described(f"group_{name}", table))
+        for name, table in tables.items()
+        if name not in absent
+    ]
+
+
+def _without_content(scored: ScoredScans) -> tuple[str, ...]:
+    """Tables that plain tables do not give: quality, and those that they have no column for."""
+    known_sites = "site" in scored.scans or scored.scans["fs_version"].notna().any()
+    empty = {
+        "quality": True,
+        "sites": not known_sites,
+        "extended": scored.extended.shape[1] == len(KEYS),
+        "volumes": scored.volumes.shape[1] == len(KEYS),
+    }
+    return tuple(name for name, absent in empty.items() if absent)
+
+
+def _described(name: str, table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """The dictionary of a group table; a structure that the region table does not know keeps FreeSurfer's name."""
+    known = columns_for(name)
+    unknown = (
+        {
+            column: {"Description": f"{column}, as FreeSurfer's statistics name it"}
+            for column in table.columns
+            if column not in known
+        }
+        if name == "group_volumes"
+        else {}
+    )
+    return {**known, **unknown}

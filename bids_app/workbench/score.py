@@ -1,0 +1,158 @@
+"""Score a table: the z of every region of every row, in pieces of bounded size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from bids_app.errors import UsageError
+from bids_app.normative.harmonise.adaptation import REPORT_COLUMNS, SiteAdaptation, unadapted_warning
+from bids_app.normative.registry import load_model
+from bids_app.regions import add_asymmetry
+from bids_app.selection import select_rows
+from bids_app.tables import write_json, write_tsv
+from bids_app.workbench.score_outputs import ScoreOutputs
+from bids_app.workbench.score_tables import Origin, describe_scores, write_description
+from bids_app.workbench.table_input import TableChoice, TableInput, TableReader
+
+DEFAULT_MODEL = "open-calibrated"
+CHUNK_ROWS = 50_000
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """How z is made.
+
+    Parameters
+    ----------
+    model : str
+        A packaged model's name, a model file or folder.
+    scoring : str or None
+        None: the model's own.
+    adapt_controls : str or None
+        Condition (`selection`) that picks local healthy people among the rows.
+    adapt_by : str or None
+        Column; one adaptation per level.
+    """
+
+    model: str = DEFAULT_MODEL
+    scoring: Literal["own-sex", "reference-compat"] | None = None
+    adapt_controls: str | None = None
+    adapt_by: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreConfig(TableChoice, Scoring):
+    """What ``normvol-model score`` was asked to do.
+
+    Parameters
+    ----------
+    output : str
+        Table of z; ``-`` is standard output.
+    se, centiles, counts : Path or None
+        Tables of standard errors, centiles, and deviations per row with notes.
+    chunk_rows : int
+        Rows in memory at a time; no output depends on it.
+    adaptation : Path or None
+        File for the adaptation.
+    """
+
+    output: str = "-"
+    se: Path | None = None
+    centiles: Path | None = None
+    counts: Path | None = None
+    chunk_rows: int = CHUNK_ROWS
+    adaptation: Path | None = None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What became of the rows, and sentences on what is missing or unusual."""
+
+    n_rows: int
+    unscored: int
+    sentences: tuple[str, ...]
+
+
+def score_table(config: ScoreConfig, say: Say) -> Scored:
+    """Score and write piece by piece; `say` is told what is read and how far it is.
+
+    Raises
+    ------
+    InputError, ModelError, UsageError
+        When the table, the model or the configuration cannot be used; then no file appears.
+    """
+    model = _model(config)
+    table = config.reader(config.chunk_rows)
+    for note in table.notes:
+        say(note)
+    adaptation = _adaptation(config, model, table, say)
+    if adaptation is None and model.card.adaptation_allowed:
+        say(unadapted_warning(model))
+    with ExitStack() as stack:
+        paths = {"z": config.output, "z_se": config.se, "centile": config.centiles, "counts": config.counts}
+        outputs = ScoreOutputs({name: path for name, path in paths.items() if path}, model, adaptation, stack)
+        for piece in table.pieces():
+            data = _model_input(model, piece)
+            outputs.write(piece.ids, data, model.deviations(data, adaptation))
+            if table.n_rows > config.chunk_rows:
+                say(f"{outputs.n_rows} of {table.n_rows} rows scored")
+    if config.output != "-":
+        _describe(config, table, outputs, model, adaptation, say)
+    return Scored(outputs.n_rows, outputs.unscored, outputs.sentences())
+
+
+def _model(config: ScoreConfig) -> Any:
+    model: Any = load_model(config.model)
+    if config.scoring is None:
+        return model
+    if not hasattr(model, "with_scoring"):
+        raise UsageError(f"{model.card.name} has one way of scoring only", "leave --scoring out")
+    return model.with_scoring(config.scoring)
+
+
+def _describe(
+    config: ScoreConfig,
+    table: TableReader,
+    outputs: ScoreOutputs,
+    model: Any,
+    adaptation: SiteAdaptation | None,
+    say: Say,
+) -> None:
+    """The JSON beside z: its columns and what made them; ``normvol-model analyse`` reads it."""
+    path = Path(config.output)
+    how = adaptation.to_dict() if adaptation else None
+    origin = Origin(model.card.to_json(), config.scoring or model.card.scoring, how, outputs.digest.hexdigest())
+    if write_description(describe_scores(table.id_columns, outputs.names, origin), path) is None:
+        say(
+            f"{path.with_suffix('.json')} is a file of another origin and was left alone; with another -o the table "
+            "gets a description of its columns and model"
+        )
+
+
+def _model_input(model: Any, piece: TableInput) -> pd.DataFrame:
+    data = piece.labelled
+    return add_asymmetry(data) if any(name.startswith("asymmetry_") for name in model.regions) else data
+
+
+def _adaptation(config: ScoreConfig, model: Any, table: TableReader, say: Say) -> SiteAdaptation | None:
+    if not config.adapt_controls:
+        if config.adapt_by or config.adaptation:
+            raise UsageError("--adapt-by and --adaptation need --adapt-controls QUERY")
+        return None
+    pieces = table.pieces()
+    controls = [_model_input(model, piece)[select_rows(piece.data, config.adapt_controls)] for piece in pieces]
+    adaptation = SiteAdaptation.fit(model, pd.concat(controls), config.adapt_by)
+    for key, level in adaptation.levels.items():
+        say(f"adapted to scanner {key} on {len(level.people)} controls")
+    if config.adaptation:
+        write_json(adaptation.to_dict(), config.adaptation)
+        beside = config.adaptation.with_name(config.adaptation.stem + "_regions.tsv")
+        write_tsv(adaptation.report(), beside, REPORT_COLUMNS)
+    return adaptation

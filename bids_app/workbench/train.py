@@ -1,0 +1,172 @@
+"""Train a normative model from a table of healthy people, with this software's engine or with PCNtoolkit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from bids_app.errors import InputError, UsageError
+from bids_app.normative import model_file
+from bids_app.normative.card import ModelCard
+from bids_app.normative.training import default_regions, train
+from bids_app.regions import add_asymmetry, canonical, names, reference_regions
+from bids_app.tables import read_json, write_tsv
+from bids_app.workbench.score import Say
+from bids_app.workbench.table_input import TableChoice
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(TableChoice):
+    """How a model is trained.
+
+    Parameters
+    ----------
+    mode : str
+        ``calibrated`` (scale and shape vary) or ``reference`` (constant Gaussian residual).
+    harmonise : str or None
+        ComBat across sites; None: the usual kind where the table has sites.
+    regions : str
+        ``reference`` or ``all``.
+    min_per_sex : int
+    """
+
+    mode: Literal["calibrated", "reference"] = "calibrated"
+    harmonise: Literal["none", "mean_only", "location", "full"] | None = None
+    regions: Literal["reference", "all"] = "all"
+    min_per_sex: int = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Recipe):
+    """What ``normvol-model train`` was asked to do.
+
+    Parameters
+    ----------
+    output : Path
+    name : str or None
+        The model's; None: the file's.
+    no_counts : bool
+        Do not count deviations of healthy people out of fold.
+    card, dropped : Path or None
+        Words for the card; table of rows that were left out.
+    engine : str
+    pcn_model, basis, knots, powers, constant_variance, no_warp, site_effect, region
+        Of the engine ``pcntoolkit``; see ``PCNtoolkitOptions``.
+    """
+
+    output: Path
+    name: str | None = None
+    no_counts: bool = False
+    card: Path | None = None
+    dropped: Path | None = None
+    engine: Literal["normvol", "pcntoolkit"] = "normvol"
+    pcn_model: Literal["blr", "hbr"] = "blr"
+    basis: Literal["linear", "polynomial", "bspline", "fractional-polynomial"] = "bspline"
+    knots: int = 5
+    powers: tuple[float, ...] = (0.5, 1.0)
+    constant_variance: bool = False
+    no_warp: bool = False
+    site_effect: bool = False
+    region: tuple[str, ...] = ()
+
+
+def train_model(config: TrainConfig, say: Say) -> None:
+    """Train, save, and say what was left out.
+
+    Raises
+    ------
+    InputError, UsageError
+        When the table or the configuration cannot be used.
+    """
+    data = healthy_people(config, say)
+    words = _card(config.card) if config.card else {}
+    if config.engine == "pcntoolkit":
+        _train_pcntoolkit(config, data, words, say)
+        return
+    name, recipe = config.name or config.output.stem, training_options(config, data, say)
+    trained = train(data, name=name, reference_counts=not config.no_counts, card=words, progress=say, **recipe)
+    path = model_file.save(trained.model, config.output)
+    for sentence in trained.report.sentences():
+        say(sentence)
+    if config.dropped:
+        write_tsv(trained.report.dropped, config.dropped)
+    n_regions, people = len(trained.model.regions), trained.model.card.n
+    say(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB): {n_regions} regions, {people}")
+
+
+def healthy_people(config: TableChoice, say: Say) -> pd.DataFrame:
+    """The table without rows that have a ``qc_flag``; says what was read tolerantly and what is left out."""
+    table = config.read()
+    for note in table.notes:
+        say(note)
+    data = table.data
+    if "qc_flag" not in data:
+        return data
+    flagged = data["qc_flag"].notna()
+    if flagged.any():
+        say(f"{int(flagged.sum())} rows left out: their qc_flag is filled")
+    return data[~flagged].reset_index(drop=True)
+
+
+def training_options(recipe: Recipe, data: pd.DataFrame, say: Say) -> dict[str, Any]:
+    """Keyword arguments of `training.train`; says which harmonisation a table without a wish gets."""
+    usual = "mean_only" if recipe.mode == "reference" else "location"
+    sites = "site" in data and data["site"].notna().any()
+    harmonise = recipe.harmonise or (usual if sites else "none")
+    if recipe.harmonise is None:
+        say(f"harmonisation: {harmonise} ({'column site found' if sites else 'no column site that is filled'})")
+    if harmonise != "none" and not sites:
+        raise UsageError("harmonisation needs a column site", "name it with --map site=COLUMN, or --harmonise none")
+    regions = default_regions(add_asymmetry(data) if recipe.mode == "calibrated" else data, recipe.mode)
+    if recipe.regions == "reference":
+        regions = tuple(name for name in regions if name in set(reference_regions()))
+    return {"mode": recipe.mode, "harmonise": harmonise, "regions": regions, "min_per_sex": recipe.min_per_sex}
+
+
+def _card(path: Path) -> dict[str, Any]:
+    card = read_json(path)
+    known = {field.name for field in fields(ModelCard)} - {"name"}
+    unknown = sorted(set(card) - known) if isinstance(card, dict) else ["no JSON object"]
+    if unknown:
+        raise InputError(
+            f"{path} is not a model card ({', '.join(unknown)})", f"a card has the fields {', '.join(sorted(known))}"
+        )
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in card.items()}
+
+
+def _train_pcntoolkit(config: TrainConfig, data: pd.DataFrame, words: Mapping[str, Any], say: Say) -> None:
+    from bids_app.normative.engines.pcntoolkit_training import PCNtoolkitOptions, train_pcntoolkit
+
+    if config.harmonise not in (None, "none"):
+        raise UsageError("PCNtoolkit is not given harmonised volumes", "use --site-effect")
+    regions, name = _pcntoolkit_regions(config, data), config.name or config.output.name
+    known = {"name": name, "version": "1.0.0", "title": name, "licence": "unspecified", "date": "unspecified"}
+    known["summary"] = f"PCNtoolkit model of {len(regions)} regions."
+    versions = tuple(sorted(data["fs_version"].dropna().astype(str).unique())) if "fs_version" in data else ()
+    sites = int(data["site"].nunique()) if "site" in data else 0
+    card = ModelCard(**{**known, "fs_versions": versions, "sites": sites, **words})
+    options = PCNtoolkitOptions(
+        model=config.pcn_model,
+        basis=config.basis,
+        knots=config.knots,
+        powers=config.powers,
+        heteroscedastic=not config.constant_variance,
+        warp=not config.no_warp,
+        site_effect=config.site_effect,
+    )
+    model = train_pcntoolkit(data, config.output, regions, card, options, progress=say)
+    say(f"wrote {config.output}: {len(model.regions)} regions, {dict(model.card.n)}; {model.card.transform}")
+
+
+def _pcntoolkit_regions(config: TrainConfig, data: pd.DataFrame) -> tuple[str, ...]:
+    """The regions asked for that the table has; every region that was named must be there."""
+    usual = reference_regions() if config.regions == "reference" else names("reference", "extended")
+    wanted = [canonical(name) for name in config.region] or usual
+    regions = tuple(name for name in wanted if name in data.columns)
+    if not regions or (config.region and len(regions) < len(wanted)):
+        raise UsageError(f"TABLE has no column {', '.join(sorted(set(wanted) - set(regions))[:5])}")
+    return regions

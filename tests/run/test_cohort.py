@@ -1,0 +1,78 @@
+"""The scans of the group level, read from the participant level's files alone."""
+
+import pandas as pd
+import pytest
+
+from bids_app.bids.names import derivative_path
+from bids_app.bids.status import write_status
+from bids_app.errors import InputError
+from bids_app.run.cohort import read_cohort
+from bids_app.tables import write_json, write_tsv
+
+REGIONS = ["Left-Thalamus", "Right-Thalamus"]
+
+
+def write_scan(root, participant, session=None, verdict="pass", **other):
+    """One scored scan of two regions; `other` are columns of its source tables."""
+    z = [-2.5, 0.5]
+    table = pd.DataFrame({"region": REGIONS, "z": z, "volume_mm3": [6000.0, 7000.0]})
+    for desc in ("deviations", "extended", "asymmetry", "volumes"):
+        write_tsv(
+            table if desc in ("deviations", "volumes") else table.iloc[:0], path(root, participant, session, desc)
+        )
+    content = {
+        "participant_id": f"sub-{participant}",
+        "session_id": None if session is None else f"ses-{session}",
+        "covariates": {"age": 40.0 + float(session or 0), "sex": "female", "etiv_mm3": 1.5e6, "other": other},
+        "counts": {"n_infra": 1, "n_supra": 0, "n_total": 1, "n_regions": 2},
+        "quality": {"verdict": verdict, "reasons": ["61 surface holes"]},
+        "model": {"name": "m", "version": "1"},
+    }
+    write_json(content, path(root, participant, session, "summary", ".json"))
+    write_status(root, participant, session, status="scored", stage="done")
+
+
+def path(root, participant, session, desc, extension=".tsv"):
+    return derivative_path(root, participant, session, desc=desc, extension=extension)
+
+
+def test_scans_keep_their_order_their_z_and_the_columns_that_split_them(tmp_path):
+    write_scan(tmp_path, "10", "1", Group="MS", scanner="A")
+    write_scan(tmp_path, "2", Group="HC", scanner="B")
+    found = read_cohort(tmp_path)
+    assert found.scans["participant_id"].tolist() == ["sub-2", "sub-10"]
+    assert found.scans["group"].tolist() == ["HC", "MS"]
+    assert found.scans["site"].tolist() == ["B", "A"]
+    assert found.scans["model"].tolist() == ["m 1", "m 1"]
+    assert found.zscores[REGIONS].to_numpy().tolist() == [[-2.5, 0.5]] * 2
+    assert found.volumes["Left-Thalamus"].tolist() == [6000.0, 6000.0]
+    assert found.inclusion["status"].tolist() == ["scored", "scored"]
+
+
+def test_an_excluded_verdict_leaves_the_tables_and_stays_in_the_inclusion(tmp_path):
+    write_scan(tmp_path, "1")
+    write_scan(tmp_path, "2", verdict="fail")
+    assert len(read_cohort(tmp_path).scans) == 2
+    found = read_cohort(tmp_path, ["fail"])
+    assert found.scans["participant_id"].tolist() == ["sub-1"]
+    row = found.inclusion.set_index("participant_id").loc["sub-2"]
+    assert (row["status"], row["stage"], row["reason"]) == ("excluded", "quality", "61 surface holes")
+
+
+def test_a_scan_whose_last_run_failed_is_out_although_an_older_result_is_there(tmp_path):
+    write_scan(tmp_path, "1")
+    write_scan(tmp_path, "2")
+    write_status(tmp_path, "2", status="failed", stage="score", reason="disk full")
+    assert read_cohort(tmp_path).scans["participant_id"].tolist() == ["sub-1"]
+
+
+def test_nobody_scored_is_said(tmp_path):
+    with pytest.raises(InputError, match="no scored scan"):
+        read_cohort(tmp_path)
+
+
+def test_the_first_scan_of_a_person_is_the_youngest(tmp_path):
+    for session in ("2", "1"):
+        write_scan(tmp_path, "1", session)
+    found = read_cohort(tmp_path)
+    assert found.scans["session_id"][found.baseline()].tolist() == ["ses-1"]

@@ -1,0 +1,118 @@
+"""The workbench as plain functions: a typed configuration in, files and sentences out, no command line."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_app.errors import InputError, UsageError
+from bids_app.normative.registry import load_model
+from bids_app.regions import ETIV, reference_regions
+from bids_app.tables import read_table, write_json, write_tsv
+from bids_app.workbench.analyse import AnalyseConfig, analyse_table
+from bids_app.workbench.exchange import ExportConfig, ImportConfig, export_model, import_model
+from bids_app.workbench.score import ScoreConfig, score_table
+from bids_app.workbench.show import card_lines, region_parameters
+from bids_app.workbench.train import Recipe, TrainConfig, healthy_people, train_model, training_options
+
+REGIONS = reference_regions()
+
+
+@pytest.fixture(scope="module")
+def people():
+    """Healthy people of the packaged reference model."""
+    rng, n = np.random.default_rng(2), 24
+    ages = {"participant_id": [f"{i:02d}" for i in range(n)], "age": rng.uniform(20, 70, n)}
+    table = pd.DataFrame({**ages, "sex": ["female", "male"] * (n // 2), ETIV: rng.normal(1.5e6, 1e5, n)})
+    volumes = load_model("open-reference").volumes_at(table, rng.normal(size=(n, len(REGIONS))), REGIONS)
+    return pd.concat([table, pd.DataFrame(volumes, columns=list(REGIONS))], axis=1)
+
+
+def test_scoring_says_what_it_does_and_returns_what_became_of_the_rows(tmp_path, people):
+    people = people.assign(age=people["age"].where(people.index != 3))
+    table, said = write_tsv(people, tmp_path / "t.tsv"), []
+    config = ScoreConfig(table=table, model="open-reference", output=str(tmp_path / "z.tsv"), chunk_rows=10)
+    scored = score_table(config, said.append)
+    assert (scored.n_rows, scored.unscored) == (24, 1)
+    assert "1 of 24 rows were not scored (all n/a)" in scored.sentences
+    assert said[-1] == "24 of 24 rows scored"
+    assert read_table(tmp_path / "z.tsv")["Left-Thalamus"].isna().sum() == 1
+
+
+@pytest.mark.parametrize("options", [{"adapt_by": "site"}, {"adapt_controls": "nobody == 1"}])
+def test_impossible_wishes_are_refused_before_a_file_appears(tmp_path, people, options):
+    table, out = write_tsv(people, tmp_path / "t.tsv"), tmp_path / "z.tsv"
+    with pytest.raises(UsageError):
+        score_table(ScoreConfig(table=table, output=str(out), **options), print)
+    assert not out.exists()
+
+
+def test_analysing_without_scores_scores_first(tmp_path, people):
+    table = write_tsv(people.assign(dx=["MS", "HC"] * 12), tmp_path / "t.tsv")
+    config = AnalyseConfig(table=table, output=tmp_path / "out", model="open-reference")
+    found = analyse_table(config, lambda sentence: None)
+    assert len(found.scored.scans) == 24
+    assert found.report.is_file()
+    assert (tmp_path / "out" / "zscores_notes.tsv").is_file()
+
+
+def test_analysing_refuses_two_sources_of_scores(tmp_path, people):
+    table = write_tsv(people, tmp_path / "t.tsv")
+    config = AnalyseConfig(table=table, output=tmp_path / "out", zscores=table, scoring="reference-compat")
+    with pytest.raises(UsageError, match="--scoring says how to score"):
+        analyse_table(config, print)
+
+
+@pytest.mark.parametrize(
+    ("mode", "sites", "wish", "expected"),
+    [
+        ("calibrated", True, None, "location"),
+        ("reference", True, None, "mean_only"),
+        ("reference", False, None, "none"),
+        ("reference", True, "full", "full"),
+    ],
+)
+def test_the_usual_harmonisation_depends_on_mode_and_sites(people, tmp_path, mode, sites, wish, expected):
+    said = []
+    data = people.assign(site="A") if sites else people
+    options = training_options(Recipe(table=tmp_path, mode=mode, harmonise=wish), data, said.append)
+    assert options["harmonise"] == expected
+    assert bool(said) == (wish is None)
+
+
+def test_harmonisation_without_sites_and_unknown_words_of_a_card_are_refused(people, tmp_path):
+    table = write_tsv(people, tmp_path / "t.tsv")
+    with pytest.raises(UsageError, match="needs a column site"):
+        training_options(Recipe(table=table, harmonise="full"), people, print)
+    card = write_json({"titel": "x"}, tmp_path / "card.json")
+    with pytest.raises(InputError, match="titel"):
+        train_model(TrainConfig(table=table, output=tmp_path / "m.json", card=card), print)
+
+
+def test_rows_with_a_quality_flag_are_left_out_of_training_and_counted(people, tmp_path):
+    said = []
+    table = write_tsv(people.assign(qc_flag=["motion"] + [None] * 23), tmp_path / "t.tsv")
+    assert len(healthy_people(Recipe(table=table), said.append)) == 23
+    assert said == ["1 rows left out: their qc_flag is filled"]
+
+
+def test_pcntoolkit_regions_that_the_table_lacks_are_named(people, tmp_path):
+    table = write_tsv(people, tmp_path / "t.tsv")
+    config = TrainConfig(table=table, output=tmp_path / "m", engine="pcntoolkit", region=("Left-Nonsense",))
+    with pytest.raises(UsageError, match="no column Left-Nonsense"):
+        train_model(config, print)
+
+
+def test_a_card_is_lines_and_a_region_its_parameters():
+    model = load_model("open-reference")
+    lines = card_lines(model.card.to_json())
+    assert any(line.startswith("name") and line.endswith("open-reference") for line in lines)
+    assert region_parameters(model, "Left-Thalamus-Proper")["name"] == "Left-Thalamus"
+    with pytest.raises(UsageError, match="no readable parameters of a region 'x'"):
+        region_parameters(model, "x")
+
+
+def test_options_of_centiles_belong_to_centiles_and_braincharts_needs_its_sites(tmp_path):
+    with pytest.raises(UsageError, match="--ages belong to the kind centiles"):
+        export_model(ExportConfig(model="open-reference", kind="json", output=tmp_path / "m", ages=(30.0,)), print)
+    with pytest.raises(UsageError, match="needs --sites"):
+        import_model(ImportConfig(format="braincharts", path=tmp_path, output=tmp_path / "m"), print)
