@@ -14,11 +14,16 @@ from bids_app.tables import write_json
 IMAGE = f"normvol/normvol:{__version__}"
 FILES = {"--bids-filter-file", "--participants-file", "--fs-license-file", "--nipype-plugin-file", "--config-file"}
 FOLDERS = {"--fs-subjects-dir"}
+NOT_INPUTS = ("help", "version", "print_completion")
 
 
 def descriptor() -> dict[str, Any]:
     """The Boutiques descriptor (schema 0.5) of ``normvol``."""
-    actions = [action for action in build_parser()._actions if action.dest not in ("help", "version")]
+    actions = [
+        action
+        for action in build_parser()._actions
+        if action.dest not in NOT_INPUTS and action.help != argparse.SUPPRESS
+    ]
     inputs = [_input(action) for action in actions]
     keys = [item["value-key"] for item in inputs]
     position = keys.index("[OUTPUT_DIR]")

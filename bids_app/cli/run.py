@@ -63,7 +63,7 @@ def run_participants(config: RunConfig) -> int:
 
 
 def _carry_out(config: RunConfig, plan: Plan) -> int:
-    log = open_log(config.output_dir / "logs" / f"run-{plan.context.run_uuid}.log", config.verbose)
+    log = open_log(config.output_dir / "logs" / f"run-{plan.context.run_uuid}.log", config.verbose, config.quiet)
     card = load_study_model(config.model, config.scoring).card
     write_dataset_files(
         config.output_dir,
@@ -79,7 +79,7 @@ def _carry_out(config: RunConfig, plan: Plan) -> int:
     failed += _record_unfinished(config, plan, failed)
     if failed:
         _repair_reports(config, plan, failed)
-    log.info(summary.closing(config, plan, failed))
+    log.log(logging.WARNING if failed or plan.omissions else logging.INFO, summary.closing(config, plan, failed))
     if failed:
         return exitcodes.FAILED
     return exitcodes.OMISSIONS if plan.omissions else exitcodes.OK
