@@ -15,7 +15,7 @@ from bids_app.cli.progress import open_log
 from bids_app.cli.summary import left_out_lines, not_computed_lines
 from bids_app.clinical.analysis import UNUSED
 from bids_app.clinical.analysis_file import AUTO, read_analysis
-from bids_app.clinical.results import AnalysisResult, read_result, written_results
+from bids_app.clinical.results import FAILURE, AnalysisResult, read_result, written_results
 from bids_app.errors import InputError
 from bids_app.run.cohort import read_cohort
 from bids_app.run.config import RunConfig
@@ -47,7 +47,7 @@ def run_group(config: RunConfig) -> int:
         log.warning("failed in %s: %s", crash.node.rsplit(".", 1)[-1], crash.reason)
     if crashes:
         if all(crash.expected for crash in crashes):
-            raise InputError(crashes[0].reason)
+            raise InputError(crashes[0].reason, crashes[0].remedy)
         return exitcodes.FAILED
     log.info(
         "%d scans of %d people are in; %d scans are not",
@@ -60,6 +60,12 @@ def run_group(config: RunConfig) -> int:
     for line in _notes_on_analyses(config):
         log.info(line)
     log.info("report: %s", config.output_dir / "group.html")
+    written = written_results(config.output_dir) if config.analysis else {}
+    failures = [text for content in written.values() if (text := content.get(FAILURE))]
+    for text in failures:
+        log.error("an analysis failed: %s", text)
+    if failures:
+        return exitcodes.FAILED
     return exitcodes.OMISSIONS if len(missing) else exitcodes.OK
 
 

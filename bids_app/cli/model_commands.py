@@ -97,6 +97,11 @@ def run_analyse(arguments: argparse.Namespace) -> int:
         say(line)
     say(f"{computed} result tables. For research use only.")
     say(f"report: {found.report}")
+    failures = [result.failure for result in found.results if result.failure]
+    for text in failures:
+        say(f"an analysis failed: {text}")
+    if failures:
+        return exitcodes.FAILED
     return exitcodes.OMISSIONS if len(left_out) else exitcodes.OK
 
 

@@ -17,7 +17,7 @@ from bids_app.clinical.analyses import (
 )
 from bids_app.clinical.analysis_file import ROLES, SCORES, AnalysisConfig
 from bids_app.clinical.cohort import CohortData, prepare
-from bids_app.clinical.results import AnalysisResult, make_result, not_computed
+from bids_app.clinical.results import AnalysisResult, failed, make_result, not_computed
 from bids_app.errors import NormvolError
 
 ANY_SCORE = tuple(SCORES)
@@ -129,7 +129,7 @@ def _run(analysis: Analysis, data: CohortData) -> list[AnalysisResult]:
     except NormvolError as error:
         reason = f"{str(error).rstrip('.')}."
     except Exception as error:  # one broken analysis must not take the others along
-        reason = f"an unexpected {type(error).__name__} ({error}); please report it."
+        return [failed(analysis.name, analysis.title, error)]
     return [not_computed(analysis.name, analysis.title, reason)]
 
 

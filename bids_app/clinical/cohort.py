@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bids_app.clinical.analysis_file import SCORES, AnalysisConfig, dates, labels, numbers
-from bids_app.clinical.deviations import count_table
+from bids_app.clinical.deviations import count_table, first_scans
 from bids_app.clinical.wording import listing, plural
 from bids_app.errors import AnalysisError
 from bids_app.normative.base import Z_CRITICAL
@@ -54,11 +54,7 @@ class CohortData:
     @cached_property
     def first(self) -> np.ndarray:
         """Whether each scan is its person's first, by age (bool, one per scan)."""
-        order = np.argsort(self.scans["age"].to_numpy(dtype=float), kind="stable")
-        later = self.scans["participant_id"].iloc[order].duplicated().to_numpy()
-        mask = np.zeros(len(order), dtype=bool)
-        mask[order[~later]] = True
-        return mask
+        return first_scans(self.scans)
 
     @cached_property
     def groups(self) -> tuple[str, ...]:

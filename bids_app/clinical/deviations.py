@@ -27,6 +27,20 @@ class ExpectedCount(NamedTuple):
     high: int
 
 
+def tails(z: ArrayLike, threshold: float = Z_CRITICAL) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether each z is infra-normal (z <= -threshold) and supra-normal (z >= threshold); NaN is neither."""
+    values = np.asarray(z, dtype=float)
+    return values <= -threshold, values >= threshold
+
+
+def first_scans(scans: pd.DataFrame) -> NDArray[np.bool_]:
+    """Whether each row (``participant_id age``) is its person's first by age; of equal ages the upper row."""
+    order = np.argsort(scans["age"].to_numpy(dtype=float), kind="stable")
+    mask = np.zeros(len(order), dtype=bool)
+    mask[order[~scans["participant_id"].iloc[order].duplicated().to_numpy()]] = True
+    return mask
+
+
 def deviation_flag(z: ArrayLike, threshold: float = Z_CRITICAL) -> NDArray[np.object_]:
     """``infra`` (z <= -threshold), ``supra`` (z >= threshold), ``none``; None where z is NaN.
 
@@ -37,7 +51,8 @@ def deviation_flag(z: ArrayLike, threshold: float = Z_CRITICAL) -> NDArray[np.ob
         In standard normal units.
     """
     z = np.asarray(z, dtype=float)
-    flag = np.where(z <= -threshold, "infra", np.where(z >= threshold, "supra", "none")).astype(object)
+    infra, supra = tails(z, threshold)
+    flag = np.where(infra, "infra", np.where(supra, "supra", "none")).astype(object)
     flag[np.isnan(z)] = None
     return flag
 
@@ -90,7 +105,7 @@ def count_table(
     """
     present = [region for region in region_set(regions) if region in zscores.columns]
     z = zscores[present].to_numpy(dtype=float)
-    infra, supra = (z <= -threshold).sum(axis=1), (z >= threshold).sum(axis=1)
+    infra, supra = (flags.sum(axis=1) for flags in tails(z, threshold))
     return pd.DataFrame(
         {"n_infra": infra, "n_supra": supra, "n_total": infra + supra, "n_regions": (~np.isnan(z)).sum(axis=1)},
         index=zscores.index,

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from bids_app.clinical.deviations import REGION_CORRELATION, TAILS, deviation_flag, expected_count
+from bids_app.clinical.deviations import REGION_CORRELATION, TAILS, deviation_flag, expected_count, tails
 from bids_app.normative.base import Z_CRITICAL, NormativeModel
 from bids_app.regions import ETIV, reference_regions
 from bids_app.tables import read_table
@@ -55,7 +55,7 @@ def count_deviations(
     """
     values = np.asarray(z, dtype=float)
     n = int(np.isfinite(values).sum())
-    infra, supra = int((values <= -threshold).sum()), int((values >= threshold).sum())
+    infra, supra = (int(flags.sum()) for flags in tails(values, threshold))
     expected = {f"n_{tail}": expected_count(n, tail, threshold, correlation)._asdict() for tail in TAILS}
     return {"n_regions": n, "n_infra": infra, "n_supra": supra, "n_total": infra + supra, "expected": expected}
 

@@ -7,10 +7,11 @@ the columns plus the keys ``Title``, ``Sentences``, ``Methods`` and ``Figure`` (
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
+from traceback import format_exception
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from bids_app.tables import atomic_write, format_tsv, read_json, read_table, wri
 
 ANALYSIS_FILE = "analysis.toml"
 KEYS = ("Title", "Sentences", "Methods", "Figure")
+FAILURE = "Traceback"
 Columns = Mapping[str, Mapping[str, Any]]
 
 
@@ -46,6 +48,8 @@ class AnalysisResult:
     figure : mapping or None
         How to draw the table: ``kind`` and the names of the columns to use
         (see ``docs/reports.md``).
+    failure : str
+        Traceback of the bug that an analysis died of, empty for every other result.
     """
 
     name: str
@@ -55,6 +59,7 @@ class AnalysisResult:
     sentences: tuple[str, ...] = ()
     methods: str = ""
     figure: Mapping[str, Any] | None = field(default=None)
+    failure: str = ""
 
 
 @lru_cache(maxsize=1)
@@ -119,6 +124,12 @@ def not_computed(name: str, title: str, reason: str) -> AnalysisResult:
     return make_result(name, title, table, sentences=(f"Not computed: {reason}",))
 
 
+def failed(name: str, title: str, error: Exception) -> AnalysisResult:
+    """The result of an analysis that died of a bug: `not_computed`, with the traceback."""
+    result = not_computed(name, title, f"an unexpected {type(error).__name__} ({error}); please report it.")
+    return replace(result, failure="".join(format_exception(error)))
+
+
 def write_result(result: AnalysisResult, output_dir: Path | str) -> Path:
     """Write ``group_<name>.tsv`` and ``.json`` into `output_dir`; return the path of the table.
 
@@ -134,6 +145,8 @@ def write_result(result: AnalysisResult, output_dir: Path | str) -> Path:
     sidecar: dict[str, Any] = {str(name): dict(result.columns[name]) for name in result.table.columns}
     figure = None if result.figure is None else dict(result.figure)
     sidecar.update(zip(KEYS, (result.title, list(result.sentences), result.methods, figure)))
+    if result.failure:
+        sidecar[FAILURE] = result.failure
     write_json(sidecar, path.with_suffix(".json"))
     return atomic_write(path, format_tsv(result.table))
 
@@ -166,8 +179,9 @@ def read_result(path: Path | str) -> AnalysisResult:
             f"{path.with_suffix('.json')} is not the description of an analysis", "run the group level again"
         )
     title, sentences, methods, figure = (sidecar.pop(key) for key in KEYS)
+    failure = sidecar.pop(FAILURE, "")
     return AnalysisResult(
-        path.stem.removeprefix("group_"), title, read_table(path), sidecar, tuple(sentences), methods, figure
+        path.stem.removeprefix("group_"), title, read_table(path), sidecar, tuple(sentences), methods, figure, failure
     )
 
 

@@ -120,6 +120,8 @@ def test_a_failing_analysis_does_not_stop_the_others(cohort):
     results = run_analysis(*cohort, AnalysisConfig(), analyses=analyses)
     assert [result.name for result in results] == ["roles", "broken", "burden"]
     assert "unexpected ZeroDivisionError" in results[1].sentences[0]
+    assert 'raise ZeroDivisionError("oops")' in results[1].failure
+    assert not results[2].failure
 
 
 def test_too_few_controls_are_compared_without_matching(cohort):

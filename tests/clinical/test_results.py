@@ -3,6 +3,7 @@ import pytest
 
 from bids_app.clinical.results import (
     AnalysisResult,
+    failed,
     make_result,
     map_limits,
     not_computed,
@@ -95,3 +96,13 @@ def test_results_in_a_folder_are_told_from_other_and_damaged_files(tmp_path):
 )
 def test_maps_of_one_figure_share_round_limits(values, diverging, limits):
     assert map_limits(pd.Series(values), diverging) == pytest.approx(limits)
+
+
+def test_a_failed_analysis_keeps_its_traceback_on_disk(tmp_path):
+    try:
+        raise KeyError("oops")
+    except KeyError as error:
+        result = failed("broken", "Broken", error)
+    path = write_result(result, tmp_path)
+    assert 'raise KeyError("oops")' in read_result(path).failure
+    assert read_result(write_result(not_computed("other", "Other", "no values."), tmp_path)).failure == ""

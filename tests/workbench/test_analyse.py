@@ -11,6 +11,7 @@ import pytest
 from benchmarks.simulated_cohort import PUBLISHED, simulate_cohort
 from bids_app.cli import exitcodes
 from bids_app.cli.model import main
+from bids_app.clinical import analysis
 from bids_app.clinical.analysis_file import read_analysis
 from bids_app.normative.registry import load_model
 from bids_app.regions import ETIV, reference_regions
@@ -351,3 +352,14 @@ def test_visits_without_a_scan_count_for_progression(folder, capsys):
     found = read_table(folder / "out" / "group_progression_people.tsv")
     assert found["event"].sum() == len(patients)
     assert "1 row(s) of visits.tsv are of people who are not in TABLE" in capsys.readouterr().err
+
+
+def test_an_analysis_that_dies_of_a_bug_fails_the_command_with_its_traceback(folder, monkeypatch, capsys):
+    def broken(data):
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(analysis, "ANALYSES", (analysis.Analysis("broken", "Broken", (), broken),))
+    monkeypatch.setattr(analysis.run_analysis, "__kwdefaults__", {"visits": None, "analyses": analysis.ANALYSES})
+    assert analyse(folder) == exitcodes.FAILED
+    assert 'raise ZeroDivisionError("oops")' in capsys.readouterr().err
+    assert (folder / "out" / "group.html").is_file()

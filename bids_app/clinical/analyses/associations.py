@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bids_app.clinical.analyses.case_control import false_discovery
+from bids_app.clinical.deviations import first_scans
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
 from bids_app.clinical.stats.jackknife import person_jackknife
-from bids_app.clinical.stats.linear import design, fit_linear, standardise
+from bids_app.clinical.stats.linear import design, false_discovery, fit_linear, standardise
 from bids_app.clinical.stats.mixed import FixedEffects, MixedModel
 from bids_app.clinical.stats.random_slope import RandomSlopeModel
 from bids_app.clinical.wording import (
@@ -215,7 +215,7 @@ def _fit_all(
     blocks = []
     for rows, columns in _patterns(outcomes.to_numpy(dtype=float), usable):
         if not model.longitudinal:
-            rows = rows[_first(cohort.iloc[rows])]
+            rows = rows[first_scans(cohort.iloc[rows])]
         responses, predictors = _standardised(outcomes.iloc[rows, columns], X.iloc[rows])
         if not model.longitudinal:
             block = _linear(responses, predictors)
@@ -239,12 +239,6 @@ def _patterns(outcomes: FloatArray, usable: np.ndarray) -> Iterator[tuple[np.nda
     patterns, kind = np.unique(known, axis=1, return_inverse=True)
     for index in range(patterns.shape[1]):
         yield np.flatnonzero(patterns[:, index]), np.flatnonzero(kind == index)
-
-
-def _first(cohort: pd.DataFrame) -> np.ndarray:
-    """Positions of each person's first scan, by age."""
-    order = np.argsort(cohort["age"].to_numpy(dtype=float), kind="stable")
-    return np.sort(order[~pd.Series(cohort["participant_id"].to_numpy()[order]).duplicated().to_numpy()])
 
 
 def _standardised(outcomes: pd.DataFrame, X: pd.DataFrame) -> tuple[FloatArray, FloatArray]:

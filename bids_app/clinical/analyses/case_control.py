@@ -10,7 +10,7 @@ import pandas as pd
 
 from bids_app.clinical.deviations import TAILS
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
-from bids_app.clinical.stats.linear import design
+from bids_app.clinical.stats.linear import design, false_discovery
 from bids_app.clinical.stats.negative_binomial import INFINITE, THETA_RANGE, CountFit, fit_counts
 from bids_app.clinical.wording import few_people, grouped, interval, listing, p_value, percent, plural, software
 from bids_app.errors import AnalysisError
@@ -307,17 +307,6 @@ def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         mean = np.where(known, values, 0).sum(axis=0) / n
         variance = np.where(known, (values - mean) ** 2, 0).sum(axis=0) / (n - 1)
     return n, mean, np.where(n > 1, variance, np.nan)
-
-
-def false_discovery(p: np.ndarray) -> np.ndarray:
-    """Benjamini-Hochberg adjusted p values; NaN stays NaN and is not part of the family."""
-    from scipy.stats import false_discovery_control
-
-    p = np.asarray(p, dtype=float)
-    q, known = np.full(p.shape, np.nan), np.isfinite(p)
-    if known.any():
-        q[known] = false_discovery_control(p[known])
-    return q
 
 
 def region_result(zscores: pd.DataFrame, groups: pd.Series, control: str) -> AnalysisResult:

@@ -11,6 +11,7 @@ from bids_app.clinical.analyses.outcome_analyses import known
 from bids_app.clinical.analysis_file import numbers
 from bids_app.clinical.cohort import CohortData
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
+from bids_app.clinical.stats.linear import false_discovery
 from bids_app.clinical.stats.stability import region_stability, stability_table
 from bids_app.clinical.stats.trajectories import mean_rates, person_rates
 from bids_app.clinical.wording import few_people, interval, listing, percent, plural, software
@@ -70,7 +71,7 @@ def rates(data: CohortData) -> list[AnalysisResult]:
     if not averages:
         raise AnalysisError("fewer than two people have repeated scans at different times, so there is no rate")
     table = _first(pd.concat(averages, ignore_index=True), "group")
-    table["q"] = _corrected(table["p"])
+    table["q"] = false_discovery(table["p"].to_numpy(dtype=float))
     people = _first(pd.concat(own, ignore_index=True), "group", "participant_id")
     methods = RATE_METHODS.format(note=harmonisation.method, software=software("numpy", "scipy"))
     sentences = (*_rate_sentences(table), *few, *harmonisation.sentences())
@@ -102,12 +103,6 @@ def rates(data: CohortData) -> list[AnalysisResult]:
             **known(RATE_COLUMNS, people),
         ),
     ]
-
-
-def _corrected(p: pd.Series) -> np.ndarray:
-    from bids_app.clinical.analyses.case_control import false_discovery
-
-    return false_discovery(p.to_numpy(dtype=float))
 
 
 def _rate_sentences(table: pd.DataFrame) -> tuple[str, ...]:

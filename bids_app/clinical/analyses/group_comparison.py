@@ -12,6 +12,7 @@ import pandas as pd
 
 from bids_app.clinical.analyses import case_control
 from bids_app.clinical.analyses.group_tables import SITE_COLUMNS, first_named, prevalence_table
+from bids_app.clinical.analyses.matched import matching_result
 from bids_app.clinical.cohort import CohortData
 from bids_app.clinical.deviations import TAILS, count_table, expected_count, region_set
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
@@ -205,7 +206,7 @@ def comparison_set(data: CohortData, group: str, control: str) -> Comparison:
         notes = (f"Groups were not matched: there are too few controls ({counted}{wanted}).",)
         return _with_sites(Comparison(people, notes=notes), control)
     found = matching.match(complete, treated, settings)
-    balance = matching.matching_result(complete, found, treated, settings, group, control)
+    balance = matching_result(complete, found, treated, settings, group, control)
     pairs = make_result(
         "matching_pairs", "Matched pairs", matching.pairs_table(complete, found), figure={"kind": "table"}
     )

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from bids_app.clinical.deviations import TAILS, count_table, expected_count
+from bids_app.clinical.deviations import TAILS, expected_count, tails
 from bids_app.normative.base import Z_CRITICAL
 
 KEYS = ("participant_id", "session_id")
@@ -48,6 +48,7 @@ STEP_OF_STAGE = {
     "freesurfer": "complete",
     "recon": "complete",
     "recon-all": "complete",
+    "read": "complete",
     "check": "complete",
     "volumes": "complete",
     "complete": "complete",
@@ -181,36 +182,6 @@ def counts_table(scans: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def subset_counts(
-    zscores: pd.DataFrame,
-    sets: Mapping[str, str | Sequence[str]] | None = None,
-    thresholds: Sequence[float] = (Z_CRITICAL,),
-) -> pd.DataFrame:
-    """Counts per scan for several sets of regions and thresholds, in long form.
-
-    Parameters
-    ----------
-    zscores : DataFrame
-        ``participant_id session_id`` and one column per region.
-    sets : mapping of name to set
-        See `deviations.region_set`; default all, cortical and subcortical.
-    thresholds : sequence of float
-
-    Returns
-    -------
-    DataFrame
-        ``participant_id session_id region_set threshold n_infra n_supra n_total n_regions``.
-    """
-    sets = sets or {name: name for name in ("all", "cortical", "subcortical")}
-    keys = zscores[list(KEYS)]
-    blocks = [
-        keys.assign(region_set=name, threshold=threshold).join(count_table(zscores, regions, threshold))
-        for name, regions in sets.items()
-        for threshold in thresholds
-    ]
-    return pd.concat(blocks, ignore_index=True)
-
-
 def exact_interval(events: ArrayLike, trials: ArrayLike, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
     """Clopper-Pearson interval of a share (Clopper & Pearson 1934); (0, 1) where there are no trials."""
     from scipy.special import betaincinv
@@ -256,7 +227,7 @@ def _prevalence(z: pd.DataFrame, group: str, threshold: float) -> pd.DataFrame:
     values = z.to_numpy(dtype=float)
     n = (~np.isnan(values)).sum(axis=0)
     table = pd.DataFrame({"region": z.columns, "group": group, "n": n})
-    for tail, events in (("infra", values <= -threshold), ("supra", values >= threshold)):
+    for tail, events in zip(TAILS, tails(values, threshold)):
         k = events.sum(axis=0)
         low, high = exact_interval(k, n)
         share = np.divide(k, n, out=np.full(len(n), np.nan), where=n > 0)

@@ -20,6 +20,8 @@ from bids_app.errors import AnalysisError
 
 DEVIATIONS = "number of infra-normal deviations"
 UNADJUSTED, ADJUSTED = "unadjusted", "adjusted"
+NO_LEVEL_EVENT = "a level without any event: no finite estimate"
+UNBOUNDED = "no finite estimate: the events do not bound it"
 CHANGES = "; the ratio changes over time, so one number does not describe it well"
 # Fewer events than this per coefficient make a Cox model unreliable (Peduzzi et al. 1995).
 EVENTS_PER_TERM = 10
@@ -121,7 +123,7 @@ def _cox(first: pd.DataFrame, times: pd.DataFrame, covariates: tuple[str, ...]) 
     for j, term in enumerate(varying):
         member = X[:, j] > 0
         lone = len(np.unique(X[:, j])) == 2 and event[member].sum() in (0, event.sum())
-        unbounded = bool(fit.unbounded[j] or lone)
+        unbounded = bool(lone or not fit.estimable[j])
         with np.errstate(over="ignore"):
             ratio, low, high = np.exp([fit.coef[j], fit.low[j], fit.high[j]])
         rows.append(
@@ -134,7 +136,7 @@ def _cox(first: pd.DataFrame, times: pd.DataFrame, covariates: tuple[str, ...]) 
                 "p": np.nan if unbounded else fit.p[j],
                 "p_proportional": check.p[j],
                 **last,
-                "note": "a level without any event: no finite estimate" if unbounded else note,
+                "note": NO_LEVEL_EVENT if lone else UNBOUNDED if unbounded else note,
             }
         )
     return rows
@@ -147,7 +149,7 @@ def _sentence(row: Mapping[Hashable, Any]) -> str:
         f"{plural(row['n_people'], 'person', 'people')}){adjusted}"
     )
     if np.isnan(row["estimate"]):
-        return f"{text}: a hazard ratio cannot be given."
+        return f"{text}: a hazard ratio cannot be given ({row['note']})."
     doubt = CHANGES if row["p_proportional"] < 0.05 else ""
     few = f"; there are {row['note']}" if isinstance(row["note"], str) else ""
     return (

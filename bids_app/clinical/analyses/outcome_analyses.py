@@ -175,10 +175,14 @@ def survival_result(name: str, title: str, people: pd.DataFrame, what: str, meth
     table = pd.concat([curve_table(curve, group) for group, curve in curves.items()], ignore_index=True)
     sentences = [_curve_sentence(group, curve, what, horizon) for group, curve in curves.items()]
     if len(curves) > 1 and followed["event"].any():
-        test = log_rank(followed["time"], followed["event"], followed["group"])
-        degrees = f"{plural(test.df, 'degree')} of freedom"
-        sentences.append(f"Log-rank test of the difference between groups: {p_value(test.p)} ({degrees}).")
-        table["p"] = test.p
+        try:
+            test = log_rank(followed["time"], followed["event"], followed["group"])
+        except AnalysisError as error:
+            sentences.append(f"{upper_first(error.reason)}.")
+        else:
+            degrees = f"{plural(test.df, 'degree')} of freedom"
+            sentences.append(f"Log-rank test of the difference between groups: {p_value(test.p)} ({degrees}).")
+            table["p"] = test.p
     sentences += few_people(min(int(curve.at_risk[0]) for curve in curves.values()))
     alone = len(people) - len(followed)
     if alone:

@@ -191,6 +191,8 @@ def _hazard(rule: RiskRule, outcome: pd.DataFrame, samples: np.ndarray, seed: in
         ratio = np.inf if row["n_events_at_risk"] else 0.0
         note = "one group has no event: the ratio is unbounded and p is from the likelihood ratio"
         return {**row, "estimate": ratio, "p": fit.likelihood_ratio[1], "note": note}
+    if not fit.estimable[0]:
+        return {**row, "note": "no finite hazard ratio: the events do not bound it"}
     drawn = resampling.percentile_interval(resampling.hazard_ratios(time, event, high, samples[:, seen]))
     with np.errstate(over="ignore"):
         ratio, low, top, *bounds = np.exp([fit.coef[0], fit.low[0], fit.high[0], *drawn])

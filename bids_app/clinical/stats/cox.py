@@ -20,6 +20,8 @@ from bids_app.normative.base import FloatArray
 
 # |log hazard ratio| per standard deviation from which an estimate counts as infinite.
 INFINITE = 12.0
+# Information of a standardised predictor, relative to that without effects, from which events tell its coefficient.
+INFORMATIVE = 1e-9
 TIES = ("efron", "breslow")
 
 
@@ -54,8 +56,9 @@ class CoxFit:
     n_people, n_events : int
     linear : (n,) array
         Linear predictor of each person, centred.
-    unbounded : (k,) bool array
-        Coefficients without a finite estimate (a group without any event).
+    estimable : (k,) bool array
+        Coefficients with a finite, unique estimate. The others (a group without any event, one event of the person
+        with the highest value, equal values among everybody at risk) have no standard error, test or interval.
     """
 
     coef: FloatArray
@@ -70,7 +73,7 @@ class CoxFit:
     n_people: int
     n_events: int
     linear: FloatArray
-    unbounded: np.ndarray
+    estimable: np.ndarray
 
     @property
     def likelihood_ratio(self) -> tuple[float, float]:
@@ -79,6 +82,15 @@ class CoxFit:
 
         statistic = 2 * (self.loglik - self.loglik_null)
         return statistic, float(chi2.sf(statistic, len(self.coef)))
+
+
+class CoxMaximum(NamedTuple):
+    """Maximum of a partial likelihood: beta (k,), information (k, k), and which coefficients (k,) are `estimable`."""
+
+    beta: FloatArray
+    information: FloatArray
+    loglik: float
+    estimable: np.ndarray
 
 
 class PartialLikelihood:
@@ -137,10 +149,11 @@ class PartialLikelihood:
         """Log partial likelihood at `beta` (k,)."""
         return self.terms(np.asarray(beta, dtype=float))[0]
 
-    def maximise(self) -> tuple[FloatArray, FloatArray, float]:
-        """Coefficients, information and log likelihood at the maximum (Newton with step halving)."""
+    def maximise(self) -> CoxMaximum:
+        """The maximum (Newton with step halving), and whether it is one."""
         beta = np.zeros(self.X.shape[1])
         loglik, score, information = self.terms(beta)
+        start = information.sum(axis=0)
         for _ in range(50):
             step = np.linalg.lstsq(information.sum(axis=0), score.sum(axis=0), rcond=None)[0]
             new = self.terms(beta + step)
@@ -154,7 +167,22 @@ class PartialLikelihood:
             # Newton converges quadratically: after this step the error is below rounding.
             if np.max(np.abs(step)) < 1e-8 * (1 + np.max(np.abs(beta))) or gain < 1e-13 * abs(loglik):
                 break
-        return beta, information.sum(axis=0), loglik
+        total = information.sum(axis=0)
+        return CoxMaximum(beta, total, loglik, self._estimable(beta, total, start))
+
+    def _estimable(self, beta: FloatArray, information: FloatArray, start: FloatArray) -> np.ndarray:
+        """Whether each coefficient is finite and told by the events.
+
+        The likelihood is monotone, or flat, in the directions without information (Heinze & Schemper 2001,
+        doi:10.1111/j.0006-341X.2001.00114.x); `start` is the information (k, k) at zero.
+        """
+        spread = self.X.std(axis=0)
+        scaled = information / np.outer(spread, spread)
+        values, vectors = np.linalg.eigh(scaled)
+        # Without any effect, each death tells as much as the spread of those at risk.
+        most = max(float(np.diag(start / np.outer(spread, spread)).max()), 1.0)
+        flat = vectors[:, values < INFORMATIVE * most]
+        return (np.abs(beta) * spread <= INFINITE) & ~(np.abs(flat) > 1e-6).any(axis=1)
 
 
 def _check(X: FloatArray, status: FloatArray) -> None:
@@ -173,12 +201,10 @@ def fit_cox(time: ArrayLike, event: ArrayLike, X: ArrayLike, ties: str = "efron"
     from scipy.stats import norm
 
     model = PartialLikelihood(time, event, X, ties)
-    beta, information, loglik = model.maximise()
+    beta, information, loglik, estimable = model.maximise()
     covariance = np.asarray(np.linalg.pinv(information, hermitian=True))
-    se = np.sqrt(np.diag(covariance))
-    unbounded = np.abs(beta) * model.X.std(axis=0) > INFINITE
-    with np.errstate(divide="ignore", invalid="ignore"):
-        half, statistic = norm.ppf((1 + level) / 2) * se, beta / se
+    se = np.sqrt(np.where(estimable, np.diag(covariance), np.nan))
+    half, statistic = norm.ppf((1 + level) / 2) * se, beta / se
     linear = np.empty(len(model.X))
     linear[model.order] = model.X @ beta
     return CoxFit(
@@ -194,23 +220,28 @@ def fit_cox(time: ArrayLike, event: ArrayLike, X: ArrayLike, ties: str = "efron"
         len(model.X),
         len(model.deaths),
         linear,
-        unbounded,
+        estimable,
     )
 
 
 def proportionality(time: ArrayLike, event: ArrayLike, X: ArrayLike, ties: str = "efron") -> Proportionality:
-    """Score tests of proportional hazards for each column of `X`, and globally; NaN where events are too few."""
+    """Score tests of proportional hazards for each column of `X`, and globally.
+
+    NaN where events are too few, and for all where a coefficient of the model cannot be estimated.
+    """
     from scipy.stats import chi2
 
     model = PartialLikelihood(time, event, X, ties)
-    beta, total, _ = model.maximise()
+    beta, total, _, estimable = model.maximise()
+    unknown = np.full(len(beta), np.nan)
+    if not estimable.all():
+        return Proportionality(unknown, unknown, float("nan"), float("nan"))
     _, score, information = model.terms(beta)
     g = _transformed(model)
     gradient = g @ score
     cross, square = np.tensordot(g, information, 1), np.tensordot(g**2, information, 1)
     left: FloatArray = np.asarray(square - cross @ np.linalg.solve(total, cross), dtype=float)
     if np.ptp(g) == 0 or np.linalg.matrix_rank(left, hermitian=True) < len(beta):
-        unknown = np.full(len(beta), np.nan)
         return Proportionality(unknown, unknown, float("nan"), float("nan"))
     each = gradient**2 / np.diag(left)
     whole = float(gradient @ np.linalg.solve(left, gradient))
@@ -258,14 +289,3 @@ def concordance_columns(time: ArrayLike, event: ArrayLike, risk: ArrayLike) -> d
     half = float(norm.ppf(0.975)) * found.se
     low, high = max(found.c - half, 0.0), min(found.c + half, 1.0)
     return {"concordance": found.c, "concordance_low": low, "concordance_high": high}
-
-
-def baseline_hazard(fit: CoxFit, time: ArrayLike, event: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Breslow's cumulative hazard at the mean of the predictors: distinct event times and its values."""
-    times, status = checked_times(time, event)
-    distinct = np.unique(times[status == 1])
-    order = np.argsort(times)
-    tail = np.concatenate([np.cumsum(np.exp(fit.linear)[order][::-1])[::-1], [0.0]])
-    at_risk = tail[np.searchsorted(times[order], distinct, side="left")]
-    events = np.array([(status[times == moment]).sum() for moment in distinct])
-    return distinct, np.cumsum(events / at_risk)

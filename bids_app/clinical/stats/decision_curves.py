@@ -91,7 +91,7 @@ def predicted_risk(
     Raises
     ------
     AnalysisError
-        When a model cannot be fitted.
+        When a model cannot be fitted or has no finite estimate.
     """
     times, status = checked_times(time, event)
     x = np.asarray(predictor, dtype=float)
@@ -99,7 +99,9 @@ def predicted_risk(
     for part in np.unique(fold):
         rest = fold != part
         model = PartialLikelihood(times[rest], status[rest], x[rest])
-        beta, _, _ = model.maximise()
+        beta, _, _, estimable = model.maximise()
+        if not estimable.all():
+            raise AnalysisError("the risk of an event could not be predicted: a fold has no finite hazard ratio")
         scale = np.exp((x[rest] - model.centre[0]) * beta[0])
         hazard = _cumulative_hazard(times[rest], status[rest], scale, horizon)
         risk[~rest] = 1 - np.exp(-hazard * np.exp((x[~rest] - model.centre[0]) * beta[0]))

@@ -89,3 +89,14 @@ def design(cohort: pd.DataFrame, covariates: Sequence[str]) -> pd.DataFrame:
         dummies = {f"{name}: {level}": (text == level).astype(float).where(column.notna()) for level in levels}
         blocks.append(pd.DataFrame(dummies, index=cohort.index))
     return pd.concat(blocks, axis=1) if blocks else pd.DataFrame(index=cohort.index)
+
+
+def false_discovery(p: np.ndarray) -> np.ndarray:
+    """Benjamini-Hochberg adjusted p values (n,) of `p` (n,); NaN stays NaN and is not part of the family."""
+    from scipy.stats import false_discovery_control
+
+    p = np.asarray(p, dtype=float)
+    q, known = np.full(p.shape, np.nan), np.isfinite(p)
+    if known.any():
+        q[known] = false_discovery_control(p[known])
+    return q

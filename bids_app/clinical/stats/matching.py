@@ -8,6 +8,7 @@ this is done k times in turn.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,19 +16,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from bids_app.clinical.results import AnalysisResult, make_result
 from bids_app.clinical.stats.linear import design
 from bids_app.errors import AnalysisError
 from bids_app.normative.base import FloatArray
 
 SMD_LIMIT = 0.1
 SCORE = "propensity score"
-METHODS = (
-    "Controls were matched {ratio}:1 by nearest propensity score without replacement (logistic regression "
-    "on {covariates}; people of the group in descending order of the score, as in MatchIt; Ho et al. "
-    "2011){exact}. Balance is the difference of means divided by the group's standard deviation; below {limit} is "
-    "usually called balanced."
-)
 
 
 @dataclass(frozen=True)
@@ -58,7 +52,7 @@ class Matching:
 
 
 def propensity(treated: ArrayLike, covariates: ArrayLike) -> tuple[FloatArray, bool]:
-    """Logistic regression by Newton's method.
+    """Logistic regression (iteratively reweighted least squares of statsmodels).
 
     Parameters
     ----------
@@ -71,22 +65,15 @@ def propensity(treated: ArrayLike, covariates: ArrayLike) -> tuple[FloatArray, b
     (n,) array, bool
         Probability of being treated; whether the groups are (almost) perfectly separated.
     """
-    t = np.asarray(treated, dtype=float)
+    from statsmodels.genmod.families import Binomial
+    from statsmodels.genmod.generalized_linear_model import GLM
+
     X = np.asarray(covariates, dtype=float)
     scale = X.std(axis=0)
-    X = np.column_stack([np.ones(len(t)), (X - X.mean(axis=0)) / np.where(scale > 0, scale, 1)])
-    mu = (t + 0.5) / 2
-    eta, deviance = np.log(mu / (1 - mu)), np.inf
-    for _ in range(50):
-        weight = mu * (1 - mu)
-        weighted = X.T * weight
-        coef = np.linalg.lstsq(weighted @ X, weighted @ (eta + (t - mu) / weight), rcond=None)[0]
-        eta = np.clip(X @ coef, -30, 30)
-        mu = 1 / (1 + np.exp(-eta))
-        new = -2 * float(np.sum(np.where(t > 0, np.log(mu), np.log1p(-mu))))
-        if abs(new - deviance) < 1e-12 * (1 + new):
-            break
-        deviance = new
+    X = np.column_stack([np.ones(len(X)), (X - X.mean(axis=0)) / np.where(scale > 0, scale, 1)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # separation is told by the result
+        mu = np.asarray(GLM(np.asarray(treated, dtype=float), X, Binomial()).fit(tol=1e-12).fittedvalues)
     extreme = np.minimum(mu, 1 - mu) < 1e-6
     return mu, bool(extreme.mean() > 0.5)
 
@@ -188,11 +175,6 @@ class MatchSettings:
     exact: tuple[str, ...] = ()
     caliper: float | None = None
 
-    def methods(self) -> str:
-        """The paragraph for the methods section."""
-        exact = f" among people with the same {' and '.join(self.exact)}" if self.exact else ""
-        return METHODS.format(ratio=self.ratio, covariates=", ".join(self.covariates), exact=exact, limit=SMD_LIMIT)
-
 
 def match(cohort: pd.DataFrame, treated: ArrayLike, settings: MatchSettings | None = None) -> Matching:
     """Match the rows of `cohort` (one per person) that are `treated` (n,) with the others.
@@ -288,49 +270,6 @@ def _moments(values: FloatArray, weight: FloatArray) -> tuple[float, float]:
     mean = float(weight @ values / total)
     spare = total - (weight**2).sum() / total
     return mean, float(weight @ (values - mean) ** 2 / spare) if spare > 0 else np.nan
-
-
-def matching_result(
-    cohort: pd.DataFrame, matching: Matching, treated: ArrayLike, settings: MatchSettings, group: str, control: str
-) -> AnalysisResult:
-    """The balance table and love plot of a matching."""
-    table = balance(cohort, matching, treated, settings.covariates)
-    covariates = table[table["covariate"] != SCORE]
-    known = covariates.dropna(subset=["smd_after"])
-    matched, wanted = len(np.unique(matching.treated)), int(np.sum(np.asarray(treated, dtype=bool)))
-    sentences = [
-        f"{matched} of {wanted} people of group {group} were matched with {len(matching.control)} controls ({control})."
-    ]
-    sentences += _balance_sentences(known) if len(known) else []
-    if matching.separated:
-        sentences.append("The covariates tell the groups apart almost perfectly, so the score is unreliable.")
-    figure = {
-        "kind": "love",
-        "label": "covariate",
-        "before": "smd_before",
-        "after": "smd_after",
-        "threshold": SMD_LIMIT,
-    }
-    return make_result(
-        "matching",
-        "Balance of the matched groups",
-        table,
-        sentences=tuple(sentences),
-        methods=settings.methods(),
-        figure=figure,
-    )
-
-
-def _balance_sentences(table: pd.DataFrame) -> list[str]:
-    worst = table.iloc[int(table["smd_after"].abs().argmax())]
-    largest = abs(worst["smd_after"])
-    sentence = (
-        f"After matching the largest standardised difference is {largest:.2f} ({worst['covariate']}); "
-        f"before matching it was {table['smd_before'].abs().max():.2f}."
-    )
-    if largest < SMD_LIMIT:
-        return [sentence]
-    return [sentence, f"Differences of {SMD_LIMIT} or more remain, so group comparisons may reflect the covariates."]
 
 
 def pairs_table(cohort: pd.DataFrame, matching: Matching) -> pd.DataFrame:

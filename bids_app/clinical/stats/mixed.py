@@ -92,11 +92,6 @@ def effects(
     )
 
 
-def fit_mixed(y: ArrayLike, X: ArrayLike, people: ArrayLike, level: float = 0.95) -> FixedEffects:
-    """Fit ``y ~ X + (1 | people)`` (one response; see `MixedModel` for many)."""
-    return MixedModel(X, people).fit(y, level)
-
-
 def satterthwaite(fit: RandomInterceptFit) -> FloatArray:
     """Degrees of freedom (k,) of the t tests of the fixed effects."""
     sums, ratio = fit.sums, fit.tau2 / fit.sigma2

@@ -222,27 +222,3 @@ def poisson_rate(events: float, years: float, level: float = 0.95) -> Rate:
     tail = (1 - level) / 2
     low = chi2.ppf(tail, 2 * events) / 2 if events > 0 else 0.0
     return Rate(events / years, float(low / years), float(chi2.ppf(1 - tail, 2 * events + 2) / 2 / years))
-
-
-class RateRatio(NamedTuple):
-    """Ratio of two rates with its exact conditional interval and p."""
-
-    ratio: float
-    low: float
-    high: float
-    p: float
-
-
-def rate_ratio(events: Sequence[float], years: Sequence[float], level: float = 0.95) -> RateRatio:
-    """Ratio of the first to the second Poisson rate, given the total number of events (binomial)."""
-    from scipy.stats import beta, binomtest
-
-    (a, b), (first, second) = events, years
-    if a + b == 0:
-        return RateRatio(float("nan"), 0.0, float("inf"), 1.0)
-    tail, offset = (1 - level) / 2, second / first
-    low = beta.ppf(tail, a, b + 1) if a else 0.0
-    high = beta.ppf(1 - tail, a + 1, b) if b else 1.0
-    odds = [share / (1 - share) * offset if share < 1 else np.inf for share in (low, high)]
-    p = binomtest(int(a), int(a + b), first / (first + second)).pvalue
-    return RateRatio(float(a / b * offset) if b else float("inf"), float(odds[0]), float(odds[1]), float(p))

@@ -37,7 +37,8 @@ def hazard_ratios(time: ArrayLike, event: ArrayLike, group: ArrayLike, samples: 
 
     Returns
     -------
-    (b,) array; plus or minus infinity where a group has no event, NaN where nobody has or a group is empty
+    (b,) array; plus or minus infinity where the likelihood is monotone (a group has no event), NaN where it is flat
+    (no event while both groups are at risk) or a group is empty
     """
     times, status = checked_times(time, event)
     member = np.asarray(group, dtype=bool)
@@ -52,8 +53,9 @@ def hazard_ratios(time: ArrayLike, event: ArrayLike, group: ArrayLike, samples: 
     beta = _newton(risk[0], risk[1], died[0], died[1])
     ones, others = died[0].sum(axis=1), died[1].sum(axis=1)
     beta = np.where(ones == 0, -np.inf, np.where(others == 0, np.inf, beta))
-    empty = (risk[0][:, 0] == 0) | (risk[1][:, 0] == 0) | (ones + others == 0)
-    return np.where(empty, np.nan, beta)
+    beta = np.where(np.abs(beta) >= MOST, np.sign(beta) * np.inf, beta)
+    compared = ((risk[0] > 0) & (risk[1] > 0) & (died[0] + died[1] > 0)).any(axis=1)
+    return np.where(compared, beta, np.nan)
 
 
 def _between(values: FloatArray, start: np.ndarray, stop: np.ndarray) -> FloatArray:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from bids_app.clinical.deviations import expected_count
+from bids_app.clinical.deviations import expected_count, tails
 from bids_app.clinical.stats.cox import PartialLikelihood
 from bids_app.errors import AnalysisError
 from bids_app.normative.base import Z_CRITICAL, FloatArray
@@ -67,7 +67,7 @@ def thalamus_rule(zscores: pd.DataFrame, threshold: float = Z_CRITICAL) -> RiskR
     present = [name for name in THALAMUS if name in zscores]
     if not present:
         return None
-    at_risk = (zscores[present].to_numpy(dtype=float) <= -threshold).any(axis=1)
+    at_risk = tails(zscores[present].to_numpy(dtype=float), threshold)[0].any(axis=1)
     return RiskRule("thalamus", f"left or right thalamus with z <= -{threshold:g}", at_risk)
 
 
@@ -114,8 +114,10 @@ def _validated_likelihood(high: FloatArray, time: FloatArray, event: FloatArray,
             inside = PartialLikelihood(time[rest], event[rest], high[rest])
         except AnalysisError:
             return -np.inf
-        beta, _, loglik = inside.maximise()
-        total += whole.loglik(beta) - loglik
+        best = inside.maximise()
+        if not best.estimable.all():  # an infinite ratio makes the events outside it impossible
+            return -np.inf
+        total += whole.loglik(best.beta) - best.loglik
     return total
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from bids_app.clinical.deviations import tails
 from bids_app.normative.base import Z_CRITICAL, FloatArray
 from bids_app.regions import display_name
 
@@ -15,7 +16,7 @@ COUNTS = ("n_visits", "n_deviating", "n_worsening", "n_recovery", "n_stable_devi
 def states(zscores: pd.DataFrame, threshold: float = Z_CRITICAL) -> FloatArray:
     """1 where z <= -threshold, 0 where above, NaN where unknown; shape of `zscores`."""
     z = zscores.to_numpy(dtype=float)
-    return np.where(np.isnan(z), np.nan, (z <= -threshold).astype(float))
+    return np.where(np.isnan(z), np.nan, tails(z, threshold)[0].astype(float))
 
 
 def entropy_bits(share: ArrayLike) -> FloatArray:

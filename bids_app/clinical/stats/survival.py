@@ -17,6 +17,7 @@ from bids_app.normative.base import FloatArray
 # Times closer than this, relative to the largest, are the same: differences of ages are not exact.
 SAME_TIME = 1e-9
 # Random splits of the permutation test, how many are computed together, and which statistics are equal.
+TWO_GROUPS = "a log-rank test needs two groups and an event"
 PERMUTATIONS, BATCH, SAME_STATISTIC = 4999, 500, 1e-9
 
 
@@ -72,62 +73,59 @@ def kaplan_meier(time: ArrayLike, event: ArrayLike, level: float = 0.95) -> Surv
         When there is nobody, or a time is missing or negative.
     """
     from scipy.stats import norm
+    from statsmodels.duration.survfunc import SurvfuncRight
 
     times, status = checked_times(time, event)
     distinct, group = np.unique(times, return_inverse=True)
     events = np.bincount(group, status, len(distinct)).astype(float)
     leaving = np.bincount(group, minlength=len(distinct)).astype(float)
-    at_risk = leaving[::-1].cumsum()[::-1]
-    survival: FloatArray = np.cumprod(1 - events / at_risk)
+    survival, se = np.ones(len(distinct)), np.zeros(len(distinct))
+    if status.any():
+        # The library has the times of events; between them the curve is level.
+        found = SurvfuncRight(times, status)
+        step = np.searchsorted(found.surv_times, distinct, side="right")
+        survival, se = (
+            np.append(first, values)[step] for first, values in ((1.0, found.surv_prob), (0.0, found.surv_prob_se))
+        )
     with np.errstate(divide="ignore", invalid="ignore"):
-        spread = np.sqrt(np.cumsum(events / (at_risk * (at_risk - events))))
-        half = norm.ppf((1 + level) / 2) * spread
+        half = norm.ppf((1 + level) / 2) * se / survival
         low, high = survival * np.exp(-half), np.minimum(survival * np.exp(half), 1.0)
-        se = survival * spread
     low = np.where(survival > 0, low, np.nan)
-    return SurvivalCurve(distinct, at_risk, events, leaving - events, survival, se, low, high)
+    return SurvivalCurve(distinct, leaving[::-1].cumsum()[::-1], events, leaving - events, survival, se, low, high)
 
 
 @dataclass(frozen=True)
 class LogRank:
-    """Log-rank test: chi-square, its degrees of freedom and p, observed and expected events per group."""
+    """Log-rank test: chi-square, its degrees of freedom and p."""
 
     statistic: float
     df: int
     p: float
-    observed: FloatArray
-    expected: FloatArray
-    labels: np.ndarray
 
 
 def log_rank(time: ArrayLike, event: ArrayLike, groups: ArrayLike) -> LogRank:
-    """Test whether survival differs between groups (n,); `labels` tells the order of the results.
+    """Test whether survival differs between groups (n,), as statsmodels' ``survdiff``.
+
+    People who leave before the first event add nothing, so a group that has nobody else has no degree of freedom.
 
     Raises
     ------
     AnalysisError
-        With fewer than two groups or without any event.
+        Without any event, or when at every event only one group is at risk.
     """
     from scipy.stats import chi2
+    from statsmodels.duration.survfunc import survdiff
 
     times, status = checked_times(time, event)
-    labels, member = np.unique(np.asarray(groups), return_inverse=True)
-    if len(labels) < 2 or not status.any():
-        raise AnalysisError("a log-rank test needs two groups and an event")
-    distinct, row = np.unique(times, return_inverse=True)
-    leaving, events = (np.zeros((len(distinct), len(labels))) for _ in range(2))
-    np.add.at(leaving, (row, member), 1.0)
-    np.add.at(events, (row, member), status)
-    at_risk = leaving[::-1].cumsum(axis=0)[::-1]
-    total, deaths = at_risk.sum(axis=1), events.sum(axis=1)
-    share = at_risk / total[:, None]
-    expected = (share * deaths[:, None]).sum(axis=0)
-    factor = deaths * (total - deaths) / np.maximum(total - 1, 1)
-    covariance = np.diag(factor @ share) - (share * factor[:, None]).T @ share
-    gap = (events.sum(axis=0) - expected)[1:]
-    statistic = float(gap @ np.linalg.pinv(covariance[1:, 1:]) @ gap)
-    df = int(np.count_nonzero(expected > 0)) - 1
-    return LogRank(statistic, df, float(chi2.sf(statistic, df)), events.sum(axis=0), expected, labels)
+    if not status.any():
+        raise AnalysisError(TWO_GROUPS)
+    there = times >= times[status == 1].min()
+    times, status, labels = times[there], status[there], np.asarray(groups)[there]
+    df = len(np.unique(labels)) - 1
+    if not df or (status[times == times.min()].all() and len(np.unique(times)) == 1):
+        raise AnalysisError("groups cannot be compared: no event happens while people of two groups are at risk")
+    statistic = float(survdiff(times, status, labels)[0])
+    return LogRank(statistic, df, float(chi2.sf(statistic, df)))
 
 
 def log_rank_permutation(
@@ -154,7 +152,7 @@ def log_rank_permutation(
     times, status = checked_times(time, event)
     member = np.asarray(at_risk, dtype=bool)
     if member.all() or not member.any() or not status.any():
-        raise AnalysisError("a log-rank test needs two groups and an event")
+        raise AnalysisError(TWO_GROUPS)
     order = np.argsort(times, kind="stable")
     ordered, status = times[order], status[order]
     start = np.unique(ordered, return_index=True)[1]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from bids_app.clinical.analyses.case_control import false_discovery
+from bids_app.clinical.stats.linear import false_discovery
 from bids_app.errors import AnalysisError
 from bids_app.normative.base import FloatArray
 from bids_app.regions import display_name

@@ -4,7 +4,7 @@ import pytest
 
 from bids_app.bids.phenotypes import clinical_table
 from bids_app.clinical.analyses.follow_up import follow_up
-from bids_app.clinical.analyses.outcome_analyses import progression, relapses
+from bids_app.clinical.analyses.outcome_analyses import progression, relapses, survival_result
 from bids_app.clinical.analysis_file import AnalysisConfig, propose
 from bids_app.clinical.cohort import prepare
 from bids_app.errors import AnalysisError
@@ -175,3 +175,16 @@ def test_one_visit_each_cannot_be_followed():
         progression(data(table))
     with pytest.raises(AnalysisError, match="beyond the first visit"):
         relapses(data(table))
+
+
+def test_a_curve_says_the_share_with_an_event_by_the_reading_time():
+    people = pd.DataFrame({"time": [1.0, 2, 3, 4, 4], "event": [1, 1, 0, 0, 0], "group": "MS"})
+    text = survival_result("relapse", "Relapse", people, "a relapse", "").sentences[0]
+    assert text.startswith("Group MS: 2 of 5 people had a relapse during follow-up; by 4 years 40 % (95 % interval ")
+
+
+def test_groups_that_are_not_at_risk_together_have_curves_and_no_test():
+    people = pd.DataFrame({"time": [1.0, 1, 3, 4], "event": [0, 0, 1, 1], "group": ["a", "a", "b", "b"]})
+    result = survival_result("relapse", "Relapse", people, "a relapse", "")
+    assert "p" not in result.table
+    assert any("cannot be compared" in sentence for sentence in result.sentences)

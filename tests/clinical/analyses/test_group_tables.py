@@ -15,7 +15,6 @@ from bids_app.clinical.analyses.group_tables import (
     quality_table,
     scan_table,
     site_table,
-    subset_counts,
 )
 from bids_app.clinical.results import describe
 
@@ -117,21 +116,6 @@ def test_a_region_never_scored_has_no_share():
     table = prevalence_table(pd.DataFrame({"Left-Thalamus": [np.nan]}))
     assert np.isnan(table["share_infra"].item())
     assert (table["low_infra"].item(), table["high_infra"].item()) == (0.0, 1.0)
-
-
-def test_thresholds_and_sets_cross():
-    z = pd.DataFrame(
-        {"participant_id": ["a"], "session_id": [None], "Left-Thalamus": [-2.5], "lh_insula_volume": [-3.5]}
-    )
-    table = subset_counts(z, thresholds=(1.96, 3.0))
-    assert table.set_index(["region_set", "threshold"])["n_infra"].to_dict() == {
-        ("all", 1.96): 2,
-        ("all", 3.0): 1,
-        ("cortical", 1.96): 1,
-        ("cortical", 3.0): 1,
-        ("subcortical", 1.96): 1,
-        ("subcortical", 3.0): 0,
-    }
 
 
 def test_a_site_offset_shows():

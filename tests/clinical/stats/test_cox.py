@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from statsmodels.duration.hazard_regression import PHReg
 
-from bids_app.clinical.stats.cox import PartialLikelihood, baseline_hazard, concordance, fit_cox, proportionality
+from bids_app.clinical.stats.cox import PartialLikelihood, concordance, fit_cox, proportionality
 from bids_app.clinical.stats.survival import log_rank
 from bids_app.errors import AnalysisError
 from tests.clinical.parity import invented, recorded
@@ -57,7 +58,8 @@ def test_events_at_one_time_say_nothing_about_proportionality():
 def test_a_group_without_events_has_no_finite_ratio():
     x = np.repeat([0.0, 1.0], 10)
     fit = fit_cox(np.arange(1, 21), 1 - x, x)
-    assert fit.unbounded[0]
+    assert not fit.estimable[0]
+    assert np.isnan([fit.se[0], fit.p[0], fit.low[0]]).all()
     assert np.isfinite(fit.likelihood_ratio[1])
 
 
@@ -81,14 +83,41 @@ def test_its_standard_error_is_that_of_simulations():
     assert np.mean(se) == pytest.approx(c.std(), rel=0.2)
 
 
-def test_without_predictors_effect_the_baseline_hazard_is_nelson_aalen():
-    time, event = np.array([1.0, 2, 3, 4]), np.array([1, 1, 0, 1])
-    x = np.array([1.0, -1, -1, 1])
+def test_the_fit_equals_phreg():
+    generator = np.random.default_rng(0)
+    X, time = generator.normal(size=(200, 3)), generator.exponential(5, 200).round(1) + 0.1
+    event = (generator.random(200) < 0.4).astype(float)
+    for ties in ("efron", "breslow"):
+        fit, peer = fit_cox(time, event, X, ties), PHReg(time, X, status=event, ties=ties).fit(tol=1e-12)
+        np.testing.assert_allclose(fit.coef, peer.params, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(fit.se, peer.bse, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("time", "event", "x"),
+    [
+        # one event, of the person with the highest value: the likelihood rises for ever
+        ([1, 2, 3, 4, 5, 6], [1, 0, 0, 0, 0, 0], [9.0, 1, 4, 2, 0, 3]),
+        # everybody at risk at the event has the same value: the likelihood is flat
+        ([1, 2, 3, 4, 5, 6], [0, 0, 0, 1, 0, 0], [9.0, 1, 4, 2, 2, 2]),
+        # each event is of the highest value at risk
+        ([1, 2, 3, 4, 5, 6], [1, 1, 0, 1, 0, 0], [9.0, 8, 4, 7, 2, 1]),
+    ],
+)
+def test_without_a_finite_estimate_there_is_no_error_test_or_check(time, event, x):
     fit = fit_cox(time, event, x)
-    flat = type(fit)(**{**vars(fit), "linear": np.zeros(4)})
-    times, hazard = baseline_hazard(flat, time, event)
-    np.testing.assert_allclose(times, [1, 2, 4])
-    np.testing.assert_allclose(hazard, np.cumsum([1 / 4, 1 / 3, 1 / 1]))
+    assert not fit.estimable.any()
+    assert np.isnan([fit.se[0], fit.p[0], fit.low[0], fit.high[0]]).all()
+    assert np.isnan(proportionality(time, event, x).p).all()
+
+
+def test_a_covariate_without_an_estimate_leaves_the_others_theirs():
+    generator = np.random.default_rng(4)
+    x, rare = generator.normal(size=60), (np.arange(60) % 20 == 0).astype(float)
+    time = generator.exponential(np.exp(-x))
+    fit = fit_cox(time, np.where(rare == 1, 0, 1), np.column_stack([x, rare]))
+    np.testing.assert_array_equal(fit.estimable, [True, False])
+    assert fit.se[0] > 0
 
 
 @pytest.mark.parametrize("x", [np.ones(4), np.array([1, np.nan, 0, 1]), np.ones((4, 2)) * [[1, 2]]])

@@ -4,16 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bids_app.clinical.analyses.matched import matching_methods, matching_result
 from bids_app.clinical.results import describe
-from bids_app.clinical.stats.matching import (
-    MatchSettings,
-    balance,
-    match,
-    match_nearest,
-    matching_result,
-    pairs_table,
-    propensity,
-)
+from bids_app.clinical.stats.matching import MatchSettings, balance, match, match_nearest, pairs_table, propensity
 from bids_app.errors import AnalysisError
 from tests.clinical.parity import invented, recorded
 
@@ -116,7 +109,7 @@ def test_exact_matching_stays_within_the_scanner(cohort):
     scanner = table["scanner"].to_numpy()
     assert (scanner[matching.treated] == scanner[matching.control]).all()
     assert len(matching.treated) == 362
-    assert "same scanner" in MatchSettings(COVARIATES, exact=("scanner",)).methods()
+    assert "same scanner" in matching_methods(MatchSettings(COVARIATES, exact=("scanner",)))
     with pytest.raises(AnalysisError, match="coil for exact matching"):
         match(table, treated, MatchSettings(COVARIATES, exact=("coil",)))
 

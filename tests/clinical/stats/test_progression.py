@@ -10,7 +10,6 @@ from bids_app.clinical.stats.progression import (
     first_marked,
     poisson_rate,
     progression_table,
-    rate_ratio,
     required_rise,
 )
 from bids_app.errors import AnalysisError
@@ -117,12 +116,3 @@ def test_exact_poisson_interval():
     assert poisson_rate(0, 10).high == pytest.approx(-np.log(0.025) / 10)
     with pytest.raises(AnalysisError):
         poisson_rate(1, 0)
-
-
-def test_rate_ratio_of_equal_and_of_empty_groups():
-    ratio, low, high, p = rate_ratio((10, 10), (20, 20))
-    assert ratio == 1
-    assert p == pytest.approx(1)
-    assert low * high == pytest.approx(1)
-    assert rate_ratio((0, 5), (10, 10))[:2] == (0, 0)
-    assert rate_ratio((5, 0), (10, 10))[0] == np.inf

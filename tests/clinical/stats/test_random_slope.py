@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bids_app.clinical.stats.mixed import fit_mixed
+from bids_app.clinical.stats.mixed import MixedModel
 from bids_app.clinical.stats.random_slope import RandomSlopeModel
 from bids_app.errors import AnalysisError
 
@@ -41,7 +41,7 @@ def test_the_slope_of_time_has_about_one_degree_of_freedom_per_person():
 
 def test_without_slope_variance_it_agrees_with_the_random_intercept():
     y, X, people, time = visits(slope_sd=0.0, seed=8)
-    slope, intercept = RandomSlopeModel(X, people, time).fit(y), fit_mixed(y, X, people)
+    slope, intercept = RandomSlopeModel(X, people, time).fit(y), MixedModel(X, people).fit(y)
     np.testing.assert_allclose(slope.beta, intercept.beta, rtol=0.02)
     np.testing.assert_allclose(slope.se[1], intercept.se[1], rtol=0.02)
 
