@@ -72,7 +72,7 @@ def refuse_unknown(values: Mapping[str, Any], known: Iterable[str], where: str =
     if unknown:
         listing = f"known are {', '.join(known)}"
         near = did_you_mean(unknown[0], known)
-        raise UsageError(f"{where}unknown {what} {', '.join(unknown)}", f"{near} {listing}" if near else listing)
+        raise UsageError(f"{where}unknown {what} {', '.join(unknown)}", f"{listing}; {near}" if near else listing)
 
 
 def to_toml(values: Mapping[str, Any]) -> str:
