@@ -9,6 +9,7 @@ import sys
 import tarfile
 
 import pytest
+import yaml
 
 from tests.contract.test_descriptors import load_script
 
@@ -34,6 +35,13 @@ def test_the_page_of_the_index_is_the_readme_without_anything_relative(repositor
     assert page.read_text() == load_script(repository, "index_readme").index_readme(), "run scripts/index_readme.py"
     assert not re.search(r"\]\((?!https?://)", page.read_text())
     assert "](docs/" not in load_script(repository, "index_readme").index_readme("https://example.org/blob/main")
+
+
+def test_the_licence_page_names_what_to_install_without_pcntoolkit(repository, setup):
+    page = (repository / "docs" / "licences.md").read_text().replace("\\\n", "")
+    (listed,) = re.findall(r"^pip install (contourpy.*)$", page, flags=re.MULTILINE)
+    needed = re.findall(r"^(\S+) ", setup["options"]["install_requires"].strip(), flags=re.MULTILINE)
+    assert set(listed.split()) == set(needed) - {"pcntoolkit"}
 
 
 def test_every_tool_of_the_lint_is_in_dev(repository, setup):
@@ -67,3 +75,15 @@ def test_the_source_distribution_holds_tests_docs_and_descriptors(repository, tm
     top = {"Dockerfile", "boutiques.json", "LICENSE", "README.md", "CITATION.cff", "docs/usage.md", ".ci/run"}
     assert top | {"tests/data/clinical/stats_r.txt", "tests/contract/test_packaging.py", "scripts/mutants.py"} <= inside
     assert not [name for name in inside if name.endswith(".pyc")]
+
+
+def test_every_step_of_continuous_integration_is_a_script_that_runs_here_too(repository):
+    config = yaml.safe_load((repository / ".circleci" / "config.yml").read_text())
+    steps = [step for job in config["jobs"].values() for step in job["steps"]]
+    steps += config["commands"]["environment"]["steps"]
+    commands = [step["run"]["command"].split() for step in steps if isinstance(step, dict) and "run" in step]
+    assert {command[0] for command in commands} == {"bash"}
+    assert all((repository / command[1]).exists() for command in commands)
+    called = {command[1] for command in commands}
+    whole = "".join((repository / ".ci" / name).read_text() for name in ("run", "full"))
+    assert {script for script in called if script not in whole} == set()
