@@ -6,6 +6,10 @@ from pathlib import Path
 
 # Tests of behaviour that no single module has.
 ACROSS_MODULES = {
+    "bids/test_recorded.py",
+    "clinical/test_recorded.py",
+    "freesurfer/test_recorded.py",
+    "normative/test_recorded.py",
     "cli/test_model_exchange.py",
     "cli/test_model_score_chunks.py",
     "freesurfer/test_read_only.py",
