@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,14 @@ FOLDER = Path(__file__).resolve().parent / "data" / "recorded"
 RELATIVE, ABSOLUTE = 1e-5, 1e-8
 
 
-def check_recorded(name: str, values: Mapping[str, Any]) -> None:
+def check_recorded(name: str, values: Mapping[str, Any], relative: float = RELATIVE) -> None:
     """Compare tables, arrays and plain values with those recorded under `name`; text must be equal, numbers near."""
     path, plain = FOLDER / f"{name}.json", as_plain(values)
     if os.environ.get("NORMVOL_RECORD"):
         path.parent.mkdir(exist_ok=True)
         lines = [f"{json.dumps(key)}: {json.dumps(item, ensure_ascii=False)}" for key, item in plain.items()]
         path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-    differences = list(_differences(plain, json.loads(path.read_text(encoding="utf-8")), name))
+    differences = list(_differences(plain, json.loads(path.read_text(encoding="utf-8")), name, relative))
     assert not differences, "\n".join(differences[:20])
 
 
@@ -52,17 +52,17 @@ def as_plain(value: Any) -> Any:
     return str(value)
 
 
-def _differences(found: Any, expected: Any, where: str) -> Any:
+def _differences(found: Any, expected: Any, where: str, relative: float) -> Iterator[str]:
     if isinstance(expected, dict) and isinstance(found, dict):
         if list(found) != list(expected):
             yield f"{where}: keys {list(found)}, recorded {list(expected)}"
         for key in expected.keys() & found.keys():
-            yield from _differences(found[key], expected[key], f"{where}/{key}")
+            yield from _differences(found[key], expected[key], f"{where}/{key}", relative)
     elif isinstance(expected, list) and isinstance(found, list) and len(found) == len(expected):
         for i, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
-            yield from _differences(ours, theirs, f"{where}[{i}]")
+            yield from _differences(ours, theirs, f"{where}[{i}]", relative)
     elif _number(expected) and _number(found):
-        if not math.isclose(found, expected, rel_tol=RELATIVE, abs_tol=ABSOLUTE):
+        if not math.isclose(found, expected, rel_tol=relative, abs_tol=ABSOLUTE):
             yield f"{where}: {found!r}, recorded {expected!r}"
     elif found != expected:
         yield f"{where}: {found!r}, recorded {expected!r}"

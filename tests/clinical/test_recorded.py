@@ -100,4 +100,6 @@ def test_results_under_other_options_are_as_recorded(name):
     analyses = tuple(one for one in ANALYSES if one.run.__module__ in {module.__name__ for module in modules})
     scans, z = cohort()
     results = run_analysis(scans, z[REGIONS[-n_regions:]], config, analyses=analyses)
-    check_recorded(f"clinical_{name.replace(' ', '_')}", plain(results))
+    # degrees of freedom of the random slope come from numerical derivatives
+    relative = 1e-3 if name == "sloped" else 1e-5
+    check_recorded(f"clinical_{name.replace(' ', '_')}", plain(results), relative)
