@@ -112,7 +112,7 @@ def _as_text(column: Any) -> pd.Series:
 
     try:
         # pandas 2 makes the word "None" of None
-        return pd.Series(column.cast(pa.string()).to_pandas().fillna(np.nan), dtype="str")
+        return pd.Series(column.cast(pa.string()).to_pandas().fillna(np.nan).to_numpy(), dtype="str")
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return pd.Series([np.nan if cell is None else str(cell) for cell in column.to_pylist()], dtype="str")
 

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from scipy.stats import skew
 
-from bids_app.normative import fitting, model_file, training
+from bids_app.normative import fitting, training
+from bids_app.normative.engines import native_file as model_file
 from bids_app.normative.registry import load_model
 from bids_app.normative.training_data import prepare
 from bids_app.regions import add_asymmetry, reference_regions

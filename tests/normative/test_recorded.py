@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from bids_app.normative import compare, export, model_file
+from bids_app.normative import compare, export
 from bids_app.normative.cross_validation import cross_validate, harmonise_as_trained
+from bids_app.normative.engines import native_file as model_file
 from bids_app.normative.evaluation import evaluate, summarise, usual_groups
 from bids_app.normative.folds import stratified_folds
 from bids_app.normative.harmonise.adaptation import SiteAdaptation, unadapted_warning

@@ -59,7 +59,7 @@ def count_rule(counts: ArrayLike, k: int, source: str = "given") -> RiskRule:
     """At least `k` infra-normal deviations."""
     words = {"given": "", "reference": ", more than 97.5 % of healthy people have", "data": ", chosen on these data"}
     definition = f"at least {k} infra-normal deviation{'s' if k != 1 else ''}{words[source]}"
-    return RiskRule("count", definition, np.asarray(counts, dtype=float) >= k, float(k))
+    return RiskRule("count", definition, np.asarray(np.greater_equal(counts, k)), float(k))
 
 
 def thalamus_rule(zscores: pd.DataFrame, threshold: float = Z_CRITICAL) -> RiskRule | None:
@@ -68,7 +68,7 @@ def thalamus_rule(zscores: pd.DataFrame, threshold: float = Z_CRITICAL) -> RiskR
     if not present:
         return None
     at_risk = tails(zscores[present].to_numpy(dtype=float), threshold)[0].any(axis=1)
-    return RiskRule("thalamus", f"left or right thalamus with z <= -{threshold:g}", at_risk)
+    return RiskRule("thalamus", f"left or right thalamus with z <= -{threshold:g}", np.asarray(at_risk))
 
 
 def candidates(counts: ArrayLike, event: ArrayLike) -> list[int]:
