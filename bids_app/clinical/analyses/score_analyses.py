@@ -76,8 +76,9 @@ def _regions(data: CohortData, longitudinal: bool) -> AnalysisResult:
 
 
 def _model(data: CohortData, longitudinal: bool) -> associations.ScoreModel:
-    slope = data.clock(data.scans) if longitudinal and data.config.random_slope else None
-    return associations.ScoreModel(longitudinal, data.covariates(), slope)
+    clock = data.clock(data.scans)
+    slope = clock if longitudinal and data.config.random_slope else None
+    return associations.ScoreModel(longitudinal, data.covariates(), slope, clock)
 
 
 def _scores(data: CohortData) -> dict[str, str]:

@@ -67,7 +67,7 @@ def thalamus_rule(zscores: pd.DataFrame, threshold: float = Z_CRITICAL) -> RiskR
     present = [name for name in THALAMUS if name in zscores]
     if not present:
         return None
-    at_risk = tails(zscores[present].to_numpy(dtype=float), threshold)[0].any(axis=1)
+    at_risk: np.ndarray = np.any(tails(zscores[present], threshold)[0], axis=1)
     return RiskRule("thalamus", f"left or right thalamus with z <= -{threshold:g}", at_risk)
 
 
