@@ -105,8 +105,12 @@ class AnalysisConfig:
     imputations, seed : int
     random_slope : bool
         Longitudinal models also get a random slope of time per person.
+    baseline_days : float
+        The baseline of progression is the EDSS nearest the first scan, at most so many days before or after it.
     confirmation_months : float
         How long a rise of EDSS must last to be confirmed.
+    confirmation_tolerance_days : float
+        How many days earlier than that the confirming visit may be.
     roving_baseline : bool
         A confirmed lower EDSS becomes the new baseline of progression.
     relapse_free_days : float
@@ -131,7 +135,9 @@ class AnalysisConfig:
     imputations: Annotated[int, Field(ge=2)] = 5
     seed: int = 1
     random_slope: bool = False
+    baseline_days: Annotated[float, Field(ge=0)] = 90.0
     confirmation_months: PositiveFloat = 6.0
+    confirmation_tolerance_days: Annotated[float, Field(ge=0)] = 30.0
     roving_baseline: bool = False
     relapse_free_days: Annotated[float, Field(ge=0)] = 0.0
     risk_rule: Literal["reference", "data"] | Annotated[int, Field(ge=1)] = "reference"
