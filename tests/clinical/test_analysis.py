@@ -130,7 +130,37 @@ def test_too_few_controls_are_compared_without_matching(cohort):
     results = {result.name: result for result in run_analysis(*cohort, config)}
     assert "matching" not in results
     assert results["case_control"].table["n_control"].iloc[0] == 60
-    assert "60 controls for 30 people, and 3 each" in results["case_control"].sentences[-1]
+    said = " ".join(results["case_control"].sentences)
+    assert "60 controls for 30 people, and 3 each" in said
+    assert "adjusted for age, sex and etiv_mm3 instead" in said
+    assert "linear model with age, sex and etiv_mm3" in results["region_differences"].methods
+
+
+@pytest.mark.parametrize(
+    ("sexes", "why"),
+    [(("female", "female"), "is the same for everybody"), (("female", "male"), "tells the groups apart completely")],
+)
+def test_a_covariate_that_cannot_be_matched_is_left_out_and_said(cohort, sexes, why):
+    table, z = cohort
+    table = table.assign(sex=np.where(table["dx"] == "MS", *sexes))
+    results = {r.name: r for r in run_analysis(table, z, AnalysisConfig(roles={"diagnosis": "dx"}, control="HC"))}
+    for name in ("case_control", "region_differences"):
+        assert f"not matched for sex: it {why}" in " ".join(results[name].sentences)
+    assert set(results["matching"].table["covariate"]) == {"propensity score", "age", "etiv_mm3"}
+
+
+def test_each_of_several_groups_has_the_same_controls_in_both_comparisons(cohort):
+    table, z = cohort
+    halves = np.where(table["participant_id"] < "sub-015", "PPMS", "RRMS")
+    table = table.assign(dx=np.where(table["dx"] == "MS", halves, "HC"))
+    results = {r.name: r for r in run_analysis(table, z, AnalysisConfig(roles={"diagnosis": "dx"}, control="HC"))}
+    regional = results["region_differences"].table
+    for group in ("PPMS", "RRMS"):
+        counts = results[f"case_control_{group}"].table.iloc[0]
+        rows = regional[regional["group"] == group]
+        assert (rows["n_group"] == counts["n_group"]).all()
+        assert (rows["n_control"] == counts["n_control"]).all()
+        np.testing.assert_allclose(rows["q"], false_discovery(rows["p"].to_numpy()))
 
 
 def test_several_groups_get_their_own_files(cohort):

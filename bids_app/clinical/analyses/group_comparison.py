@@ -13,11 +13,14 @@ import pandas as pd
 from bids_app.clinical.analyses import case_control
 from bids_app.clinical.analyses.group_tables import SITE_COLUMNS, first_named, prevalence_table
 from bids_app.clinical.analyses.matched import matching_result
+from bids_app.clinical.analysis_file import AnalysisConfig
 from bids_app.clinical.cohort import CohortData
 from bids_app.clinical.deviations import TAILS, count_table, expected_count, region_set
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
 from bids_app.clinical.stats import matching
-from bids_app.clinical.wording import few_people, percent, plural, software
+from bids_app.clinical.stats.linear import design
+from bids_app.clinical.stats.matching import MatchSettings
+from bids_app.clinical.wording import few_people, listing, percent, plural, software
 from bids_app.errors import AnalysisError
 
 BURDEN_METHODS = (
@@ -161,11 +164,14 @@ def prevalence_descriptions(threshold: float) -> dict[str, str]:
 class Comparison:
     """The people of a group and the controls that they are compared with.
 
-    `matching` holds the balance and the pairs, empty without matching; `notes` are sentences on who is left out.
+    `matching` holds the balance and the pairs, empty without matching; `sets` are ``set weight`` of the matched people;
+    `covariates` are those to adjust for where matching was not possible; `notes` are sentences on who is left out.
     """
 
     people: pd.DataFrame
     matching: tuple[AnalysisResult, ...] = ()
+    sets: pd.DataFrame | None = None
+    covariates: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -177,7 +183,9 @@ def counts(data: CohortData) -> list[AnalysisResult]:
     results = []
     for group in data.groups:
         found = comparison_set(data, group, control)
-        result = case_control.case_control_result(found.people, group, control, matched=bool(found.matching))
+        result = case_control.case_control_result(
+            found.people, group, control, covariates=found.covariates, sets=found.sets
+        )
         result = _with_notes(result, (*found.notes, *data.counting_note))
         result = replace(result, methods=f"{data.counting} {result.methods}")
         suffix = f"_{slug(group)}" if len(data.groups) > 1 else ""
@@ -187,32 +195,56 @@ def counts(data: CohortData) -> list[AnalysisResult]:
 
 
 def comparison_set(data: CohortData, group: str, control: str) -> Comparison:
-    """First scans of a group and its controls, matched when that is asked for and controls suffice."""
+    """First scans of a group and its controls: matched, or with covariates to adjust for where controls are too few."""
     people = data.scans[data.first & data.scans["group"].isin([group, control]).to_numpy()]
     config = data.config
-    settings = matching.MatchSettings(config.match_covariates, config.match_ratio, config.match_exact)
-    if settings.ratio == 0:
+    if config.match_ratio == 0:
         return _with_sites(Comparison(people), control)
-    absent = [name for name in (*settings.covariates, *settings.exact) if name not in people]
-    if absent:
-        notes = (f"Groups were not matched: there is no column {', '.join(absent)}.",)
-        return _with_sites(Comparison(people, notes=notes), control)
-    complete = people[people[[*settings.covariates, *settings.exact]].notna().all(axis=1)]
+    settings, notes = _settings(config, people, (people["group"] == group).to_numpy())
+    wanted = [*settings.covariates, *settings.exact]
+    complete = people[people[wanted].notna().all(axis=1)]
+    lost = len(people) - len(complete)
+    notes += [f"{plural(lost, 'person', 'people')} without all covariates of the matching left out."] if lost else []
     treated = (complete["group"] == group).to_numpy()
-    if not treated.any() or (~treated).sum() < settings.ratio * treated.sum():
+    short = not treated.any() or (~treated).sum() < settings.ratio * treated.sum()
+    if not short and settings.covariates:
+        found = matching.match(complete, treated, settings)
+        balance = matching_result(complete, found, treated, settings, group, control)
+        pairs = make_result(
+            "matching_pairs", "Matched pairs", matching.pairs_table(complete, found), figure={"kind": "table"}
+        )
+        kept = complete.iloc[found.rows()]
+        sets = found.sets().set_axis(kept.index)
+        return _with_sites(Comparison(kept, (balance, pairs), sets, notes=tuple(notes)), control)
+    if short:
         available = plural(int((~treated).sum()), "control")
         counted = f"{available} for {plural(int(treated.sum()), 'person', 'people')}"
-        wanted = f", and {settings.ratio} each are wanted" if settings.ratio > 1 else ""
-        notes = (f"Groups were not matched: there are too few controls ({counted}{wanted}).",)
-        return _with_sites(Comparison(people, notes=notes), control)
-    found = matching.match(complete, treated, settings)
-    balance = matching_result(complete, found, treated, settings, group, control)
-    pairs = make_result(
-        "matching_pairs", "Matched pairs", matching.pairs_table(complete, found), figure={"kind": "table"}
-    )
-    lost = len(people) - len(complete)
-    missing = f"{plural(lost, 'person', 'people')} without all covariates of the matching left out."
-    return _with_sites(Comparison(complete.iloc[found.rows()], (balance, pairs), (missing,) if lost else ()), control)
+        each = f", and {settings.ratio} each are wanted" if settings.ratio > 1 else ""
+        notes.append(f"Groups were not matched: there are too few controls ({counted}{each}).")
+    return _with_sites(_to_adjust(people, complete, treated, settings, notes), control)
+
+
+def _settings(config: AnalysisConfig, people: pd.DataFrame, treated: np.ndarray) -> tuple[MatchSettings, list[str]]:
+    """How to match, with the covariates that can be matched for, and sentences on the others."""
+    present = [name for name in config.match_covariates if name in people]
+    kept, left = matching.usable_covariates(people, treated, present)
+    left |= {name: "is not in the cohort" for name in config.match_covariates if name not in people}
+    exact = [name for name in config.match_exact if name in people]
+    left |= {name: "is not in the cohort" for name in config.match_exact if name not in people}
+    settings = MatchSettings(tuple(kept), config.match_ratio, tuple(exact))
+    return settings, [f"Groups were not matched for {name}: it {why}." for name, why in left.items()]
+
+
+def _to_adjust(
+    people: pd.DataFrame, complete: pd.DataFrame, treated: np.ndarray, settings: MatchSettings, notes: list[str]
+) -> Comparison:
+    """The unmatched comparison, adjusted for the covariates where there are people enough for that."""
+    terms = design(complete, settings.covariates).shape[1] if len(complete) else 0
+    if not terms or min(treated.sum(), (~treated).sum()) < 2 or len(complete) < 5 * (terms + 2):
+        unadjusted = "The comparison is not adjusted for anything instead: there are too few people for that."
+        return Comparison(people, notes=(*notes, *([unadjusted] if terms else [])))
+    said = f"The comparison is adjusted for {listing(list(settings.covariates))} instead."
+    return Comparison(complete, covariates=settings.covariates, notes=(*notes, said))
 
 
 def _with_sites(found: Comparison, control: str) -> Comparison:
@@ -234,15 +266,26 @@ def _with_sites(found: Comparison, control: str) -> Comparison:
 
 
 def regions(data: CohortData) -> list[AnalysisResult]:
-    """Mean z per region, groups against controls, at the first scan (one group: matched as for the counts)."""
+    """Mean z per region, each group against the same controls as for the counts, at the first scan."""
     control = data.control()
-    if len(data.groups) == 1:
-        found = comparison_set(data, data.groups[0], control)
-    else:
-        everyone = data.first & data.scans["group"].isin([*data.groups, control]).to_numpy()
-        found = _with_sites(Comparison(data.scans[everyone]), control)
-    result = case_control.region_result(data.zscores.loc[found.people.index], found.people["group"], control)
-    return [_with_notes(result, found.notes)]
+    if not data.groups:
+        raise AnalysisError(f"there is nobody beside the controls ({control}), so there is nothing to compare")
+    blocks, tests, notes = [], [], []
+    for group in data.groups:
+        found = comparison_set(data, group, control)
+        z, covariates = data.zscores.loc[found.people.index], None
+        if found.covariates:
+            covariates = design(found.people, found.covariates)
+            tests.append(case_control.ADJUSTED.format(covariates=listing(list(found.covariates))))
+        else:
+            tests.append(case_control.WELCH if found.sets is None else case_control.PAIRED)
+        table = case_control.region_differences(
+            z, found.people["group"], control, sets=found.sets, covariates=covariates
+        )
+        blocks.append(table)
+        notes += [f"{group}: {note}" if len(data.groups) > 1 else note for note in found.notes]
+    result = case_control.region_result(pd.concat(blocks, ignore_index=True), control, tests)
+    return [_with_notes(result, tuple(notes))]
 
 
 def slug(text: str) -> str:
