@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import pandas as pd
 from pydantic import Field, PositiveFloat
 
+from bids_app.clinical.values import labels, looks_dated, numbers
 from bids_app.errors import UsageError
 from bids_app.normative.base import Z_CRITICAL
 from bids_app.settings import Label, from_plain, refuse_unknown, to_toml
@@ -230,37 +231,15 @@ def _fits(role: str, values: pd.Series) -> bool:
     if role in ("treatment", "scanner", "relapse_dates"):
         return bool(known.nunique() >= (1 if role == "relapse_dates" else 2))
     if role == "visit_date":
-        return bool(len(known) and dates(known).notna().mean() > 0.9)
+        return looks_dated(known)
     found = numbers(known)
     return bool(len(known) and found.notna().mean() > 0.9 and found.nunique() > 1)
-
-
-def numbers(values: pd.Series) -> pd.Series:
-    """A column as numbers, a decimal comma read as a point; NaN where a cell is no number."""
-    if not pd.api.types.is_numeric_dtype(values):
-        values = values.astype(str).str.strip().str.replace(r"^([+-]?\d+),(\d+)$", r"\1.\2", regex=True)
-    return pd.to_numeric(values, errors="coerce").astype(float)
-
-
-def dates(values: pd.Series) -> pd.Series:
-    """A column of ISO dates (with or without a time) as days; NaT where a cell is none."""
-    return pd.to_datetime(values.astype(str).str.slice(0, 10), errors="coerce", format="%Y-%m-%d")
 
 
 def control_level(values: pd.Series) -> str | None:
     """The level of a diagnosis column that means healthy, None when no level says so."""
     levels = {re.sub(r"[\s_-]+", " ", level.strip().lower()): level for level in labels(values).dropna().unique()}
     return next((levels[name] for name in CONTROL_LEVELS if name in levels), None)
-
-
-def labels(values: pd.Series) -> pd.Series:
-    """The levels of a column as text; whole numbers lose their decimals, missing stays None."""
-    text = [None if pd.isna(value) else str(int(value)) if _is_whole(value) else str(value) for value in values]
-    return pd.Series(text, index=values.index, dtype=object)
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, float) and value.is_integer()
 
 
 def load_analysis(spec: str, cohort: pd.DataFrame) -> tuple[AnalysisConfig, str]:

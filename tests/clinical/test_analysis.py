@@ -281,6 +281,8 @@ def test_values_that_cannot_be_read_end_in_sentences(cohort):
     for odd in (table.assign(edss="x"), table.assign(age=np.nan), table.assign(dx=None)):
         results = run_analysis(odd, z.iloc[:, :4], config)
         assert not any("unexpected" in sentence for result in results for sentence in result.sentences)
-    for constant in (0.0, -5.0, np.nan):
+    with pytest.raises(AnalysisError, match="no scan has a z-score"):
+        run_analysis(table, z * np.nan, config)
+    for constant in (0.0, -5.0):
         results = run_analysis(table, z.iloc[:, :4] * 0 + constant, config)
         assert not any("unexpected" in sentence for result in results for sentence in result.sentences)

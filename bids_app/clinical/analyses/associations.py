@@ -64,6 +64,7 @@ FIRST, WITHIN, BETWEEN, STUDY = "first visit", "within people", "between people"
 # Structures whose numbers sentences always give
 NAMED = ("Thalamus", "Hippocampus", "Putamen")
 SINGULAR = "a variance between people is estimated as zero"
+CONSTANT = "the value is the same for everybody"
 NO_JACKKNIFE = "no jackknife interval: without one of the people the model cannot be fitted"
 # A predictor changes with time only where less than this share of its variance within people is left beside time.
 OWN_CHANGE = 1e-3
@@ -209,7 +210,8 @@ def _check_change(cohort: pd.DataFrame, score: str, model: ScoreModel) -> None:
 def _finish(blocks: list[pd.DataFrame], problems: list[tuple[str, str]]) -> pd.DataFrame:
     if not blocks:
         raise AnalysisError("; ".join(grouped(problems)) or "there is no clinical score to relate")
-    table = pd.concat(blocks, ignore_index=True)
+    lost = [(display_name(name), why) for block in blocks for name, why in block.attrs.get(LEFT_OUT, ())]
+    table = pd.concat([block.set_axis(block.index) for block in blocks], ignore_index=True)
     table["structure"] = [None if pd.isna(name) else display_name(str(name)) for name in table["region"]]
     partial = [
         (str(score), str(note))
@@ -217,7 +219,9 @@ def _finish(blocks: list[pd.DataFrame], problems: list[tuple[str, str]]) -> pd.D
         for note in part["left"].dropna().unique()
     ]
     table = corrected(table)[COLUMNS]
-    table.attrs[LEFT_OUT] = tuple(f"Left out: {problem}." for problem in grouped([*problems, *partial]))
+    table.attrs[LEFT_OUT] = tuple(
+        f"Left out: {problem}." for problem in grouped(dict.fromkeys([*problems, *lost, *partial]))
+    )
     return table
 
 
@@ -237,18 +241,30 @@ def _fit_all(
     people = cohort["participant_id"].to_numpy()
     years = _years(cohort, model) if model.longitudinal else np.zeros(len(cohort))
     usable = X.notna().all(axis=1).to_numpy() & ~np.isnan(years)
-    blocks = []
+    blocks: list[pd.DataFrame] = []
+    lost: list[tuple[str, str]] = []
     for rows, columns in _patterns(outcomes.to_numpy(dtype=float), usable):
         if not model.longitudinal:
             rows = rows[first_scans(cohort.iloc[rows])]
-        responses, predictors = _standardised(outcomes.iloc[rows, columns], X.iloc[rows])
-        if model.longitudinal:
-            block = _longitudinal(responses, predictors, people[rows], years[rows], model)
-        else:
-            block = _linear(responses, predictors)
+        flat = np.ptp(outcomes.to_numpy(dtype=float)[np.ix_(rows, columns)], axis=0) == 0 if len(rows) else None
+        if flat is not None and flat.any() and not flat.all():
+            lost += [(str(outcomes.columns[column]), CONSTANT) for column in columns[flat]]
+            columns = columns[~flat]
+        try:
+            responses, predictors = _standardised(outcomes.iloc[rows, columns], X.iloc[rows])
+            if model.longitudinal:
+                block = _longitudinal(responses, predictors, people[rows], years[rows], model)
+            else:
+                block = _linear(responses, predictors)
+        except AnalysisError as error:
+            lost += [(str(outcomes.columns[column]), error.reason) for column in columns]
+            continue
         names = outcomes.columns[columns][block.pop("column").to_numpy()]
         blocks.append(block.assign(outcome=names, n_scans=len(rows), n_people=len(np.unique(people[rows]))))
+    if not blocks:
+        raise AnalysisError("; ".join(dict.fromkeys(why for _, why in lost)))
     table = pd.concat(blocks, ignore_index=True)
+    table.attrs[LEFT_OUT] = lost
     order = {column: position for position, column in enumerate(outcomes.columns)}
     table = table.sort_values("outcome", key=lambda column: column.map(order), ignore_index=True, kind="stable")
     return table.assign(predictor=name, covariates=", ".join(model.covariates) or None)

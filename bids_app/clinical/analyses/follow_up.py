@@ -9,7 +9,6 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from bids_app.clinical.analysis_file import numbers
 from bids_app.clinical.cohort import CohortData
 from bids_app.clinical.stats.progression import (
     ROUNDING,
@@ -19,6 +18,7 @@ from bids_app.clinical.stats.progression import (
     first_marked,
     progression_table,
 )
+from bids_app.clinical.values import WRITE_ISO, date_problem, dates, numbers
 from bids_app.errors import AnalysisError
 
 DAYS_PER_YEAR = 365.25
@@ -116,8 +116,15 @@ class FollowUp:
         for person, cell in zip(listed["participant_id"], listed[column], strict=True):
             entries.setdefault(str(person), {}).update(dict.fromkeys(_entries(cell)))
         origin = self.origin.to_dict()
+        written = pd.Series(sorted({entry for cells in entries.values() for entry in cells}), dtype=object)
+        problem = date_problem(written)
+        if problem:
+            raise AnalysisError(f"{column} (role relapse_dates) cannot be used: {problem}", WRITE_ISO)
+        moments = dict(zip(written, dates(written), strict=True))
         return {
-            person: tuple(sorted(_placed(person, cell, start[person], anchors) - origin[person] for cell in cells))
+            person: tuple(
+                sorted(_placed(person, cell, moments[cell], start[person], anchors) - origin[person] for cell in cells)
+            )
             for person, cells in sorted(entries.items())
         }
 
@@ -138,20 +145,20 @@ def _dated(visits: pd.DataFrame, clock: pd.Series) -> dict[str, tuple[pd.Timesta
     """Date and clock value of each person's first visit that has both."""
     if "visit_date" not in visits:
         return {}
-    dates = pd.to_datetime(visits["visit_date"], errors="coerce")
-    usable = visits.assign(_date=dates, _clock=clock)[(dates.notna() & clock.notna()).to_numpy()]
+    when = dates(visits["visit_date"])
+    usable = visits.assign(_date=when, _clock=clock)[(when.notna() & clock.notna()).to_numpy()]
     first = usable.drop_duplicates("participant_id")
     return {str(row["participant_id"]): (row["_date"], float(row["_clock"])) for row in first.to_dict("records")}
 
 
-def _placed(person: str, entry: str, start: float, anchors: Mapping[str, tuple[pd.Timestamp, float]]) -> float:
-    """Clock value of a relapse that is given as a date or as years since the first visit."""
+def _placed(
+    person: str, entry: str, moment: pd.Timestamp, start: float, anchors: Mapping[str, tuple[pd.Timestamp, float]]
+) -> float:
+    """Clock value of a relapse that is given as a date (`moment`) or as years since the first visit."""
     try:
         years = float(entry)
     except ValueError:
-        years, moment = np.nan, pd.to_datetime(entry, errors="coerce")
-    else:
-        moment = pd.NaT
+        years = np.nan
     if abs(years) <= MOST_YEARS:
         return years + start
     if pd.isna(moment) or person not in anchors:
