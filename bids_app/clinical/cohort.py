@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bids_app.clinical.analysis_file import SCORES, AnalysisConfig
-from bids_app.clinical.deviations import count_table, first_scans
+from bids_app.clinical.deviations import ExpectedCount, count_table, expected_counts, first_scans
 from bids_app.clinical.values import (
     WRITE_ISO,
     date_problem,
@@ -57,6 +57,8 @@ class CohortData:
         Roles of the configuration whose column is not in the cohort.
     notes : tuple of str
         Sentences on values that cannot be used and people who are in no group.
+    healthy : DataFrame or None
+        What a healthy person shows in place of each scan, by the model (`group_tables.expected_table`).
     """
 
     scans: pd.DataFrame
@@ -65,6 +67,23 @@ class CohortData:
     visits: pd.DataFrame
     absent: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    healthy: pd.DataFrame | None = None
+
+    def expected(self, tail: str, counts: pd.DataFrame | None = None) -> pd.DataFrame:
+        """``mean low high`` of a healthy person's number of deviations in place of each scan.
+
+        Parameters
+        ----------
+        tail : str
+        counts : DataFrame, optional
+            ``n_regions`` of another set of regions (rows of `scans`); default: the regions that are counted.
+        """
+        usual = self.config.regions == "all" and self.config.threshold == Z_CRITICAL
+        if counts is None and usual and self.healthy is not None:
+            own = self.healthy[[f"{tail}_{bound}" for bound in ExpectedCount._fields]]
+            return own.set_axis(ExpectedCount._fields, axis=1)
+        rows = self.scans if counts is None else counts
+        return expected_counts(rows["n_regions"], tail, self.config.threshold).set_axis(rows.index)
 
     @cached_property
     def first(self) -> np.ndarray:
@@ -133,7 +152,11 @@ class CohortData:
 
 
 def prepare(
-    cohort: pd.DataFrame, zscores: pd.DataFrame, config: AnalysisConfig, visits: pd.DataFrame | None = None
+    cohort: pd.DataFrame,
+    zscores: pd.DataFrame,
+    config: AnalysisConfig,
+    visits: pd.DataFrame | None = None,
+    expected: pd.DataFrame | None = None,
 ) -> CohortData:
     """Check and complete the tables of a cohort.
 
@@ -146,6 +169,8 @@ def prepare(
     config : AnalysisConfig
     visits : DataFrame, optional
         Clinical visits, with or without a scan.
+    expected : DataFrame, optional
+        As for `run_analysis`.
 
     Raises
     ------
@@ -164,6 +189,9 @@ def prepare(
     roles = {role: name for role, name in config.roles.items() if (role, name) not in absent}
     scans, seen, kept, notes = _one_spelling(scans, seen, replace(config, roles=roles))
     scans, seen, unread = _typed(scans, seen, roles)
+    healthy = (
+        None if expected is None else expected.reset_index(drop=True)[z.notna().any(axis=1)].reset_index(drop=True)
+    )
     scans, z, unscored = _scored(scans, z)
     scans = pd.concat([scans, count_table(z, config.regions, config.threshold)], axis=1)
     notes += [*unread, *unscored, *_contradictions(scans)]
@@ -175,7 +203,7 @@ def prepare(
         scans = scans.drop(columns="group", errors="ignore")
     if "sex" in scans:
         scans["sex"] = _of_person(scans["sex"], scans)
-    return CohortData(scans, z, kept, seen, absent, tuple(notes))
+    return CohortData(scans, z, kept, seen, absent, tuple(notes), healthy)
 
 
 def _scored(scans: pd.DataFrame, z: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:

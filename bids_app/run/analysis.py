@@ -44,7 +44,8 @@ def write_analyses(
     clinical = cohort_with_clinical(cohort, bids_dir, participants_file)
     config, text = load_analysis(analysis, clinical)
     visits = clinical_table(bids_dir, participants_file=participants_file)
-    return replace_results(output_dir, run_analysis(clinical, cohort.zscores, config, visits=visits), text)
+    results = run_analysis(clinical, cohort.zscores, config, visits=visits, expected=cohort.expected())
+    return replace_results(output_dir, results, text)
 
 
 def cohort_with_clinical(cohort: ScoredScans, bids_dir: Path, participants_file: Path | None = None) -> pd.DataFrame:

@@ -7,6 +7,8 @@ import pytest
 import bids_app.clinical.analysis as analysis_module
 from bids_app.clinical.analyses import group_comparison, score_analyses
 from bids_app.clinical.analyses.case_control import false_discovery
+from bids_app.clinical.analyses.group_comparison import file_suffixes
+from bids_app.clinical.analyses.group_tables import expected_table
 from bids_app.clinical.analysis import Analysis
 from bids_app.clinical.analysis_file import AnalysisConfig, propose
 from bids_app.clinical.cohort import prepare
@@ -286,3 +288,29 @@ def test_values_that_cannot_be_read_end_in_sentences(cohort):
     for constant in (0.0, -5.0):
         results = run_analysis(table, z.iloc[:, :4] * 0 + constant, config)
         assert not any("unexpected" in sentence for result in results for sentence in result.sentences)
+
+
+def test_the_models_own_yardstick_is_used_where_it_is_given(cohort):
+    table, z = cohort
+    told = expected_table(pd.DataFrame({"n_regions": np.full(len(table), 82)})).assign(infra_high=3.0, infra_mean=1.5)
+    config = AnalysisConfig(roles={"diagnosis": "dx", "edss": "edss"}, control="HC", bootstrap=10)
+    results = {r.name: r for r in analysis_module.run_analysis(table, z, config, expected=told)}
+    row = results["burden"].table.query("group == 'MS' and region_set == 'all' and tail == 'infra'").iloc[0]
+    assert row[["expected", "expected_high"]].tolist() == [1.5, 3.0]
+    assert "than 3, the upper end" in " ".join(results["burden"].sentences)
+    assert (
+        results["risk_groups"].table["definition"].iloc[0].startswith("at least 4 infra-normal deviations, more than")
+    )
+
+
+def test_groups_whose_names_give_one_file_name_keep_their_own_files():
+    assert file_suffixes(["MS+", "MS-", "ms", "\u7fa4A", "\u7fa4", "MS2"]) == {
+        "MS+": "MS",
+        "MS-": "MS2",
+        "MS2": "MS22",
+        "ms": "ms3",
+        "\u7fa4": "group",
+        "\u7fa4A": "A",
+    }
+    names = file_suffixes(["a b", "A-B", "a_b", "ab2"])
+    assert len({name.casefold() for name in names.values()}) == 4

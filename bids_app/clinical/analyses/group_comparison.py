@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from bids_app.clinical.analyses.group_tables import SITE_COLUMNS, first_named, p
 from bids_app.clinical.analyses.matched import matching_result
 from bids_app.clinical.analysis_file import AnalysisConfig
 from bids_app.clinical.cohort import CohortData
-from bids_app.clinical.deviations import TAILS, count_table, expected_count, region_set
+from bids_app.clinical.deviations import TAILS, count_table, region_set
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
 from bids_app.clinical.stats import matching
 from bids_app.clinical.stats.linear import design
@@ -26,8 +26,9 @@ from bids_app.errors import AnalysisError
 BURDEN_METHODS = (
     "Deviations were counted at each person's first scan with a threshold of |z| >= {threshold:g} over all, "
     "cortical and subcortical regions. The expected number and its central 95 % range are those of a healthy "
-    "person, with regions taken as standard normal and equally correlated (r = 0.16, the mean correlation between "
-    "regions in the open healthy reference). Software: {software}."
+    "person with as many regions{own}; of a group the mean, and the median of the bounds, over its people. {rest} take "
+    "regions as standard normal and equally correlated (r = 0.16, the mean correlation between regions in the open "
+    "healthy reference). Software: {software}."
 )
 
 PREVALENCE_METHODS = (
@@ -50,8 +51,13 @@ def burden(data: CohortData) -> list[AnalysisResult]:
         if not present:
             continue
         counts = count_table(data.zscores[data.first], regions, data.config.threshold)
+        same = regions == data.config.regions
+        healthy = {tail: data.expected(tail, None if same else counts).loc[counts.index] for tail in TAILS}
         for group, part in counts.groupby(groups, sort=True):
-            rows += [_burden_row(str(group), name, tail, part, len(present), data.config.threshold) for tail in TAILS]
+            rows += [
+                _burden_row(str(group), name, tail, part, healthy[tail].loc[part.index], data.config.threshold)
+                for tail in TAILS
+            ]
     table = pd.DataFrame(rows)
     shown = data.config.regions if isinstance(data.config.regions, str) else "listed"
     rows = table[(table["region_set"] == shown) & (table["tail"] == "infra")].to_dict("records")
@@ -67,7 +73,13 @@ def burden(data: CohortData) -> list[AnalysisResult]:
         "where": {"region_set": shown},
         "null": "expected",
     }
-    methods = BURDEN_METHODS.format(threshold=data.config.threshold, software=software("numpy", "scipy"))
+    own = "" if data.healthy is None else ", over all regions those of the model's own healthy people"
+    methods = BURDEN_METHODS.format(
+        threshold=data.config.threshold,
+        own=own,
+        rest="The ranges" if data.healthy is None else "The other ranges",
+        software=software("numpy", "scipy"),
+    )
     return [
         make_result(
             "burden",
@@ -90,17 +102,16 @@ def _burden_sentence(row: Mapping[Hashable, Any]) -> str:
     return (
         f"Group {row['group']} ({plural(row['n'], 'person', 'people')}) has on average {row['mean']:.2f} "
         f"infra-normal deviations where {row['expected']:.2f} are expected of healthy people; {above} {verb} more "
-        f"than {row['expected_high']}, the upper end of what 95 % of healthy people have."
+        f"than {row['expected_high']:g}, the upper end of what 95 % of healthy people have."
     )
 
 
 def _burden_row(
-    group: str, name: str, tail: str, counts: pd.DataFrame, n_regions: int, threshold: float
+    group: str, name: str, tail: str, counts: pd.DataFrame, healthy: pd.DataFrame, threshold: float
 ) -> dict[str, object]:
     from scipy.stats import t
 
     values = counts[f"n_{tail}"].to_numpy(dtype=float)
-    expected = expected_count(n_regions, tail, threshold)
     mean, n = float(values.mean()), len(values)
     spread = float(values.std(ddof=1)) if n > 1 else np.nan
     half = float(t.ppf(0.975, n - 1)) * spread / np.sqrt(n) if n > 1 else np.nan
@@ -116,10 +127,10 @@ def _burden_row(
         "mean_high": mean + half,
         "median": float(np.median(values)),
         "maximum": int(values.max()),
-        "expected": expected.mean,
-        "expected_low": expected.low,
-        "expected_high": expected.high,
-        "share_above": float((values > expected.high).mean()),
+        "expected": float(healthy["mean"].mean()),
+        "expected_low": float(healthy["low"].median()),
+        "expected_high": float(healthy["high"].median()),
+        "share_above": float((values > healthy["high"].to_numpy()).mean()),
     }
 
 
@@ -180,7 +191,7 @@ def counts(data: CohortData) -> list[AnalysisResult]:
     control = data.control()
     if not data.groups:
         raise AnalysisError(f"there is nobody beside the controls ({control}), so there is nothing to compare")
-    results = []
+    results, suffixes = [], file_suffixes(data.groups)
     for group in data.groups:
         found = comparison_set(data, group, control)
         result = case_control.case_control_result(
@@ -188,7 +199,7 @@ def counts(data: CohortData) -> list[AnalysisResult]:
         )
         result = _with_notes(result, (*found.notes, *data.counting_note))
         result = replace(result, methods=f"{data.counting} {result.methods}")
-        suffix = f"_{slug(group)}" if len(data.groups) > 1 else ""
+        suffix = f"_{suffixes[group]}" if len(data.groups) > 1 else ""
         named = [replace(other, title=f"{other.title}, {group} and {control}") for other in found.matching]
         results += [_renamed(other, suffix) for other in (*named, result)]
     return results
@@ -288,9 +299,19 @@ def regions(data: CohortData) -> list[AnalysisResult]:
     return [_with_notes(result, tuple(notes))]
 
 
-def slug(text: str) -> str:
-    """`text` as part of a file name."""
-    return re.sub(r"[^A-Za-z0-9]+", "", text) or "group"
+def file_suffixes(groups: Sequence[str]) -> dict[str, str]:
+    """The part of a file name of each group: its letters and digits, with a number where others have the same."""
+    plain = {group: re.sub(r"[^A-Za-z0-9]+", "", group) or "group" for group in groups}
+    taken: dict[str, int] = {}
+    out = {}
+    for group in sorted(groups):
+        name = plain[group]
+        taken[name.casefold()] = number = taken.get(name.casefold(), 0) + 1
+        while number > 1 and f"{name}{number}".casefold() in taken:
+            number += 1
+        out[group] = name if number == 1 else f"{name}{number}"
+        taken[out[group].casefold()] = max(taken.get(out[group].casefold(), 0), 1)
+    return out
 
 
 def _renamed(result: AnalysisResult, suffix: str) -> AnalysisResult:

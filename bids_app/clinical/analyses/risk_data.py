@@ -80,8 +80,7 @@ def _rules(
         outcome = next(iter(outcomes.values()))
         rules = list(_chosen(counts, outcome, config.seed))
     elif config.risk_rule == "reference":
-        k = risk_rules.reference_k(int(first["n_regions"].max()), config.threshold)
-        rules = [risk_rules.count_rule(counts, k, "reference")]
+        rules = [risk_rules.reference_rule(counts, data.expected("infra").loc[first.index, "high"])]
     else:
         rules = [risk_rules.count_rule(counts, int(config.risk_rule))]
     thalamus = risk_rules.thalamus_rule(data.zscores.loc[first.index], config.threshold)

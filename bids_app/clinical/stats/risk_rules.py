@@ -62,6 +62,17 @@ def count_rule(counts: ArrayLike, k: int, source: str = "given") -> RiskRule:
     return RiskRule("count", definition, np.asarray(counts, dtype=float) >= k, float(k))
 
 
+def reference_rule(counts: ArrayLike, high: ArrayLike) -> RiskRule:
+    """More infra-normal deviations (n,) than 97.5 % of healthy people have in a person's place (`high`, (n,))."""
+    values, bounds = np.asarray(counts, dtype=float), np.asarray(high, dtype=float)
+    k = int(np.median(bounds)) + 1
+    if np.ptp(bounds) == 0:
+        return count_rule(values, k, "reference")
+    least, most = int(bounds.min()) + 1, int(bounds.max()) + 1
+    definition = f"more infra-normal deviations than 97.5 % of healthy people have (at least {least} to {most})"
+    return RiskRule("count", definition, values > bounds, float(k))
+
+
 def thalamus_rule(zscores: pd.DataFrame, threshold: float = Z_CRITICAL) -> RiskRule | None:
     """Left or right thalamus at or below -threshold; None where no thalamus was scored."""
     present = [name for name in THALAMUS if name in zscores]
