@@ -17,8 +17,9 @@ from typing import Any
 
 import pandas as pd
 
-from bids_app.normative import model_file, training
+from bids_app.normative import training
 from bids_app.normative.card import RESEARCH_ONLY, ModelCard
+from bids_app.normative.engines import native_file as model_file
 from bids_app.tables import read_table
 
 MODELS = Path(__file__).resolve().parents[1] / "bids_app" / "data" / "models"

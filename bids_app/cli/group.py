@@ -47,7 +47,7 @@ def run_group(config: RunConfig) -> int:
         log.info("failed in %s: %s", crash.node.rsplit(".", 1)[-1], crash.reason)
     if crashes:
         if all(crash.expected for crash in crashes):
-            raise InputError(crashes[0].reason)
+            raise InputError(crashes[0].reason, crashes[0].remedy)
         return exitcodes.FAILED
     log.info(
         "%d scans of %d people are in; %d scans are not",

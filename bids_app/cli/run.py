@@ -22,12 +22,12 @@ from bids_app.run.models import load_study_model
 from bids_app.run.plan import Omission, Plan, PlannedScan, make_plan, shorten
 from bids_app.tables import read_json
 from bids_app.workflows.execution import Crash, plugin_settings, run_graph
-from bids_app.workflows.participant import init_normvol_wf, people_per_graph, person_wf_name
+from bids_app.workflows.participant import init_normvol_wf, people_per_graph, person_wf_name, scan_wf_name
 from bids_app.workflows.plugin import WORKER_KILLED
 from bids_app.workflows.resources import ResourceTable
 
 # A scan whose picture or report failed is scored all the same.
-AFTER_SCORING = ("overlays", "summaries", "person", "report")
+AFTER_SCORING = ("draw", "summaries", "tables", "report")
 
 
 def run(config: RunConfig) -> int:
@@ -122,6 +122,10 @@ def _write_omission(config: RunConfig, plan: Plan, omission: Omission) -> None:
 def _run_in_batches(config: RunConfig, plan: Plan, log: logging.Logger) -> list[Crash]:
     """Graphs of a bounded number of people, so that memory does not grow with the dataset."""
     people = plan.people()
+    if config.write_graph and people:
+        from bids_app.workflows.drawing import draw_graph
+
+        draw_graph(init_normvol_wf(people[:1], plan.context), config.output_dir / "logs")
     progress = _progress(people)
     monitor = ResourceTable(config.output_dir / "logs" / f"resources-{plan.context.run_uuid}.tsv", progress)
     callback = monitor if config.resource_monitor else progress
@@ -160,10 +164,6 @@ def _run_batch(
     nprocs: int | None = None,
 ) -> list[Crash]:
     graph = init_normvol_wf(people, plan.context)
-    if config.write_graph:
-        from bids_app.workflows.drawing import draw_graph
-
-        draw_graph(graph, config.output_dir / "logs")
     try:
         return run_graph(graph, config, callback, nprocs)
     finally:
@@ -180,14 +180,15 @@ def _record_failures(config: RunConfig, plan: Plan, crashes: Sequence[Crash]) ->
     failed = []
     for crash in crashes:
         for scan in plan.scans:
-            if not _is_of(crash, scan) or not _concerns(crash, scan, plan):
+            if not _is_of(crash, scan) or not _concerns(crash, scan):
                 continue
             folder = config.output_dir / participant_id(scan.participant) / "log" / plan.context.run_uuid
             folder.mkdir(parents=True, exist_ok=True)
             stage = crash.node.rsplit(".", 1)[-1]
             (folder / f"crash-{stage}.txt").write_text(crash.text, encoding="utf-8")
-            remedy = "" if crash.expected else f"see {(folder / f'crash-{stage}.txt').relative_to(config.output_dir)}"
-            reason = shorten(crash.reason, (*plan.subject_directories, config.output_dir, config.bids_dir))
+            folders = (*plan.subject_directories, config.output_dir, config.bids_dir)
+            where = f"see {(folder / f'crash-{stage}.txt').relative_to(config.output_dir)}"
+            reason, remedy = shorten(crash.reason, folders), shorten(crash.remedy, folders) if crash.expected else where
             failed.append(Omission(scan.participant, scan.session, stage, reason, remedy))
             if stage.startswith(AFTER_SCORING):
                 continue
@@ -247,17 +248,11 @@ def _is_done(config: RunConfig, plan: Plan, scan: PlannedScan) -> bool:
     return scored and start <= min(written)
 
 
-def _concerns(crash: Crash, scan: PlannedScan, plan: Plan) -> bool:
+def _concerns(crash: Crash, scan: PlannedScan) -> bool:
     """Whether a crash in a person's graph is this session's; one in the person's own nodes is every session's."""
-    sessions = [other.session for other in plan.scans if other.participant == scan.participant and other.session]
-    named = [
-        session
-        for session in sessions
-        if any(
-            part.endswith(f"_ses_{session}_wf") or part == f"overlays_ses_{session}" for part in crash.node.split(".")
-        )
-    ]
-    return not named or scan.session in named
+    parts = crash.node.split(".")
+    in_a_scan = any(part.startswith("scan_") for part in parts)
+    return not in_a_scan or scan_wf_name(scan.session) in parts
 
 
 def _repair_reports(config: RunConfig, plan: Plan, failed: Sequence[Omission]) -> None:

@@ -24,7 +24,6 @@ from bids_app.freesurfer.recon_command import ReconAllCommand, find_license, fin
 from bids_app.tables import read_json, write_json
 
 RECORDS = ".normvol"
-_TAIL_LINES = 15
 _GRACE_SECONDS = 20.0
 _NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOLCK}
 
@@ -184,7 +183,7 @@ def _conclude(command: ReconAllCommand, code: int | None, log: Path) -> Path:
     own_log = command.directory / "scripts" / "recon-all.log"
     raise ReconAllError(
         f"recon-all {_ending(code)} for {command.directory.name}: {state.message}. Read {log} and {own_log}",
-        f"a new run resumes it.\n{_tail(log)}",
+        "a new run resumes it",
     )
 
 
@@ -195,14 +194,6 @@ def _ending(code: int | None) -> str:
         number = -code if code < 0 else code - 128
         return f"was killed by signal {number}" + (" (out of memory?)" if number == signal.SIGKILL else "")
     return f"ended with exit code {code}" if code else "ended without error but left no whole statistics"
-
-
-def _tail(log: Path) -> str:
-    try:
-        lines = log.read_text(errors="replace").splitlines()
-    except OSError:
-        return ""
-    return "\n".join(lines[-_TAIL_LINES:])
 
 
 __all__ = ["ReconAllCommand", "find_license", "find_recon_all", "link_fsaverage", "run_recon_all"]

@@ -1,96 +1,137 @@
-"""Shells around `bids_app.freesurfer`: run recon-all, check a subject, read its volumes, draw overlays."""
+"""Shells around `bids_app.freesurfer`: run recon-all, read a subject, draw its pictures."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
-from nipype.interfaces.base import BaseInterfaceInputSpec, Directory, File, TraitedSpec, isdefined, traits
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    CommandLine,
+    CommandLineInputSpec,
+    Directory,
+    File,
+    TraitedSpec,
+    isdefined,
+    traits,
+)
 
-from bids_app.interfaces.base import LibraryInterface
+from bids_app.errors import NormvolError
+from bids_app.freesurfer.recon_command import ReconAllCommand
+from bids_app.interfaces.base import LibraryInterface, hand_over
 
 
-class _SubjectIn(BaseInterfaceInputSpec):
-    subject_dir = Directory(mandatory=True, desc="FreeSurfer subject directory (never written)")
-    expected_subject = traits.Str(desc="name that the stats files should carry")
+class _ReconIn(CommandLineInputSpec):
+    subjects_dir = Directory(mandatory=True, desc="subjects directory of our own")
+    name = traits.Str(mandatory=True, desc="subject, base, or cross-sectional time point")
+    stream = traits.Enum("cross", "base", "long", usedefault=True)
+    t1w = traits.List(File(), desc="T1w images of a cross-sectional run")
+    t2w = File(desc="T2w image that refines the pial surface")
+    flair = File(desc="FLAIR image that refines the pial surface")
+    time_points = traits.List(traits.Str(), desc="cross-sectional subjects of a base")
+    base = traits.Str(desc="base of a longitudinal time point")
+    threads = traits.Range(low=1, value=1, usedefault=True, desc="threads in all")
+    extra = traits.List(traits.Str(), desc="further arguments (--recon-args)")
+    license_file = File(desc="FreeSurfer licence (default: FreeSurfer's own rules)")
+    ready = traits.Any(desc="subjects that must be finished before (longitudinal stream)")
 
 
 class _SubjectOut(TraitedSpec):
     subject_dir = Directory(desc="FreeSurfer subject directory")
 
 
-class CheckSubject(LibraryInterface):
-    """Refuse a subject directory that is failed, running, truncated, not fetched or someone else's."""
+class ReconAll(CommandLine):
+    """FreeSurfer's recon-all in our own subjects directory: locked, recorded, resumed (`freesurfer.recon_all`)."""
 
-    input_spec = _SubjectIn
+    _cmd = "recon-all"
+    input_spec = _ReconIn
     output_spec = _SubjectOut
-    libraries = ("bids_app.freesurfer.check",)
+    libraries = ("bids_app.freesurfer.recon_all",)
+    # recon-all resumes in its own tree; nipype's cache must not claim a tree that was removed.
     _always_run = True
 
-    def _call(self, folder: Path) -> dict:
-        from bids_app.freesurfer.check import check_subject, require_usable
+    @property
+    def command(self) -> ReconAllCommand:
+        """What the library runs."""
+        given = {name: value for name, value in self.inputs.get_traitsfree().items() if isdefined(value)}
+        images = {name: Path(given[name]) for name in ("t2w", "flair") if name in given}
+        return ReconAllCommand(
+            subjects_dir=Path(given["subjects_dir"]),
+            name=given["name"],
+            stream=given["stream"],
+            t1w=tuple(Path(path) for path in given.get("t1w", ())),
+            time_points=tuple(given.get("time_points", ())),
+            base=given.get("base"),
+            threads=given["threads"],
+            extra=tuple(given.get("extra", ())),
+            **images,
+        )
 
-        expected = self.inputs.expected_subject if isdefined(self.inputs.expected_subject) else None
-        require_usable(check_subject(Path(self.inputs.subject_dir), expected_subject=expected))
-        return {"subject_dir": self.inputs.subject_dir}
+    @property
+    def cmdline(self) -> str:
+        """The command line of a run from the start."""
+        return shlex.join([self._cmd, *self.command.arguments()])
+
+    def _run_interface(self, runtime, correct_return_codes=(0,)):
+        from bids_app.freesurfer.recon_all import run_recon_all
+
+        license_file = Path(self.inputs.license_file) if isdefined(self.inputs.license_file) else None
+        try:
+            run_recon_all(self.command, license_file=license_file)
+        except NormvolError as error:
+            raise hand_over(error)  # noqa: B904 (the same error)
+        runtime.returncode = 0
+        return runtime
+
+    def _list_outputs(self) -> dict:
+        return {"subject_dir": str(self.command.directory)}
 
 
-class _VolumesOut(TraitedSpec):
+class _ReadIn(BaseInterfaceInputSpec):
+    subject_dir = Directory(mandatory=True, desc="FreeSurfer subject directory (never written)")
+
+
+class _ReadOut(TraitedSpec):
+    subject_dir = Directory(desc="the same directory, found complete")
     volumes_file = File(desc="everything that was measured, as JSON")
 
 
-class ExtractVolumes(LibraryInterface):
-    """Regional volumes, eTIV and quality measures from the stats files."""
+class ReadScan(LibraryInterface):
+    """Volumes, eTIV and quality measures of a subject that is complete; any other one is refused."""
 
-    input_spec = _SubjectIn
-    output_spec = _VolumesOut
-    libraries = ("bids_app.freesurfer.volumes", "bids_app.run.records")
+    input_spec = _ReadIn
+    output_spec = _ReadOut
+    libraries = ("bids_app.freesurfer.check", "bids_app.freesurfer.volumes", "bids_app.run.records")
     # The folder's content is not part of the input hash, so it is read anew each time (milliseconds).
     _always_run = True
 
     def _call(self, folder: Path) -> dict:
+        from bids_app.freesurfer.check import check_subject, require_usable
         from bids_app.freesurfer.volumes import extract_volumes
         from bids_app.run.records import save_volumes
 
-        volumes = extract_volumes(Path(self.inputs.subject_dir))
-        return {"volumes_file": str(save_volumes(volumes, folder / "volumes.json"))}
+        subject_dir = Path(self.inputs.subject_dir)
+        require_usable(check_subject(subject_dir))
+        volumes_file = save_volumes(extract_volumes(subject_dir), folder / "volumes.json")
+        return {"subject_dir": str(subject_dir), "volumes_file": str(volumes_file)}
 
 
-class _ReconIn(BaseInterfaceInputSpec):
-    arguments = traits.Dict(mandatory=True, desc="keyword arguments of bids_app.run.recon.run_recon")
-    ready = traits.Any(desc="subjects that must be finished before (longitudinal stream)")
-
-
-class RunReconAll(LibraryInterface):
-    """Run FreeSurfer's recon-all in our own subjects directory."""
-
-    input_spec = _ReconIn
-    output_spec = _SubjectOut
-    libraries = ("bids_app.run.recon",)
-    # recon-all resumes in its own tree; nipype's cache must not claim a tree that was removed.
-    _always_run = True
-
-    def _call(self, folder: Path) -> dict:
-        from bids_app.run.recon import run_recon
-
-        return {"subject_dir": str(run_recon(**self.inputs.arguments))}
-
-
-class _OverlaysIn(BaseInterfaceInputSpec):
+class _DrawIn(BaseInterfaceInputSpec):
     subject_dir = Directory(mandatory=True)
     summary_file = File(exists=True, mandatory=True, desc="summary of the scored scan")
     output_dir = Directory(mandatory=True)
 
 
-class _OverlaysOut(TraitedSpec):
+class _DrawOut(TraitedSpec):
     figures = traits.List(File(), desc="figures written")
     summary_file = File()
 
 
-class DrawOverlays(LibraryInterface):
+class DrawScan(LibraryInterface):
     """Contours on the person's brain and z-scores on the person's surface, where images exist."""
 
-    input_spec = _OverlaysIn
-    output_spec = _OverlaysOut
+    input_spec = _DrawIn
+    output_spec = _DrawOut
     libraries = ("bids_app.run.figures",)
     _always_run = True
 

@@ -1,4 +1,4 @@
-"""Shells around the group level of `bids_app.study`."""
+"""Shells around the group level of `bids_app.run`."""
 
 from __future__ import annotations
 

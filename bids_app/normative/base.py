@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from bids_app.errors import ModelError
 
 if TYPE_CHECKING:
     from bids_app.normative.card import ModelCard
+    from bids_app.normative.parameters import RegionModel
 
 FloatArray = NDArray[np.float64]
 Z_CRITICAL = 1.96
@@ -50,30 +52,57 @@ class Deviations:
     notes: tuple[str, ...] = field(default=())
 
 
-@runtime_checkable
-class NormativeModel(Protocol):
-    """A fitted model of healthy volumes.
+class NormativeModel(ABC):
+    """A fitted model of healthy volumes: what every engine offers, and all that callers use.
 
     `data` is a table with one row per scan and the columns ``age`` (years), ``sex`` (``female`` or
     ``male``), ``EstimatedTotalIntraCranialVol`` (mm^3), optionally ``fs_version`` and ``site``, and one
     column per region (mm^3).
     """
 
-    @property
-    def card(self) -> ModelCard: ...
+    card: ModelCard
 
     @property
-    def regions(self) -> tuple[str, ...]: ...
+    @abstractmethod
+    def regions(self) -> tuple[str, ...]:
+        """Names of the modelled regions."""
 
+    @abstractmethod
     def deviations(self, data: pd.DataFrame, adaptation: Any = None) -> Deviations:
         """Score the scans of `data` in the model's regions that are columns of `data`."""
-        ...
 
+    @abstractmethod
     def volumes_at(
         self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...], adaptation: Any = None
     ) -> FloatArray:
         """Volumes (n, len(regions)) that would score `z` (n, len(regions)) at the covariates of `data`."""
-        ...
+
+    def parameters_of(self, region: str) -> RegionModel | None:
+        """The parameters of one region; None for an engine that has no such form, or an unknown region."""
+        return None
+
+    @property
+    def corrected_versions(self) -> frozenset[str]:
+        """FreeSurfer major versions whose offsets the model takes out."""
+        return frozenset()
+
+    def site_sd(self, regions: tuple[str, ...]) -> FloatArray:
+        """Spread of scanners in z (p,): SD between the training sites; NaN where it is not known."""
+        return np.full(len(regions), np.nan)
+
+    def expected_counts(self, n_regions: int, sex: str, adapted: bool = True) -> dict[str, dict[str, float]] | None:
+        """Deviations that healthy people have in `n_regions`; None when the model was not told."""
+        return None
+
+    def with_scoring(self, scoring: str) -> NormativeModel:
+        """This model with another scoring.
+
+        Raises
+        ------
+        ModelError
+            When the engine has one way of scoring only.
+        """
+        raise ModelError(f"{self.card.name} has one way of scoring only", "leave --scoring out")
 
 
 def scored_regions(model: NormativeModel, data: pd.DataFrame) -> tuple[str, ...]:

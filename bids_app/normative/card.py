@@ -73,6 +73,11 @@ class ModelCard:
     z_notes: tuple[str, ...] = ()
     adaptation_allowed: bool = True
 
+    @property
+    def known_versions(self) -> tuple[str, ...]:
+        """FreeSurfer major versions in the training data."""
+        return tuple(sorted({version.split(".")[0] for version in self.fs_versions}))
+
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
         return {name: _plain(value) for name, value in asdict(self).items()}

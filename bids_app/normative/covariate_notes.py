@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from bids_app.errors import CovariateError
+from bids_app.normative.card import ModelCard
 from bids_app.normative.parameters import SEXES, Stack
 from bids_app.regions import ETIV
-
-if TYPE_CHECKING:
-    from bids_app.normative.engines.native import NativeModel
 
 FloatArray = NDArray[np.float64]
 
@@ -58,8 +56,16 @@ def major_version(version: object) -> str:
     return next((part for part in text.replace("-", ".").lstrip("vV").split(".") if part.isdigit()), "")
 
 
-def read_covariates(data: pd.DataFrame, model: NativeModel) -> Covariates:
+def read_covariates(data: pd.DataFrame, card: ModelCard, corrected: Collection[str] = ()) -> Covariates:
     """Take the covariates from `data` and compare them with the model's card.
+
+    Parameters
+    ----------
+    data : DataFrame, n rows
+        ``age`` (years), ``sex``, ``EstimatedTotalIntraCranialVol`` (mm^3), optionally ``fs_version``.
+    card : ModelCard
+    corrected : collection of str
+        Major FreeSurfer versions whose offsets the model knows.
 
     Raises
     ------
@@ -77,13 +83,12 @@ def read_covariates(data: pd.DataFrame, model: NativeModel) -> Covariates:
     usable = np.isfinite(age) & np.isfinite(etiv) & (etiv > 0) & np.isin(sex.astype(str), SEXES)
     given = data["fs_version"] if "fs_version" in data.columns else pd.Series([None] * len(data))
     majors = {value: major_version(value) for value in given.unique()}
-    known = {region_version for region in model.region_models for region_version in region.versions}
     seen = [majors[value] for value in given]
-    version = np.array([major if major in known else "" for major in seen], dtype=object)
+    version = np.array([major if major in corrected else "" for major in seen], dtype=object)
     remarks = [[] if ok else ["not scored: age, sex or intracranial volume is missing or unreadable."] for ok in usable]
-    _range_remarks(remarks, usable, age, sex, etiv, model)
-    _sparse_remarks(remarks, usable, age, sex, model)
-    _version_remarks(remarks, seen, model, bool(known))
+    _range_remarks(remarks, usable, age, sex, etiv, card)
+    _sparse_remarks(remarks, usable, age, sex, card)
+    _version_remarks(remarks, seen, card, bool(corrected))
     return Covariates(age, sex, etiv, version, usable, tuple(tuple(r) for r in remarks))
 
 
@@ -93,19 +98,19 @@ def _range_remarks(
     age: FloatArray,
     sex: NDArray[np.object_],
     etiv: FloatArray,
-    model: NativeModel,
+    card: ModelCard,
 ) -> None:
     for name in SEXES:
         rows = usable & (sex == name)
-        if name in model.card.age_range:
-            low, high = model.card.age_range[name]
+        if name in card.age_range:
+            low, high = card.age_range[name]
             for i in np.flatnonzero(rows & ((age < low) | (age > high))):
                 remarks[i].append(
                     f"age {age[i]:.1f} is outside the {low:g} to {high:g} years of the model's "
                     f"{name} training data; scored as if at {np.clip(age[i], low, high):g}."
                 )
-        if name in model.card.etiv_range:
-            low, high = model.card.etiv_range[name]
+        if name in card.etiv_range:
+            low, high = card.etiv_range[name]
             for i in np.flatnonzero(rows & ((etiv < low) | (etiv > high))):
                 remarks[i].append(
                     f"intracranial volume {etiv[i] / 1000:.0f} cm^3 is outside the "
@@ -115,10 +120,10 @@ def _range_remarks(
 
 
 def _sparse_remarks(
-    remarks: list[list[str]], usable: NDArray[np.bool_], age: FloatArray, sex: NDArray[np.object_], model: NativeModel
+    remarks: list[list[str]], usable: NDArray[np.bool_], age: FloatArray, sex: NDArray[np.object_], card: ModelCard
 ) -> None:
     """Say where the training data hold fewer than ten people of the sex in the band of age."""
-    for name, bands in model.card.age_bands.items():
+    for name, bands in card.age_bands.items():
         rows = usable & (sex == name)
         for band, people in bands.items():
             low, high = (float(end) for end in band.split("-"))
@@ -130,8 +135,8 @@ def _sparse_remarks(
                     )
 
 
-def _version_remarks(remarks: list[list[str]], seen: list[str], model: NativeModel, corrects: bool) -> None:
-    versions = model.known_versions
+def _version_remarks(remarks: list[list[str]], seen: list[str], card: ModelCard, corrects: bool) -> None:
+    versions = card.known_versions
     if not versions:
         return
     applied = "no version offset was applied" if corrects else "its offset is unknown"

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from bids_app.errors import UsageError
-from bids_app.normative import model_file
 from bids_app.normative.base import NormativeModel
+from bids_app.normative.engines import native_file as model_file
 from bids_app.normative.engines.native import NativeModel
 from bids_app.normative.parameters import SEXES, RegionFit
 from bids_app.regions import ETIV

@@ -7,9 +7,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from bids_app.errors import ModelError
-from bids_app.normative import model_file
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.card import ModelCard
+from bids_app.normative.engines import native_file as model_file
 from bids_app.normative.engines import terms as terms_model
 
 NATIVE_FILE = "model.json"

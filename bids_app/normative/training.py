@@ -16,8 +16,8 @@ from bids_app.normative import fitting
 from bids_app.normative.card import ModelCard
 from bids_app.normative.covariate_notes import major_version
 from bids_app.normative.engines.native import NativeModel
+from bids_app.normative.engines.native_file import with_digest
 from bids_app.normative.harmonise import site_effects
-from bids_app.normative.model_file import with_digest
 from bids_app.normative.parameters import SEXES, RegionFit, RegionModel
 from bids_app.normative.reference_counts import ReferenceCounts, count_deviations
 from bids_app.normative.training_data import TrainingData, TrainingReport, prepare

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import math
 import mimetypes
 import re
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup, escape
 
-from bids_app.regions import display_name
+from bids_app.regions import display_name, region_table
 from bids_app.reports.loading import Record
 
 MISSING = "–"
@@ -231,3 +232,30 @@ def _inline(text: str) -> str:
     safe = re.sub(r"(?<![*\w])\*([^*]+)\*(?![*\w])", r"<em>\1</em>", safe)
     safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", safe)
     return re.sub(r"(https?://[^\s<>&]*[^\s<>&.,;)])", r'<a href="\1" rel="noreferrer">\1</a>', safe)
+
+
+def data_block(content: Any) -> Markup:
+    """JSON for a ``script type=application/json`` element; no text in it can close the element."""
+    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+@lru_cache(maxsize=256)
+def chapter(region: str) -> str:
+    """The heading that a region's chart stands under."""
+    table = region_table()
+    if region not in table.index:
+        return "Other"
+    row = table.loc[region]
+    if row["kind"] == "cortical":
+        return capitalised(f"{row['lobe']} {'cortex' if row['lobe'] in ('cingulate', 'insula') else 'lobe'}")
+    return {
+        "subcortical": "Deep grey matter",
+        "cerebellum": "Cerebellum",
+        "ventricle": "Ventricles and CSF",
+        "csf": "Ventricles and CSF",
+        "corpus_callosum": "White matter",
+        "white_matter": "White matter",
+        "hypointensity": "White matter",
+        "global": "Whole brain",
+    }.get(row["kind"], "Other")

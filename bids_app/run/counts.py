@@ -20,8 +20,7 @@ def counts_with_expectation(
     adaptation (`adapted` False) the yardstick is healthy people at sites that the model does not know.
     """
     counts = count_deviations(deviations["z"])
-    own = getattr(model, "expected_counts", None)
-    expected = own(counts["n_regions"], sex, adapted) if own is not None else None
+    expected = model.expected_counts(counts["n_regions"], sex, adapted)
     if expected is None:
         counts["expected"]["source"] = "equally correlated standard normal regions"
     else:

@@ -7,7 +7,6 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
-from bids_app.errors import ModelError
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.registry import load_model, model_names
 
@@ -22,12 +21,7 @@ def load_study_model(name_or_path: str, scoring: str = "own-sex") -> NormativeMo
         When the model is unknown or damaged, or has no such scoring mode.
     """
     model = load_model(name_or_path)
-    if scoring == "own-sex":
-        return model
-    if not hasattr(model, "with_scoring"):
-        raise ModelError(f"the model {name_or_path} has no scoring mode {scoring}", "leave out --scoring")
-    scored: NormativeModel = model.with_scoring(scoring)
-    return scored
+    return model if scoring == "own-sex" else model.with_scoring(scoring)
 
 
 @lru_cache(maxsize=2)

@@ -14,13 +14,14 @@ import pandas as pd
 from bids_app.bids.layout import Scan
 from bids_app.bids.names import derivative_path, participant_id, scan_name
 from bids_app.errors import NormvolError
+from bids_app.freesurfer.recon_command import ReconAllCommand
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.harmonise.adaptation import unadapted_warning
 from bids_app.run.adaptation import ScanAdaptations, estimate_adaptation
 from bids_app.run.config import RunConfig
 from bids_app.run.fingerprint import fingerprint
 from bids_app.run.models import load_study_model, model_sha256
-from bids_app.run.recon import ReconPlan, recon_memory_gb, subject_name
+from bids_app.run.recon import ReconPlan, recon_memory_gb
 from bids_app.run.request import Request, SubjectPlaces, open_request
 from bids_app.run.scan import EXPECTED_TABLES
 from bids_app.run.trees import Trees
@@ -39,6 +40,7 @@ class RunContext:
     run_uuid: str
     omp_nthreads: int = 1
     recon_memory_gb: float = 8.0
+    license_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,9 @@ class PlannedScan:
     session: str | None
     covariates: dict[str, Any]
     subject_dir: Path | None = None
-    recon_arguments: dict[str, Any] | None = None
-    base_arguments: dict[str, Any] | None = None
-    cross_arguments: dict[str, Any] | None = None
+    recon: ReconAllCommand | None = None
+    base: ReconAllCommand | None = None
+    cross: ReconAllCommand | None = None
     adaptation_file: Path | None = None
 
 
@@ -133,6 +135,7 @@ def _context(request: Request) -> RunContext:
         run_uuid=uuid.uuid4().hex,
         omp_nthreads=request.recon.threads,
         recon_memory_gb=recon_memory_gb(),
+        license_file=request.recon.license_file,
     )
 
 
@@ -188,9 +191,16 @@ def _plan_scan(
 
 
 def _to_run(scan: Scan, row: dict[str, Any], recon: ReconPlan) -> PlannedScan:
-    arguments = recon.arguments(scan)
-    source = {"fs_subject": subject_name(arguments["recon_arguments"]), "fs_images": recon.images(scan)}
-    return PlannedScan(scan.participant, scan.session, {**row, **source}, **arguments)
+    commands = recon.commands(scan)
+    source = {"fs_subject": commands["recon"].directory.name, "fs_images": recon.images(scan)}
+    return PlannedScan(
+        scan.participant,
+        scan.session,
+        {**row, **source},
+        recon=commands["recon"],
+        base=commands.get("base"),
+        cross=commands.get("cross"),
+    )
 
 
 def _with_other_sessions(

@@ -1,9 +1,9 @@
-"""When recon-all has to run: its images, its names in our own subjects directory, and the run itself."""
+"""When recon-all has to run: its images, and its names in our own subjects directory."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from bids_app.bids.layout import Scan
 from bids_app.bids.names import participant_id, scan_name
 from bids_app.errors import ReconAllError, UsageError
 from bids_app.freesurfer.annex import is_not_fetched
-from bids_app.freesurfer.recon_all import RECORDS, run_recon_all
+from bids_app.freesurfer.recon_all import RECORDS
 from bids_app.freesurfer.recon_command import (
     ReconAllCommand,
     expected_cost,
@@ -51,8 +51,8 @@ class ReconPlan:
         record = self.subjects_dir / RECORDS / f"{subject_dir.name}.json"
         return self.options.mode != "ingest" and subject_dir.parent == self.subjects_dir and record.exists()
 
-    def arguments(self, scan: Scan) -> dict[str, Any]:
-        """Keyword arguments of `PlannedScan` that make recon-all run for `scan`.
+    def commands(self, scan: Scan) -> dict[str, ReconAllCommand]:
+        """Fields of `PlannedScan` that make recon-all run for `scan`: ``recon``, and ``cross`` and ``base`` before it.
 
         Raises
         ------
@@ -66,7 +66,7 @@ class ReconPlan:
             self._check_installation()
             if self.options.longitudinal and self.sessions_of(scan.participant) > 1:
                 return self._longitudinal(scan)
-            return {"recon_arguments": self._cross(scan)}
+            return {"recon": self._cross(scan)}
         except ReconAllError as error:
             raise ReconAllError(f"{absent} and recon-all cannot run: {error.reason}", error.remedy) from error
 
@@ -88,65 +88,35 @@ class ReconPlan:
         find_license(self.options.license_file, os.environ)
 
     def _common(self) -> dict[str, Any]:
-        license_file = self.options.license_file
-        return {
-            "subjects_dir": str(self.subjects_dir),
-            "threads": self.options.threads,
-            "extra": list(self.options.extra),
-            "license_file": None if license_file is None else str(license_file),
-        }
+        return {"subjects_dir": self.subjects_dir, "threads": self.options.threads, "extra": tuple(self.options.extra)}
 
-    def _cross(self, scan: Scan) -> dict[str, Any]:
+    def _cross(self, scan: Scan) -> ReconAllCommand:
         images = select_t1w(scan, self.options)
         for image in images:
             if is_not_fetched(image):
                 raise ReconAllError(f"the content of {image} has not been fetched (git-annex)", f"datalad get {image}")
-        return {
+        return ReconAllCommand(
             **self._common(),
-            "name": scan.name,
-            "stream": "cross",
-            "t1w": [str(path) for path in images],
-            "t2w": str(scan.t2w[0]) if scan.t2w else None,
-            "flair": str(scan.flair[0]) if scan.flair else None,
-        }
+            name=scan.name,
+            t1w=tuple(images),
+            t2w=scan.t2w[0] if scan.t2w else None,
+            flair=scan.flair[0] if scan.flair else None,
+        )
 
-    def _longitudinal(self, scan: Scan) -> dict[str, Any]:
+    def _longitudinal(self, scan: Scan) -> dict[str, ReconAllCommand]:
         """Cross-sectional run, unbiased base and longitudinal time point, named as FreeSurfer's wiki does."""
-        points = [scan_name(other.participant, other.session) for other in self._people[scan.participant]]
+        points = tuple(scan_name(other.participant, other.session) for other in self._people[scan.participant])
         base = participant_id(scan.participant)
         return {
-            "cross_arguments": self._cross(scan),
-            "base_arguments": {**self._common(), "name": base, "stream": "base", "time_points": points},
-            "recon_arguments": {**self._common(), "name": scan.name, "stream": "long", "base": base},
+            "cross": self._cross(scan),
+            "base": ReconAllCommand(**self._common(), name=base, stream="base", time_points=points),
+            "recon": ReconAllCommand(**self._common(), name=scan.name, stream="long", base=base),
         }
 
 
 def recon_memory_gb() -> float:
     """Memory to reserve for one recon-all of the installed version (GB)."""
     return expected_cost(installed_version(os.environ)).memory_gb
-
-
-def subject_name(arguments: Mapping[str, Any]) -> str:
-    """Name of the subject directory that `run_recon` makes with these arguments."""
-    return f"{arguments['name']}.long.{arguments['base']}" if arguments["stream"] == "long" else arguments["name"]
-
-
-def run_recon(*, subjects_dir: str, name: str, license_file: str | None = None, **options: Any) -> Path:
-    """Run (or resume) recon-all with the arguments that `ReconPlan` made; return the subject directory."""
-    t2w, flair = (None if options.get(key) is None else Path(options[key]) for key in ("t2w", "flair"))
-    command = ReconAllCommand(
-        subjects_dir=Path(subjects_dir),
-        name=name,
-        stream=options["stream"],
-        t1w=tuple(Path(path) for path in options.get("t1w", ())),
-        t2w=t2w,
-        flair=flair,
-        time_points=tuple(options.get("time_points", ())),
-        base=options.get("base"),
-        threads=options.get("threads", 1),
-        extra=tuple(options.get("extra", ())),
-    )
-    return run_recon_all(command, license_file=None if license_file is None else Path(license_file))
 
 
 def select_t1w(scan: Scan, options: ReconOptions) -> tuple[Path, ...]:

@@ -24,7 +24,7 @@ from bids_app.run.adaptation import StoredAdaptation
 from bids_app.run.counts import counts_with_expectation
 from bids_app.run.fingerprint import fingerprint
 from bids_app.run.models import model_sha256
-from bids_app.tables import read_json, read_table, write_json, write_tsv
+from bids_app.tables import write_json, write_tsv
 
 EXPECTED_TABLES = ("volumes", "deviations", "extended", "asymmetry")
 ATLAS_TABLES = ("DKT", "Destrieux")
@@ -219,23 +219,6 @@ def _unscored(model: NormativeModel, deviations: Deviations, volumes: Volumes) -
         if name in measured and name not in model.regions
     ]
     return unscored
-
-
-def save_result(result: ScanResult, folder: Path) -> Path:
-    """Write `result` into `folder` for the next node of the graph."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.iterdir():
-        old.unlink()
-    for name, table in result.tables.items():
-        write_tsv(table, folder / f"{name}.tsv")
-    write_json(result.summary, folder / "summary.json")
-    return folder
-
-
-def load_result(folder: Path) -> ScanResult:
-    """Read what `save_result` wrote."""
-    tables = {path.stem: read_table(path) for path in sorted(folder.glob("*.tsv"))}
-    return ScanResult(tables, read_json(folder / "summary.json"))
 
 
 def write_scan(result: ScanResult, output_dir: Path, run_uuid: str) -> Path:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.errors import UsageError
-from bids_app.normative import model_file
 from bids_app.normative.compare import full_comparison, write_comparison
+from bids_app.normative.engines import native_file as model_file
 from bids_app.normative.engines import terms
 from bids_app.normative.export import export
 from bids_app.normative.registry import load_model

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
 from bids_app.errors import UsageError
+from bids_app.normative.base import NormativeModel
 from bids_app.normative.harmonise.adaptation import REPORT_COLUMNS, SiteAdaptation, unadapted_warning
 from bids_app.normative.registry import load_model
 from bids_app.regions import add_asymmetry
@@ -108,20 +109,16 @@ def score_table(config: ScoreConfig, say: Say) -> Scored:
     return Scored(outputs.n_rows, outputs.unscored, outputs.sentences())
 
 
-def _model(config: ScoreConfig) -> Any:
-    model: Any = load_model(config.model)
-    if config.scoring is None:
-        return model
-    if not hasattr(model, "with_scoring"):
-        raise UsageError(f"{model.card.name} has one way of scoring only", "leave --scoring out")
-    return model.with_scoring(config.scoring)
+def _model(config: ScoreConfig) -> NormativeModel:
+    model = load_model(config.model)
+    return model if config.scoring is None else model.with_scoring(config.scoring)
 
 
 def _describe(
     config: ScoreConfig,
     table: TableReader,
     outputs: ScoreOutputs,
-    model: Any,
+    model: NormativeModel,
     adaptation: SiteAdaptation | None,
     say: Say,
 ) -> None:
@@ -136,12 +133,12 @@ def _describe(
         )
 
 
-def _model_input(model: Any, piece: TableInput) -> pd.DataFrame:
+def _model_input(model: NormativeModel, piece: TableInput) -> pd.DataFrame:
     data = piece.labelled
     return add_asymmetry(data) if any(name.startswith("asymmetry_") for name in model.regions) else data
 
 
-def _adaptation(config: ScoreConfig, model: Any, table: TableReader, say: Say) -> SiteAdaptation | None:
+def _adaptation(config: ScoreConfig, model: NormativeModel, table: TableReader, say: Say) -> SiteAdaptation | None:
     if not config.adapt_controls:
         if config.adapt_by or config.adaptation:
             raise UsageError("--adapt-by and --adaptation need --adapt-controls QUERY")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bids_app.normative.base import Z_CRITICAL, Deviations
+from bids_app.normative.base import Z_CRITICAL, Deviations, NormativeModel
 from bids_app.normative.harmonise.adaptation import SiteAdaptation
 from bids_app.regions import reference_regions
 from bids_app.workbench.score_tables import RowsDigest
@@ -36,7 +36,11 @@ class ScoreOutputs:
     """
 
     def __init__(
-        self, paths: Mapping[str, Path | str], model: Any, adaptation: SiteAdaptation | None, stack: ExitStack
+        self,
+        paths: Mapping[str, Path | str],
+        model: NormativeModel,
+        adaptation: SiteAdaptation | None,
+        stack: ExitStack,
     ) -> None:
         self._writers = {name: stack.enter_context(tsv_writer(path)) for name, path in paths.items()}
         self._model, self._adaptation = model, adaptation
@@ -78,7 +82,7 @@ class ScoreOutputs:
         return (*out, *self._notes.sentences(), *card.z_notes, last)
 
 
-def _columns(model: Any, found: Deviations) -> tuple[str, ...]:
+def _columns(model: NormativeModel, found: Deviations) -> tuple[str, ...]:
     """Every scored region, and the reference regions that TABLE lacks, in the model's order."""
     wanted = set(found.regions) | set(reference_regions())
     return tuple(name for name in model.regions if name in wanted)

@@ -19,9 +19,9 @@ def region_parameters(model: NormativeModel, name: str) -> dict[str, Any]:
     UsageError
         When the model has no such region, or parameters that cannot be read.
     """
-    for region in getattr(model, "region_models", ()):
-        if region.name == canonical(name):
-            return asdict(region)
+    region = model.parameters_of(canonical(name))
+    if region is not None:
+        return asdict(region)
     raise UsageError(
         f"{model.card.name} has no readable parameters of a region {name!r}",
         f"its regions are {', '.join(model.regions[:3])} ...",

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import pandas as pd
 
 from bids_app.errors import InputError, UsageError
-from bids_app.normative import model_file
 from bids_app.normative.card import ModelCard
+from bids_app.normative.engines import native_file as model_file
 from bids_app.normative.training import default_regions, train
 from bids_app.regions import add_asymmetry, canonical, names, reference_regions
 from bids_app.tables import read_json, write_tsv

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import re
 import shutil
@@ -18,21 +19,25 @@ from nipype.pipeline import engine as pe
 from nipype.pipeline import plugins
 
 from bids_app.errors import UsageError
+from bids_app.interfaces.base import HANDED_OVER
 from bids_app.run.config import RunConfig
 from bids_app.workflows.plugin import WORKER_KILLED, PatientMultiProc
 
 # A cluster's scheduler is asked rarely, nipype's pools on this machine often; ours waits and does not poll.
 POLL_SECONDS = {"PatientMultiProc": 0, "MultiProcPlugin": 0.01, "LegacyMultiProcPlugin": 0.01}
 CLUSTER_POLL_SECONDS = 2
-_OURS = re.compile(r"bids_app\.errors\.\w+: (.+)")
 
 
 @dataclass(frozen=True)
 class Crash:
-    """One node that failed: its full name, the sentence for the user, the whole traceback."""
+    """One node that failed: its full name, what is wrong and what to do, the whole traceback.
+
+    `expected` errors are those that a user may see (`errors.NormvolError`); anything else is a bug or a loss.
+    """
 
     node: str
     reason: str
+    remedy: str
     expected: bool
     text: str
 
@@ -142,14 +147,24 @@ def _crash(text: str) -> Crash:
     errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Interrupt)\b", line)]
     found = re.search(r"^Node: (\S+)", text, flags=re.MULTILINE)
     node = found[1] if found else "unknown"
-    sentences = _OURS.findall(text)
-    if sentences:
-        reason = sentences[-1].strip()
+    remedy, handed = "", _handed_over(text)
+    if handed is not None:
+        reason, remedy = handed
     elif WORKER_KILLED in text:
         reason = WORKER_KILLED
     else:
         last = (errors or lines or ["no message"])[-1]
         reason = f"unexpected error in {node.rsplit('.', 1)[-1]}: {last}"
     # Without a traceback everything after the node's inputs is all there is
+    body = "\n".join(line for line in body.splitlines() if not line.strip().startswith(HANDED_OVER))
     kept = "Traceback" + body if body else "\n".join(errors) or reason
-    return Crash(node=node, reason=reason, expected=bool(sentences), text=f"Node: {node}\n\n{kept.rstrip()}\n")
+    return Crash(node, reason, remedy, handed is not None, f"Node: {node}\n\n{kept.rstrip()}\n")
+
+
+def _handed_over(text: str) -> tuple[str, str] | None:
+    """Reason and remedy of an error of ours, from the line that `interfaces.base.hand_over` put into its traceback."""
+    lines = [line.strip() for line in text.splitlines() if line.strip().startswith(HANDED_OVER)]
+    if not lines:
+        return None
+    fields = json.loads(lines[-1].removeprefix(HANDED_OVER))
+    return fields["reason"], fields["remedy"]

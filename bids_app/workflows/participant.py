@@ -8,11 +8,10 @@ from pathlib import Path
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
-from bids_app.interfaces.freesurfer import DrawOverlays, RunReconAll
 from bids_app.interfaces.reports import ParticipantReport
 from bids_app.interfaces.scoring import PersonTables
 from bids_app.run.plan import PlannedScan, RunContext
-from bids_app.workflows.scan import SCORE_GB, init_recon_wf, init_scoring_wf
+from bids_app.workflows.scan import SCORE_GB, init_recon_node, init_scan_wf, set_model
 
 REPORT_GB = 0.5
 # A graph takes about 0.1 MB per person, nipype copies it, and its scheduler looks at every node again and again.
@@ -27,7 +26,7 @@ def people_per_graph(people: Sequence[Sequence[PlannedScan]], nprocs: int) -> in
     At the end of a graph some processors wait for its last person, so it has at least `ROUNDS_PER_GRAPH`
     people per processor, and many more where a person takes hours.
     """
-    runs = any(scan.recon_arguments is not None for scans in people for scan in scans)
+    runs = any(scan.recon is not None for scans in people for scan in scans)
     return max(PEOPLE_PER_RECON_GRAPH if runs else PEOPLE_PER_GRAPH, ROUNDS_PER_GRAPH * nprocs)
 
 
@@ -47,7 +46,13 @@ def person_wf_name(participant: str) -> str:
 
 
 def init_participant_wf(scans: Sequence[PlannedScan], context: RunContext, *, name: str) -> pe.Workflow:
-    """Every scan of one person, then the person's tables, figures and report.
+    """Every scan of one person, then the person's tables and report.
+
+    ::
+
+        cross_1 ..> base ..> scan_ses_1_wf --\
+        cross_2 ../     \\..> scan_ses_2_wf ---> summaries --> tables --> report
+        (longitudinal stream only)
 
     Parameters
     ----------
@@ -63,22 +68,23 @@ def init_participant_wf(scans: Sequence[PlannedScan], context: RunContext, *, na
     """
     participant_wf = pe.Workflow(name=name)
     summaries = pe.Node(niu.Merge(len(scans)), name="summaries", run_without_submitting=True)
-    person = pe.Node(PersonTables(), name="person", mem_gb=SCORE_GB)
-    person.inputs.trait_set(
-        participant=scans[0].participant,
-        output_dir=str(context.output_dir),
-        model=context.model,
-        scoring=context.scoring,
-    )
-    if scans[0].adaptation_file is not None:
-        person.inputs.adaptation_file = str(scans[0].adaptation_file)
+    tables = pe.Node(PersonTables(), name="tables", mem_gb=SCORE_GB)
+    tables.inputs.participant = scans[0].participant
+    set_model(tables, scans[0], context)
     report = init_report_node(scans[0].participant, context.output_dir)
-    template = _connect_template(participant_wf, scans, context)
+    base = _connect_base(participant_wf, scans, context)
     for index, scan in enumerate(scans, start=1):
-        overlays = _connect_scan(participant_wf, scan, context, template)
-        participant_wf.connect(overlays, "summary_file", summaries, f"in{index}")
-    participant_wf.connect([(summaries, person, [("out", "summary_files")]), (person, report, [("tables", "ready")])])
+        scan_wf = init_scan_wf(scan, context, name=scan_wf_name(scan.session))
+        if base is not None:
+            participant_wf.connect(base, "subject_dir", scan_wf, "inputnode.ready")
+        participant_wf.connect(scan_wf, "outputnode.summary_file", summaries, f"in{index}")
+    participant_wf.connect([(summaries, tables, [("out", "summary_files")]), (tables, report, [("tables", "ready")])])
     return participant_wf
+
+
+def scan_wf_name(session: str | None) -> str:
+    """Name of a scan's sub-graph below its person's."""
+    return f"scan_ses_{session.replace('+', 'plus')}_wf" if session else "scan_wf"
 
 
 def init_report_node(participant: str, output_dir: Path) -> pe.Node:
@@ -88,56 +94,16 @@ def init_report_node(participant: str, output_dir: Path) -> pe.Node:
     return report
 
 
-def _connect_scan(
-    participant_wf: pe.Workflow, scan: PlannedScan, context: RunContext, template: pe.Node | None
-) -> pe.Node:
-    suffix = f"_ses_{scan.session}" if scan.session else ""
-    run = scan.recon_arguments is not None
-    recon_wf = init_recon_wf(
-        run=run, omp_nthreads=context.omp_nthreads, mem_gb=context.recon_memory_gb, name=f"recon{suffix}_wf"
-    )
-    scoring_wf = init_scoring_wf(adapted=scan.adaptation_file is not None, name=f"scoring{suffix}_wf")
-    if run:
-        recon_wf.inputs.inputnode.arguments = scan.recon_arguments
-        if template is not None:
-            participant_wf.connect(template, "subject_dir", recon_wf, "inputnode.ready")
-    else:
-        recon_wf.inputs.inputnode.subject_dir = str(scan.subject_dir)
-    scoring_wf.inputs.inputnode.trait_set(
-        covariates=scan.covariates,
-        model=context.model,
-        model_sha256=context.model_sha256,
-        scoring=context.scoring,
-        output_dir=str(context.output_dir),
-        run_uuid=context.run_uuid,
-    )
-    if scan.adaptation_file is not None:
-        scoring_wf.inputs.inputnode.adaptation_file = str(scan.adaptation_file)
-    overlays = pe.Node(DrawOverlays(), name=f"overlays{suffix}", mem_gb=REPORT_GB)
-    overlays.inputs.output_dir = str(context.output_dir)
-    participant_wf.connect(
-        [
-            (recon_wf, scoring_wf, [("outputnode.subject_dir", "inputnode.subject_dir")]),
-            (recon_wf, overlays, [("outputnode.subject_dir", "subject_dir")]),
-            (scoring_wf, overlays, [("outputnode.summary_file", "summary_file")]),
-        ]
-    )
-    return overlays
-
-
-def _connect_template(participant_wf: pe.Workflow, scans: Sequence[PlannedScan], context: RunContext) -> pe.Node | None:
+def _connect_base(participant_wf: pe.Workflow, scans: Sequence[PlannedScan], context: RunContext) -> pe.Node | None:
     """The cross-sectional runs and the unbiased base of the longitudinal stream, when it has to run."""
-    base = next((scan.base_arguments for scan in scans if scan.base_arguments is not None), None)
-    if base is None:
+    command = next((scan.base for scan in scans if scan.base is not None), None)
+    if command is None:
         return None
-    cost = {"n_procs": context.omp_nthreads, "mem_gb": context.recon_memory_gb}
-    template = pe.Node(RunReconAll(), name="base", **cost)
-    template.inputs.arguments = base
-    crosses = [scan.cross_arguments for scan in scans if scan.cross_arguments is not None]
+    base = init_recon_node(command, context, name="base")
+    crosses = [scan.cross for scan in scans if scan.cross is not None]
     merge = pe.Node(niu.Merge(max(1, len(crosses))), name="crosses", run_without_submitting=True)
-    for index, arguments in enumerate(crosses, start=1):
-        cross = pe.Node(RunReconAll(), name=f"cross_{index}", **cost)
-        cross.inputs.arguments = arguments
-        participant_wf.connect(cross, "subject_dir", merge, f"in{index}")
-    participant_wf.connect(merge, "out", template, "ready")
-    return template
+    for index, cross in enumerate(crosses, start=1):
+        node = init_recon_node(cross, context, name=f"cross_{index}")
+        participant_wf.connect(node, "subject_dir", merge, f"in{index}")
+    participant_wf.connect(merge, "out", base, "ready")
+    return base

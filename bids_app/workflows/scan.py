@@ -1,99 +1,90 @@
-"""The graph of one scan: subject -> check -> volumes -> covariates -> z-scores -> sink."""
+"""The graph of one scan: (recon ->) read -> score -> draw."""
 
 from __future__ import annotations
 
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
-from bids_app.interfaces.freesurfer import CheckSubject, ExtractVolumes, RunReconAll
-from bids_app.interfaces.scoring import CollectCovariates, ScoreScan, SinkScan
+from bids_app.freesurfer.recon_command import ReconAllCommand
+from bids_app.interfaces.freesurfer import DrawScan, ReadScan, ReconAll
+from bids_app.interfaces.scoring import ScoreScan
+from bids_app.run.plan import PlannedScan, RunContext
 
 SCORE_GB = 0.3
+DRAW_GB = 0.5
 
 
-def init_recon_wf(*, run: bool, omp_nthreads: int = 1, mem_gb: float = 4, name: str = "recon_wf") -> pe.Workflow:
-    """Find or run recon-all.
+def init_scan_wf(scan: PlannedScan, context: RunContext, *, name: str = "scan_wf") -> pe.Workflow:
+    """Everything that is done for one scan.
+
+    ::
+
+        inputnode.ready --> recon --> read --> score --> draw --> outputnode.summary_file
+                          (only when             \\__________^
+                          it has to run)         subject_dir
 
     Parameters
     ----------
-    run : bool
-        Run recon-all (True) or take the existing subject directory as it is (False).
-    omp_nthreads : int
-        Threads of recon-all.
-    mem_gb : float
-        Memory to reserve for recon-all (GB).
+    scan : PlannedScan
+        Its subject directory, or the command that makes one.
+    context : RunContext
+        What is the same for every scan of the run.
 
     Inputs
     ------
-    subject_dir
-        Existing subject directory (when not running).
-    arguments
-        Keyword arguments of `bids_app.run.recon.run_recon` (when running).
     ready
-        Subjects that have to be finished before.
-
-    Outputs
-    -------
-    subject_dir
-        A subject directory that was checked to be complete.
-    """
-    recon_wf = pe.Workflow(name=name)
-    inputnode = pe.Node(niu.IdentityInterface(fields=["subject_dir", "arguments", "ready"]), name="inputnode")
-    outputnode = pe.Node(niu.IdentityInterface(fields=["subject_dir"]), name="outputnode")
-    check = pe.Node(CheckSubject(), name="check", mem_gb=SCORE_GB)
-    if run:
-        recon_all = pe.Node(RunReconAll(), name="recon_all", n_procs=omp_nthreads, mem_gb=mem_gb)
-        recon_wf.connect(
-            [
-                (inputnode, recon_all, [("arguments", "arguments"), ("ready", "ready")]),
-                (recon_all, check, [("subject_dir", "subject_dir")]),
-            ]
-        )
-    else:
-        recon_wf.connect(inputnode, "subject_dir", check, "subject_dir")
-    recon_wf.connect(check, "subject_dir", outputnode, "subject_dir")
-    return recon_wf
-
-
-def init_scoring_wf(*, adapted: bool, name: str = "scoring_wf") -> pe.Workflow:
-    """From a complete subject directory to tables in the output dataset.
-
-    Parameters
-    ----------
-    adapted : bool
-        Connect the adaptation parameters.
-
-    Inputs
-    ------
-    subject_dir, covariates, model, model_sha256, scoring, adaptation_file, output_dir, run_uuid
+        Subjects that have to be finished before (longitudinal stream).
 
     Outputs
     -------
     summary_file
         The scan's ``desc-summary_morph.json`` in the output dataset.
     """
-    scoring_wf = pe.Workflow(name=name)
-    fields = ["subject_dir", "covariates", "model", "model_sha256", "scoring", "output_dir", "run_uuid"]
-    fields += ["adaptation_file"] if adapted else []
-    inputnode = pe.Node(niu.IdentityInterface(fields=fields), name="inputnode")
+    scan_wf = pe.Workflow(name=name)
+    inputnode = pe.Node(niu.IdentityInterface(fields=["ready"]), name="inputnode")
     outputnode = pe.Node(niu.IdentityInterface(fields=["summary_file"]), name="outputnode")
-    volumes = pe.Node(ExtractVolumes(), name="volumes", mem_gb=SCORE_GB)
-    covariates = pe.Node(CollectCovariates(), name="covariates", mem_gb=SCORE_GB)
+    read = pe.Node(ReadScan(), name="read", mem_gb=SCORE_GB)
     score = pe.Node(ScoreScan(), name="score", mem_gb=SCORE_GB)
-    sink = pe.Node(SinkScan(), name="sink", mem_gb=SCORE_GB)
-    scoring_wf.connect(
+    set_model(score, scan, context)
+    score.inputs.trait_set(covariates=scan.covariates, run_uuid=context.run_uuid)
+    draw = pe.Node(DrawScan(), name="draw", mem_gb=DRAW_GB)
+    draw.inputs.output_dir = str(context.output_dir)
+    if scan.recon is None:
+        read.inputs.subject_dir = str(scan.subject_dir)
+    else:
+        recon = init_recon_node(scan.recon, context, name="recon")
+        scan_wf.connect(inputnode, "ready", recon, "ready")
+        scan_wf.connect(recon, "subject_dir", read, "subject_dir")
+    scan_wf.connect(
         [
-            (inputnode, volumes, [("subject_dir", "subject_dir")]),
-            (inputnode, covariates, [("covariates", "covariates")]),
-            (volumes, covariates, [("volumes_file", "volumes_file")]),
-            (volumes, score, [("volumes_file", "volumes_file")]),
-            (covariates, score, [("covariates_file", "covariates_file")]),
-            (inputnode, score, [("model", "model"), ("model_sha256", "model_sha256"), ("scoring", "scoring")]),
-            (score, sink, [("result_dir", "result_dir")]),
-            (inputnode, sink, [("output_dir", "output_dir"), ("run_uuid", "run_uuid")]),
-            (sink, outputnode, [("summary_file", "summary_file")]),
+            (read, score, [("volumes_file", "volumes_file")]),
+            (read, draw, [("subject_dir", "subject_dir")]),
+            (score, draw, [("summary_file", "summary_file")]),
+            (draw, outputnode, [("summary_file", "summary_file")]),
         ]
     )
-    if adapted:
-        scoring_wf.connect(inputnode, "adaptation_file", score, "adaptation_file")
-    return scoring_wf
+    return scan_wf
+
+
+def init_recon_node(command: ReconAllCommand, context: RunContext, *, name: str) -> pe.Node:
+    """A node that runs recon-all with the threads and the memory that it needs."""
+    recon = pe.Node(ReconAll(), name=name, n_procs=context.omp_nthreads, mem_gb=context.recon_memory_gb)
+    recon.inputs.trait_set(
+        subjects_dir=str(command.subjects_dir),
+        name=command.name,
+        stream=command.stream,
+        t1w=[str(path) for path in command.t1w],
+        time_points=list(command.time_points),
+        threads=command.threads,
+        extra=list(command.extra),
+    )
+    optional = {"t2w": command.t2w, "flair": command.flair, "base": command.base, "license_file": context.license_file}
+    recon.inputs.trait_set(**{key: str(value) for key, value in optional.items() if value is not None})
+    return recon
+
+
+def set_model(node: pe.Node, scan: PlannedScan, context: RunContext) -> None:
+    """Tell a node which model scores, how, and where the results go."""
+    node.inputs.trait_set(output_dir=str(context.output_dir), model=context.model, scoring=context.scoring)
+    if scan.adaptation_file is not None:
+        node.inputs.adaptation_file = str(scan.adaptation_file)

@@ -18,6 +18,7 @@ from bids_app.regions import ETIV, reference_regions
 from bids_app.tables import read_json, read_table, write_json, write_tsv
 from bids_app.workbench.score_tables import Origin, read_origin
 
+pytestmark = pytest.mark.slow
 REGIONS = list(reference_regions())
 EFFECTS = replace(PUBLISHED, n_people=30, n_scans=70, n_controls=40)
 QUICK = "[roles]\ndiagnosis = 'diagnosis'\n[options]\ncontrol = 'HC'\n"

@@ -64,9 +64,9 @@ def test_export_centiles_on_a_grid(tmp_path):
     assert main(["export", "open-reference", "json", "-o", str(tmp_path / "m.json"), "--ages", "30"]) != exitcodes.OK
 
 
-def test_an_imported_model_scores(shared, table, tmp_path, capsys):
+def test_an_imported_model_scores(repository, table, tmp_path, capsys):
     path = tmp_path / "br.json"
-    folder = shared / "parity" / "brain_reference"
+    folder = repository / "tests" / "data" / "brain_reference"
     assert main(["import", "brain-reference", str(folder), "-o", str(path)]) == exitcodes.OK
     assert "please cite" in capsys.readouterr().err
     assert main(["show", str(path)]) == exitcodes.OK

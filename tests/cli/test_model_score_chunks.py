@@ -11,6 +11,7 @@ from bids_app.cli.model import main
 from bids_app.normative.registry import load_model
 from bids_app.regions import ETIV
 
+pytestmark = pytest.mark.slow
 SHOWN = ("Left-Thalamus", "Right-Thalamus", "Left-Lateral-Ventricle", "lh_insula_volume", "rh_insula_volume")
 OUTPUTS = ("se", "centiles", "counts")
 ADAPT = ("--adapt-controls", "group == 'control' and visit == 1", "--adapt-by", "scanner")

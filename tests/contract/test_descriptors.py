@@ -43,3 +43,15 @@ def test_options_of_the_docs_exist(repository):
 def test_architecture_lists_every_module(repository):
     made = load_script(repository, "list_modules").listing(repository)
     assert made in (repository / "docs" / "architecture.md").read_text(), "run scripts/list_modules.py"
+
+
+def test_files_that_the_docs_name_exist(repository):
+    pages = [*(repository / "docs").glob("*.md"), repository / "README.md", repository / "CONTRIBUTING.md"]
+    named = re.compile(r"(?<![\w/-])((?:bids_app|benchmarks|scripts|tests|docs|[a-z]+)/[\w/]+\.(?:py|md))")
+    lost = [
+        f"{page.name}: {name}"
+        for page in pages
+        for name in named.findall(page.read_text())
+        if not any((place / name).exists() for place in (repository, repository / "bids_app", page.parent))
+    ]
+    assert not lost

@@ -92,7 +92,7 @@ def test_people_after_the_first_crash_are_not_called_scored(bids, tmp_path, monk
     def broken(*args, **kwargs):
         raise ZeroDivisionError("bug")
 
-    monkeypatch.setattr("bids_app.interfaces.freesurfer.ExtractVolumes._call", broken)
+    monkeypatch.setattr("bids_app.interfaces.freesurfer.ReadScan._call", broken)
     arguments = [str(bids), str(tmp_path / "out"), "participant", "--nprocs", "1", "--stop-on-first-crash"]
     assert main(arguments) == exitcodes.FAILED
     words = capsys.readouterr().err

@@ -83,7 +83,7 @@ def test_failing_recon_all_stops_nobody_else_and_is_named(tmp_path, freesurfer, 
     statuses = read_statuses(output).set_index("participant_id")
     assert statuses.loc["sub-01", "status"] == "failed"
     assert "recon-all" in statuses.loc["sub-01", "reason"]
-    assert list((output / "sub-01" / "log").rglob("crash-recon_all.txt"))
+    assert list((output / "sub-01" / "log").rglob("crash-recon.txt"))
     assert "failed: sub-01" in capsys.readouterr().err
 
 

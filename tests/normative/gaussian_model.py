@@ -1,22 +1,27 @@
-"""The smallest model that keeps the NormativeModel protocol, for tests of what is built on it."""
+"""The smallest model that keeps the NormativeModel interface, for tests of what is built on it."""
 
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 
 import numpy as np
 
-from bids_app.normative.base import Deviations
+from bids_app.normative.base import Deviations, NormativeModel
+from bids_app.normative.card import ModelCard
 
 REGIONS = ("Left-Thalamus", "Right-Thalamus", "lh_insula_volume", "rh_insula_volume")
 
 
 @dataclass
-class GaussianModel:
+class GaussianModel(NormativeModel):
     """Volume = 1000 + slope * (age - 50), SD 10, for each of four regions."""
 
     slope: float = -1.0
-    regions: tuple = REGIONS
-    card: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(name="gaussian", version="1"))
+    card: ModelCard = field(
+        default_factory=lambda: ModelCard(name="gaussian", version="1", title="", summary="", licence="", date="")
+    )
+
+    @property
+    def regions(self):
+        return REGIONS
 
     def median(self, data):
         age = data["age"].to_numpy(dtype=float)[:, None]

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from scipy.stats import skew
 
-from bids_app.normative import fitting, model_file, training
+from bids_app.normative import fitting, training
+from bids_app.normative.engines import native_file as model_file
 from bids_app.normative.registry import load_model
 from bids_app.normative.training_data import prepare
 from bids_app.regions import add_asymmetry, reference_regions
@@ -30,7 +31,8 @@ def script(repository):
     return train_default_models
 
 
-@pytest.mark.parametrize("name", ["open-reference", pytest.param("open-calibrated", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["open-reference", "open-calibrated"])
 def test_the_script_makes_the_packaged_model(name, healthy, repository, tmp_path):
     script(repository).train(healthy, name, "2026-11-26", tmp_path)
     made, packaged = model_file.load(tmp_path / f"{name}.json"), load_model(name)

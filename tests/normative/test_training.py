@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bids_app.errors import ModelError, UsageError
-from bids_app.normative import model_file
+from bids_app.normative.engines import native_file as model_file
 from bids_app.normative.training import NormativeEstimator, train
 from bids_app.regions import ETIV, add_asymmetry, reference_regions
 from tests.normative.simulated import THALAMUS, VENTRICLE, people, thalamus_mean, thalamus_sd

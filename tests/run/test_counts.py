@@ -3,16 +3,13 @@
 import pandas as pd
 
 from bids_app.run.counts import counts_with_expectation
+from tests.normative.gaussian_model import GaussianModel
 
 
-class Silent:
-    """A model without healthy people of its own."""
-
-
-class Known:
+class Known(GaussianModel):
     """A model that holds the counts of its healthy people."""
 
-    def expected_counts(self, n_regions, sex, adapted):
+    def expected_counts(self, n_regions, sex, adapted=True):
         return {"n_total": {"mean": n_regions, "low": 0, "high": 9}, "sex": sex, "adapted": adapted}
 
 
@@ -20,7 +17,7 @@ TABLE = pd.DataFrame({"z": [-2.0, -1.96, 0.0, 1.95, 2.5, None]})
 
 
 def test_deviations_count_from_the_critical_z_on():
-    counts = counts_with_expectation(TABLE, Silent(), "female")
+    counts = counts_with_expectation(TABLE, GaussianModel(), "female")
     assert (counts["n_infra"], counts["n_supra"], counts["n_total"], counts["n_regions"]) == (2, 1, 3, 5)
     assert "equally correlated" in counts["expected"]["source"]
 

@@ -114,7 +114,7 @@ def test_recon_is_not_possible_without_freesurfer(config, dataset, monkeypatch):
     scans = find_scans(dataset)
     plan = ReconPlan(open_request(replace(config, recon="auto"), dataset).recon, scans)
     with pytest.raises(Exception, match="recon-all cannot run"):
-        plan.arguments(scans[-1])
+        plan.commands(scans[-1])
 
 
 def test_t1w_selection(tmp_path):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
 import networkx as nx
 import pytest
 
+from bids_app.freesurfer.recon_command import ReconAllCommand
 from bids_app.run.config import RunConfig
 from bids_app.run.plan import PlannedScan, RunContext
 from bids_app.workflows.drawing import draw_graph
@@ -21,8 +24,9 @@ from bids_app.workflows.participant import (
     person_wf_name,
 )
 from bids_app.workflows.reports import init_reports_wf
-from bids_app.workflows.scan import init_recon_wf, init_scoring_wf
+from bids_app.workflows.scan import init_scan_wf
 
+ENDS = {"inputnode", "outputnode"}
 COVARIATES = {"participant_id": "sub-01", "session_id": None, "age": 30.0, "sex": "female"}
 
 
@@ -41,60 +45,55 @@ def nodes(workflow):
     return {node.fullname.split(".", 1)[1] for node in workflow._create_flat_graph().nodes()}
 
 
-def test_factories_return_workflows_of_their_name():
-    assert init_recon_wf(run=False).name == "recon_wf"
-    assert init_scoring_wf(adapted=False).name == "scoring_wf"
+def recon_command(stream="cross"):
+    source = {"cross": {"t1w": (Path("/bids/t1w.nii.gz"),)}, "base": {"time_points": ("sub-01_ses-1",)}}
+    return ReconAllCommand(
+        subjects_dir=Path("/s"), name="sub-01", stream=stream, threads=3, **source.get(stream, {"base": "sub-01"})
+    )
 
 
-def test_ingest_has_no_recon_node(context):
-    names = nodes(init_participant_wf([scan()], context, name="sub_01_wf"))
-    assert "recon_wf.check" in names
-    assert "recon_wf.recon_all" not in names
-    assert {
-        "scoring_wf.volumes",
-        "scoring_wf.covariates",
-        "scoring_wf.score",
-        "scoring_wf.sink",
-        "overlays",
-        "person",
-        "report",
-    } <= names
+def test_factories_return_workflows_of_their_name(context):
+    assert init_scan_wf(scan(), context).name == "scan_wf"
+    assert init_participant_wf([scan()], context, name="sub_01_wf").name == "sub_01_wf"
+
+
+def test_a_scan_is_read_scored_and_drawn_and_recon_all_runs_only_when_it_has_to(context):
+    assert nodes(init_scan_wf(scan(), context)) - ENDS == {"read", "score", "draw"}
+    to_run = scan(subject_dir=None, recon=recon_command())
+    assert nodes(init_scan_wf(to_run, context)) - ENDS == {"recon", "read", "score", "draw"}
 
 
 def test_every_session_has_its_branch_and_the_person_one_report(context):
     names = nodes(init_participant_wf([scan("1"), scan("2")], context, name="sub_01_wf"))
-    assert {"scoring_ses_1_wf.score", "scoring_ses_2_wf.score"} <= names
+    assert {"scan_ses_1_wf.score", "scan_ses_2_wf.score", "tables"} <= names
     assert sum(name.endswith("report") for name in names) == 1
 
 
 def test_recon_all_reserves_its_threads_and_memory(context):
-    arguments = {"subjects_dir": "/s", "name": "sub-01", "stream": "cross"}
-    graph = init_participant_wf([scan(subject_dir=None, recon_arguments=arguments)], context, name="sub_01_wf")
-    node = graph.get_node("recon_wf.recon_all")
+    to_run = scan(subject_dir=None, recon=recon_command())
+    node = init_participant_wf([to_run], context, name="sub_01_wf").get_node("scan_wf.recon")
     assert node.n_procs == 3
     assert node.mem_gb == context.recon_memory_gb
+    assert node.interface.cmdline == shlex.join(["recon-all", *recon_command().arguments()])
 
 
 def test_longitudinal_time_points_wait_for_the_base(context):
-    def step(stream):
-        return {"subjects_dir": "/s", "name": "sub-01", "stream": stream, "base": "sub-01"}
-
     scans = [
         scan(
             session,
             subject_dir=None,
-            recon_arguments=step("long"),
-            base_arguments=step("base"),
-            cross_arguments=step("cross"),
+            recon=recon_command("long"),
+            base=recon_command("base"),
+            cross=recon_command("cross"),
         )
         for session in ("1", "2")
     ]
     flat = nx.DiGraph(init_participant_wf(scans, context, name="sub_01_wf")._create_flat_graph())
-    found = {name: [node for node in flat if node.name == name] for name in ("cross_1", "cross_2", "base", "recon_all")}
+    found = {name: [node for node in flat if node.name == name] for name in ("cross_1", "cross_2", "base", "recon")}
     (base,) = found["base"]
     assert all(nx.has_path(flat, node, base) for name in ("cross_1", "cross_2") for node in found[name])
-    assert len(found["recon_all"]) == 2
-    assert all(nx.has_path(flat, base, node) for node in found["recon_all"])
+    assert len(found["recon"]) == 2
+    assert all(nx.has_path(flat, base, node) for node in found["recon"])
 
 
 def test_people_do_not_depend_on_each_other(context):
@@ -104,10 +103,11 @@ def test_people_do_not_depend_on_each_other(context):
     assert person_wf_name("02+") == "sub_02plus_wf"
 
 
-def test_the_drawing_names_every_node(context, tmp_path):
-    graph = init_normvol_wf([[scan()]], context)
-    text = draw_graph(graph, tmp_path)[0].read_text()
-    assert all(f'label="{name.rsplit(".", 1)[-1]}"' in text for name in nodes(graph))
+def test_the_drawing_of_a_person_names_every_step(context, tmp_path):
+    paths = draw_graph(init_normvol_wf([[scan("1"), scan("2")]], context), tmp_path)
+    text = next(path for path in paths if path.suffix == ".dot").read_text()
+    assert all(word in text for word in ("read", "score", "draw", "tables", "report"))
+    assert not shutil.which("dot") or "<svg" in (tmp_path / "graph.svg").read_text()
 
 
 def test_group_graph_has_an_analysis_only_when_asked_for(tmp_path):
@@ -131,7 +131,7 @@ def test_a_graph_has_several_people_per_processor():
 
 
 def test_people_that_take_hours_share_a_larger_graph():
-    slow = scan(subject_dir=None, recon_arguments={"name": "sub-01"})
+    slow = scan(subject_dir=None, recon=recon_command())
     assert people_per_graph([[scan()], [slow]], nprocs=2) == PEOPLE_PER_RECON_GRAPH
 
 

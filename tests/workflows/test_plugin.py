@@ -8,10 +8,11 @@ import signal
 import time
 
 import pytest
-from nipype.interfaces.base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, traits
+from nipype.interfaces.base import BaseInterfaceInputSpec, TraitedSpec, traits
 from nipype.pipeline import engine as pe
 
 from bids_app.errors import StatsFileError
+from bids_app.interfaces.base import LibraryInterface
 from bids_app.run.config import RunConfig
 from bids_app.workflows.execution import _execution_settings, run_graph
 from bids_app.workflows.plugin import WORKER_KILLED
@@ -26,23 +27,22 @@ class _Out(TraitedSpec):
     value = traits.Int()
 
 
-class Step(SimpleInterface):
+class Step(LibraryInterface):
     """Adds one, raises or dies."""
 
     input_spec = _In
     output_spec = _Out
 
-    def _run_interface(self, runtime):
+    def _call(self, folder):
         if self.inputs.behaviour == "raise":
-            raise StatsFileError("stats/aseg.stats is truncated; run recon-all again")
+            raise StatsFileError("stats/aseg.stats is truncated", "run recon-all again")
         if self.inputs.behaviour == "bug":
             raise ZeroDivisionError("division by zero")
         if self.inputs.behaviour == "sleep":
             time.sleep(1.5)
         if self.inputs.behaviour == "die":
             os.kill(os.getpid(), signal.SIGKILL)
-        self._results["value"] = self.inputs.value + 1
-        return runtime
+        return {"value": self.inputs.value + 1}
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_chain_runs_to_its_end(tmp_path, config):
 def test_our_error_becomes_its_sentence(tmp_path, config):
     (crash,) = run_graph(chain(tmp_path, ["add", "raise", "add"]), config)
     assert crash.expected
-    assert crash.reason == "stats/aseg.stats is truncated; run recon-all again"
+    assert (crash.reason, crash.remedy) == ("stats/aseg.stats is truncated", "run recon-all again")
     assert crash.node.endswith("step1")
 
 
@@ -131,3 +131,30 @@ def test_what_was_frozen_for_the_run_is_thawed(tmp_path, config):
 def test_a_plugin_of_a_cluster_is_polled_rarely(tmp_path, config):
     assert _execution_settings(config, tmp_path, "SLURMPlugin")["poll_sleep_duration"] == 2
     assert _execution_settings(config, tmp_path, "PatientMultiProc")["poll_sleep_duration"] == 0
+
+
+def test_what_is_overridden_of_nipype_is_as_it_was_when_it_was_overridden():
+    """`PatientMultiProc` replaces private methods; a nipype that calls them otherwise must not pass unseen."""
+    from inspect import signature
+
+    from nipype.pipeline.plugins import base, multiproc
+
+    plugin = multiproc.MultiProcPlugin
+    found = {
+        name: list(signature(getattr(plugin, name)).parameters)
+        for name in ("_submit_job", "_get_result", "_send_procs_to_workers", "_sort_jobs", "_generate_dependency_list")
+    }
+    assert found == {
+        "_submit_job": ["self", "node", "updatehash"],
+        "_get_result": ["self", "taskid"],
+        "_send_procs_to_workers": ["self", "updatehash", "graph"],
+        "_sort_jobs": ["self", "jobids", "scheduler"],
+        "_generate_dependency_list": ["self", "graph"],
+    }
+    assert list(signature(multiproc.run_node).parameters) == ["node", "updatehash", "taskid"]
+    assert list(signature(multiproc.process_initializer).parameters) == ["cwd"]
+    assert issubclass(plugin, base.DistributedPluginBase)
+    made = plugin(plugin_args={"n_procs": 1})
+    made.pool.shutdown()
+    assert {"pool", "processors", "_taskid", "_task_obj", "_cwd"} <= set(vars(made))
+    assert {"procs", "proc_done", "pending_tasks"} <= set(vars(made))

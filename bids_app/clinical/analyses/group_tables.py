@@ -48,6 +48,7 @@ STEP_OF_STAGE = {
     "freesurfer": "complete",
     "recon": "complete",
     "recon-all": "complete",
+    "read": "complete",
     "check": "complete",
     "volumes": "complete",
     "complete": "complete",

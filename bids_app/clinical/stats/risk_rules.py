@@ -40,6 +40,8 @@ class RiskRule:
     k : float
         Least number of deviations; NaN for other rules, the median over folds when cross-validated.
     warning : str or None
+    known : (n,) bool array, optional
+        Whether it is known that a person is at risk or not; default: of everybody.
     """
 
     name: str
@@ -47,6 +49,11 @@ class RiskRule:
     at_risk: np.ndarray
     k: float = float("nan")
     warning: str | None = None
+    known: np.ndarray | None = None
+
+    def told(self, rows: np.ndarray) -> np.ndarray:
+        """Those of `rows` (n, bool) whose state is known."""
+        return rows if self.known is None else rows & self.known
 
 
 @lru_cache(maxsize=64)
@@ -59,7 +66,7 @@ def count_rule(counts: ArrayLike, k: int, source: str = "given") -> RiskRule:
     """At least `k` infra-normal deviations."""
     words = {"given": "", "reference": ", more than 97.5 % of healthy people have", "data": ", chosen on these data"}
     definition = f"at least {k} infra-normal deviation{'s' if k != 1 else ''}{words[source]}"
-    return RiskRule("count", definition, np.asarray(counts, dtype=float) >= k, float(k))
+    return RiskRule("count", definition, np.asarray(np.greater_equal(counts, k)), float(k))
 
 
 def reference_rule(counts: ArrayLike, high: ArrayLike) -> RiskRule:
@@ -78,8 +85,11 @@ def thalamus_rule(zscores: pd.DataFrame, threshold: float = Z_CRITICAL) -> RiskR
     present = [name for name in THALAMUS if name in zscores]
     if not present:
         return None
-    at_risk: np.ndarray = np.any(tails(zscores[present], threshold)[0], axis=1)
-    return RiskRule("thalamus", f"left or right thalamus with z <= -{threshold:g}", at_risk)
+    z = zscores[present].to_numpy(dtype=float)
+    at_risk = np.asarray(tails(z, threshold)[0].any(axis=1))
+    # Normal is only known where both sides are.
+    known = np.asarray(at_risk | np.isfinite(z).all(axis=1))
+    return RiskRule("thalamus", f"left or right thalamus with z <= -{threshold:g}", at_risk, known=known)
 
 
 def candidates(counts: ArrayLike, event: ArrayLike) -> list[int]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from bids_app.errors import ModelError
-from bids_app.normative.base import Deviations, adapt, scored_regions, unadapt
+from bids_app.normative.base import Deviations, NormativeModel, adapt, scored_regions, unadapt
 from bids_app.normative.card import ModelCard
 from bids_app.normative.covariate_notes import Covariates, read_covariates
 from bids_app.normative.fit import sinh_arcsinh
@@ -35,7 +35,7 @@ CHUNK_CELLS = 1_000_000
 
 
 @dataclass(frozen=True)
-class NativeModel:
+class NativeModel(NormativeModel):
     """A fitted model of healthy volumes (see ``docs/method.md`` for the equations).
 
     Parameters
@@ -64,9 +64,13 @@ class NativeModel:
         return self.card.scoring
 
     @cached_property
-    def known_versions(self) -> tuple[str, ...]:
-        """FreeSurfer major versions in the training data."""
-        return tuple(sorted({version.split(".")[0] for version in self.card.fs_versions}))
+    def corrected_versions(self) -> frozenset[str]:
+        """FreeSurfer major versions whose offsets are known."""
+        return frozenset(version for region in self.region_models for version in region.versions)
+
+    def parameters_of(self, region: str) -> RegionModel | None:
+        """The parameters of one region; None when the model does not know it."""
+        return next((model for model in self.region_models if model.name == region), None)
 
     def with_scoring(self, scoring: str) -> NativeModel:
         """This model with ``own-sex`` or ``reference-compat`` scoring.
@@ -112,7 +116,7 @@ class NativeModel:
         data = add_differences(data, self.regions)
         regions = scored_regions(self, data)
         observed = data[list(regions)].to_numpy(dtype=float)
-        covariates = read_covariates(data, self)
+        covariates = read_covariates(data, self.card, self.corrected_versions)
         kernel = _Kernel(self, regions, adapted=adaptation is not None)
         z, se, expected, in_range = kernel.score(covariates, observed)
         if adaptation is not None:
@@ -134,7 +138,9 @@ class NativeModel:
     ) -> FloatArray:
         """Volumes (n, len(regions)) that would score `z` at the covariates of `data`."""
         raw = unadapt(z, adaptation, data, regions)
-        return _Kernel(self, regions, adapted=False).volumes(read_covariates(data, self), raw)
+        return _Kernel(self, regions, adapted=False).volumes(
+            read_covariates(data, self.card, self.corrected_versions), raw
+        )
 
     def expected_counts(self, n_regions: int, sex: str, adapted: bool = True) -> dict[str, dict[str, float]] | None:
         """Counts of deviations in healthy people, see `ReferenceCounts.expected`; None when unknown."""

@@ -17,7 +17,7 @@ from scipy.special import ndtr
 
 from bids_app import regions as region_names
 from bids_app.errors import CovariateError, ModelError
-from bids_app.normative.base import Deviations, FloatArray, adapt, scored_regions, unadapt
+from bids_app.normative.base import Deviations, FloatArray, NormativeModel, adapt, scored_regions, unadapt
 from bids_app.normative.card import ModelCard
 from bids_app.normative.engines.pcntoolkit_runtime import pcntoolkit, quiet
 
@@ -26,7 +26,7 @@ NO_BATCH_EFFECT = "dummy_batch_effect"
 
 
 @dataclass(frozen=True)
-class PCNtoolkitModel:
+class PCNtoolkitModel(NormativeModel):
     """A PCNtoolkit model as a `NormativeModel`.
 
     A scan of a site that the model does not know is scored at each of the (up to 20, largest) known sites: its z is the

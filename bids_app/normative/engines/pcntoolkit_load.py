@@ -20,10 +20,10 @@ from typing import Any
 
 from bids_app.errors import ModelError
 from bids_app.normative.card import ModelCard
+from bids_app.normative.documents import file_date
 from bids_app.normative.engines.pcntoolkit import NO_BATCH_EFFECT, PCNtoolkitModel
 from bids_app.normative.engines.pcntoolkit_runtime import pcntoolkit, quiet
-from bids_app.normative.importers.assemble import file_date
-from bids_app.normative.importers.limits import read_limited
+from bids_app.normative.limits import read_limited
 from bids_app.regions import ETIV
 from bids_app.tables import read_json
 

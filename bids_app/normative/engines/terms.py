@@ -23,9 +23,9 @@ import pandas as pd
 from scipy.special import ndtr
 
 from bids_app.errors import CovariateError, InputError, ModelError
-from bids_app.normative.base import Deviations, FloatArray, adapt, scored_regions, unadapt
+from bids_app.normative.base import Deviations, FloatArray, NormativeModel, adapt, scored_regions, unadapt
 from bids_app.normative.card import ModelCard
-from bids_app.normative.model_file import digest
+from bids_app.normative.documents import digest
 from bids_app.normative.parameters import SEXES, triangle
 from bids_app.regions import ETIV
 from bids_app.tables import read_json, write_json
@@ -66,7 +66,7 @@ class TermsFit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TermsModel:
+class TermsModel(NormativeModel):
     """A `NormativeModel` made of `TermsFit`.
 
     Parameters

@@ -103,7 +103,7 @@ class SiteAdaptation:
         ModelError
             When the model's card does not allow adaptation.
         """
-        if not getattr(model.card, "adaptation_allowed", True):
+        if not model.card.adaptation_allowed:
             raise ModelError(f"the model {model.card.name} does not allow site adaptation", "choose another")
         if by is not None and by not in controls:
             raise InputError(f"the table of controls has no column {by!r} to tell scanners apart")
@@ -280,22 +280,18 @@ REPORT_COLUMNS = {
 def unadapted_warning(model: NormativeModel) -> str:
     """What a reader of z-scores without site adaptation must know, in one sentence or two."""
     spread = f"{np.median(_site_sd(model, model.regions)):.2f} SD (typical region)"
-    if getattr(model, "site_sd", None) is None:
+    if not np.isfinite(model.site_sd(model.regions)).any():
         spread = f"an amount that this model does not know (often {DEFAULT_SITE_SD} SD)"
-    versions = getattr(model, "known_versions", ())
+    versions = model.card.known_versions
     offset = (
         (f"The offset of the FreeSurfer version is applied where the version is known ({', '.join(versions)}). ")
-        if _corrects_versions(model)
+        if model.corrected_versions
         else ""
     )
     return (
         f"No site adaptation: a scanner that the model has not seen shifts z by {spread}, "
         f"up or down. {offset}Estimate the shift from local healthy people with --adapt-controls."
     )
-
-
-def _corrects_versions(model: NormativeModel) -> bool:
-    return any(region.versions for region in getattr(model, "region_models", ()))
 
 
 def level_keys(data: pd.DataFrame, by: str | None) -> NDArray[np.object_]:
@@ -337,14 +333,13 @@ def _read_level(values: Mapping[str, Any], regions: tuple[str, ...]) -> Level:
 
 
 def _site_sd(model: NormativeModel, regions: tuple[str, ...]) -> FloatArray:
-    known = getattr(model, "site_sd", None)
-    values = np.full(len(regions), np.nan) if known is None else np.asarray(known(regions), dtype=float)
+    values = model.site_sd(regions)
     return np.where(np.isfinite(values) & (values > 0), values, DEFAULT_SITE_SD)
 
 
 def _within(model: NormativeModel, site_sd: FloatArray) -> FloatArray:
     """Full harmonisation leaves z a variance of 1 within sites, otherwise sites are part of that 1."""
-    if "full" in getattr(model.card, "harmonisation", ""):
+    if "full" in model.card.harmonisation:
         return np.ones_like(site_sd)
     return np.maximum(1 - site_sd**2, SMALLEST_WITHIN)
 

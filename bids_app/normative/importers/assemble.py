@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bids_app.errors import ModelError
 from bids_app.normative.card import ModelCard
+from bids_app.normative.documents import file_date
 from bids_app.normative.engines.native import NativeModel
-from bids_app.normative.model_file import with_digest
+from bids_app.normative.engines.native_file import with_digest
 from bids_app.normative.parameters import SEXES, RegionFit, RegionModel
 
 Fits = Mapping[str, Mapping[str, RegionFit]]
@@ -46,11 +46,6 @@ def native_model(fits: Fits, folder: Path, source: Mapping[str, Any], **card: An
             tuple(RegionModel(name=region, fits=by_sex) for region, by_sex in fits.items()),
         )
     )
-
-
-def file_date(path: Path) -> str:
-    """ISO date on which `path` was last changed, the best that is known of when a model was made."""
-    return datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()
 
 
 def _people(fits: Fits) -> dict[str, Any]:

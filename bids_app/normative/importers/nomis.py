@@ -18,11 +18,11 @@ import numpy as np
 
 from bids_app.errors import ModelError
 from bids_app.normative.card import ModelCard
+from bids_app.normative.documents import file_date
 from bids_app.normative.engines.terms import Term, TermsFit, TermsModel, with_digest
-from bids_app.normative.importers.assemble import file_date
-from bids_app.normative.importers.limits import read_limited
 from bids_app.normative.importers.names import name_table
 from bids_app.normative.importers.restricted_pickle import Inert, number, read_pickle
+from bids_app.normative.limits import read_limited
 
 SOURCE = "https://github.com/medicslaboratory/NOMIS (folder bin)"
 CITATION = (

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from bids_app.errors import ModelError
-from bids_app.normative.importers.limits import read_limited
+from bids_app.normative.limits import read_limited
 
 MAX_PICKLE_BYTES = 64 * 1024**2
 MAX_OPCODES = 2_000_000

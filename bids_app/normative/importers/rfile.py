@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from bids_app.errors import ModelError
-from bids_app.normative.importers.limits import decompress, read_limited
+from bids_app.normative.limits import decompress, read_limited
 
 MAX_DEPTH = 150
 MAX_OBJECTS = 30_000_000

@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from bids_app.regions import display_name, reference_regions
+from bids_app.reports.components import chapter, data_block
 from bids_app.reports.figures.colour import Scale
-from bids_app.reports.pages.page import data_block
-from bids_app.reports.pages.sections import chapter
 
 LIMIT = 4.0
 MISSING_RGB = (128, 128, 128)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from functools import lru_cache
 from typing import Any
 
@@ -59,9 +58,3 @@ def render(template: str, **context: Any) -> str:
         .get_template(template)
         .render(style=Markup(style), script=Markup(script), policy=policy, **context)
     )
-
-
-def data_block(content: Any) -> Markup:
-    """JSON for a ``script type=application/json`` element; no text in it can close the element."""
-    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from bids_app.regions import display_name, pairs, reference_regions, region_table
-from bids_app.reports.components import Column, capitalised, data_uri
+from bids_app.regions import display_name, pairs, reference_regions
+from bids_app.reports.components import Column, capitalised, chapter, data_uri
 from bids_app.reports.figures.charts import Visit, centile_chart, change_chart, range_strip
 from bids_app.reports.loading import Person, Scan, Sheet, load_record
 
@@ -166,27 +165,6 @@ def _chart(region: str, drawing: str, found: tuple[str, int, dict[str, Any]] | N
         return Chart(region, f"centile-{region}", "none", "", None, float("nan"), drawing)
     file, index, row = found
     return Chart(region, f"centile-{region}", str(row["deviation"]), file, index, row["z"], drawing)
-
-
-@lru_cache(maxsize=256)
-def chapter(region: str) -> str:
-    """The heading that a region's chart stands under."""
-    table = region_table()
-    if region not in table.index:
-        return "Other"
-    row = table.loc[region]
-    if row["kind"] == "cortical":
-        return capitalised(f"{row['lobe']} {'cortex' if row['lobe'] in ('cingulate', 'insula') else 'lobe'}")
-    return {
-        "subcortical": "Deep grey matter",
-        "cerebellum": "Cerebellum",
-        "ventricle": "Ventricles and CSF",
-        "csf": "Ventricles and CSF",
-        "corpus_callosum": "White matter",
-        "white_matter": "White matter",
-        "hypointensity": "White matter",
-        "global": "Whole brain",
-    }.get(row["kind"], "Other")
 
 
 def change_section(person: Person) -> dict[str, Any] | None:

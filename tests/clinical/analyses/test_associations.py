@@ -18,19 +18,18 @@ from bids_app.clinical.stats.linear import false_discovery, standardise
 from bids_app.clinical.stats.mixed import MixedModel
 from bids_app.clinical.wording import interval, p_value, q_value
 from bids_app.errors import AnalysisError
-from bids_app.tables import read_table
-from tests.clinical.parity import recorded
+from tests.clinical.parity import invented, recorded
 
 
 @pytest.fixture(scope="module")
-def visits(shared):
-    table = read_table(shared / "parity" / "clinical" / "long.csv")
+def visits():
+    table = invented("long.csv")
     cohort = table.rename(columns={"eid": "participant_id", "nb_deviations": "n_infra"})
     return cohort[["participant_id", "age", "edss", "n_infra"]], table[["z"]].rename(columns={"z": "Left-Thalamus"})
 
 
-def test_the_cross_sectional_model_equals_r(visits, shared):
-    beta, se, statistic, p, low, high = recorded(shared, "lm")
+def test_the_cross_sectional_model_equals_r(visits):
+    beta, se, statistic, p, low, high = recorded("lm")
     row = region_associations(*visits, ["edss"]).iloc[0]
     assert row["n_scans"] == row["n_people"] == visits[0]["participant_id"].nunique()
     np.testing.assert_allclose(
@@ -39,12 +38,12 @@ def test_the_cross_sectional_model_equals_r(visits, shared):
     assert row["p"] == pytest.approx(p, rel=1e-7)
 
 
-def test_the_longitudinal_model_equals_r(visits, shared):
+def test_the_longitudinal_model_equals_r(visits):
     table = region_associations(*visits, ["edss"], ALL_VISITS)
     row = table[table["effect"] == STUDY].iloc[0]
-    assert row["beta"] == pytest.approx(recorded(shared, "lmer2_fixef")[1], rel=1e-6)
-    assert row["df"] == pytest.approx(recorded(shared, "lmer2_df")[1], rel=1e-6)
-    assert row["se"] == pytest.approx(recorded(shared, "lmer2_se")[1], rel=1e-6)
+    assert row["beta"] == pytest.approx(recorded("lmer2_fixef")[1], rel=1e-6)
+    assert row["df"] == pytest.approx(recorded("lmer2_df")[1], rel=1e-6)
+    assert row["se"] == pytest.approx(recorded("lmer2_se")[1], rel=1e-6)
 
 
 @pytest.fixture

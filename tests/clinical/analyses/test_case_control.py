@@ -17,8 +17,7 @@ from bids_app.clinical.stats.matching import MatchSettings, match
 from bids_app.clinical.stats.negative_binomial import fit_counts
 from bids_app.clinical.wording import interval
 from bids_app.errors import AnalysisError
-from bids_app.tables import read_table
-from tests.clinical.parity import recorded
+from tests.clinical.parity import invented, recorded
 
 
 @pytest.fixture
@@ -38,8 +37,8 @@ def cohort():
     )
 
 
-def test_the_study_comparison_equals_r(shared):
-    table = read_table(shared / "parity" / "clinical" / "nb.csv")
+def test_the_study_comparison_equals_r():
+    table = invented("nb.csv")
     people = pd.DataFrame(
         {
             "group": np.where(table["dg"] == 1, "MS", "HC"),
@@ -49,7 +48,7 @@ def test_the_study_comparison_equals_r(shared):
         }
     )
     row = compare_counts(people, "MS", "HC").query("tail == 'infra' and method == 'theta = 1'").iloc[0]
-    np.testing.assert_allclose(row[["irr", "low", "high"]].astype(float), recorded(shared, "nb_IRR"), rtol=2e-6)
+    np.testing.assert_allclose(row[["irr", "low", "high"]].astype(float), recorded("nb_IRR"), rtol=2e-6)
 
 
 def test_a_tail_without_any_deviation_is_left_out_and_the_rest_stays(cohort):
@@ -228,8 +227,8 @@ def test_a_single_person_in_a_group_gives_no_test(regional):
         region_differences(z, groups, "controls")
 
 
-def test_false_discovery_equals_r(shared):
-    np.testing.assert_allclose(false_discovery(recorded(shared, "p_raw")), recorded(shared, "p_fdr"), rtol=1e-11)
+def test_false_discovery_equals_r():
+    np.testing.assert_allclose(false_discovery(recorded("p_raw")), recorded("p_fdr"), rtol=1e-11)
 
 
 def test_missing_p_values_are_not_part_of_the_family():

@@ -5,31 +5,30 @@ from statsmodels.duration.hazard_regression import PHReg
 from bids_app.clinical.stats.cox import PartialLikelihood, concordance, fit_cox, proportionality
 from bids_app.clinical.stats.survival import log_rank
 from bids_app.errors import AnalysisError
-from bids_app.tables import read_table
-from tests.clinical.parity import recorded
+from tests.clinical.parity import invented, recorded
 
 
 @pytest.fixture(scope="module")
-def people(shared):
-    return read_table(shared / "parity" / "clinical" / "surv.csv")
+def people():
+    return invented("surv.csv")
 
 
 @pytest.mark.parametrize("ties", ["efron", "breslow"])
-def test_coefficients_equal_coxph(people, shared, ties):
+def test_coefficients_equal_coxph(people, ties):
     fit = fit_cox(people["tt"], people["ev"], people[["hi", "age"]], ties)
     found = [*fit.coef, *fit.se, fit.loglik_null, fit.loglik]
-    np.testing.assert_allclose(found, recorded(shared, f"cox_{ties}"), rtol=1e-7)
+    np.testing.assert_allclose(found, recorded(f"cox_{ties}"), rtol=1e-7)
 
 
-def test_proportional_hazards_check_equals_cox_zph(people, shared):
+def test_proportional_hazards_check_equals_cox_zph(people):
     test = proportionality(people["tt"], people["ev"], people[["hi", "age"]])
-    np.testing.assert_allclose([*test.p, test.global_p], recorded(shared, "cox_zph"), rtol=1e-7)
+    np.testing.assert_allclose([*test.p, test.global_p], recorded("cox_zph"), rtol=1e-7)
 
 
-def test_concordance_equals_r(people, shared):
+def test_concordance_equals_r(people):
     fit = fit_cox(people["tt"], people["ev"], people[["hi", "age"]])
     found = concordance(people["tt"], people["ev"], fit.linear)
-    assert found.c == pytest.approx(recorded(shared, "cindex")[0], rel=1e-9)
+    assert found.c == pytest.approx(recorded("cindex")[0], rel=1e-9)
 
 
 def test_without_ties_both_treatments_agree_and_the_score_test_is_the_log_rank():

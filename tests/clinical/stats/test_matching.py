@@ -8,26 +8,25 @@ from bids_app.clinical.analyses.matched import matching_methods, matching_result
 from bids_app.clinical.results import describe
 from bids_app.clinical.stats.matching import MatchSettings, balance, match, match_nearest, pairs_table, propensity
 from bids_app.errors import AnalysisError
-from bids_app.tables import read_table
-from tests.clinical.parity import recorded
+from tests.clinical.parity import invented, recorded
 
 COVARIATES = ("age", "sex", "etiv")
 SETTINGS = MatchSettings(COVARIATES)
 
 
 @pytest.fixture(scope="module")
-def cohort(shared):
-    table = read_table(shared / "parity" / "clinical" / "match.csv")
+def cohort():
+    table = invented("match.csv")
     return table, (table["diagnosis"] == "MS").to_numpy()
 
 
-def test_every_pair_is_that_of_matchit(cohort, shared):
+def test_every_pair_is_that_of_matchit(cohort):
     matching = match(*cohort, SETTINGS)
-    theirs = read_table(shared / "parity" / "clinical" / "match_R.csv")
+    theirs = invented("match_R.csv")
     pairs = set(zip(matching.treated + 1, matching.control + 1))
     assert pairs == set(zip(theirs["t"], theirs["c"]))
     assert len(pairs) == 362
-    np.testing.assert_allclose(matching.distance[:6], recorded(shared, "match_ps_head"), rtol=1e-8)
+    np.testing.assert_allclose(matching.distance[:6], recorded("match_ps_head"), rtol=1e-8)
 
 
 def naive(treated, score, ratio):

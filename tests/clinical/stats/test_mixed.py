@@ -6,13 +6,12 @@ from hypothesis import strategies as st
 from bids_app.clinical.stats.linear import fit_linear, standardise
 from bids_app.clinical.stats.mixed import MixedModel
 from bids_app.errors import AnalysisError
-from bids_app.tables import read_table
-from tests.clinical.parity import recorded
+from tests.clinical.parity import invented, recorded
 
 
 @pytest.fixture(scope="module")
-def visits(shared):
-    return read_table(shared / "parity" / "clinical" / "long.csv")
+def visits():
+    return invented("long.csv")
 
 
 def design(predictor):
@@ -20,20 +19,20 @@ def design(predictor):
 
 
 @pytest.mark.parametrize("name", ["lmer1", "lmer2"])
-def test_random_intercept_and_satterthwaite_equal_lmertest(visits, shared, name):
+def test_random_intercept_and_satterthwaite_equal_lmertest(visits, name):
     if name == "lmer1":
         fit = MixedModel(design(visits["nb_deviations"]), visits["eid"]).fit(visits["edss"])
     else:
         fit = MixedModel(design(standardise(visits["edss"])), visits["eid"]).fit(standardise(visits["z"]))
-    np.testing.assert_allclose(fit.beta, recorded(shared, f"{name}_fixef"), rtol=1e-6)
-    np.testing.assert_allclose(fit.se, recorded(shared, f"{name}_se"), rtol=1e-6)
-    np.testing.assert_allclose(fit.df, recorded(shared, f"{name}_df"), rtol=1e-6)
-    np.testing.assert_allclose(np.log(fit.p), np.log(recorded(shared, f"{name}_p")), rtol=1e-6)
+    np.testing.assert_allclose(fit.beta, recorded(f"{name}_fixef"), rtol=1e-6)
+    np.testing.assert_allclose(fit.se, recorded(f"{name}_se"), rtol=1e-6)
+    np.testing.assert_allclose(fit.df, recorded(f"{name}_df"), rtol=1e-6)
+    np.testing.assert_allclose(np.log(fit.p), np.log(recorded(f"{name}_p")), rtol=1e-6)
 
 
-def test_variances_equal_lme4(visits, shared):
+def test_variances_equal_lme4(visits):
     fit = MixedModel(design(visits["nb_deviations"]), visits["eid"]).fit(visits["edss"])
-    np.testing.assert_allclose([fit.variance_person, fit.variance_residual], recorded(shared, "lmer1_vc"), rtol=1e-5)
+    np.testing.assert_allclose([fit.variance_person, fit.variance_residual], recorded("lmer1_vc"), rtol=1e-5)
 
 
 @given(st.integers(3, 12), st.integers(2, 6), st.integers(0, 999))

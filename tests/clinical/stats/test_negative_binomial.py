@@ -7,32 +7,31 @@ from scipy.stats import norm
 
 from bids_app.clinical.stats.negative_binomial import fit_counts
 from bids_app.errors import AnalysisError
-from bids_app.tables import read_table
-from tests.clinical.parity import recorded
+from tests.clinical.parity import invented, recorded
 
 
 @pytest.fixture(scope="module")
-def study(shared):
-    table = read_table(shared / "parity" / "clinical" / "nb.csv")
+def study():
+    table = invented("nb.csv")
     return table["cnt"].to_numpy(), np.column_stack([np.ones(len(table)), table["dg"]])
 
 
-def test_theta_one_equals_r(study, shared):
+def test_theta_one_equals_r(study):
     fit = fit_counts(*study, theta=1.0)
-    np.testing.assert_allclose(fit.coef, recorded(shared, "nb_coef"), rtol=1e-9)
-    np.testing.assert_allclose(fit.se, recorded(shared, "nb_se"), rtol=1e-7)
-    np.testing.assert_allclose(fit.statistic, recorded(shared, "nb_t"), rtol=1e-7)
-    np.testing.assert_allclose(fit.p, recorded(shared, "nb_p"), rtol=1e-5)
-    assert fit.dispersion == pytest.approx(recorded(shared, "nb_disp")[0], rel=1e-7)
-    assert fit.deviance == pytest.approx(recorded(shared, "nb_dev")[0], rel=1e-9)
+    np.testing.assert_allclose(fit.coef, recorded("nb_coef"), rtol=1e-9)
+    np.testing.assert_allclose(fit.se, recorded("nb_se"), rtol=1e-7)
+    np.testing.assert_allclose(fit.statistic, recorded("nb_t"), rtol=1e-7)
+    np.testing.assert_allclose(fit.p, recorded("nb_p"), rtol=1e-5)
+    assert fit.dispersion == pytest.approx(recorded("nb_disp")[0], rel=1e-7)
+    assert fit.deviance == pytest.approx(recorded("nb_dev")[0], rel=1e-9)
     irr = np.exp([fit.coef[1], fit.low[1], fit.high[1]])
-    np.testing.assert_allclose(irr, recorded(shared, "nb_IRR"), rtol=2e-6)
+    np.testing.assert_allclose(irr, recorded("nb_IRR"), rtol=2e-6)
 
 
-def test_profile_interval_equals_r_within_its_interpolation(study, shared):
+def test_profile_interval_equals_r_within_its_interpolation(study):
     fit = fit_counts(*study, theta=1.0)
     ours = np.array([fit.low[0], fit.high[0], fit.low[1], fit.high[1]])
-    np.testing.assert_allclose(ours, recorded(shared, "nb_profci"), atol=3e-6)
+    np.testing.assert_allclose(ours, recorded("nb_profci"), atol=3e-6)
 
 
 def test_estimated_theta_maximises_the_likelihood(study):

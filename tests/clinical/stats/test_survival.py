@@ -5,27 +5,26 @@ import pytest
 
 from bids_app.clinical.stats.survival import kaplan_meier, log_rank, log_rank_permutation
 from bids_app.errors import AnalysisError
-from bids_app.tables import read_table
-from tests.clinical.parity import recorded
+from tests.clinical.parity import invented, recorded
 
 
 @pytest.fixture(scope="module")
-def people(shared):
-    return read_table(shared / "parity" / "clinical" / "surv.csv")
+def people():
+    return invented("surv.csv")
 
 
-def test_kaplan_meier_equals_r(people, shared):
+def test_kaplan_meier_equals_r(people):
     curves = [kaplan_meier(part["tt"], part["ev"]) for _, part in people.groupby("hi")]
     survival, low, _, _ = np.array([curve.at([5.0])[:, 0] for curve in curves]).T
-    np.testing.assert_allclose(survival, recorded(shared, "km_surv5"), rtol=1e-9)
-    np.testing.assert_allclose(low, recorded(shared, "km_lo5"), rtol=1e-9)
+    np.testing.assert_allclose(survival, recorded("km_surv5"), rtol=1e-9)
+    np.testing.assert_allclose(low, recorded("km_lo5"), rtol=1e-9)
     se = [curve.se[np.searchsorted(curve.time, 5, side="right") - 1] for curve in curves]
-    np.testing.assert_allclose(se, recorded(shared, "km_se5"), rtol=1e-9)
+    np.testing.assert_allclose(se, recorded("km_se5"), rtol=1e-9)
 
 
-def test_log_rank_equals_r(people, shared):
+def test_log_rank_equals_r(people):
     test = log_rank(people["tt"], people["ev"], people["hi"])
-    np.testing.assert_allclose([test.statistic, test.p], recorded(shared, "logrank"), rtol=1e-9)
+    np.testing.assert_allclose([test.statistic, test.p], recorded("logrank"), rtol=1e-9)
 
 
 def test_a_curve_worked_by_hand():

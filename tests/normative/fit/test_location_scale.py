@@ -64,6 +64,7 @@ def test_z_is_standard_normal_at_every_age(large):
         assert abs(np.mean(band < -1.96) - 0.025) < 0.006
 
 
+@pytest.mark.slow
 def test_precision_of_the_location_matches_repetition():
     ages, spread, claimed = np.array([20.0, 70.0]), [], []
     male, etiv = np.zeros(2), np.full(2, 1.5e6)

@@ -36,6 +36,29 @@ def test_equal_to_r_mfp(reference, shared, sex):
         np.testing.assert_allclose(ours, points["predicted"], rtol=1e-8)
 
 
+def simulated_results(repository):
+    """One (table, sex, R's rows) per case: R's mfp on invented people."""
+    folder = repository / "tests" / "data" / "simulated"
+    results = pd.read_csv(folder / "mfp_results.tsv", sep="\t", na_values="n/a")
+    for (table, sex), theirs in results.groupby(["table", "sex"]):
+        people = pd.read_csv(folder / f"{table}.tsv", sep="\t")
+        yield people[people["sex"] == sex], theirs
+
+
+def test_equal_to_r_mfp_on_invented_people(repository):
+    compared = 0
+    for rows, theirs in simulated_results(repository):
+        fitted = mfpr.fit(rows["age"].to_numpy(), rows[[ETIV]].to_numpy(), rows[list(theirs["region"])].to_numpy())
+        np.testing.assert_array_equal(fitted.powers, theirs[["p1", "p2"]].to_numpy())
+        assert {(fitted.shift, fitted.scale)} == set(zip(theirs["shift"], theirs["scale"]))
+        np.testing.assert_allclose(fitted.rmse, theirs["rmse"], rtol=1e-10)
+        for i, (_, row) in enumerate(theirs.iterrows()):
+            age, etiv, predicted = (np.array(row[name].split(), float) for name in ("age", "etiv", "predicted"))
+            np.testing.assert_allclose(fitted.predict(age, etiv[:, None])[:, i], predicted, rtol=1e-8)
+            compared += 1
+    assert compared == 36
+
+
 def plain_mfp(age, linear, y):
     """The rule of mfp 1.5.4 written out for one region, with numpy's lstsq on scaled columns."""
     shift, scale = fp.shift_and_scale(age)

@@ -1,37 +1,30 @@
 """REML of the random-intercept model: lme4's numbers, the likelihood itself, and the edges."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from numpy.linalg import slogdet, solve
 
 from bids_app.errors import AnalysisError
 from bids_app.normative.fit.random_intercept import RandomInterceptDesign, fit_random_intercept
-
-
-def recorded(shared):
-    lines = (shared / "parity/clinical/stats_r.txt").read_text().splitlines()
-    return {line.split()[0]: np.array(line.split()[1:], float) for line in lines if line.startswith("lmer")}
+from tests.clinical.parity import invented, recorded
 
 
 def standardise(values):
     return (values - values.mean()) / values.std()
 
 
-@pytest.mark.shared
-def test_equals_lme4(shared):
-    table = pd.read_csv(shared / "parity/clinical/long.csv")
-    expected = recorded(shared)
+def test_equals_lme4():
+    table = invented("long.csv")
     one = np.ones(len(table))
     first = fit_random_intercept(table["edss"], np.column_stack([one, table["nb_deviations"]]), table["eid"])
-    np.testing.assert_allclose(first.beta, expected["lmer1_fixef"], rtol=1e-7)
-    np.testing.assert_allclose(first.se, expected["lmer1_se"], rtol=1e-7)
-    np.testing.assert_allclose([first.tau2, first.sigma2], expected["lmer1_vc"], rtol=5e-7)
-    assert first.reml_loglik == pytest.approx(expected["lmer1_reml"][0], rel=1e-10)
+    np.testing.assert_allclose(first.beta, recorded("lmer1_fixef"), rtol=1e-7)
+    np.testing.assert_allclose(first.se, recorded("lmer1_se"), rtol=1e-7)
+    np.testing.assert_allclose([first.tau2, first.sigma2], recorded("lmer1_vc"), rtol=5e-7)
+    assert first.reml_loglik == pytest.approx(recorded("lmer1_reml")[0], rel=1e-10)
     z, edss = standardise(table["z"]), standardise(table["edss"])
     second = fit_random_intercept(z, np.column_stack([one, edss]), table["eid"])
-    np.testing.assert_allclose(second.beta, expected["lmer2_fixef"], rtol=1e-7)
-    np.testing.assert_allclose(second.se, expected["lmer2_se"], rtol=1e-7)
+    np.testing.assert_allclose(second.beta, recorded("lmer2_fixef"), rtol=1e-7)
+    np.testing.assert_allclose(second.se, recorded("lmer2_se"), rtol=1e-7)
 
 
 @pytest.fixture

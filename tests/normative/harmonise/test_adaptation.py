@@ -1,6 +1,7 @@
 """Site adaptation: recovery, shrinkage, leave-one-out, and what it says."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -195,7 +196,7 @@ def test_controls_that_cannot_be_used_are_an_error():
     with pytest.raises(InputError, match="none of the 3 controls"):
         SiteAdaptation.fit(MODEL, controls.assign(age=np.nan))
     closed = GaussianModel()
-    closed.card.adaptation_allowed = False
+    closed.card = replace(closed.card, adaptation_allowed=False)
     with pytest.raises(ModelError, match="does not allow"):
         SiteAdaptation.fit(closed, controls)
 

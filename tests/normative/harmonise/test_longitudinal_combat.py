@@ -1,11 +1,22 @@
 """Longitudinal ComBat on simulated cohorts whose scanner effects are known."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bids_app.errors import AnalysisError, InputError
 from bids_app.normative.harmonise.combat import Combat
 from bids_app.normative.harmonise.longitudinal_combat import LongitudinalCombat
+
+
+def test_equals_longcombat(repository):
+    folder = repository / "tests" / "data" / "simulated"
+    scans = pd.read_csv(folder / "longcombat_input.csv")
+    theirs = pd.read_csv(folder / "longcombat_result.csv").to_numpy()
+    features = scans.filter(regex=r"^f\d$").to_numpy()
+    ours = LongitudinalCombat().fit_transform(features, scans["scanner"], scans["eid"], scans[["age", "male"]])
+    # lme4 stops its search for the variance earlier than we do
+    np.testing.assert_allclose(ours, theirs, atol=5e-7)
 
 
 def cohort(seed=1, n_people=150, n_features=20, visits=4):

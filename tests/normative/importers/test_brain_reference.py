@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from bids_app.errors import ModelError
-from bids_app.normative import model_file
+from bids_app.normative.engines import native_file as model_file
 from bids_app.normative.fit import fractional_polynomials as fp
 from bids_app.normative.importers.brain_reference import import_brain_reference
 from bids_app.normative.importers.mfp import region_fit
@@ -21,8 +21,8 @@ from bids_app.regions import ETIV, reference_regions
 
 
 @pytest.fixture(scope="module")
-def folder(shared):
-    return shared / "parity" / "brain_reference"
+def folder(repository):
+    return repository / "tests" / "data" / "brain_reference"
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from bids_app.errors import ModelError
+from bids_app.normative.engines.native_file import from_document, to_document
 from bids_app.normative.importers.centilebrain import import_centilebrain
 from bids_app.normative.importers.names import name_table
-from bids_app.normative.model_file import from_document, to_document
 from bids_app.regions import ETIV, names
 from tests.normative.importers.r_writer import Matrix, mfp_object, write_rds
 

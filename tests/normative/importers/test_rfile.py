@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bids_app.errors import ModelError
-from bids_app.normative.importers import limits
+from bids_app.normative import limits
 from bids_app.normative.importers.rfile import MAX_DEPTH, read_r_file
 
 HEADER = b"X\n" + struct.pack(">iii", 2, 0x040202, 0x020300)

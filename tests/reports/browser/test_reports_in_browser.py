@@ -7,7 +7,7 @@ from bids_app.reports.pages.participant import write_participant_report
 from tests.reports import dataset
 from tests.reports.browser.chromium import Browser, count_pages
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 PAGES = ("sub-01", "sub-02", "group")
 SERIOUS = ("serious", "critical")
 RUN_AXE = """

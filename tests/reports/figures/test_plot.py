@@ -49,6 +49,7 @@ def test_png_shows_the_colours_of_the_scale(tmp_path, z):
     assert (np.abs(pixels - wanted).max(axis=1) <= 1).mean() > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["svg", "png", "pdf"])
 def test_same_values_same_bytes(tmp_path, z, ending):
     first = save_brain_map(z, tmp_path / f"a.{ending}", dpi=60).read_bytes()

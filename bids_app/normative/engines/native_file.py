@@ -7,7 +7,6 @@ of its own or an older version, and ignored in one of a newer minor version; a n
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -20,6 +19,7 @@ import numpy as np
 
 from bids_app.errors import InputError, ModelError
 from bids_app.normative.card import ModelCard
+from bids_app.normative.documents import REMEDY, digest
 from bids_app.normative.engines.native import NativeModel
 from bids_app.normative.parameters import SEXES, RegionFit, RegionModel, ScaleFit
 from bids_app.normative.reference_counts import ReferenceCounts
@@ -27,7 +27,6 @@ from bids_app.tables import atomic_write, read_json
 
 FORMAT = "normvol-model"
 FORMAT_VERSION = "2.0"
-REMEDY = "get the model file again or train the model anew"
 
 
 def save(model: NativeModel, path: Path | str) -> Path:
@@ -47,7 +46,7 @@ def load(path: Path | str) -> NativeModel:
     try:
         document = read_json(path)
     except InputError as error:
-        raise ModelError(f"the model file {path} is not readable JSON (truncated?)", f"{REMEDY}") from error
+        raise ModelError(f"the model file {path} is not readable JSON (truncated?)", REMEDY) from error
     return from_document(document, str(path))
 
 
@@ -73,7 +72,7 @@ def from_document(document: Any, source: str) -> NativeModel:
     body = {key: value for key, value in document.items() if key != "digest"}
     if digest(body) != document["digest"]:
         raise ModelError(
-            f"the content of {source} does not match its digest: the file was changed after it was saved", f"{REMEDY}"
+            f"the content of {source} does not match its digest: the file was changed after it was saved", REMEDY
         )
     regions = tuple(_region_from_json(name, values) for name, values in document["regions"].items())
     for region in regions:
@@ -87,15 +86,6 @@ def from_document(document: Any, source: str) -> NativeModel:
     )
 
 
-def digest(body: Mapping[str, Any]) -> str:
-    """SHA-256 (hexadecimal) of the canonical JSON of everything but the digest."""
-    try:
-        text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    except ValueError as error:
-        raise ModelError("a number of the model is not finite", f"{REMEDY}") from error
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
-
-
 def with_digest(model: NativeModel) -> NativeModel:
     """The model with the digest that its file would have."""
     return replace(model, digest=to_document(model)["digest"])
@@ -107,7 +97,7 @@ def _check_version(document: Any, source: str) -> None:
     version = str(document.get("format_version", ""))
     ours = int(FORMAT_VERSION.split(".")[0])
     if not version.replace(".", "", 1).isdigit() or int(version.split(".")[0]) < 1:
-        raise ModelError(f"{source} has no valid format version ({version!r})", f"{REMEDY}")
+        raise ModelError(f"{source} has no valid format version ({version!r})", REMEDY)
     if int(version.split(".")[0]) > ours:
         raise ModelError(f"{source} has format version {version}, this software reads up to {ours}.x", "update normvol")
 
@@ -127,7 +117,7 @@ def _check_schema(document: dict[str, Any], source: str) -> None:
     if error is not None:
         place = "/".join(str(part) for part in error.absolute_path) or "the top level"
         message = error.message if len(error.message) < 200 else error.message[:200] + "..."
-        raise ModelError(f"{source} is not a valid model file: at {place}, {message}", f"{REMEDY}")
+        raise ModelError(f"{source} is not a valid model file: at {place}, {message}", REMEDY)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -189,7 +179,7 @@ def _check_region(region: RegionModel, source: str) -> None:
     for sex, fit in region.fits.items():
         problem = _problem(fit)
         if problem:
-            raise ModelError(f"{source}: {region.name}, {sex}: {problem}", f"{REMEDY}")
+            raise ModelError(f"{source}: {region.name}, {sex}: {problem}", REMEDY)
 
 
 def _problem(fit: RegionFit) -> str | None:

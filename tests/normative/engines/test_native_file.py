@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from bids_app.errors import ModelError
-from bids_app.normative import model_file, registry
+from bids_app.normative import registry
+from bids_app.normative.engines import native_file as model_file
 from bids_app.regions import ETIV, extended_regions, reference_regions
 
 NAMES = ("open-reference", "open-calibrated")

@@ -1,0 +1,28 @@
+"""What the files of all kinds of models share: their digest and their date."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bids_app.errors import ModelError
+
+REMEDY = "get the model file again or train the model anew"
+
+
+def digest(body: Mapping[str, Any]) -> str:
+    """SHA-256 (hexadecimal) of the canonical JSON of everything but the digest."""
+    try:
+        text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise ModelError("a number of the model is not finite", REMEDY) from error
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def file_date(path: Path) -> str:
+    """ISO date on which `path` was last changed, the best that is known of when a model was made."""
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()

@@ -1,0 +1,37 @@
+"""The tests mirror the package: where a module's tests stand can be said from its path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+# Tests of behaviour that no single module has.
+ACROSS_MODULES = {
+    "cli/test_model_exchange.py",
+    "cli/test_model_score_chunks.py",
+    "freesurfer/test_read_only.py",
+    "freesurfer/test_shared_data.py",
+    "normative/importers/test_asymmetry.py",
+    "normative/test_default_models.py",
+    "reports/test_traceability.py",
+    "workflows/test_graphs.py",
+}
+WITHOUT_MIRROR = {"contract", "integration", "browser"}
+
+
+def files_of_tests(repository: Path) -> list[Path]:
+    tests = repository / "tests"
+    found = [path.relative_to(tests) for path in sorted(tests.rglob("test_*.py"))]
+    return [path for path in found if not WITHOUT_MIRROR & set(path.parts)]
+
+
+def test_every_test_file_names_a_module(repository):
+    astray = [
+        str(path)
+        for path in files_of_tests(repository)
+        if not (repository / "bids_app" / path.with_name(path.name.removeprefix("test_"))).exists()
+    ]
+    assert set(astray) <= ACROSS_MODULES, "name the file after its module, or list it here"
+
+
+def test_the_exceptions_are_still_there(repository):
+    assert {str(path) for path in files_of_tests(repository)} >= ACROSS_MODULES

@@ -1,0 +1,58 @@
+"""Errors from the nodes of a graph reach the user whole, whatever they hold."""
+
+from __future__ import annotations
+
+from nipype.interfaces.base import BaseInterfaceInputSpec, TraitedSpec, traits
+from nipype.pipeline import engine as pe
+
+from bids_app.errors import FreeSurferError
+from bids_app.interfaces.base import LibraryInterface
+from bids_app.run.config import RunConfig
+from bids_app.workflows.execution import run_graph
+
+REASON = 'the tree "/data/a; b/Error: c" has\ttwo "names"'
+REMEDY = "rename it; then run again"
+
+
+class _In(BaseInterfaceInputSpec):
+    bug = traits.Bool(False, usedefault=True)
+
+
+class _Out(TraitedSpec):
+    done = traits.Bool()
+
+
+class Failing(LibraryInterface):
+    """Fails as asked."""
+
+    input_spec = _In
+    output_spec = _Out
+
+    def _call(self, folder):
+        if self.inputs.bug:
+            raise KeyError("normvol-error: {}")
+        raise FreeSurferError(REASON, REMEDY)
+
+
+def crash_of(tmp_path, **inputs):
+    graph = pe.Workflow(name="failing_wf", base_dir=str(tmp_path / "work"))
+    node = pe.Node(Failing(**inputs), name="fails")
+    inner = pe.Workflow(name="sub_01_wf")
+    inner.add_nodes([node])
+    graph.add_nodes([inner])
+    config = RunConfig(bids_dir=tmp_path, output_dir=tmp_path / "out")
+    (crash,) = run_graph(graph, config, nprocs=1)
+    return crash
+
+
+def test_reason_and_remedy_come_apart_where_they_were_put_together(tmp_path):
+    crash = crash_of(tmp_path)
+    assert (crash.reason, crash.remedy, crash.expected) == (REASON, REMEDY, True)
+    assert crash.node == "failing_wf.sub_01_wf.fails"
+    assert "normvol-error" not in crash.text
+
+
+def test_a_bug_is_not_taken_for_an_error_of_the_users(tmp_path):
+    crash = crash_of(tmp_path, bug=True)
+    assert not crash.expected
+    assert crash.reason.startswith("unexpected error in fails: KeyError")
