@@ -90,6 +90,9 @@ class AnalysisConfig:
         Level of the diagnosis column that the others are compared with.
     groups : tuple of str
         Levels that are compared with the controls; empty: every other level.
+    pool_groups : bool
+        Take several groups of people with a disease as one in scores, risk and survival; otherwise models have a term
+        for the group, and tests are within groups.
     covariates : tuple of str
         Columns that associations are adjusted for.
     regions : str or tuple of str
@@ -126,6 +129,7 @@ class AnalysisConfig:
     roles: Mapping[str, str] = field(default_factory=dict)
     control: Label | None = None
     groups: tuple[Label, ...] = ()
+    pool_groups: bool = False
     covariates: tuple[Label, ...] = ()
     regions: str | tuple[Label, ...] = "all"
     threshold: PositiveFloat = Z_CRITICAL

@@ -128,11 +128,27 @@ class CohortData:
                 return str(name)
         return "age"
 
+    @property
+    def strata(self) -> tuple[str, ...]:
+        """``group`` where people with a disease are in several groups that are not pooled."""
+        return ("group",) if len(self.groups) > 1 and not self.config.pool_groups else ()
+
+    @property
+    def strata_note(self) -> tuple[str, ...]:
+        """A sentence on how several groups of people with a disease enter; none for one group."""
+        if len(self.groups) < 2:
+            return ()
+        named = listing(list(self.groups))
+        if self.strata:
+            return (f"Groups {named} are in one model with a term for the group.",)
+        return (f"Groups {named} are pooled, as pool_groups asks; differences between them are part of the result.",)
+
     def covariates(self) -> tuple[str, ...]:
-        """Columns that associations are adjusted for: those of the options and the treatment."""
-        treatment = self.config.column("treatment")
+        """Columns that associations are adjusted for: those of the options, the treatment and several groups."""
+        treatment, diagnosis = self.config.column("treatment"), self.config.column("diagnosis")
         extra = (treatment,) if treatment and treatment not in self.config.covariates else ()
-        return (*self.config.covariates, *extra)
+        strata = self.strata if diagnosis not in self.config.covariates else ()
+        return (*self.config.covariates, *extra, *strata)
 
     def control(self) -> str:
         """The control level of the diagnosis.

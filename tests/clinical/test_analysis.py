@@ -314,3 +314,20 @@ def test_groups_whose_names_give_one_file_name_keep_their_own_files():
     }
     names = file_suffixes(["a b", "A-B", "a_b", "ab2"])
     assert len({name.casefold() for name in names.values()}) == 4
+
+
+def test_several_groups_have_a_term_of_their_own_unless_they_are_pooled(cohort):
+    table, z = cohort
+    second = (table["participant_id"] < "sub-015").to_numpy() & (table["dx"] == "MS").to_numpy()
+    # the second group is worse in both, which relates them
+    table = table.assign(dx=np.where(second, "PPMS", table["dx"]), edss=(table["edss"] + 4 * second).clip(upper=9.5))
+    z = z - 3.0 * second[:, None]
+    roles = {"diagnosis": "dx", "edss": "edss"}
+    apart, pooled = (
+        {r.name: r for r in run_analysis(table, z, AnalysisConfig(roles=roles, control="HC", pool_groups=pool))}
+        for pool in (False, True)
+    )
+    assert apart["scores_counts"].table["covariates"].iloc[0] == "group"
+    assert apart["scores_counts"].table["beta"].iloc[0] < pooled["scores_counts"].table["beta"].iloc[0] - 0.2
+    assert "in one model with a term for the group" in " ".join(apart["scores_counts"].sentences)
+    assert "are pooled, as pool_groups asks" in " ".join(pooled["scores_regions"].sentences)

@@ -12,6 +12,7 @@ from bids_app.clinical.deviations import TAILS
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
 from bids_app.clinical.stats.linear import design, false_discovery
 from bids_app.clinical.stats.negative_binomial import INFINITE, THETA_RANGE, CountFit, fit_counts
+from bids_app.clinical.stats.risk_rules import THALAMUS
 from bids_app.clinical.wording import few_people, grouped, interval, listing, p_value, percent, plural, software
 from bids_app.errors import AnalysisError
 from bids_app.normative.base import Z_CRITICAL
@@ -442,9 +443,21 @@ def prevalence_sentences(prevalence: pd.DataFrame, threshold: float = Z_CRITICAL
             whom = "more than one person" if highest else "anybody"
             sentences.append(f"In group {name} no region has z <= -{threshold:g} in {whom}.")
             continue
-        named = [f"{display_name(row['region'])} ({percent(row['share_infra'])})" for row in top.to_dict("records")]
+        thalamus = part[part["region"].isin(THALAMUS) & ~part["region"].isin(top["region"])]
+        shares = listing([_share(row) for row in _rows(top)])
         sentences.append(
-            f"In group {name} z <= -{threshold:g} is most frequent in the {listing(named)}; the healthy reference "
-            f"expects {percent(expected)}."
+            f"In group {name} z <= -{threshold:g} is most frequent in the {shares}; the healthy reference expects "
+            f"{percent(expected)}."
         )
+        if len(thalamus):
+            sentences.append(f"In group {name} it is seen in the {listing([_share(row) for row in _rows(thalamus)])}.")
     return tuple(sentences)
+
+
+def _rows(table: pd.DataFrame) -> list[dict[Hashable, Any]]:
+    return table.to_dict("records")
+
+
+def _share(row: Mapping[Hashable, Any]) -> str:
+    low, high = percent(row["low_infra"]).removesuffix(" %"), percent(row["high_infra"])
+    return f"{display_name(row['region'])} ({percent(row['share_infra'])}, 95 % interval {low} to {high})"

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from bids_app.clinical.analyses.follow_up import FollowUp, follow_up
+from bids_app.clinical.analyses.group_tables import exact_interval
 from bids_app.clinical.cohort import CohortData
 from bids_app.clinical.results import AnalysisResult, make_result
 from bids_app.clinical.stats.progression import poisson_rate
-from bids_app.clinical.stats.survival import SurvivalCurve, kaplan_meier, log_rank
+from bids_app.clinical.stats.survival import SAME_TIME, SurvivalCurve, kaplan_meier, log_rank
 from bids_app.clinical.wording import few_people, interval, p_value, percent, plural, software, upper_first
 from bids_app.errors import AnalysisError
 
@@ -277,8 +278,16 @@ def _curve_sentence(group: str, curve: SurvivalCurve, what: str, horizon: float)
     survival, low, high, _ = curve.at([horizon])[:, 0]
     if not np.isfinite(survival):
         return f"{text}."
+    if not curve.events[curve.time <= horizon * (1 + SAME_TIME)].any():
+        followed = int(curve.at([horizon])[3, 0])
+        return f"{text}; by {horizon:g} years nobody of {followed} followed so long{_at_most(followed)}."
     bounds = "" if np.isnan(low) else f" (95 % interval {100 * (1 - high):.0f} to {100 * (1 - low):.0f} %)"
     return f"{text}; by {horizon:g} years {percent(1 - survival)}{bounds}."
+
+
+def _at_most(followed: int) -> str:
+    """The exact upper bound of a share of which nothing was seen (Clopper & Pearson 1934)."""
+    return f" (95 % interval 0 to {percent(float(exact_interval(0, followed)[1]))})" if followed else ""
 
 
 def people_result(name: str, title: str, people: pd.DataFrame, methods: str) -> AnalysisResult:

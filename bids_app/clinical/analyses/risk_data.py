@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from bids_app.clinical.analyses.follow_up import FollowUp, follow_up
@@ -28,12 +29,24 @@ class RiskData:
         Over the rows of `people`.
     outcomes : mapping of name to DataFrame
         ``progression`` and ``relapse``: ``time event``, same rows as `people`, NaN without follow-up.
+    strata : (n,) array or None
+        Group of each person where several groups are not pooled.
     """
 
     followed: FollowUp
     people: pd.DataFrame
     rules: tuple[RiskRule, ...]
     outcomes: dict[str, pd.DataFrame]
+    strata: np.ndarray | None = None
+
+    def group_terms(self, rows: np.ndarray) -> FloatArray:
+        """Indicators (m, groups - 1) of the group of some people (m, positions); no column for one group."""
+        if self.strata is None:
+            return np.empty((len(rows), 0))
+        own = self.strata[rows]
+        return np.column_stack([np.empty((len(rows), 0)), *(own == level for level in np.unique(own)[1:])]).astype(
+            float
+        )
 
     @property
     def primary(self) -> RiskRule:
@@ -55,7 +68,8 @@ def risk_data(data: CohortData) -> RiskData:
     if not split:
         tried = "; ".join(f"{rule.definition}: {int(rule.at_risk.sum())} of {len(people)} people" for rule in rules)
         raise AnalysisError(f"no rule splits the people ({tried})", "set risk_rule to another number of deviations")
-    return RiskData(followed, people, split, outcomes)
+    strata = first["group"].to_numpy(dtype=str) if data.strata else None
+    return RiskData(followed, people, split, outcomes, strata)
 
 
 def outcomes_of(followed: FollowUp, people: pd.Series) -> dict[str, pd.DataFrame]:

@@ -59,7 +59,9 @@ def _counts(data: CohortData, longitudinal: bool) -> AnalysisResult:
     table, note = _fit(data, fit)
     result = associations.count_result(table, scores, model)
     result = replace(
-        result, methods=f"{data.counting} {result.methods}", sentences=(*result.sentences, *data.counting_note)
+        result,
+        methods=f"{data.counting} {result.methods}",
+        sentences=(*result.sentences, *data.strata_note, *data.counting_note),
     )
     return _with_note(result, note)
 
@@ -72,7 +74,8 @@ def _regions(data: CohortData, longitudinal: bool) -> AnalysisResult:
         return associations.region_associations(people, z, list(scores), model)
 
     table, note = _fit(data, fit)
-    return _with_note(associations.region_result(table, scores, model), note)
+    result = associations.region_result(table, scores, model)
+    return _with_note(replace(result, sentences=(*result.sentences, *data.strata_note)), note)
 
 
 def _model(data: CohortData, longitudinal: bool) -> associations.ScoreModel:

@@ -239,4 +239,4 @@ def test_the_most_frequent_deviation_is_named():
     z = pd.DataFrame({"Left-Thalamus": [-3.0, -3.0, 0.0, 0.0], "Left-Caudate": [0.0, 0.0, 0.0, 0.0]})
     sentences = prevalence_sentences(prevalence_table(z, ["MS", "MS", "HC", "HC"]))
     assert sentences[0] == "In group HC no region has z <= -1.96 in anybody."
-    assert "left thalamus (100 %)" in sentences[1]
+    assert "left thalamus (100 %, 95 % interval 16 to 100 %)" in sentences[1]
