@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bids_app.bids.finding_files import GROUP_FILE, read_findings_file
 from bids_app.bids.names import bare
 from bids_app.cli import exitcodes
 from bids_app.cli.progress import open_log
@@ -17,6 +18,7 @@ from bids_app.clinical.analysis import UNUSED
 from bids_app.clinical.analysis_file import AUTO, read_analysis
 from bids_app.clinical.results import FAILURE, AnalysisResult, read_result, written_results
 from bids_app.errors import InputError
+from bids_app.findings import summary_lines
 from bids_app.run.cohort import read_cohort
 from bids_app.run.config import RunConfig
 from bids_app.run.plan import Omission
@@ -58,6 +60,9 @@ def run_group(config: RunConfig) -> int:
     for line in left_out_lines([_omission(row) for row in missing.to_dict("records")]):
         log.info(line)
     for line in _notes_on_analyses(config):
+        log.info(line)
+    findings = read_findings_file(config.output_dir / GROUP_FILE)
+    for line in summary_lines(findings, str(config.output_dir / GROUP_FILE)):
         log.info(line)
     log.info("report: %s", config.output_dir / "group.html")
     written = written_results(config.output_dir) if config.analysis else {}

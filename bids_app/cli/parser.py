@@ -35,6 +35,7 @@ GROUPS: dict[str, list[Option]] = {
         ("--bids-database-dir DIR", "keep pybids' index here and reuse it"),
         ("--skip-bids-validation --skip_bids_validation", "accept a dataset without a valid dataset_description.json"),
         ("--participants-file FILE", "age and sex from this table instead of participants.tsv and sessions.tsv"),
+        ("--one-age", "score every visit at the person's one age where no table or date tells the age at the visit"),
         ("-d --derivatives [NAME=]PATH...", "derivative datasets that hold FreeSurfer subjects (also fMRIPrep's)"),
     ],
     "FreeSurfer": [
@@ -46,6 +47,7 @@ GROUPS: dict[str, list[Option]] = {
             "ingest: never run; run: always run",
         ),
         ("--recon-args ARG...", "extra arguments for recon-all; write --recon-args=-flag for a single flag"),
+        ("--trust-names", "use trees whose files name another person than their folder (renamed on purpose)"),
         ("--longitudinal", "FreeSurfer's longitudinal stream for people with several sessions"),
         (
             "--t1w-select {all,first,last}",

@@ -18,6 +18,7 @@ from bids_app.cli import exitcodes, summary
 from bids_app.cli.progress import PeopleProgress, open_log
 from bids_app.errors import InputError
 from bids_app.run.config import RunConfig
+from bids_app.run.findings import closing_lines, record_planned
 from bids_app.run.models import load_study_model
 from bids_app.run.plan import Omission, Plan, PlannedScan, make_plan, shorten
 from bids_app.tables import read_json
@@ -80,6 +81,8 @@ def _carry_out(config: RunConfig, plan: Plan) -> int:
     if failed:
         _repair_reports(config, plan, failed)
     log.info(summary.closing(config, plan, failed))
+    for line in closing_lines(plan, config.output_dir):
+        log.info(line)
     if failed:
         return exitcodes.FAILED
     return exitcodes.OMISSIONS if plan.omissions else exitcodes.OK
@@ -98,6 +101,7 @@ def _record_start(config: RunConfig, plan: Plan, log: logging.Logger) -> None:
     log.info("FreeSurfer subjects are looked for in: %s", ", ".join(map(str, plan.subject_directories)) or "nowhere")
     for omission in plan.omissions:
         _write_omission(config, plan, omission)
+    record_planned(plan, config.output_dir)
     if plan.adaptations is not None:
         plan.adaptations.write(config.output_dir)
     for people in plan.people():

@@ -27,11 +27,13 @@ class GroupTables(LibraryInterface):
     _always_run = True
 
     def _call(self, folder: Path) -> dict:
+        from bids_app.bids.finding_files import collect_findings
         from bids_app.clinical.scored_scans import write_group_tables
         from bids_app.run.cohort import read_cohort
 
         output_dir = Path(self.inputs.output_dir)
         tables = write_group_tables(read_cohort(output_dir, self.inputs.exclude_quality), output_dir)
+        collect_findings(output_dir)
         return {"tables": [str(path) for path in tables]}
 
 

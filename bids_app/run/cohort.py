@@ -14,6 +14,7 @@ from bids_app.clinical.analyses import group_tables
 from bids_app.clinical.scored_scans import GROUP_COLUMNS, KEYS, ScoredScans
 from bids_app.errors import InputError
 from bids_app.regions import reference_regions
+from bids_app.run.alike import refuse_mixed
 
 
 def read_cohort(output_dir: Path, exclude_quality: Iterable[str] = ()) -> ScoredScans:
@@ -38,6 +39,7 @@ def read_cohort(output_dir: Path, exclude_quality: Iterable[str] = ()) -> Scored
             kept.append(summary)
     if not kept:
         raise InputError(f"no scored scan in {output_dir}", "run the participant level first")
+    refuse_mixed(kept)
     keys = [_key(summary) for summary in kept]
     scans = _with_groups(group_tables.scan_table(kept), kept)
     zscores = read_wide(output_dir, keys, "deviations", "z")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,12 @@ import pandas as pd
 
 from bids_app import __version__, regions
 from bids_app.bids.columns import columns_for
+from bids_app.bids.finding_files import findings_of, findings_path, write_findings
 from bids_app.bids.names import bare, derivative_path
 from bids_app.bids.status import write_status
+from bids_app.clinical.analyses.group_tables import SITE_COLUMNS
 from bids_app.clinical.deviations import deviation_flag
+from bids_app.clinical.scored_scans import GROUP_COLUMNS
 from bids_app.errors import CovariateError, InputError
 from bids_app.freesurfer.quality import Quality, assess_quality
 from bids_app.freesurfer.volumes import Volumes
@@ -99,7 +102,7 @@ def score_scan(
     summary = {
         "participant_id": covariates["participant_id"],
         "session_id": covariates.get("session_id"),
-        "covariates": _covariate_summary(covariates),
+        "covariates": _covariate_summary(covariates, model.extra_covariates),
         "counts": counts_with_expectation(
             tables["deviations"], model, str(covariates["sex"]), adapted=stored is not None
         ),
@@ -114,10 +117,11 @@ def score_scan(
         },
         "inputs": dict(volumes.inputs),
         "unscored": _unscored(model, deviations, volumes),
+        "findings": list(covariates.get("findings") or ()),
         "warnings": [*model.card.z_notes, *notes, *(stored.notes if stored else (unadapted_warning(model),))],
         "software": {"normvol": __version__},
         "fingerprint": fingerprint(
-            volumes.inputs, covariates, model_sha256(model_name), model.card.scoring, adaptation
+            volumes.inputs, covariates, model_sha256(model_name), model.card.scoring, adaptation, model.extra_covariates
         ),
     }
     return ScanResult(tables, summary)
@@ -146,22 +150,16 @@ def _deviation_tables(deviations: Deviations) -> dict[str, pd.DataFrame]:
     }
 
 
-def _covariate_summary(covariates: Mapping[str, Any]) -> dict[str, Any]:
-    known = (
-        "age",
-        "sex",
-        "etiv_mm3",
-        "age_source",
-        "sex_source",
-        "note",
-        "problem",
-        "participant_id",
-        "session_id",
-        "fs_version",
-        "fs_subject",
-        "fs_images",
-        "other_sessions_etiv",
-    )
+def kept_columns(covariates: Mapping[str, Any], columns: Sequence[str] = ()) -> dict[str, Any]:
+    """The columns of the tables that results use: group, site or scanner, and `columns` of the model.
+
+    Nothing else is kept beside a result: a clinical score that is corrected later would be out of date there.
+    """
+    used = {*GROUP_COLUMNS, *SITE_COLUMNS}
+    return {name: value for name, value in covariates.items() if name.lower() in used or name in columns}
+
+
+def _covariate_summary(covariates: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any]:
     note = covariates.get("note")
     return {
         "age": covariates["age"],
@@ -169,7 +167,7 @@ def _covariate_summary(covariates: Mapping[str, Any]) -> dict[str, Any]:
         "etiv_mm3": covariates["etiv_mm3"],
         "sources": {"age": covariates.get("age_source"), "sex": covariates.get("sex_source"), "etiv_mm3": "aseg.stats"},
         "notes": [note] if note else [],
-        "other": {name: value for name, value in covariates.items() if name not in known},
+        "other": kept_columns(covariates, columns),
     }
 
 
@@ -189,7 +187,8 @@ def _json_number(value: Any) -> Any:
 
 
 def _model_summary(model: NormativeModel, name: str, adaptation: Mapping[str, Any] | None) -> dict[str, Any]:
-    summary = {key: adaptation[key] for key in ("scanner", "n_controls", "left_out")} if adaptation else None
+    said = ("controls", "by", "sha256", "scanner", "n_controls", "left_out")
+    summary = {key: adaptation.get(key) for key in said} if adaptation else None
     return {
         "name": model.card.name,
         "version": model.card.version,
@@ -238,6 +237,7 @@ def write_scan(result: ScanResult, output_dir: Path, run_uuid: str) -> Path:
             _remove(derivative_path(output_dir, participant, session, desc="volumes", seg=name))
     path = derivative_path(output_dir, participant, session, desc="summary", extension=".json")
     write_json(result.summary, path)
+    write_findings(findings_of(result.summary), findings_path(output_dir, participant, session))
     write_status(
         output_dir, participant, session, status="scored", stage="done", reason="", remedy="", run_uuid=run_uuid
     )
