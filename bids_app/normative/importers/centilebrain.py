@@ -136,8 +136,8 @@ def _card(without_etiv: set[str], from_deviance: set[str]) -> dict[str, object]:
         "limitations": (
             HARMONISED,
             "The files name neither sites nor FreeSurfer versions.",
-            f"Files without training rows hold no range of ages: {PUBLISHED_AGES[0]:g} to {PUBLISHED_AGES[1]:g} years are "
-            "taken from the paper.",
+            f"Files without training rows hold no range of ages: {PUBLISHED_AGES[0]:g} to {PUBLISHED_AGES[1]:g} years "
+            "are taken from the paper.",
             *(FROM_DEVIANCE.format(sex=sex) for sex in sorted(from_deviance)),
         ),
         "citations": (CITATION,),

@@ -1,8 +1,8 @@
 """``mfp`` objects that were published without their training rows: what their inner fit still tells.
 
-The triangle R of the design's QR decomposition gives the training means and spreads of the terms (its columns divided by
-the corner, ``sqrt(n)``), with them the mean of the fitted values, and ``(R'R)^-1`` is the covariance of the coefficients up
-to the residual variance.
+The triangle R of the design's QR decomposition gives the training means and spreads of the terms (its columns divided
+by the corner, ``sqrt(n)``), with them the mean of the fitted values, and ``(R'R)^-1`` is the covariance of the
+coefficients up to the residual variance.
 """
 
 from __future__ import annotations

@@ -8,9 +8,12 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import ndtri
 
-from bids_app.errors import ModelError
+from bids_app.errors import ModelError, UsageError
+from bids_app.normative.engines.generalised_gamma import RESPONSE_SCALE, cumulative, log_age, quantile
 from bids_app.normative.engines.native_file import from_document, to_document
+from bids_app.normative.importers.brainchart import import_brainchart, read_fit
 from bids_app.normative.importers.braincharts import import_braincharts
 from bids_app.normative.importers.centilebrain import import_centilebrain
 from bids_app.normative.importers.names import name_table
@@ -106,7 +109,7 @@ def test_braincharts_files_with_their_list_of_sites(published, healthy, tmp_path
 
 def test_nomis_files(published, healthy, tmp_path):
     folder = unpacked(published / "nomis" / "bin.tar.gz", tmp_path) / "bin"
-    with pytest.raises(ModelError, match="cnr, .*voxel"):
+    with pytest.raises(ModelError, match=r"cnr, .*voxel"):
         import_nomis(folder)
     assumed = {"manufacturer": "siemens", "mfs": "3", "voxel": "1", "surfaceholes": "mean", "cnr": "mean"}
     model = import_nomis(folder, assumed)
@@ -115,3 +118,44 @@ def test_nomis_files(published, healthy, tmp_path):
     assert np.isfinite(z).all()
     assert np.abs(np.median(z, axis=0)).max() < 1.5
     assert 0.7 < np.median(z.std(axis=0)) < 1.3
+
+
+def test_every_recorded_row_of_brainchart_is_reproduced(published):
+    table = pd.read_csv(published / "brainchart_predictions.tsv.gz", sep="\t")
+    assert len(table) == 14080
+    for file, rows in table.groupby("file"):
+        fit = read_fit(published / "brainchart" / file)
+        x, male = log_age(rows["age_years"].to_numpy(float)), (rows["sex"] == "Male").to_numpy(float)
+        level = [0.0 if name == "MEAN" else fit.levels[name] for name in rows["fs_version"]]
+        mu, sigma = np.exp(fit.mu.at(x, male) + level), np.exp(fit.sigma.at(x, male))
+        np.testing.assert_allclose(mu, rows["mu"], rtol=1e-9)
+        np.testing.assert_allclose(sigma, rows["sigma"], rtol=1e-9)
+        np.testing.assert_allclose(fit.nu, rows["nu"], rtol=1e-9)
+        for centile in (2.5, 25, 50, 75, 97.5):
+            value = RESPONSE_SCALE * quantile(np.full(len(rows), ndtri(centile / 100)), mu, sigma, fit.nu)
+            np.testing.assert_allclose(value, rows[f"c{centile:g}"], rtol=1e-9)
+        z = cumulative(rows["sample"].to_numpy() / RESPONSE_SCALE, mu, sigma, fit.nu)
+        np.testing.assert_allclose(z, rows["sample_z"], atol=1e-8)
+
+
+def test_brainchart_becomes_a_model_of_bilateral_means(published, healthy):
+    folder = published / "brainchart"
+    model = import_brainchart(folder / "RefittedModels")
+    assert {"mean_Hippocampus", "mean_bankssts", "mean_Thalamus", "CC_Central", "CortexVol"} <= set(model.regions)
+    assert sum(name.startswith("mean_") for name in model.regions) >= 44
+    assert model.card.licence == "CC-BY-NC-ND-4.0"
+    assert "means of left and right" in model.card.z_notes[0]
+    found = model.deviations(healthy)
+    assert np.abs(np.nanmedian(found.z, axis=0)).max() < 1.5
+    at = found.regions.index("mean_Hippocampus")
+    sides = healthy["Left-Hippocampus"] + healthy["Right-Hippocampus"]
+    np.testing.assert_allclose(found.observed[:, at], sides / 2)
+    with pytest.raises(UsageError, match="FS9 is not a level"):
+        import_brainchart(folder / "RefittedModels", "FS9")
+
+
+def test_brainchart_without_names_of_levels_is_refused_until_their_mean_is_chosen(published):
+    folder = published / "brainchart" / "OriginalModels"
+    with pytest.raises(ModelError, match="do not name their levels"):
+        import_brainchart(folder)
+    assert "mean_bankssts" in import_brainchart(folder, "MEAN").regions
