@@ -1,6 +1,6 @@
 """BrainChart beside our calibrated recipe, by age band, on people of sites that neither was adapted to before.
 
-Sites of at least 30 people are left out in groups; our recipe is trained on the others, BrainChart is taken as imported.
+Sites of at least 30 people are left out in groups; our recipe is trained on the others, BrainChart is as imported.
 Both are adapted to each left-out site on the same 20 of its people (seeded), the rest is scored. Regions are bilateral
 means for both. MSLL is against one normal distribution of the training people. FreeSurfer 6 and 7 are shown apart.
 
@@ -82,7 +82,9 @@ def scored(
     found = model.deviations(test, adaptation)
     columns = [found.regions.index(region) for region in regions]
     z, y = found.z[:, columns], found.observed[:, columns]
-    width = model.volumes_at(test, z + STEP, regions, adaptation) - model.volumes_at(test, z - STEP, regions, adaptation)
+    width = model.volumes_at(test, z + STEP, regions, adaptation) - model.volumes_at(
+        test, z - STEP, regions, adaptation
+    )
     density = -0.5 * z**2 - np.log(width / (2 * STEP))
     mean, sd = baseline
     gain = density + 0.5 * ((y - mean) / sd) ** 2 + np.log(sd)

@@ -35,6 +35,7 @@ class Pair(NamedTuple):
 def _table() -> pd.DataFrame:
     table = read_table(str(files("bids_app.data") / "regions.tsv"), text=True).set_index("name", drop=False)
     table["label"] = pd.to_numeric(table["label"]).astype("Int64")
+    table["typical"] = pd.to_numeric(table["typical"])
     return table
 
 
@@ -42,7 +43,8 @@ def region_table() -> pd.DataFrame:
     """All regions, indexed by name (a copy).
 
     Columns: name, base, hemisphere (lh, rh, NaN), kind, set, atlas (aseg, aparc, global),
-    label (index in aparc+aseg), display, lobe, scale (``log`` for regions modelled on log volume), synonyms.
+    label (index in aparc+aseg), display, lobe, scale (``log`` for regions modelled on log volume), synonyms,
+    typical (mm^3, median of the open reference data; missing where healthy people can have no volume at all).
     """
     return _table().copy()
 
@@ -118,6 +120,12 @@ def add_asymmetry(volumes: pd.DataFrame) -> pd.DataFrame:
 def difference_name(pair: Pair) -> str:
     """Name of the left minus right volume (mm^3) of a pair, ``difference_<structure>``."""
     return DIFFERENCE_PREFIX + pair.name.removeprefix(ASYMMETRY_PREFIX)
+
+
+def derived_names() -> tuple[str, ...]:
+    """Names of what is made from measured regions: asymmetry indices, differences and means of pairs, sums."""
+    made = (name(pair) for name in (difference_name, mean_name) for pair in pairs())
+    return (*asymmetry_names(), *made, TOTAL_CEREBRAL)
 
 
 def mean_name(pair: Pair) -> str:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 import tomli_w
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
-from bids_app.errors import UsageError
+from bids_app.errors import UsageError, did_you_mean
 
 T = TypeVar("T")
 # A label that looks like a number may be written without quotes.
@@ -67,14 +67,17 @@ def refuse_unknown(values: Mapping[str, Any], known: Iterable[str], where: str =
     """UsageError when `values` is no table, or has keys that are not `known`."""
     if not isinstance(values, Mapping):
         raise UsageError(f"{where}a table of {what}s is needed, not {values!r}")
+    known = list(known)
     unknown = sorted(set(values) - set(known))
     if unknown:
-        raise UsageError(f"{where}unknown {what} {', '.join(unknown)}", f"known are {', '.join(known)}")
+        listing = f"known are {', '.join(known)}"
+        near = did_you_mean(unknown[0], known)
+        raise UsageError(f"{where}unknown {what} {', '.join(unknown)}", f"{listing}; {near}" if near else listing)
 
 
 def to_toml(values: Mapping[str, Any]) -> str:
     """Plain values, paths and tuples as TOML; what is None is left out."""
-    return tomli_w.dumps(_plain(values))
+    return tomli_w.dumps(_as_toml(values))
 
 
 @lru_cache
@@ -91,9 +94,9 @@ def _sentence(error: Any) -> str:
     return WORDS.get(error["type"], error["msg"]).format(**context)
 
 
-def _plain(value: Any) -> Any:
+def _as_toml(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items() if item is not None}
+        return {key: _as_toml(item) for key, item in value.items() if item is not None}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_as_toml(item) for item in value]
     return str(value) if isinstance(value, Path) else value

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bids_app.tables import NA_VALUES
 
 MAX_AGE = 120.0
+# Numbers that tables write for a missing age
+MISSING_CODES = (777, 888, 999, 7777, 8888, 9999, 99999)
 DAYS_PER_YEAR = 365.25
 YEARS_PER_UNIT = {"years": 1.0, "months": 1 / 12, "weeks": 7 / DAYS_PER_YEAR, "days": 1 / DAYS_PER_YEAR}
 
@@ -58,6 +60,23 @@ def units_of(text: Any) -> str | None:
     """``years``, ``months``, ``weeks`` or ``days`` from a sidecar's ``Units``; None when unknown."""
     found = {_UNITS[word] for word in re.findall(r"[a-z]+", str(text).lower()) if word in _UNITS}
     return found.pop() if len(found) == 1 else None
+
+
+def described_unit(text: Any) -> str | None:
+    """The unit that a description names: ``age in months``, ``Age (weeks)``; None when it names none or several."""
+    found = {_UNITS[word] for word in re.findall(r"(?:\bin |\()(years|months|weeks|days)\b", str(text).lower())}
+    return found.pop() if len(found) == 1 else None
+
+
+def cannot_be_years(cells: Iterable[Any]) -> str | None:
+    """The largest of bare ages that cannot all be years, as text; None when they can.
+
+    A single impossible cell is a slip of its own; where at least two and every fifth are above `MAX_AGE`, the column
+    holds another unit, and its smaller values must not be taken for years.
+    """
+    values = [float(text.replace(",", ".")) for text in map(str, cells) if re.fullmatch(_NUMBER, text.strip())]
+    above = [value for value in values if value > MAX_AGE and value not in MISSING_CODES]
+    return f"{max(above):g}" if len(above) >= 2 and 5 * len(above) >= len(values) else None
 
 
 def parse_age(text: Any, units: str = "years") -> tuple[float | None, str | None]:

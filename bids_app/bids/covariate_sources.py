@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from bids_app.bids.covariate_columns import Answer, Roles, find_roles
-from bids_app.bids.names import participant_id
-from bids_app.bids.source_tables import Row, read_any_sheet, read_sheet, read_sidecar, row_key
+from bids_app.bids.covariate_columns import SCAN_NAMES, Answer, Roles, find_roles
+from bids_app.bids.names import participant_id, scan_name, unpadded
+from bids_app.bids.source_tables import (
+    PERHAPS_SESSION,
+    SPREADSHEETS,
+    Row,
+    format_remark,
+    plain,
+    read_any_sheet,
+    read_sheet,
+    read_sidecar,
+    row_key,
+)
+from bids_app.bids.visit_times import parse_time
 from bids_app.errors import BIDSError
 
 
 @dataclass(frozen=True)
 class Source:
-    """One table: its name in messages, its rows per person and session (None: of the person), its columns."""
+    """One table: its name in messages, its rows per person and session (None: of the person), its columns.
+
+    `remark` says what is odd about its format.
+    """
 
     name: str = ""
     rows: dict[str, dict[str | None, list[Row]]] = field(default_factory=dict)
     roles: Roles = field(default_factory=Roles)
     found: bool = False
+    remark: str = ""
 
     def row(self, participant: str, session: str | None) -> Row:
         """The first row of a scan; empty when there is none."""
@@ -33,15 +51,47 @@ class Source:
         """What the rows of a scan answer; several rows must agree."""
         answers = [question(row, self.roles) for row in self.rows.get(participant, {}).get(session, [])]
         if len({answer.value for answer in answers}) > 1:
+            column = self._perhaps_session()
+            remedy = f"; is {column} the session? then call it session_id" if column else "; keep one"
             return Answer(
-                problem=f"{self.name} has {len(answers)} rows for {participant_id(participant)} that differ; keep one"
+                problem=f"{self.name} has {len(answers)} rows for {participant_id(participant)} that differ{remedy}"
             )
         if not answers or (answers[0].value is None and not answers[0].problem):
             return Answer()
         answer = answers[0]
         if answer.value is None:
             return Answer(problem=f"{self.name}: {answer.problem}")
-        return Answer(answer.value, f"{self.name}:{answer.column}", answer.note)
+        findings = tuple(replace(finding, seen=f"{self.name}: {finding.seen}") for finding in answer.findings)
+        return replace(answer, column=f"{self.name}:{answer.column}", findings=findings)
+
+    def _perhaps_session(self) -> str | None:
+        names = {name for visits in self.rows.values() for rows in visits.values() for row in rows for name in row}
+        return next((name for name in sorted(names) if plain(name) in PERHAPS_SESSION), None)
+
+    def label_of(self, participant: str, session: str, others: Collection[str]) -> str:
+        """The label under which the table has `session`: its own, or the one spelling that can be meant.
+
+        `others` are all sessions of the person; ``01`` is not taken for ``1`` where both are.
+        """
+        known = self.sessions(participant)
+        if session in known:
+            return session
+        same = [label for label in known if unpadded(label) == unpadded(session)]
+        rivals = [label for label in {*others, session} if unpadded(label) == unpadded(session)]
+        return same[0] if len(same) == len(rivals) == 1 else session
+
+    def dates(self, participant: str, session: str | None, *, of_scan: bool = False) -> list[datetime]:
+        """Every date that the rows of a scan give; with `of_scan` only from columns that name the visit or image."""
+        rows = self.rows.get(participant, {}).get(session, [])
+        names = [name for name in self.roles.dates if not of_scan or set(plain(name).split("_")) & SCAN_NAMES]
+        times = (parse_time(row.get(name)) for row in rows for name in names)
+        return [time for time in times if time]
+
+    def births(self, participant: str) -> set[datetime]:
+        """Every date of birth that the rows of a person give."""
+        rows = [row for visit in self.rows.get(participant, {}).values() for row in visit]
+        times = (parse_time(row.get(name)) for row in rows for name in self.roles.births)
+        return {time for time in times if time}
 
 
 def load_source(path: Path) -> Source:
@@ -54,12 +104,42 @@ def load_source(path: Path) -> Source:
     """
     header, rows = read_any_sheet(path)
     if "participant_id" not in header:
-        raise BIDSError(f"{path} has no column participant_id (columns: {', '.join(header)})", "add it")
+        raise BIDSError(
+            f"{path} has no column participant_id (columns: {', '.join(header)})",
+            f"add it, or rename the column that names the person (is it {header[0]}?) to participant_id",
+        )
+    return _source(path.name, header, rows, read_sidecar(path), format_remark(path))
+
+
+def _source(name: str, header: Sequence[str], rows: Sequence[Row], sidecar: Mapping[str, Any], remark: str) -> Source:
     keyed: dict[str, dict[str | None, list[Row]]] = {}
     for row in rows:
         participant, session = row_key(row)
         keyed.setdefault(participant, {}).setdefault(session, []).append(row)
-    return Source(path.name, keyed, find_roles(header, read_sidecar(path)), found=True)
+    return Source(name, keyed, find_roles(header, sidecar, rows), True, remark)
+
+
+def load_phenotypes(bids_dir: Path) -> list[Source]:
+    """The tables of ``phenotype/`` that name people; one that cannot be read is passed over."""
+    found = []
+    for path in sorted((bids_dir / "phenotype").glob("*")):
+        if path.suffix in (".tsv", *SPREADSHEETS):
+            with suppress(BIDSError):
+                found.append(load_source(path))
+    return [source for source in found if source.roles.ages or source.roles.wide or source.roles.dates]
+
+
+def load_scans_table(bids_dir: Path, participant: str, session: str | None) -> Source:
+    """The rows of ``sub-X[_ses-Y]_scans.tsv`` as those of the scan; empty when there is none."""
+    folder = bids_dir / participant_id(participant)
+    folder = folder if session is None else folder / f"ses-{session}"
+    path = folder / f"{scan_name(participant, session)}_scans.tsv"
+    if not path.exists():
+        return Source()
+    header, rows = read_sheet(path)
+    anat = [row for row in rows if row.get("filename", "").startswith("anat/")]
+    roles = find_roles(header, {**read_sidecar(bids_dir / "scans.tsv"), **read_sidecar(path)}, rows)
+    return Source(path.name, {participant: {session: anat or rows}}, roles, True)
 
 
 def load_visits(bids_dir: Path, people: Iterable[str]) -> dict[str, Source]:
@@ -75,7 +155,7 @@ def load_visits(bids_dir: Path, people: Iterable[str]) -> dict[str, Source]:
             keyed: dict[str | None, list[Row]] = {}
             for row in rows:
                 keyed.setdefault(row_key(row)[1], []).append(row)
-            roles = find_roles(header, {**common_sidecar, **read_sidecar(path)})
+            roles = find_roles(header, {**common_sidecar, **read_sidecar(path)}, rows)
             found[person] = Source(path.name, {person: keyed}, roles)
         elif common is not None:
             found[person] = common

@@ -2,51 +2,102 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bids_app.bids.age_sex import parse_age, parse_sex
-from bids_app.bids.covariate_columns import Answer, age_of, sex_of
-from bids_app.bids.covariate_sources import Source, load_source, load_visits
+from bids_app.bids.covariate_columns import Answer, sex_of
+from bids_app.bids.covariate_sources import Source, load_source
 from bids_app.bids.layout import Scan
-from bids_app.bids.names import participant_id, session_id
-from bids_app.bids.visit_times import first_visit_age_offset
+from bids_app.bids.names import participant_id, session_id, unpadded
+from bids_app.bids.visit_ages import VisitAges
+from bids_app.findings import Finding
 
-__all__ = ["COLUMNS", "as_numbers", "parse_age", "parse_sex", "read_covariates"]
-
-# The end of the note on a person's one age that stands for several sessions
-ONE_AGE = "used for each"
 COLUMNS = ("participant_id", "session_id", "age", "sex", "age_source", "sex_source", "note", "problem")
 
 
-def read_covariates(
-    bids_dir: Path | str, scans: Sequence[Scan], *, participants_file: Path | None = None
-) -> pd.DataFrame:
-    """Age, sex and all other columns of the tables, one row per scan.
+@dataclass(frozen=True)
+class Covariates:
+    """What the tables say of one scan.
 
-    An age of the session (``sessions.tsv``, or a row with ``session_id``) wins over the person's age. A
-    person's age, where there are several sessions, is advanced by ``acq_time`` when every session has one,
-    and otherwise used for each with a note.
+    Parameters
+    ----------
+    participant_id, session_id : str
+        With prefix; `session_id` None without sessions.
+    age : float or None
+        Years at the scan.
+    sex : {'female', 'male'} or None
+    age_source, sex_source : str or None
+        File and column, or how it was worked out.
+    note : str or None
+        What was read tolerantly.
+    problem : str or None
+        Why the scan cannot be scored, with the file and column at fault.
+    others : mapping of str to str
+        The other columns of the scan's own rows, as text; a session's value wins over the person's.
+    findings : tuple of Finding
+    """
+
+    participant_id: str
+    session_id: str | None
+    age: float | None
+    sex: str | None
+    age_source: str | None
+    sex_source: str | None
+    note: str | None
+    problem: str | None
+    others: Mapping[str, str] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+    def row(self) -> dict[str, Any]:
+        """One flat mapping: `COLUMNS`, then the other columns."""
+        return {**{name: getattr(self, name) for name in COLUMNS}, **self.others}
+
+
+def read_covariates(
+    bids_dir: Path | str, scans: Sequence[Scan], *, participants_file: Path | None = None, one_age: bool = False
+) -> pd.DataFrame:
+    """`scan_covariates` as a table: one row per scan.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `COLUMNS`, then the other columns of the tables, as numbers where every filled cell is one.
+        ``problem`` is NaN where a scan can be scored.
+    """
+    found, _ = scan_covariates(bids_dir, scans, participants_file=participants_file, one_age=one_age)
+    return covariate_table(found)
+
+
+def scan_covariates(
+    bids_dir: Path | str, scans: Sequence[Scan], *, participants_file: Path | None = None, one_age: bool = False
+) -> tuple[list[Covariates], tuple[Finding, ...]]:
+    """Age, sex and all other columns of the tables, scan by scan, each from its own rows alone.
+
+    An age stated for the session wins: in ``sessions.tsv``, ``scans.tsv``, a row of ``participants.tsv`` with
+    ``session_id``, a column such as ``age_ses-02``, or a table of ``phenotype/``. Otherwise it is worked out from the
+    date of birth, or from the age at the first visit, and the dates of the visits. Where nothing tells, the first
+    visit has the person's one age, and later ones have none (with `one_age`: the same).
 
     Parameters
     ----------
     bids_dir : path-like
     scans : sequence of Scan
     participants_file : Path, optional
-        Table read instead of ``participants.tsv`` (TSV, CSV or Parquet): ``participant_id``, ``age``, ``sex``
-        and, for ages per session, ``session_id``.
+        Table read instead of ``participants.tsv`` (TSV, CSV, Parquet or spreadsheet): ``participant_id``, ``age``,
+        ``sex`` and, for ages per session, ``session_id``.
+    one_age : bool
 
     Returns
     -------
-    DataFrame
-        The columns of `COLUMNS`, then the other columns of the tables (a session's value wins). ``problem``
-        says why a scan cannot be scored and which file and column is at fault; NaN when it can.
+    covariates : list of Covariates
+        In the order of `scans`.
+    findings : tuple of Finding
+        On the tables as a whole.
 
     Raises
     ------
@@ -57,83 +108,67 @@ def read_covariates(
     table = participants_file or bids_dir / "participants.tsv"
     missing = participants_file is None and not table.exists()
     people = Source(table.name) if missing else load_source(table)
-    visits = load_visits(bids_dir, {scan.participant for scan in scans if scan.session is not None})
-    reader = _Reader(bids_dir, people, visits, participants_file is not None)
-    return _frame([reader.record(scan) for scan in scans])
+    ages = VisitAges(bids_dir, people, scans, explicit=participants_file is not None, one_age=one_age)
+    reader = _Reader(people, ages)
+    remarks = [source.remark for source in (people, *ages.phenotypes) if source.remark]
+    return [reader.read(scan) for scan in scans], tuple(Finding("table-format", remark) for remark in remarks)
+
+
+def covariate_table(found: Sequence[Covariates]) -> pd.DataFrame:
+    """One row per scan, as `read_covariates` returns them."""
+    records = [item.row() for item in found]
+    names = list(dict.fromkeys([*COLUMNS, *(name for record in records for name in record)]))
+    frame = pd.DataFrame({name: [record.get(name) for record in records] for name in names}, columns=names)
+    frame["age"] = frame["age"].astype(float)
+    for name in names:
+        if name not in COLUMNS:
+            frame[name] = as_numbers(frame[name])
+        elif name != "age":
+            frame[name] = frame[name].astype(object).where(frame[name].notna(), np.nan)
+    return frame
 
 
 class _Reader:
     """The tables of one dataset, asked scan by scan."""
 
-    def __init__(self, bids_dir: Path, people: Source, visits: dict[str, Source], explicit: bool) -> None:
-        self.bids_dir = bids_dir
+    def __init__(self, people: Source, ages: VisitAges) -> None:
         self.people = people
-        self.visits = visits
-        self.explicit = explicit
+        self.ages = ages
 
-    def record(self, scan: Scan) -> dict[str, Any]:
-        """The row of `read_covariates` for one scan."""
+    def read(self, scan: Scan) -> Covariates:
+        """What the tables say of a scan."""
         age, sex = self._age(scan), self._sex(scan)
-        return {
-            "participant_id": participant_id(scan.participant),
-            "session_id": session_id(scan.session),
-            "age": age.value,
-            "sex": sex.value,
-            "age_source": age.column or None,
-            "sex_source": sex.column or None,
-            "note": "; ".join(answer.note for answer in (age, sex) if answer.note) or None,
-            "problem": _problem(age, sex),
-            **self._others(scan),
-        }
-
-    def _visits_of(self, scan: Scan) -> Source:
-        return self.visits.get(scan.participant, Source())
+        return Covariates(
+            participant_id=participant_id(scan.participant),
+            session_id=session_id(scan.session),
+            age=age.value,
+            sex=sex.value,
+            age_source=age.column or None,
+            sex_source=sex.column or None,
+            note="; ".join(answer.note for answer in (age, sex) if answer.note) or None,
+            problem=_problem(age, sex),
+            others=self._others(scan),
+            findings=(*age.findings, *sex.findings),
+        )
 
     def _others(self, scan: Scan) -> dict[str, str]:
         """The columns that are neither key nor covariate; the session's value wins."""
         values: dict[str, str] = {}
-        sources = ((self.people, None), (self.people, scan.session), (self._visits_of(scan), scan.session))
-        for source, session in sources:
+        visits = self.ages.visits_of(scan.participant)
+        for source, session in (
+            (self.people, None),
+            (self.people, self.ages.label_in(self.people, scan)),
+            (visits, self.ages.label_in(visits, scan)),
+        ):
             used = source.roles.columns | {"participant_id", "session_id"}
             row = source.row(scan.participant, session)
             values |= {name: value for name, value in row.items() if name not in used}
         return {f"{name}_in_table" if name in COLUMNS else name: value for name, value in values.items()}
 
     def _age(self, scan: Scan) -> Answer:
-        """Age of the session from the most trusted table, else the person's."""
-        visits = self._visits_of(scan)
-        if scan.session is not None:
-            order = (self.people, visits) if self.explicit else (visits, self.people)
-            answers = [source.ask(age_of, scan.participant, scan.session) for source in order]
-            for answer in answers:
-                if answer.value is not None or answer.problem:
-                    return answer
-        answer = self.people.ask(age_of, scan.participant, None)
-        if answer.value is not None:
-            return self._at_session(scan, answer)
-        return answer if answer.problem else Answer(problem=self._missing("age", scan))
-
-    def _at_session(self, scan: Scan, answer: Answer) -> Answer:
-        """A person's one age at one of several sessions."""
-        if scan.session is None:
-            return answer
-        visits = self._visits_of(scan)
-        sessions = {scan.session} | visits.sessions(scan.participant) | self._folders(scan.participant)
-        if len(sessions) == 1:
-            return answer
-        rows = {session: visits.row(scan.participant, session) for session in sessions}
-        offset = first_visit_age_offset(self.bids_dir, scan.participant, scan.session, rows)
-        if offset is None:
-            return _noted(answer, f"one age for {len(sessions)} sessions, {ONE_AGE}")
-        if offset == 0:
-            return answer
-        later = replace(answer, value=answer.value + offset, column=answer.column + " + acq_time")
-        return _noted(later, f"age of the first session plus {offset:.2f} years by acq_time")
-
-    def _folders(self, participant: str) -> set[str]:
-        folder = self.bids_dir / f"sub-{participant}"
-        names = os.listdir(folder) if folder.is_dir() else []
-        return {name[4:] for name in names if name.startswith("ses-") and (folder / name).is_dir()}
+        answer = self.ages.at(scan)
+        found = answer.value is not None or answer.problem
+        return answer if found else Answer(problem=self._missing("age", scan))
 
     def _sex(self, scan: Scan) -> Answer:
         """Sex from any row of the person, which must agree, else from the session's row."""
@@ -147,7 +182,8 @@ class _Reader:
             )
         if rows:
             return rows[0]
-        answer = self._visits_of(scan).ask(sex_of, scan.participant, scan.session)
+        visits = self.ages.visits_of(scan.participant)
+        answer = visits.ask(sex_of, scan.participant, self.ages.label_in(visits, scan))
         found = answer.value is not None or answer.problem
         return answer if found else Answer(problem=self._missing("sex", scan))
 
@@ -157,22 +193,18 @@ class _Reader:
         if not self.people.rows:
             return f"{name} has no rows" if self.people.found else f"there is no {name}"
         if scan.participant not in self.people.rows:
-            return f"{name} has no row for {person}{self._unpadded(scan)}"
+            return f"{name} has no row for {person}{self._spelt_otherwise(scan)}"
         roles = self.people.roles.ages if what == "age" else self.people.roles.sexes
-        visits = self._visits_of(scan).name
+        visits = self.ages.visits_of(scan.participant).name
         also = f", and {visits} has none" if visits else ""
         if not roles:
             return f"{name} has no column {what}{also}"
         return f"column {roles[0][0]} of {name} is empty for {person}{also}"
 
-    def _unpadded(self, scan: Scan) -> str:
-        """A hint where a spreadsheet dropped leading zeros."""
-        other = scan.participant.lstrip("0")
-        return f" (it has '{other}')" if other != scan.participant and other in self.people.rows else ""
-
-
-def _noted(answer: Answer, note: str) -> Answer:
-    return replace(answer, note="; ".join(text for text in (answer.note, note) if text))
+    def _spelt_otherwise(self, scan: Scan) -> str:
+        """A hint where a table varies the prefix, the case or the padding of ids, as spreadsheets do."""
+        near = [label for label in self.people.rows if unpadded(label) == unpadded(scan.participant)]
+        return f" (it has {' and '.join(repr(label) for label in near)}; write it as the folder)" if near else ""
 
 
 def _problem(age: Answer, sex: Answer) -> str | None:
@@ -181,18 +213,6 @@ def _problem(age: Answer, sex: Answer) -> str | None:
         return f"no age and no sex: {age.problem}" if age.problem else None
     both = {"age": age, "sex": sex}
     return "; ".join(f"no {what}: {answer.problem}" for what, answer in both.items() if answer.problem)
-
-
-def _frame(records: list[dict[str, Any]]) -> pd.DataFrame:
-    names = list(dict.fromkeys([*COLUMNS, *(name for record in records for name in record)]))
-    frame = pd.DataFrame({name: [record.get(name) for record in records] for name in names}, columns=names)
-    frame["age"] = frame["age"].astype(float)
-    for name in names:
-        if name not in COLUMNS:
-            frame[name] = as_numbers(frame[name])
-        elif name != "age":
-            frame[name] = frame[name].astype(object).where(frame[name].notna(), np.nan)
-    return frame
 
 
 def as_numbers(column: pd.Series) -> pd.Series:

@@ -18,6 +18,17 @@ def bare(label: object, prefix: str) -> str:
     return str(label).strip().removeprefix(f"{prefix}-")
 
 
+def is_label(text: str) -> bool:
+    """Whether `text` can be a BIDS label: letters, digits and ``+``."""
+    return _LABEL.fullmatch(text) is not None
+
+
+def unpadded(label: str) -> str:
+    """`label` as people vary it: small letters, no prefix, no separators, no leading zeros."""
+    text = re.sub(r"[^a-z0-9]", "", re.sub(r"^(sub|ses)[-_ ]?", "", label.strip().lower()))
+    return re.sub(r"(?<!\d)0+(?=\d)", "", text)
+
+
 def participant_id(participant: str) -> str:
     """``sub-<label>``, as tables hold it."""
     return f"sub-{participant}"

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from bids_app.bids.age_sex import DAYS_PER_YEAR
-from bids_app.bids.covariate_sources import load_visits
-from bids_app.bids.covariates import ONE_AGE, as_numbers, read_covariates
+from bids_app.bids.covariate_sources import Source, load_visits
+from bids_app.bids.covariates import as_numbers, read_covariates
 from bids_app.bids.layout import Scan
 from bids_app.bids.names import natural_key
-from bids_app.bids.source_tables import Row, plain, read_any_sheet, read_sheet, row_key
-from bids_app.bids.visit_times import MAX_FOLLOW_UP, visit_time
+from bids_app.bids.source_tables import SPREADSHEETS, Row, plain, read_any_sheet, row_key
+from bids_app.bids.visit_ages import ONE_AGE, VisitAges
+from bids_app.bids.visit_times import MAX_FOLLOW_UP
 
 KEYS = ["participant_id", "session_id"]
 NOTES = "notes"
@@ -26,8 +27,8 @@ MOMENT = {"date", "dates", "onset", "start", "time", "times", "year", "years"}
 
 
 def _phenotype_rows(bids_dir: Path | str) -> dict[str, list[Row]]:
-    paths = sorted((Path(bids_dir) / "phenotype").glob("*.tsv"))
-    sheets = {path.stem: read_sheet(path) for path in paths}
+    paths = sorted(path for path in (Path(bids_dir) / "phenotype").glob("*") if path.suffix in (".tsv", *SPREADSHEETS))
+    sheets = {path.stem: read_any_sheet(path) for path in paths}
     return {name: rows for name, (header, rows) in sheets.items() if "participant_id" in header}
 
 
@@ -59,7 +60,7 @@ def clinical_table(
     bids_dir = Path(bids_dir)
     phenotypes = _phenotype_rows(bids_dir)
     visits = all_visits(bids_dir, phenotypes, participants_file) if scans is None else list(scans)
-    table = read_covariates(bids_dir, visits, participants_file=participants_file)
+    table = read_covariates(bids_dir, visits, participants_file=participants_file, one_age=True)
     dates = _dates(bids_dir, visits)
     if "visit_date" in table:
         dates = [date if isinstance(date, str) else own for date, own in zip(dates, table["visit_date"], strict=True)]
@@ -146,14 +147,9 @@ def _rows(number: int) -> str:
 
 
 def _dates(bids_dir: Path, visits: Sequence[Scan]) -> list[Any]:
-    tables = load_visits(bids_dir, {visit.participant for visit in visits if visit.session is not None})
-    dates: list[Any] = []
-    for visit in visits:
-        source = tables.get(visit.participant)
-        row = source.row(visit.participant, visit.session) if source else {}
-        time = visit_time(bids_dir, visit.participant, visit.session, row)
-        dates.append(np.nan if time is None else time.date().isoformat())
-    return dates
+    ages = VisitAges(bids_dir, Source(), visits)
+    times = (ages.imaging_time(visit.participant, visit.session) for visit in visits)
+    return [np.nan if time is None else time.date().isoformat() for time in times]
 
 
 def years_from_first(table: pd.DataFrame, dates: Sequence[Any]) -> pd.Series:

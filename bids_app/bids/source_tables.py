@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 import codecs
+import csv
 import re
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from bids_app.bids.age_sex import is_missing
-from bids_app.bids.names import bare
+from bids_app.bids.names import bare, is_label
 from bids_app.errors import BIDSError
 from bids_app.tables import read_json, read_table
 
 Row = dict[str, str]
-_ID_NAMES = ("participant_id", "participant", "subject_id", "subject", "sub", "sub_id", "id")
-_SESSION_NAMES = ("session_id", "ses_id")
+_ID_NAMES = (
+    "participant_id",
+    "participant",
+    "subject_id",
+    "subject",
+    "sub",
+    "sub_id",
+    "patient_id",
+    "patient",
+    "subj_id",
+    "subj",
+    "participantid",
+    "subjectid",
+    "patientid",
+    "id",
+)
+_SESSION_NAMES = ("session_id", "ses_id", "sessionid")
+# Columns that hold a session only where they tell the rows of one person apart
+PERHAPS_SESSION = ("session", "ses", "visit", "timepoint", "time_point", "visit_id")
+SPREADSHEETS = (".xlsx", ".xlsm")
 
 
 def plain(name: str) -> str:
@@ -31,7 +54,8 @@ def read_rows(path: Path) -> list[Row]:
 def read_sheet(path: Path) -> tuple[list[str], list[Row]]:
     """Header of a small TSV, and its rows as mappings of column to text without the missing cells.
 
-    Split by hand: a dataset has one ``sessions.tsv`` per person, and pandas needs a millisecond for each.
+    Split by hand: a dataset has one ``sessions.tsv`` per person, and pandas needs a millisecond for each. A table
+    without tabs is split by what its header uses, when every line then has as many cells (`separator_of`).
 
     Raises
     ------
@@ -41,28 +65,78 @@ def read_sheet(path: Path) -> tuple[list[str], list[Row]]:
     numbered = [(number, cells) for number, cells in enumerate(_cells(path), start=1) if any(cells)]
     if not numbered:
         raise BIDSError(f"{path} is empty", "write a header line, or remove the file")
-    header = _standard(numbered[0][1])
+    for number, cells in numbered[1:]:
+        if any(cells[len(numbered[0][1]) :]):
+            raise BIDSError(
+                f"{path}: line {number} has {len(cells)} cells but the header has {len(numbered[0][1])}",
+                "columns must be separated by one tab",
+            )
+    return _as_rows(path, numbered[0][1], [cells for _, cells in numbered[1:]])
+
+
+def _as_rows(path: Path, names: list[str], cells: Iterable[Sequence[str]]) -> tuple[list[str], list[Row]]:
+    """Header under BIDS names, and the rows without their missing cells."""
+    header = _standard(names)
     twice = next((name for name in header if name and header.count(name) > 1), None)
     if twice:
         raise BIDSError(f"{path} has more than one column {twice}", "rename or remove one")
-    for number, cells in numbered[1:]:
-        if any(cells[len(header) :]):
-            raise BIDSError(
-                f"{path}: line {number} has {len(cells)} cells but the header has {len(header)}",
-                "columns must be separated by one tab",
-            )
-    return header, [
-        {name: cell for name, cell in zip(header, cells) if name and not is_missing(cell)} for _, cells in numbered[1:]
-    ]
+    rows = [{name: cell for name, cell in zip(header, line) if name and not is_missing(cell)} for line in cells]
+    return _with_sessions(header, rows)
+
+
+def _with_sessions(header: list[str], rows: list[Row]) -> tuple[list[str], list[Row]]:
+    """A column such as ``session`` as ``session_id``, where only it tells the rows of one person apart."""
+    people = [row.get("participant_id") for row in rows]
+    name = next((name for name in header if plain(name) in PERHAPS_SESSION), None)
+    if "session_id" in header or name is None or len(set(people)) == len(people):
+        return header, rows
+    keys = {(row.get("participant_id"), row.get(name)) for row in rows}
+    if len(keys) < len(rows) or not all(is_label(bare(row.get(name, ""), "ses")) for row in rows):
+        return header, rows
+    renamed = ["session_id" if other == name else other for other in header]
+    return renamed, [{"session_id" if key == name else key: cell for key, cell in row.items()} for row in rows]
 
 
 def _cells(path: Path) -> list[list[str]]:
     """Cells of every line, without the blanks and quotes around them; a lone quote is just a character."""
+    lines = _lines(path)
+    split = _SPLIT[separator_of(lines)]
+    return [[_unquoted(cell.strip()) for cell in split(line)] for line in lines]
+
+
+def _lines(path: Path) -> list[str]:
     try:
-        lines = re.split(r"\r\n|\r|\n", _decoded(path.read_bytes()))
+        return re.split(r"\r\n|\r|\n", _decoded(path.read_bytes()))
     except (OSError, UnicodeDecodeError) as error:
         raise BIDSError(f"cannot read {path} as a table ({error})", "it must be tab-separated text") from error
-    return [[_unquoted(cell.strip()) for cell in line.split("\t")] for line in lines]
+
+
+_SPLIT: Mapping[str, Callable[[str], list[str]]] = {
+    "tabs": lambda line: line.split("\t"),
+    "semicolons": lambda line: line.split(";"),
+    "commas": lambda line: next(csv.reader([line]), []),
+    "spaces": lambda line: re.split(r"\s{2,}|\s", line.strip()),
+}
+
+
+def separator_of(lines: Sequence[str]) -> str:
+    """``tabs``, or what else splits every line into as many cells as the header: semicolons, commas or spaces."""
+    filled = [line for line in lines if line.strip()]
+    if not filled or any("\t" in line for line in filled):
+        return "tabs"
+    for name in ("semicolons", "commas", "spaces"):
+        counts = {len(_SPLIT[name](line)) for line in filled}
+        if len(counts) == 1 and counts != {1}:
+            return name
+    return "tabs"
+
+
+def format_remark(path: Path) -> str:
+    """What is odd about the format of a table of text; empty when nothing is."""
+    if path.suffix in SPREADSHEETS:
+        return f"{path.name} is a spreadsheet, its first sheet was read"
+    separator = separator_of(_lines(path)) if path.suffix in (".tsv", ".txt") else "tabs"
+    return "" if separator == "tabs" else f"{path.name} has {separator} where BIDS wants tabs"
 
 
 def _decoded(content: bytes) -> str:
@@ -92,17 +166,35 @@ def _standard(header: list[str]) -> list[str]:
 
 
 def read_any_sheet(path: Path) -> tuple[list[str], list[Row]]:
-    """Like `read_sheet` for a table the user names: TSV, CSV (also gzipped) or Parquet."""
+    """Like `read_sheet` for a table the user names: TSV, CSV (also gzipped), Parquet or a spreadsheet."""
     if path.suffix in (".tsv", ".txt"):
         return read_sheet(path)
-    table = read_table(path, text=True)
-    header = _standard([str(name).strip() for name in table.columns])
-    table.columns = header
-    rows = [
-        {str(name): str(cell).strip() for name, cell in record.items() if not is_missing(cell)}
-        for record in table.to_dict("records")
-    ]
-    return header, rows
+    table = _read_spreadsheet(path) if path.suffix in SPREADSHEETS else read_table(path, text=True)
+    cells = ([_text(cell) for cell in row] for row in table.itertuples(index=False, name=None))
+    return _as_rows(path, [str(name).strip() for name in table.columns], cells)
+
+
+def _read_spreadsheet(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_excel(path, dtype=object)
+    except ImportError as error:
+        raise BIDSError(
+            f"reading the spreadsheet {path} needs the package openpyxl",
+            "install normvol[xlsx], or save the first sheet as tab-separated text",
+        ) from error
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise BIDSError(f"cannot read {path} as a spreadsheet ({error})", "save it as tab-separated text") from error
+
+
+def _text(cell: Any) -> str:
+    """A cell as text: whole numbers without the decimals, and days without the time, that spreadsheets add."""
+    if is_missing(cell):
+        return "n/a"
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    if isinstance(cell, datetime):
+        return cell.date().isoformat() if (cell.hour, cell.minute, cell.second) == (0, 0, 0) else cell.isoformat()
+    return str(cell).strip()
 
 
 def read_sidecar(path: Path) -> Mapping[str, Any]:

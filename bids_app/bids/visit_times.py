@@ -1,55 +1,39 @@
-"""When a session was scanned: ``acq_time`` of sessions.tsv or scans.tsv."""
+"""Dates of visits and births as people write them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from datetime import datetime
-from pathlib import Path
 
-from bids_app.bids.age_sex import DAYS_PER_YEAR
-from bids_app.bids.names import scan_name
-from bids_app.bids.source_tables import Row, read_rows
-
+# Years of follow-up that nobody has: dates further apart were shifted separately to hide them (BIDS allows it)
 MAX_FOLLOW_UP = 30.0
+_DAY = re.compile(r"(?P<one>\d{1,2})(?P<mark>[./-])(?P<two>\d{1,2})(?P=mark)(?P<year>\d{4})(?:[ T].*)?")
+_YEAR_FIRST = re.compile(r"(\d{4})[./](\d{1,2})[./](\d{1,2})")
 
 
 def parse_time(text: str | None) -> datetime | None:
-    """A BIDS ``acq_time`` (ISO 8601, date alone allowed) without time zone; None when unreadable."""
+    """A date or time without time zone; None when it is absent, unreadable or ambiguous.
+
+    Read are BIDS' own ISO 8601 (date alone allowed), ``2010/01/31``, ``31.01.2010`` (with points the day comes
+    first) and ``31/01/2010`` or ``01/31/2010`` where only one of both numbers can be the month.
+    """
     if not text:
         return None
+    text = text.strip()
     try:
-        return datetime.fromisoformat(text.strip()).replace(tzinfo=None)
+        return datetime.fromisoformat(_YEAR_FIRST.sub(r"\1-\2-\3", text)).replace(tzinfo=None)
+    except ValueError:
+        match = _YEAR_FIRST.match(text) or _DAY.fullmatch(text)
+    if match is None:
+        return None
+    if match.re is _YEAR_FIRST:
+        year, month, day = map(int, match.groups())
+    else:
+        year, one, two = (int(match[name]) for name in ("year", "one", "two"))
+        if match["mark"] != "." and one <= 12 and two <= 12 and one != two:
+            return None
+        day, month = (two, one) if two > 12 else (one, two)
+    try:
+        return datetime(year, month, day)
     except ValueError:
         return None
-
-
-def visit_time(bids_dir: Path, participant: str, session: str | None, row: Row) -> datetime | None:
-    """Time of a session: ``acq_time`` of its row in sessions.tsv, else the earliest in its scans.tsv."""
-    stated = parse_time(row.get("acq_time"))
-    if stated is not None:
-        return stated
-    folder = bids_dir / f"sub-{participant}"
-    folder = folder if session is None else folder / f"ses-{session}"
-    table = folder / f"{scan_name(participant, session)}_scans.tsv"
-    if not table.exists():
-        return None
-    times = [time for time in (parse_time(line.get("acq_time")) for line in read_rows(table)) if time]
-    return min(times, default=None)
-
-
-def first_visit_age_offset(bids_dir: Path, participant: str, session: str, rows: Mapping[str, Row]) -> float | None:
-    """Years from the person's first session to `session`, given the rows of all sessions in sessions.tsv.
-
-    None unless every session has a time, and when the times span more than `MAX_FOLLOW_UP` years: dates that
-    were shifted separately to hide them (BIDS allows it) say nothing about the interval.
-    """
-    times = {name: visit_time(bids_dir, participant, name, row) for name, row in rows.items()}
-    known = [time for time in times.values() if time is not None]
-    this = times[session]
-    if len(known) < len(times) or this is None or _years(min(known), max(known)) > MAX_FOLLOW_UP:
-        return None
-    return _years(min(known), this)
-
-
-def _years(start: datetime, end: datetime) -> float:
-    return (end - start).total_seconds() / 86400 / DAYS_PER_YEAR

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bids_app.bids.finding_files import GROUP_FILE, read_findings_file
 from bids_app.bids.names import bare
 from bids_app.cli import exitcodes
 from bids_app.cli.progress import open_log
@@ -17,6 +18,7 @@ from bids_app.clinical.analysis import UNUSED
 from bids_app.clinical.analysis_file import AUTO, read_analysis
 from bids_app.clinical.results import FAILURE, AnalysisResult, read_result, written_results
 from bids_app.errors import InputError
+from bids_app.findings import summary_lines
 from bids_app.run.cohort import read_cohort
 from bids_app.run.config import RunConfig
 from bids_app.run.plan import Omission
@@ -28,12 +30,12 @@ def run_group(config: RunConfig) -> int:
     """Write the group tables, statistics and report of what is in the output folder."""
     if config.analysis is not None and config.analysis != AUTO:
         read_analysis(config.analysis)
-    cohort = read_cohort(config.output_dir, config.exclude_quality)
+    cohort = read_cohort(config.output_dir, config.exclude_quality, config.include_quality)
     missing = cohort.inclusion[cohort.inclusion["status"] != "scored"]
     if config.dry_run:
         print(f"would write group tables and report of {len(cohort.scans)} scans; {len(missing)} are not in")
         return exitcodes.OK
-    log = open_log(config.output_dir / "logs" / f"group-{uuid.uuid4().hex}.log", config.verbose)
+    log = open_log(config.output_dir / "logs" / f"group-{uuid.uuid4().hex}.log", config.verbose, config.quiet)
     if config.participant_label or config.session_label:
         log.info("note  the group level takes every scored scan of %s; labels do not narrow it", config.output_dir)
     work_dir = Path(tempfile.mkdtemp(prefix="normvol-work-"))
@@ -44,7 +46,7 @@ def run_group(config: RunConfig) -> int:
     for crash in crashes:
         path = config.output_dir / "logs" / f"crash-{crash.node.rsplit('.', 1)[-1]}.txt"
         path.write_text(crash.text, encoding="utf-8")
-        log.info("failed in %s: %s", crash.node.rsplit(".", 1)[-1], crash.reason)
+        log.warning("failed in %s: %s", crash.node.rsplit(".", 1)[-1], crash.reason)
     if crashes:
         if all(crash.expected for crash in crashes):
             raise InputError(crashes[0].reason, crashes[0].remedy)
@@ -58,6 +60,9 @@ def run_group(config: RunConfig) -> int:
     for line in left_out_lines([_omission(row) for row in missing.to_dict("records")]):
         log.info(line)
     for line in _notes_on_analyses(config):
+        log.info(line)
+    findings = read_findings_file(config.output_dir / GROUP_FILE)
+    for line in summary_lines(findings, str(config.output_dir / GROUP_FILE)):
         log.info(line)
     log.info("report: %s", config.output_dir / "group.html")
     written = written_results(config.output_dir) if config.analysis else {}

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from bids_app.bids.names import listed, scan_name
 from bids_app.clinical.results import AnalysisResult
 from bids_app.run.config import RunConfig
+from bids_app.run.findings import planned
 from bids_app.run.plan import Omission, Plan, PlannedScan
 
 REASONS_AT_MOST = 20
@@ -17,6 +18,7 @@ def describe_plan(plan: Plan) -> str:
     lines = [f"would score   {_name(scan)}  ({_source(scan)})" for scan in plan.scans]
     lines += [f"up to date    {_name(scan)}" for scan in plan.up_to_date]
     lines += [f"would omit    {_name(scan)}  {scan.reason}" for scan in plan.omissions]
+    lines += [f"finding       {finding.scan}  {finding.seen}; {finding.effect}" for finding in planned(plan)]
     lines.append(f"{len(plan.scans)} to score, {len(plan.up_to_date)} up to date, {len(plan.omissions)} to leave out")
     return "\n".join(lines)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bids_app.errors import FreeSurferError, StatsFileError
 from bids_app.freesurfer import annex, atlases, subject
+from bids_app.freesurfer.agreement import contradiction
 from bids_app.freesurfer.stats import NAME, StatsFile, read_stats
 
 STATUSES = (
@@ -23,6 +24,7 @@ STATUSES = (
     "not_fetched",
     "truncated",
     "wrong_subject",
+    "mixed",
     "longitudinal_base",
     "empty",
     "missing",
@@ -60,7 +62,9 @@ class SubjectCheck:
         return self.status == "complete"
 
 
-def check_subject(subject_dir: Path | str, *, expected_subject: str | None = None) -> SubjectCheck:
+def check_subject(
+    subject_dir: Path | str, *, expected_subject: str | None = None, trust_names: bool = False
+) -> SubjectCheck:
     """Decide whether a subject directory holds a finished, whole run of the expected person.
 
     A directory is complete when there is no sign of an error and the statistics that are needed are there and
@@ -73,6 +77,8 @@ def check_subject(subject_dir: Path | str, *, expected_subject: str | None = Non
     subject_dir : path-like
     expected_subject : str, optional
         E.g. ``sub-01`` or ``sub-01_ses-1``: statistics that name another person give ``wrong_subject``.
+    trust_names : bool
+        Do not compare names: the directory was renamed on purpose.
     """
     folder = Path(subject_dir)
     return (
@@ -81,7 +87,7 @@ def check_subject(subject_dir: Path | str, *, expected_subject: str | None = Non
         or _failed(folder)
         or _not_fetched(folder)
         or _running(folder)
-        or _statistics(folder, expected_subject)
+        or _statistics(folder, expected_subject, trust_names)
     )
 
 
@@ -161,7 +167,7 @@ def _not_fetched(folder: Path) -> SubjectCheck | None:
     return SubjectCheck(
         "not_fetched",
         f"the content of {', '.join(wanted)} in {folder} has not been fetched (git-annex)",
-        "fetch it: " + annex.fetch_command(folder, ["stats", "scripts"]),
+        annex.fetch_remedy([folder / "stats", folder / "scripts"]),
     )
 
 
@@ -231,7 +237,7 @@ def _date(line: str) -> float | None:
         return None
 
 
-def _statistics(folder: Path, expected: str | None) -> SubjectCheck:
+def _statistics(folder: Path, expected: str | None, trust_names: bool) -> SubjectCheck:
     needed = needed_stats(folder)
     absent = [name for name in needed if not os.path.exists(folder / name)]
     finished = os.path.exists(folder / "scripts" / "recon-all.done")
@@ -241,7 +247,8 @@ def _statistics(folder: Path, expected: str | None) -> SubjectCheck:
     except StatsFileError as error:
         return SubjectCheck("truncated", error.reason, "run recon-all's last steps again or fetch the file anew")
     return (
-        _identity(folder, files, expected)
+        (None if trust_names else _identity(folder, files, expected))
+        or _mixed(folder, files)
         or (_lacking(folder, absent, finished) if absent else None)
         or SubjectCheck("complete", f"{folder} is complete", notes=tuple(_remarks(folder, finished)))
     )
@@ -269,14 +276,14 @@ def _refuse_cut_cortex(folder: Path, files: dict[str, StatsFile]) -> None:
 
 
 def _identity(folder: Path, files: dict[str, StatsFile], expected: str | None) -> SubjectCheck | None:
-    recorded = {file.header["subjectname"]: name for name, file in files.items() if "subjectname" in file.header}
+    recorded = _recorded_names(folder, files)
     wanted = expected or folder.name
     wrong = [name for name in recorded if subject.is_wrong_person(folder, name, wanted)]
     if wrong and (expected or subject.labels(wanted)):
         return SubjectCheck(
             "wrong_subject",
-            f"{folder / recorded[wrong[0]]} holds the statistics of {wrong[0]}, not of {wanted}",
-            "put the right subject's directory there or rename it",
+            f"{folder / recorded[wrong[0]]} names {wrong[0]}, not {wanted}",
+            "put the right subject's directory there, or use --trust-names if it was renamed on purpose",
         )
     if len(recorded) > 1:
         return SubjectCheck(
@@ -285,6 +292,31 @@ def _identity(folder: Path, files: dict[str, StatsFile], expected: str | None) -
             "put the files of one subject together again",
         )
     return None
+
+
+def _mixed(folder: Path, files: dict[str, StatsFile]) -> SubjectCheck | None:
+    problem = contradiction(files)
+    if problem is None:
+        return None
+    return SubjectCheck(
+        "mixed",
+        f"the statistics in {folder} are not of one brain: {problem}",
+        "put the files of one run together again, or run recon-all's last steps anew",
+    )
+
+
+def _recorded_names(folder: Path, files: dict[str, StatsFile]) -> dict[str, str]:
+    """Every subject name that the tree holds, and the first file that holds it."""
+    recorded: dict[str, str] = {}
+    for name, file in files.items():
+        if "subjectname" in file.header:
+            recorded.setdefault(file.header["subjectname"], name)
+    done = subject.done_subject(folder) or ""
+    # FastSurfer's stats files may carry a working name, and names that are not BIDS-like tell nothing
+    named = [] if subject.flavour(folder) == subject.FASTSURFER else [name for name in recorded if subject.labels(name)]
+    if subject.labels(done) and any(subject.is_another_person(done, name) for name in named):
+        recorded[done] = "scripts/recon-all.done"
+    return recorded
 
 
 def _remarks(folder: Path, finished: bool) -> Iterator[str]:

@@ -90,8 +90,21 @@ def find_subject(
         if best:
             root, name = best
             others = [other / candidate for other, candidate in found if (other, candidate) != best]
-            return Located(root / name, name, root, (root / name, *others), _note(root / name, others))
+            beside = [] if longitudinal else _glob(root, f"{name}.long.*")
+            return Located(root / name, name, root, (root / name, *others), _note(root / name, [*others, *beside]))
     return None
+
+
+def shared_tree(roots: Sequence[Path], participant: str) -> Path | None:
+    """The directory ``sub-X`` that stands for all sessions of a person, as fMRIPrep makes it; None without one."""
+    paths = [root / name for root in _unique(roots) for name in (f"sub-{participant}", participant)]
+    return next((path for path in paths if is_subject_directory(path) and _has_output(path)), None)
+
+
+def tree_names(roots: Sequence[Path]) -> list[str]:
+    """The names of all trees with FreeSurfer output in `roots`, without FreeSurfer's templates."""
+    found = {path.name for root in _unique(roots) for path in _glob(root, "") if _has_output(path)}
+    return sorted(name for name in found if not name.startswith(_TEMPLATES))
 
 
 def _tiers(
@@ -201,7 +214,7 @@ def _best(tier: list[tuple[Path, str]]) -> tuple[Path, str] | None:
 def _note(chosen: Path, others: list[Path]) -> str:
     if not others:
         return ""
-    return f"{chosen} was taken; {', '.join(map(str, others))} would have fitted too (see docs/freesurfer.md)"
+    return f"{chosen} was taken; {', '.join(map(str, others))} would have fitted too"
 
 
 def subject_directories(

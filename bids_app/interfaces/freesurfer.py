@@ -89,6 +89,7 @@ class ReconAll(CommandLine):
 
 class _ReadIn(BaseInterfaceInputSpec):
     subject_dir = Directory(mandatory=True, desc="FreeSurfer subject directory (never written)")
+    trust_names = traits.Bool(False, usedefault=True, desc="do not compare the names that the tree holds")
 
 
 class _ReadOut(TraitedSpec):
@@ -111,7 +112,7 @@ class ReadScan(LibraryInterface):
         from bids_app.run.records import save_volumes
 
         subject_dir = Path(self.inputs.subject_dir)
-        require_usable(check_subject(subject_dir))
+        require_usable(check_subject(subject_dir, trust_names=self.inputs.trust_names))
         volumes_file = save_volumes(extract_volumes(subject_dir), folder / "volumes.json")
         return {"subject_dir": str(subject_dir), "volumes_file": str(volumes_file)}
 

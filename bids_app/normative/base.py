@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bids_app.arrays import FloatArray
 from bids_app.errors import ModelError
 
 if TYPE_CHECKING:
     from bids_app.normative.card import ModelCard
     from bids_app.normative.parameters import RegionModel
 
-FloatArray = NDArray[np.float64]
 Z_CRITICAL = 1.96
 
 
@@ -80,6 +80,11 @@ class NormativeModel(ABC):
     def parameters_of(self, region: str) -> RegionModel | None:
         """The parameters of one region; None for an engine that has no such form, or an unknown region."""
         return None
+
+    @property
+    def extra_covariates(self) -> tuple[str, ...]:
+        """Columns beside age, sex, eTIV and FreeSurfer version that may decide a z, such as the site."""
+        return ()
 
     @property
     def corrected_versions(self) -> frozenset[str]:

@@ -6,7 +6,7 @@ import json
 from importlib.resources import files
 from pathlib import Path
 
-from bids_app.errors import ModelError
+from bids_app.errors import ModelError, did_you_mean
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.card import ModelCard
 from bids_app.normative.engines import generalised_gamma_file as gamma_file
@@ -44,7 +44,8 @@ def load_model(name_or_path: str | Path) -> NormativeModel:
     if not path.exists():
         raise ModelError(
             f"there is no model {str(name_or_path)!r}: give the path of a model file or one of "
-            f"{', '.join(model_names())}"
+            f"{', '.join(model_names())}",
+            did_you_mean(str(name_or_path), model_names()),
         )
     if path.is_file():
         if gamma_file.is_gamma_file(path):

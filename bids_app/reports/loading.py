@@ -16,6 +16,7 @@ OWN_FIGURE_SUFFIX = "_morph.svg"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".svg")
 DEVIATION_SETS = ("deviations", "extended", "asymmetry")
 GROUP_TABLES = (
+    "findings",
     "inclusion",
     "flow",
     "cohort",

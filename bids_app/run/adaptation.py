@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bids_app.arrays import FloatArray
+from bids_app.bids.covariates import Covariates, covariate_table
 from bids_app.bids.layout import Scan
 from bids_app.errors import FreeSurferError, InputError, UsageError
-from bids_app.normative.base import FloatArray, NormativeModel
+from bids_app.normative.base import NormativeModel
 from bids_app.normative.harmonise.adaptation import REPORT_COLUMNS, SiteAdaptation
 from bids_app.regions import ETIV, add_asymmetry
 from bids_app.run.trees import Trees
@@ -57,6 +62,14 @@ class ScanAdaptations:
 
     adaptation: SiteAdaptation
     notes: tuple[str, ...]
+    controls: str = ""
+
+    @cached_property
+    def sha256(self) -> str:
+        """Tells results of one set of controls from those of another; the last digit of a sum does not count."""
+        people = {key: [level.people, level.n_scans] for key, level in self.adaptation.levels.items()}
+        who = [self.adaptation.model_name, self.adaptation.by, people]
+        return hashlib.sha256(json.dumps(who, sort_keys=True).encode()).hexdigest()
 
     def assign(self, covariates: Mapping[str, Any], path: Path) -> Path:
         """Write the parameters of one scan (a row of covariates; the person left out of the controls) to `path`."""
@@ -66,6 +79,9 @@ class ScanAdaptations:
         count = int(self.adaptation.n_controls(row)[0])
         by = self.adaptation.by
         content = {
+            "controls": self.controls,
+            "by": by,
+            "sha256": self.sha256,
             "scanner": "all" if by is None else str(covariates.get(by)),
             "n_controls": count,
             "left_out": any(covariates["participant_id"] in level.people for level in self.adaptation.levels.values()),
@@ -85,7 +101,7 @@ class ScanAdaptations:
 
 def estimate_adaptation(
     model: NormativeModel,
-    covariates: pd.DataFrame,
+    covariates: Sequence[Covariates],
     scans: Sequence[Scan],
     trees: Trees,
     roots: Sequence[Path],
@@ -101,8 +117,8 @@ def estimate_adaptation(
     Parameters
     ----------
     model : NormativeModel
-    covariates : DataFrame
-        The rows of `read_covariates` for all `scans` of the dataset.
+    covariates : sequence of Covariates
+        Of all `scans` of the dataset.
     scans : sequence of Scan
     trees : Trees
         The run's subject directories, in `roots`.
@@ -118,11 +134,10 @@ def estimate_adaptation(
     InputError
         When the condition selects nobody who can be used.
     """
-    chosen = _chosen(covariates, controls)
-    if by is not None and by not in covariates:
-        raise UsageError(
-            f"--adapt-by {by}: there is no such column", f"columns: {', '.join(map(str, covariates.columns))}"
-        )
+    table = covariate_table(covariates)
+    chosen = _chosen(table, controls)
+    if by is not None and by not in table:
+        raise UsageError(f"--adapt-by {by}: there is no such column", f"columns: {', '.join(map(str, table.columns))}")
     sessions = Counter(scan.participant for scan in scans)
     rows, left_out = [], []
     for position in map(int, np.flatnonzero(chosen)):
@@ -131,18 +146,18 @@ def estimate_adaptation(
         if measured is None:
             left_out.append(scan.name)
         else:
-            rows.append({**covariates.iloc[position].to_dict(), **measured})
+            rows.append({**covariates[position].row(), **measured})
     if not rows:
         raise InputError(
             f"none of the {int(chosen.sum())} scans that --adapt-controls selects has age, sex and a "
             "complete FreeSurfer subject",
             "change the query or leave it out",
         )
-    table = add_asymmetry(pd.DataFrame(rows))
-    notes = [f"site adaptation from {table['participant_id'].nunique()} local controls ({controls})"]
+    used = add_asymmetry(pd.DataFrame(rows))
+    notes = [f"site adaptation from {used['participant_id'].nunique()} local controls ({controls})"]
     if left_out:
         notes.append(f"controls that could not be used for the adaptation: {', '.join(left_out)}")
-    return ScanAdaptations(SiteAdaptation.fit(model, table, by=by), tuple(notes))
+    return ScanAdaptations(SiteAdaptation.fit(model, used, by=by), tuple(notes), controls)
 
 
 def _chosen(covariates: pd.DataFrame, condition: str) -> np.ndarray:

@@ -29,6 +29,7 @@ class RunConfig:
     bids_database_dir: Path | None = None
     skip_bids_validation: bool = False
     participants_file: Path | None = None
+    one_age: bool = False
     derivatives: tuple[Label, ...] = ()
 
     fs_subjects_dir: Path | None = None
@@ -36,6 +37,7 @@ class RunConfig:
     recon: Literal["auto", "ingest", "run"] = "auto"
     recon_args: tuple[Label, ...] = ()
     longitudinal: bool = False
+    trust_names: bool = False
     t1w_select: Literal["all", "first", "last"] = "all"
     t1w_derivative: str | None = None
 
@@ -44,6 +46,7 @@ class RunConfig:
     adapt_controls: str | None = None
     adapt_by: str | None = None
     exclude_quality: tuple[Literal["warn", "fail"], ...] = ()
+    include_quality: tuple[Literal["warn", "fail"], ...] = ()
     analysis: str | None = None
 
     work_dir: Path | None = None
@@ -58,6 +61,7 @@ class RunConfig:
     dry_run: bool = False
     force: bool = False
     verbose: int = 0
+    quiet: bool = False
 
     def to_toml(self) -> str:
         """This configuration as TOML; unset options are left out."""

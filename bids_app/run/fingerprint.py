@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bids_app import __version__
 
 # Raise this when the same inputs give other outputs, so that old ones are made anew.
-OUTPUT_REVISION = 1
+OUTPUT_REVISION = 2
+
+
+# Of a scan's adaptation, what moves z; who the controls were is said elsewhere
+_ADAPTING = ("regions", "shift", "scale", "shift_se")
+_DECIDING = ("age", "sex", "etiv_mm3", "fs_version")
 
 
 def fingerprint(
@@ -19,14 +24,20 @@ def fingerprint(
     model_sha256: str,
     scoring: str,
     adaptation: Mapping[str, Any] | None,
+    columns: Iterable[str] = (),
 ) -> str:
-    """SHA-256 over input hashes, covariates, model, scoring mode, adaptation and software version."""
+    """SHA-256 over what decides a scan's measures and z, and nothing else.
+
+    That is: hashes of the stats files, age, sex, eTIV and FreeSurfer version, the other `columns` that the model uses,
+    the model's content and scoring, the adaptation's numbers and the software. What else the tables say of a person
+    (a score, a group) changes none of it.
+    """
     content = {
         "inputs": dict(inputs),
-        "covariates": {name: str(value) for name, value in covariates.items()},
+        "covariates": {name: str(covariates.get(name)) for name in (*_DECIDING, *columns)},
         "model": model_sha256,
         "scoring": scoring,
-        "adaptation": adaptation,
+        "adaptation": None if adaptation is None else {name: adaptation[name] for name in _ADAPTING},
         "software": [__version__, OUTPUT_REVISION],
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -5,27 +5,34 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
+from bids_app.bids.covariates import Covariates
 from bids_app.bids.layout import Scan
-from bids_app.bids.names import derivative_path, participant_id, scan_name
+from bids_app.bids.names import derivative_path, listed, participant_id, scan_name
 from bids_app.errors import NormvolError
+from bids_app.findings import Finding
+from bids_app.freesurfer.locate import tree_names
+from bids_app.freesurfer.near_misses import of_nobody
 from bids_app.freesurfer.recon_command import ReconAllCommand
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.harmonise.adaptation import unadapted_warning
 from bids_app.run.adaptation import ScanAdaptations, estimate_adaptation
+from bids_app.run.alike import asked_for, check_alike
 from bids_app.run.config import RunConfig
 from bids_app.run.fingerprint import fingerprint
+from bids_app.run.missing_trees import why_no_tree
 from bids_app.run.models import load_study_model, model_sha256
 from bids_app.run.recon import ReconPlan, recon_memory_gb
 from bids_app.run.request import Request, SubjectPlaces, open_request
-from bids_app.run.scan import EXPECTED_TABLES
+from bids_app.run.scan import EXPECTED_TABLES, kept_columns
 from bids_app.run.trees import Trees
 from bids_app.tables import read_json
+
+# Kinds of findings that a plan makes, by the beginning of their names
+PLANNED_KINDS = ("age-", "session-", "tree-")
 
 
 @dataclass(frozen=True)
@@ -40,12 +47,16 @@ class RunContext:
     run_uuid: str
     omp_nthreads: int = 1
     recon_memory_gb: float = 8.0
+    trust_names: bool = False
     license_file: Path | None = None
 
 
 @dataclass(frozen=True)
 class PlannedScan:
-    """A scan that can be scored: its covariates and its subject directory, or how to make one."""
+    """A scan that can be scored: its covariates and its subject directory, or how to make one.
+
+    Its findings so far travel as plain values under ``findings`` in `covariates`.
+    """
 
     participant: str
     session: str | None
@@ -56,27 +67,42 @@ class PlannedScan:
     cross: ReconAllCommand | None = None
     adaptation_file: Path | None = None
 
+    @property
+    def name(self) -> str:
+        """``sub-X`` or ``sub-X_ses-Y``."""
+        return scan_name(self.participant, self.session)
+
 
 @dataclass(frozen=True)
 class Omission:
-    """A scan that is left out: the stage that refused it, the reason and what to do."""
+    """A scan that is left out: the stage that refused it, the reason, what to do, and files that git-annex lacks."""
 
     participant: str
     session: str | None
     stage: str
     reason: str
     remedy: str = ""
+    findings: tuple[Finding, ...] = ()
+    to_fetch: tuple[Path, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """``sub-X`` or ``sub-X_ses-Y``."""
+        return scan_name(self.participant, self.session)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a participant-level run will do."""
+    """What a participant-level run will do; `findings` are on the dataset, `everybody`: no label narrows the run."""
 
     context: RunContext
     scans: tuple[PlannedScan, ...] = ()
     omissions: tuple[Omission, ...] = ()
     up_to_date: tuple[PlannedScan, ...] = ()
     notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    everybody: bool = True
+    scored_as: Mapping[str, Any] = field(default_factory=dict)
     subject_directories: tuple[Path, ...] = ()
     adaptations: ScanAdaptations | None = None
 
@@ -103,26 +129,54 @@ def plan_request(request: Request) -> Plan:
     """Three steps with a table between each: scans, their covariates, their FreeSurfer trees."""
     model = load_study_model(request.model.name, request.model.scoring)
     context = _context(request)
-    scans = request.dataset.scans(request.places.names())
-    covariates = request.dataset.covariates(scans)
-    trees = Trees()
+    scored_as = asked_for(request.model, context.model_sha256)
+    differs = check_alike(request.output_dir, scored_as, force=request.force)
+    names = request.places.names()
+    scans = request.dataset.scans(names)
+    asked = {scan.name for scan in request.dataset.asked(scans)}
+    covariates, table_findings = request.dataset.covariates(scans)
+    trees = Trees(trust_names=request.places.trust_names)
     adaptations = None if request.model.controls is None else _adaptations(request, model, trees)
-    recon = ReconPlan(request.recon, scans)
-    outcomes = [_plan_scan(scan, row, request.places, recon, trees) for scan, row in zip(scans, _rows(covariates))]
+    can_be_scored = {scan.name for scan, item in zip(scans, covariates) if not item.problem}
+    recon = ReconPlan(request.recon, scans, asked & can_be_scored)
+    outcomes = [_plan_scan(scan, item, request.places, recon, trees) for scan, item in zip(scans, covariates)]
     planned, omissions = _with_other_sessions(outcomes, trees)
+    planned = [scan for scan in planned if scan.name in asked]
     if adaptations is not None:
         planned = [_adapted(scan, adaptations, request.work_dir) for scan in planned]
     # A person's tables and report need all sessions, so one changed session brings the others along.
-    changed = {scan.participant for scan in planned if request.force or not is_up_to_date(scan, context, trees)}
+    columns = model.extra_covariates
+    changed = {
+        scan.participant for scan in planned if request.force or not is_up_to_date(scan, context, trees, columns)
+    }
+    omissions = [_shortened(omission, request.folders) for omission in omissions if omission.name in asked]
     return Plan(
         context=context,
         scans=tuple(scan for scan in planned if scan.participant in changed),
-        omissions=tuple(_shortened(omission, request.folders) for omission in omissions),
+        omissions=tuple(omissions),
         up_to_date=tuple(scan for scan in planned if scan.participant not in changed),
         notes=adaptations.notes if adaptations is not None else (unadapted_warning(model),),
+        findings=(*differs, *table_findings, *_of_nobody(request, scans)),
+        everybody=request.dataset.everyone,
+        scored_as=scored_as,
         subject_directories=request.places.roots,
         adaptations=adaptations,
     )
+
+
+def _of_nobody(request: Request, scans: Sequence[Scan]) -> list[Finding]:
+    """One finding that lists the trees of nobody; a run of some people cannot know."""
+    if not request.dataset.everyone:
+        return []
+    known = {scan.participant for scan in scans}
+    names = of_nobody(tree_names(request.places.roots), known)
+    if not names:
+        return []
+    return [Finding("trees-of-nobody", f"{len(names)} in {_places(request.places.roots)}: {listed(names)}")]
+
+
+def _places(roots: Sequence[Path]) -> str:
+    return " and ".join(root.name for root in roots)
 
 
 def _context(request: Request) -> RunContext:
@@ -135,6 +189,7 @@ def _context(request: Request) -> RunContext:
         run_uuid=uuid.uuid4().hex,
         omp_nthreads=request.recon.threads,
         recon_memory_gb=recon_memory_gb(),
+        trust_names=request.places.trust_names,
         license_file=request.recon.license_file,
     )
 
@@ -142,9 +197,10 @@ def _context(request: Request) -> RunContext:
 def _adaptations(request: Request, model: NormativeModel, trees: Trees) -> ScanAdaptations:
     """From the controls of the whole dataset, whoever this run was asked for."""
     everybody = request.dataset.everybody(request.places.names())
+    covariates, _ = request.dataset.covariates(everybody)
     return estimate_adaptation(
         model,
-        request.dataset.covariates(everybody),
+        covariates,
         everybody,
         trees,
         request.places.roots,
@@ -158,20 +214,17 @@ def _adapted(scan: PlannedScan, adaptations: ScanAdaptations, work_dir: Path) ->
     return replace(scan, adaptation_file=adaptations.assign(scan.covariates, path))
 
 
-def _rows(covariates: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): _plain(value) for name, value in row.items()} for row in covariates.to_dict("records")]
-
-
 def _plan_scan(
-    scan: Scan, row: dict[str, Any], places: SubjectPlaces, recon: ReconPlan, trees: Trees
+    scan: Scan, covariates: Covariates, places: SubjectPlaces, recon: ReconPlan, trees: Trees
 ) -> PlannedScan | Omission:
-    if row.get("problem"):
+    if covariates.problem:
         return Omission(
             scan.participant,
             scan.session,
             "covariates",
-            str(row["problem"]),
-            "add it to participants.tsv or sessions.tsv, or give --participants-file",
+            covariates.problem,
+            _remedy(covariates.findings),
+            covariates.findings,
         )
     try:
         tree = trees.find(
@@ -181,22 +234,42 @@ def _plan_scan(
             longitudinal=places.longitudinal,
         )
         if tree is None or (not tree.check.usable and recon.may_resume(tree.located.path)):
-            return _to_run(scan, row, recon)
+            return _to_run(scan, covariates, recon)
     except NormvolError as error:
-        return Omission(scan.participant, scan.session, "freesurfer", error.reason, error.remedy)
+        return _omitted(scan, *why_no_tree(scan, error, places, recon, trees))
     if not tree.check.usable:
-        return Omission(scan.participant, scan.session, "freesurfer", tree.check.message, tree.check.remedy)
+        fetch = (tree.path / "stats", tree.path / "scripts") if tree.check.status == "not_fetched" else ()
+        return _omitted(scan, tree.check.message, tree.check.remedy, to_fetch=fetch)
     source = {"fs_subject": tree.located.identifier, "fs_images": recon.images_of(tree.located.path)}
+    row = _row(covariates, tree.findings)
     return PlannedScan(scan.participant, scan.session, {**row, **source}, subject_dir=tree.path)
 
 
-def _to_run(scan: Scan, row: dict[str, Any], recon: ReconPlan) -> PlannedScan:
+def _remedy(findings: Sequence[Finding]) -> str:
+    if findings:
+        return findings[0].remedy
+    return "add it to participants.tsv or sessions.tsv, or give --participants-file"
+
+
+def _omitted(
+    scan: Scan, reason: str, remedy: str, findings: tuple[Finding, ...] = (), to_fetch: tuple[Path, ...] = ()
+) -> Omission:
+    return Omission(scan.participant, scan.session, "freesurfer", reason, remedy, findings, to_fetch)
+
+
+def _row(covariates: Covariates, findings: Sequence[Finding] = ()) -> dict[str, Any]:
+    """The covariates of a scan as plain values for the nodes, with its findings."""
+    found = dict.fromkeys((*covariates.findings, *findings))
+    return {**covariates.row(), "findings": [finding.to_json() for finding in found]}
+
+
+def _to_run(scan: Scan, covariates: Covariates, recon: ReconPlan) -> PlannedScan:
     commands = recon.commands(scan)
     source = {"fs_subject": commands["recon"].directory.name, "fs_images": recon.images(scan)}
     return PlannedScan(
         scan.participant,
         scan.session,
-        {**row, **source},
+        {**_row(covariates), **source},
         recon=commands["recon"],
         base=commands.get("base"),
         cross=commands.get("cross"),
@@ -237,8 +310,11 @@ def shorten(text: str, folders: Iterable[Path]) -> str:
     return text
 
 
-def is_up_to_date(scan: PlannedScan, context: RunContext, trees: Trees) -> bool:
-    """Whether the scan's outputs are all there and were made from the same inputs in the same way."""
+def is_up_to_date(scan: PlannedScan, context: RunContext, trees: Trees, columns: Sequence[str] = ()) -> bool:
+    """Whether the scan's outputs are all there and were made from the same inputs in the same way.
+
+    `columns` are what the model uses beside age, sex and eTIV.
+    """
     if scan.subject_dir is None:
         return False
     labels = (context.output_dir, scan.participant, scan.session)
@@ -248,21 +324,23 @@ def is_up_to_date(scan: PlannedScan, context: RunContext, trees: Trees) -> bool:
     if not all(path.exists() for path in (*expected, summary, report)):
         return False
     try:
-        return bool(read_json(summary).get("fingerprint") == scan_fingerprint(scan, context, trees))
+        recorded = read_json(summary)
+        same = recorded.get("fingerprint") == scan_fingerprint(scan, context, trees, columns)
     except NormvolError:
         return False
+    found = _planned(recorded.get("findings", ())) == _planned(scan.covariates.get("findings", ()))
+    return bool(same and found and recorded["covariates"].get("other") == kept_columns(scan.covariates, columns))
 
 
-def scan_fingerprint(scan: PlannedScan, context: RunContext, trees: Trees) -> str:
+def _planned(findings: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those findings that a plan makes, and not the scoring."""
+    return [finding for finding in findings if str(finding["kind"]).startswith(PLANNED_KINDS)]
+
+
+def scan_fingerprint(scan: PlannedScan, context: RunContext, trees: Trees, columns: Sequence[str] = ()) -> str:
     """The fingerprint that the scan's outputs would carry if they were made now."""
     assert scan.subject_dir is not None
     facts = trees.facts(scan.subject_dir)
     covariates = {**scan.covariates, "etiv_mm3": facts.etiv_mm3, "fs_version": facts.fs_version}
     adaptation = read_json(scan.adaptation_file) if scan.adaptation_file else None
-    return fingerprint(facts.inputs, covariates, context.model_sha256, context.scoring, adaptation)
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "item"):
-        value = value.item()
-    return None if value is None or value != value else value
+    return fingerprint(facts.inputs, covariates, context.model_sha256, context.scoring, adaptation, columns)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from bids_app.bids.layout import Scan
-from bids_app.bids.names import participant_id, scan_name
+from bids_app.bids.names import participant_id
 from bids_app.errors import ReconAllError, UsageError
 from bids_app.freesurfer.annex import is_not_fetched
 from bids_app.freesurfer.recon_all import RECORDS
@@ -30,11 +30,14 @@ class ReconPlan:
     ----------
     options : ReconOptions
     scans : sequence of Scan
-        Every scan of the run, so that the sessions of a person are known.
+        Every scan of the people of the run, so that the sessions of a person are known.
+    asked : collection of str, optional
+        Names of the scans that the run is asked for: the time points of a longitudinal run.
     """
 
-    def __init__(self, options: ReconOptions, scans: Sequence[Scan]) -> None:
+    def __init__(self, options: ReconOptions, scans: Sequence[Scan], asked: Collection[str] | None = None) -> None:
         self.options = options
+        self._asked = {scan.name for scan in scans} if asked is None else asked
         self.subjects_dir = options.subjects_dir
         if options.t1w_derivative is not None:
             _t1w_derivative(options.t1w_derivative)
@@ -43,7 +46,7 @@ class ReconPlan:
             self._people.setdefault(scan.participant, []).append(scan)
 
     def sessions_of(self, participant: str) -> int:
-        """Number of scans of a person in this run."""
+        """Number of scans of a person."""
         return len(self._people[participant])
 
     def may_resume(self, subject_dir: Path) -> bool:
@@ -75,6 +78,14 @@ class ReconPlan:
         used = [*select_t1w(scan, self.options), *scan.t2w[:1], *([] if scan.t2w else scan.flair[:1])]
         return [path.name for path in used]
 
+    def wanted_images(self, scan: Scan) -> tuple[Path, ...]:
+        """The T1w images that recon-all would get; none when there is none, or when it cannot run."""
+        try:
+            self._check_installation()
+            return () if self.options.mode == "ingest" else select_t1w(scan, self.options)
+        except ReconAllError:
+            return ()
+
     def images_of(self, subject_dir: Path) -> list[str] | None:
         """Names of the images that a tree of ours was made from; None for trees of others, who do not say."""
         cross = subject_dir.name.partition(".long.")[0]
@@ -105,7 +116,7 @@ class ReconPlan:
 
     def _longitudinal(self, scan: Scan) -> dict[str, ReconAllCommand]:
         """Cross-sectional run, unbiased base and longitudinal time point, named as FreeSurfer's wiki does."""
-        points = tuple(scan_name(other.participant, other.session) for other in self._people[scan.participant])
+        points = tuple(other.name for other in self._people[scan.participant] if other.name in self._asked)
         base = participant_id(scan.participant)
         return {
             "cross": self._cross(scan),

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
-from bids_app.bids.covariates import read_covariates
-from bids_app.bids.layout import Scan, find_scans
+from bids_app.bids.covariates import Covariates, scan_covariates
+from bids_app.bids.layout import Scan, find_scans, only_sessions
 from bids_app.errors import InputError
+from bids_app.findings import Finding
 from bids_app.freesurfer.locate import subject_directories
 from bids_app.run.config import RunConfig
 
@@ -30,30 +29,37 @@ class DatasetAsked:
     kept_dir: Path | None = None
     validate: bool = True
     participants_file: Path | None = None
+    one_age: bool = False
 
     def scans(self, fs_subjects: Sequence[str]) -> list[Scan]:
-        """The scans asked for, with their images (`fs_subjects` as for `find_scans`)."""
-        return self._found(fs_subjects, participants=self.participants, sessions=self.sessions)
+        """Every scan of the people asked for, with its images (`fs_subjects` as for `find_scans`).
+
+        All sessions are there, since what is known of one (age, tree, head size) may depend on the others; `asked`
+        narrows them.
+        """
+        return self._found(fs_subjects, participants=self.participants)
+
+    @property
+    def everyone(self) -> bool:
+        """Whether no label narrows the run."""
+        return not (self.participants or self.sessions)
+
+    def asked(self, scans: Sequence[Scan]) -> list[Scan]:
+        """Those of `scans` whose session was asked for."""
+        return only_sessions(scans, self.sessions, self.bids_dir)
 
     def everybody(self, fs_subjects: Sequence[str]) -> list[Scan]:
         """All scans of the dataset, whoever was asked for, without their images."""
         return self._found(fs_subjects, images=False)
 
-    def covariates(self, scans: Sequence[Scan]) -> pd.DataFrame:
-        """The table of `read_covariates`, one row per scan."""
-        return read_covariates(self.bids_dir, scans, participants_file=self.participants_file)
+    def covariates(self, scans: Sequence[Scan]) -> tuple[list[Covariates], tuple[Finding, ...]]:
+        """What the tables say of each scan (`scan_covariates`)."""
+        return scan_covariates(self.bids_dir, scans, participants_file=self.participants_file, one_age=self.one_age)
 
-    def _found(
-        self,
-        fs_subjects: Sequence[str],
-        participants: Sequence[str] = (),
-        sessions: Sequence[str] = (),
-        images: bool = True,
-    ) -> list[Scan]:
+    def _found(self, fs_subjects: Sequence[str], participants: Sequence[str] = (), images: bool = True) -> list[Scan]:
         scans = find_scans(
             self.bids_dir,
             participant_label=participants,
-            session_label=sessions,
             filter_file=self.filter_file,
             database_dir=self.database_dir,
             kept_dir=self.kept_dir,
@@ -74,6 +80,7 @@ class SubjectPlaces:
     own: Path
     own_only: bool = False
     longitudinal: bool = False
+    trust_names: bool = False
 
     @property
     def searched(self) -> tuple[Path, ...]:
@@ -147,12 +154,14 @@ def open_request(config: RunConfig, work_dir: Path) -> Request:
             kept_dir=None if config.work_dir is None else config.work_dir / KEPT_INDEX,
             validate=not config.skip_bids_validation,
             participants_file=config.participants_file,
+            one_age=config.one_age,
         ),
         places=SubjectPlaces(
             roots=(*roots, own) if own.is_dir() and own not in roots else tuple(roots),
             own=own,
             own_only=config.recon == "run",
             longitudinal=config.longitudinal,
+            trust_names=config.trust_names,
         ),
         recon=ReconOptions(
             subjects_dir=own,

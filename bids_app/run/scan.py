@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,23 @@ import pandas as pd
 
 from bids_app import __version__, regions
 from bids_app.bids.columns import columns_for
+from bids_app.bids.finding_files import findings_of, findings_path, write_findings
 from bids_app.bids.names import bare, derivative_path
 from bids_app.bids.status import write_status
+from bids_app.clinical.analyses.group_tables import SITE_COLUMNS
 from bids_app.clinical.deviations import deviation_flag
+from bids_app.clinical.scored_scans import GROUP_COLUMNS
 from bids_app.errors import CovariateError, InputError
 from bids_app.freesurfer.quality import Quality, assess_quality
-from bids_app.freesurfer.volumes import Volumes
+from bids_app.freesurfer.volumes import Volumes, modelled_version
 from bids_app.normative.base import Deviations, NormativeModel
 from bids_app.normative.harmonise.adaptation import unadapted_warning
+from bids_app.normative.plausible import without_impossible
 from bids_app.run.adaptation import StoredAdaptation
 from bids_app.run.counts import counts_with_expectation
 from bids_app.run.fingerprint import fingerprint
 from bids_app.run.models import model_sha256
+from bids_app.run.scan_findings import refuse_unfit, scan_findings
 from bids_app.tables import write_json, write_tsv
 
 EXPECTED_TABLES = ("volumes", "deviations", "extended", "asymmetry")
@@ -39,9 +44,14 @@ class ScanResult:
 
 
 def scan_covariates(row: Mapping[str, Any], volumes: Volumes) -> dict[str, Any]:
-    """The covariate row with eTIV (mm^3) and FreeSurfer version of the scan added."""
-    etiv = float(volumes.etiv_mm3)
-    return {**row, "etiv_mm3": etiv if np.isfinite(etiv) else None, "fs_version": volumes.fs_version}
+    """The covariate row with eTIV (mm^3), program and version of the scan added.
+
+    A model knows the versions of FreeSurfer that it was trained on; FastSurfer's version of FreeSurfer is none of them.
+    """
+    etiv = float(volumes.etiv_mm3 or "nan")
+    version = modelled_version(volumes.fs_version, volumes.flavour)
+    given = {"etiv_mm3": etiv if np.isfinite(etiv) else None, "fs_version": version, "flavour": volumes.flavour}
+    return {**row, **given}
 
 
 def model_input(covariates: Mapping[str, Any], table: pd.DataFrame) -> pd.DataFrame:
@@ -82,8 +92,15 @@ def score_scan(
         The scan's stored adaptation parameters (`study.adaptation`).
     model_name : str
         Name or path that the model was loaded from (its content is hashed into the summary).
+
+    Raises
+    ------
+    CovariateError
+        When no z can be given: intracranial volume that cannot be, or an age far below the model's youngest.
     """
-    data = model_input(covariates, volumes.table)
+    measured = model_input(covariates, volumes.table)
+    data, impossible = without_impossible(measured)
+    refuse_unfit(measured, impossible, model)
     stored = StoredAdaptation.from_json(adaptation) if adaptation else None
     deviations = model.deviations(data, adaptation=stored)
     tables: dict[str, pd.DataFrame] = {"volumes": volumes.table, **_deviation_tables(deviations)}
@@ -99,7 +116,7 @@ def score_scan(
     summary = {
         "participant_id": covariates["participant_id"],
         "session_id": covariates.get("session_id"),
-        "covariates": _covariate_summary(covariates),
+        "covariates": _covariate_summary(covariates, model.extra_covariates),
         "counts": counts_with_expectation(
             tables["deviations"], model, str(covariates["sex"]), adapted=stored is not None
         ),
@@ -114,10 +131,14 @@ def score_scan(
         },
         "inputs": dict(volumes.inputs),
         "unscored": _unscored(model, deviations, volumes),
+        "findings": [
+            *(covariates.get("findings") or ()),
+            *(finding.to_json() for finding in scan_findings(volumes, measured, impossible, quality)),
+        ],
         "warnings": [*model.card.z_notes, *notes, *(stored.notes if stored else (unadapted_warning(model),))],
         "software": {"normvol": __version__},
         "fingerprint": fingerprint(
-            volumes.inputs, covariates, model_sha256(model_name), model.card.scoring, adaptation
+            volumes.inputs, covariates, model_sha256(model_name), model.card.scoring, adaptation, model.extra_covariates
         ),
     }
     return ScanResult(tables, summary)
@@ -146,22 +167,16 @@ def _deviation_tables(deviations: Deviations) -> dict[str, pd.DataFrame]:
     }
 
 
-def _covariate_summary(covariates: Mapping[str, Any]) -> dict[str, Any]:
-    known = (
-        "age",
-        "sex",
-        "etiv_mm3",
-        "age_source",
-        "sex_source",
-        "note",
-        "problem",
-        "participant_id",
-        "session_id",
-        "fs_version",
-        "fs_subject",
-        "fs_images",
-        "other_sessions_etiv",
-    )
+def kept_columns(covariates: Mapping[str, Any], columns: Sequence[str] = ()) -> dict[str, Any]:
+    """The columns of the tables that results use: group, site or scanner, and `columns` of the model.
+
+    Nothing else is kept beside a result: a clinical score that is corrected later would be out of date there.
+    """
+    used = {*GROUP_COLUMNS, *SITE_COLUMNS}
+    return {name: value for name, value in covariates.items() if name.lower() in used or name in columns}
+
+
+def _covariate_summary(covariates: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any]:
     note = covariates.get("note")
     return {
         "age": covariates["age"],
@@ -169,7 +184,7 @@ def _covariate_summary(covariates: Mapping[str, Any]) -> dict[str, Any]:
         "etiv_mm3": covariates["etiv_mm3"],
         "sources": {"age": covariates.get("age_source"), "sex": covariates.get("sex_source"), "etiv_mm3": "aseg.stats"},
         "notes": [note] if note else [],
-        "other": {name: value for name, value in covariates.items() if name not in known},
+        "other": kept_columns(covariates, columns),
     }
 
 
@@ -180,7 +195,12 @@ def _etiv_range(model: NormativeModel, sex: str) -> dict[str, tuple[float, float
 
 def _quality_summary(quality: Quality) -> dict[str, Any]:
     metrics = {name: _json_number(value) for name, value in quality.metrics.items()}
-    return {"verdict": quality.verdict, "reasons": list(quality.reasons), "metrics": metrics}
+    return {
+        "verdict": quality.verdict,
+        "technical": quality.technical,
+        "reasons": list(quality.reasons),
+        "metrics": metrics,
+    }
 
 
 def _json_number(value: Any) -> Any:
@@ -189,7 +209,8 @@ def _json_number(value: Any) -> Any:
 
 
 def _model_summary(model: NormativeModel, name: str, adaptation: Mapping[str, Any] | None) -> dict[str, Any]:
-    summary = {key: adaptation[key] for key in ("scanner", "n_controls", "left_out")} if adaptation else None
+    said = ("controls", "by", "sha256", "scanner", "n_controls", "left_out")
+    summary = {key: adaptation.get(key) for key in said} if adaptation else None
     return {
         "name": model.card.name,
         "version": model.card.version,
@@ -238,6 +259,7 @@ def write_scan(result: ScanResult, output_dir: Path, run_uuid: str) -> Path:
             _remove(derivative_path(output_dir, participant, session, desc="volumes", seg=name))
     path = derivative_path(output_dir, participant, session, desc="summary", extension=".json")
     write_json(result.summary, path)
+    write_findings(findings_of(result.summary), findings_path(output_dir, participant, session))
     write_status(
         output_dir, participant, session, status="scored", stage="done", reason="", remedy="", run_uuid=run_uuid
     )

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bids_app.bids.layout import Scan
+from bids_app.findings import Finding
 from bids_app.freesurfer.check import SubjectCheck, check_subject
 from bids_app.freesurfer.locate import Located, find_subject
-from bids_app.freesurfer.volumes import Reading, read_volumes
+from bids_app.freesurfer.volumes import Reading, modelled_version, read_volumes
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Tree:
     path: Path
     located: Located
     check: SubjectCheck
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,16 @@ class TreeFacts:
 
 
 class Trees:
-    """Looks at each subject directory once, however often it is asked for."""
+    """Looks at each subject directory once, however often it is asked for.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    trust_names : bool
+        Take a tree whose files name another person, with a finding.
+    """
+
+    def __init__(self, *, trust_names: bool = False) -> None:
+        self.trust_names = trust_names
         self._checks: dict[tuple[Path, str], SubjectCheck] = {}
         self._facts: dict[Path, TreeFacts] = {}
 
@@ -54,7 +63,12 @@ class Trees:
         # A link under another name was made on purpose, so the tree is held against its own name.
         linked = located.path.is_symlink()
         path = located.path.resolve() if linked else located.path
-        return Tree(path, located, self._check(path, path.name if linked else scan.name))
+        check = self._check(path, path.name if linked else scan.name)
+        findings = (Finding("tree-choice", located.note),) if located.note else ()
+        if check.status == "wrong_subject" and self.trust_names:
+            trusted = check_subject(path, trust_names=True)
+            return Tree(path, located, trusted, (*findings, Finding("tree-name-trusted", check.message)))
+        return Tree(path, located, check, findings)
 
     def _check(self, path: Path, expected: str) -> SubjectCheck:
         key = (path, expected)
@@ -76,8 +90,7 @@ class Trees:
         """The facts, which are kept, and all that was measured, which is not."""
         reading = read_volumes(path)
         etiv = float(reading.etiv_mm3)
-        facts = TreeFacts(
-            etiv if math.isfinite(etiv) else None, reading.fs_version, dict(sorted(reading.inputs.items()))
-        )
+        version = modelled_version(reading.fs_version, reading.flavour)
+        facts = TreeFacts(etiv if math.isfinite(etiv) else None, version, dict(sorted(reading.inputs.items())))
         self._facts[path] = facts
         return facts, reading

@@ -44,6 +44,7 @@ def init_scan_wf(scan: PlannedScan, context: RunContext, *, name: str = "scan_wf
     inputnode = pe.Node(niu.IdentityInterface(fields=["ready"]), name="inputnode")
     outputnode = pe.Node(niu.IdentityInterface(fields=["summary_file"]), name="outputnode")
     read = pe.Node(ReadScan(), name="read", mem_gb=SCORE_GB)
+    read.inputs.trust_names = context.trust_names
     score = pe.Node(ScoreScan(), name="score", mem_gb=SCORE_GB)
     set_model(score, scan, context)
     score.inputs.trait_set(covariates=scan.covariates, run_uuid=context.run_uuid)

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from bids_app.bids.covariates import COLUMNS, read_covariates
+from bids_app.bids.covariates import COLUMNS, read_covariates, scan_covariates
 from bids_app.bids.layout import Scan, find_scans
 from bids_app.errors import BIDSError
 from tests.bids.conftest import table
@@ -151,7 +151,8 @@ def test_one_age_is_advanced_by_acquisition_times(make_dataset):
     times = table("session_id acq_time", "ses-1 2010-01-01T00:00:00", "ses-2 2012-01-01T00:00:00")
     found = read(make_dataset({"participants.tsv": PEOPLE, "sub-01/sub-01_sessions.tsv": times}), VISITS)
     assert found["age"].tolist() == [50, pytest.approx(50 + 730 / 365.25)]
-    assert "acq_time" in found["note"].iloc[1]
+    assert "plus 2.00 years by the dates" in found["note"].iloc[1]
+    assert found["age_source"].iloc[1] == "participants.tsv:age + dates"
 
 
 def test_acquisition_times_of_scans_tables(make_dataset):
@@ -167,14 +168,191 @@ def test_acquisition_times_of_scans_tables(make_dataset):
 
 def test_scrambled_acquisition_times_are_not_used(make_dataset):
     times = table("session_id acq_time", "ses-1 1877-01-01T00:00:00", "ses-2 1954-01-01T00:00:00")
-    found = read(make_dataset({"participants.tsv": PEOPLE, "sub-01/sub-01_sessions.tsv": times}), VISITS)
-    assert found["age"].tolist() == [50, 50]
-    assert found["note"].str.contains("one age for 2 sessions").all()
+    root = make_dataset({"participants.tsv": PEOPLE, "sub-01/sub-01_sessions.tsv": times})
+    found = read(root, VISITS)
+    assert found["age"].iloc[0] == 50
+    assert pd.isna(found["age"].iloc[1])
+    same = read(root, VISITS, one_age=True)
+    assert same["age"].tolist() == [50, 50]
+    assert same["note"].str.contains("one age for 2 sessions").all()
 
 
-def test_one_age_without_times_is_noted_even_when_one_session_is_asked_for(make_dataset):
-    root = make_dataset({"participants.tsv": PEOPLE, "sub-01/ses-1/anat/x": "", "sub-01/ses-2/anat/x": ""})
-    assert "one age for 2 sessions" in first(root, (Scan("01", "2"),)).note
+TWO_FOLDERS = {"participants.tsv": PEOPLE, "sub-01/ses-1/anat/x": "", "sub-01/ses-2/anat/x": ""}
+
+
+def test_a_later_visit_without_age_or_date_is_left_out_even_when_it_alone_is_asked_for(make_dataset):
+    root = make_dataset(TWO_FOLDERS)
+    row = first(root, (Scan("01", "2"),))
+    assert pd.isna(row.age)
+    assert row.problem.startswith("no age: the age at ses-2 is not known: participants.tsv:age gives one age (50)")
+    assert "one age for 2 sessions" in first(root, (Scan("01", "2"),), one_age=True).note
+
+
+def findings(root, scans=VISITS, **options):
+    found, _ = scan_covariates(root, list(scans), **options)
+    return [[finding.kind for finding in item.findings] for item in found]
+
+
+def test_a_visit_of_unknown_age_is_a_finding(make_dataset):
+    root = make_dataset(TWO_FOLDERS)
+    assert findings(root) == [[], ["age-of-visit-unknown"]]
+    assert findings(root, one_age=True) == [[], ["age-one-for-all"]]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"sub-01/ses-2/sub-01_ses-2_scans.tsv": table("filename age", "anat/sub-01_ses-2_T1w.nii.gz 53")},
+        {"phenotype/mri.tsv": "participant_id\tsession_id\tAge at MRI\nsub-01\tses-2\t53\n"},
+        {"participants.tsv": table("participant_id age age_ses-2 sex", "sub-01 50 53 F")},
+        {"participants.tsv": table("participant_id age age_visit_02 sex", "sub-01 50 53 F")},
+        {"phenotype/visits.tsv": table("participant_id age_1 age_2", "sub-01 50 53")},
+        {"participants.tsv": table("participant_id session_id age sex", "sub-01 ses-1 50 F", "sub-01 ses-2 53 F")},
+        {"participants.tsv": table("participant_id session age sex", "sub-01 1 50 F", "sub-01 2 53 F")},
+        {"participants.tsv": table("Patient visit age sex", "sub-01 ses-1 50 F", "sub-01 ses-2 53 F")},
+        {
+            "participants.tsv": table("participant_id date_of_birth age sex", "sub-01 1960-01-01 50 F"),
+            "sub-01/sub-01_sessions.tsv": table("session_id acq_time", "ses-1 2010-01-01", "ses-2 2012-12-31"),
+        },
+        {"sub-01/sub-01_sessions.tsv": table("session_id mri_date", "ses-1 2010-01-01", "ses-2 2012-12-31")},
+        {
+            "phenotype/mri.tsv": "participant_id\tsession_id\tMRI date\nsub-01\tses-1\t01.01.2010\n"
+            "sub-01\tses-2\t31.12.2012\n"
+        },
+        {
+            "sub-01/sub-01_sessions.tsv": table(
+                "session_id age acq_time", "ses-1 50 2010-01-01", "ses-2 n/a 2012-12-31"
+            ),
+            "participants.tsv": table("participant_id sex", "sub-01 F"),
+        },
+    ],
+)
+def test_the_age_at_a_later_visit_is_found_wherever_it_is(make_dataset, files):
+    row = read(make_dataset({**TWO_FOLDERS, **files}), VISITS).iloc[1]
+    assert row.age == pytest.approx(53, abs=0.01)
+    assert pd.isna(row.problem)
+
+
+def test_dates_that_run_against_the_numbers_are_not_used(make_dataset):
+    times = table("session_id acq_time", "ses-1 2012-01-01", "ses-2 2010-01-01")
+    root = make_dataset({"participants.tsv": PEOPLE, "sub-01/sub-01_sessions.tsv": times})
+    assert findings(root) == [[], ["age-of-visit-unknown"]]
+
+
+def test_the_first_visit_is_the_first_in_time(make_dataset):
+    root = make_dataset(
+        {
+            "participants.tsv": PEOPLE,
+            "sub-01/ses-pre/anat/x": "",
+            "sub-01/ses-post/anat/x": "",
+            "sub-01/ses-meg/meg/x": "",
+        }
+    )
+    found = read(root, (Scan("01", "post"), Scan("01", "pre")))
+    assert pd.isna(found["age"].iloc[0])
+    assert found["age"].iloc[1] == 50
+
+
+def test_a_session_without_images_is_no_visit(make_dataset):
+    root = make_dataset({"participants.tsv": PEOPLE, "sub-01/ses-mri/anat/x": "", "sub-01/ses-eeg/eeg/x": ""})
+    assert first(root, (Scan("01", "mri"),)).age == 50
+
+
+def test_ambiguous_dates_are_not_used(make_dataset):
+    dates = table("session_id mri_date", "ses-1 01/02/2010", "ses-2 03/04/2013")
+    root = make_dataset({**TWO_FOLDERS, "sub-01/sub-01_sessions.tsv": dates})
+    assert findings(root)[1] == ["age-of-visit-unknown"]
+
+
+def test_session_labels_match_across_padding_when_only_one_can_be_meant(make_dataset):
+    ages = table("session_id age edss", "ses-01 51 2", "ses-02 53 3")
+    root = make_dataset({**TWO_FOLDERS, "sub-01/sub-01_sessions.tsv": ages})
+    found = read(root, VISITS)
+    assert found["age"].tolist() == [51, 53]
+    assert found["edss"].tolist() == [2, 3]
+    assert findings(root) == [["session-label-matched"]] * 2
+    both = make_dataset({**TWO_FOLDERS, "sub-01/sub-01_sessions.tsv": ages, "sub-01/ses-02/anat/x": ""}, "both")
+    assert "session-label-matched" not in findings(both, (Scan("01", "2"),))[0]
+
+
+@pytest.mark.parametrize("spelt", ["1", "SUB-01", "sub_01", "Sub-1", "sub01"])
+def test_ids_that_are_spelt_otherwise_get_a_hint(make_dataset, spelt):
+    root = make_dataset({"participants.tsv": table("participant_id age sex", f"{spelt} 40 M")})
+    assert f"it has '{spelt}'" in first(root).problem
+
+
+@pytest.mark.parametrize("text", ["Age in months", "Age of the child (months) at scan"])
+def test_units_in_the_words_of_a_sidecar(make_dataset, text):
+    root = make_dataset(
+        {
+            "participants.tsv": table("participant_id age sex", "sub-01 100 M"),
+            "participants.json": {"age": {"Description": text}},
+        }
+    )
+    assert first(root).age == pytest.approx(100 / 12)
+    assert findings(root, ONE) == [["age-units"]]
+
+
+def test_a_column_that_cannot_be_years_is_refused_as_a_whole(make_dataset):
+    rows = [f"sub-{number:02d} {60 + 40 * number} M" for number in range(1, 11)]
+    root = make_dataset({"participants.tsv": table("participant_id age sex", *rows)})
+    row = first(root)
+    assert pd.isna(row.age)
+    assert "column age holds ages up to 460, which cannot be years" in row.problem
+    assert "Units" in row.problem
+
+
+def test_one_impossible_age_is_one_slip(make_dataset):
+    rows = [f"sub-{number:02d} {age} M" for number, age in enumerate([40, 41, 999, 999, 400, 42, 43, 44], start=1)]
+    root = make_dataset({"participants.tsv": table("participant_id age sex", *rows)})
+    assert first(root).age == 40
+    assert "above 120" in first(root, (Scan("05"),)).problem
+
+
+def test_a_lower_limit_is_a_finding(make_dataset):
+    assert findings(make_dataset({"participants.tsv": table("participant_id age sex", "sub-01 89+ M")}), ONE) == [
+        ["age-limit"]
+    ]
+
+
+@pytest.mark.parametrize("mark", [";", ",", "  "])
+def test_tables_with_other_separators_are_read_and_named(make_dataset, mark):
+    text = table("participant_id age sex site", "sub-01 40 M A", "sub-02 50 F B").replace("\t", mark)
+    root = make_dataset({"participants.tsv": text})
+    assert (first(root).age, first(root).site) == (40, "A")
+    _, remarks = scan_covariates(root, ONE)
+    assert [finding.kind for finding in remarks] == ["table-format"]
+    assert "where BIDS wants tabs" in remarks[0].seen
+
+
+def test_spreadsheets_are_read(make_dataset, tmp_path):
+    pytest.importorskip("openpyxl")
+    sheet = tmp_path / "people.xlsx"
+    pd.DataFrame(
+        {"Patient ID": ["sub-01", "sub-01"], "session": [1, 2], "age": [50, 53.5], "sex": ["F", "F"], "site": [2, 2]}
+    ).to_excel(sheet, index=False)
+    found = read(make_dataset(TWO_FOLDERS), VISITS, participants_file=sheet)
+    assert found["age"].tolist() == [50, 53.5]
+    assert found["site"].tolist() == [2, 2]
+
+
+def test_a_table_that_names_nobody_says_what_to_rename(make_dataset):
+    with pytest.raises(BIDSError) as caught:
+        read(make_dataset({"participants.tsv": table("code age sex", "sub-01 40 M")}))
+    assert "is it code?" in caught.value.remedy
+
+
+def test_rows_that_differ_name_the_column_that_may_be_the_session(make_dataset):
+    rows = table("participant_id session age sex", "sub-01 1 40 M", "sub-01 1 41 M")
+    assert "is session the session? then call it session_id" in first(make_dataset({"participants.tsv": rows})).problem
+
+
+def test_other_columns_of_a_scan_are_its_own_text(make_dataset):
+    root = make_dataset({"participants.tsv": table("participant_id age sex coil", "sub-01 40 M 2", "sub-02 40 M 2.5")})
+    alone, _ = scan_covariates(root, ONE)
+    together, _ = scan_covariates(root, [Scan("01"), Scan("02")])
+    assert alone[0] == together[0]
+    assert alone[0].others == {"coil": "2"}
 
 
 def test_participants_file_with_sessions(make_dataset, tmp_path):
@@ -237,9 +415,9 @@ def test_real_longitudinal_table(shared):
         ("ds114", 0),
         ("genetics_ukbb", 14),
         ("mri_chunk", 0),
-        ("pet002", 4),
+        ("pet002", 2),
         ("pheno004", 3),
-        ("synthetic", 10),
+        ("synthetic", 5),
     ],
 )
 def test_real_datasets(shared, name, n_complete):
@@ -248,3 +426,6 @@ def test_real_datasets(shared, name, n_complete):
     complete = found["age"].notna() & found["sex"].notna()
     assert complete.sum() == n_complete
     assert (found["problem"].isna() == complete).all()
+    with_one_age = read_covariates(root, find_scans(root), one_age=True)
+    expected = {"pet002": 4, "synthetic": 10}.get(name, n_complete)
+    assert (with_one_age["age"].notna() & with_one_age["sex"].notna()).sum() == expected

@@ -111,8 +111,9 @@ def test_content_that_git_annex_has_not_fetched(tree, form):
         path.write_text("../../../../" + target if form == "text" else "/annex/objects/SHA256E-s508--7e9d.stats\n")
     found = check_subject(tree)
     assert found.status == "not_fetched"
-    assert f"datalad get {tree / 'stats'}" in found.remedy
-    assert f"git annex get {tree / 'stats'}" in found.remedy
+    root = "" if form != "link" else f"{tree.parents[1].name}/subjects/"
+    paths = f"{root}sub-01/stats {root}sub-01/scripts"
+    assert found.remedy == f"fetch it, in the root of the dataset: datalad get {paths}  (or: git annex get {paths})"
 
 
 def test_content_that_git_annex_has_fetched_is_read_through_its_link(tree, tmp_path):

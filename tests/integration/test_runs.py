@@ -30,6 +30,9 @@ def make_dataset(folder: Path, sessions: tuple[str, ...] = (), labels: tuple[str
             anat.mkdir(parents=True)
             stem = f"sub-{label}_ses-{session}" if session else f"sub-{label}"
             (anat / f"{stem}_T1w.nii.gz").write_bytes(b"image")
+        if sessions:
+            rows = "".join(f"ses-{session}\t{30 + number}\n" for number, session in enumerate(sessions))
+            (folder / f"sub-{label}" / f"sub-{label}_sessions.tsv").write_text("session_id\tage\n" + rows)
     return folder
 
 

@@ -29,6 +29,8 @@ def dataset(tmp_path) -> Path:
     )
     for place in ("sub-01", "sub-02/ses-1", "sub-02/ses-2", "sub-03", "sub-04"):
         (bids / place / "anat").mkdir(parents=True)
+    ages = "session_id\tage\nses-1\t41\nses-2\t43\n"
+    (bids / "sub-02" / "sub-02_sessions.tsv").write_text(ages)
     subjects = bids / "derivatives" / "freesurfer"
     for name in ("sub-01", "sub-02_ses-1", "sub-02_ses-2", "sub-03"):
         write_subject(subjects / name, {"Left-Thalamus": 7000.0}, etiv=1.5e6)

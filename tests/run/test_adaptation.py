@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_app.bids.covariates import Covariates
 from bids_app.bids.layout import Scan
 from bids_app.errors import InputError, UsageError
 from bids_app.freesurfer.synthetic import write_subject
@@ -21,20 +22,14 @@ def root(tmp_path):
     return tmp_path / "subjects"
 
 
-def people(**columns):
+def people(problem=(None, None, None, None)):
     """Four people; 04 has no FreeSurfer tree."""
-    table = pd.DataFrame(
-        {
-            "participant_id": [f"sub-0{number}" for number in (1, 2, 3, 4)],
-            "session_id": np.nan,
-            "age": [30.0, 41.0, 52.0, 60.0],
-            "sex": ["female", "male", "female", "male"],
-            "group": ["control", "control", "patient", "control"],
-            "scanner": ["A", "A", "B", "B"],
-            "problem": np.nan,
-        }
-    )
-    return table.assign(**columns)
+    rows = zip((30.0, 41.0, 52.0, 60.0), ("female", "male", "female", "male"), "ccpc", "1122", problem)
+    groups = {"c": "control", "p": "patient"}
+    return [
+        Covariates(f"sub-0{number}", None, age, sex, "p", "p", None, why, {"group": groups[group], "scanner": scanner})
+        for number, (age, sex, group, scanner, why) in enumerate(rows, start=1)
+    ]
 
 
 SCANS = [Scan(f"0{number}") for number in (1, 2, 3, 4)]
@@ -54,7 +49,7 @@ def test_controls_without_a_tree_are_named(root, model):
 
 
 def test_controls_that_cannot_be_scored_do_not_count(root, model):
-    problem = [np.nan, "no age", np.nan, np.nan]
+    problem = (None, "no age", None, None)
     assert "from 1 local controls" in estimate(root, model, covariates=people(problem=problem)).notes[0]
 
 
@@ -78,12 +73,12 @@ def test_nothing_in_a_condition_is_executed(root, model, tmp_path):
 
 def test_each_scan_gets_the_shift_of_its_scanner_without_itself(root, model, tmp_path):
     found = estimate(root, model, controls="age < 55", by="scanner")
-    rows = people().to_dict("records")
+    rows = [item.row() for item in people()]
     control, other, alone = (
         read_json(found.assign(row, tmp_path / f"{row['participant_id']}.json")) for row in rows[:3]
     )
-    assert (control["scanner"], control["n_controls"], control["left_out"]) == ("A", 1, True)
-    assert (alone["scanner"], alone["n_controls"]) == ("B", 0)
+    assert (control["scanner"], control["n_controls"], control["left_out"]) == ("1", 1, True)
+    assert (alone["scanner"], alone["n_controls"]) == ("2", 0)
     assert control["shift"] != other["shift"]
     stored = StoredAdaptation.from_json(control)
     shift, scale, shift_se = stored.parameters(pd.DataFrame(rows[:2]), ("Left-Thalamus", "nowhere"))

@@ -47,13 +47,15 @@ def test_an_index_is_kept_only_in_a_work_folder_that_is_kept(config, tmp_path):
     assert kept == tmp_path / "work" / "bids-index"
 
 
-def test_everybody_is_everybody_whoever_was_asked_for(config, tmp_path):
+def names(scans):
+    return [scan.name for scan in scans]
+
+
+def test_the_other_sessions_of_the_people_asked_for_are_known(config, tmp_path):
     request = open_request(replace(config, participant_label=("02",), session_label=("2",)), tmp_path)
-    assert [scan.name for scan in request.dataset.scans([])] == ["sub-02_ses-2"]
-    assert [scan.name for scan in request.dataset.everybody([])] == [
-        "sub-01",
-        "sub-02_ses-1",
-        "sub-02_ses-2",
-        "sub-03",
-        "sub-04",
-    ]
+    scans = request.dataset.scans([])
+    assert names(scans) == ["sub-02_ses-1", "sub-02_ses-2"]
+    assert names(request.dataset.asked(scans)) == ["sub-02_ses-2"]
+    everybody = ["sub-01", "sub-02_ses-1", "sub-02_ses-2", "sub-03", "sub-04"]
+    assert names(request.dataset.everybody([])) == everybody
+    assert not request.dataset.everyone

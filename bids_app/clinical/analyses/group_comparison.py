@@ -17,7 +17,7 @@ from bids_app.clinical.cohort import CohortData
 from bids_app.clinical.deviations import TAILS, count_table, expected_count, region_set
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
 from bids_app.clinical.stats import matching
-from bids_app.clinical.wording import few_people, percent, plural, software
+from bids_app.clinical.wording import few_people, interval, percent, plural, software
 from bids_app.errors import AnalysisError
 
 BURDEN_METHODS = (
@@ -31,6 +31,9 @@ PREVALENCE_METHODS = (
     "For each region the shares of people with z <= -{threshold:g} and with z >= {threshold:g} at their first scan are "
     "given with exact 95 % intervals (Clopper-Pearson). Software: {software}."
 )
+
+
+FAILED, SENSITIVITY = "fail", "without failed quality"
 
 
 def burden(data: CohortData) -> list[AnalysisResult]:
@@ -178,12 +181,32 @@ def counts(data: CohortData) -> list[AnalysisResult]:
     for group in data.groups:
         found = comparison_set(data, group, control)
         result = case_control.case_control_result(found.people, group, control, matched=bool(found.matching))
+        result = _without_failed(result, found.people, group, control)
         result = _with_notes(result, (*found.notes, *data.counting_note))
         result = replace(result, methods=f"{data.counting} {result.methods}")
         suffix = f"_{slug(group)}" if len(data.groups) > 1 else ""
         named = [replace(other, title=f"{other.title}, {group} and {control}") for other in found.matching]
         results += [_renamed(other, suffix) for other in (*named, result)]
     return results
+
+
+def _without_failed(result: AnalysisResult, people: pd.DataFrame, group: str, control: str) -> AnalysisResult:
+    """`result` with rows that leave out scans which failed quality by their z or asymmetry: is it them that differ?"""
+    failed = (people["quality"] == FAILED).to_numpy() if "quality" in people else np.zeros(len(people), dtype=bool)
+    if not failed.any():
+        return result
+    try:
+        rows = case_control.compare_counts(people[~failed], group, control)
+    except AnalysisError as error:
+        return _with_notes(result, (f"Without the scans that failed quality there is no comparison ({error}).",))
+    rows = rows[rows["method"] != "theta = 1"].drop_duplicates("tail", keep="last").assign(method=SENSITIVITY)
+    infra = rows[rows["tail"] == "infra"].to_dict("records")
+    sentences = [
+        f"Without the {plural(int(failed.sum()), 'scan')} that failed quality by z or asymmetry, the incidence rate "
+        f"ratio of infra-normal deviations is {row['irr']:.2f} ({interval(row['low'], row['high'])})."
+        for row in infra
+    ]
+    return _with_notes(replace(result, table=pd.concat([result.table, rows], ignore_index=True)), tuple(sentences))
 
 
 def comparison_set(data: CohortData, group: str, control: str) -> Comparison:

@@ -21,8 +21,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import gammainc, gammaincc, gammainccinv, gammaincinv, ndtr, ndtri
 
+from bids_app.arrays import FloatArray
 from bids_app.errors import CovariateError
-from bids_app.normative.base import Deviations, FloatArray, NormativeModel, adapt, scored_regions, unadapt
+from bids_app.normative.base import Deviations, NormativeModel, adapt, scored_regions, unadapt
 from bids_app.normative.card import ModelCard
 from bids_app.normative.covariate_notes import major_version
 from bids_app.normative.fit import fractional_polynomials as fp

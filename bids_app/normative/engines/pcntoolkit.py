@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from bids_app import regions as region_names
+from bids_app.arrays import FloatArray
 from bids_app.errors import CovariateError, ModelError
-from bids_app.normative.base import Deviations, FloatArray, NormativeModel, adapt, scored_regions, unadapt
+from bids_app.normative.base import Deviations, NormativeModel, adapt, scored_regions, unadapt
 from bids_app.normative.card import ModelCard
 from bids_app.normative.engines.pcntoolkit_runtime import pcntoolkit, quiet
 
@@ -67,6 +68,11 @@ class PCNtoolkitModel(NormativeModel):
         """Modelled regions, in the order of the region table."""
         order = {name: i for i, name in enumerate(region_names.names())}
         return tuple(sorted(self.published, key=lambda name: (order.get(name, len(order)), name)))
+
+    @property
+    def extra_covariates(self) -> tuple[str, ...]:
+        """Columns that the model reads beside age, sex, eTIV and FreeSurfer version."""
+        return tuple(sorted({*self.columns.values()} - {"age", "sex", region_names.ETIV, "fs_version"}))
 
     @property
     def sites(self) -> tuple[str, ...]:

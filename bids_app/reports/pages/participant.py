@@ -12,6 +12,7 @@ from bids_app.reports.figures.maps import map_pair, page_geometry
 from bids_app.reports.figures.svg import standalone
 from bids_app.reports.loading import Person, Scan, load_person
 from bids_app.reports.pages import sections
+from bids_app.reports.pages.finding_sections import person_findings
 from bids_app.reports.pages.page import render
 from bids_app.tables import atomic_write
 
@@ -56,6 +57,7 @@ def _context(person: Person, root: Path) -> dict[str, Any]:
         "person": person,
         "latest": latest,
         "unfinished": person.unfinished,
+        "findings": list(person_findings(person)),
         "warnings": _warnings(person),
         "tails": sections.count_tails(person) if latest else [],
         "most": most,

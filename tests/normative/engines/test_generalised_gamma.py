@@ -124,3 +124,12 @@ def test_the_file_gives_the_same_model_and_notices_changes(tmp_path):
     path.write_text(json.dumps(document))
     with pytest.raises(ModelError, match="regions/mean_Caudate/nu"):
         load(path)
+
+
+def test_every_table_can_describe_what_is_made_from_pairs():
+    from bids_app.bids.columns import columns_for
+    from bids_app.clinical.results import describe
+
+    assert columns_for("group_extended")["mean_Caudate"]["Description"] == "z of the caudate, mean of left and right"
+    assert "left minus right" in columns_for("group_extended")["difference_Caudate"]["Description"]
+    assert describe(pd.DataFrame(columns=["TotalCerebralVol"]), "mm^3")["TotalCerebralVol"]["Units"] == "mm^3"

@@ -1,0 +1,115 @@
+"""Results that belong together: one model, one scoring, one adaptation in an output folder."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bids_app.bids.derivatives import summary_paths
+from bids_app.errors import InputError, UsageError
+from bids_app.findings import Finding
+from bids_app.run.request import ModelChoice
+from bids_app.tables import read_json, write_json
+
+RECORD = Path("logs") / "scoring.json"
+
+
+def asked_for(choice: ModelChoice, sha256: str) -> dict[str, Any]:
+    """How a run is asked to score, as plain values."""
+    return {"model_sha256": sha256, "scoring": choice.scoring, "adapt_controls": choice.controls, "adapt_by": choice.by}
+
+
+def scored_as(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """How a scan was scored, in the same terms."""
+    model = summary.get("model") or {}
+    adaptation = model.get("adaptation") or {}
+    return {
+        "model_sha256": model.get("sha256"),
+        "scoring": model.get("scoring"),
+        "adapt_controls": adaptation.get("controls"),
+        "adapt_by": adaptation.get("by"),
+    }
+
+
+def check_alike(output_dir: Path, asked: Mapping[str, Any], *, force: bool) -> list[Finding]:
+    """Compare a run with what the output folder holds; a finding where `force` lets them differ.
+
+    Raises
+    ------
+    UsageError
+        When they differ and `force` is not given.
+    """
+    before = _recorded(output_dir)
+    different = [name for name in asked if before is not None and before.get(name) != asked[name]]
+    if not different or before is None:
+        return []
+    said = "; ".join(
+        f"{_TITLES[name]}: {_said(name, before.get(name))} before, {_said(name, asked[name])} now" for name in different
+    )
+    if not force:
+        raise UsageError(
+            f"the results in {output_dir} were made with other options ({said})",
+            "give the same options, name another output folder, or use --force to score anew",
+        )
+    return [Finding("run-differs", said)]
+
+
+_TITLES = {
+    "model_sha256": "model",
+    "scoring": "scoring",
+    "adapt_controls": "--adapt-controls",
+    "adapt_by": "--adapt-by",
+}
+
+
+def _said(name: str, value: Any) -> str:
+    if value is None:
+        return "none"
+    return f"content {str(value)[:12]}" if name == "model_sha256" else str(value)
+
+
+def _recorded(output_dir: Path) -> Mapping[str, Any] | None:
+    """How the folder's results were asked for, or how the first one was scored; None when it has none."""
+    path = output_dir / RECORD
+    if path.exists():
+        content = read_json(path)
+        return content if isinstance(content, Mapping) else None
+    first = next((path for _, path in summary_paths(output_dir)), None)
+    return None if first is None else scored_as(read_json(first))
+
+
+def record(output_dir: Path, asked: Mapping[str, Any]) -> None:
+    """Remember how this folder's results are made; equal jobs write equal bytes."""
+    write_json(dict(asked), output_dir / RECORD)
+
+
+def refuse_mixed(summaries: Sequence[Mapping[str, Any]]) -> None:
+    """Raise unless all scans were scored alike.
+
+    Raises
+    ------
+    InputError
+        Naming both ways, how many scans each has, and how to make them alike.
+    """
+    ways = Counter(_in_words(summary) for summary in summaries)
+    if len(ways) < 2:
+        return
+    listed = "; ".join(f"{count} scans with {way}" for way, count in ways.most_common())
+    raise InputError(
+        f"the scans were not all scored alike, so they cannot be pooled: {listed}",
+        "run the participant level for everybody with the same --model, --scoring and --adapt-controls, and --force",
+    )
+
+
+def _in_words(summary: Mapping[str, Any]) -> str:
+    model = summary.get("model") or {}
+    adaptation = model.get("adaptation")
+    name = " ".join(str(model[key]) for key in ("name", "version") if model.get(key))
+    adapted = "without adaptation"
+    if adaptation:
+        by = f" by {adaptation['by']}" if adaptation.get("by") else ""
+        controls, digest = adaptation.get("controls") or "controls", str(adaptation.get("sha256") or "")[:8]
+        adapted = f"adapted to {controls}{by} (controls {digest})"
+    return f"model {name} ({str(model.get('sha256'))[:8]}), scoring {model.get('scoring')}, {adapted}"

@@ -1,0 +1,38 @@
+"""Findings on disk."""
+
+from bids_app.bids.finding_files import collect_findings, findings_of, findings_path, read_findings, write_findings
+from bids_app.findings import Finding
+from bids_app.tables import read_json, read_table
+
+LIMIT = Finding("age-limit", "age '89+' is a lower limit")
+
+
+def test_findings_come_back_as_they_were(tmp_path):
+    one, two = LIMIT.of("sub-2", "ses-1"), Finding("tree-choice", 'two, "quoted"; and n/a').of("sub-10")
+    nobody = Finding("trees-of-nobody", "sub-9")
+    write_findings([two], findings_path(tmp_path, "10"))
+    write_findings([one, one], findings_path(tmp_path, "2", "1"))
+    write_findings([nobody], findings_path(tmp_path, None))
+    assert read_findings(tmp_path) == [nobody, one, two]
+
+
+def test_no_finding_leaves_no_file(tmp_path):
+    path = findings_path(tmp_path, "01")
+    write_findings([LIMIT.of("sub-01")], path)
+    assert write_findings([], path) is None
+    assert not path.exists()
+    assert read_findings(tmp_path) == []
+
+
+def test_all_findings_are_collected_with_a_dictionary(tmp_path):
+    write_findings([LIMIT.of("sub-01")], findings_path(tmp_path, "01"))
+    assert len(collect_findings(tmp_path, [Finding("run-differs", "x")])) == 2
+    table = read_table(tmp_path / "group_findings.tsv")
+    assert table["kind"].tolist() == ["run-differs", "age-limit"]
+    assert set(read_json(tmp_path / "group_findings.json")) == set(table.columns)
+
+
+def test_summaries_hold_findings_as_plain_values():
+    summary = {"participant_id": "sub-01", "session_id": None, "findings": [LIMIT.to_json()]}
+    assert findings_of(summary) == [LIMIT.of("sub-01")]
+    assert findings_of({"participant_id": "sub-01"}) == []
