@@ -127,7 +127,7 @@ def make_cohort(rows: TableRows, model: str | None, diagnosis: str | None, z_sou
     data, z = rows.data[scored].reset_index(drop=True), rows.zscores[scored].reset_index(drop=True)
     scans = pd.concat([data[[*KEYS, "age", "sex"]], data[ETIV].rename("etiv_mm3"), count_table(z)], axis=1)
     version = labels(data["fs_version"]) if "fs_version" in data else None
-    scans = scans.assign(quality=None, fs_version=version, model=model)[list(SCAN_COLUMNS)]
+    scans = scans.assign(quality=None, fs_version=version, model=model).reindex(columns=list(SCAN_COLUMNS))
     clinical = rows.clinical
     for name, candidates in (("group", GROUP_COLUMNS), ("site", SITE_COLUMNS)):
         column = diagnosis if name == "group" and diagnosis in clinical else first_named(clinical, candidates)

@@ -29,6 +29,8 @@ SCAN_COLUMNS = (
     "quality",
     "fs_version",
     "model",
+    "scoring",
+    "adaptation",
 )
 SITE_COLUMNS = ("site", "scanner", "center", "centre", "site_id", "scanner_id")
 # Without the run's identifier: the same cohort gives the same bytes
@@ -92,9 +94,19 @@ def scan_table(summaries: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
                 "quality": summary.get("quality", {}).get("verdict"),
                 "fs_version": summary.get("freesurfer", {}).get("version"),
                 "model": name or None,
+                "scoring": model.get("scoring"),
+                "adaptation": _adaptation(model.get("adaptation")),
             }
         )
     return pd.DataFrame(rows, columns=list(SCAN_COLUMNS))
+
+
+def _adaptation(content: Mapping[str, Any] | None) -> str:
+    """Who a scan was adapted to, in a few words."""
+    if not content:
+        return "none"
+    by = f" by {content['by']}" if content.get("by") else ""
+    return f"{content.get('controls') or 'local controls'}{by}"
 
 
 def flow_table(inclusion: pd.DataFrame, steps: Mapping[str, str] = STEPS) -> pd.DataFrame:
