@@ -14,8 +14,7 @@ from bids_app.bids.layout import Scan
 from bids_app.bids.names import derivative_path, listed, participant_id, scan_name
 from bids_app.errors import NormvolError
 from bids_app.findings import Finding
-from bids_app.freesurfer.locate import tree_names
-from bids_app.freesurfer.near_misses import of_nobody
+from bids_app.freesurfer.locate import trees_of_nobody
 from bids_app.freesurfer.recon_command import ReconAllCommand
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.harmonise.adaptation import unadapted_warning
@@ -168,8 +167,7 @@ def _of_nobody(request: Request, scans: Sequence[Scan]) -> list[Finding]:
     """One finding that lists the trees of nobody; a run of some people cannot know."""
     if not request.dataset.everyone:
         return []
-    known = {scan.participant for scan in scans}
-    names = of_nobody(tree_names(request.places.roots), known)
+    names = trees_of_nobody(request.places.roots, {scan.participant for scan in scans})
     if not names:
         return []
     return [Finding("trees-of-nobody", f"{len(names)} in {_places(request.places.roots)}: {listed(names)}")]

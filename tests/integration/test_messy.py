@@ -213,6 +213,14 @@ def test_longitudinal_with_only_cross_trees_says_so(tmp_path, said):
     assert "0 to score" in text
 
 
+def test_only_long_trees_without_longitudinal_say_so(tmp_path, said):
+    dataset = Dataset(tmp_path, ("01",), trees=False)
+    dataset.tree("sub-01_ses-01.long.sub-01")
+    (dataset.tree("sub-01") / "base-tps").write_text("sub-01_ses-01\n")
+    text = said(dataset)
+    assert "there is only the longitudinal tree sub-01_ses-01.long.sub-01" in text
+
+
 def test_trees_of_nobody_are_listed_once(tmp_path, said):
     dataset = Dataset(tmp_path)
     for name in ("sub-77", "sub-78_ses-1", "bert", "fsaverage"):
