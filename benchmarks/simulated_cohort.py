@@ -18,15 +18,14 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from bids_app.arrays import FloatArray
 from bids_app.clinical.deviations import REGION_CORRELATION
 from bids_app.clinical.stats.risk_rules import reference_k
 from bids_app.normative.base import Z_CRITICAL
 from bids_app.regions import reference_regions, region_table
 from bids_app.simulation.correlated import correlated_z, side_correlation
 
-FloatArray = NDArray[np.float64]
 PATIENT, CONTROL = "MS", "HC"
 STRUCTURES = ("Thalamus", "Hippocampus", "Putamen")
 # Share of z's variance within people (1 - the ICC of FreeSurfer volumes), and of EDSS's.

@@ -74,7 +74,7 @@ def refuse_unknown(values: Mapping[str, Any], known: Iterable[str], where: str =
 
 def to_toml(values: Mapping[str, Any]) -> str:
     """Plain values, paths and tuples as TOML; what is None is left out."""
-    return tomli_w.dumps(_plain(values))
+    return tomli_w.dumps(_as_toml(values))
 
 
 @lru_cache
@@ -91,9 +91,9 @@ def _sentence(error: Any) -> str:
     return WORDS.get(error["type"], error["msg"]).format(**context)
 
 
-def _plain(value: Any) -> Any:
+def _as_toml(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items() if item is not None}
+        return {key: _as_toml(item) for key, item in value.items() if item is not None}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_as_toml(item) for item in value]
     return str(value) if isinstance(value, Path) else value

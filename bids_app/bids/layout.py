@@ -67,8 +67,7 @@ def find_scans(
     fs_subjects : iterable of str
         Names in the FreeSurfer subjects folder (``sub-X[_ses-Y][.long.*]``); others are ignored.
     images : bool
-        Look for images; without, people and sessions come from the folders' names alone, unless a filter selects
-        sessions.
+        Look for images; without, folders' names alone tell people and sessions, unless a filter selects sessions.
 
     Raises
     ------
@@ -86,10 +85,8 @@ def find_scans(
     filters = {} if filter_file is None else read_filters(filter_file)
     by_session = "session" in filters.get("t1w", {})
     folders = _anat_folders(bids_dir, wanted)
-    found: Images = {}
-    if images or by_session:
-        kept = None if kept_dir is None or participant_label else (kept_dir, _state(folders.values()))
-        found = find_images(bids_dir, wanted, filters, database_dir, kept)
+    kept = None if kept_dir is None or participant_label else (kept_dir, _state(folders.values()))
+    found = find_images(bids_dir, wanted, filters, database_dir, kept) if images or by_session else {}
     found = {key: item for key, item in found.items() if key in folders}
     keys = _keys(wanted, found, () if by_session else (*folders, *names))
     return only_sessions([_scan(key, found.get(key, {})) for key in keys], session_label, bids_dir)

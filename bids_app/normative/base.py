@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bids_app.arrays import FloatArray
 from bids_app.errors import ModelError
 
 if TYPE_CHECKING:
     from bids_app.normative.card import ModelCard
     from bids_app.normative.parameters import RegionModel
 
-FloatArray = NDArray[np.float64]
 Z_CRITICAL = 1.96
 
 

@@ -80,7 +80,7 @@ class ModelCard:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
-        return {name: _plain(value) for name, value in asdict(self).items()}
+        return {name: _as_json(value) for name, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ModelCard:
@@ -101,10 +101,10 @@ class ModelCard:
 RANGES = ("age_range", "etiv_range")
 
 
-def _plain(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+        return {str(key): _as_json(item) for key, item in value.items()}
+    return [_as_json(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _frozen(name: str, value: Any) -> Any:

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bids_app.arrays import FloatArray
 from bids_app.errors import ModelError
-from bids_app.normative.base import Z_CRITICAL, Deviations, FloatArray, NormativeModel
+from bids_app.normative.base import Z_CRITICAL, Deviations, NormativeModel
 from bids_app.normative.card import ModelCard
 from bids_app.regions import reference_regions
 from bids_app.tables import read_json, write_json, write_tsv
@@ -43,11 +44,6 @@ class Comparison:
     scans: pd.DataFrame
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
-
-
-def compare(model_a: NormativeModel, model_b: NormativeModel, data: pd.DataFrame) -> pd.DataFrame:
-    """Agreement of two models per region, see `Comparison.regions`."""
-    return full_comparison(model_a, model_b, data).regions
 
 
 def full_comparison(model_a: NormativeModel, model_b: NormativeModel, data: pd.DataFrame) -> Comparison:

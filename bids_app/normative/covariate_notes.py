@@ -9,13 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bids_app.arrays import FloatArray
 from bids_app.errors import CovariateError
 from bids_app.normative.card import ModelCard
 from bids_app.normative.parameters import SEXES, Stack
 from bids_app.regions import ETIV
-
-FloatArray = NDArray[np.float64]
-
 
 FEW_PEOPLE = 10
 

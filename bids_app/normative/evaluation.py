@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bids_app.normative.base import Z_CRITICAL, FloatArray, NormativeModel
+from bids_app.arrays import FloatArray
+from bids_app.normative.base import Z_CRITICAL, NormativeModel
 from bids_app.tables import read_json
 
 CENTILES = np.array([5.0, 25.0, 50.0, 75.0, 95.0])

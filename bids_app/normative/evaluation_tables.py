@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bids_app.normative.base import FloatArray, NormativeModel
+from bids_app.arrays import FloatArray
+from bids_app.normative.base import NormativeModel
 from bids_app.normative.evaluation import CENTILE_Z, COLUMNS, HeldOut, age_bands, column_dictionary, summarise
 from bids_app.normative.parameters import SEXES
 from bids_app.regions import ETIV

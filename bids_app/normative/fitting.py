@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_app.arrays import FloatArray
 from bids_app.normative.fit import location_scale, mfpr, sinh_arcsinh
 from bids_app.normative.folds import stratified_folds
 from bids_app.normative.harmonise.training_sites import Harmoniser
@@ -16,7 +17,6 @@ from bids_app.normative.parameters import SEXES, RegionFit, ScaleFit, flat, stac
 from bids_app.normative.prediction import moments
 from bids_app.normative.training_data import TrainingData
 
-FloatArray = NDArray[np.float64]
 Progress = Callable[[str], None]
 
 VOLUME_QUANTILES = (0.005, 0.995)

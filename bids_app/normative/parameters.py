@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from bids_app.arrays import FloatArray
+
 Range = tuple[float, float]
 
 SEXES = ("female", "male")

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bids_app.arrays import FloatArray
 from bids_app.normative.fit import fractional_polynomials as fp
 from bids_app.normative.parameters import Stack, Terms
-
-FloatArray = NDArray[np.float64]
 
 # Matrix products treat the last few rows differently; whole groups of rows give every row the same bits, alone
 # or among others.

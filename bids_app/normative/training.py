@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from bids_app.arrays import FloatArray
 from bids_app.errors import ModelError, UsageError
 from bids_app.normative import fitting
 from bids_app.normative.card import ModelCard
@@ -23,7 +23,6 @@ from bids_app.normative.reference_counts import ReferenceCounts, count_deviation
 from bids_app.normative.training_data import TrainingData, TrainingReport, prepare
 from bids_app.regions import add_asymmetry, asymmetry_names, extended_regions, reference_regions
 
-FloatArray = NDArray[np.float64]
 Progress = Callable[[str], None]
 
 MODES = ("reference", "calibrated")
@@ -82,11 +81,6 @@ def train(
         Fields of the `ModelCard` (title, licence, citations, ...).
     progress : callable, optional
         Called with a sentence per step.
-
-    Returns
-    -------
-    Trained
-        Model and training report.
 
     Raises
     ------

@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bids_app.arrays import FloatArray
 from bids_app.errors import ModelError
 from bids_app.normative.parameters import LOG_FLOOR_MM3, SEXES
 from bids_app.regions import ETIV, region_table
-
-FloatArray = NDArray[np.float64]
 
 MAX_MISSING = 0.05
 

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bids_app.arrays import FloatArray
 from bids_app.bids.covariates import Covariates, covariate_table
 from bids_app.bids.layout import Scan
 from bids_app.errors import FreeSurferError, InputError, UsageError
-from bids_app.normative.base import FloatArray, NormativeModel
+from bids_app.normative.base import NormativeModel
 from bids_app.normative.harmonise.adaptation import REPORT_COLUMNS, SiteAdaptation
 from bids_app.regions import ETIV, add_asymmetry
 from bids_app.run.trees import Trees

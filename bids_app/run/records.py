@@ -14,7 +14,7 @@ from bids_app.tables import read_json, write_json
 
 def save_volumes(volumes: Volumes, path: Path) -> Path:
     """Write every field of `volumes`; tables become lists of columns."""
-    content = {field.name: _plain(getattr(volumes, field.name)) for field in dataclasses.fields(volumes)}
+    content = {field.name: _as_json(getattr(volumes, field.name)) for field in dataclasses.fields(volumes)}
     return write_json(content, path)
 
 
@@ -27,13 +27,13 @@ def load_volumes(path: Path) -> Volumes:
     return Volumes(**content)
 
 
-def _plain(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     if isinstance(value, pd.DataFrame):
-        return {name: [_plain(item) for item in column] for name, column in value.items()}
+        return {name: [_as_json(item) for item in column] for name, column in value.items()}
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _as_json(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [_as_json(item) for item in value]
     if isinstance(value, Path):
         return str(value)
     if hasattr(value, "item"):

@@ -255,14 +255,14 @@ class TableReader:
     def _read_age(self, table: pd.DataFrame) -> tuple[Any, dict[str, int], bool, list[str]]:
         """Ages, the remarks on cells with their number of rows, whether any was read, and the first cells."""
         codes, cells = pd.factorize(table[self._age_column])
-        read = [parse_age(_plain(cell), self._units) for cell in cells] + [(None, None)]
+        read = [parse_age(_without_type(cell), self._units) for cell in cells] + [(None, None)]
         values = np.array([age for age, _ in read], dtype=float)[codes]
         return values, _counted(codes, [note for _, note in read]), bool(np.isfinite(values).any()), _first(cells)
 
     def _read_sex(self, table: pd.DataFrame) -> tuple[Any, dict[str, int], bool, list[str]]:
         """As `_read_age`, for sex."""
         codes, cells = pd.factorize(table[self._sex_column])
-        cells = [_plain(cell) for cell in cells]
+        cells = [_without_type(cell) for cell in cells]
         read = [parse_sex(cell, self._levels) for cell in cells] + [None]
         refused = [
             f"sex '{cell}' is neither female nor male, or a code without --sex-coding"
@@ -303,7 +303,7 @@ def _require_etiv(measures: list[str], source: str) -> None:
         )
 
 
-def _plain(cell: Any) -> Any:
+def _without_type(cell: Any) -> Any:
     """A whole number without the ``.0`` that a missing cell elsewhere in its column gives it."""
     return int(cell) if isinstance(cell, float) and cell.is_integer() else cell
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 # Tests of behaviour that no single module has.
 ACROSS_MODULES = {
+    "cli/test_model_analyse.py",
     "cli/test_model_exchange.py",
     "cli/test_model_score_chunks.py",
     "freesurfer/test_read_only.py",
@@ -13,6 +14,8 @@ ACROSS_MODULES = {
     "normative/importers/test_asymmetry.py",
     "normative/test_default_models.py",
     "reports/test_traceability.py",
+    "simulation/test_simulated_cohort.py",
+    "workbench/test_commands.py",
     "workflows/test_graphs.py",
 }
 WITHOUT_MIRROR = {"contract", "integration", "browser"}

@@ -11,7 +11,7 @@ import pytest
 from bids_app.errors import ModelError
 from bids_app.normative.base import Deviations
 from bids_app.normative.card import ModelCard
-from bids_app.normative.compare import compare, full_comparison, write_comparison
+from bids_app.normative.compare import full_comparison, write_comparison
 from bids_app.tables import read_json, read_table
 
 
@@ -44,7 +44,7 @@ DATA = pd.DataFrame({"participant_id": [f"sub-{i}" for i in range(5)]})
 
 
 def row(region: str) -> pd.Series:
-    return compare(A, B, DATA).set_index("region").loc[region]
+    return full_comparison(A, B, DATA).regions.set_index("region").loc[region]
 
 
 def test_only_shared_regions_are_compared_in_the_order_of_a():
@@ -90,11 +90,11 @@ def test_counts_per_scan_are_over_the_shared_regions():
 
 def test_models_without_a_common_region_are_refused():
     with pytest.raises(ModelError, match="no region of the table in common"):
-        compare(A, Fixed("c", {"Brain-Stem": [0] * 5}), DATA)
+        full_comparison(A, Fixed("c", {"Brain-Stem": [0] * 5}), DATA)
 
 
 def test_a_model_agrees_with_itself():
-    same = compare(A, A, DATA)
+    same = full_comparison(A, A, DATA).regions
     assert (same["rmsd"] == 0).all()
     assert (same[["infra_same", "supra_same"]] == 1).all(axis=None)
 

@@ -61,7 +61,7 @@ def test_the_csv_suffices_to_score_by_hand(model, tmp_path):
     assert len(rows) == 2 * len(model.regions)
     for row in rows[:: len(rows) // 23]:
         region, sex = row["region"], row["sex"]
-        low, high = model.training_range(region, sex)["volume"]
+        low, high = model.parameters_of(region).fits[sex].volume_range
         data = pd.DataFrame({"age": [33.0], "sex": [sex], ETIV: [1.5e6], region: [low + 0.6 * (high - low)]})
         expected = model.deviations(data).z[0, 0]
         assert z_by_hand(row, 33.0, 1.5e6, data[region][0]) == pytest.approx(expected, rel=1e-9, abs=1e-9)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bids_app.arrays import FloatArray
 from bids_app.clinical.deviations import first_scans
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
 from bids_app.clinical.stats.jackknife import person_jackknife
@@ -31,7 +32,6 @@ from bids_app.clinical.wording import (
     upper_first,
 )
 from bids_app.errors import AnalysisError
-from bids_app.normative.base import FloatArray
 from bids_app.regions import display_name
 
 COUNTS = {"n_infra": "number of infra-normal deviations"}

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from bids_app.arrays import FloatArray
 from bids_app.clinical.analyses.follow_up import FollowUp, follow_up
 from bids_app.clinical.cohort import CohortData
 from bids_app.clinical.stats import risk_rules
 from bids_app.clinical.stats.risk_rules import RiskRule
 from bids_app.errors import AnalysisError
-from bids_app.normative.base import FloatArray
 
 
 @dataclass(frozen=True)

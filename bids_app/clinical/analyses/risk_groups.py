@@ -1,4 +1,4 @@
-"""Risk groups by deviations at the first scan: progression, relapses, disability over time, decision curves."""
+"""Risk groups by deviations at the first scan: progression, relapses, disability over time."""
 
 from __future__ import annotations
 
@@ -8,29 +8,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bids_app.arrays import FloatArray
+from bids_app.clinical.analyses.decision import decision_results
 from bids_app.clinical.analyses.follow_up import YEARS
-from bids_app.clinical.analyses.outcome_analyses import (
-    AT_RISK,
-    OTHERS,
-    known,
-    progression_methods,
-    reading_time,
-    survival_result,
-)
+from bids_app.clinical.analyses.outcome_analyses import AT_RISK, OTHERS, known, progression_methods, survival_result
 from bids_app.clinical.analyses.risk_data import RiskData, risk_data
 from bids_app.clinical.cohort import CohortData
 from bids_app.clinical.results import AnalysisResult, make_result
-from bids_app.clinical.stats import resampling, risk_rules
+from bids_app.clinical.stats import resampling
 from bids_app.clinical.stats.cox import concordance_columns, fit_cox, proportionality
-from bids_app.clinical.stats.decision_curves import THRESHOLDS, net_benefit, predicted_risk
 from bids_app.clinical.stats.linear import standardise
 from bids_app.clinical.stats.mixed import MixedModel
 from bids_app.clinical.stats.random_slope import RandomSlopeModel
 from bids_app.clinical.stats.risk_rules import RiskRule
-from bids_app.clinical.stats.survival import PERMUTATIONS, kaplan_meier, log_rank, log_rank_permutation
+from bids_app.clinical.stats.survival import PERMUTATIONS, log_rank, log_rank_permutation
 from bids_app.clinical.wording import few_people, interval, p_value, plural, software, upper_first
 from bids_app.errors import AnalysisError
-from bids_app.normative.base import FloatArray
 from bids_app.normative.fit.random_intercept import RandomInterceptDesign
 
 HAZARD, POINTS, STANDARDISED = "hazard ratio", "EDSS points", "standardised beta"
@@ -52,13 +45,6 @@ COLUMNS = {
     "concordance_high": "Upper bound of the 95 % interval of C",
     "edss": "Mean EDSS by the mixed model",
     "years": "Years since the first scan",
-    "strategy": "Who is acted on",
-    "net_benefit": "Share of true positives less the weighted share of false positives",
-    "risk_threshold": "Risk of an event from which one would act",
-    "horizon": "Years by which an event counts",
-    "gain": "Net benefit less the larger of those of acting on everybody and on nobody",
-    "gain_low": "Lower bound of the 95 % percentile bootstrap interval of the gain",
-    "gain_high": "Upper bound of the 95 % percentile bootstrap interval of the gain",
 }
 METHODS = (
     "People were split by rules on their first scan: {rules}. Times to an event were compared by Cox regression "
@@ -68,13 +54,6 @@ METHODS = (
     "Bootstrap intervals are percentiles of {samples} samples of people (seed {seed}); rules are not chosen again in "
     "them and variance components are not estimated again. Estimates are not adjusted for age, sex or treatment. "
     "Software: {software}."
-)
-CURVE_METHODS = (
-    "Net benefit of acting on everybody, on the people at risk by a rule ({rules}), and on those whose risk exceeds "
-    "the threshold (Cox model of the number of deviations, each tenth of people predicted from the others), for {what} "
-    "within {horizon:g} years; censored people enter by Kaplan-Meier (Vickers et al. 2008, "
-    "doi:10.1186/1472-6947-8-53). Intervals are bootstrap percentiles ({samples} samples, seed {seed}; models are not "
-    "refitted). Software: {software}."
 )
 
 
@@ -93,7 +72,7 @@ def risk_groups(data: CohortData) -> list[AnalysisResult]:
     for name, what in (("progression", "confirmed progression"), ("relapse", "a relapse")):
         if name in risk.outcomes:
             results.append(_curves(risk, name, what))
-            results += _decision(risk, name, what)
+            results += decision_results(risk, name, what)
     people = risk.people.assign(**{_column(rule): rule.at_risk for rule in risk.rules})
     meaning = {_column(rule): f"At risk by the rule: {rule.definition}" for rule in risk.rules}
     extra = known({**meaning, "n_infra": "Infra-normal deviations at the first scan"}, people)
@@ -373,109 +352,3 @@ def _curves(risk: RiskData, name: str, what: str) -> AnalysisResult:
     table = outcome[seen].assign(group=np.where(rule.at_risk[seen], AT_RISK, OTHERS))
     title, methods = f"Time to {what} by risk group", f"At risk: {rule.definition}. "
     return survival_result(f"risk_{name}", title, table, what, methods)
-
-
-def _decision(risk: RiskData, name: str, what: str) -> list[AnalysisResult]:
-    """Decision curves of every rule and of the number of deviations; nothing where nobody has an event."""
-    config, outcome = risk.followed.data.config, risk.outcomes[name]
-    seen = outcome["time"].notna().to_numpy()
-    time, event = outcome["time"][seen].to_numpy(), outcome["event"][seen].to_numpy()
-    horizon = reading_time(outcome[seen])
-    if not (event[time <= horizon] == 1).any():
-        return []
-    # Beyond one and a half times the risk of all, acting on everybody only does harm and would fill the picture.
-    overall = 1 - kaplan_meier(time, event).at([horizon])[0, 0]
-    thresholds = THRESHOLDS[: max(5, int(np.searchsorted(THRESHOLDS, 1.5 * overall)))]
-    strategies: dict[str, np.ndarray] = {"everybody": np.ones(len(time), dtype=bool)}
-    strategies |= {f"{rule.name} rule": rule.at_risk[seen] for rule in risk.rules}
-    fold = risk_rules.balanced_folds(event, risk_rules.FOLDS, config.seed)
-    try:
-        chance = predicted_risk(time, event, risk.people["n_infra"][seen], horizon, fold)
-        strategies["predicted risk"] = chance >= thresholds[:, None]
-    except AnalysisError:
-        pass
-    samples = resampling.resample(len(time), config.bootstrap, config.seed)
-    blocks = [
-        pd.DataFrame(
-            {
-                "strategy": "nobody",
-                "risk_threshold": thresholds,
-                "net_benefit": 0.0,
-                "low": 0.0,
-                "high": 0.0,
-                "gain": np.nan,
-                "gain_low": np.nan,
-                "gain_high": np.nan,
-            }
-        )
-    ]
-    rival: list[FloatArray] = []
-    for strategy, picked in strategies.items():
-        both = [net_benefit(time, event, picked, horizon, thresholds, drawn) for drawn in (None, samples)]
-        rival = rival or [np.maximum(benefit, 0.0) for benefit in both]
-        gains = [
-            benefit - best if strategy != "everybody" else np.full_like(benefit, np.nan)
-            for benefit, best in zip(both, rival, strict=True)
-        ]
-        low, high = _bounds(both[1])
-        gain_low, gain_high = _bounds(gains[1])
-        blocks.append(
-            pd.DataFrame(
-                {
-                    "strategy": strategy,
-                    "risk_threshold": thresholds,
-                    "net_benefit": both[0][0],
-                    "low": low,
-                    "high": high,
-                    "gain": gains[0][0],
-                    "gain_low": gain_low,
-                    "gain_high": gain_high,
-                }
-            )
-        )
-    table = pd.concat(blocks, ignore_index=True).assign(horizon=horizon)
-    figure = {
-        "kind": "trajectory",
-        "x": "risk_threshold",
-        "y": "net_benefit",
-        "group": "strategy",
-        "xlabel": "Risk from which one would act",
-        "ylabel": "Net benefit",
-    }
-    rules = "; ".join(f"{rule.name}: {rule.definition}" for rule in risk.rules)
-    methods = CURVE_METHODS.format(
-        rules=rules, what=what, horizon=horizon, samples=config.bootstrap, seed=config.seed, software=software("numpy")
-    )
-    return [
-        make_result(
-            f"decision_{name}",
-            f"Decision curves for {what}",
-            table,
-            methods=methods,
-            figure=figure,
-            sentences=_benefit_sentences(table, horizon),
-            **known(COLUMNS, table),
-        )
-    ]
-
-
-def _bounds(drawn: FloatArray) -> FloatArray:
-    """95 % percentile bounds (2, q) of bootstrap values (b, q); NaN without samples."""
-    return np.quantile(drawn, [0.025, 0.975], axis=0) if len(drawn) else np.full((2, drawn.shape[1]), np.nan)
-
-
-def _benefit_sentences(table: pd.DataFrame, horizon: float) -> tuple[str, ...]:
-    sentences = []
-    for strategy, part in table[table["gain"].notna()].groupby("strategy", sort=False):
-        better, sure = part[part["gain"] > 1e-12], part[part["gain_low"] > 0]
-        what = f"the net benefit of acting on the {strategy}"
-        said = f"By {horizon:g} years {what} exceeds that of acting on everybody or nobody"
-        if better.empty:
-            sentences.append(f"{said} at none of {len(part)} thresholds.")
-            continue
-        ends = sorted({f"{better['risk_threshold'].min():.2f}", f"{better['risk_threshold'].max():.2f}"})
-        sentences.append(
-            f"{said} at {len(better)} of {len(part)} thresholds ({' to '.join(ends)}); the bootstrap "
-            f"interval of the difference excludes zero at {len(sure) or 'none'} of them."
-        )
-    return tuple(sentences)

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bids_app.arrays import FloatArray
 from bids_app.clinical.stats.survival import checked_times, kaplan_meier
 from bids_app.errors import AnalysisError
-from bids_app.normative.base import FloatArray
 
 # |log hazard ratio| per standard deviation from which an estimate counts as infinite.
 INFINITE = 12.0

@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bids_app.arrays import FloatArray
 from bids_app.clinical.stats.cox import PartialLikelihood
 from bids_app.clinical.stats.survival import checked_times
 from bids_app.errors import AnalysisError
-from bids_app.normative.base import FloatArray
 
 THRESHOLDS = np.round(np.arange(0.02, 0.601, 0.02), 2)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bids_app.normative.base import FloatArray
+from bids_app.arrays import FloatArray
 from bids_app.normative.fit.random_intercept import RandomInterceptDesign, RandomInterceptFit
 
 # Share of a response's sum of squares below which its residuals are rounding errors.

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from bids_app.arrays import FloatArray
 from bids_app.errors import AnalysisError
-from bids_app.normative.base import FloatArray
 
 MAX_LEVELS = 20
 

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from bids_app.arrays import FloatArray
 from bids_app.clinical.stats.linear import design
 from bids_app.errors import AnalysisError
-from bids_app.normative.base import FloatArray
 
 SMD_LIMIT = 0.1
 SCORE = "propensity score"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bids_app.normative.base import FloatArray
+from bids_app.arrays import FloatArray
 from bids_app.normative.fit.random_intercept import RandomInterceptDesign, RandomInterceptFit, RandomInterceptSums
 
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bids_app.arrays import FloatArray
 from bids_app.errors import AnalysisError
-from bids_app.normative.base import FloatArray
 
 MAX_ETA = 30.0
 THETA_RANGE = (1e-3, 1e5)

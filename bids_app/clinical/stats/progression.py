@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from bids_app.arrays import FloatArray
 from bids_app.errors import AnalysisError
-from bids_app.normative.base import FloatArray
 
 ROUNDING = 1e-6
 EVENT_COLUMNS = ["participant_id", "n_visits", "time", "event", "baseline", "score_at_event", "confirmed_at", "note"]

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bids_app.arrays import FloatArray
 from bids_app.clinical.stats.mixed import FixedEffects, effects
 from bids_app.errors import AnalysisError
-from bids_app.normative.base import FloatArray
 
 STARTS = ((1.0, 0.0, 0.5), (0.3, 0.0, 0.05))
 STEP = 1e-4

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bids_app.arrays import FloatArray
 from bids_app.clinical.stats.survival import checked_times
-from bids_app.normative.base import FloatArray
 
 MOST = 12.0
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bids_app.arrays import FloatArray
 from bids_app.errors import AnalysisError
-from bids_app.normative.base import FloatArray
 
 # Times closer than this, relative to the largest, are the same: differences of ages are not exact.
 SAME_TIME = 1e-9

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from bids_app.arrays import FloatArray
 from bids_app.clinical.stats.linear import false_discovery
 from bids_app.errors import AnalysisError
-from bids_app.normative.base import FloatArray
 from bids_app.regions import display_name
 
 MIN_YEARS = 0.25

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from bids_app.arrays import FloatArray
 from bids_app.errors import ModelError
 from bids_app.normative.base import Deviations, NormativeModel, adapt, scored_regions, unadapt
 from bids_app.normative.card import ModelCard
@@ -21,8 +22,6 @@ from bids_app.normative.parameters import LOG_FLOOR_MM3, SEXES, RegionModel, Sta
 from bids_app.normative.prediction import Moments, moments
 from bids_app.normative.reference_counts import ReferenceCounts
 from bids_app.regions import add_differences
-
-FloatArray = NDArray[np.float64]
 
 OWN_SEX = "own-sex"
 REFERENCE_COMPAT = "reference-compat"
@@ -145,11 +144,6 @@ class NativeModel(NormativeModel):
     def expected_counts(self, n_regions: int, sex: str, adapted: bool = True) -> dict[str, dict[str, float]] | None:
         """Counts of deviations in healthy people, see `ReferenceCounts.expected`; None when unknown."""
         return None if self.counts is None else self.counts.expected(n_regions, sex, adapted)
-
-    def training_range(self, region: str, sex: str) -> dict[str, tuple[float, float]]:
-        """Ranges of ``age``, ``etiv`` and ``volume`` (central 99 %) that `region` was trained on."""
-        fit = self.region_models[self.regions.index(region)].fits[sex]
-        return {"age": fit.age_range, "etiv": fit.etiv_range, "volume": fit.volume_range}
 
     def site_sd(self, regions: tuple[str, ...]) -> FloatArray:
         """Standard deviation between training sites (p,), in z units; NaN where it is unknown."""

@@ -139,13 +139,13 @@ def _region_to_json(region: RegionModel) -> dict[str, Any]:
         out["site_sd"] = region.site_sd
     if region.versions:
         out["versions"] = {version: list(pair) for version, pair in sorted(region.versions.items())}
-    return {**out, **{sex: _plain(region.fits[sex]) for sex in SEXES}}
+    return {**out, **{sex: _fit_to_json(region.fits[sex]) for sex in SEXES}}
 
 
-def _plain(fit: RegionFit | ScaleFit) -> dict[str, Any]:
+def _fit_to_json(fit: RegionFit | ScaleFit) -> dict[str, Any]:
     values = {f.name: getattr(fit, f.name) for f in fields(fit)}
     return {
-        name: _plain(value) if isinstance(value, ScaleFit) else list(value) if isinstance(value, tuple) else value
+        name: _fit_to_json(value) if isinstance(value, ScaleFit) else list(value) if isinstance(value, tuple) else value
         for name, value in values.items()
         if value is not None
     }

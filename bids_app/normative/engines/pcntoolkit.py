@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from bids_app import regions as region_names
+from bids_app.arrays import FloatArray
 from bids_app.errors import CovariateError, ModelError
-from bids_app.normative.base import Deviations, FloatArray, NormativeModel, adapt, scored_regions, unadapt
+from bids_app.normative.base import Deviations, NormativeModel, adapt, scored_regions, unadapt
 from bids_app.normative.card import ModelCard
 from bids_app.normative.engines.pcntoolkit_runtime import pcntoolkit, quiet
 

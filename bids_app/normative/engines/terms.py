@@ -22,8 +22,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
+from bids_app.arrays import FloatArray
 from bids_app.errors import CovariateError, InputError, ModelError
-from bids_app.normative.base import Deviations, FloatArray, NormativeModel, adapt, scored_regions, unadapt
+from bids_app.normative.base import Deviations, NormativeModel, adapt, scored_regions, unadapt
 from bids_app.normative.card import ModelCard
 from bids_app.normative.documents import digest
 from bids_app.normative.parameters import SEXES, triangle

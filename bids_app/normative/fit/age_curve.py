@@ -5,12 +5,10 @@ from __future__ import annotations
 from itertools import combinations_with_replacement
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bids_app.arrays import FloatArray
 from bids_app.normative.fit import fractional_polynomials as fp
 from bids_app.normative.fit.age_groups import AgeGroups
-
-FloatArray = NDArray[np.float64]
 
 DEGREE = 3
 AGE_GROUPS = 1000

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_app.arrays import FloatArray
 from bids_app.normative.fit import fractional_polynomials as fp
-
-FloatArray = NDArray[np.float64]
 
 WIDTH = 6
 MAX_CONDITION = 1e12

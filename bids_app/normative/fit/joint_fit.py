@@ -13,10 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_app.arrays import FloatArray
 from bids_app.normative.fit import age_curve, shape_fit, sinh_arcsinh
 from bids_app.normative.fit.designs import Design
-
-FloatArray = NDArray[np.float64]
 
 MIN_FOR_THIRD_DEGREE = 2000
 SEX_SD = 0.05

@@ -19,11 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_app.arrays import FloatArray
 from bids_app.normative.fit import joint_fit, mfpr, scale_fit, shape_fit
 from bids_app.normative.fit.designs import Design
 from bids_app.normative.parameters import GAUSSIAN_SHAPE
-
-FloatArray = NDArray[np.float64]
 
 ETIV_POWERS = (1.0, 2.0)
 # Years; powers of an age near zero would let early childhood decide on the whole curve

@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc
 
+from bids_app.arrays import FloatArray
 from bids_app.errors import ModelError
 from bids_app.normative.fit import fractional_polynomials as fp
-
-FloatArray = NDArray[np.float64]
 
 TIE = 1e-9
 BLOCK_BYTES = 8_000_000
@@ -216,44 +215,3 @@ def least_squares(
             deviance[part] = np.einsum("ij,ij->j", residual, residual)
         roots[members, :width, :width] = np.linalg.inv(r).T
     return coefficients, deviance, roots
-
-
-class MFPRRegressor:
-    """`fit` with scikit-learn manners.
-
-    Parameters
-    ----------
-    alpha : float
-        Level of the closed test.
-
-    Attributes
-    ----------
-    powers_ : (p, 2) array
-    coef_ : (p, q) array
-    rmse_ : (p,) array
-        Divisor n.
-    fit_ : MFPRFit
-    """
-
-    def __init__(self, alpha: float = 0.05) -> None:
-        self.alpha = alpha
-
-    def fit(self, X: ArrayLike, y: ArrayLike) -> MFPRRegressor:
-        """Fit; the first column of `X` (n, 1 + k) is age, the others enter linearly; `y` is (n,) or (n, p)."""
-        x = np.asarray(X, dtype=float)
-        self.fit_ = fit(x[:, 0], x[:, 1:], np.asarray(y, dtype=float), self.alpha)
-        self.powers_, self.coef_, self.rmse_ = self.fit_.powers, self.fit_.coefficients, self.fit_.rmse
-        self._one = np.ndim(y) == 1
-        return self
-
-    def predict(self, X: ArrayLike) -> FloatArray:
-        """Expected values, (n,) or (n, p) as `y` was."""
-        x = np.asarray(X, dtype=float)
-        out = self.fit_.predict(x[:, 0], x[:, 1:])
-        return out[:, 0] if self._one else out
-
-    def score(self, X: ArrayLike, y: ArrayLike) -> float:
-        """Coefficient of determination, mean over regions."""
-        observed = np.asarray(y, dtype=float)
-        residual = np.sum((observed - self.predict(X)) ** 2, axis=0)
-        return float(np.mean(1 - residual / np.sum((observed - observed.mean(axis=0)) ** 2, axis=0)))

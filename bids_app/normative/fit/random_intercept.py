@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bids_app.arrays import FloatArray
 from bids_app.errors import AnalysisError
-from bids_app.normative.base import FloatArray
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,6 @@ class RandomInterceptSums:
     def cov_beta(self, sigma2: float, tau2: float) -> FloatArray:
         """Covariance (k, k) of the fixed effects at the given variances."""
         return np.asarray(sigma2 * np.linalg.inv(self.weighted(tau2 / sigma2)[:-1, :-1]))
-
-    def reml_deviance(self, sigma2: float, tau2: float) -> float:
-        """Minus twice the restricted log-likelihood at the given variances (beta profiled out)."""
-        ratio, degrees = tau2 / sigma2, self.n_rows - self.n_coefficients
-        _, rss = self.coefficients(ratio)
-        return degrees * float(np.log(2 * np.pi * sigma2)) + rss / sigma2 + self._log_determinants(ratio)
 
     def profiled_deviance(self, ratio: float) -> float:
         """Minus twice the restricted log-likelihood at `ratio`, sigma2 and beta profiled out."""
@@ -208,11 +202,6 @@ class RandomInterceptDesign:
         scale = np.sqrt((self.X**2).sum(0))
         if (scale == 0).any() or np.linalg.matrix_rank(self.X / scale) < self.X.shape[1]:
             raise AnalysisError("the predictors of the mixed model depend on each other", "leave one out")
-
-
-def fit_random_intercept(y: ArrayLike, X: ArrayLike, groups: ArrayLike) -> RandomInterceptFit:
-    """Fit ``y ~ X + (1 | groups)`` by REML (one response; see RandomInterceptDesign for many)."""
-    return RandomInterceptDesign(X, groups).fit(y)
 
 
 def best_ratio(sums: RandomInterceptSums) -> float:

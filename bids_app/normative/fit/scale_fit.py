@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtrc
 
+from bids_app.arrays import FloatArray
 from bids_app.normative.fit import fractional_polynomials as fp
 from bids_app.normative.fit.age_groups import AgeGroups
 from bids_app.normative.fit.designs import WIDTH, Design
-
-FloatArray = NDArray[np.float64]
 
 ALPHA = 0.05
 AGE_GROUPS = 400

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_app.arrays import FloatArray
 from bids_app.normative.fit.sinh_arcsinh import quick_arcsinh
 from bids_app.normative.parameters import GAUSSIAN_SHAPE
-
-FloatArray = NDArray[np.float64]
 
 STEP = 0.01
 LIMIT = 5.0

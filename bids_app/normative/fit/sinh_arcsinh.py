@@ -8,9 +8,8 @@ Shapes are (p, 4) arrays of xi, lambda, epsilon, delta; (0, 1, 0, 1) is the stan
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from bids_app.arrays import FloatArray
 
 # Beyond asinh(z) of 20 the density is zero in floating point
 STEEPEST = 20.0

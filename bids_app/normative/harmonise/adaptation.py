@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bids_app.arrays import FloatArray
 from bids_app.errors import InputError, ModelError
-from bids_app.normative.base import FloatArray, NormativeModel
+from bids_app.normative.base import NormativeModel
 from bids_app.normative.harmonise.adaptation_posterior import Posterior, Sums, posterior
 
 FORMAT = "normvol-adaptation"
@@ -177,7 +178,7 @@ class SiteAdaptation:
             "by": self.by,
             "prior": {
                 name: {"site_sd": sd, "within": within}
-                for name, sd, within in zip(self.regions, _plain(self.site_sd), _plain(self.within))
+                for name, sd, within in zip(self.regions, _as_floats(self.site_sd), _as_floats(self.within))
             },
             "levels": {
                 key: {
@@ -185,7 +186,7 @@ class SiteAdaptation:
                     "n_scans": level.n_scans,
                     "age_range": list(level.age_range),
                     "sexes": dict(level.sexes),
-                    "regions": dict(zip(self.regions, map(_plain, level.sums.stacked().T))),
+                    "regions": dict(zip(self.regions, map(_as_floats, level.sums.stacked().T))),
                 }
                 for key, level in self.levels.items()
             },
@@ -344,7 +345,7 @@ def _within(model: NormativeModel, site_sd: FloatArray) -> FloatArray:
     return np.maximum(1 - site_sd**2, SMALLEST_WITHIN)
 
 
-def _plain(values: FloatArray) -> list[float]:
+def _as_floats(values: FloatArray) -> list[float]:
     return [float(f"{value:.10g}") for value in values]
 
 

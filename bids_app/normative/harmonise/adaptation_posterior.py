@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_app.normative.base import FloatArray
+from bids_app.arrays import FloatArray
 
 # Weights of the priors, from the spread between the 37 sites of at least 30 people in the development
 # data: how far a site's overall scale, single scales and overall size of shifts differ from the model's.

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bids_app.arrays import FloatArray
 from bids_app.errors import InputError, UsageError
-from bids_app.normative.base import FloatArray
 
 CONVERGENCE = 1e-4
 MAX_ITERATIONS = 1000

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bids_app.arrays import FloatArray
 from bids_app.errors import InputError
-from bids_app.normative.base import FloatArray
 from bids_app.normative.fit.random_intercept import RandomInterceptDesign
 from bids_app.normative.harmonise.combat import SiteSums, shrink
 

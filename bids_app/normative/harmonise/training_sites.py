@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bids_app.arrays import FloatArray
 from bids_app.normative.harmonise.combat import Combat
 from bids_app.normative.training_data import TrainingData
-
-FloatArray = NDArray[np.float64]
 
 
 class Harmoniser:

@@ -9,14 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bids_app.arrays import FloatArray
 from bids_app.errors import ModelError
 from bids_app.normative.fit import fractional_polynomials as fp
 from bids_app.normative.importers.rfile import RObject
 from bids_app.normative.parameters import RegionFit
-
-FloatArray = NDArray[np.float64]
 
 AGE_NAMES = ("age", "Age")
 ETIV_NAMES = ("EstimatedTotalIntraCranialVol", "ICV", "eTIV")

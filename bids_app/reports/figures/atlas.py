@@ -108,19 +108,3 @@ def _parse_ring(ring: str) -> Ring:
             if not guide:
                 x, y = points[-1]
     return Ring(points, kinds)
-
-
-def flatten(ring: Ring, pieces: int = 6) -> list[tuple[float, float]]:
-    """Corner points of a polygon that follows the ring, `pieces` for each curve."""
-    line: list[tuple[float, float]] = []
-    for index, (point, kind) in enumerate(zip(ring.points, ring.kinds)):
-        if kind != "e":
-            line += [point] if kind != "q" else []
-            continue
-        start, guide = line[-1], ring.points[index - 1]
-        shares = ((part + 1) / pieces for part in range(pieces))
-        line += [
-            tuple((1 - t) ** 2 * a + 2 * t * (1 - t) * b + t * t * c for a, b, c in zip(start, guide, point))
-            for t in shares
-        ]
-    return line

@@ -90,7 +90,3 @@ class Scale:
     def hex(self, value: float) -> str:
         """``#rrggbb`` of one finite value."""
         return to_hex(self.rgb(np.asarray(value)))
-
-    def clips(self, value: float) -> bool:
-        """Whether `value` lies beyond the ends."""
-        return value < self.low or value > self.high

@@ -236,8 +236,8 @@ def test_the_row_order_does_not_matter(calibrated):
 
 
 def test_ranges_and_counts_for_quality_checks(calibrated):
-    assert calibrated.training_range("Left-Thalamus", "female")["age"] == (3.5, 82.0)
-    low, high = calibrated.training_range("Left-Lateral-Ventricle", "male")["volume"]
+    assert calibrated.parameters_of("Left-Thalamus").fits["female"].age_range == (3.5, 82.0)
+    low, high = calibrated.parameters_of("Left-Lateral-Ventricle").fits["male"].volume_range
     assert 500 < low < 5000 < high < 60_000
     expected = calibrated.expected_counts(82, "female")
     assert 1 < expected["n_infra"]["mean"] < 3

@@ -85,7 +85,7 @@ def test_a_z_score_can_be_recomputed_by_hand(name, repository):
     rng = np.random.default_rng(0)
     for sex, age, version in (("female", 8.25, None), ("male", 44.0, "7.4.1"), ("female", 71.5, "6.0.0")):
         etiv = float(rng.uniform(1.3e6, 1.7e6))
-        volumes = {r: float(rng.uniform(*model.training_range(r, sex)["volume"])) for r in model.regions}
+        volumes = {r: float(rng.uniform(*model.parameters_of(r).fits[sex].volume_range)) for r in model.regions}
         table = pd.DataFrame([{"age": age, "sex": sex, ETIV: etiv, "fs_version": version, **volumes}])
         z = dict(zip(model.regions, model.deviations(table).z[0]))
         for region in model.regions:

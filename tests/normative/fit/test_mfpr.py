@@ -161,15 +161,6 @@ def test_unusable_data_are_refused_in_words(age, message):
         mfpr.fit(age, np.full((age.size, 1), 1.5e6), np.ones((age.size, 1)))
 
 
-def test_regressor_has_scikit_learn_manners(rng_table):
-    age, linear, y = rng_table
-    x = np.column_stack([age, linear])
-    estimator = mfpr.MFPRRegressor().fit(x, y[:, 1])
-    assert estimator.predict(x).shape == (300,)
-    assert 0.9 < estimator.score(x, y[:, 1]) <= 1
-    assert estimator.coef_.shape == (1, 4)
-
-
 def test_few_people_and_many_regions_agree_with_plain_least_squares():
     rng = np.random.default_rng(1)
     age, linear = rng.uniform(6, 80, 16), rng.normal(1.5e6, 1e5, (16, 1))

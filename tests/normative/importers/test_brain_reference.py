@@ -48,7 +48,7 @@ def test_the_model_expects_what_r_predicts_within_the_trained_ages(model, predic
     for name, rows in predictions.groupby("file"):
         published, _, sex = name.removesuffix(".Rdata").rpartition("_")
         region = published.replace("Left.", "Left-").replace("Right.", "Right-")
-        low, high = model.training_range(region, sex)["age"]
+        low, high = model.parameters_of(region).fits[sex].age_range
         rows = rows[rows["age"].between(low, high)]
         data = rows[["age", ETIV]].assign(sex=sex, **{region: 1.0})
         np.testing.assert_allclose(model.deviations(data).expected[:, 0], rows["predicted"], rtol=1e-8)

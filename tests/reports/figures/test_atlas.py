@@ -7,7 +7,23 @@ from itertools import pairwise
 import pytest
 
 from bids_app import regions
-from bids_app.reports.figures.atlas import CORTEX, SLICES, VIEWS, flatten, load_atlas, parse_path, shift_path
+from bids_app.reports.figures.atlas import CORTEX, SLICES, VIEWS, load_atlas, parse_path, shift_path
+
+
+def flatten(ring, pieces=6):
+    """Corner points of a polygon that follows the ring, `pieces` for each curve."""
+    line = []
+    for index, (point, kind) in enumerate(zip(ring.points, ring.kinds)):
+        if kind != "e":
+            line += [point] if kind != "q" else []
+            continue
+        start, guide = line[-1], ring.points[index - 1]
+        shares = ((part + 1) / pieces for part in range(pieces))
+        line += [
+            tuple((1 - t) ** 2 * a + 2 * t * (1 - t) * b + t * t * c for a, b, c in zip(start, guide, point))
+            for t in shares
+        ]
+    return line
 
 
 def area(path):
