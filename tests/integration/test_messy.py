@@ -254,6 +254,13 @@ def test_a_done_file_that_names_another_person_is_seen(tmp_path, said):
     assert "would omit    sub-01  sub-01/scripts/recon-all.done names sub-02, not sub-01" in said(dataset)
 
 
+def test_another_atlas_of_another_person_is_seen(tmp_path, said):
+    dataset = Dataset(tmp_path)
+    stats = dataset.trees / "sub-01" / "stats"
+    (stats / "lh.aparc.a2009s.stats").write_text("# Title x\n# subjectname sub-02\n# hemi lh\n")
+    assert "would omit    sub-01  sub-01/stats/lh.aparc.a2009s.stats names sub-02, not sub-01" in said(dataset)
+
+
 def test_the_command_that_fetches_content_can_be_pasted(tmp_path, said):
     dataset = Dataset(tmp_path)
     (dataset.root / ".git").mkdir()
