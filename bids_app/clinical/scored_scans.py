@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from bids_app.bids.columns import columns_for
 from bids_app.clinical.analyses import group_tables
+from bids_app.regions import ETIV
 from bids_app.tables import write_tsv
 
 GROUP_COLUMNS = ("group", "diagnosis", "dx", "dx_group", "cohort", "status", "patient", "arm")
@@ -19,7 +20,10 @@ KEYS = ["participant_id", "session_id"]
 
 @dataclass(frozen=True)
 class ScoredScans:
-    """All scored scans: summaries, one row per scan, z and volumes with one column per region, inclusion."""
+    """All scored scans: summaries, one row per scan, z and volumes with one column per region, inclusion.
+
+    `origin` holds the columns of the source tables that split the scans (scanner, diagnosis) under their own names.
+    """
 
     summaries: tuple[Mapping[str, Any], ...]
     scans: pd.DataFrame
@@ -27,6 +31,11 @@ class ScoredScans:
     extended: pd.DataFrame
     volumes: pd.DataFrame
     inclusion: pd.DataFrame
+    origin: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def expected(self) -> pd.DataFrame:
+        """What a healthy person shows in place of each scan (`group_tables.expected_table`)."""
+        return group_tables.expected_table(self.scans, self.summaries)
 
     def baseline(self) -> pd.Series:
         """Whether each scan is its person's first (by age), for statistics that take one scan per person."""
@@ -50,9 +59,9 @@ def write_group_tables(
         "deviations": scored.scans,
         "zscores": scored.zscores,
         "extended": scored.extended,
-        "volumes": scored.volumes,
+        "volumes": _model_input(scored),
         "cohort": group_tables.cohort_table(scored.scans),
-        "counts": group_tables.counts_table(scored.scans),
+        "counts": group_tables.counts_table(scored.scans, scored.expected()),
         "prevalence": group_tables.prevalence_table(scored.zscores[first], groups),
         "sites": group_tables.site_table(scored.scans, scored.zscores),
         "quality": group_tables.quality_table(scored.summaries),
@@ -66,6 +75,17 @@ def write_group_tables(
         for name, table in tables.items()
         if name not in absent
     ]
+
+
+def _model_input(scored: ScoredScans) -> pd.DataFrame:
+    """The volumes with everything that scoring, adapting or training on them needs."""
+    scans, volumes = scored.scans, scored.volumes.drop(columns=KEYS)
+    own = scans["flavour"].isna() | (scans["flavour"] == "freesurfer")
+    program = {"fs_version": scans["fs_version"].where(own), "flavour": scans["flavour"]}
+    known = {name: values for name, values in program.items() if values.notna().any()}
+    etiv = volumes[ETIV] if ETIV in volumes else scans["etiv_mm3"].rename(ETIV)
+    parts = [scans[[*KEYS, "age", "sex"]].assign(**known), scored.origin.drop(columns=known, errors="ignore"), etiv]
+    return pd.concat([*parts, volumes.drop(columns=ETIV, errors="ignore")], axis=1)
 
 
 def _without_content(scored: ScoredScans) -> tuple[str, ...]:
@@ -83,13 +103,12 @@ def _without_content(scored: ScoredScans) -> tuple[str, ...]:
 def _described(name: str, table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """The dictionary of a group table; a structure that the region table does not know keeps FreeSurfer's name."""
     known = columns_for(name)
-    unknown = (
-        {
-            column: {"Description": f"{column}, as FreeSurfer's statistics name it"}
-            for column in table.columns
-            if column not in known
-        }
-        if name == "group_volumes"
-        else {}
-    )
+    if name != "group_volumes":
+        return known
+    scans = columns_for("group_deviations")
+    unknown = {
+        column: scans.get(column, {"Description": f"{column}, as the source tables or FreeSurfer's statistics name it"})
+        for column in table.columns
+        if column not in known
+    }
     return {**known, **unknown}

@@ -30,8 +30,18 @@ from bids_app.run.scan import EXPECTED_TABLES, kept_columns
 from bids_app.run.trees import Trees
 from bids_app.tables import read_json
 
-# Kinds of findings that a plan makes, by the beginning of their names
-PLANNED_KINDS = ("age-", "session-", "tree-")
+# Kinds of findings on scored scans that a plan makes, and not the scoring
+PLANNED_KINDS = frozenset(
+    (
+        "age-one-for-all",
+        "age-contradicts-dates",
+        "age-units",
+        "age-limit",
+        "session-label-matched",
+        "tree-choice",
+        "tree-name-trusted",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -332,7 +342,7 @@ def is_up_to_date(scan: PlannedScan, context: RunContext, trees: Trees, columns:
 
 def _planned(findings: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Those findings that a plan makes, and not the scoring."""
-    return [finding for finding in findings if str(finding["kind"]).startswith(PLANNED_KINDS)]
+    return [finding for finding in findings if finding["kind"] in PLANNED_KINDS]
 
 
 def scan_fingerprint(scan: PlannedScan, context: RunContext, trees: Trees, columns: Sequence[str] = ()) -> str:
