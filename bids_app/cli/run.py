@@ -65,7 +65,7 @@ def run_participants(config: RunConfig) -> int:
 
 
 def _carry_out(config: RunConfig, plan: Plan) -> int:
-    log = open_log(config.output_dir / "logs" / f"run-{plan.context.run_uuid}.log", config.verbose)
+    log = open_log(config.output_dir / "logs" / f"run-{plan.context.run_uuid}.log", config.verbose, config.quiet)
     model = load_study_model(config.model, config.scoring)
     write_dataset_files(
         config.output_dir,
@@ -87,7 +87,7 @@ def _carry_out(config: RunConfig, plan: Plan) -> int:
     failed += _record_unfinished(config, plan, failed)
     if failed or unfit:
         _repair_reports(config, plan, [*failed, *unfit])
-    log.info(summary.closing(config, plan, failed))
+    log.log(logging.WARNING if failed or plan.omissions else logging.INFO, summary.closing(config, plan, failed))
     for line in closing_lines(plan, config.output_dir):
         log.info(line)
     if failed:

@@ -87,6 +87,7 @@ def run_analysis(
     config: AnalysisConfig,
     *,
     visits: pd.DataFrame | None = None,
+    expected: pd.DataFrame | None = None,
     analyses: tuple[Analysis, ...] = ANALYSES,
 ) -> list[AnalysisResult]:
     """Every analysis that the cohort allows, and for the others why not.
@@ -100,6 +101,9 @@ def run_analysis(
     config : AnalysisConfig
     visits : DataFrame, optional
         Clinical visits, with or without a scan: ``participant_id age`` and clinical columns.
+    expected : DataFrame, optional
+        What a healthy person shows in place of each scan (`group_tables.expected_table`), same rows as `cohort`;
+        default: from the number of regions.
     analyses : tuple of Analysis
         The table of analyses.
 
@@ -113,7 +117,7 @@ def run_analysis(
     AnalysisError
         When the tables do not belong together.
     """
-    data = prepare(cohort, zscores, config, visits)
+    data = prepare(cohort, zscores, config, visits, expected)
     results = [roles_result(data)]
     for analysis in analyses:
         results += _run(analysis, data)

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import pandas as pd
 from pydantic import Field, PositiveFloat
 
+from bids_app.clinical.values import labels, looks_dated, numbers
 from bids_app.errors import UsageError
 from bids_app.normative.base import Z_CRITICAL
 from bids_app.settings import Label, from_plain, refuse_unknown, to_toml
@@ -89,6 +90,9 @@ class AnalysisConfig:
         Level of the diagnosis column that the others are compared with.
     groups : tuple of str
         Levels that are compared with the controls; empty: every other level.
+    pool_groups : bool
+        Take several groups of people with a disease as one in scores, risk and survival; otherwise models have a term
+        for the group, and tests are within groups.
     covariates : tuple of str
         Columns that associations are adjusted for.
     regions : str or tuple of str
@@ -105,8 +109,12 @@ class AnalysisConfig:
     imputations, seed : int
     random_slope : bool
         Longitudinal models also get a random slope of time per person.
+    baseline_days : float
+        The baseline of progression is the EDSS nearest the first scan, at most so many days before or after it.
     confirmation_months : float
         How long a rise of EDSS must last to be confirmed.
+    confirmation_tolerance_days : float
+        How many days earlier than that the confirming visit may be.
     roving_baseline : bool
         A confirmed lower EDSS becomes the new baseline of progression.
     relapse_free_days : float
@@ -121,6 +129,7 @@ class AnalysisConfig:
     roles: Mapping[str, str] = field(default_factory=dict)
     control: Label | None = None
     groups: tuple[Label, ...] = ()
+    pool_groups: bool = False
     covariates: tuple[Label, ...] = ()
     regions: str | tuple[Label, ...] = "all"
     threshold: PositiveFloat = Z_CRITICAL
@@ -131,7 +140,9 @@ class AnalysisConfig:
     imputations: Annotated[int, Field(ge=2)] = 5
     seed: int = 1
     random_slope: bool = False
+    baseline_days: Annotated[float, Field(ge=0)] = 90.0
     confirmation_months: PositiveFloat = 6.0
+    confirmation_tolerance_days: Annotated[float, Field(ge=0)] = 30.0
     roving_baseline: bool = False
     relapse_free_days: Annotated[float, Field(ge=0)] = 0.0
     risk_rule: Literal["reference", "data"] | Annotated[int, Field(ge=1)] = "reference"
@@ -224,37 +235,15 @@ def _fits(role: str, values: pd.Series) -> bool:
     if role in ("treatment", "scanner", "relapse_dates"):
         return bool(known.nunique() >= (1 if role == "relapse_dates" else 2))
     if role == "visit_date":
-        return bool(len(known) and dates(known).notna().mean() > 0.9)
+        return looks_dated(known)
     found = numbers(known)
     return bool(len(known) and found.notna().mean() > 0.9 and found.nunique() > 1)
-
-
-def numbers(values: pd.Series) -> pd.Series:
-    """A column as numbers, a decimal comma read as a point; NaN where a cell is no number."""
-    if not pd.api.types.is_numeric_dtype(values):
-        values = values.astype(str).str.strip().str.replace(r"^([+-]?\d+),(\d+)$", r"\1.\2", regex=True)
-    return pd.to_numeric(values, errors="coerce").astype(float)
-
-
-def dates(values: pd.Series) -> pd.Series:
-    """A column of ISO dates (with or without a time) as days; NaT where a cell is none."""
-    return pd.to_datetime(values.astype(str).str.slice(0, 10), errors="coerce", format="%Y-%m-%d")
 
 
 def control_level(values: pd.Series) -> str | None:
     """The level of a diagnosis column that means healthy, None when no level says so."""
     levels = {re.sub(r"[\s_-]+", " ", level.strip().lower()): level for level in labels(values).dropna().unique()}
     return next((levels[name] for name in CONTROL_LEVELS if name in levels), None)
-
-
-def labels(values: pd.Series) -> pd.Series:
-    """The levels of a column as text; whole numbers lose their decimals, missing stays None."""
-    text = [None if pd.isna(value) else str(int(value)) if _is_whole(value) else str(value) for value in values]
-    return pd.Series(text, index=values.index, dtype=object)
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, float) and value.is_integer()
 
 
 def load_analysis(spec: str, cohort: pd.DataFrame) -> tuple[AnalysisConfig, str]:

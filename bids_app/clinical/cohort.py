@@ -9,17 +9,32 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from bids_app.clinical.analysis_file import SCORES, AnalysisConfig, dates, labels, numbers
-from bids_app.clinical.deviations import count_table, first_scans
+from bids_app.clinical.analysis_file import SCORES, AnalysisConfig
+from bids_app.clinical.deviations import ExpectedCount, count_table, expected_counts, first_scans
+from bids_app.clinical.values import (
+    WRITE_ISO,
+    date_problem,
+    dates,
+    labels,
+    level_key,
+    numbers,
+    off_scale,
+    scale_of,
+    spelling_notes,
+    spellings,
+    unusable,
+)
 from bids_app.clinical.wording import listing, plural
 from bids_app.errors import AnalysisError
 from bids_app.normative.base import Z_CRITICAL
-from bids_app.regions import reference_regions
+from bids_app.regions import display_name, reference_regions
 
 NUMERIC_ROLES = (*SCORES, "time", "relapses", "progression")
 COUNTS = ("n_infra", "n_supra", "n_total", "n_regions")
 YEARS_FROM_FIRST = "years_from_first"
 DAYS_PER_YEAR = 365.25
+# Years by which the age of a later session may be lower (rounded ages).
+AGE_TOLERANCE = 0.5
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,8 @@ class CohortData:
         Roles of the configuration whose column is not in the cohort.
     notes : tuple of str
         Sentences on values that cannot be used and people who are in no group.
+    healthy : DataFrame or None
+        What a healthy person shows in place of each scan, by the model (`group_tables.expected_table`).
     """
 
     scans: pd.DataFrame
@@ -50,6 +67,23 @@ class CohortData:
     visits: pd.DataFrame
     absent: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    healthy: pd.DataFrame | None = None
+
+    def expected(self, tail: str, counts: pd.DataFrame | None = None) -> pd.DataFrame:
+        """``mean low high`` of a healthy person's number of deviations in place of each scan.
+
+        Parameters
+        ----------
+        tail : str
+        counts : DataFrame, optional
+            ``n_regions`` of another set of regions (rows of `scans`); default: the regions that are counted.
+        """
+        usual = self.config.regions == "all" and self.config.threshold == Z_CRITICAL
+        if counts is None and usual and self.healthy is not None:
+            own = self.healthy[[f"{tail}_{bound}" for bound in ExpectedCount._fields]]
+            return own.set_axis(ExpectedCount._fields, axis=1)
+        rows = self.scans if counts is None else counts
+        return expected_counts(rows["n_regions"], tail, self.config.threshold).set_axis(rows.index)
 
     @cached_property
     def first(self) -> np.ndarray:
@@ -94,11 +128,27 @@ class CohortData:
                 return str(name)
         return "age"
 
+    @property
+    def strata(self) -> tuple[str, ...]:
+        """``group`` where people with a disease are in several groups that are not pooled."""
+        return ("group",) if len(self.groups) > 1 and not self.config.pool_groups else ()
+
+    @property
+    def strata_note(self) -> tuple[str, ...]:
+        """A sentence on how several groups of people with a disease enter; none for one group."""
+        if len(self.groups) < 2:
+            return ()
+        named = listing(list(self.groups))
+        if self.strata:
+            return (f"Groups {named} are in one model with a term for the group.",)
+        return (f"Groups {named} are pooled, as pool_groups asks; differences between them are part of the result.",)
+
     def covariates(self) -> tuple[str, ...]:
-        """Columns that associations are adjusted for: those of the options and the treatment."""
-        treatment = self.config.column("treatment")
+        """Columns that associations are adjusted for: those of the options, the treatment and several groups."""
+        treatment, diagnosis = self.config.column("treatment"), self.config.column("diagnosis")
         extra = (treatment,) if treatment and treatment not in self.config.covariates else ()
-        return (*self.config.covariates, *extra)
+        strata = self.strata if diagnosis not in self.config.covariates else ()
+        return (*self.config.covariates, *extra, *strata)
 
     def control(self) -> str:
         """The control level of the diagnosis.
@@ -118,7 +168,11 @@ class CohortData:
 
 
 def prepare(
-    cohort: pd.DataFrame, zscores: pd.DataFrame, config: AnalysisConfig, visits: pd.DataFrame | None = None
+    cohort: pd.DataFrame,
+    zscores: pd.DataFrame,
+    config: AnalysisConfig,
+    visits: pd.DataFrame | None = None,
+    expected: pd.DataFrame | None = None,
 ) -> CohortData:
     """Check and complete the tables of a cohort.
 
@@ -131,6 +185,8 @@ def prepare(
     config : AnalysisConfig
     visits : DataFrame, optional
         Clinical visits, with or without a scan.
+    expected : DataFrame, optional
+        As for `run_analysis`.
 
     Raises
     ------
@@ -144,20 +200,61 @@ def prepare(
         raise AnalysisError("the cohort needs participant_id, age and z-scores of reference regions")
     z = zscores[regions].astype(float).reset_index(drop=True)
     scans = cohort.drop(columns=list(COUNTS), errors="ignore").reset_index(drop=True)
-    scans = pd.concat([scans, count_table(z, config.regions, config.threshold)], axis=1)
     seen = scans if visits is None else visits.reset_index(drop=True)
     absent = tuple((role, name) for role, name in config.roles.items() if name not in scans and name not in seen)
     roles = {role: name for role, name in config.roles.items() if (role, name) not in absent}
-    kept, notes = replace(config, roles=roles), []
+    scans, seen, kept, notes = _one_spelling(scans, seen, replace(config, roles=roles))
     scans, seen, unread = _typed(scans, seen, roles)
-    notes += unread
+    healthy = (
+        None if expected is None else expected.reset_index(drop=True)[z.notna().any(axis=1)].reset_index(drop=True)
+    )
+    scans, z, unscored = _scored(scans, z)
+    scans = pd.concat([scans, count_table(z, config.regions, config.threshold)], axis=1)
+    notes += [*unread, *unscored, *_contradictions(scans)]
     if roles.get("diagnosis") in scans:
         level = labels(scans[roles["diagnosis"]])
         scans["group"] = _of_person(level, scans)
         notes += _group_notes(scans, level, kept)
     else:
         scans = scans.drop(columns="group", errors="ignore")
-    return CohortData(scans, z, kept, seen, absent, tuple(notes))
+    if "sex" in scans:
+        scans["sex"] = _of_person(scans["sex"], scans)
+    return CohortData(scans, z, kept, seen, absent, tuple(notes), healthy)
+
+
+def _scored(scans: pd.DataFrame, z: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """The scans with any z, as no deviation is known of the others, and sentences on what has no z."""
+    without = z.isna().all(axis=1).to_numpy()
+    if without.all():
+        raise AnalysisError("no scan has a z-score of a reference region")
+    empty = [display_name(str(name)) for name in z if z[name].isna().all()]
+    notes = [f"{plural(int(without.sum()), 'scan')} without any z-score left out."] if without.any() else []
+    if empty:
+        notes.append(f"No scan has a z-score of the {listing(empty)}; every result is that of the other regions.")
+    return scans[~without].reset_index(drop=True), z[~without].reset_index(drop=True), notes
+
+
+def _one_spelling(
+    scans: pd.DataFrame, visits: pd.DataFrame, config: AnalysisConfig
+) -> tuple[pd.DataFrame, pd.DataFrame, AnalysisConfig, list[str]]:
+    """Both tables and the configuration with levels that differ in case or blanks as one, and which these are."""
+    named = [config.column(role) for role in ("diagnosis", "treatment", "scanner")]
+    columns = dict.fromkeys([*filter(None, named), *config.covariates, *config.match_covariates, *config.match_exact])
+    notes: list[str] = []
+    for name in columns:
+        spelled = spellings(table[name] for table in (scans, visits) if name in table)
+        if any(cell != chosen for cell, chosen in spelled.items()):
+            scans, visits = (
+                table.assign(**{name: table[name].replace(spelled)}) if name in table else table
+                for table in (scans, visits)
+            )
+            notes += spelling_notes(name, spelled)
+        if name == config.column("diagnosis"):
+            chosen = {level_key(level): level for level in spelled.values()}
+            control = chosen.get(level_key(config.control), config.control) if config.control is not None else None
+            groups = tuple(chosen.get(level_key(level), level) for level in config.groups)
+            config = replace(config, control=control, groups=groups)
+    return scans, visits, config, notes
 
 
 def _typed(
@@ -170,26 +267,50 @@ def _typed(
         table = table.copy()
         for role in NUMERIC_ROLES:
             if roles.get(role) in table:
-                name = roles[role]
-                read = numbers(table[name])
-                notes |= dict.fromkeys(_unread(table[name], read, f"{name} (role {role})", "a number"))
-                table[name] = read
+                table[roles[role]], said = _numeric(table, role, roles[role])
+                notes |= dict.fromkeys(said)
         if roles.get("visit_date") in table:
             name = roles["visit_date"]
-            read = dates(table[name])
-            notes |= dict.fromkeys(_unread(table[name], read, f"{name} (role visit_date)", "a date such as 2019-05-31"))
+            read, problem = dates(table[name]), date_problem(table[name])
+            if problem:
+                notes[f"{name} (role visit_date) is not used: {problem}; {WRITE_ISO}."] = None
+            else:
+                lost = table[name].notna() & read.isna()
+                why = "not a date such as 2019-05-31"
+                notes |= dict.fromkeys(unusable(table, table[name], lost, f"{name} (role visit_date)", why))
             table = _timed(table, read)
         tables.append(table)
     return tables[0], tables[1], list(notes)
 
 
-def _unread(values: pd.Series, read: pd.Series, what: str, kind: str) -> list[str]:
-    lost = values[values.notna() & read.isna()]
-    if lost.empty:
-        return []
-    verb = "is not" if len(lost) == 1 else "are not"
-    first = f"{str(lost.iloc[0])!r} is the first"
-    return [f"{plural(len(lost), 'value')} of {what} {verb} {kind} ({first}), and counted as missing."]
+def _numeric(table: pd.DataFrame, role: str, name: str) -> tuple[pd.Series, list[str]]:
+    """The column of a role as numbers on its scale, and what was not one of them."""
+    read, what = numbers(table[name]), f"{name} (role {role})"
+    notes = unusable(table, table[name], table[name].notna() & read.isna(), what, "not a number")
+    scale = scale_of(role, name, read)
+    if scale is None:
+        return read, notes
+    off = off_scale(read, scale)
+    return read.mask(off), [*notes, *unusable(table, read, off, what, f"not one of {scale.words}")]
+
+
+def _contradictions(scans: pd.DataFrame) -> list[str]:
+    """People whose sex, or the order of whose ages, differs between their scans, by name."""
+    notes, people = [], scans["participant_id"]
+    if "sex" in scans:
+        several = scans["sex"].groupby(people).nunique()
+        who = list(several.index[several > 1])
+        if who:
+            notes.append(f"The sex of {listing(who)} differs between scans; that of the first scan counts.")
+    if "session_id" in scans and scans["session_id"].notna().any():
+        order = scans.dropna(subset=["session_id", "age"]).sort_values(["participant_id", "session_id"], kind="stable")
+        falls = order["age"].astype(float).groupby(order["participant_id"]).diff() < -AGE_TOLERANCE
+        who = list(dict.fromkeys(order.loc[falls, "participant_id"]))
+        if who:
+            notes.append(
+                f"The age of {listing(who)} falls from one session to the next; age decides which scan is the first."
+            )
+    return notes
 
 
 def _timed(table: pd.DataFrame, date: pd.Series) -> pd.DataFrame:
@@ -218,9 +339,11 @@ def _group_notes(scans: pd.DataFrame, level: pd.Series, config: AnalysisConfig) 
             f"{plural(without, 'person', 'people')} without {column} {'is' if without == 1 else 'are'} in no "
             "group and left out of the analyses of groups, scores and outcomes."
         )
-    changed = int((level.groupby(people).nunique() > 1).sum())
-    if changed:
-        notes.append(f"{column} changes between the scans of {plural(changed, 'person', 'people')}; the first counts.")
+    several = level.groupby(people).nunique()
+    who = list(several.index[several > 1])
+    if who:
+        counted = plural(len(who), "person", "people")
+        notes.append(f"{column} changes between the scans of {counted} ({listing(who)}); the first counts.")
     levels = sorted(set(scans["group"].dropna()))
     wanted = [name for name in (config.control, *config.groups) if name is not None and name not in levels]
     if wanted:

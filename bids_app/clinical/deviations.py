@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -138,6 +139,7 @@ def count_distribution(
     return probability
 
 
+@lru_cache(maxsize=512)
 def expected_count(
     n_regions: int, tail: str = "infra", threshold: float = Z_CRITICAL, correlation: float = REGION_CORRELATION
 ) -> ExpectedCount:
@@ -146,3 +148,9 @@ def expected_count(
     cumulative = np.cumsum(probability)
     low, high = (int(np.searchsorted(cumulative, level)) for level in (0.025, 0.975))
     return ExpectedCount(float(np.arange(n_regions + 1) @ probability), low, min(high, n_regions))
+
+
+def expected_counts(n_regions: ArrayLike, tail: str = "infra", threshold: float = Z_CRITICAL) -> pd.DataFrame:
+    """``mean low high`` of `expected_count`, one row per scan with so many regions (n,)."""
+    rows = [expected_count(int(number), tail, threshold) for number in np.asarray(n_regions, dtype=int)]
+    return pd.DataFrame(rows, columns=list(ExpectedCount._fields))

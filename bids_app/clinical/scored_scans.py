@@ -33,6 +33,10 @@ class ScoredScans:
     inclusion: pd.DataFrame
     origin: pd.DataFrame = field(default_factory=pd.DataFrame)
 
+    def expected(self) -> pd.DataFrame:
+        """What a healthy person shows in place of each scan (`group_tables.expected_table`)."""
+        return group_tables.expected_table(self.scans, self.summaries)
+
     def baseline(self) -> pd.Series:
         """Whether each scan is its person's first (by age), for statistics that take one scan per person."""
         order = self.scans.sort_values(["age", "session_id"], kind="stable", na_position="first")
@@ -57,7 +61,7 @@ def write_group_tables(
         "extended": scored.extended,
         "volumes": _model_input(scored),
         "cohort": group_tables.cohort_table(scored.scans),
-        "counts": group_tables.counts_table(scored.scans),
+        "counts": group_tables.counts_table(scored.scans, scored.expected()),
         "prevalence": group_tables.prevalence_table(scored.zscores[first], groups),
         "sites": group_tables.site_table(scored.scans, scored.zscores),
         "quality": group_tables.quality_table(scored.summaries),

@@ -32,8 +32,6 @@ PROBABILITIES = (
     "p_log_rank",
     "p_permutation",
     "p_proportional",
-    "jackknife_p",
-    "jackknife_q",
 )
 DIGITS = {
     "z": 2,

@@ -49,7 +49,7 @@ def write_analyses(
     clinical = cohort_with_clinical(cohort, bids_dir, participants_file)
     config, text = load_analysis(analysis, clinical)
     visits = clinical_table(bids_dir, participants_file=participants_file)
-    results = run_analysis(clinical, cohort.zscores, config, visits=visits)
+    results = run_analysis(clinical, cohort.zscores, config, visits=visits, expected=cohort.expected())
     written = replace_results(output_dir, results, text)
     write_citation(output_dir, cohort.summaries, model, results)
     return written

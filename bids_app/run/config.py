@@ -61,6 +61,7 @@ class RunConfig:
     dry_run: bool = False
     force: bool = False
     verbose: int = 0
+    quiet: bool = False
 
     def to_toml(self) -> str:
         """This configuration as TOML; unset options are left out."""

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bids_app.bids.sink import check_result_folder
 from bids_app.clinical.analyses.group_tables import TABLE_STEPS
-from bids_app.clinical.analysis import run_analysis
+from bids_app.clinical.analysis import UNUSED, run_analysis
 from bids_app.clinical.analysis_file import AUTO, load_analysis, read_analysis
 from bids_app.clinical.results import AnalysisResult, computed_methods, replace_results
 from bids_app.clinical.scored_scans import ScoredScans, write_group_tables
@@ -117,7 +117,8 @@ def analyse_table(config: AnalyseConfig, say: Say) -> TableAnalysis:
     replace_results(config.output, results, text)
     origin.write(config.output, _programs(scored.scans), computed_methods(results))
     _write_adaptation(origin, config.output)
-    notes = (*notes, *rows.notes, *_outdated(origin, table, config.table, z_file), *_flagged(rows.clinical))
+    said = (text for text in results[0].sentences if not text.startswith(UNUSED))
+    notes = (*notes, *rows.notes, *said, *_outdated(origin, table, config.table, z_file), *_flagged(rows.clinical))
     every = scored_table.findings if config.zscores is None else tuple(findings)
     write_findings(every, config.output / FINDINGS)
     return TableAnalysis(scored, tuple(results), notes, write_group_report(config.output), every)

@@ -13,9 +13,9 @@ import pandas as pd
 from bids_app.bids.age_sex import parse_age
 from bids_app.bids.phenotypes import years_from_first
 from bids_app.clinical.analyses.group_tables import INCLUSION_COLUMNS, SCAN_COLUMNS, SITE_COLUMNS, first_named
-from bids_app.clinical.analysis_file import labels
 from bids_app.clinical.deviations import count_table
 from bids_app.clinical.scored_scans import GROUP_COLUMNS, KEYS, ScoredScans
+from bids_app.clinical.values import labels
 from bids_app.errors import InputError
 from bids_app.regions import ETIV, names, reference_regions
 from bids_app.tables import read_table

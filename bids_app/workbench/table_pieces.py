@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import pandas as pd
 
 from bids_app.tables import SPREADSHEETS, atomic_stream, format_tsv, read_spreadsheet, table_errors, text_dialect
@@ -124,9 +125,10 @@ def _as_text(column: Any) -> pd.Series:
     import pyarrow as pa
 
     try:
-        return pd.Series(column.cast(pa.string()).to_pandas(), dtype="str")
+        # pandas 2 makes the word "None" of None
+        return pd.Series(column.cast(pa.string()).to_pandas().fillna(np.nan).to_numpy(), dtype="str")
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return pd.Series([None if cell is None else str(cell) for cell in column.to_pylist()], dtype="str")
+        return pd.Series([np.nan if cell is None else str(cell) for cell in column.to_pylist()], dtype="str")
 
 
 class TsvWriter:

@@ -204,7 +204,8 @@ def typed(column: pd.Series, kind: str) -> pd.Series:
         return column
     if kind == "bool":
         return column.str.lower().map({"true": True, "false": False})
-    return pd.to_numeric(column).astype(float if kind != "int" else int)
+    # Every cell is known to be a number; pandas 2 would still raise at one beyond 64 bits
+    return pd.to_numeric(column, errors="coerce").astype(float if kind != "int" else int)
 
 
 def _kinds_of(column: pd.Series) -> set[str]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from bids_app.errors import InputError, UsageError
+from bids_app.errors import InputError, UsageError, did_you_mean
 from bids_app.normative.card import ModelCard
 from bids_app.normative.engines import native_file as model_file
 from bids_app.normative.training import default_regions, train
@@ -182,5 +182,6 @@ def _pcntoolkit_regions(config: TrainConfig, data: pd.DataFrame) -> tuple[str, .
     wanted = [canonical(name) for name in config.region] or usual
     regions = tuple(name for name in wanted if name in data.columns)
     if not regions or (config.region and len(regions) < len(wanted)):
-        raise UsageError(f"TABLE has no column {', '.join(sorted(set(wanted) - set(regions))[:5])}")
+        lacking = sorted(set(wanted) - set(regions))
+        raise UsageError(f"TABLE has no column {', '.join(lacking[:5])}", did_you_mean(lacking[0], data.columns))
     return regions

@@ -20,7 +20,8 @@ def simulated_cohort(n_patients=30, n_controls=60, seed=4):
             edss = np.nan
             if patient:
                 values -= 0.5 + 0.3 * severity[person]
-                edss = float(np.clip(3 + 1.5 * severity[person] + 0.4 * visit + 0.3 * generator.normal(), 0, 9))
+                score = 3 + 1.5 * severity[person] + 0.4 * visit + 0.3 * generator.normal()
+                edss = float(np.clip(np.round(2 * score) / 2, 0, 9))
             z.append(values)
             rows.append(
                 {
@@ -31,7 +32,7 @@ def simulated_cohort(n_patients=30, n_controls=60, seed=4):
                     "etiv_mm3": etiv,
                     "dx": "MS" if patient else "HC",
                     "edss": edss,
-                    "pasat": generator.normal(50, 8) if patient else np.nan,
+                    "pasat": min(generator.normal(50, 8), 60.0) if patient else np.nan,
                 }
             )
     return pd.DataFrame(rows), pd.DataFrame(z, columns=list(reference_regions()))

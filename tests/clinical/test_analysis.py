@@ -7,6 +7,8 @@ import pytest
 import bids_app.clinical.analysis as analysis_module
 from bids_app.clinical.analyses import group_comparison, score_analyses
 from bids_app.clinical.analyses.case_control import false_discovery
+from bids_app.clinical.analyses.group_comparison import file_suffixes
+from bids_app.clinical.analyses.group_tables import expected_table
 from bids_app.clinical.analysis import Analysis
 from bids_app.clinical.analysis_file import AnalysisConfig, propose
 from bids_app.clinical.cohort import prepare
@@ -74,7 +76,8 @@ def test_patients_are_compared_once_each_and_matched(results):
 
 def test_scores_are_related_in_patients_only(results):
     assert results["scores_counts"].table.set_index("score").loc["edss", "n_people"] == 30
-    assert results["scores_counts_longitudinal"].table.set_index("score").loc["edss", "n_scans"] == 90
+    longitudinal = results["scores_counts_longitudinal"].table.set_index("score")
+    assert (longitudinal.loc["edss", "n_scans"] == 90).all()
 
 
 def test_roles_that_nobody_plays_are_said(cohort):
@@ -129,7 +132,37 @@ def test_too_few_controls_are_compared_without_matching(cohort):
     results = {result.name: result for result in run_analysis(*cohort, config)}
     assert "matching" not in results
     assert results["case_control"].table["n_control"].iloc[0] == 60
-    assert "60 controls for 30 people, and 3 each" in results["case_control"].sentences[-1]
+    said = " ".join(results["case_control"].sentences)
+    assert "60 controls for 30 people, and 3 each" in said
+    assert "adjusted for age, sex and etiv_mm3 instead" in said
+    assert "linear model with age, sex and etiv_mm3" in results["region_differences"].methods
+
+
+@pytest.mark.parametrize(
+    ("sexes", "why"),
+    [(("female", "female"), "is the same for everybody"), (("female", "male"), "tells the groups apart completely")],
+)
+def test_a_covariate_that_cannot_be_matched_is_left_out_and_said(cohort, sexes, why):
+    table, z = cohort
+    table = table.assign(sex=np.where(table["dx"] == "MS", *sexes))
+    results = {r.name: r for r in run_analysis(table, z, AnalysisConfig(roles={"diagnosis": "dx"}, control="HC"))}
+    for name in ("case_control", "region_differences"):
+        assert f"not matched for sex: it {why}" in " ".join(results[name].sentences)
+    assert set(results["matching"].table["covariate"]) == {"propensity score", "age", "etiv_mm3"}
+
+
+def test_each_of_several_groups_has_the_same_controls_in_both_comparisons(cohort):
+    table, z = cohort
+    halves = np.where(table["participant_id"] < "sub-015", "PPMS", "RRMS")
+    table = table.assign(dx=np.where(table["dx"] == "MS", halves, "HC"))
+    results = {r.name: r for r in run_analysis(table, z, AnalysisConfig(roles={"diagnosis": "dx"}, control="HC"))}
+    regional = results["region_differences"].table
+    for group in ("PPMS", "RRMS"):
+        counts = results[f"case_control_{group}"].table.iloc[0]
+        rows = regional[regional["group"] == group]
+        assert (rows["n_group"] == counts["n_group"]).all()
+        assert (rows["n_control"] == counts["n_control"]).all()
+        np.testing.assert_allclose(rows["q"], false_discovery(rows["p"].to_numpy()))
 
 
 def test_several_groups_get_their_own_files(cohort):
@@ -178,6 +211,11 @@ def test_the_same_input_gives_the_same_bytes(cohort, tmp_path):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
 
+def study_row(results):
+    table = results["scores_counts_longitudinal"].table
+    return table[table["effect"] == "study's model"].iloc[0]
+
+
 @pytest.mark.parametrize("missing", ["impute", "average"])
 def test_missing_scores_can_be_imputed(cohort, missing):
     table, z = cohort
@@ -185,16 +223,17 @@ def test_missing_scores_can_be_imputed(cohort, missing):
     table, z = table.assign(edss=table["edss"].mask(holes)), z.iloc[:, :6]
     config = AnalysisConfig(roles={"diagnosis": "dx", "edss": "edss"}, control="HC", missing=missing)
     results = {result.name: result for result in run_analysis(table, z, config)}
-    row = results["scores_counts_longitudinal"].table.iloc[0]
+    row = study_row(results)
     assert row["n_scans"] == 90
     assert f"EDSS: {holes.sum()} of 90 scans" in results["scores_regions"].methods
     assert ("missing_information" in results["scores_counts"].table) == (missing == "impute")
     regional = results["scores_regions_longitudinal"].table
-    for kind in ("", "jackknife_"):
-        np.testing.assert_allclose(regional[f"{kind}q"], false_discovery(regional[f"{kind}p"].to_numpy()))
+    for _, part in regional.groupby("effect"):
+        assert len(part) == 6
+        np.testing.assert_allclose(part["q"], false_discovery(part["p"].to_numpy()))
     complete = {r.name: r for r in run_analysis(table, z, AnalysisConfig(roles=config.roles, control="HC"))}
-    assert complete["scores_counts_longitudinal"].table["n_scans"].item() == 90 - holes.sum()
-    assert row["beta"] == pytest.approx(complete["scores_counts_longitudinal"].table["beta"].item(), abs=0.15)
+    assert study_row(complete)["n_scans"] == 90 - holes.sum()
+    assert row["beta"] == pytest.approx(study_row(complete)["beta"], abs=0.15)
 
 
 def test_disease_duration_is_never_imputed(cohort):
@@ -202,7 +241,7 @@ def test_disease_duration_is_never_imputed(cohort):
     table = table.assign(duration=np.where(np.arange(len(table)) % 5 == 0, np.nan, table["age"] - 20))
     config = AnalysisConfig(roles={"disease_duration": "duration"}, missing="impute")
     results = {result.name: result for result in run_analysis(table, z, config)}
-    assert results["scores_counts_longitudinal"].table["n_scans"].item() == table["duration"].notna().sum()
+    assert study_row(results)["n_scans"] == table["duration"].notna().sum()
 
 
 def test_what_could_not_be_joined_is_passed_on(cohort):
@@ -244,6 +283,51 @@ def test_values_that_cannot_be_read_end_in_sentences(cohort):
     for odd in (table.assign(edss="x"), table.assign(age=np.nan), table.assign(dx=None)):
         results = run_analysis(odd, z.iloc[:, :4], config)
         assert not any("unexpected" in sentence for result in results for sentence in result.sentences)
-    for constant in (0.0, -5.0, np.nan):
+    with pytest.raises(AnalysisError, match="no scan has a z-score"):
+        run_analysis(table, z * np.nan, config)
+    for constant in (0.0, -5.0):
         results = run_analysis(table, z.iloc[:, :4] * 0 + constant, config)
         assert not any("unexpected" in sentence for result in results for sentence in result.sentences)
+
+
+def test_the_models_own_yardstick_is_used_where_it_is_given(cohort):
+    table, z = cohort
+    told = expected_table(pd.DataFrame({"n_regions": np.full(len(table), 82)})).assign(infra_high=3.0, infra_mean=1.5)
+    config = AnalysisConfig(roles={"diagnosis": "dx", "edss": "edss"}, control="HC", bootstrap=10)
+    results = {r.name: r for r in analysis_module.run_analysis(table, z, config, expected=told)}
+    row = results["burden"].table.query("group == 'MS' and region_set == 'all' and tail == 'infra'").iloc[0]
+    assert row[["expected", "expected_high"]].tolist() == [1.5, 3.0]
+    assert "than 3, the upper end" in " ".join(results["burden"].sentences)
+    assert (
+        results["risk_groups"].table["definition"].iloc[0].startswith("at least 4 infra-normal deviations, more than")
+    )
+
+
+def test_groups_whose_names_give_one_file_name_keep_their_own_files():
+    assert file_suffixes(["MS+", "MS-", "ms", "\u7fa4A", "\u7fa4", "MS2"]) == {
+        "MS+": "MS",
+        "MS-": "MS2",
+        "MS2": "MS22",
+        "ms": "ms3",
+        "\u7fa4": "group",
+        "\u7fa4A": "A",
+    }
+    names = file_suffixes(["a b", "A-B", "a_b", "ab2"])
+    assert len({name.casefold() for name in names.values()}) == 4
+
+
+def test_several_groups_have_a_term_of_their_own_unless_they_are_pooled(cohort):
+    table, z = cohort
+    second = (table["participant_id"] < "sub-015").to_numpy() & (table["dx"] == "MS").to_numpy()
+    # the second group is worse in both, which relates them
+    table = table.assign(dx=np.where(second, "PPMS", table["dx"]), edss=(table["edss"] + 2 * second).clip(upper=9.5))
+    z = z - 0.7 * second[:, None]
+    roles = {"diagnosis": "dx", "edss": "edss"}
+    apart, pooled = (
+        {r.name: r for r in run_analysis(table, z, AnalysisConfig(roles=roles, control="HC", pool_groups=pool))}
+        for pool in (False, True)
+    )
+    assert apart["scores_counts"].table["covariates"].iloc[0] == "group"
+    assert apart["scores_counts"].table["beta"].iloc[0] < pooled["scores_counts"].table["beta"].iloc[0] - 0.2
+    assert "in one model with a term for the group" in " ".join(apart["scores_counts"].sentences)
+    assert "are pooled, as pool_groups asks" in " ".join(pooled["scores_regions"].sentences)

@@ -25,7 +25,7 @@ def test_a_person_stays_in_the_group_of_the_first_scan_that_has_one(cohort):
     dx.iloc[0], dx.iloc[2] = None, "SPMS"
     data = prepare(table.assign(dx=dx), z, config())
     assert data.scans["group"].iloc[:3].tolist() == ["MS"] * 3
-    assert any("dx changes between the scans of 1 person" in note for note in data.notes)
+    assert any("dx changes between the scans of 1 person (sub-000)" in note for note in data.notes)
 
 
 def test_people_without_a_diagnosis_are_counted(cohort):
@@ -49,7 +49,10 @@ def test_decimal_commas_are_numbers_and_other_text_is_said(cohort):
     data = prepare(table.assign(edss=text), z, config())
     np.testing.assert_allclose(data.scans["edss"].iloc[1:18], table["edss"].iloc[1:18], atol=0.051)
     assert np.isnan(data.scans["edss"].iloc[0])
-    assert "1 value of edss (role edss) is not a number ('about 3' is the first)" in data.notes[0]
+    assert (
+        "1 value of edss (role edss) is not a number and is counted as missing: 'about 3' (sub-000, ses-1)"
+        in data.notes[0]
+    )
     assert "is not a number" in " ".join(roles_result(data).sentences)
 
 
@@ -87,3 +90,43 @@ def test_roles_with_a_column_are_not_called_absent(cohort):
     sentence = roles_result(prepare(*cohort, config())).sentences[0]
     assert "pasat" in sentence
     assert "edss" not in sentence
+
+
+def test_codes_for_missing_and_values_off_the_scale_are_not_values(cohort):
+    table, z = cohort
+    edss = table["edss"].copy()
+    edss.iloc[0], edss.iloc[4], edss.iloc[7], edss.iloc[8] = -999, 99, 11.0, 2.3
+    data = prepare(table.assign(edss=edss), z, config())
+    assert data.scans["edss"].isna().iloc[[0, 4, 7, 8]].all()
+    assert "4 values of edss (role edss) are not one of 0 to 10 in steps of 0.5" in data.notes[0]
+    assert "-999 (sub-000, ses-1), 99 (sub-001, ses-2), 11 (sub-002, ses-2) and 1 more" in data.notes[0]
+
+
+def test_levels_that_differ_in_case_or_blanks_are_one(cohort):
+    table, z = cohort
+    dx = table["dx"].where(table.index % 2 == 0, table["dx"].str.lower() + " ")
+    data = prepare(table.assign(dx=dx), z, config(control="hc"))
+    assert set(data.scans["group"]) == {"MS", "HC"}
+    assert data.config.control == "HC"
+    assert "'MS' and 'ms ' are one level of dx: MS." in data.notes
+
+
+def test_scans_and_regions_without_z_are_said_and_not_counted_as_normal(cohort):
+    table, z = cohort
+    z = z.copy()
+    z.iloc[0], z.iloc[:, 2] = np.nan, np.nan
+    data = prepare(table, z, config())
+    assert len(data.scans) == len(data.zscores) == len(table) - 1
+    assert data.notes[0] == "1 scan without any z-score left out."
+    assert data.notes[1].startswith("No scan has a z-score of the ")
+
+
+def test_sex_and_ages_that_contradict_themselves_are_named(cohort):
+    table, z = cohort
+    sex, age = table["sex"].copy(), table["age"].copy()
+    sex.iloc[4] = "male" if sex.iloc[3] == "female" else "female"
+    age.iloc[7] -= 10
+    data = prepare(table.assign(sex=sex, age=age), z, config())
+    assert any("The sex of sub-001 differs" in note for note in data.notes)
+    assert any("The age of sub-002 falls" in note for note in data.notes)
+    assert data.scans["sex"].iloc[3] == data.scans["sex"].iloc[4] == sex.iloc[3]

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bids_app.errors import CovariateError, InputError
@@ -122,6 +122,7 @@ TEXT = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=6)
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.one_of(st.none(), TEXT, st.floats(), st.integers()), min_size=1, max_size=5))
+@example([-9223372036854775809])
 def test_no_cell_whatever_it_holds_breaks_the_reader(tmp_path_factory, cells):
     folder = tmp_path_factory.mktemp("cells")
     n = len(cells)

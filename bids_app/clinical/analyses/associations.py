@@ -17,8 +17,8 @@ from bids_app.arrays import FloatArray
 from bids_app.clinical.deviations import first_scans
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
 from bids_app.clinical.stats.jackknife import person_jackknife
-from bids_app.clinical.stats.linear import design, false_discovery, fit_linear, standardise
-from bids_app.clinical.stats.mixed import FixedEffects, MixedModel
+from bids_app.clinical.stats.linear import design, false_discovery, fit_linear, person_parts, standardise
+from bids_app.clinical.stats.mixed import MixedModel
 from bids_app.clinical.stats.random_slope import RandomSlopeModel
 from bids_app.clinical.wording import (
     few_people,
@@ -43,6 +43,7 @@ COLUMNS = [
     "score",
     "region",
     "structure",
+    "effect",
     "n_people",
     "n_scans",
     "beta",
@@ -57,27 +58,41 @@ COLUMNS = [
     "method",
     "note",
 ]
-JACKKNIFE = ["jackknife_se", "jackknife_df", "jackknife_low", "jackknife_high", "jackknife_p", "jackknife_q"]
+ESTIMATES = ["beta", "se", "statistic", "df", "low", "high", "p"]
+# What a row is about; the two parts of a longitudinal model (Neuhaus & Kalbfleisch 1998, doi:10.2307/3109770)
+FIRST, WITHIN, BETWEEN, STUDY = "first visit", "within people", "between people", "study's model"
+# Structures whose numbers sentences always give
+NAMED = ("Thalamus", "Hippocampus", "Putamen")
 SINGULAR = "a variance between people is estimated as zero"
+CONSTANT = "the value is the same for everybody"
 NO_JACKKNIFE = "no jackknife interval: without one of the people the model cannot be fitted"
+# A predictor changes with time only where less than this share of its variance within people is left beside time.
+OWN_CHANGE = 1e-3
+EXACT = 1e-12
+STUDY_CAVEAT = "That model leaves time out, so it also finds what only changes with time in both."
+STUDY_SENTENCE = f"The study's model gives {{}}. {STUDY_CAVEAT}"
 CROSS_METHODS = (
     "Cross-sectional associations are standardised coefficients of linear models at each person's first "
     "scan with a value{covariates}, with 95 % t intervals. "
 )
 LONG_METHODS = (
-    "Longitudinal associations are standardised coefficients of linear mixed models with "
-    "{effects} per person over all scans with a value{covariates}, fitted by REML, with t tests and 95 % "
-    "intervals on Satterthwaite degrees of freedom (as lme4 and lmerTest). {jackknife}"
+    "Longitudinal associations come from linear mixed models with {effects} per person over all scans with a "
+    "value{covariates}, fitted by REML. The predictor is split into each person's mean (between people) and the "
+    "deviation from it (within people; Neuhaus and Kalbfleisch 1998), beside years since the first visit, so that a "
+    "common trend of both with time is no association; both parts are in standard deviations of the whole predictor. "
+    "{tests}The row called study's model is that of the source study: the predictor undivided and no time, with "
+    "Satterthwaite's degrees of freedom (as lme4 and lmerTest). "
 )
 JACKKNIFE_METHODS = (
-    "Jackknife intervals leave out one person at a time and estimate variance components and standard deviations "
-    "again (Efron and Stein 1981); they also hold where the association between people differs from that within "
-    "people. Sentences use them. "
+    "Standard errors and t tests of both parts are from the jackknife over people, which leaves out one person at a "
+    "time and estimates variance components and standard deviations again (Efron and Stein 1981). "
 )
-COMMON_METHODS = (
-    "p values of each kind were corrected by Benjamini-Hochberg over all rows of the table (q). Scans with a missing "
-    "value are left out of the models that need it. Software: {software}."
+SATTERTHWAITE_METHODS = "Tests use Satterthwaite's degrees of freedom. "
+COUNT_FAMILY = "p values were corrected by Benjamini-Hochberg over the scores{each} (q). "
+REGION_FAMILY = (
+    "p values were corrected by Benjamini-Hochberg over the {n} regional volumes, for each score{each} on its own (q). "
 )
+COMMON_METHODS = "Scans with a missing value are left out of the models that need it. Software: {software}."
 
 
 @dataclass(frozen=True)
@@ -92,11 +107,14 @@ class ScoreModel:
         Columns that the model is adjusted for.
     slope : str, optional
         Column of time (years) that varies between people too, in the longitudinal model.
+    clock : str
+        Column of time (years, any origin) of the longitudinal model.
     """
 
     longitudinal: bool = False
     covariates: tuple[str, ...] = ()
     slope: str | None = None
+    clock: str = "age"
 
     @property
     def when(self) -> str:
@@ -108,14 +126,16 @@ class ScoreModel:
             return "linear model, first visit"
         return f"mixed model, all visits, random intercept{' and slope' if self.slope else ''}"
 
-    def methods(self) -> str:
-        """The paragraph for the methods section."""
+    def methods(self, n_regions: int = 0) -> str:
+        """The paragraph for the methods section; `n_regions` is the size of a family, 0 for counts."""
         text = LONG_METHODS if self.longitudinal else CROSS_METHODS
         adjusted = f", adjusted for {', '.join(self.covariates)}" if self.covariates else ""
         effects = f"a random intercept and a random slope of {self.slope}" if self.slope else "a random intercept"
+        tests = SATTERTHWAITE_METHODS if self.slope else JACKKNIFE_METHODS
+        each = " and each kind of row" if self.longitudinal else ""
+        family = (REGION_FAMILY if n_regions else COUNT_FAMILY).format(n=n_regions, each=each)
         common = COMMON_METHODS.format(software=software("numpy", "scipy"))
-        jackknife = "" if self.slope else JACKKNIFE_METHODS
-        return text.format(covariates=adjusted, effects=effects, jackknife=jackknife) + common
+        return text.format(covariates=adjusted, effects=effects, tests=tests) + family + common
 
 
 FIRST_VISIT, ALL_VISITS = ScoreModel(), ScoreModel(longitudinal=True)
@@ -139,9 +159,10 @@ def region_associations(
     Returns
     -------
     DataFrame
-        One row per score and region: ``outcome predictor score region structure n_people n_scans beta se
-        statistic df low high p q covariates method note``; with a random intercept also ``jackknife_se jackknife_df
-        jackknife_low jackknife_high jackknife_p jackknife_q`` (see `jackknife.person_jackknife`).
+        One row per score, region and `effect`: ``outcome predictor score region structure effect n_people n_scans
+        beta se statistic df low high p q covariates method note``. `effect` is ``first visit``, or ``within people``,
+        ``between people`` (standard errors by `jackknife.person_jackknife`) and ``study's model``. `beta` is in
+        standard deviations; q is over the regions of a score and effect.
 
     Raises
     ------
@@ -189,18 +210,26 @@ def _check_change(cohort: pd.DataFrame, score: str, model: ScoreModel) -> None:
 def _finish(blocks: list[pd.DataFrame], problems: list[tuple[str, str]]) -> pd.DataFrame:
     if not blocks:
         raise AnalysisError("; ".join(grouped(problems)) or "there is no clinical score to relate")
-    table = pd.concat(blocks, ignore_index=True)
+    lost = [(display_name(name), why) for block in blocks for name, why in block.attrs.get(LEFT_OUT, ())]
+    table = pd.concat([block.set_axis(block.index) for block in blocks], ignore_index=True)
     table["structure"] = [None if pd.isna(name) else display_name(str(name)) for name in table["region"]]
-    table = corrected(table)
-    table = table[[*COLUMNS, *(name for name in JACKKNIFE if name in table)]]
-    table.attrs[LEFT_OUT] = tuple(f"Left out: {problem}." for problem in grouped(problems))
+    partial = [
+        (str(score), str(note))
+        for score, part in table.groupby("score", sort=False)
+        for note in part["left"].dropna().unique()
+    ]
+    table = corrected(table)[COLUMNS]
+    table.attrs[LEFT_OUT] = tuple(
+        f"Left out: {problem}." for problem in grouped(dict.fromkeys([*problems, *lost, *partial]))
+    )
     return table
 
 
 def corrected(table: pd.DataFrame) -> pd.DataFrame:
-    """`table` with ``q`` beside ``p``, and ``jackknife_q`` beside ``jackknife_p``, over all its rows."""
-    kinds = [kind for kind in ("", "jackknife_") if f"{kind}p" in table]
-    return table.assign(**{f"{kind}q": false_discovery(table[f"{kind}p"].to_numpy(dtype=float)) for kind in kinds})
+    """`table` with ``q`` beside ``p``: over the regions of each score and effect, or over the scores of each effect."""
+    family = ["effect"] if table["region"].isna().all() else ["score", "effect"]
+    q = table.groupby(family)["p"].transform(lambda p: false_discovery(p.to_numpy(dtype=float)))
+    return table.assign(q=q.to_numpy(dtype=float))
 
 
 def _fit_all(
@@ -210,27 +239,41 @@ def _fit_all(
     ((name, values),) = predictor.items()
     X = pd.concat([values.astype(float).rename("predictor"), design(cohort, model.covariates)], axis=1)
     people = cohort["participant_id"].to_numpy()
-    time = cohort[model.slope].to_numpy(dtype=float) if model.slope else None
-    usable = X.notna().all(axis=1).to_numpy() & (True if time is None else ~np.isnan(time))
-    blocks = []
+    years = _years(cohort, model) if model.longitudinal else np.zeros(len(cohort))
+    usable = X.notna().all(axis=1).to_numpy() & ~np.isnan(years)
+    blocks: list[pd.DataFrame] = []
+    lost: list[tuple[str, str]] = []
     for rows, columns in _patterns(outcomes.to_numpy(dtype=float), usable):
         if not model.longitudinal:
             rows = rows[first_scans(cohort.iloc[rows])]
-        responses, predictors = _standardised(outcomes.iloc[rows, columns], X.iloc[rows])
-        if not model.longitudinal:
-            block = _linear(responses, predictors)
-        elif time is None:
-            block = _with_jackknife(responses, MixedModel(predictors, people[rows]))
-        else:
-            slopes = RandomSlopeModel(predictors, people[rows], time[rows])
-            block = _mixed([slopes.fit(response) for response in responses.T])
-        blocks.append(
-            block.assign(outcome=outcomes.columns[columns], n_scans=len(rows), n_people=len(np.unique(people[rows])))
-        )
+        flat = np.ptp(outcomes.to_numpy(dtype=float)[np.ix_(rows, columns)], axis=0) == 0 if len(rows) else None
+        if flat is not None and flat.any() and not flat.all():
+            lost += [(str(outcomes.columns[column]), CONSTANT) for column in columns[flat]]
+            columns = columns[~flat]
+        try:
+            responses, predictors = _standardised(outcomes.iloc[rows, columns], X.iloc[rows])
+            if model.longitudinal:
+                block = _longitudinal(responses, predictors, people[rows], years[rows], model)
+            else:
+                block = _linear(responses, predictors)
+        except AnalysisError as error:
+            lost += [(str(outcomes.columns[column]), error.reason) for column in columns]
+            continue
+        names = outcomes.columns[columns][block.pop("column").to_numpy()]
+        blocks.append(block.assign(outcome=names, n_scans=len(rows), n_people=len(np.unique(people[rows]))))
+    if not blocks:
+        raise AnalysisError("; ".join(dict.fromkeys(why for _, why in lost)))
     table = pd.concat(blocks, ignore_index=True)
+    table.attrs[LEFT_OUT] = lost
     order = {column: position for position, column in enumerate(outcomes.columns)}
-    table = table.sort_values("outcome", key=lambda column: column.map(order), ignore_index=True)
-    return table.assign(predictor=name, covariates=", ".join(model.covariates) or None, method=model.method)
+    table = table.sort_values("outcome", key=lambda column: column.map(order), ignore_index=True, kind="stable")
+    return table.assign(predictor=name, covariates=", ".join(model.covariates) or None)
+
+
+def _years(cohort: pd.DataFrame, model: ScoreModel) -> FloatArray:
+    """Years (n,) since each person's first scan, by the clock of the model."""
+    clock = cohort[model.slope or model.clock].astype(float)
+    return (clock - clock.groupby(cohort["participant_id"]).transform("min")).to_numpy(dtype=float)
 
 
 def _patterns(outcomes: FloatArray, usable: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -254,44 +297,83 @@ def _standardised(outcomes: pd.DataFrame, X: pd.DataFrame) -> tuple[FloatArray, 
 
 
 def _linear(responses: FloatArray, predictors: FloatArray) -> pd.DataFrame:
-    from scipy.stats import t
-
     fit = fit_linear(responses, predictors)
-    beta, se = fit.beta[1], fit.se[1]
-    half, statistic = t.ppf(0.975, fit.df) * se, beta / se
-    return pd.DataFrame(
-        {
-            "beta": beta,
-            "se": se,
-            "statistic": statistic,
-            "df": fit.df,
-            "low": beta - half,
-            "high": beta + half,
-            "p": 2 * t.sf(np.abs(statistic), fit.df),
-            "note": None,
-        }
-    )
+    columns = np.arange(responses.shape[1])
+    table = _tested(fit.beta[1], fit.se[1], np.full(len(columns), fit.df))
+    return table.assign(column=columns, effect=FIRST, method=FIRST_VISIT.method, note=None, left=None)
 
 
-def _mixed(fits: Sequence[FixedEffects]) -> pd.DataFrame:
-    rows = []
-    for fit in fits:
-        note = SINGULAR if fit.singular else None
-        rows.append((fit.beta[1], fit.se[1], fit.statistic[1], fit.df[1], fit.low[1], fit.high[1], fit.p[1], note))
-    return pd.DataFrame(rows, columns=["beta", "se", "statistic", "df", "low", "high", "p", "note"])
-
-
-def _with_jackknife(responses: FloatArray, model: MixedModel) -> pd.DataFrame:
+def _tested(beta: FloatArray, se: FloatArray, df: FloatArray) -> pd.DataFrame:
+    """t tests and 95 % intervals of estimates (q,)."""
     from scipy.stats import t
 
-    fits = [model.design.fit(response) for response in responses.T]
-    table = _mixed([model.test(fit) for fit in fits])
-    se = np.array([person_jackknife(model.design, y, fit) for y, fit in zip(responses.T, fits, strict=True)])
-    beta, df = table["beta"], float(len(model.design.labels) - 1)
-    half, p = t.ppf(0.975, df) * se, 2 * t.sf(np.abs(beta / se), df)
-    notes = [[fit.singular and SINGULAR, np.isnan(own) and NO_JACKKNIFE] for fit, own in zip(fits, se, strict=True)]
-    table["note"] = ["; ".join(text for text in texts if text) or None for texts in notes]
-    return table.assign(**dict(zip(JACKKNIFE, (se, df, beta - half, beta + half, p), strict=False)))
+    half, statistic = t.ppf(0.975, df) * se, beta / se
+    values = (beta, se, statistic, df, beta - half, beta + half, 2 * t.sf(np.abs(statistic), df))
+    return pd.DataFrame(dict(zip(ESTIMATES, values, strict=True)))
+
+
+def _longitudinal(
+    responses: FloatArray, predictors: FloatArray, people: np.ndarray, years: FloatArray, model: ScoreModel
+) -> pd.DataFrame:
+    """Rows of every kind for the columns of `responses` (n, q); `predictors` (n, k) as the study's model has them."""
+    parts, left = _split(predictors[:, 1], people, years)
+    time = [standardise(years)] if np.ptp(years) > 0 else []
+    X = np.column_stack([predictors[:, 0], *parts.values(), *time, predictors[:, 2:]])
+    study = _mixed(responses, predictors, people, years, model, {STUDY: 1})
+    numbered = {effect: position for position, effect in enumerate(parts, 1)}
+    try:
+        own = _mixed(responses, X, people, years, model, numbered, jackknife=not model.slope)
+    except AnalysisError as error:
+        return study.assign(left=f"parts within and between people: {error}")
+    return pd.concat([own, study], ignore_index=True).sort_values("column", kind="stable").assign(left=left)
+
+
+def _split(x: FloatArray, people: np.ndarray, years: FloatArray) -> tuple[dict[str, FloatArray], str | None]:
+    """The parts of `x` (n,) within and between people that can be told, and what cannot."""
+    codes = np.unique(people, return_inverse=True)[1]
+    between, within = person_parts(x, codes)
+    time = person_parts(years, codes)[1]
+    moved = within - time * (time @ within / (time @ time) if time.any() else 0.0)
+    if within @ within < EXACT * len(x):
+        return {BETWEEN: between}, "the value never changes within people, so it is related between people only"
+    if moved @ moved < OWN_CHANGE * (within @ within):
+        return {BETWEEN: between}, "within people the value is time itself, so it is related between people only"
+    if between.std() < EXACT:
+        return {WITHIN: within}, "people do not differ in their mean, so the value is related within people only"
+    return {WITHIN: within, BETWEEN: between}, None
+
+
+def _mixed(
+    responses: FloatArray,
+    X: FloatArray,
+    people: np.ndarray,
+    years: FloatArray,
+    model: ScoreModel,
+    effects: Mapping[str, int],
+    jackknife: bool = False,
+) -> pd.DataFrame:
+    """One row per response and effect (name to column of X) of the model with random effects per person."""
+    positions, n_people = list(effects.values()), len(np.unique(people))
+    slopes = RandomSlopeModel(X, people, years) if model.slope else None
+    mixed = None if slopes else MixedModel(X, people)
+    blocks = []
+    for column, response in enumerate(responses.T):
+        if mixed is None:
+            assert slopes is not None
+            fit = slopes.fit(response)
+        else:
+            found = mixed.design.fit(response)
+            fit = mixed.test(found)
+        se, df, method, note = fit.se[positions], fit.df[positions], model.method, SINGULAR if fit.singular else ""
+        if mixed is not None and jackknife:
+            own = person_jackknife(mixed.design, response, found, positions)
+            if np.isnan(own).any():
+                note = "; ".join(filter(None, (note, NO_JACKKNIFE)))
+            else:
+                se, df, method = own, np.full(len(own), n_people - 1.0), f"{model.method}, jackknife over people"
+        rows = _tested(fit.beta[positions], se, df)
+        blocks.append(rows.assign(column=column, effect=list(effects), method=method, note=note or None))
+    return pd.concat(blocks, ignore_index=True)
 
 
 def count_result(table: pd.DataFrame, scores: Mapping[str, str], model: ScoreModel = FIRST_VISIT) -> AnalysisResult:
@@ -306,31 +388,44 @@ def count_result(table: pd.DataFrame, scores: Mapping[str, str], model: ScoreMod
         As given to `count_associations`.
     """
     table = _named(table, scores)
-    sentences = [_count_sentence(scores[row["score"]], row, model.when) for row in table.to_dict("records")]
+    sentences = [_count_sentence(scores[str(score)], part, model) for score, part in table.groupby("score", sort=False)]
     sentences += _remarks(table, model)
-    kind = "jackknife_" if "jackknife_se" in table else ""
-    bounds = {"low": f"{kind}low", "high": f"{kind}high", "p": f"{kind}q"}
-    figure = {
+    figure: dict[str, Any] = {
         "kind": "forest",
         "label": "score_name",
         "estimate": "beta",
-        **bounds,
+        "low": "low",
+        "high": "high",
+        "p": "q",
         "null": 0,
         "xlabel": "Standardised beta per standard deviation of the number of deviations",
     }
+    figure |= {"facet": "effect"} if model.longitudinal else {}
     name = "scores_counts_longitudinal" if model.longitudinal else "scores_counts"
     title = f"Clinical scores and number of deviations, {model.when}"
     return make_result(name, title, table, sentences=tuple(sentences), methods=model.methods(), figure=figure)
 
 
-def _count_sentence(score: str, row: Mapping[Hashable, Any], when: str) -> str:
-    """Interval, p and q of one kind: the jackknife's where it has them."""
-    kind = "jackknife_" if row.get("jackknife_se", np.nan) > 0 else ""
-    low, high, p, q = (row[f"{kind}{name}"] for name in ("low", "high", "p", "q"))
+def _count_sentence(score: str, part: pd.DataFrame, model: ScoreModel) -> str:
+    rows = {str(row["effect"]): row for row in part.to_dict("records")}
+    first = part.iloc[0]
+    head = f"{upper_first(score)} and the {COUNTS[first['predictor']]} {model.when}"
+    if not model.longitudinal:
+        return f"{head}: standardised beta {_estimate(rows[FIRST], people=True)}."
+    parts = [f"{effect} {_estimate(rows[effect])}" for effect in (WITHIN, BETWEEN) if effect in rows]
+    counted = plural(first["n_people"], "person", "people")
+    said = (
+        f"{head} ({counted}), with time in the model: standardised beta {', '.join(parts)}. " if parts else f"{head}. "
+    )
+    return f"{said}{STUDY_SENTENCE.format(_estimate(rows[STUDY]))}"
+
+
+def _estimate(row: Mapping[Hashable, Any], people: bool = False) -> str:
+    """A standardised beta with its interval, p, q and, with `people`, how many there are."""
+    counted = f", {plural(row['n_people'], 'person', 'people')}" if people else ""
     return (
-        f"{upper_first(score)} and the {COUNTS[row['predictor']]} {when}: standardised beta {row['beta']:.2f} "
-        f"({interval(low, high)}, {p_value(p)}, {q_value(q)} after correction for multiple tests, "
-        f"{plural(row['n_people'], 'person', 'people')})."
+        f"{row['beta']:.2f} ({interval(row['low'], row['high'])}, {p_value(row['p'])}, {q_value(row['q'])} after "
+        f"correction for multiple tests{counted})"
     )
 
 
@@ -338,16 +433,20 @@ def region_result(table: pd.DataFrame, scores: Mapping[str, str], model: ScoreMo
     """The table of `region_associations` with sentences and one brain map per score, as `count_result`."""
     table = _named(table, scores)
     sentences = [
-        _region_sentence(scores[str(score)], part, model.when) for score, part in table.groupby("score", sort=False)
+        sentence
+        for (score, effect), part in table.groupby(["score", "effect"], sort=False)
+        for sentence in _region_sentences(scores[str(score)], str(effect), part, model.when)
     ] + _remarks(table, model)
-    figure = {
+    kind = next(effect for effect in (FIRST, WITHIN, BETWEEN, STUDY) if (table["effect"] == effect).any())
+    figure: dict[str, Any] = {
         "kind": "map",
         "region": "region",
         "value": "beta",
         "facet": "score_name",
         "scale": "diverging",
-        "limits": map_limits(table["beta"]),
-        "xlabel": "Standardised beta",
+        "limits": map_limits(table.loc[table["effect"] == kind, "beta"]),
+        "xlabel": f"Standardised beta, {kind}",
+        "where": {"effect": kind},
     }
     name = "scores_regions_longitudinal" if model.longitudinal else "scores_regions"
     return make_result(
@@ -355,7 +454,7 @@ def region_result(table: pd.DataFrame, scores: Mapping[str, str], model: ScoreMo
         f"Clinical scores and regional z, {model.when}",
         table,
         sentences=tuple(sentences),
-        methods=model.methods(),
+        methods=model.methods(table["region"].nunique()),
         figure=figure,
     )
 
@@ -373,15 +472,22 @@ def _named(table: pd.DataFrame, scores: Mapping[str, str]) -> pd.DataFrame:
     return table.assign(score_name=table["score"].map(scores))[order]
 
 
-def _region_sentence(score: str, part: pd.DataFrame, when: str) -> str:
-    q = part["jackknife_q"].fillna(part["q"]) if "jackknife_q" in part else part["q"]
-    found = part[q < 0.05]
+def _region_sentences(score: str, effect: str, part: pd.DataFrame, when: str) -> list[str]:
+    """In how many regions a score is related to z, where most, and the named structures whatever they are."""
+    found = part[part["q"] < 0.05]
+    how = {FIRST: "is", STUDY: "is, by the study's model,"}.get(effect, f"is, {effect},")
     sentence = (
-        f"{upper_first(score)} {when} is related to z in {len(found)} of {plural(len(part), 'region')} after "
+        f"{upper_first(score)} {when} {how} related to z in {len(found)} of {plural(len(part), 'region')} after "
         "correction for multiple tests"
     )
-    if found.empty:
-        return sentence + "."
     strongest = found.loc[found["beta"].abs().sort_values(ascending=False).index[:3]]
     named = [f"{row['structure']} (beta {row['beta']:.2f})" for row in strongest.to_dict("records")]
-    return f"{sentence}; most strongly in the {listing(named)}."
+    sentence += f"; most strongly in the {listing(named)}." if named else "."
+    always = part[[str(name).partition("-")[2] in NAMED for name in part["region"]]]
+    betas = [
+        f"{row['structure']} {row['beta']:.2f} ({interval(row['low'], row['high']).removeprefix('95 % interval ')})"
+        for row in always.to_dict("records")
+    ]
+    said = f"Beta (95 % interval): {'; '.join(betas)}." if betas else ""
+    caveat = STUDY_CAVEAT if effect == STUDY else ""
+    return [" ".join(filter(None, (sentence, said, caveat)))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,31 @@ from bids_app.clinical.deviations import TAILS
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
 from bids_app.clinical.stats.linear import design, false_discovery
 from bids_app.clinical.stats.negative_binomial import INFINITE, THETA_RANGE, CountFit, fit_counts
+from bids_app.clinical.stats.risk_rules import THALAMUS
 from bids_app.clinical.wording import few_people, grouped, interval, listing, p_value, percent, plural, software
 from bids_app.errors import AnalysisError
 from bids_app.normative.base import Z_CRITICAL
 from bids_app.regions import display_name
 
 TAIL_WORDS = {"infra": "infra-normal", "supra": "supra-normal", "total": "infra- or supra-normal"}
+REGION_COLUMNS = [
+    "region",
+    "structure",
+    "group",
+    "control_group",
+    "n_group",
+    "n_control",
+    "mean_group",
+    "mean_control",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "cohens_d",
+    "statistic",
+    "df",
+    "p",
+    "q",
+]
 STUDY_THETA = 1.0
 ROBUST = "robust"
 # A standard error of the log rate ratio that is nothing but rounding.
@@ -28,18 +47,31 @@ COUNT_METHODS = (
     "dispersion estimated from the Pearson residuals and t tests, as in the source study (Korbmacher et "
     "al. 2026), with 95 % profile likelihood intervals. The robust interval and p value of the maximum likelihood "
     "estimate use sandwich standard errors (HC3; MacKinnon and White 1985) and t on the residual degrees of freedom, "
-    "since counts of correlated regions are not exactly negative binomial. One scan per person is used. Software: "
-    "{software}."
+    "since counts of correlated regions are not exactly negative binomial.{matched} One scan per person is used. "
+    "Software: {software}."
+)
+MATCHED_COUNTS = (
+    " People count as one and the controls of each as one together; robust intervals take matched sets as the units (a "
+    "jackknife over sets, t on their number less one), and where people have different numbers of controls all "
+    "intervals do."
 )
 REGION_METHODS = (
-    "For each region the mean z of the group was compared with that of the controls (Welch's t test, 95 % "
-    "interval), with Cohen's d from the pooled standard deviation; p values were corrected over all "
-    "regions and groups by Benjamini-Hochberg. Software: {software}."
+    "For each region the mean z of the group was compared with that of the controls ({test}, 95 % interval), with "
+    "Cohen's d from the pooled standard deviation; p values were corrected by Benjamini-Hochberg over the regional "
+    "volumes, for each group on its own. Software: {software}."
 )
+WELCH = "Welch's t test"
+PAIRED = "t test of the differences within matched sets, the controls of each person counted as one"
+ADJUSTED = "linear model with {covariates}, HC3 standard errors and t tests"
 
 
 def compare_counts(
-    cohort: pd.DataFrame, group: str, control: str, column: str = "group", covariates: Sequence[str] = ()
+    cohort: pd.DataFrame,
+    group: str,
+    control: str,
+    column: str = "group",
+    covariates: Sequence[str] = (),
+    sets: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Incidence rate ratios of the number of deviations.
 
@@ -51,6 +83,10 @@ def compare_counts(
         Levels of `column`; other rows are ignored.
     covariates : sequence of str
         Further terms of the model; rows where one is missing are left out.
+    sets : DataFrame, optional
+        ``set weight`` of each row of a matched cohort (same index). Robust standard errors then take matched sets as
+        the units. Where weights differ (several controls per person) means and models are weighted and every interval
+        is robust.
 
     Returns
     -------
@@ -81,20 +117,26 @@ def compare_counts(
         "n_group": int(treated.sum()),
         "n_control": int((~treated).sum()),
     }
+    units = {} if sets is None else {"weights": sets.loc[rows.index, "weight"], "clusters": sets.loc[rows.index, "set"]}
+    weights = units.get("weights", pd.Series(1.0, index=rows.index)).to_numpy(dtype=float)
+    weighted = bool(np.ptp(weights) > 0)
+    df = len(rows) - matrix.shape[1] if sets is None else units["clusters"].nunique() - 1
     blocks, problems = [], []
     for tail in TAILS:
         counts = rows[f"n_{tail}"].to_numpy(dtype=float)
-        means = {"mean_group": counts[treated].mean(), "mean_control": counts[~treated].mean()}
+        means = [np.average(counts[side], weights=weights[side]) for side in (treated, ~treated)]
+        row = {"tail": tail, **shared, "mean_group": means[0], "mean_control": means[1]}
         for method, theta in (("maximum likelihood", None), ("theta = 1", STUDY_THETA)):
             try:
-                fit = fit_counts(counts, matrix, theta, terms=[1])
+                fit = fit_counts(counts, matrix, theta, terms=[1], **units)
             except AnalysisError as error:
                 problems.append((f"{TAIL_WORDS[tail]} deviations", str(error)))
                 continue
-            row = {"tail": tail, **shared, **means}
-            blocks.append({**row, "method": method, **_rate_ratio(fit)})
-            if theta is None and not fit.unbounded.any() and fit.robust_se[1] > CERTAIN:
-                blocks.append({**row, "method": ROBUST, **_robust_ratio(fit, len(counts) - matrix.shape[1])})
+            sure = not fit.unbounded.any() and fit.robust_se[1] > CERTAIN
+            if not (weighted and sure):
+                blocks.append({**row, "method": method, **_rate_ratio(fit)})
+            if sure and (theta is None or weighted):
+                blocks.append({**row, "method": ROBUST if theta is None else method, **_robust_ratio(fit, df)})
     if not blocks:
         raise AnalysisError("; ".join(grouped(problems)))
     return pd.DataFrame(blocks)
@@ -160,21 +202,28 @@ def case_control_result(
     control: str,
     column: str = "group",
     covariates: Sequence[str] = (),
-    matched: bool = False,
+    sets: pd.DataFrame | None = None,
 ) -> AnalysisResult:
     """`compare_counts` with its sentences and forest plot."""
-    table = compare_counts(cohort, group, control, column, covariates)
+    table = compare_counts(cohort, group, control, column, covariates, sets)
     # The robust row where there is one: it comes after the likelihood's.
     first = table[table["method"] != "theta = 1"].drop_duplicates("tail", keep="last")
-    who = "matched controls" if matched else "controls"
-    sentences = [_count_sentence(row, who) for row in first.to_dict("records")]
+    study = table[table["method"] == "theta = 1"].set_index("tail")
+    who = "controls" if sets is None else "matched controls"
+    sentences = [
+        _count_sentence(row, who, study.loc[row["tail"]] if row["tail"] in study.index else None)
+        for row in first.to_dict("records")
+    ]
+    sentences += [f"These ratios are adjusted for {listing(list(covariates))}."] if covariates else []
     sentences += [
         f"Note on {TAIL_WORDS[row['tail']]} deviations: {row['note']}."
         for row in first[first["note"].notna()].to_dict("records")
     ]
     sentences += few_people(int(table[["n_group", "n_control"]].min().min()))
     methods = COUNT_METHODS.format(
-        covariates=f", adjusted for {', '.join(covariates)}" if covariates else "", software=software("numpy", "scipy")
+        covariates=f", adjusted for {', '.join(covariates)}" if covariates else "",
+        matched="" if sets is None else MATCHED_COUNTS,
+        software=software("numpy", "scipy"),
     )
     figure = {
         "kind": "forest",
@@ -198,18 +247,28 @@ def case_control_result(
     )
 
 
-def _count_sentence(row: Mapping[Hashable, Any], who: str) -> str:
+def _count_sentence(row: Mapping[Hashable, Any], who: str, study: Mapping[Any, Any] | None) -> str:
     means = (
         f"{plural(row['n_group'], 'person', 'people')} of group {row['group']} had on average {row['mean_group']:.2f} "
         f"{TAIL_WORDS[row['tail']]} deviations, {row['n_control']} {who} {row['mean_control']:.2f}"
     )
+    compared = "" if study is None else f"; with theta = 1, as in the source study, {_ratio(study)}"
+    return f"{means}: a rate ratio of {_ratio(row)}{compared}."
+
+
+def _ratio(row: Mapping[Any, Any]) -> str:
     ratio = row["irr"]
     said = f"{ratio:.2f}" if np.isfinite(ratio) and ratio > 0 else "0" if ratio == 0 else "infinity"
-    return f"{means}: a rate ratio of {said} ({interval(row['low'], row['high'])}, {p_value(row['p'])})."
+    return f"{said} ({interval(row['low'], row['high'])}, {p_value(row['p'])})"
 
 
 def region_differences(
-    zscores: pd.DataFrame, groups: pd.Series, control: str, regions: Sequence[str] | None = None
+    zscores: pd.DataFrame,
+    groups: pd.Series,
+    control: str,
+    regions: Sequence[str] | None = None,
+    sets: pd.DataFrame | None = None,
+    covariates: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Mean z of each group against the controls, region by region.
 
@@ -223,13 +282,17 @@ def region_differences(
         The level that the others are compared with.
     regions : sequence of str, optional
         Default: all columns of `zscores` that are numeric.
+    sets : DataFrame, optional
+        ``set weight`` of each row of a matched cohort (one group): differences are within matched sets.
+    covariates : DataFrame, optional
+        Numeric columns (same rows) that the difference is adjusted for.
 
     Returns
     -------
     DataFrame
         ``region structure group control_group n_group n_control mean_group mean_control difference
         difference_low difference_high cohens_d statistic df p q``. A region with fewer than two values in a
-        group has no test.
+        group has no test. q is over the regions of a group.
 
     Raises
     ------
@@ -244,59 +307,81 @@ def region_differences(
             f"a comparison needs the control group {control} and another group",
             "check the control level in the analysis file",
         )
-    blocks = [_differences(z[labels == name], z[labels == control], columns).assign(group=name) for name in others]
+    blocks = []
+    for name in others:
+        member, healthy = labels == name, labels == control
+        block = _differences(z[member], z[healthy], columns)
+        if sets is not None:
+            block = block.assign(**_within_sets(z, member, sets))
+        elif covariates is not None:
+            rows = member | healthy
+            block = block.assign(**_adjusted(z[rows], member[rows], covariates.to_numpy(dtype=float)[rows]))
+        blocks.append(block.assign(group=name, q=false_discovery(block["p"].to_numpy())))
     table = pd.concat(blocks, ignore_index=True).assign(control_group=control)
     table["structure"] = [display_name(region) for region in table["region"]]
-    table["q"] = false_discovery(table["p"].to_numpy())
-    order = [
-        "region",
-        "structure",
-        "group",
-        "control_group",
-        "n_group",
-        "n_control",
-        "mean_group",
-        "mean_control",
-        "difference",
-        "difference_low",
-        "difference_high",
-        "cohens_d",
-        "statistic",
-        "df",
-        "p",
-        "q",
-    ]
-    return table[order]
+    return table[REGION_COLUMNS]
+
+
+def _within_sets(z: np.ndarray, member: np.ndarray, sets: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Mean difference within matched sets per region, with t test and interval over the sets."""
+    number, weight = sets["set"].to_numpy(dtype=int), sets["weight"].to_numpy(dtype=float)[:, None]
+    means = []
+    for side in (member, ~member):
+        known = (~np.isnan(z)) * weight * side[:, None]
+        sums, total = np.zeros((2, number.max() + 1, z.shape[1]))
+        np.add.at(sums, number, np.where(known > 0, z, 0) * known)
+        np.add.at(total, number, known)
+        with np.errstate(invalid="ignore"):
+            means.append(sums / total)
+    within = means[0] - means[1]
+    n, difference, variance = _moments(within)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _t_test(difference, np.sqrt(variance / n), n - 1.0)
+
+
+def _adjusted(z: np.ndarray, member: np.ndarray, covariates: np.ndarray) -> dict[str, np.ndarray]:
+    """Difference per region in a linear model with covariates, with HC3 standard errors."""
+    from statsmodels.regression.linear_model import OLS
+
+    found = np.full((3, z.shape[1]), np.nan)
+    for column, values in enumerate(z.T):
+        rows = ~np.isnan(values) & ~np.isnan(covariates).any(axis=1)
+        X = np.column_stack([np.ones(rows.sum()), member[rows], covariates[rows]])
+        scale = np.sqrt((X**2).sum(axis=0))
+        if len(X) > X.shape[1] and np.linalg.matrix_rank(X / np.where(scale > 0, scale, 1)) == X.shape[1]:
+            fit = OLS(values[rows], X / scale).fit()
+            leverage = fit.get_influence().hat_matrix_diag
+            se = fit.HC3_se[1] if leverage.max() < 1 - 1e-8 else np.nan
+            found[:, column] = fit.params[1] / scale[1], se / scale[1], fit.df_resid
+    return _t_test(*found)
+
+
+def _t_test(difference: np.ndarray, se: np.ndarray, df: np.ndarray) -> dict[str, np.ndarray]:
+    from scipy.stats import t
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        half, statistic = t.ppf(0.975, df) * se, difference / se
+    return {
+        "difference": difference,
+        "difference_low": difference - half,
+        "difference_high": difference + half,
+        "statistic": statistic,
+        "df": df,
+        "p": 2 * t.sf(np.abs(statistic), df),
+    }
 
 
 def _differences(group: np.ndarray, control: np.ndarray, regions: list[str]) -> pd.DataFrame:
-    from scipy.stats import t
-
     (n1, m1, v1), (n0, m0, v0) = _moments(group), _moments(control)
     with np.errstate(divide="ignore", invalid="ignore"):
         a, b = v1 / n1, v0 / n0
-        se = np.sqrt(a + b)
         df = (a + b) ** 2 / (a**2 / (n1 - 1) + b**2 / (n0 - 1))
         pooled = np.sqrt(((n1 - 1) * v1 + (n0 - 1) * v0) / (n1 + n0 - 2))
         difference = m1 - m0
-        statistic, half = difference / se, t.ppf(0.975, df) * se
+        test = _t_test(difference, np.sqrt(a + b), df)
         d = difference / pooled
-    return pd.DataFrame(
-        {
-            "region": regions,
-            "n_group": n1,
-            "n_control": n0,
-            "mean_group": m1,
-            "mean_control": m0,
-            "difference": difference,
-            "difference_low": difference - half,
-            "difference_high": difference + half,
-            "cohens_d": d,
-            "statistic": statistic,
-            "df": df,
-            "p": 2 * t.sf(np.abs(statistic), df),
-        }
-    )
+    shared = {"region": regions, "n_group": n1, "n_control": n0, "mean_group": m1, "mean_control": m0}
+    return pd.DataFrame({**shared, **test, "cohens_d": d})
 
 
 def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -309,9 +394,8 @@ def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return n, mean, np.where(n > 1, variance, np.nan)
 
 
-def region_result(zscores: pd.DataFrame, groups: pd.Series, control: str) -> AnalysisResult:
-    """`region_differences` with its sentences and brain map."""
-    table = region_differences(zscores, groups, control)
+def region_result(table: pd.DataFrame, control: str, tests: Iterable[str] = (WELCH,)) -> AnalysisResult:
+    """The table of `region_differences` with its sentences and brain map; `tests` says how they were made."""
     sentences = []
     for name, part in table.groupby("group", sort=True):
         found, tested = part[part["q"] < 0.05], int(part["q"].notna().sum())
@@ -342,7 +426,7 @@ def region_result(zscores: pd.DataFrame, groups: pd.Series, control: str) -> Ana
         f"Regional differences from {control}",
         table,
         sentences=tuple(sentences),
-        methods=REGION_METHODS.format(software=software("numpy", "scipy")),
+        methods=REGION_METHODS.format(test="; ".join(dict.fromkeys(tests)), software=software("numpy", "scipy")),
         figure=figure,
     )
 
@@ -359,9 +443,21 @@ def prevalence_sentences(prevalence: pd.DataFrame, threshold: float = Z_CRITICAL
             whom = "more than one person" if highest else "anybody"
             sentences.append(f"In group {name} no region has z <= -{threshold:g} in {whom}.")
             continue
-        named = [f"{display_name(row['region'])} ({percent(row['share_infra'])})" for row in top.to_dict("records")]
+        thalamus = part[part["region"].isin(THALAMUS) & ~part["region"].isin(top["region"])]
+        shares = listing([_share(row) for row in _rows(top)])
         sentences.append(
-            f"In group {name} z <= -{threshold:g} is most frequent in the {listing(named)}; the healthy reference "
-            f"expects {percent(expected)}."
+            f"In group {name} z <= -{threshold:g} is most frequent in the {shares}; the healthy reference expects "
+            f"{percent(expected)}."
         )
+        if len(thalamus):
+            sentences.append(f"In group {name} it is seen in the {listing([_share(row) for row in _rows(thalamus)])}.")
     return tuple(sentences)
+
+
+def _rows(table: pd.DataFrame) -> list[dict[Hashable, Any]]:
+    return table.to_dict("records")
+
+
+def _share(row: Mapping[Hashable, Any]) -> str:
+    low, high = percent(row["low_infra"]).removesuffix(" %"), percent(row["high_infra"])
+    return f"{display_name(row['region'])} ({percent(row['share_infra'])}, 95 % interval {low} to {high})"

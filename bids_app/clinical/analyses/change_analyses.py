@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from bids_app.clinical.analyses.outcome_analyses import known
-from bids_app.clinical.analysis_file import numbers
 from bids_app.clinical.cohort import CohortData
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
 from bids_app.clinical.stats.linear import false_discovery
 from bids_app.clinical.stats.stability import region_stability, stability_table
 from bids_app.clinical.stats.trajectories import mean_rates, person_rates
+from bids_app.clinical.values import numbers
 from bids_app.clinical.wording import few_people, interval, listing, percent, plural, software
 from bids_app.errors import AnalysisError, InputError
 

@@ -94,7 +94,8 @@ def _strategies(
 ) -> dict[str, np.ndarray]:
     """Whom each strategy acts on: (n,), or (q, n) where it depends on the threshold."""
     strategies: dict[str, np.ndarray] = {EVERYBODY: np.ones(len(time), dtype=bool)}
-    strategies |= {f"{rule.name} rule": rule.at_risk[seen] for rule in risk.rules}
+    sure = [rule for rule in risk.rules if rule.told(seen).all(where=seen)]
+    strategies |= {f"{rule.name} rule": rule.at_risk[seen] for rule in sure}
     fold = risk_rules.balanced_folds(event, risk_rules.FOLDS, risk.followed.data.config.seed)
     try:
         chance = predicted_risk(time, event, risk.people["n_infra"][seen], horizon, fold)

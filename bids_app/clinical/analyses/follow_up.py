@@ -9,13 +9,18 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from bids_app.clinical.analysis_file import numbers
 from bids_app.clinical.cohort import CohortData
-from bids_app.clinical.stats.progression import ROUNDING, ProgressionRule, first_after, first_marked, progression_table
+from bids_app.clinical.stats.progression import (
+    ROUNDING,
+    ProgressionRule,
+    counted_relapses,
+    first_after,
+    first_marked,
+    progression_table,
+)
+from bids_app.clinical.values import WRITE_ISO, date_problem, dates, numbers
 from bids_app.errors import AnalysisError
 
-# A visit up to three months before the first scan is the visit of that scan.
-BASELINE_WINDOW = 0.25
 DAYS_PER_YEAR = 365.25
 # A number beyond this is a calendar year or an age in days, not years since the first visit.
 MOST_YEARS = 80.0
@@ -44,17 +49,18 @@ class FollowUp:
         """The rule for progression that the configuration asks for."""
         config = self.data.config
         return ProgressionRule(
-            config.confirmation_months / 12, config.roving_baseline, config.relapse_free_days / DAYS_PER_YEAR
+            confirmation=config.confirmation_months / 12,
+            tolerance=config.confirmation_tolerance_days / DAYS_PER_YEAR,
+            window=config.baseline_days / DAYS_PER_YEAR,
+            roving=config.roving_baseline,
+            relapse_free=config.relapse_free_days / DAYS_PER_YEAR,
         )
 
     @cached_property
     def people(self) -> pd.DataFrame:
-        """One row per person: ``participant_id group n_visits start end`` (years since the first scan)."""
+        """One row per person: ``participant_id group n_visits end`` (years since the first scan)."""
         grouped = self.visits.groupby("participant_id", sort=True)
-        table = grouped.agg(
-            group=("group", "first"), n_visits=(YEARS, "size"), start=(YEARS, "min"), end=(YEARS, "max")
-        )
-        return table.reset_index()
+        return grouped.agg(group=("group", "first"), n_visits=(YEARS, "size"), end=(YEARS, "max")).reset_index()
 
     def progression(self) -> pd.DataFrame:
         """Time to progression: ``participant_id n_visits time event ...`` (see `progression`), with ``group``.
@@ -80,25 +86,13 @@ class FollowUp:
 
     def relapses(self) -> pd.DataFrame:
         """Time to the first relapse and number of relapses: ``participant_id n_visits time event n_relapses
-        followed group``."""
+        followed group``, with counts also ``unknown unknown_years`` (see `counted_relapses`)."""
         counted = self.data.config.column("relapses")
         if self.data.config.column("relapse_dates") in self.visits:
-            times = self.relapse_times()
-            table = first_after(self.people, times)
-            table["n_relapses"] = [
-                sum(row["start"] < at <= row["end"] + ROUNDING for at in times.get(row["participant_id"], ()))
-                for row in self.people.to_dict("records")
-            ]
-        elif counted in self.visits:
-            table = first_marked(self.visits, str(counted), YEARS)
-            start = self.visits.groupby("participant_id")[YEARS].transform("min")
-            later = self.visits[self.visits[YEARS] > start]
-            sums = later.groupby("participant_id")[str(counted)].sum()
-            table["n_relapses"] = table["participant_id"].map(sums).fillna(0)
-        else:
+            return self._grouped(first_after(self.people, self.relapse_times()))
+        if counted not in self.visits:
             raise AnalysisError("there is no column of relapses")
-        length = self.people.set_index("participant_id").eval("end - start")
-        return self._grouped(table.assign(followed=table["participant_id"].map(length)))
+        return self._grouped(counted_relapses(self.visits, str(counted), YEARS))
 
     def relapse_times(self) -> Mapping[str, tuple[float, ...]]:
         """Years from the first scan to each person's relapses.
@@ -122,21 +116,23 @@ class FollowUp:
         for person, cell in zip(listed["participant_id"], listed[column], strict=True):
             entries.setdefault(str(person), {}).update(dict.fromkeys(_entries(cell)))
         origin = self.origin.to_dict()
+        written = pd.Series(sorted({entry for cells in entries.values() for entry in cells}), dtype=object)
+        problem = date_problem(written)
+        if problem:
+            raise AnalysisError(f"{column} (role relapse_dates) cannot be used: {problem}", WRITE_ISO)
+        moments = dict(zip(written, dates(written), strict=True))
         return {
-            person: tuple(sorted(_placed(person, cell, start[person], anchors) - origin[person] for cell in cells))
+            person: tuple(
+                sorted(_placed(person, cell, moments[cell], start[person], anchors) - origin[person] for cell in cells)
+            )
             for person, cells in sorted(entries.items())
         }
 
     def outside(self) -> tuple[int, int]:
         """Listed relapses that do not count: up to the first scan, and after the last visit."""
-        ends = self.people.set_index("participant_id")[["start", "end"]]
-        times = [
-            (at, *ends.loc[person])
-            for person, found in self.relapse_times().items()
-            if person in ends.index
-            for at in found
-        ]
-        return sum(at <= start for at, start, _ in times), sum(at > end + ROUNDING for at, _, end in times)
+        ends = dict(zip(self.people["participant_id"], self.people["end"], strict=True))
+        times = [(at, ends[person]) for person, found in self.relapse_times().items() if person in ends for at in found]
+        return sum(at <= ROUNDING for at, _ in times), sum(at > max(end, 0) + ROUNDING for at, end in times)
 
     def _grouped(self, table: pd.DataFrame) -> pd.DataFrame:
         if table.empty:
@@ -149,20 +145,20 @@ def _dated(visits: pd.DataFrame, clock: pd.Series) -> dict[str, tuple[pd.Timesta
     """Date and clock value of each person's first visit that has both."""
     if "visit_date" not in visits:
         return {}
-    dates = pd.to_datetime(visits["visit_date"], errors="coerce")
-    usable = visits.assign(_date=dates, _clock=clock)[(dates.notna() & clock.notna()).to_numpy()]
+    when = dates(visits["visit_date"])
+    usable = visits.assign(_date=when, _clock=clock)[(when.notna() & clock.notna()).to_numpy()]
     first = usable.drop_duplicates("participant_id")
     return {str(row["participant_id"]): (row["_date"], float(row["_clock"])) for row in first.to_dict("records")}
 
 
-def _placed(person: str, entry: str, start: float, anchors: Mapping[str, tuple[pd.Timestamp, float]]) -> float:
-    """Clock value of a relapse that is given as a date or as years since the first visit."""
+def _placed(
+    person: str, entry: str, moment: pd.Timestamp, start: float, anchors: Mapping[str, tuple[pd.Timestamp, float]]
+) -> float:
+    """Clock value of a relapse that is given as a date (`moment`) or as years since the first visit."""
     try:
         years = float(entry)
     except ValueError:
-        years, moment = np.nan, pd.to_datetime(entry, errors="coerce")
-    else:
-        moment = pd.NaT
+        years = np.nan
     if abs(years) <= MOST_YEARS:
         return years + start
     if pd.isna(moment) or person not in anchors:
@@ -214,7 +210,7 @@ def follow_up(data: CohortData) -> FollowUp:
     for name in needed:
         if name != data.config.column("relapse_dates"):
             visits[name] = numbers(visits[name])
-    kept = visits[visits[YEARS] >= -BASELINE_WINDOW].drop(columns="_clock")
+    kept = visits[visits[YEARS] >= -data.config.baseline_days / DAYS_PER_YEAR - ROUNDING].drop(columns="_clock")
     order = kept.sort_values(["participant_id", YEARS], kind="stable")
     return FollowUp(data, order.reset_index(drop=True), origin)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,18 +13,22 @@ import pandas as pd
 from bids_app.clinical.analyses import case_control
 from bids_app.clinical.analyses.group_tables import SITE_COLUMNS, first_named, prevalence_table
 from bids_app.clinical.analyses.matched import matching_result
+from bids_app.clinical.analysis_file import AnalysisConfig
 from bids_app.clinical.cohort import CohortData
-from bids_app.clinical.deviations import TAILS, count_table, expected_count, region_set
+from bids_app.clinical.deviations import TAILS, count_table, region_set
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
 from bids_app.clinical.stats import matching
-from bids_app.clinical.wording import few_people, interval, percent, plural, software
+from bids_app.clinical.stats.linear import design
+from bids_app.clinical.stats.matching import MatchSettings
+from bids_app.clinical.wording import few_people, interval, listing, percent, plural, software
 from bids_app.errors import AnalysisError
 
 BURDEN_METHODS = (
     "Deviations were counted at each person's first scan with a threshold of |z| >= {threshold:g} over all, "
     "cortical and subcortical regions. The expected number and its central 95 % range are those of a healthy "
-    "person, with regions taken as standard normal and equally correlated (r = 0.16, the mean correlation between "
-    "regions in the open healthy reference). Software: {software}."
+    "person with as many regions{own}; of a group the mean, and the median of the bounds, over its people. {rest} take "
+    "regions as standard normal and equally correlated (r = 0.16, the mean correlation between regions in the open "
+    "healthy reference). Software: {software}."
 )
 
 PREVALENCE_METHODS = (
@@ -50,8 +54,13 @@ def burden(data: CohortData) -> list[AnalysisResult]:
         if not present:
             continue
         counts = count_table(data.zscores[data.first], regions, data.config.threshold)
+        same = regions == data.config.regions
+        healthy = {tail: data.expected(tail, None if same else counts).loc[counts.index] for tail in TAILS}
         for group, part in counts.groupby(groups, sort=True):
-            rows += [_burden_row(str(group), name, tail, part, len(present), data.config.threshold) for tail in TAILS]
+            rows += [
+                _burden_row(str(group), name, tail, part, healthy[tail].loc[part.index], data.config.threshold)
+                for tail in TAILS
+            ]
     table = pd.DataFrame(rows)
     shown = data.config.regions if isinstance(data.config.regions, str) else "listed"
     rows = table[(table["region_set"] == shown) & (table["tail"] == "infra")].to_dict("records")
@@ -67,7 +76,13 @@ def burden(data: CohortData) -> list[AnalysisResult]:
         "where": {"region_set": shown},
         "null": "expected",
     }
-    methods = BURDEN_METHODS.format(threshold=data.config.threshold, software=software("numpy", "scipy"))
+    own = "" if data.healthy is None else ", over all regions those of the model's own healthy people"
+    methods = BURDEN_METHODS.format(
+        threshold=data.config.threshold,
+        own=own,
+        rest="The ranges" if data.healthy is None else "The other ranges",
+        software=software("numpy", "scipy"),
+    )
     return [
         make_result(
             "burden",
@@ -90,17 +105,16 @@ def _burden_sentence(row: Mapping[Hashable, Any]) -> str:
     return (
         f"Group {row['group']} ({plural(row['n'], 'person', 'people')}) has on average {row['mean']:.2f} "
         f"infra-normal deviations where {row['expected']:.2f} are expected of healthy people; {above} {verb} more "
-        f"than {row['expected_high']}, the upper end of what 95 % of healthy people have."
+        f"than {row['expected_high']:g}, the upper end of what 95 % of healthy people have."
     )
 
 
 def _burden_row(
-    group: str, name: str, tail: str, counts: pd.DataFrame, n_regions: int, threshold: float
+    group: str, name: str, tail: str, counts: pd.DataFrame, healthy: pd.DataFrame, threshold: float
 ) -> dict[str, object]:
     from scipy.stats import t
 
     values = counts[f"n_{tail}"].to_numpy(dtype=float)
-    expected = expected_count(n_regions, tail, threshold)
     mean, n = float(values.mean()), len(values)
     spread = float(values.std(ddof=1)) if n > 1 else np.nan
     half = float(t.ppf(0.975, n - 1)) * spread / np.sqrt(n) if n > 1 else np.nan
@@ -116,10 +130,10 @@ def _burden_row(
         "mean_high": mean + half,
         "median": float(np.median(values)),
         "maximum": int(values.max()),
-        "expected": expected.mean,
-        "expected_low": expected.low,
-        "expected_high": expected.high,
-        "share_above": float((values > expected.high).mean()),
+        "expected": float(healthy["mean"].mean()),
+        "expected_low": float(healthy["low"].median()),
+        "expected_high": float(healthy["high"].median()),
+        "share_above": float((values > healthy["high"].to_numpy()).mean()),
     }
 
 
@@ -164,11 +178,14 @@ def prevalence_descriptions(threshold: float) -> dict[str, str]:
 class Comparison:
     """The people of a group and the controls that they are compared with.
 
-    `matching` holds the balance and the pairs, empty without matching; `notes` are sentences on who is left out.
+    `matching` holds the balance and the pairs, empty without matching; `sets` are ``set weight`` of the matched people;
+    `covariates` are those to adjust for where matching was not possible; `notes` are sentences on who is left out.
     """
 
     people: pd.DataFrame
     matching: tuple[AnalysisResult, ...] = ()
+    sets: pd.DataFrame | None = None
+    covariates: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -177,26 +194,30 @@ def counts(data: CohortData) -> list[AnalysisResult]:
     control = data.control()
     if not data.groups:
         raise AnalysisError(f"there is nobody beside the controls ({control}), so there is nothing to compare")
-    results = []
+    results, suffixes = [], file_suffixes(data.groups)
     for group in data.groups:
         found = comparison_set(data, group, control)
-        result = case_control.case_control_result(found.people, group, control, matched=bool(found.matching))
-        result = _without_failed(result, found.people, group, control)
+        result = case_control.case_control_result(
+            found.people, group, control, covariates=found.covariates, sets=found.sets
+        )
+        result = _without_failed(result, found, group, control)
         result = _with_notes(result, (*found.notes, *data.counting_note))
         result = replace(result, methods=f"{data.counting} {result.methods}")
-        suffix = f"_{slug(group)}" if len(data.groups) > 1 else ""
+        suffix = f"_{suffixes[group]}" if len(data.groups) > 1 else ""
         named = [replace(other, title=f"{other.title}, {group} and {control}") for other in found.matching]
         results += [_renamed(other, suffix) for other in (*named, result)]
     return results
 
 
-def _without_failed(result: AnalysisResult, people: pd.DataFrame, group: str, control: str) -> AnalysisResult:
+def _without_failed(result: AnalysisResult, found: Comparison, group: str, control: str) -> AnalysisResult:
     """`result` with rows that leave out scans which failed quality by their z or asymmetry: is it them that differ?"""
+    people = found.people
     failed = (people["quality"] == FAILED).to_numpy() if "quality" in people else np.zeros(len(people), dtype=bool)
     if not failed.any():
         return result
     try:
-        rows = case_control.compare_counts(people[~failed], group, control)
+        sets = None if found.sets is None else found.sets[~failed]
+        rows = case_control.compare_counts(people[~failed], group, control, covariates=found.covariates, sets=sets)
     except AnalysisError as error:
         return _with_notes(result, (f"Without the scans that failed quality there is no comparison ({error}).",))
     rows = rows[rows["method"] != "theta = 1"].drop_duplicates("tail", keep="last").assign(method=SENSITIVITY)
@@ -210,32 +231,56 @@ def _without_failed(result: AnalysisResult, people: pd.DataFrame, group: str, co
 
 
 def comparison_set(data: CohortData, group: str, control: str) -> Comparison:
-    """First scans of a group and its controls, matched when that is asked for and controls suffice."""
+    """First scans of a group and its controls: matched, or with covariates to adjust for where controls are too few."""
     people = data.scans[data.first & data.scans["group"].isin([group, control]).to_numpy()]
     config = data.config
-    settings = matching.MatchSettings(config.match_covariates, config.match_ratio, config.match_exact)
-    if settings.ratio == 0:
+    if config.match_ratio == 0:
         return _with_sites(Comparison(people), control)
-    absent = [name for name in (*settings.covariates, *settings.exact) if name not in people]
-    if absent:
-        notes = (f"Groups were not matched: there is no column {', '.join(absent)}.",)
-        return _with_sites(Comparison(people, notes=notes), control)
-    complete = people[people[[*settings.covariates, *settings.exact]].notna().all(axis=1)]
+    settings, notes = _settings(config, people, (people["group"] == group).to_numpy())
+    wanted = [*settings.covariates, *settings.exact]
+    complete = people[people[wanted].notna().all(axis=1)]
+    lost = len(people) - len(complete)
+    notes += [f"{plural(lost, 'person', 'people')} without all covariates of the matching left out."] if lost else []
     treated = (complete["group"] == group).to_numpy()
-    if not treated.any() or (~treated).sum() < settings.ratio * treated.sum():
+    short = not treated.any() or (~treated).sum() < settings.ratio * treated.sum()
+    if not short and settings.covariates:
+        found = matching.match(complete, treated, settings)
+        balance = matching_result(complete, found, treated, settings, group, control)
+        pairs = make_result(
+            "matching_pairs", "Matched pairs", matching.pairs_table(complete, found), figure={"kind": "table"}
+        )
+        kept = complete.iloc[found.rows()]
+        sets = found.sets().set_axis(kept.index)
+        return _with_sites(Comparison(kept, (balance, pairs), sets, notes=tuple(notes)), control)
+    if short:
         available = plural(int((~treated).sum()), "control")
         counted = f"{available} for {plural(int(treated.sum()), 'person', 'people')}"
-        wanted = f", and {settings.ratio} each are wanted" if settings.ratio > 1 else ""
-        notes = (f"Groups were not matched: there are too few controls ({counted}{wanted}).",)
-        return _with_sites(Comparison(people, notes=notes), control)
-    found = matching.match(complete, treated, settings)
-    balance = matching_result(complete, found, treated, settings, group, control)
-    pairs = make_result(
-        "matching_pairs", "Matched pairs", matching.pairs_table(complete, found), figure={"kind": "table"}
-    )
-    lost = len(people) - len(complete)
-    missing = f"{plural(lost, 'person', 'people')} without all covariates of the matching left out."
-    return _with_sites(Comparison(complete.iloc[found.rows()], (balance, pairs), (missing,) if lost else ()), control)
+        each = f", and {settings.ratio} each are wanted" if settings.ratio > 1 else ""
+        notes.append(f"Groups were not matched: there are too few controls ({counted}{each}).")
+    return _with_sites(_to_adjust(people, complete, treated, settings, notes), control)
+
+
+def _settings(config: AnalysisConfig, people: pd.DataFrame, treated: np.ndarray) -> tuple[MatchSettings, list[str]]:
+    """How to match, with the covariates that can be matched for, and sentences on the others."""
+    present = [name for name in config.match_covariates if name in people]
+    kept, left = matching.usable_covariates(people, treated, present)
+    left |= {name: "is not in the cohort" for name in config.match_covariates if name not in people}
+    exact = [name for name in config.match_exact if name in people]
+    left |= {name: "is not in the cohort" for name in config.match_exact if name not in people}
+    settings = MatchSettings(tuple(kept), config.match_ratio, tuple(exact))
+    return settings, [f"Groups were not matched for {name}: it {why}." for name, why in left.items()]
+
+
+def _to_adjust(
+    people: pd.DataFrame, complete: pd.DataFrame, treated: np.ndarray, settings: MatchSettings, notes: list[str]
+) -> Comparison:
+    """The unmatched comparison, adjusted for the covariates where there are people enough for that."""
+    terms = design(complete, settings.covariates).shape[1] if len(complete) else 0
+    if not terms or min(treated.sum(), (~treated).sum()) < 2 or len(complete) < 5 * (terms + 2):
+        unadjusted = "The comparison is not adjusted for anything instead: there are too few people for that."
+        return Comparison(people, notes=(*notes, *([unadjusted] if terms else [])))
+    said = f"The comparison is adjusted for {listing(list(settings.covariates))} instead."
+    return Comparison(complete, covariates=settings.covariates, notes=(*notes, said))
 
 
 def _with_sites(found: Comparison, control: str) -> Comparison:
@@ -257,20 +302,41 @@ def _with_sites(found: Comparison, control: str) -> Comparison:
 
 
 def regions(data: CohortData) -> list[AnalysisResult]:
-    """Mean z per region, groups against controls, at the first scan (one group: matched as for the counts)."""
+    """Mean z per region, each group against the same controls as for the counts, at the first scan."""
     control = data.control()
-    if len(data.groups) == 1:
-        found = comparison_set(data, data.groups[0], control)
-    else:
-        everyone = data.first & data.scans["group"].isin([*data.groups, control]).to_numpy()
-        found = _with_sites(Comparison(data.scans[everyone]), control)
-    result = case_control.region_result(data.zscores.loc[found.people.index], found.people["group"], control)
-    return [_with_notes(result, found.notes)]
+    if not data.groups:
+        raise AnalysisError(f"there is nobody beside the controls ({control}), so there is nothing to compare")
+    blocks, tests, notes = [], [], []
+    for group in data.groups:
+        found = comparison_set(data, group, control)
+        z, covariates = data.zscores.loc[found.people.index], None
+        if found.covariates:
+            covariates = design(found.people, found.covariates)
+            tests.append(case_control.ADJUSTED.format(covariates=listing(list(found.covariates))))
+        else:
+            tests.append(case_control.WELCH if found.sets is None else case_control.PAIRED)
+        table = case_control.region_differences(
+            z, found.people["group"], control, sets=found.sets, covariates=covariates
+        )
+        blocks.append(table)
+        notes += [f"{group}: {note}" if len(data.groups) > 1 else note for note in found.notes]
+    result = case_control.region_result(pd.concat(blocks, ignore_index=True), control, tests)
+    return [_with_notes(result, tuple(notes))]
 
 
-def slug(text: str) -> str:
-    """`text` as part of a file name."""
-    return re.sub(r"[^A-Za-z0-9]+", "", text) or "group"
+def file_suffixes(groups: Sequence[str]) -> dict[str, str]:
+    """The part of a file name of each group: its letters and digits, with a number where others have the same."""
+    plain = {group: re.sub(r"[^A-Za-z0-9]+", "", group) or "group" for group in groups}
+    taken: dict[str, int] = {}
+    out = {}
+    for group in sorted(groups):
+        name = plain[group]
+        taken[name.casefold()] = number = taken.get(name.casefold(), 0) + 1
+        while number > 1 and f"{name}{number}".casefold() in taken:
+            number += 1
+        out[group] = name if number == 1 else f"{name}{number}"
+        taken[out[group].casefold()] = max(taken.get(out[group].casefold(), 0), 1)
+    return out
 
 
 def _renamed(result: AnalysisResult, suffix: str) -> AnalysisResult:

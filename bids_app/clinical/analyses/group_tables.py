@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from bids_app.clinical.deviations import TAILS, expected_count, tails
+from bids_app.clinical.deviations import TAILS, expected_counts, first_scans, tails
 from bids_app.normative.base import Z_CRITICAL
 
 KEYS = ("participant_id", "session_id")
@@ -125,23 +125,32 @@ def _groups(scans: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return [(ALL, scans), *_split(scans, scans.get("group"))]
 
 
+def _people(scans: pd.DataFrame) -> pd.DataFrame:
+    """The first scan of each person of `scans`."""
+    return scans[first_scans(scans.assign(age=pd.to_numeric(scans["age"])))]
+
+
 def cohort_table(scans: pd.DataFrame) -> pd.DataFrame:
-    """``group_cohort``: people, scans, sex, age and head size per group.
+    """``group_cohort``: people and scans, and sex, age and head size of the people at their first scan, per group.
 
     Parameters
     ----------
     scans : DataFrame
-        As `scan_table`, optionally with the column ``group``.
+        As `scan_table`, optionally with the column ``group``; a person is in the group of the first scan.
     """
+    if "group" in scans:
+        group = _people(scans).set_index("participant_id")["group"]
+        scans = scans.assign(group=scans["participant_id"].map(group))
     rows = []
     for name, part in _groups(scans):
-        age, etiv = pd.to_numeric(part["age"]), pd.to_numeric(part["etiv_mm3"]) / 1000
+        people = _people(part)
+        age, etiv = pd.to_numeric(people["age"]), pd.to_numeric(people["etiv_mm3"]) / 1000
         rows.append(
             {
                 "group": name,
-                "n_participants": part["participant_id"].nunique(),
+                "n_participants": len(people),
                 "n_scans": len(part),
-                "n_female": int((part["sex"] == "female").sum()),
+                "n_female": int((people["sex"] == "female").sum()),
                 "age_mean": age.mean(),
                 "age_sd": age.std(),
                 "age_min": age.min(),
@@ -153,17 +162,44 @@ def cohort_table(scans: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def counts_table(scans: pd.DataFrame) -> pd.DataFrame:
+def expected_table(scans: pd.DataFrame, summaries: Sequence[Mapping[str, Any]] = ()) -> pd.DataFrame:
+    """What a healthy person shows in place of each scan: ``infra_mean infra_low infra_high supra_... total_...``.
+
+    Parameters
+    ----------
+    scans : DataFrame
+        With ``n_regions``.
+    summaries : sequence of mappings
+        Those of the scans, whose expectation (of the model's own healthy people) is taken where they have one.
+    """
+    told = [summary.get("counts", {}).get("expected", {}) for summary in summaries] or [{}] * len(scans)
+    blocks = []
+    for tail in TAILS:
+        block = expected_counts(scans["n_regions"].fillna(0), tail).set_axis(scans.index)
+        for bound in block:
+            own = [expected.get(f"n_{tail}", {}).get(bound, np.nan) for expected in told]
+            block[bound] = np.where(np.isnan(np.array(own, dtype=float)), block[bound], own)
+        blocks.append(block.add_prefix(f"{tail}_"))
+    return pd.concat(blocks, axis=1)
+
+
+def counts_table(scans: pd.DataFrame, expected: pd.DataFrame | None = None) -> pd.DataFrame:
     """``group_counts``: distribution of the number of deviations per group and tail, and what is expected.
 
-    The expected mean and central 95 % range are those of one healthy scan with the group's median number of
-    regions.
+    Parameters
+    ----------
+    scans : DataFrame
+        As `scan_table`.
+    expected : DataFrame, optional
+        `expected_table` of the scans. The expected mean of a group is the mean over its scans, the bounds of its range
+        are their medians.
     """
+    expected = expected_table(scans) if expected is None else expected
     rows = []
     for name, part in _groups(scans):
-        n_regions = int(part["n_regions"].median()) if len(part) else 0
+        healthy = expected.loc[part.index]
         for tail in TAILS:
-            counts, expected = part[f"n_{tail}"].astype(float), expected_count(n_regions, tail)
+            counts = part[f"n_{tail}"].astype(float)
             rows.append(
                 {
                     "group": name,
@@ -175,9 +211,9 @@ def counts_table(scans: pd.DataFrame) -> pd.DataFrame:
                     "q25": counts.quantile(0.25),
                     "q75": counts.quantile(0.75),
                     "max": counts.max(),
-                    "expected_mean": expected.mean,
-                    "expected_low": expected.low,
-                    "expected_high": expected.high,
+                    "expected_mean": healthy[f"{tail}_mean"].mean(),
+                    "expected_low": healthy[f"{tail}_low"].median(),
+                    "expected_high": healthy[f"{tail}_high"].median(),
                 }
             )
     return pd.DataFrame(rows)

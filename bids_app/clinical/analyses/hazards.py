@@ -67,8 +67,9 @@ def hazards(data: CohortData) -> list[AnalysisResult]:
     shown = table[table["term"] == DEVIATIONS]
     sentences = [_sentence(row) for row in shown.to_dict("records")]
     sentences += [f"{problem}." for problem in problems]
-    sentences += [*data.counting_note, *few_people(int(shown["n_people"].min()))]
-    adjusted = f", alone and adjusted for {listing(list(data.covariates()))}" if data.covariates() else ""
+    sentences += [*data.strata_note, *data.counting_note, *few_people(int(shown["n_people"].min()))]
+    models = [f"with {listing(list(terms))}" if terms else "alone" for _, terms in _models(data)]
+    adjusted = "" if models == ["alone"] else f", {' and '.join(models)}"
     methods = METHODS.format(counting=data.counting, adjusted=adjusted, software=software("numpy", "scipy"))
     if "progression" in set(table["outcome"]):
         methods = progression_methods(followed) + methods
@@ -100,7 +101,8 @@ def hazards(data: CohortData) -> list[AnalysisResult]:
 
 def _models(data: CohortData) -> list[tuple[str, tuple[str, ...]]]:
     covariates = data.covariates()
-    return [(UNADJUSTED, ()), (ADJUSTED, covariates)] if covariates else [(UNADJUSTED, ())]
+    alone = (UNADJUSTED, data.strata)
+    return [alone, (ADJUSTED, covariates)] if set(covariates) - set(data.strata) else [alone]
 
 
 def _cox(first: pd.DataFrame, times: pd.DataFrame, covariates: tuple[str, ...]) -> list[dict[str, object]]:
@@ -143,7 +145,8 @@ def _cox(first: pd.DataFrame, times: pd.DataFrame, covariates: tuple[str, ...]) 
 
 
 def _sentence(row: Mapping[Hashable, Any]) -> str:
-    adjusted = f", adjusted for {listing(str(row['covariates']).split(', '))}" if row["model"] == ADJUSTED else ""
+    terms = row["covariates"]
+    adjusted = f", adjusted for {listing(terms.split(', '))}" if isinstance(terms, str) else ""
     text = (
         f"{upper_first(row['outcome'])} ({plural(row['n_events'], 'event')} in "
         f"{plural(row['n_people'], 'person', 'people')}){adjusted}"

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from bids_app.clinical.analyses.follow_up import FollowUp, follow_up
+from bids_app.clinical.analyses.group_tables import exact_interval
 from bids_app.clinical.cohort import CohortData
 from bids_app.clinical.results import AnalysisResult, make_result
 from bids_app.clinical.stats.progression import poisson_rate
-from bids_app.clinical.stats.survival import SurvivalCurve, kaplan_meier, log_rank
+from bids_app.clinical.stats.survival import SAME_TIME, SurvivalCurve, kaplan_meier, log_rank
 from bids_app.clinical.wording import few_people, interval, p_value, percent, plural, software, upper_first
 from bids_app.errors import AnalysisError
 
@@ -29,27 +30,30 @@ CURVE_COLUMNS = {
 }
 PEOPLE_COLUMNS = {
     "n_visits": "Number of visits with a value",
-    "time": "Years from the first visit to the event or the end of follow-up",
+    "time": "Years from the first scan to the event or the end of follow-up; n/a without a baseline",
     "event": "Whether the event was seen; otherwise the person is censored",
     "baseline": "EDSS from which the rise is counted",
     "score_at_event": "EDSS at the first visit of the confirmed rise",
-    "confirmed_at": "Years from the first visit to the visit that confirms the rise",
+    "confirmed_at": "Years from the first scan to the visit that confirms the rise",
     "n_relapses": "Relapses during follow-up",
     "followed": "Years of follow-up",
     "n_people": "People with follow-up after the first scan",
+    "unknown": "Intervals between visits without a number of relapses, left out",
+    "unknown_years": "Length of these intervals in years",
 }
 EDSS_METHODS = (
     "Confirmed progression is a rise of EDSS by at least 1.5 from a baseline of 0, 1.0 from 1.0 to 5.5 and 0.5 above "
-    "5.5 that is seen at every visit until one at least {months:g} months later; its time is that of the first of "
-    "these visits. {baseline}{relapse}People without event are censored at their last visit with a score. "
+    "5.5 that is seen at every visit until one at least {months:g} months later (less {tolerance:g} days); its time is "
+    "that of the first of these visits after the first scan. {baseline}{relapse}People without event are censored at "
+    "their last visit with a score. "
 )
 MARKED_METHODS = (
-    "Progression is taken from the column {column}: its time is the first visit after the first one where it is "
+    "Progression is taken from the column {column}: its time is the first visit after the first scan where it is "
     "above 0; people without are censored at their last visit. "
 )
 SURVIVAL_METHODS = (
-    "Time without event is described by Kaplan-Meier curves with 95 % intervals on the log scale{test}. Follow-up "
-    "starts at the first scan (visits up to 3 months before it are taken as its visit). Software: {software}."
+    "Time without event is described by Kaplan-Meier curves with 95 % intervals on the log scale{test}. Time zero is "
+    "the first scan. Software: {software}."
 )
 RATE_METHODS = (
     "Relapse rates are relapses per person-year from the first scan to the last visit with exact Poisson intervals, "
@@ -79,13 +83,22 @@ def progression_methods(followed: FollowUp) -> str:
     if marked in followed.visits:
         return MARKED_METHODS.format(column=marked)
     moves = ", and a lower score that is confirmed in the same way becomes the new baseline"
-    baseline = f"The baseline is the first score{moves if rule.roving else ''}. "
+    baseline = (
+        f"The baseline is the score nearest the first scan, at most {config.baseline_days:g} days before or after it"
+        f"{moves if rule.roving else ''}. "
+    )
     relapse = (
-        f"Scores within {config.relapse_free_days:g} days after a relapse neither start nor confirm a rise. "
+        f"Scores within {config.relapse_free_days:g} days after a relapse are no baseline and neither start nor "
+        "confirm a rise. "
         if rule.relapse_free
         else ""
     )
-    return EDSS_METHODS.format(months=config.confirmation_months, baseline=baseline, relapse=relapse)
+    return EDSS_METHODS.format(
+        months=config.confirmation_months,
+        tolerance=config.confirmation_tolerance_days,
+        baseline=baseline,
+        relapse=relapse,
+    )
 
 
 def relapses(data: CohortData) -> list[AnalysisResult]:
@@ -103,12 +116,31 @@ def relapses(data: CohortData) -> list[AnalysisResult]:
     )
     methods = RATE_METHODS.format(dates=dates)
     before, after = followed.outside()
-    outside = (f"{plural(before, 'relapse')} up to the first scan and {after} after the last visit do not count.",)
+    outside = f"{plural(before, 'relapse')} up to the first scan and {after} after the last visit do not count."
+    notes = (*((outside,) if before or after else ()), *_unknown_relapses(followed, people))
     return [
-        _rates(people, methods, outside if before or after else ()),
-        survival_result("relapse", "Time to the first relapse", people, "a relapse", dates),
+        _rates(people, methods, notes),
+        survival_result("relapse", "Time to the first relapse", people, "a relapse", dates, notes),
         people_result("relapse_people", "Relapses of each person", people, methods),
     ]
+
+
+def _unknown_relapses(followed: FollowUp, people: pd.DataFrame) -> tuple[str, ...]:
+    """What is not known about relapses, in a sentence: intervals without a count, people without a listed relapse."""
+    if "unknown" in people:
+        missing, years = int(people["unknown"].sum()), float(people["unknown_years"].sum())
+        if not missing:
+            return ()
+        what = plural(missing, "interval between visits", "intervals between visits")
+        whom = plural(int((people["unknown"] > 0).sum()), "person", "people")
+        return (f"{what} of {whom} ({years:.1f} person-years) without a number of relapses left out, with that time.",)
+    listed = set(followed.relapse_times())
+    without = int((~people["participant_id"].isin(listed)).sum())
+    return (
+        (f"{plural(without, 'person', 'people')} without any listed relapse count as having had none.",)
+        if without
+        else ()
+    )
 
 
 def _rates(people: pd.DataFrame, methods: str, notes: tuple[str, ...]) -> AnalysisResult:
@@ -159,8 +191,10 @@ def _rates(people: pd.DataFrame, methods: str, notes: tuple[str, ...]) -> Analys
     )
 
 
-def survival_result(name: str, title: str, people: pd.DataFrame, what: str, methods: str) -> AnalysisResult:
-    """Kaplan-Meier curves by ``group`` of people with ``time event``, and what they say.
+def survival_result(
+    name: str, title: str, people: pd.DataFrame, what: str, methods: str, notes: tuple[str, ...] = ()
+) -> AnalysisResult:
+    """Kaplan-Meier curves by ``group`` of people with ``time event``, and what they say, with `notes` at the end.
 
     Raises
     ------
@@ -184,9 +218,13 @@ def survival_result(name: str, title: str, people: pd.DataFrame, what: str, meth
             sentences.append(f"Log-rank test of the difference between groups: {p_value(test.p)} ({degrees}).")
             table["p"] = test.p
     sentences += few_people(min(int(curve.at_risk[0]) for curve in curves.values()))
-    alone = len(people) - len(followed)
+    unknown = int(people["time"].isna().sum())
+    alone = len(people) - len(followed) - unknown
     if alone:
         sentences.append(f"{plural(alone, 'person', 'people')} with one visit only could not be followed.")
+    if unknown:
+        sentences.append(f"{plural(unknown, 'person', 'people')} without a score near the first scan left out.")
+    sentences += notes
     figure = {
         "kind": "km",
         "time": "years",
@@ -240,8 +278,16 @@ def _curve_sentence(group: str, curve: SurvivalCurve, what: str, horizon: float)
     survival, low, high, _ = curve.at([horizon])[:, 0]
     if not np.isfinite(survival):
         return f"{text}."
+    if not curve.events[curve.time <= horizon * (1 + SAME_TIME)].any():
+        followed = int(curve.at([horizon])[3, 0])
+        return f"{text}; by {horizon:g} years nobody of {followed} followed so long{_at_most(followed)}."
     bounds = "" if np.isnan(low) else f" (95 % interval {100 * (1 - high):.0f} to {100 * (1 - low):.0f} %)"
     return f"{text}; by {horizon:g} years {percent(1 - survival)}{bounds}."
+
+
+def _at_most(followed: int) -> str:
+    """The exact upper bound of a share of which nothing was seen (Clopper & Pearson 1934)."""
+    return f" (95 % interval 0 to {percent(float(exact_interval(0, followed)[1]))})" if followed else ""
 
 
 def people_result(name: str, title: str, people: pd.DataFrame, methods: str) -> AnalysisResult:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from bids_app.arrays import FloatArray
@@ -28,12 +29,24 @@ class RiskData:
         Over the rows of `people`.
     outcomes : mapping of name to DataFrame
         ``progression`` and ``relapse``: ``time event``, same rows as `people`, NaN without follow-up.
+    strata : (n,) array or None
+        Group of each person where several groups are not pooled.
     """
 
     followed: FollowUp
     people: pd.DataFrame
     rules: tuple[RiskRule, ...]
     outcomes: dict[str, pd.DataFrame]
+    strata: np.ndarray | None = None
+
+    def group_terms(self, rows: np.ndarray) -> FloatArray:
+        """Indicators (m, groups - 1) of the group of some people (m, positions); no column for one group."""
+        if self.strata is None:
+            return np.empty((len(rows), 0))
+        own = self.strata[rows]
+        return np.column_stack([np.empty((len(rows), 0)), *(own == level for level in np.unique(own)[1:])]).astype(
+            float
+        )
 
     @property
     def primary(self) -> RiskRule:
@@ -55,7 +68,8 @@ def risk_data(data: CohortData) -> RiskData:
     if not split:
         tried = "; ".join(f"{rule.definition}: {int(rule.at_risk.sum())} of {len(people)} people" for rule in rules)
         raise AnalysisError(f"no rule splits the people ({tried})", "set risk_rule to another number of deviations")
-    return RiskData(followed, people, split, outcomes)
+    strata = first["group"].to_numpy(dtype=str) if data.strata else None
+    return RiskData(followed, people, split, outcomes, strata)
 
 
 def outcomes_of(followed: FollowUp, people: pd.Series) -> dict[str, pd.DataFrame]:
@@ -80,8 +94,7 @@ def _rules(
         outcome = next(iter(outcomes.values()))
         rules = list(_chosen(counts, outcome, config.seed))
     elif config.risk_rule == "reference":
-        k = risk_rules.reference_k(int(first["n_regions"].max()), config.threshold)
-        rules = [risk_rules.count_rule(counts, k, "reference")]
+        rules = [risk_rules.reference_rule(counts, data.expected("infra").loc[first.index, "high"])]
     else:
         rules = [risk_rules.count_rule(counts, int(config.risk_rule))]
     thalamus = risk_rules.thalamus_rule(data.zscores.loc[first.index], config.threshold)

@@ -92,13 +92,14 @@ def _comparison(risk: RiskData) -> AnalysisResult:
     for rule in risk.rules:
         shared = {"rule": rule.name, "definition": rule.definition, "k": rule.k}
         for name, outcome in risk.outcomes.items():
-            rows.append({**shared, "outcome": name, **_hazard(rule, outcome, samples, config.seed)})
+            rows.append({**shared, "outcome": name, **_hazard(risk, rule, outcome, samples)})
         rows += [{**shared, **row} for row in _disability(risk, rule, samples)]
     table = pd.DataFrame(rows)
     counts = {name: table[name].astype("Int64") for name in ("n_events", "n_events_at_risk") if name in table}
     table = table.assign(**counts)
-    sentences = [_sentence(row) for row in table.to_dict("records") if row["measure"] != STANDARDISED]
+    sentences = [_sentence(row) for row in table.to_dict("records")]
     sentences += [f"Warning: {rule.warning}." for rule in risk.rules if rule.warning]
+    sentences += risk.followed.data.strata_note
     sentences += [*risk.followed.data.counting_note, *few_people(int(table[["n_people", "n_at_risk"]].min().min()))]
     slope = "random intercept and slope" if config.random_slope else "a random intercept"
     methods = f"{risk.followed.data.counting} " + METHODS.format(
@@ -136,9 +137,10 @@ def _comparison(risk: RiskData) -> AnalysisResult:
     )
 
 
-def _hazard(rule: RiskRule, outcome: pd.DataFrame, samples: np.ndarray, seed: int) -> dict[str, object]:
-    seen = outcome["time"].notna().to_numpy()
+def _hazard(risk: RiskData, rule: RiskRule, outcome: pd.DataFrame, samples: np.ndarray) -> dict[str, object]:
+    seen = rule.told(outcome["time"].notna().to_numpy())
     time, event, high = outcome["time"][seen], outcome["event"][seen], rule.at_risk[seen]
+    strata = None if risk.strata is None else risk.strata[seen]
     row: dict[str, object] = {
         "measure": HAZARD,
         "n_people": int(seen.sum()),
@@ -160,19 +162,23 @@ def _hazard(rule: RiskRule, outcome: pd.DataFrame, samples: np.ndarray, seed: in
         "note": None,
     }
     try:
-        fit = fit_cox(time, event, high.astype(float))
-        row["p_log_rank"] = log_rank(time, event, high).p
-        row["p_permutation"] = log_rank_permutation(time, event, high, seed=seed)
+        X = np.column_stack([high.astype(float), risk.group_terms(np.flatnonzero(seen))])
+        fit = fit_cox(time, event, X)
+        row["p_log_rank"] = log_rank(time, event, high, strata).p
+        seed = risk.followed.data.config.seed
+        row["p_permutation"] = log_rank_permutation(time, event, high, seed=seed, strata=strata)
         row |= concordance_columns(time, event, high.astype(float))
     except AnalysisError as error:
         return {**row, "note": str(error)}
     if row["n_events_at_risk"] in (0, row["n_events"]):
         ratio = np.inf if row["n_events_at_risk"] else 0.0
         note = "one group has no event: the ratio is unbounded and p is from the likelihood ratio"
-        return {**row, "estimate": ratio, "p": fit.likelihood_ratio[1], "note": note}
+        p = fit.likelihood_ratio[1] if X.shape[1] == 1 else row["p_log_rank"]
+        note = note if X.shape[1] == 1 else note.replace("likelihood ratio", "log-rank test")
+        return {**row, "estimate": ratio, "p": p, "note": note}
     if not fit.estimable[0]:
         return {**row, "note": "no finite hazard ratio: the events do not bound it"}
-    drawn = resampling.percentile_interval(resampling.hazard_ratios(time, event, high, samples[:, seen]))
+    drawn = resampling.percentile_interval(resampling.hazard_ratios(time, event, high, samples[:, seen], strata))
     with np.errstate(over="ignore"):
         ratio, low, top, *bounds = np.exp([fit.coef[0], fit.low[0], fit.high[0], *drawn])
     return {
@@ -183,7 +189,7 @@ def _hazard(rule: RiskRule, outcome: pd.DataFrame, samples: np.ndarray, seed: in
         "p": fit.p[0],
         "bootstrap_low": bounds[0],
         "bootstrap_high": bounds[1],
-        "p_proportional": proportionality(time, event, high.astype(float)).p[0],
+        "p_proportional": proportionality(time, event, X).p[0],
     }
 
 
@@ -194,16 +200,18 @@ def _disability(risk: RiskData, rule: RiskRule, samples: np.ndarray) -> list[dic
         return []
     edss, years, high, codes, names = rows
     slope = risk.followed.data.config.random_slope
-    X = np.column_stack([np.ones(len(edss)), years, high, years * high])
+    position = {name: index for index, name in enumerate(risk.people["participant_id"])}
+    chosen = [position[name] for name in names]
+    group = risk.group_terms(np.array(chosen)[codes])
+    X = np.column_stack([np.ones(len(edss)), years, high, years * high, group, years[:, None] * group])
+    L = np.column_stack([X[:, :3], group])
     try:
         fit = _model(X, codes, years, slope).fit(edss)
-        level = _model(X[:, :3], codes, years, slope).fit(standardise(edss))
+        level = _model(L, codes, years, slope).fit(standardise(edss))
     except AnalysisError:
         return []
-    position = {name: index for index, name in enumerate(risk.people["participant_id"])}
-    chosen = samples[:, [position[name] for name in names]]
-    drawn = _bootstrap_disability(X, edss, codes, chosen)
-    levels = _bootstrap_disability(X[:, :3], standardise(edss), codes, chosen)[:, 2]
+    drawn = _bootstrap_disability(X, edss, codes, samples[:, chosen])
+    levels = _bootstrap_disability(L, standardise(edss), codes, samples[:, chosen])[:, 2]
     shared = {"n_people": len(names), "n_at_risk": len(np.unique(codes[high == 1])), "note": None}
     found = []
     for outcome, column in (("EDSS at the first scan", 2), ("EDSS change per year", 3)):
@@ -245,7 +253,8 @@ def _edss_rows(
     visits, edss = risk.followed.visits, risk.followed.data.config.column("edss")
     if edss not in visits:
         return None
-    at_risk = pd.Series(rule.at_risk.astype(float), index=risk.people["participant_id"])
+    told = rule.told(np.ones(len(rule.at_risk), dtype=bool))
+    at_risk = pd.Series(rule.at_risk.astype(float), index=risk.people["participant_id"])[told]
     rows = visits[visits[edss].notna() & visits["participant_id"].isin(at_risk.index)]
     if rows.empty:
         return None
@@ -279,6 +288,9 @@ def _bootstrap_disability(X: FloatArray, y: FloatArray, codes: np.ndarray, sampl
 def _sentence(row: Mapping[Hashable, Any]) -> str:
     people = f"{row['n_at_risk']} of {plural(row['n_people'], 'person', 'people')}"
     bounds = interval(row["low"], row["high"])
+    if row["measure"] == STANDARDISED:
+        beta = f"standardised beta {row['estimate']:.2f} ({bounds}, {p_value(row['p'])})"
+        return f"{row['outcome']}, {people} at risk ({row['definition']}) against the others: {beta}."
     if row["measure"] != HAZARD:
         difference = f"{row['estimate']:+.2f} points ({bounds}, {p_value(row['p'])})"
         return f"{row['outcome']}, {people} at risk ({row['definition']}) against the others: {difference}."
@@ -289,7 +301,7 @@ def _sentence(row: Mapping[Hashable, Any]) -> str:
     some = row["n_events_at_risk"] or "none"
     among = f"{counted}, {some} of them among the {row['n_at_risk']} at risk ({row['definition']})"
     if not np.isfinite(row["estimate"]) or row["estimate"] == 0:
-        return f"{among}; a hazard ratio cannot be given."
+        return f"{among}; a hazard ratio cannot be given (log-rank test {p_value(row['p_log_rank'])})."
     c = f"Harrell's C {row['concordance']:.2f} ({interval(row['concordance_low'], row['concordance_high'])})"
     doubt = row["p_proportional"] < 0.05
     note = "; the ratio changes over time, so one number does not describe it well" if doubt else ""
@@ -348,7 +360,7 @@ def _trajectories(risk: RiskData) -> AnalysisResult | None:
 def _curves(risk: RiskData, name: str, what: str) -> AnalysisResult:
     """Kaplan-Meier curves by risk group."""
     outcome, rule = risk.outcomes[name], risk.primary
-    seen = outcome["time"].notna().to_numpy()
+    seen = rule.told(outcome["time"].notna().to_numpy())
     table = outcome[seen].assign(group=np.where(rule.at_risk[seen], AT_RISK, OTHERS))
     title, methods = f"Time to {what} by risk group", f"At risk: {rule.definition}. "
     return survival_result(f"risk_{name}", title, table, what, methods)

@@ -59,7 +59,9 @@ def _counts(data: CohortData, longitudinal: bool) -> AnalysisResult:
     table, note = _fit(data, fit)
     result = associations.count_result(table, scores, model)
     result = replace(
-        result, methods=f"{data.counting} {result.methods}", sentences=(*result.sentences, *data.counting_note)
+        result,
+        methods=f"{data.counting} {result.methods}",
+        sentences=(*result.sentences, *data.strata_note, *data.counting_note),
     )
     return _with_note(result, note)
 
@@ -72,12 +74,14 @@ def _regions(data: CohortData, longitudinal: bool) -> AnalysisResult:
         return associations.region_associations(people, z, list(scores), model)
 
     table, note = _fit(data, fit)
-    return _with_note(associations.region_result(table, scores, model), note)
+    result = associations.region_result(table, scores, model)
+    return _with_note(replace(result, sentences=(*result.sentences, *data.strata_note)), note)
 
 
 def _model(data: CohortData, longitudinal: bool) -> associations.ScoreModel:
-    slope = data.clock(data.scans) if longitudinal and data.config.random_slope else None
-    return associations.ScoreModel(longitudinal, data.covariates(), slope)
+    clock = data.clock(data.scans)
+    slope = clock if longitudinal and data.config.random_slope else None
+    return associations.ScoreModel(longitudinal, data.covariates(), slope, clock)
 
 
 def _scores(data: CohortData) -> dict[str, str]:

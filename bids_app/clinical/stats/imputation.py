@@ -156,33 +156,26 @@ def pool(estimates: ArrayLike, ses: ArrayLike, df_complete: ArrayLike = np.inf) 
 def pool_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Combine the association tables of m imputed datasets row by row.
 
-    The tables have the same rows in the same order and the columns ``beta se df`` (and ``jackknife_se jackknife_df``);
-    the result has ``beta se statistic df low high p missing_information`` (and the columns of the jackknife) pooled
-    and everything else from the first table.
+    The tables have the same rows in the same order and the columns ``beta se df``; the result has ``beta se
+    statistic df low high p missing_information`` pooled and everything else from the first table.
     """
-    pooled, columns = _pooled(tables, "")
-    if "jackknife_se" in tables[0]:
-        columns |= _pooled(tables, "jackknife_")[1]
-    return tables[0].assign(
-        **columns,
-        beta=pooled.estimate,
-        statistic=pooled.estimate / pooled.se,
-        missing_information=pooled.missing_information,
-    )
-
-
-def _pooled(tables: Sequence[pd.DataFrame], prefix: str) -> tuple[Pooled, dict[str, FloatArray]]:
-    """``beta`` pooled with the standard errors of a prefix, and its interval and p as columns of that prefix."""
     from scipy.stats import t
 
     estimates, ses, df = (
-        np.stack([table[name].to_numpy(dtype=float) for table in tables])
-        for name in ("beta", f"{prefix}se", f"{prefix}df")
+        np.stack([table[name].to_numpy(dtype=float) for table in tables]) for name in ("beta", "se", "df")
     )
     pooled = pool(estimates, ses, df.mean(axis=0))
-    half, p = t.ppf(0.975, pooled.df) * pooled.se, 2 * t.sf(np.abs(pooled.estimate / pooled.se), pooled.df)
-    values = {"se": pooled.se, "df": pooled.df, "low": pooled.estimate - half, "high": pooled.estimate + half, "p": p}
-    return pooled, {f"{prefix}{name}": column for name, column in values.items()}
+    half, statistic = t.ppf(0.975, pooled.df) * pooled.se, pooled.estimate / pooled.se
+    return tables[0].assign(
+        beta=pooled.estimate,
+        se=pooled.se,
+        statistic=statistic,
+        df=pooled.df,
+        low=pooled.estimate - half,
+        high=pooled.estimate + half,
+        p=2 * t.sf(np.abs(statistic), pooled.df),
+        missing_information=pooled.missing_information,
+    )
 
 
 def impute_scores(

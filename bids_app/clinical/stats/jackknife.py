@@ -9,6 +9,7 @@ from that within people. The variance ratio of each sample is one Newton step fr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,11 +56,14 @@ class _Deleted:
         spread = np.sum(sums.counts * sums.sizes / (1 + sums.sizes * ratio)) - size / (1 + size * ratio)
         return np.asarray(spread + trace + (sums.n_rows - size - sums.n_coefficients) * bend / rss)
 
-    def deviation(self, column: int) -> FloatArray:
-        """Standard deviation (g,) of a column of A in each sample."""
+    def deviation(self, weights: FloatArray) -> FloatArray:
+        """Standard deviation (g,) in each sample, relative to that of all, of A times `weights` (k + 1,)."""
         cross, n = self.fit.sums.cross, self.fit.sums.n_rows - self.sizes
-        mean = (cross[0, column] - self.totals[:, column]) / n
-        return np.sqrt((cross[column, column] - self.own[:, column, column] - n * mean**2) / (n - 1))
+        total, squares = cross[0] @ weights, weights @ cross @ weights
+        mean = (total - self.totals @ weights) / n
+        left = (squares - np.einsum("i,gij,j->g", weights, self.own, weights) - n * mean**2) / (n - 1)
+        rows = self.fit.sums.n_rows
+        return np.sqrt(left / ((squares - total**2 / rows) / (rows - 1)))
 
     def _outer(self, weight: FloatArray) -> FloatArray:
         return weight[:, None, None] * self.totals[:, :, None] * self.totals[:, None, :]
@@ -69,8 +73,10 @@ def _solve(matrix: FloatArray) -> FloatArray:
     return np.asarray(np.linalg.solve(matrix[:, :-1, :-1], matrix[:, :-1, -1:])[..., 0], dtype=float)
 
 
-def person_jackknife(design: RandomInterceptDesign, y: FloatArray, fit: RandomInterceptFit, column: int = 1) -> float:
-    """Jackknife standard error of ``beta[column] * sd(x) / sd(y)``.
+def person_jackknife(
+    design: RandomInterceptDesign, y: FloatArray, fit: RandomInterceptFit, columns: Sequence[int] = (1,)
+) -> FloatArray:
+    """Jackknife standard errors of ``beta[columns] * sd(x) / sd(y)``, with x the sum of these columns of X.
 
     Parameters
     ----------
@@ -79,12 +85,12 @@ def person_jackknife(design: RandomInterceptDesign, y: FloatArray, fit: RandomIn
     y : (n,) array
     fit : RandomInterceptFit
         The fit of `y`.
-    column : int
-        The predictor, scaled again in each sample like the response.
+    columns : sequence of int
+        The predictor, or its parts; their sum is scaled again in each sample like the response.
 
     Returns
     -------
-    float
+    (len(columns),) array
         NaN when without one of the people the coefficient, or the spread around it, cannot be estimated.
     """
     A = np.column_stack([design.X, y])
@@ -95,13 +101,15 @@ def person_jackknife(design: RandomInterceptDesign, y: FloatArray, fit: RandomIn
     samples = _Deleted(fit, own, totals, design.group_sizes.astype(float))
     ratio = np.full(g, fit.tau2 / fit.sigma2 if fit.sigma2 > 0 else 0.0)
     if not samples.estimable(ratio):
-        return float("nan")
+        return np.full(len(columns), np.nan)
     if not fit.singular:
         step = 1e-4 * ratio[0]
         curve = (fit.sums.profiled_slope(ratio[0] + step) - fit.sums.profiled_slope(ratio[0] - step)) / (2 * step)
         # Where the likelihood is flat no step is better than none.
         ratio = np.maximum(ratio - samples.slope(ratio[0]) / curve, 0.0) if curve > 0 else ratio
-    beta = _solve(samples.weighted(ratio))[:, column]
-    scaled = beta * samples.deviation(column) / samples.deviation(width - 1)
-    se = float(np.sqrt((g - 1) / g * np.sum((scaled - scaled.mean()) ** 2)))
-    return se if se > 0 else float("nan")
+    beta = _solve(samples.weighted(ratio))[:, list(columns)]
+    predictor, response = np.zeros(width), np.zeros(width)
+    predictor[list(columns)], response[-1] = 1.0, 1.0
+    scaled = beta * (samples.deviation(predictor) / samples.deviation(response))[:, None]
+    se = np.sqrt((g - 1) / g * np.sum((scaled - scaled.mean(axis=0)) ** 2, axis=0))
+    return np.where(se > 0, se, np.nan)

@@ -71,6 +71,13 @@ def standardise(values: ArrayLike) -> FloatArray:
     return np.asarray((array - array.mean(axis=0)) / spread)
 
 
+def person_parts(values: ArrayLike, codes: np.ndarray) -> tuple[FloatArray, FloatArray]:
+    """Each row's mean of its person and the deviation from it, (n,) each; `codes` (n,) number the people from 0."""
+    array = np.asarray(values, dtype=float)
+    mean = (np.bincount(codes, array) / np.maximum(np.bincount(codes), 1))[codes]
+    return mean, array - mean
+
+
 def design(cohort: pd.DataFrame, covariates: Sequence[str]) -> pd.DataFrame:
     """Numeric columns of the covariates; a text column becomes indicators, its first level left out."""
     absent = [name for name in covariates if name not in cohort]

@@ -50,6 +50,18 @@ class Matching:
         """Positions of all matched rows, ascending."""
         return np.unique(np.concatenate([self.treated, self.control]))
 
+    def sets(self) -> pd.DataFrame:
+        """``set weight`` of each of `rows`: number of its matched set, and how much it counts.
+
+        A treated row counts as one; the controls of each count as one together (Stuart 2010, section 4).
+        """
+        rows = np.concatenate([np.unique(self.treated), self.control])
+        treated = np.concatenate([np.unique(self.treated), self.treated])
+        share = 1 / pd.Series(self.treated).map(pd.Series(self.treated).value_counts()).to_numpy(dtype=float)
+        weight = np.concatenate([np.ones(len(rows) - len(share)), share])
+        number = np.unique(treated, return_inverse=True)[1]
+        return pd.DataFrame({"set": number, "weight": weight}, index=rows).sort_index()
+
 
 def propensity(treated: ArrayLike, covariates: ArrayLike) -> tuple[FloatArray, bool]:
     """Logistic regression (iteratively reweighted least squares of statsmodels).
@@ -203,6 +215,37 @@ def match(cohort: pd.DataFrame, treated: ArrayLike, settings: MatchSettings | No
     return Matching(rows, controls, distance, unmatched, separated)
 
 
+def usable_covariates(
+    cohort: pd.DataFrame, treated: ArrayLike, covariates: Sequence[str]
+) -> tuple[list[str], dict[str, str]]:
+    """The covariates that can be matched for, and why not the others: they do not vary, or tell the groups apart.
+
+    Parameters
+    ----------
+    treated : (n,) bool array
+    """
+    is_treated = np.asarray(treated, dtype=bool)
+    kept, left = [], {}
+    for name in covariates:
+        X = design(cohort, [name]).to_numpy(dtype=float)
+        known = ~np.isnan(X).any(axis=1)
+        X, in_group = X[known], is_treated[known]
+        if not X.size or not np.ptp(X, axis=0).any():
+            left[name] = "is the same for everybody"
+        elif any(_apart(column[in_group], column[~in_group]) for column in X.T):
+            left[name] = "tells the groups apart completely, so differences between the groups may be differences of it"
+        else:
+            kept.append(name)
+    return kept, left
+
+
+def _apart(group: FloatArray, control: FloatArray) -> bool:
+    """Whether all values of one group lie beyond all of the other, each group having two or more."""
+    if min(len(group), len(control)) < 2:
+        return False
+    return bool(group.min() > control.max() or group.max() < control.min())
+
+
 def _strata(cohort: pd.DataFrame, exact: Sequence[str]) -> list[np.ndarray]:
     """Positions of the rows that agree in the columns `exact`; rows where one is missing are in none."""
     if not exact:
@@ -250,7 +293,7 @@ def balance(cohort: pd.DataFrame, matching: Matching, treated: ArrayLike, covari
                 f"mean_group_{when}": group[0],
                 f"mean_control_{when}": control[0],
                 f"smd_{when}": (group[0] - control[0]) / spread,
-                f"variance_ratio_{when}": np.nan if binary else group[1] / control[1],
+                f"variance_ratio_{when}": np.nan if binary or not control[1] else group[1] / control[1],
             }
         rows.append(row)
     return pd.DataFrame(rows)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bids_app.arrays import FloatArray
+from bids_app.errors import AnalysisError
 from bids_app.normative.fit.random_intercept import RandomInterceptDesign, RandomInterceptFit, RandomInterceptSums
 
 
@@ -93,7 +94,13 @@ def effects(
 
 
 def satterthwaite(fit: RandomInterceptFit) -> FloatArray:
-    """Degrees of freedom (k,) of the t tests of the fixed effects."""
+    """Degrees of freedom (k,) of the t tests of the fixed effects.
+
+    Raises
+    ------
+    AnalysisError
+        When the likelihood is flat, so that variances have no finite error.
+    """
     sums, ratio = fit.sums, fit.tau2 / fit.sigma2
     residual = float(sums.n_rows - sums.n_coefficients)
     if fit.singular:
@@ -102,6 +109,8 @@ def satterthwaite(fit: RandomInterceptFit) -> FloatArray:
     change = -fit.sigma2 * inverse @ sums.weighted_slope(ratio)[:-1, :-1] @ inverse
     gradient = np.column_stack([np.diag(inverse), np.diag(change)])
     hessian: FloatArray = _deviance_hessian(sums, fit.sigma2, ratio, inverse)
+    if not np.isfinite(hessian).all() or np.linalg.matrix_rank(hessian, hermitian=True) < len(hessian):
+        raise AnalysisError("visits are too few to tell the variance between people from that within people")
     covariance = 2 * np.linalg.inv(hessian)
     spread = np.einsum("ki,ij,kj->k", gradient, covariance, gradient)
     return np.asarray(2 * np.diag(fit.cov_beta) ** 2 / spread)

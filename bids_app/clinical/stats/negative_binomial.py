@@ -68,7 +68,13 @@ class CountFit:
 
 
 def fit_counts(
-    y: ArrayLike, X: ArrayLike, theta: float | None = None, level: float = 0.95, terms: Sequence[int] | None = None
+    y: ArrayLike,
+    X: ArrayLike,
+    theta: float | None = None,
+    level: float = 0.95,
+    terms: Sequence[int] | None = None,
+    weights: ArrayLike | None = None,
+    clusters: ArrayLike | None = None,
 ) -> CountFit:
     """Fit ``log E[y] = X beta``.
 
@@ -82,6 +88,11 @@ def fit_counts(
         Level of the intervals.
     terms : sequence of int, optional
         Columns whose interval is wanted (default all); the others get NaN.
+    weights : (n,) array, optional
+        How much each row counts (scaled to a sum of n); profile intervals then only hold for whole numbers.
+    clusters : (n,) array, optional
+        Rows that belong together (a matched set), for `robust_se`; its statistic then has clusters - 1 degrees of
+        freedom.
 
     Raises
     ------
@@ -90,10 +101,14 @@ def fit_counts(
     """
     counts, predictors = np.asarray(y, dtype=float), np.asarray(X, dtype=float)
     _check(counts, predictors)
+    wanted = range(predictors.shape[1]) if terms is None else terms
+    if weights is not None or clusters is not None:
+        weight = np.ones(len(counts)) if weights is None else np.asarray(weights, dtype=float)
+        model = _Model(counts, predictors, weight * len(weight) / weight.sum(), theta, clusters)
+        return model.fit(level, wanted)
     # People with the same count and predictors are one row with a weight: fits get far smaller.
-    rows, weight = np.unique(np.column_stack([counts, predictors]), axis=0, return_counts=True)
-    model = _Model(rows[:, 0], rows[:, 1:], weight.astype(float), theta)
-    return model.fit(level, range(predictors.shape[1]) if terms is None else terms)
+    rows, number = np.unique(np.column_stack([counts, predictors]), axis=0, return_counts=True)
+    return _Model(rows[:, 0], rows[:, 1:], number.astype(float), theta).fit(level, wanted)
 
 
 def _check(y: FloatArray, X: FloatArray) -> None:
@@ -126,6 +141,7 @@ class _Model:
     X: FloatArray
     weight: FloatArray
     fixed_theta: float | None
+    clusters: ArrayLike | None = None
 
     def fit(self, level: float, terms: Iterable[int]) -> CountFit:
         from scipy.stats import norm, t
@@ -168,7 +184,9 @@ class _Model:
         """Sandwich standard errors (MacKinnon & White 1985, doi:10.1016/0304-4076(85)90158-7), as vcovHC of R."""
         spread = 1 + point.mu / point.theta
         information = point.mu / spread
-        bread = np.linalg.pinv((self.X.T * (self.weight * information)) @ self.X)
+        bread: FloatArray = np.asarray(np.linalg.pinv((self.X.T * (self.weight * information)) @ self.X), dtype=float)
+        if self.clusters is not None:
+            return self._clustered_se(point, np.asarray(self.weight * information, dtype=float), bread)
         leverage = information * np.einsum("ij,jk,ik->i", self.X, bread, self.X)
         alone = leverage > 1 - ALONE
         score = np.where(alone, 0.0, (self.y - point.mu) / spread / np.where(alone, 1.0, 1 - leverage))
@@ -177,6 +195,21 @@ class _Model:
         se = np.sqrt(self.weight @ (pull * score[:, None]) ** 2)
         moved = np.abs(pull[alone]) > ALONE * np.sqrt(np.abs(np.diag(bread)) * np.max(np.abs(np.diag(bread))))
         return np.where(moved.any(axis=0), np.nan, se)
+
+    def _clustered_se(self, point: _Point, information: FloatArray, bread: FloatArray) -> FloatArray:
+        """The same with whole clusters in place of rows (CR3; Bell & McCaffrey 2002): a jackknife over clusters."""
+        root = np.sqrt(information)
+        design, residual = self.X * root[:, None], root * (self.y - point.mu) / point.mu
+        codes = np.unique(np.asarray(self.clusters), return_inverse=True)[1]
+        order = np.argsort(codes, kind="stable")
+        total = np.zeros(len(bread))
+        for rows in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
+            part = design[rows]
+            left = np.eye(len(rows)) - part @ bread @ part.T
+            if np.linalg.eigvalsh(left)[0] < ALONE:
+                return np.full(len(bread), np.nan)
+            total += (bread @ (part.T @ np.linalg.solve(left, residual[rows]))) ** 2
+        return np.sqrt(total)
 
     def dispersion(self, point: _Point) -> float:
         pearson = (self.y - point.mu) ** 2 / (point.mu + point.mu**2 / point.theta)

@@ -27,8 +27,10 @@ def percentile_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, 
     return float(low), float(high)
 
 
-def hazard_ratios(time: ArrayLike, event: ArrayLike, group: ArrayLike, samples: np.ndarray) -> FloatArray:
-    """Log hazard ratio of `group` (n,) bool against the others in each sample (Efron's ties).
+def hazard_ratios(
+    time: ArrayLike, event: ArrayLike, group: ArrayLike, samples: np.ndarray, strata: ArrayLike | None = None
+) -> FloatArray:
+    """Log hazard ratio of `group` (n,) bool against the others in each sample (Efron's ties), within `strata` (n,).
 
     Parameters
     ----------
@@ -41,21 +43,34 @@ def hazard_ratios(time: ArrayLike, event: ArrayLike, group: ArrayLike, samples: 
     (no event while both groups are at risk) or a group is empty
     """
     times, status = checked_times(time, event)
-    member = np.asarray(group, dtype=bool)
-    order = np.argsort(times, kind="stable")
-    times, status, member, weight = times[order], status[order], member[order], np.asarray(samples)[:, order]
-    start = np.searchsorted(times, np.unique(times[status == 1]), side="left")
-    if not len(start) or not len(weight):
+    member, weight = np.asarray(group, dtype=bool), np.asarray(samples)
+    codes = np.zeros(len(times), dtype=int) if strata is None else np.unique(np.asarray(strata), return_inverse=True)[1]
+    parts = []
+    for number in range(codes.max() + 1):
+        rows = np.flatnonzero(codes == number)
+        if status[rows].any():
+            parts.append(_risk_sets(times[rows], status[rows], member[rows], weight[:, rows]))
+    if not parts or not len(weight):
         return np.full(len(weight), np.nan)
-    stop = np.searchsorted(times, times[start], side="right")
-    risk = [_between(weight * side, start, np.full(len(start), len(times))) for side in (member, ~member)]
-    died = [_between(weight * side * status, start, stop) for side in (member, ~member)]
+    risk, died = ([np.concatenate([part[kind][side] for part in parts], axis=1) for side in (0, 1)] for kind in (0, 1))
     beta = _newton(risk[0], risk[1], died[0], died[1])
     ones, others = died[0].sum(axis=1), died[1].sum(axis=1)
     beta = np.where(ones == 0, -np.inf, np.where(others == 0, np.inf, beta))
     beta = np.where(np.abs(beta) >= MOST, np.sign(beta) * np.inf, beta)
     compared = ((risk[0] > 0) & (risk[1] > 0) & (died[0] + died[1] > 0)).any(axis=1)
     return np.where(compared, beta, np.nan)
+
+
+def _risk_sets(
+    times: FloatArray, status: FloatArray, member: np.ndarray, weight: np.ndarray
+) -> tuple[list[FloatArray], list[FloatArray]]:
+    """People at risk and events (b, times of events) of the group and of the others."""
+    order = np.argsort(times, kind="stable")
+    times, status, member, weight = times[order], status[order], member[order], weight[:, order]
+    start = np.searchsorted(times, np.unique(times[status == 1]), side="left")
+    stop = np.searchsorted(times, times[start], side="right")
+    risk = [_between(weight * side, start, np.full(len(start), len(times))) for side in (member, ~member)]
+    return risk, [_between(weight * side * status, start, stop) for side in (member, ~member)]
 
 
 def _between(values: FloatArray, start: np.ndarray, stop: np.ndarray) -> FloatArray:

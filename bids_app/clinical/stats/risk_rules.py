@@ -41,6 +41,8 @@ class RiskRule:
     k : float
         Least number of deviations; NaN for other rules, the median over folds when cross-validated.
     warning : str or None
+    known : (n,) bool array, optional
+        Whether it is known that a person is at risk or not; default: of everybody.
     """
 
     name: str
@@ -48,6 +50,11 @@ class RiskRule:
     at_risk: np.ndarray
     k: float = float("nan")
     warning: str | None = None
+    known: np.ndarray | None = None
+
+    def told(self, rows: np.ndarray) -> np.ndarray:
+        """Those of `rows` (n, bool) whose state is known."""
+        return rows if self.known is None else rows & self.known
 
 
 @lru_cache(maxsize=64)
@@ -63,13 +70,27 @@ def count_rule(counts: ArrayLike, k: int, source: str = "given") -> RiskRule:
     return RiskRule("count", definition, np.asarray(np.greater_equal(counts, k)), float(k))
 
 
+def reference_rule(counts: ArrayLike, high: ArrayLike) -> RiskRule:
+    """More infra-normal deviations (n,) than 97.5 % of healthy people have in a person's place (`high`, (n,))."""
+    values, bounds = np.asarray(counts, dtype=float), np.asarray(high, dtype=float)
+    k = int(np.median(bounds)) + 1
+    if np.ptp(bounds) == 0:
+        return count_rule(values, k, "reference")
+    least, most = int(bounds.min()) + 1, int(bounds.max()) + 1
+    definition = f"more infra-normal deviations than 97.5 % of healthy people have (at least {least} to {most})"
+    return RiskRule("count", definition, values > bounds, float(k))
+
+
 def thalamus_rule(zscores: pd.DataFrame, threshold: float = Z_CRITICAL) -> RiskRule | None:
     """Left or right thalamus at or below -threshold; None where no thalamus was scored."""
     present = [name for name in THALAMUS if name in zscores]
     if not present:
         return None
-    at_risk = tails(zscores[present].to_numpy(dtype=float), threshold)[0].any(axis=1)
-    return RiskRule("thalamus", f"left or right thalamus with z <= -{threshold:g}", np.asarray(at_risk))
+    z = zscores[present].to_numpy(dtype=float)
+    at_risk = np.asarray(tails(z, threshold)[0].any(axis=1))
+    # Normal is only known where both sides are.
+    known = np.asarray(at_risk | np.isfinite(z).all(axis=1))
+    return RiskRule("thalamus", f"left or right thalamus with z <= -{threshold:g}", at_risk, known=known)
 
 
 def candidates(counts: ArrayLike, event: ArrayLike) -> list[int]:

@@ -103,10 +103,11 @@ class LogRank:
     p: float
 
 
-def log_rank(time: ArrayLike, event: ArrayLike, groups: ArrayLike) -> LogRank:
+def log_rank(time: ArrayLike, event: ArrayLike, groups: ArrayLike, strata: ArrayLike | None = None) -> LogRank:
     """Test whether survival differs between groups (n,), as statsmodels' ``survdiff``.
 
     People who leave before the first event add nothing, so a group that has nobody else has no degree of freedom.
+    With `strata` (n,) groups are compared within each stratum; strata without a comparison add nothing.
 
     Raises
     ------
@@ -119,17 +120,56 @@ def log_rank(time: ArrayLike, event: ArrayLike, groups: ArrayLike) -> LogRank:
     times, status = checked_times(time, event)
     if not status.any():
         raise AnalysisError(TWO_GROUPS)
-    there = times >= times[status == 1].min()
-    times, status, labels = times[there], status[there], np.asarray(groups)[there]
-    df = len(np.unique(labels)) - 1
-    if not df or (status[times == times.min()].all() and len(np.unique(times)) == 1):
+    labels = np.asarray(groups)
+    layer = np.zeros(len(times), dtype=int) if strata is None else np.unique(np.asarray(strata), return_inverse=True)[1]
+    there = np.zeros(len(times), dtype=bool)
+    for number in range(layer.max() + 1):
+        rows = layer == number
+        rows &= times >= times[rows & (status == 1)].min(initial=np.inf)
+        together = len(np.unique(labels[rows])) > 1 and not (status[rows].all() and np.ptp(times[rows]) == 0)
+        there |= rows & together
+    df = len(np.unique(labels[there])) - 1
+    if df < 1:
         raise AnalysisError("groups cannot be compared: no event happens while people of two groups are at risk")
-    statistic = float(survdiff(times, status, labels)[0])
+    within = None if strata is None else layer[there]
+    statistic = float(survdiff(times[there], status[there], labels[there], strata=within)[0])
     return LogRank(statistic, df, float(chi2.sf(statistic, df)))
 
 
+@dataclass(frozen=True)
+class _Layer:
+    """What the log-rank statistic of one stratum needs; its people are in the order of time."""
+
+    people: np.ndarray
+    status: FloatArray
+    start: np.ndarray
+    deaths: FloatArray
+    left: np.ndarray
+    spread: FloatArray
+
+    def parts(self, split: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Observed less expected events, and its variance, of each row of `split` (q, n)."""
+        share = split[:, ::-1].cumsum(axis=1)[:, ::-1][:, self.start] / self.left
+        return split @ self.status - share @ self.deaths, (share * (1 - share)) @ self.spread
+
+
+def _layer(people: np.ndarray, times: FloatArray, status: FloatArray) -> _Layer:
+    order = people[np.argsort(times[people], kind="stable")]
+    ordered, dead = times[order], status[order]
+    start = np.unique(ordered, return_index=True)[1]
+    deaths = np.add.reduceat(dead, start)
+    start, deaths = start[deaths > 0], deaths[deaths > 0]
+    left = len(ordered) - start
+    return _Layer(order, dead, start, deaths, left, deaths * (left - deaths) / np.maximum(left - 1, 1))
+
+
 def log_rank_permutation(
-    time: ArrayLike, event: ArrayLike, at_risk: ArrayLike, samples: int = PERMUTATIONS, seed: int = 1
+    time: ArrayLike,
+    event: ArrayLike,
+    at_risk: ArrayLike,
+    samples: int = PERMUTATIONS,
+    seed: int = 1,
+    strata: ArrayLike | None = None,
 ) -> float:
     """p of the log-rank statistic among those of `samples` random splits of the people.
 
@@ -143,6 +183,8 @@ def log_rank_permutation(
     at_risk : (n,) array of bool
         Two groups.
     samples, seed : int
+    strata : (n,) array, optional
+        People are compared and split within each.
 
     Raises
     ------
@@ -153,25 +195,21 @@ def log_rank_permutation(
     member = np.asarray(at_risk, dtype=bool)
     if member.all() or not member.any() or not status.any():
         raise AnalysisError(TWO_GROUPS)
-    order = np.argsort(times, kind="stable")
-    ordered, status = times[order], status[order]
-    start = np.unique(ordered, return_index=True)[1]
-    deaths = np.add.reduceat(status, start)
-    start, deaths = start[deaths > 0], deaths[deaths > 0]
-    left = len(ordered) - start
-    spread = deaths * (left - deaths) / np.maximum(left - 1, 1)
+    codes = np.zeros(len(times), dtype=int) if strata is None else np.unique(np.asarray(strata), return_inverse=True)[1]
+    layers = [_layer(np.flatnonzero(codes == number), times, status) for number in range(codes.max() + 1)]
 
-    def statistic(split: FloatArray) -> FloatArray:
-        """Log-rank chi-square of each row of `split` (q, n); 0 where it has no variance."""
-        share = split[:, ::-1].cumsum(axis=1)[:, ::-1][:, start] / left
-        variance = (share * (1 - share)) @ spread
-        return (split @ status - share @ deaths) ** 2 / np.where(variance > 0, variance, np.inf)
+    def statistic(splits: list[FloatArray]) -> FloatArray:
+        """Log-rank chi-square of each row of the splits (q, people of the layer); 0 where it has no variance."""
+        parts = [layer.parts(split) for layer, split in zip(layers, splits, strict=True)]
+        gap, variance = (np.sum([part[index] for part in parts], axis=0) for index in (0, 1))
+        return np.asarray(gap**2 / np.where(variance > 0, variance, np.inf))
 
-    generator, own = np.random.default_rng(seed), member[order].astype(float)[None]
+    generator, own = np.random.default_rng(seed), [member[layer.people].astype(float)[None] for layer in layers]
     observed, beyond = statistic(own)[0] * (1 - SAME_STATISTIC), 0
     for first in range(0, samples, BATCH):
-        batch = np.repeat(own, min(BATCH, samples - first), axis=0)
-        beyond += int(np.count_nonzero(statistic(generator.permuted(batch, axis=1)) >= observed))
+        size = min(BATCH, samples - first)
+        batch = [generator.permuted(np.repeat(split, size, axis=0), axis=1) for split in own]
+        beyond += int(np.count_nonzero(statistic(batch) >= observed))
     return (1 + beyond) / (1 + samples)
 
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import false_discovery_control, ttest_ind
+import statsmodels.api as sm
+from scipy.stats import false_discovery_control, ttest_1samp, ttest_ind, ttest_rel
 
 from bids_app.clinical.analyses.case_control import (
     case_control_result,
@@ -12,6 +13,8 @@ from bids_app.clinical.analyses.case_control import (
     region_result,
 )
 from bids_app.clinical.analyses.group_tables import prevalence_table
+from bids_app.clinical.stats.matching import MatchSettings, match
+from bids_app.clinical.stats.negative_binomial import fit_counts
 from bids_app.clinical.wording import interval
 from bids_app.errors import AnalysisError
 from tests.clinical.parity import invented, recorded
@@ -123,8 +126,92 @@ def test_region_differences_are_welch_tests(regional):
     assert table.loc["Left-Caudate", "n_group"] == 39
 
 
+def test_matched_differences_are_paired_t_tests(regional):
+    z, groups = regional
+    sets = pd.DataFrame({"set": np.tile(np.arange(40), 2), "weight": 1.0})
+    table = region_differences(z, groups, "HC", sets=sets).set_index("region")
+    for region in z:
+        pairs = pd.DataFrame({"a": z[region].to_numpy()[:40], "b": z[region].to_numpy()[40:]}).dropna()
+        test = ttest_rel(pairs["a"], pairs["b"])
+        assert table.loc[region, "p"] == pytest.approx(test.pvalue, rel=1e-10)
+        assert table.loc[region, "difference_low"] == pytest.approx(test.confidence_interval().low)
+
+
+def test_several_controls_of_a_person_count_as_one():
+    z = pd.DataFrame({"Left-Thalamus": [-1.0, 0.5, -2.0, 1.0, 3.0, 0.0, -0.5]})
+    groups = pd.Series(["MS", "MS", "MS", "HC", "HC", "HC", "HC"])
+    sets = pd.DataFrame({"set": [0, 1, 2, 0, 0, 1, 2], "weight": [1, 1, 1, 0.5, 0.5, 1, 1]})
+    row = region_differences(z, groups, "HC", sets=sets).iloc[0]
+    within = [-1.0 - 2.0, 0.5 - 0.0, -2.0 + 0.5]
+    assert row["difference"] == pytest.approx(np.mean(within))
+    assert row["p"] == pytest.approx(ttest_1samp(within, 0).pvalue)
+
+
+def test_an_adjusted_difference_is_that_of_the_linear_model(regional):
+    z, groups = regional
+    age = pd.DataFrame({"age": np.random.default_rng(1).normal(50, 10, 80) + (groups == "MS") * 8})
+    z = z.add(-0.05 * (age["age"] - 50), axis=0)
+    row = region_differences(z, groups, "HC", ["Left-Putamen"], covariates=age).iloc[0]
+    X = sm.add_constant(np.column_stack([(groups == "MS"), age["age"]]).astype(float))
+    fit = sm.OLS(z["Left-Putamen"].to_numpy(), X).fit(cov_type="HC3", use_t=True)
+    assert row["difference"] == pytest.approx(fit.params[1])
+    assert row["p"] == pytest.approx(fit.pvalues[1], rel=1e-8)
+
+
+def strata(seed):
+    """Truth: no difference. Strata differ in their rate and in how many controls there are."""
+    generator = np.random.default_rng(seed)
+    blocks = []
+    for number, (rate, people, controls) in enumerate(((1.0, 20, 100), (6.0, 30, 40), (3.0, 20, 50))):
+        n = people + controls
+        own = generator.gamma(1.5, rate / 1.5, n)
+        blocks.append(
+            pd.DataFrame(
+                {
+                    "group": ["MS"] * people + ["HC"] * controls,
+                    "scanner": f"S{number}",
+                    "age": generator.normal(45, 10, n),
+                    "n_infra": generator.poisson(own),
+                }
+            )
+        )
+    table = pd.concat(blocks, ignore_index=True)
+    return table.assign(n_supra=0, n_total=table["n_infra"], participant_id=np.arange(len(table)))
+
+
+def test_several_controls_within_exact_strata_leave_the_ratio_where_it_is():
+    inside, estimates = [], []
+    for seed in range(60):
+        table = strata(seed)
+        settings = MatchSettings(("age",), 3, ("scanner",))
+        found = match(table, (table["group"] == "MS").to_numpy(), settings)
+        kept = table.iloc[found.rows()]
+        rows = compare_counts(kept, "MS", "HC", sets=found.sets().set_axis(kept.index)).query("tail == 'infra'")
+        assert list(rows["method"]) == ["robust", "theta = 1"]
+        inside.append(((rows["low"] <= 1) & (rows["high"] >= 1)).to_numpy())
+        estimates.append(rows["estimate"].to_numpy())
+    assert np.abs(np.mean(estimates, axis=0)).max() < 0.06
+    assert (np.mean(inside, axis=0) >= 0.9).all()
+
+
+def test_a_pair_is_one_unit_of_the_robust_interval():
+    # the same people twice: pairs are copies, so the ratio is 1 without any error
+    counts = np.random.default_rng(1).poisson(3, 50)
+    table = pd.DataFrame(
+        {"group": np.repeat(["MS", "HC"], 50), "n_infra": np.tile(counts, 2), "n_supra": 0, "n_total": 1}
+    )
+    sets = pd.DataFrame({"set": np.tile(np.arange(50), 2), "weight": 1.0})
+    fits = [
+        fit_counts(table["n_infra"], np.column_stack([np.ones(100), table["group"] == "MS"]), clusters=units)
+        for units in (sets["set"], np.arange(100))
+    ]
+    assert fits[0].robust_se[1] < 1e-6
+    plain = fit_counts(table["n_infra"], np.column_stack([np.ones(100), table["group"] == "MS"]))
+    assert fits[1].robust_se[1] == pytest.approx(plain.robust_se[1], rel=1e-6)
+
+
 def test_the_lowest_region_is_named(regional):
-    result = region_result(*regional, "HC")
+    result = region_result(region_differences(*regional, "HC"), "HC")
     assert "left thalamus" in result.sentences[0]
     assert set(result.table.columns) == set(result.columns)
 
@@ -152,4 +239,4 @@ def test_the_most_frequent_deviation_is_named():
     z = pd.DataFrame({"Left-Thalamus": [-3.0, -3.0, 0.0, 0.0], "Left-Caudate": [0.0, 0.0, 0.0, 0.0]})
     sentences = prevalence_sentences(prevalence_table(z, ["MS", "MS", "HC", "HC"]))
     assert sentences[0] == "In group HC no region has z <= -1.96 in anybody."
-    assert "left thalamus (100 %)" in sentences[1]
+    assert "left thalamus (100 %, 95 % interval 16 to 100 %)" in sentences[1]

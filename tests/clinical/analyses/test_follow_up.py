@@ -188,3 +188,9 @@ def test_groups_that_are_not_at_risk_together_have_curves_and_no_test():
     result = survival_result("relapse", "Relapse", people, "a relapse", "")
     assert "p" not in result.table
     assert any("cannot be compared" in sentence for sentence in result.sentences)
+
+
+def test_nothing_seen_has_an_exact_upper_bound():
+    people = pd.DataFrame({"time": [4.0] * 6, "event": 0, "group": "MS"})
+    text = survival_result("relapse", "Relapse", people, "a relapse", "").sentences[0]
+    assert text.endswith("by 4 years nobody of 6 followed so long (95 % interval 0 to 46 %).")

@@ -9,6 +9,7 @@ from bids_app.clinical.analyses.group_tables import (
     cohort_table,
     counts_table,
     exact_interval,
+    expected_table,
     flow_table,
     inclusion_table,
     prevalence_table,
@@ -16,6 +17,7 @@ from bids_app.clinical.analyses.group_tables import (
     scan_table,
     site_table,
 )
+from bids_app.clinical.deviations import expected_count
 from bids_app.clinical.results import describe
 
 
@@ -140,3 +142,27 @@ def test_an_extreme_quality_value_is_an_outlier():
     assert set(table["metric"]) == {"holes"}
     assert quality_table([]).empty
     assert describe(table)
+
+
+def test_the_cohort_counts_people_beside_scans():
+    scans = scan_table([summary("sub-01", f"ses-{i}") for i in (1, 2, 3)] + [summary("sub-02", "ses-1")])
+    scans["age"], scans["sex"] = [40.0, 41.0, 42.0, 30.0], ["female"] * 3 + ["male"]
+    row = cohort_table(scans).iloc[0]
+    assert row[["n_participants", "n_scans", "n_female"]].tolist() == [2, 4, 1]
+    assert row[["age_mean", "age_max"]].tolist() == [35.0, 40.0]
+    changed = cohort_table(scans.assign(group=["MS", "HC", "HC", "HC"]))
+    assert changed.set_index("group")["n_participants"].to_dict() == {"all": 2, "MS": 1, "HC": 1}
+
+
+def test_one_expected_range_wherever_a_count_is_shown():
+    told = summary("sub-01")
+    told["counts"]["expected"] = {
+        f"n_{tail}": {"mean": 3.0, "low": 0.0, "high": 14.0} for tail in ("infra", "supra", "total")
+    }
+    other = summary("sub-02")
+    other["counts"]["n_regions"] = 41
+    scans = scan_table([told, other])
+    expected = expected_table(scans, [told, other])
+    assert expected["infra_high"].tolist() == [14, expected_count(41, "infra").high]
+    counts = counts_table(scans.iloc[:1], expected.iloc[:1]).set_index("tail")
+    assert counts.loc["infra", ["expected_mean", "expected_high"]].tolist() == [3.0, 14.0]

@@ -1,7 +1,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import t
 
 from bids_app.clinical.stats.imputation import impute_scores, impute_two_level, pool, pool_tables
 from bids_app.errors import AnalysisError
@@ -83,25 +82,6 @@ def test_pooled_tables_keep_their_other_columns():
     assert pooled["beta"].item() == pytest.approx(0.3)
     assert pooled["low"].item() < 0.3 < pooled["high"].item()
     assert pooled[["region", "n_scans"]].iloc[0].tolist() == ["a", 9]
-
-
-def test_the_jackknife_is_pooled_on_its_own():
-    tables = [
-        pd.DataFrame(
-            {
-                "beta": [beta],
-                "se": [0.1],
-                "df": [50.0],
-                "jackknife_se": [0.2],
-                "jackknife_df": [40.0],
-                "jackknife_p": [0.5],
-            }
-        )
-        for beta in (0.30, 0.34)
-    ]
-    pooled, row = pool_tables(tables).iloc[0], pool([[0.30], [0.34]], [[0.2], [0.2]], [40.0])
-    assert pooled["jackknife_se"] == pytest.approx(row.se[0])
-    assert pooled["jackknife_p"] == pytest.approx(2 * t.sf(0.32 / row.se[0], row.df[0]))
 
 
 def test_scores_stay_in_their_range_and_incomplete_predictors_are_left_out():

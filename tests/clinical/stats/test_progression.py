@@ -6,6 +6,7 @@ from scipy.stats import poisson
 from bids_app.clinical.stats.progression import (
     ProgressionRule,
     confirmed_progression,
+    counted_relapses,
     first_after,
     first_marked,
     poisson_rate,
@@ -17,6 +18,8 @@ from bids_app.errors import AnalysisError
 SIX = ProgressionRule(confirmation=0.5)
 YEAR = ProgressionRule(confirmation=1.0)
 ROVING = ProgressionRule(confirmation=0.5, roving=True)
+TOLERANT = ProgressionRule(confirmation=0.5, tolerance=30 / 365.25)
+WIDE_BASELINE = ProgressionRule(confirmation=0.5, window=0.5)
 QUIET = ProgressionRule(confirmation=0.5, relapse_free=0.25)
 
 # (what, times, scores, rule, relapses, time of event or censoring, event)
@@ -54,6 +57,24 @@ CASES = [
     ("a missing score is no visit", (0, 1, 2, 3), (2, 3, np.nan, 3), SIX, (), 1, True),
     ("times count from the first visit with a score", (5, 6, 7), (2, 3, 3), SIX, (), 1, True),
     ("one visit", (0,), (3,), SIX, (), 0, False),
+    ("a regression after confirmation does not undo it", (0, 1, 2, 3), (2, 3, 3, 2), SIX, (), 1, True),
+    ("180 days confirm six months with a tolerance", (0, 1, 1 + 180 / 365.25), (2, 3, 3), TOLERANT, (), 1, True),
+    ("152 days do so too, 151 do not", (0, 1, 1 + 151 / 365.25), (2, 3, 3), TOLERANT, (), 1 + 151 / 365.25, False),
+    ("two visits at one time are one", (0, 1, 1, 2), (2, 3, 2.5, 3), SIX, (), 2, False),
+]
+
+# The same with the scan at time 0: (what, times, scores, rule, relapses, time, event, baseline)
+AT_SCAN = [
+    ("the nearest score is the baseline, not the first", (-0.2, 0.1, 1, 2), (0, 2, 2.5, 2.5), SIX, (), 2, False, 2),
+    ("of two at the same distance the earlier", (-0.1, 0.1, 1, 2), (2, 3, 3, 3), SIX, (), 0.1, True, 2),
+    ("no score within the window", (-0.4, 0.5, 1), (2, 3, 3), SIX, (), np.nan, False, np.nan),
+    ("without the scan's score one after 80 days", (0, 0.22, 1, 2), (np.nan, 2, 3, 3), SIX, (), 1, True, 2),
+    ("scores before the scan start nothing", (-0.2, -0.1, 0.0, 1), (1, 3, 3, 3), SIX, (), 1, False, 3),
+    ("an event is not dated at the scan", (-0.1, 0, 0.5, 1), (2, 3, 3, 3), (WIDE_BASELINE), (), 1, False, 3),
+    ("a score soon after a relapse is no baseline", (0, 0.2, 1, 2), (4, 2, 3, 3), QUIET, (-0.1,), 1, True, 2),
+    ("and without another the person is left out", (0, 1, 2), (4, 3, 3), QUIET, (-0.1,), np.nan, False, np.nan),
+    ("a baseline of 5.5 needs 1.0 still", (0, 1, 2), (5.5, 6.0, 6.0), SIX, (), 2, False, 5.5),
+    ("a baseline after the scan counts time from the scan", (0.1, 1, 2), (2, 3, 3), SIX, (), 1, True, 2),
 ]
 
 
@@ -63,6 +84,17 @@ CASES = [
 def test_hand_worked_case(what, times, scores, rule, relapses, time, event):
     found = confirmed_progression(times, scores, rule, relapses)
     assert (found.time, found.event) == (pytest.approx(time), event)
+
+
+@pytest.mark.parametrize(
+    ("what", "times", "scores", "rule", "relapses", "time", "event", "baseline"),
+    AT_SCAN,
+    ids=[case[0] for case in AT_SCAN],
+)
+def test_hand_worked_case_with_the_scan_at_zero(what, times, scores, rule, relapses, time, event, baseline):
+    found = confirmed_progression(times, scores, rule, relapses, scan=0.0)
+    assert (found.time, found.event) == (pytest.approx(time, nan_ok=True), event)
+    assert found.baseline == pytest.approx(baseline, nan_ok=True)
 
 
 def test_what_was_seen_is_told():
@@ -100,10 +132,40 @@ def test_a_mark_at_the_first_visit_is_history():
     assert table[["time", "event"]].to_numpy().tolist() == [[2, True], [3, False]]
 
 
+def test_intervals_without_a_number_of_relapses_are_left_out_with_their_time():
+    visits = pd.DataFrame(
+        {
+            "participant_id": ["a"] * 4 + ["b"] * 3 + ["c"] * 3 + ["d"],
+            "years": [0, 1, 2, 4, 0, 1, 3, -0.1, 1, 1, 0.0],
+            "relapses": [5, 1, np.nan, 2, 0, np.nan, 1, 3, 0, 1, 1],
+        }
+    )
+    table = counted_relapses(visits, "relapses", "years").set_index("participant_id")
+    assert table["n_relapses"].tolist() == [3, 1, 1, 0]
+    assert table["followed"].tolist() == [3, 2, 1, 0]
+    assert table["unknown"].tolist() == [1, 1, 0, 0]
+    assert table["unknown_years"].tolist() == [1, 1, 0, 0]
+    # the time to the first relapse ends where it is no longer known
+    assert table[["time", "event"]].to_numpy().tolist() == [[1, True], [0, False], [1, True], [0, False]]
+
+
+def test_a_relapse_rate_does_not_depend_on_counts_missing_at_random():
+    generator = np.random.default_rng(1)
+    visits = pd.DataFrame(
+        {"participant_id": np.repeat(np.arange(300), 5).astype(str), "years": np.tile(np.arange(5.0), 300)}
+    )
+    visits["relapses"] = generator.poisson(0.3, 1500).astype(float)
+    holes = visits.assign(relapses=visits["relapses"].mask(generator.random(1500) < 0.4))
+    whole, left = (counted_relapses(table, "relapses", "years") for table in (visits, holes))
+    rate = left["n_relapses"].sum() / left["followed"].sum()
+    assert rate == pytest.approx(whole["n_relapses"].sum() / whole["followed"].sum(), rel=0.1)
+    assert (left["followed"] + left["unknown_years"]).tolist() == whole["followed"].tolist()
+
+
 def test_dated_relapses_count_within_the_follow_up():
-    follow = pd.DataFrame({"participant_id": ["a", "b"], "start": [0.0, 1.0], "end": [4.0, 3.0], "n_visits": [3, 2]})
-    table = first_after(follow, {"a": (-1.0, 2.5, 3.0), "b": (3.5,)})
-    assert table[["time", "event"]].to_numpy().tolist() == [[2.5, True], [2.0, False]]
+    follow = pd.DataFrame({"participant_id": ["a", "b"], "end": [4.0, 3.0], "n_visits": [3, 2]})
+    table = first_after(follow, {"a": (-1.0, 2.5, 3.0), "b": (0.0, 3.5)})
+    assert table[["time", "event", "n_relapses"]].to_numpy().tolist() == [[2.5, True, 2], [3.0, False, 0]]
 
 
 def test_exact_poisson_interval():

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from statsmodels.duration.hazard_regression import PHReg
 
 from bids_app.clinical.stats.cox import fit_cox
 from bids_app.clinical.stats.resampling import hazard_ratios, percentile_interval, resample
@@ -40,3 +41,12 @@ def test_percentile_interval():
     assert (low, high) == (25, 975)
     assert np.isnan(percentile_interval([])[0])
     assert percentile_interval([0.0] * 10 + [np.inf] * 10 + [np.nan])[1] == np.inf
+
+
+def test_strata_are_not_compared_with_each_other():
+    time, event, group = people(n=120)
+    stratum = np.arange(120) % 2
+    ones = np.ones((1, 120), dtype=int)
+    found = hazard_ratios(time, event, group, ones, stratum)[0]
+    peer = PHReg(time, group.astype(float)[:, None], status=event.astype(float), ties="efron", strata=stratum).fit()
+    assert found == pytest.approx(peer.params[0], rel=1e-6)

@@ -123,3 +123,28 @@ def test_the_permutation_test_agrees_with_chi_square_in_large_groups():
     assert log_rank_permutation(time, event, group) == pytest.approx(log_rank(time, event, group).p, abs=0.02)
     again = [log_rank_permutation(time[rows], event[rows], group[rows], 99) for rows in (slice(None), slice(None))]
     assert again[0] == again[1]
+
+
+def stratified(seed):
+    """Two strata of different hazard; the group is frequent in the one of the higher hazard and does nothing."""
+    generator = np.random.default_rng(seed)
+    stratum = np.repeat([0, 1], 60)
+    group = generator.random(120) < np.where(stratum, 0.8, 0.2)
+    time = generator.exponential(np.where(stratum, 1.0, 4.0))
+    return np.minimum(time, 6.0), time < 6, group, stratum
+
+
+def test_within_strata_a_group_is_not_taken_for_its_stratum():
+    found = []
+    for seed in range(120):
+        time, event, group, stratum = stratified(seed)
+        found.append((log_rank(time, event, group).p, log_rank(time, event, group, stratum).p))
+    crude, within = (np.array(found) < 0.05).mean(axis=0)
+    assert crude > 0.9
+    assert within < 0.12
+
+
+def test_the_permutation_test_within_strata_agrees_with_chi_square():
+    time, event, group, stratum = stratified(3)
+    p = log_rank(time, event, group, stratum).p
+    assert log_rank_permutation(time, event, group, 1999, strata=stratum) == pytest.approx(p, abs=0.04)

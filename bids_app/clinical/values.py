@@ -1,0 +1,171 @@
+"""Values of clinical columns as every analysis gets them: numbers on their scale, dates in one order, one spelling.
+
+A value that cannot be is missing, and a sentence names it; a code for missing is never a value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from bids_app.clinical.wording import listing, plural
+
+# Numbers that tables use for "missing"; those within a scale are not values either (SDMT goes to 110).
+MISSING_CODES = (99, 999, 9999, 99999, 888, 8888, 777, 7777)
+ISO = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?!\d)")
+NUMBERED = re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})(?!\d)")
+WRITE_ISO = "write dates as 2019-05-31"
+
+
+class Scale(NamedTuple):
+    """Lowest and highest value of a score, its step (0: any value between), and both in words."""
+
+    low: float
+    high: float
+    step: float
+    words: str
+
+
+SCALES = {
+    "edss": Scale(0, 10, 0.5, "0 to 10 in steps of 0.5"),
+    "pasat": Scale(0, 60, 0, "0 to 60"),
+    "sdmt": Scale(0, 110, 0, "0 to 110"),
+    "disease_duration": Scale(0, 98, 0, "0 to 98 years"),
+    "relapses": Scale(0, 98, 1, "0, 1, 2, ..."),
+    "progression": Scale(0, 1, 1, "0 or 1"),
+    "time": Scale(-98, 98, 0, "-98 to 98 years"),
+}
+FSS_MEAN, FSS_SUM = Scale(1, 7, 0, "1 to 7 (mean of the items)"), Scale(9, 63, 0, "9 to 63 (sum of the items)")
+
+
+def numbers(values: pd.Series) -> pd.Series:
+    """A column (n,) as numbers, a decimal comma read as a point; NaN where a cell is no number."""
+    if not pd.api.types.is_numeric_dtype(values):
+        values = values.astype(str).str.strip().str.replace(r"^([+-]?\d+),(\d+)$", r"\1.\2", regex=True)
+    return pd.to_numeric(values, errors="coerce").astype(float)
+
+
+def scale_of(role: str, column: str, values: pd.Series) -> Scale | None:
+    """The scale of a role's column; that of FSS by its values, none for scores given as z."""
+    if role == "fss":
+        possible = values[(values >= FSS_MEAN.low) & (values <= FSS_SUM.high)]
+        return FSS_MEAN if not len(possible) or (possible <= FSS_MEAN.high).mean() > 0.5 else FSS_SUM
+    return None if re.search(r"(?i)z$", column) else SCALES.get(role)
+
+
+def off_scale(values: pd.Series, scale: Scale) -> pd.Series:
+    """Whether each number (n,) is no value of the scale: outside it, between its steps, or a code for missing."""
+    outside = (values < scale.low) | (values > scale.high) | values.isin(MISSING_CODES)
+    if scale.step:
+        outside |= ((values / scale.step) % 1).between(1e-6, 1 - 1e-6)
+    return outside & values.notna()
+
+
+def dates(values: pd.Series) -> pd.Series:
+    """A column of dates (n,) as days, in the one order of the whole column; NaT where a cell is none.
+
+    Year-month-day is preferred; day-month-year and month-day-year are told apart by the column's values above 12.
+    """
+    text = [str(value).strip() for value in values]
+    order = _order(text)
+    found = {}
+    for index, cell in enumerate(text):
+        if match := ISO.match(cell):
+            found[index] = "-".join(match.groups())
+        elif (match := NUMBERED.match(cell)) and order in ("day", "month"):
+            first, second, year = match.groups()
+            day, month = (first, second) if order == "day" else (second, first)
+            found[index] = f"{year}-{month}-{day}"
+    return pd.to_datetime(
+        pd.Series([found.get(index) for index in range(len(text))], index=values.index, dtype=object), errors="coerce"
+    )
+
+
+def date_problem(values: pd.Series) -> str | None:
+    """Why the order of day and month of a column cannot be told, None where it can."""
+    return {
+        "unknown": "day and month cannot be told apart in any of the dates",
+        "mixed": "some dates can only be day-month-year, others only month-day-year",
+    }.get(_order([str(value).strip() for value in values.dropna()]))
+
+
+def looks_dated(values: pd.Series) -> bool:
+    """Whether nine of ten known cells of a column look like dates."""
+    text = [str(value).strip() for value in values.dropna()]
+    return bool(len(text) and np.mean([bool(ISO.match(cell) or NUMBERED.match(cell)) for cell in text]) > 0.9)
+
+
+def _order(text: list[str]) -> str:
+    """``iso`` (nothing to tell), ``day`` or ``month`` first, ``unknown`` or ``mixed``."""
+    pairs = [match.groups()[:2] for cell in text if not ISO.match(cell) and (match := NUMBERED.match(cell))]
+    if not pairs:
+        return "iso"
+    first, second = (max(int(pair[position]) for pair in pairs) > 12 for position in (0, 1))
+    return {(True, True): "mixed", (True, False): "day", (False, True): "month", (False, False): "unknown"}[
+        first, second
+    ]
+
+
+def labels(values: pd.Series) -> pd.Series:
+    """The levels of a column (n,) as text; whole numbers lose their decimals, missing stays None."""
+    text = [None if pd.isna(value) else str(int(value)) if _is_whole(value) else str(value) for value in values]
+    return pd.Series(text, index=values.index, dtype=object)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, float) and value.is_integer()
+
+
+def level_key(level: str) -> str:
+    """What two spellings of one level share: no case, single blanks."""
+    return " ".join(level.split()).casefold()
+
+
+def spellings(columns: Iterable[pd.Series]) -> dict[str, str]:
+    """From every text level to the one spelling of it: the most frequent, of equals the first in the alphabet."""
+    cells = [value for column in columns for value in column.dropna() if isinstance(value, str)]
+    known: dict[str, dict[str, int]] = {}
+    for cell in cells:
+        counts = known.setdefault(level_key(cell), {})
+        counts[cell] = counts.get(cell, 0) + 1
+    chosen = {
+        key: " ".join(min(counts, key=lambda text: (-counts[text], text)).split()) for key, counts in known.items()
+    }
+    return {cell: chosen[key] for key, counts in known.items() for cell in counts}
+
+
+def spelling_notes(column: str, spelled: dict[str, str]) -> list[str]:
+    """Sentences on levels of a column that were written in several ways."""
+    ways: dict[str, list[str]] = {}
+    for cell, chosen in sorted(spelled.items()):
+        ways.setdefault(chosen, []).append(cell)
+    return [
+        f"{listing([repr(cell) for cell in cells])} are one level of {column}: {chosen}."
+        for chosen, cells in ways.items()
+        if len(cells) > 1
+    ]
+
+
+def named_values(table: pd.DataFrame, values: pd.Series, rows: pd.Series, most: int = 3) -> str:
+    """The values of some rows (n, bool) with their person and session: ``-999 (sub-01, ses-2) and 12 (sub-02)``."""
+    said = []
+    for index in table.index[rows.to_numpy()]:
+        person = [table.loc[index, name] for name in ("participant_id", "session_id") if name in table]
+        where = ", ".join(str(part) for part in person if isinstance(part, str))
+        value = values.loc[index]
+        said.append(f"{value:g} ({where})" if isinstance(value, float) else f"{value!r} ({where})")
+    return listing(said, most)
+
+
+def unusable(table: pd.DataFrame, values: pd.Series, rows: pd.Series, column: str, why: str) -> list[str]:
+    """The sentence on values of a column that are counted as missing; none without such rows."""
+    count = int(rows.sum())
+    if not count:
+        return []
+    verb = "is" if count == 1 else "are"
+    where = named_values(table, values, rows)
+    return [f"{plural(count, 'value')} of {column} {verb} {why} and {verb} counted as missing: {where}."]
