@@ -133,7 +133,7 @@ def score_scan(
         "unscored": _unscored(model, deviations, volumes),
         "findings": [
             *(covariates.get("findings") or ()),
-            *(finding.to_json() for finding in scan_findings(volumes, measured, impossible, quality)),
+            *(finding.to_json() for finding in scan_findings(volumes, measured, impossible, quality, deviations.notes)),
         ],
         "warnings": [*model.card.z_notes, *notes, *(stored.notes if stored else (unadapted_warning(model),))],
         "software": {"normvol": __version__},
