@@ -359,7 +359,9 @@ def test_an_analysis_that_dies_of_a_bug_fails_the_command_with_its_traceback(fol
         raise ZeroDivisionError("oops")
 
     monkeypatch.setattr(analysis, "ANALYSES", (analysis.Analysis("broken", "Broken", (), broken),))
-    monkeypatch.setattr(analysis.run_analysis, "__kwdefaults__", {"visits": None, "analyses": analysis.ANALYSES})
+    monkeypatch.setattr(
+        analysis.run_analysis, "__kwdefaults__", {"visits": None, "expected": None, "analyses": analysis.ANALYSES}
+    )
     assert analyse(folder) == exitcodes.FAILED
     assert 'raise ZeroDivisionError("oops")' in capsys.readouterr().err
     assert (folder / "out" / "group.html").is_file()
