@@ -1,4 +1,4 @@
-"""Scans that no z can be given to are left out with their reason; the others are scored, and the group says who is in."""
+"""Scans that no z can be given to are left out with their reason; the others are scored, both levels end to end."""
 
 import json
 
