@@ -14,6 +14,7 @@ from bids_app.normative.engines import generalised_gamma_file as gamma_file
 from bids_app.normative.engines import native_file as model_file
 from bids_app.normative.engines import terms
 from bids_app.normative.export import export
+from bids_app.normative.plausible import too_young
 from bids_app.normative.registry import load_model
 from bids_app.regions import add_asymmetry
 from bids_app.reports.pages.comparison import write_comparison_report
@@ -140,7 +141,10 @@ def compare_models(config: CompareConfig, say: Say) -> None:
     people, findings = config.read(say)
     for line in finding_lines(findings, "normvol-model score TABLE --findings FILE.tsv writes them"):
         say(line)
-    found = full_comparison(model_a, model_b, add_asymmetry(people.data))
+    data = add_asymmetry(people.data)
+    for card in (model_a.card, model_b.card):
+        data = data.assign(age=data["age"].mask(too_young(data["age"], data["sex"], card.age_range)))
+    found = full_comparison(model_a, model_b, data)
     write_comparison(found, model_a.card, model_b.card, config.output)
     page = write_comparison_report(config.output)
     table = found.regions

@@ -249,12 +249,12 @@ def prevalence_table(
     regions: Sequence[str] | None = None,
     threshold: float = Z_CRITICAL,
 ) -> pd.DataFrame:
-    """``group_prevalence``: share of scans in deviation per region and group, with exact 95 % intervals.
+    """``group_prevalence``: share of people in deviation per region and group, with exact 95 % intervals.
 
     Parameters
     ----------
     zscores : DataFrame
-        One row per scan, one column per region.
+        One row per person (one scan each), one column per region.
     groups : array, optional
         Group of each row; everybody is the group ``all`` when it is absent or has one level.
     regions : sequence of str, optional
@@ -264,7 +264,7 @@ def prevalence_table(
     -------
     DataFrame
         ``region group n n_infra share_infra low_infra high_infra n_supra share_supra low_supra high_supra``.
-        The intervals take scans as independent: use one scan per person.
+        The intervals take rows as independent.
     """
     columns = list(regions) if regions is not None else [name for name in zscores.columns if name not in KEYS]
     z = zscores[columns]
