@@ -8,6 +8,7 @@ from pathlib import Path
 ACROSS_MODULES = {
     "cli/test_model_analyse.py",
     "bids/test_recorded.py",
+    "clinical/stats/test_recorded.py",
     "clinical/test_recorded.py",
     "freesurfer/test_recorded.py",
     "normative/test_recorded.py",
