@@ -6,7 +6,6 @@ from pathlib import Path
 
 # Tests of behaviour that no single module has.
 ACROSS_MODULES = {
-    "cli/test_model_analyse.py",
     "bids/test_recorded.py",
     "clinical/stats/test_recorded.py",
     "clinical/test_recorded.py",
@@ -19,7 +18,6 @@ ACROSS_MODULES = {
     "normative/importers/test_asymmetry.py",
     "normative/test_default_models.py",
     "reports/test_traceability.py",
-    "simulation/test_simulated_cohort.py",
     "workbench/test_commands.py",
     "workflows/test_graphs.py",
 }
