@@ -133,7 +133,9 @@ def _centile_volumes(
 def _repeatability() -> pd.DataFrame:
     table = read_table(str(files("bids_app.data") / "repeatability.tsv"))
     # An ICC refers to the spread of raw volumes; z to the smaller spread at given age, sex and head size.
-    return table.assign(sem_z=np.sqrt(1 - table["icc"]) * table["sd_ratio"])
+    error = np.sqrt(1 - table["icc"]) * table["sd_ratio"]
+    # An assumed figure is none: nothing is called reliable by it.
+    return table.assign(sem_z=error.where(table["basis"] == "published"))
 
 
 def repeatability() -> pd.DataFrame:
@@ -143,7 +145,7 @@ def repeatability() -> pd.DataFrame:
     correlation of test and retest; ``basis`` says whether it is ``published`` (see ``source``) or
     ``assumed``; ``sd_ratio`` is the spread of raw volumes relative to their spread at given age, sex and
     eTIV in the open healthy reference; ``sem_z = sqrt(1 - icc) * sd_ratio`` is the standard error of
-    measurement in z units.
+    measurement in z units, NaN where nothing is published.
     """
     return _repeatability().copy()
 
@@ -163,7 +165,8 @@ def change_table(scored: pd.DataFrame) -> pd.DataFrame:
         One row per region and pair of sessions: each session with the next, and the first with the last.
         Columns: ``region session_from session_to years z_from z_to z_change z_change_se annual_z_change
         reliable``. ``z_change_se`` combines the standard errors of measurement of both sessions (the error
-        of the model's coefficients is common to them and cancels); NaN where no repeatability is known.
+        of the model's coefficients is common to them and cancels); NaN where no repeatability is published, and
+        between the streams, which differ by more than measurement error.
         ``reliable`` is |z_change| > 1.96 z_change_se (reliable change index, Jacobson & Truax 1991), None
         where it cannot be said.
     """
@@ -187,6 +190,7 @@ def _change(scored: pd.DataFrame, start: str, end: str) -> pd.DataFrame:
     years = (table["age_to"] - table["age_from"]).where(lambda value: value > 0)
     change = table["z_to"] - table["z_from"]
     se = (table["sem_z_from"] ** 2 + table["sem_z_to"] ** 2) ** 0.5
+    se = se.where(table["stream_from"] == table["stream_to"])
     reliable = (change.abs() > Z_CRITICAL * se).astype(object).where(se.notna() & change.notna(), None)
     return pd.DataFrame(
         {
@@ -209,6 +213,11 @@ def _session(scored: pd.DataFrame, label: str, errors: pd.Series) -> pd.DataFram
     stream = rows["stream"] if "stream" in rows else pd.Series("cross", index=rows.index)
     keys = pd.MultiIndex.from_arrays([rows["region"], stream])
     return pd.DataFrame(
-        {"age": rows["age"].to_numpy(), "z": rows["z"].to_numpy(dtype=float), "sem_z": errors.reindex(keys).to_numpy()},
+        {
+            "age": rows["age"].to_numpy(),
+            "z": rows["z"].to_numpy(dtype=float),
+            "sem_z": errors.reindex(keys).to_numpy(),
+            "stream": stream.to_numpy(),
+        },
         index=rows["region"].to_numpy(),
     )

@@ -105,43 +105,47 @@ def score_scan(
     deviations = model.deviations(data, adaptation=stored)
     tables: dict[str, pd.DataFrame] = {"volumes": volumes.table, **_deviation_tables(deviations)}
     tables.update({name: table for name, table in volumes.other_atlases.items() if len(table)})
-    z = pd.Series(deviations.z[0], index=deviations.regions)
-    quality = assess_quality(
-        volumes,
-        z=z,
-        ranges=_etiv_range(model, str(covariates["sex"])),
-        other_sessions_etiv=covariates.get("other_sessions_etiv") or (),
-    )
+    quality = _quality(volumes, covariates, model, deviations)
+    sex, columns = str(covariates["sex"]), model.extra_covariates
+    findings = (finding.to_json() for finding in scan_findings(volumes, measured, impossible, quality))
     notes = [*volumes.notes, *(note for note in deviations.notes if note)]
     summary = {
         "participant_id": covariates["participant_id"],
         "session_id": covariates.get("session_id"),
-        "covariates": _covariate_summary(covariates, model.extra_covariates),
-        "counts": counts_with_expectation(
-            tables["deviations"], model, str(covariates["sex"]), adapted=stored is not None
-        ),
+        "covariates": _covariate_summary(covariates, columns),
+        "counts": counts_with_expectation(tables["deviations"], model, sex, adapted=stored is not None),
         "quality": _quality_summary(quality),
         "model": _model_summary(model, model_name, adaptation),
-        "freesurfer": {
-            "version": volumes.fs_version,
-            "flavour": volumes.flavour,
-            "stream": volumes.stream,
-            "subject": covariates.get("fs_subject"),
-            "images": covariates.get("fs_images"),
-        },
+        "freesurfer": _tree_summary(volumes, covariates),
         "inputs": dict(volumes.inputs),
         "unscored": _unscored(model, deviations, volumes),
-        "findings": [
-            *(covariates.get("findings") or ()),
-            *(finding.to_json() for finding in scan_findings(volumes, measured, impossible, quality)),
-        ],
+        "findings": [*(covariates.get("findings") or ()), *findings],
         "warnings": [*model.card.z_notes, *notes, *(stored.notes if stored else (unadapted_warning(model),))],
         "software": {"normvol": __version__},
         "fingerprint": fingerprint(
-            volumes.inputs, covariates, model_sha256(model_name), model.card.scoring, adaptation, model.extra_covariates
+            volumes.inputs, covariates, model_sha256(model_name), model.card.scoring, adaptation, columns
         ),
     }
     return ScanResult(tables, summary)
+
+
+def _quality(volumes: Volumes, covariates: Mapping[str, Any], model: NormativeModel, deviations: Deviations) -> Quality:
+    return assess_quality(
+        volumes,
+        z=pd.Series(deviations.z[0], index=deviations.regions),
+        ranges=_etiv_range(model, str(covariates["sex"])),
+        other_sessions_etiv=covariates.get("other_sessions_etiv") or (),
+    )
+
+
+def _tree_summary(volumes: Volumes, covariates: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "version": volumes.fs_version,
+        "flavour": volumes.flavour,
+        "stream": volumes.stream,
+        "subject": covariates.get("fs_subject"),
+        "images": covariates.get("fs_images"),
+    }
 
 
 def _deviation_tables(deviations: Deviations) -> dict[str, pd.DataFrame]:

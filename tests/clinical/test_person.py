@@ -105,4 +105,13 @@ def test_every_modelled_region_has_a_sourced_repeatability_in_both_streams():
     assert table["source"].notna().all()
     assert set(table["basis"]) == {"published", "assumed"}
     assert table.loc[table["basis"] == "published", "source"].str.contains(r"20\d\d").all()
-    assert table["sem_z"].between(0.05, 1.0).all()
+    published = table["basis"] == "published"
+    assert table.loc[published, "sem_z"].between(0.05, 1.0).all()
+    assert table.loc[~published, "sem_z"].isna().all()
+
+
+def test_without_a_published_error_and_between_streams_no_change_is_called_reliable():
+    rows = sessions(("a", 40.0, "Left-Putamen", 0.0), ("b", 41.0, "Left-Putamen", -9.0))
+    assert change_table(rows)["reliable"].isna().all()
+    assert change_table(rows.assign(stream="long"))["reliable"].all()
+    assert change_table(rows.assign(stream=["cross", "long"]))["reliable"].isna().all()

@@ -10,7 +10,7 @@ import pandas as pd
 from bids_app.clinical.analyses.outcome_analyses import known
 from bids_app.clinical.cohort import CohortData
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
-from bids_app.clinical.stats.linear import false_discovery
+from bids_app.clinical.stats.linear import false_discovery, person_parts
 from bids_app.clinical.stats.stability import region_stability, stability_table
 from bids_app.clinical.stats.trajectories import mean_rates, person_rates
 from bids_app.clinical.values import numbers
@@ -51,15 +51,24 @@ STABILITY_METHODS = (
     "given. A state also changes when z crosses the threshold by measurement error alone, so recovery and worsening "
     "are upper bounds of real change. {note}Software: {software}."
 )
+# Share of the variance of time within people that must not be told by the scanner.
+OWN_TIME = 0.1
+CONFOUNDED = (
+    "people changed scanner (column {column}) at the same time of their follow-up, so a change of scanner cannot be "
+    "told from change over time. "
+)
 HARMONISED = (
-    "z was harmonised over scanners (column {column}) by longitudinal ComBat with age, sex and group kept (Beer et "
-    "al. 2020, doi:10.1016/j.neuroimage.2020.117129), which moves all scanners to their common mean. "
+    "z was harmonised over scanners (column {column}) by longitudinal ComBat with age at the first scan, years since "
+    "then, sex and group kept (Beer et al. 2020, doi:10.1016/j.neuroimage.2020.117129), which moves all scanners to "
+    "their common mean. "
 )
 
 
 def rates(data: CohortData) -> list[AnalysisResult]:
     """Average rate of change per region and group, and the rate of every person and region."""
     scans, z, harmonisation = repeated_scans(data)
+    if harmonisation.confounded:
+        raise AnalysisError(f"no rate is given: {harmonisation.method.strip().rstrip('.')}")
     averages, own, few = [], [], []
     for group, part in scans.groupby("group", sort=True):
         values, years = z.loc[part.index], part["years"].to_numpy()
@@ -188,18 +197,46 @@ def _stability_sentences(table: pd.DataFrame) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Harmonisation:
-    """What was done about scanners: a passage for the methods, whether z was harmonised, and who could not be."""
+    """What was done about scanners: a passage for the methods, whether z was harmonised, and who could not be.
+
+    `confounded`: people changed scanner, and all so at the same time of their follow-up that a change of scanner and a
+    change with time cannot be told apart.
+    """
 
     method: str = ""
     done: bool = False
     remark: str = ""
+    confounded: bool = False
 
     def sentences(self) -> tuple[str, ...]:
         """For the reader of the result; nothing where nobody changed scanner."""
         if not self.done:
-            return (self.method.strip(),) if self.method else ()
+            return (f"z was not harmonised over scanners: {self.method.strip()}",) if self.method else ()
         moved = "z was harmonised over scanners first, which moves all scanners to their common mean."
         return (moved, self.remark.strip()) if self.remark else (moved,)
+
+
+def confounded(scanner: pd.Series, people: pd.Series, years: np.ndarray) -> bool:
+    """Whether time within people is (almost) told by the scanner: everybody changed at the same visit.
+
+    Parameters
+    ----------
+    scanner, people : Series (n,)
+    years : (n,) array
+        Since each person's first scan.
+    """
+    codes = np.unique(people.to_numpy().astype(str), return_inverse=True)[1]
+    time = person_parts(years, codes)[1]
+    levels = scanner.astype(str).to_numpy()
+    if len(np.unique(levels)) < 2:
+        return False
+    within = np.column_stack(
+        [person_parts((levels == level).astype(float), codes)[1] for level in np.unique(levels)[1:]]
+    )
+    if not time.any() or not within.any():
+        return False
+    left = time - within @ np.linalg.lstsq(within, time, rcond=None)[0]
+    return bool(left @ left < OWN_TIME * (time @ time))
 
 
 def repeated_scans(data: CohortData) -> tuple[pd.DataFrame, pd.DataFrame, Harmonisation]:
@@ -249,7 +286,12 @@ def harmonised(data: CohortData, scans: pd.DataFrame) -> tuple[pd.DataFrame, Har
     filled = known.fillna(known.groupby(person).transform("mean")).fillna(known.mean())
     labels = scans.loc[scans[column].notna(), column].astype(str)
     rows = labels.index[labels.map(labels.value_counts()) >= 2]
-    kept = [scans.loc[rows, "age"].to_numpy(dtype=float)]
+    years = scans.loc[rows, "years"].to_numpy(dtype=float)
+    if confounded(labels[rows], person[rows], years):
+        return z, Harmonisation(CONFOUNDED.format(column=column), confounded=True)
+    # Age at the first scan and time since then: a trend within people must not be read off differences between them.
+    kept = [scans.loc[rows, "age"].to_numpy(dtype=float) - years]
+    kept += [years] if np.ptp(years) > 0 else []
     for name in ("sex", "group"):
         if name in scans:
             kept += [
@@ -264,7 +306,7 @@ def harmonised(data: CohortData, scans: pd.DataFrame) -> tuple[pd.DataFrame, Har
             np.column_stack(kept),
         )
     except (AnalysisError, InputError) as error:
-        return z, Harmonisation(f"People changed scanner, but z could not be harmonised over scanners ({error}). ")
+        return z, Harmonisation(f"people changed scanner, but ComBat cannot be fitted ({error}). ")
     # A scan as measured beside harmonised ones of the same person would look like change.
     out = pd.DataFrame(np.nan, index=z.index, columns=z.columns)
     out.loc[rows, known.columns] = clean

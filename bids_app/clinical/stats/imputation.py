@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from bids_app.arrays import FloatArray
 from bids_app.errors import AnalysisError
 
-BURN_IN, THINNING = 300, 40
+BURN_IN, THINNING = 150, 25
 
 
 @dataclass(frozen=True)

@@ -186,6 +186,11 @@ def change_section(person: Person) -> dict[str, Any] | None:
     )
     if not reliable.any() and rows["z_change_se"].isna().all():
         sentence = "The measurement error of these regions is not known, so no change is called reliable."
+    elif rows["z_change_se"].isna().any():
+        unknown = int(rows["z_change_se"].isna().sum())
+        sentence += (
+            f" Of {unknown} of {len(rows)} regions no measurement error is published, so nothing is said of them."
+        )
     return {
         "sheet": person.change,
         "columns": CHANGE_COLUMNS,

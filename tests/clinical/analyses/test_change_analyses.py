@@ -2,10 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_app.clinical.analyses import score_analyses
 from bids_app.clinical.analyses.change_analyses import rates, repeated_scans, stability
 from bids_app.clinical.analysis_file import AnalysisConfig
 from bids_app.clinical.cohort import prepare
 from bids_app.errors import AnalysisError
+from bids_app.regions import reference_regions
 from tests.clinical.simulated import simulated_cohort
 
 CONFIG = AnalysisConfig(roles={"diagnosis": "dx", "scanner": "scanner"}, control="HC")
@@ -60,9 +62,10 @@ def test_harmonisation_that_is_impossible_is_said(cohort):
     table, z = cohort
     scanner = np.where(np.arange(len(table)) == 1, "b", "a")
     _, _, note = repeated_scans(prepare(table.assign(scanner=scanner), z, CONFIG))
-    assert "could not be harmonised" in note.method
+    assert "ComBat cannot be fitted" in note.method
+    assert "z was not harmonised over scanners" in note.sentences()[0]
     sentences = rates(prepare(table.assign(scanner=scanner), z, CONFIG))[0].sentences
-    assert "could not be harmonised" in sentences[-1]
+    assert "was not harmonised over scanners" in sentences[-1]
     assert not any("was harmonised" in sentence for sentence in sentences)
 
 
@@ -113,3 +116,51 @@ def test_nobody_scanned_twice():
     table, z = simulated_cohort(n_patients=0, n_controls=5)
     with pytest.raises(AnalysisError, match="scanned twice"):
         rates(prepare(pd.DataFrame(table), z, CONFIG))
+
+
+def declining(visits, scanner_of_visit, seed=3, people=60):
+    """z falls by 0.6 a year; `scanner_of_visit` names the scanner of each person and visit."""
+    generator = np.random.default_rng(seed)
+    rows, z = [], []
+    for person in range(people):
+        own = generator.normal(size=10)
+        for visit in range(visits):
+            rows.append(
+                {
+                    "participant_id": f"sub-{person:02}",
+                    "session_id": f"ses-{visit}",
+                    "age": 40.0 + person / 3 + visit,
+                    "dx": "MS",
+                    "scanner": scanner_of_visit(person, visit),
+                    "edss": float(generator.integers(0, 12)) / 2,
+                }
+            )
+            z.append(own - 0.6 * visit + 0.3 * generator.normal(size=10) + 1.0 * (rows[-1]["scanner"] == "b"))
+    return pd.DataFrame(rows), pd.DataFrame(z, columns=list(reference_regions())[:10])
+
+
+def test_a_scanner_that_everybody_changed_at_once_gives_no_rate():
+    table, z = declining(2, lambda person, visit: "ab"[visit])
+    with pytest.raises(AnalysisError, match=r"no rate is given.*cannot be told from change over time"):
+        rates(prepare(table, z, CONFIG))
+    said = " ".join(stability(prepare(table, z, CONFIG))[0].sentences)
+    assert "not harmonised over scanners: people changed scanner" in said
+
+
+@pytest.mark.parametrize("scanner", [lambda p, v: "ab"[v > 0], lambda p, v: "ab"[v > p % 3], lambda p, v: "ab"[v % 2]])
+def test_harmonisation_leaves_the_true_decline(scanner):
+    table, z = declining(4, scanner)
+    found = rates(prepare(table, z, CONFIG))[0].table
+    assert found["rate"].mean() == pytest.approx(-0.6, abs=0.06)
+
+
+def test_longitudinal_associations_use_harmonised_z_and_say_so():
+    table, z = declining(4, lambda person, visit: "ab"[visit > person % 3])
+    roles = {"diagnosis": "dx", "scanner": "scanner", "edss": "edss"}
+    data = prepare(table, z, AnalysisConfig(roles=roles, control="HC"))
+    for analysis in (score_analyses.counts_all, score_analyses.regions_all):
+        assert "z was harmonised over scanners first" in " ".join(analysis(data)[0].sentences)
+    assert "scanners" not in " ".join(score_analyses.regions_first(data)[0].sentences)
+    at_once, _ = declining(2, lambda person, visit: "ab"[visit])
+    data = prepare(at_once, z.iloc[: len(at_once)], AnalysisConfig(roles=roles, control="HC"))
+    assert "not harmonised over scanners" in " ".join(score_analyses.regions_all(data)[0].sentences)
