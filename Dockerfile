@@ -7,6 +7,7 @@ FROM python:3.11-slim AS build
 RUN python -m venv /opt/normvol
 # Dependencies in a layer of their own: a change of the code does not install them again.
 COPY pyproject.toml setup.cfg README.md LICENSE /src/
+COPY docs/package-index.md /src/docs/
 COPY bids_app/__init__.py /src/bids_app/
 RUN /opt/normvol/bin/pip install --no-cache-dir /src
 COPY bids_app /src/bids_app

@@ -6,6 +6,9 @@ A traceback that reaches the user is a bug.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class NormvolError(Exception):
     """Base of all errors with a sentence for the user.
@@ -61,3 +64,10 @@ class ModelError(NormvolError):
 
 class AnalysisError(NormvolError):
     """A statistical analysis cannot be computed from the data given."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``did you mean X?`` for the known word nearest to a misspelt one; empty when none is near."""
+    by_lower = {name.lower(): name for name in known}
+    near = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.7)
+    return f"did you mean {by_lower[near[0]]}?" if near else ""

@@ -33,6 +33,7 @@ class Pair(NamedTuple):
 def _table() -> pd.DataFrame:
     table = read_table(str(files("bids_app.data") / "regions.tsv"), text=True).set_index("name", drop=False)
     table["label"] = pd.to_numeric(table["label"]).astype("Int64")
+    table["typical"] = pd.to_numeric(table["typical"])
     return table
 
 
@@ -40,7 +41,8 @@ def region_table() -> pd.DataFrame:
     """All regions, indexed by name (a copy).
 
     Columns: name, base, hemisphere (lh, rh, NaN), kind, set, atlas (aseg, aparc, global),
-    label (index in aparc+aseg), display, lobe, scale (``log`` for regions modelled on log volume), synonyms.
+    label (index in aparc+aseg), display, lobe, scale (``log`` for regions modelled on log volume), synonyms,
+    typical (mm^3, median of the open reference data; missing where healthy people can have no volume at all).
     """
     return _table().copy()
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 import tomli_w
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
-from bids_app.errors import UsageError
+from bids_app.errors import UsageError, did_you_mean
 
 T = TypeVar("T")
 # A label that looks like a number may be written without quotes.
@@ -67,9 +67,12 @@ def refuse_unknown(values: Mapping[str, Any], known: Iterable[str], where: str =
     """UsageError when `values` is no table, or has keys that are not `known`."""
     if not isinstance(values, Mapping):
         raise UsageError(f"{where}a table of {what}s is needed, not {values!r}")
+    known = list(known)
     unknown = sorted(set(values) - set(known))
     if unknown:
-        raise UsageError(f"{where}unknown {what} {', '.join(unknown)}", f"known are {', '.join(known)}")
+        listing = f"known are {', '.join(known)}"
+        near = did_you_mean(unknown[0], known)
+        raise UsageError(f"{where}unknown {what} {', '.join(unknown)}", f"{listing}; {near}" if near else listing)
 
 
 def to_toml(values: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+from zipfile import BadZipFile
 
 import pandas as pd
 
@@ -20,6 +21,7 @@ from bids_app.errors import InputError, UsageError
 NA = "n/a"
 NA_VALUES = ("", "n/a", "N/A", "na", "NA", "NaN", "nan", "null", "None")
 FLOAT_FORMAT = "%.12g"
+SPREADSHEETS = (".xlsx", ".xlsm")
 
 
 def atomic_write(path: Path | str, content: str | bytes) -> Path:
@@ -123,7 +125,7 @@ def read_table(path: Path | str, text: bool | Collection[str] = False) -> pd.Dat
     ----------
     path : path-like
         The ending decides the format: ``.csv`` (semicolons and decimal commas are recognised), ``.parquet``,
-        otherwise tab separated.
+        ``.xlsx`` (its first sheet), otherwise tab separated.
     text : bool or collection of str
         Keep every column, or these, as text (missing stays NaN); columns of Parquet have their own types.
 
@@ -136,8 +138,34 @@ def read_table(path: Path | str, text: bool | Collection[str] = False) -> pd.Dat
     with table_errors(path):
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
+        if path.suffix.lower() in SPREADSHEETS:
+            return read_spreadsheet(path, text)
         dtype = dict.fromkeys(text, str) if isinstance(text, Collection) else str if text else None
         return pd.read_csv(path, dtype=dtype, **text_dialect(path))
+
+
+def read_spreadsheet(path: Path, text: bool | Collection[str] = False) -> pd.DataFrame:
+    """The first sheet of a spreadsheet, with columns as text as in `read_table`; whole numbers lose their ``.0``.
+
+    Raises
+    ------
+    InputError
+        When openpyxl, which reads spreadsheets, is not installed.
+    """
+    try:
+        table = pd.read_excel(path, dtype=object, na_values=list(NA_VALUES), keep_default_na=False)
+    except ImportError as error:
+        raise InputError(
+            f"{path.name} is a spreadsheet, and openpyxl, which reads it, is not installed",
+            "install normvol[xlsx], or save the first sheet as tab-separated text",
+        ) from error
+    wanted = text if isinstance(text, Collection) else table.columns if text else ()
+    written = {name: table[name].map(_written, na_action="ignore") for name in wanted if name in table}
+    return table.infer_objects().assign(**written)
+
+
+def _written(cell: Any) -> str:
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
 
 
 def text_dialect(path: Path) -> dict[str, Any]:
@@ -166,7 +194,7 @@ def table_errors(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise InputError(f"the table {path} does not exist", "check the path") from error
-    except (OSError, ValueError, UnicodeDecodeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, UnicodeDecodeError, ImportError, BadZipFile) as error:
         raise InputError(f"cannot read {path} as a table ({error})", "it must be TSV, CSV or Parquet") from error
 
 

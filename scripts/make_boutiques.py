@@ -14,11 +14,16 @@ from bids_app.tables import write_json
 IMAGE = f"normvol/normvol:{__version__}"
 FILES = {"--bids-filter-file", "--participants-file", "--fs-license-file", "--nipype-plugin-file", "--config-file"}
 FOLDERS = {"--fs-subjects-dir"}
+NOT_INPUTS = ("help", "version", "print_completion")
 
 
 def descriptor() -> dict[str, Any]:
     """The Boutiques descriptor (schema 0.5) of ``normvol``."""
-    actions = [action for action in build_parser()._actions if action.dest not in ("help", "version")]
+    actions = [
+        action
+        for action in build_parser()._actions
+        if action.dest not in NOT_INPUTS and action.help != argparse.SUPPRESS
+    ]
     inputs = [_input(action) for action in actions]
     keys = [item["value-key"] for item in inputs]
     position = keys.index("[OUTPUT_DIR]")
@@ -31,8 +36,7 @@ def descriptor() -> dict[str, Any]:
         "author": "The normvol developers",
         "tool-version": __version__,
         "schema-version": "0.5",
-        # The form that Boutiques asks of BIDS-Apps
-        "command-line": "mkdir -p [OUTPUT_DIR]; normvol " + " ".join(keys),
+        "command-line": _command_line(keys),
         "container-image": {"type": "docker", "image": IMAGE, "index": "docker://"},
         "inputs": inputs,
         "groups": [
@@ -49,6 +53,17 @@ def descriptor() -> dict[str, Any]:
         "suggested-resources": {"cpu-cores": 2, "ram": 4, "walltime-estimate": 3600},
         "tags": {"domain": ["neuroinformatics", "bids", "mri"]},
     }
+
+
+def _command_line(keys: list[str]) -> str:
+    """The command, and behind it, as a comment, the form that Boutiques asks of BIDS-Apps.
+
+    Boutiques fills in one input after the other: an output folder that is not given takes every `` [OUTPUT_DIR]``
+    with it before the other one is looked at. Behind ``=`` the key stays.
+    """
+    command = " ".join(["normvol", *keys])
+    form = " ".join(["mkdir -p [OUTPUT_DIR]; normvol", *keys[: keys.index("[SESSION_LABEL]") + 1]])
+    return f'out=[OUTPUT_DIR]; mkdir -p "$out"; {command.replace("[OUTPUT_DIR]", chr(34) + "$out" + chr(34))} # {form}'
 
 
 def _existing_output(output: dict[str, Any]) -> dict[str, Any]:

@@ -1,31 +1,29 @@
-"""CITATION.md: the methods paragraph of a run, from the model card and fixed texts."""
+"""CITATION.md: the methods paragraph of a run, each clause from what was run, and one list of references."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from importlib.resources import files
 from string import Template
 from typing import Any
 
 from bids_app import __version__
+from bids_app.regions import ASYMMETRY_PREFIX, DIFFERENCE_PREFIX, reference_regions
 from bids_app.tables import read_json
 
-_GENERAL = ("bids-apps", "freesurfer", "aparc", "aseg", "study")
-_POLYNOMIALS = ("royston1994", "sauerbrei1999")
-_ENGINES = {
-    "reference": "Per sex and region, the median is a linear function of eTIV and a fractional polynomial of age "
-    "(Royston & Altman 1994; Sauerbrei & Royston 1999); residuals are taken as Gaussian with constant "
-    "spread.",
-    "calibrated": "Per sex and region, the median is a linear function of eTIV and a fractional polynomial of age "
-    "(Royston & Altman 1994; Sauerbrei & Royston 1999), the spread depends on age, and the "
-    "shape of the residuals is a sinh-arcsinh distribution (Jones & Pewsey 2009).",
+_GENERAL = ("bids-apps", "aparc", "aseg", "study")
+# Words in the text to the reference that they need.
+_CITED = {
+    "Fischl 2012": "freesurfer",
+    "Henschel et al. 2020": "fastsurfer",
+    "Royston & Altman 1994": "royston1994",
+    "Sauerbrei & Royston 1999": "sauerbrei1999",
+    "Jones & Pewsey 2009": "sinh-arcsinh",
+    "ComBat": "combat",
 }
-_VOLUMES = {
-    "bids": "T1-weighted images were segmented by FreeSurfer's recon-all (Fischl 2012); the FreeSurfer version of "
-    "every scan is recorded with\nits results.",
-    "table": "Regional volumes and intracranial volume, as FreeSurfer (Fischl 2012) measures them, were read from a "
-    "table.",
-}
+_PROGRAMS = {"freesurfer": "FreeSurfer's recon-all (Fischl 2012)", "fastsurfer": "FastSurfer (Henschel et al. 2020)"}
 _SCORING = {
     "own-sex": "z is the deviation in standard normal units from the model of the person's own sex.",
     "reference-compat": "z reproduces the published scripts of the source study, which divide by the residual "
@@ -33,56 +31,122 @@ _SCORING = {
 }
 
 
+@dataclass(frozen=True)
+class MethodsFacts:
+    """What was run.
+
+    Parameters
+    ----------
+    model : str
+        Name of the model.
+    card : mapping
+        The model card as plain values (``ModelCard.to_json``); empty where only the name is known.
+    structure : str
+        What the model is made of (``normative.structure``).
+    regions : tuple of str
+        The model's regions.
+    scoring : {'own-sex', 'reference-compat'}
+    table : bool
+        Volumes came from a plain table and not from a BIDS dataset.
+    programs : mapping
+        (flavour, version or '') to the number of scans; empty where it is not known yet.
+    controls : mapping
+        Scanner to the number of controls that its shift was estimated from; empty without adaptation.
+    statistics : tuple of str
+        Methods of the analyses that were computed.
+    """
+
+    model: str
+    card: Mapping[str, Any] = field(default_factory=dict)
+    structure: str = ""
+    regions: tuple[str, ...] = ()
+    scoring: str = "own-sex"
+    table: bool = False
+    programs: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    controls: Mapping[str, int] = field(default_factory=dict)
+    statistics: tuple[str, ...] = ()
+
+
 def template(name: str) -> Template:
     """A packaged text with ``${placeholders}``."""
     return Template((files("bids_app.data") / name).read_text(encoding="utf-8"))
 
 
-def methods_text(
-    card: Mapping[str, Any] | None,
-    model: str,
-    scoring: str,
-    *,
-    table: bool = False,
-    adaptation: Mapping[str, Any] | None = None,
-) -> str:
-    """The content of CITATION.md.
-
-    Parameters
-    ----------
-    card : mapping, optional
-        The model card as plain values (``ModelCard.to_json``); without it only the model's name is given.
-    model : str
-        Name of the model.
-    scoring : {'own-sex', 'reference-compat'}
-    table : bool
-        Volumes came from a plain table and not from a BIDS dataset.
-    adaptation : mapping, optional
-        ``SiteAdaptation.to_dict()``, for a sentence on it.
-    """
-    card = card or {}
-    mode = str(card.get("mode", "")) if card.get("engine", "normvol") == "normvol" else ""
-    keys = [*_GENERAL, *(_POLYNOMIALS if mode in _ENGINES else ())]
-    keys += ["sinh-arcsinh"] if mode == "calibrated" else []
-    keys += ["combat"] if "ComBat" in str(card.get("harmonisation", "")) else []
-    known = read_json(str(files("bids_app.data") / "references.json"))
-    references = [*(known[key] for key in keys), *card.get("citations", ())]
-    return template("boilerplate_methods.md").substitute(
+def methods_text(facts: MethodsFacts) -> str:
+    """The content of CITATION.md."""
+    body = template("boilerplate_methods.md").substitute(
         version=__version__,
-        volumes=_VOLUMES["table" if table else "bids"],
-        adaptation=_adaptation_sentence(adaptation) if adaptation else "",
-        extended=", and further regions and left-right asymmetries were scored apart",
-        model=_model_sentence(card, model),
-        engine=_ENGINES.get(mode) or f"Engine of the model: {card.get('engine', 'see the model card')}.",
-        scoring=_SCORING.get(scoring, f"Scoring mode: {scoring}."),
-        references="\n".join(f"* {reference}" for reference in references),
+        volumes=_volumes(facts),
+        regions=_regions(facts.regions),
+        adaptation=_adaptation_sentence(facts.controls) if facts.controls else "",
+        model=_model_sentence(facts.card, facts.model),
+        engine=facts.structure or f"Engine of the model: {facts.card.get('engine', 'see the model card')}.",
+        scoring=_SCORING.get(facts.scoring, f"Scoring mode: {facts.scoring}."),
+        statistics="".join(f"\n{text}" for text in dict.fromkeys(facts.statistics)),
+        references="${references}",
     )
+    return Template(body).safe_substitute(references="\n".join(f"* {text}" for text in _references(facts, body)))
 
 
-def _adaptation_sentence(adaptation: Mapping[str, Any]) -> str:
-    levels = adaptation["levels"]
-    people = sum(len(level["people"]) for level in levels.values())
-    where = "the scanner" if len(levels) == 1 else f"each of {len(levels)} scanners"
+def _references(facts: MethodsFacts, text: str) -> list[str]:
+    """Every reference once, told apart by its DOI: those of the text, then those of the model."""
+    known = read_json(str(files("bids_app.data") / "references.json"))
+    keys = [*_GENERAL, *(key for words, key in _CITED.items() if words in text)]
+    found: dict[str, str] = {}
+    for reference in (*(known[key] for key in keys), *facts.card.get("citations", ())):
+        dois = re.findall(r"10\.\d{4,9}/[^\s,;()]+(?:\([^\s)]*\)[^\s,;)]*)?", reference) or [reference]
+        if not any(doi.rstrip(".") in found for doi in dois):
+            found |= dict.fromkeys((doi.rstrip(".") for doi in dois), reference)
+    return list(dict.fromkeys(found.values()))
+
+
+def _volumes(facts: MethodsFacts) -> str:
+    if facts.table:
+        made = "Regional volumes and intracranial volume, as of FreeSurfer (Fischl 2012), were read from a table"
+        return f"{made}{_versions(facts.programs)}."
+    if not facts.programs:
+        return (
+            "T1-weighted images were segmented by FreeSurfer's recon-all (Fischl 2012); program and version of every "
+            "scan are recorded with its results."
+        )
+    parts = []
+    for flavour, words in _PROGRAMS.items():
+        own = {key: count for key, count in facts.programs.items() if key[0] == flavour}
+        if own:
+            parts.append(f"{words}{_versions(own)}")
+    return f"T1-weighted images were segmented by {' and by '.join(parts)}."
+
+
+def _versions(programs: Mapping[tuple[str, str], int]) -> str:
+    """``, version 7.4.1 (12 scans)``; nothing where no version is recorded."""
+    known = {version: count for (_, version), count in sorted(programs.items()) if version}
+    if not known:
+        return ""
+    counted = [f"{version} ({count} scan{'s' if count > 1 else ''})" for version, count in known.items()]
+    return f", version{'s' if len(known) > 1 else ''} {', '.join(counted)}"
+
+
+def _regions(regions: Iterable[str]) -> str:
+    """How many volumes of which kind were scored."""
+    names = set(regions)
+    if not names:
+        return "Regional volumes (Desikan et al. 2006; Fischl et al. 2002) were scored."
+    reference = [name for name in reference_regions() if name in names]
+    cortical = sum(name.startswith(("lh_", "rh_")) for name in reference)
+    indices = sum(name.startswith((ASYMMETRY_PREFIX, DIFFERENCE_PREFIX)) for name in names)
+    others = len(names) - len(reference) - indices
+    apart = [f"{others} further volumes" if others else "", f"{indices} left-right asymmetries" if indices else ""]
+    text = (
+        f"Grey-matter volumes of {cortical} Desikan-Killiany regions (Desikan et al. 2006) and the volumes of "
+        f"{len(reference) - cortical} subcortical and cerebellar structures (Fischl et al. 2002) were scored"
+    )
+    shown = " and ".join(filter(None, apart))
+    return f"{text}; {shown} were scored apart." if shown else f"{text}."
+
+
+def _adaptation_sentence(controls: Mapping[str, int]) -> str:
+    people = sum(controls.values())
+    where = "the scanner" if len(controls) == 1 else f"each of {len(controls)} scanners"
     return (
         f"\nThe shift of {where} against the reference was estimated from {people} local healthy people (empirical "
         "Bayes) and removed; each of them was scored with themself left out."
@@ -106,7 +170,8 @@ def _model_sentence(card: Mapping[str, Any], model: str) -> str:
     harmonisation = card.get("harmonisation") or "none"
     site = "" if harmonisation == "none" else f" Sites were harmonised: {harmonisation}."
     version = f" {card['version']}" if card.get("version") else ""
-    return f"The reference is the normative model {card.get('name', model)}{version}, {', '.join(parts)}.{site}"
+    described = f", {', '.join(parts)}" if parts else ""
+    return f"The reference is the normative model {card.get('name', model)}{version}{described}.{site}"
 
 
 def _share(numbers: Mapping[str, int], total: int) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_app import __version__
-from bids_app.bids.citation import methods_text, model_titles, template
+from bids_app.bids.citation import MethodsFacts, methods_text, model_titles, template
 from bids_app.errors import InputError, UsageError
 from bids_app.tables import atomic_write, read_json, write_json
 
@@ -117,6 +117,8 @@ def write_dataset_files(
     scoring: str = "own-sex",
     subject_directories: Sequence[Path] = (),
     model_card: Mapping[str, Any] | None = None,
+    structure: str = "",
+    regions: tuple[str, ...] = (),
 ) -> None:
     """Write dataset_description.json, .bidsignore, README, CITATION.md and, with a card, ``model_<name>.json``.
 
@@ -133,6 +135,8 @@ def write_dataset_files(
         Folders of FreeSurfer subjects that are read.
     model_card : mapping, optional
         ``ModelCard.to_json()`` of the model.
+    structure, regions : str, tuple of str
+        What the model is made of, and its regions, for CITATION.md.
     """
     output, bids = Path(output_dir), Path(bids_dir)
     name = str(model_card["name"]) if model_card else Path(model).stem
@@ -141,7 +145,8 @@ def write_dataset_files(
     write_json(_description(output, bids, label, sources), output / "dataset_description.json")
     atomic_write(output / ".bidsignore", "\n".join(IGNORED) + "\n")
     atomic_write(output / "README.md", template("boilerplate_readme.md").substitute(version=__version__, model=label))
-    atomic_write(output / "CITATION.md", methods_text(model_card, name, scoring))
+    facts = MethodsFacts(name, model_card or {}, structure, regions, scoring)
+    atomic_write(output / "CITATION.md", methods_text(facts))
     if model_card:
         write_json(model_titles(model_card), output / f"model_{name}.json")
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from bids_app import __version__
 from bids_app.cli import exitcodes
 from bids_app.cli.guard import guarded
+from bids_app.cli.options import Parser
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of ``normvol-demo``."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="normvol-demo",
         description="Make a small synthetic BIDS dataset with FreeSurfer output and run normvol on it. "
         "Nobody in it is real. For research use only.",

@@ -30,12 +30,12 @@ def run_group(config: RunConfig) -> int:
     """Write the group tables, statistics and report of what is in the output folder."""
     if config.analysis is not None and config.analysis != AUTO:
         read_analysis(config.analysis)
-    cohort = read_cohort(config.output_dir, config.exclude_quality)
+    cohort = read_cohort(config.output_dir, config.exclude_quality, config.include_quality)
     missing = cohort.inclusion[cohort.inclusion["status"] != "scored"]
     if config.dry_run:
         print(f"would write group tables and report of {len(cohort.scans)} scans; {len(missing)} are not in")
         return exitcodes.OK
-    log = open_log(config.output_dir / "logs" / f"group-{uuid.uuid4().hex}.log", config.verbose)
+    log = open_log(config.output_dir / "logs" / f"group-{uuid.uuid4().hex}.log", config.verbose, config.quiet)
     if config.participant_label or config.session_label:
         log.info("note  the group level takes every scored scan of %s; labels do not narrow it", config.output_dir)
     work_dir = Path(tempfile.mkdtemp(prefix="normvol-work-"))
@@ -46,7 +46,7 @@ def run_group(config: RunConfig) -> int:
     for crash in crashes:
         path = config.output_dir / "logs" / f"crash-{crash.node.rsplit('.', 1)[-1]}.txt"
         path.write_text(crash.text, encoding="utf-8")
-        log.info("failed in %s: %s", crash.node.rsplit(".", 1)[-1], crash.reason)
+        log.warning("failed in %s: %s", crash.node.rsplit(".", 1)[-1], crash.reason)
     if crashes:
         if all(crash.expected for crash in crashes):
             raise InputError(crashes[0].reason, crashes[0].remedy)

@@ -10,17 +10,17 @@ from bids_app import __version__
 from bids_app.cli import model_commands
 from bids_app.cli.guard import guarded
 from bids_app.cli.model_options import EPILOGS, GROUPS, SUBCOMMANDS
-from bids_app.cli.options import add_options
+from bids_app.cli.options import Parser, add_general_options, add_options
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser; options that are not given leave no attribute, so the configurations hold the defaults."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="normvol-model",
         allow_abbrev=False,
         description="Train, check and use normative models of regional brain volume. For research use only.",
     )
-    parser.add_argument("--version", action="version", version=f"normvol {__version__}")
+    add_general_options(parser, __version__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, (meaning, options) in SUBCOMMANDS.items():
         run = getattr(model_commands, f"run_{name}")

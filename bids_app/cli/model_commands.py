@@ -63,9 +63,11 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
 def run_score(arguments: argparse.Namespace) -> int:
     """Score a table: the z of every region of every row, no BIDS dataset needed."""
     from bids_app.workbench.score import ScoreConfig, score_table
+    from bids_app.workbench.table_findings import finding_lines
 
     scored = score_table(made(ScoreConfig, arguments), say)
-    for sentence in scored.sentences:
+    place = getattr(arguments, "findings", "--findings FILE.tsv writes them")
+    for sentence in (*finding_lines(scored.findings, str(place)), *scored.sentences):
         say(sentence)
     return exitcodes.OMISSIONS if scored.unscored else exitcodes.OK
 
@@ -82,7 +84,8 @@ def run_analyse(arguments: argparse.Namespace) -> int:
     if arguments.table is None:
         raise UsageError("name the TABLE to analyse (or --reports-only)")
     from bids_app.cli.summary import not_computed_lines
-    from bids_app.workbench.analyse import AnalyseConfig, analyse_table
+    from bids_app.workbench.analyse import FINDINGS, AnalyseConfig, analyse_table
+    from bids_app.workbench.table_findings import finding_lines
 
     found = analyse_table(made(AnalyseConfig, arguments), say)
     scans, inclusion = found.scored.scans, found.scored.inclusion
@@ -94,6 +97,8 @@ def run_analyse(arguments: argparse.Namespace) -> int:
     for (reason, remedy), rows in left_out.groupby(["reason", "remedy"], sort=True):
         say(f"left out: {len(rows)} row(s): {reason}; {remedy} (group_inclusion.tsv lists them)")
     for line in not_computed_lines(found.results):
+        say(line)
+    for line in finding_lines(found.findings, str(arguments.output / FINDINGS)):
         say(line)
     say(f"{computed} result tables. For research use only.")
     say(f"report: {found.report}")

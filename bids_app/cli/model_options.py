@@ -26,8 +26,8 @@ def sex_code(text: str) -> tuple[str, str]:
 TABLE: list[Option] = [
     (
         "TABLE",
-        "TSV, CSV or Parquet with age, sex, EstimatedTotalIntraCranialVol (mm^3) and one column per region (mm^3), "
-        "named as FreeSurfer names them",
+        "TSV, CSV, Parquet or .xlsx with age, sex, EstimatedTotalIntraCranialVol (mm^3) and one column per region "
+        "(mm^3), named as FreeSurfer names them",
     ),
     (
         "--map NAME=COLUMN...",
@@ -38,6 +38,10 @@ TABLE: list[Option] = [
         "--sex-coding CODE=SEX...",
         "codes of sex in TABLE, for example --sex-coding 1=male 2=female",
         {**PAIRS, "type": sex_code},
+    ),
+    (
+        "--age-units {years,months,weeks,days}",
+        "unit of the ages of TABLE, where neither name nor JSON dictionary says it",
     ),
 ]
 SCORING: list[Option] = [
@@ -122,6 +126,7 @@ SCORE: list[Option] = [
         "--chunk-rows N",
         "rows of TABLE that are held in memory at a time; the outputs do not depend on it (default 50,000)",
     ),
+    ("--findings FILE.tsv", "write what can change a number: kind, row, what was seen, its effect and remedy"),
     ("--adaptation FILE.json", "write the adaptation here, and its table beside it (FILE_regions.tsv)"),
 ]
 ANALYSE: list[Option] = [

@@ -7,14 +7,64 @@ and ``BIDS_DIR`` is positional. The placeholder says what a value is (`KINDS`): 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
+
+from bids_app.errors import did_you_mean
 
 T = TypeVar("T")
 # How it is written, what it means, and more for argparse where the first two do not say it all.
 Option = tuple[str, str] | tuple[str, str, Mapping[str, Any]]
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose errors are one sentence, with the nearest word where one is misspelt."""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        choices = [str(choice) for choice in action.choices or ()]
+        if choices and value not in choices:
+            near = did_you_mean(str(value), choices) or f"it is one of {', '.join(choices)}"
+            raise argparse.ArgumentError(action, f"{value!r} is not known; {near}")
+
+    def error(self, message: str) -> NoReturn:
+        """One sentence, and exit code 2."""
+        if message.startswith("unrecognized arguments"):
+            stray = message.partition(": ")[2].split()[0]
+            near = did_you_mean(stray.partition("=")[0], self._known())
+            message = f"there is no option {stray}" + (f"; {near}" if near else "")
+        print(f"{self.prog}: {message}; {self.prog} --help lists what there is", file=sys.stderr)
+        sys.exit(2)
+
+    def _known(self) -> list[str]:
+        """Every option, of subcommands too."""
+        inside = [action.choices.values() for action in self._actions if isinstance(action.choices, Mapping)]
+        parsers = [self, *(parser for group in inside for parser in group)]
+        return [option for parser in parsers for action in parser._actions for option in action.option_strings]
+
+
+class Completion(argparse.Action):
+    """Prints the script that completes the command's options in a shell."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
+        """Print and stop."""
+        import shtab
+
+        print(shtab.complete(parser, shell=values))
+        parser.exit()
+
+
+def add_general_options(parser: argparse.ArgumentParser, version: str) -> None:
+    """``--version`` and ``--print-completion``."""
+    parser.add_argument("--version", action="version", version=f"normvol {version}")
+    parser.add_argument(
+        "--print-completion",
+        action=Completion,
+        choices=("bash", "zsh", "tcsh"),
+        help="print a script that completes options in this shell",
+    )
 
 
 def positive(text: str) -> int:

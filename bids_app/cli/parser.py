@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from bids_app import __version__
 from bids_app.cli import exitcodes
-from bids_app.cli.options import Option, add_options
+from bids_app.cli.nipreps import AppParser, add_foreign_options
+from bids_app.cli.options import Option, add_general_options, add_options
 from bids_app.cli.resources import available_cpus, available_memory_mb, parse_memory
 
 if TYPE_CHECKING:
     from bids_app.run.config import RunConfig
 
 RESEARCH_USE = "For research use only."
+DESCRIPTION = "dataset_description.json"
 
 
 POSITIONAL: list[Option] = [
@@ -74,7 +76,13 @@ GROUPS: dict[str, list[Option]] = {
         ("--analysis FILE|auto", "clinical statistics as this TOML file says; auto proposes one and writes it down"),
         (
             "--exclude-quality VERDICT...",
-            "leave scans with this quality verdict out of the statistics (warn, fail)",
+            "leave scans with this quality verdict out of the statistics (warn, fail); without it, those are out that "
+            "fail by completeness, eTIV, surfaces or contrast",
+            {"choices": ("warn", "fail")},
+        ),
+        (
+            "--include-quality VERDICT...",
+            "keep scans with this quality verdict in the statistics (warn, fail)",
             {"choices": ("warn", "fail")},
         ),
     ],
@@ -96,6 +104,7 @@ GROUPS: dict[str, list[Option]] = {
         ("--force", "score again even where nothing has changed"),
         ("--config-file FILE", "TOML with these options; the command line wins over it"),
         ("-v --verbose", "more words (twice: nipype's log too)", {"action": "count"}),
+        ("-q --quiet", "no words on the terminal unless something is missing; the log file has them all"),
     ],
 }
 
@@ -108,7 +117,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 def build_parser() -> argparse.ArgumentParser:
     """The parser; options that are not given leave no attribute, so a configuration file can fill them."""
     codes = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in exitcodes.MEANING.items())
-    parser = argparse.ArgumentParser(
+    parser = AppParser(
         prog="normvol",
         usage="normvol BIDS_DIR OUTPUT_DIR {participant,group} [options]",
         description="Regional brain volumes from FreeSurfer against a healthy reference by age, sex and "
@@ -119,9 +128,10 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add_options(parser, POSITIONAL)
-    parser.add_argument("--version", action="version", version=f"normvol {__version__}")
+    add_general_options(parser, __version__)
     for title, options in GROUPS.items():
         add_options(parser.add_argument_group(title), options)
+    add_foreign_options(parser)
     return parser
 
 
@@ -191,8 +201,22 @@ def _check(config: RunConfig) -> None:
         raise UsageError(
             f"--adapt-by {config.adapt_by} needs --adapt-controls, the query that selects local healthy people"
         )
+    both = sorted(set(config.exclude_quality) & set(config.include_quality))
+    if both:
+        raise UsageError(f"{both[0]} is in both --exclude-quality and --include-quality", "name it in one of them")
     if config.analysis is not None and config.analysis != "auto" and not Path(config.analysis).is_file():
         raise UsageError(f"--analysis {config.analysis}: there is no such file", "give a TOML file, or auto")
+    if config.fs_license_file is not None and not config.fs_license_file.is_file():
+        raise UsageError(f"--fs-license-file {config.fs_license_file}: there is no such file")
+    if _is_raw(config.output_dir) and not (config.bids_dir / DESCRIPTION).exists():
+        raise UsageError(
+            f"{config.output_dir} is a BIDS dataset and {config.bids_dir} is not", "BIDS_DIR comes before OUTPUT_DIR"
+        )
+
+
+def _is_raw(folder: Path) -> bool:
+    """Whether this is a dataset with images of people."""
+    return (folder / DESCRIPTION).exists() and any(folder.glob("sub-*/**/*_T1w.nii*"))
 
 
 def _labels(labels: Sequence[str], prefix: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from bids_app.cli import exitcodes
-from bids_app.cli.options import Option, add_options
+from bids_app.cli.options import Option, Parser, add_options
 
 EPILOG = """examples:
   normvol-plot sub-01_desc-deviations_morph.tsv -o sub-01.svg
@@ -48,7 +48,7 @@ OPTIONS: list[Option] = [
 
 def build_parser() -> argparse.ArgumentParser:
     """The arguments of ``normvol-plot``."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="normvol-plot",
         description="Paint a column of a per-region table on a drawing of the brain.",
         epilog=EPILOG,

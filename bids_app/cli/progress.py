@@ -11,15 +11,15 @@ from typing import Any
 LOGGER = "normvol"
 
 
-def open_log(path: Path | None, verbose: int = 0) -> logging.Logger:
-    """The run's logger: to standard error, and to `path` when given."""
+def open_log(path: Path | None, verbose: int = 0, quiet: bool = False) -> logging.Logger:
+    """The run's logger: to standard error (when `quiet`, only what went wrong), and to `path` when given."""
     logger = logging.getLogger(LOGGER)
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.propagate = False
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
         handler.close()
-    handlers: list[logging.Handler] = [_TerminalHandler()]
+    handlers: list[logging.Handler] = [_TerminalHandler(logging.WARNING if quiet else logging.NOTSET)]
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(path, encoding="utf-8"))
@@ -56,7 +56,9 @@ class PeopleProgress:
         self.started: dict[str, float] = {}
         self.failed: set[str] = set()
         self.log = logging.getLogger(LOGGER)
-        self.bar = tqdm(total=total, unit="person", disable=None, file=sys.stderr, leave=False)
+        quiet = any(isinstance(handler, _TerminalHandler) and handler.level for handler in self.log.handlers)
+        # None: no bar where standard error is no terminal
+        self.bar = tqdm(total=total, unit="person", disable=quiet or None, file=sys.stderr, leave=False)
 
     def __call__(self, node: Any, event: str) -> None:
         person = next((self.names[part] for part in node.fullname.split(".") if part in self.names), None)
@@ -66,7 +68,7 @@ class PeopleProgress:
         if event == "exception" and person not in self.failed:
             self.failed.add(person)
             self.bar.update()
-            self.log.info("%s  failed in %s", person, node.name)
+            self.log.warning("%s  failed in %s", person, node.name)
         elif event == "end" and node.name == "report" and person not in self.failed:
             self.bar.update()
             self.log.info("%s  finished in %.1f s", person, time.monotonic() - self.started[person])

@@ -37,7 +37,7 @@ def run_reports(config: RunConfig) -> int:
         raise InputError(f"no scored scan in {config.output_dir}", "run the participant level first")
     if group and not (config.output_dir / "group_deviations.tsv").exists():
         raise InputError(f"{config.output_dir} has no group tables", "run the group level first")
-    log = open_log(None, config.verbose)
+    log = open_log(None, config.verbose, config.quiet)
     work_dir = Path(tempfile.mkdtemp(prefix="normvol-work-"))
     try:
         crashes = _run(config, [] if group else people, work_dir)
@@ -47,7 +47,7 @@ def run_reports(config: RunConfig) -> int:
         name = f"crash-{crash.node.rsplit('.', 1)[-1]}-{uuid.uuid4().hex[:8]}.txt"
         (config.output_dir / "logs").mkdir(exist_ok=True)
         (config.output_dir / "logs" / name).write_text(crash.text, encoding="utf-8")
-        log.info("failed: %s (see logs/%s)", crash.reason, name)
+        log.warning("failed: %s (see logs/%s)", crash.reason, name)
     if crashes:
         return exitcodes.FAILED
     log.info("wrote %s", "group.html" if group else f"{len(people)} reports")

@@ -17,6 +17,7 @@ from bids_app.bids.status import status_path, write_status
 from bids_app.cli import exitcodes, summary
 from bids_app.cli.progress import PeopleProgress, open_log
 from bids_app.errors import InputError
+from bids_app.normative.structure import structure
 from bids_app.run.config import RunConfig
 from bids_app.run.findings import closing_lines, record_planned
 from bids_app.run.models import load_study_model
@@ -64,23 +65,29 @@ def run_participants(config: RunConfig) -> int:
 
 
 def _carry_out(config: RunConfig, plan: Plan) -> int:
-    log = open_log(config.output_dir / "logs" / f"run-{plan.context.run_uuid}.log", config.verbose)
-    card = load_study_model(config.model, config.scoring).card
+    log = open_log(config.output_dir / "logs" / f"run-{plan.context.run_uuid}.log", config.verbose, config.quiet)
+    model = load_study_model(config.model, config.scoring)
     write_dataset_files(
         config.output_dir,
         bids_dir=config.bids_dir,
-        model=card.name,
+        model=model.card.name,
         scoring=config.scoring,
         subject_directories=plan.subject_directories,
-        model_card=card.to_json(),
+        model_card=model.card.to_json(),
+        structure=structure(model),
+        regions=model.regions,
     )
     _record_start(config, plan, log)
     crashes = _run_in_batches(config, plan, log)
-    failed = _record_failures(config, plan, crashes)
+    unfit = _record_unfit(config, plan, [crash for crash in crashes if crash.unfit])
+    left = {(omission.participant, omission.session) for omission in unfit}
+    scans = tuple(scan for scan in plan.scans if (scan.participant, scan.session) not in left)
+    plan = replace(plan, scans=scans, omissions=(*plan.omissions, *unfit))
+    failed = _record_failures(config, plan, [crash for crash in crashes if not crash.unfit])
     failed += _record_unfinished(config, plan, failed)
-    if failed:
-        _repair_reports(config, plan, failed)
-    log.info(summary.closing(config, plan, failed))
+    if failed or unfit:
+        _repair_reports(config, plan, [*failed, *unfit])
+    log.log(logging.WARNING if failed or plan.omissions else logging.INFO, summary.closing(config, plan, failed))
     for line in closing_lines(plan, config.output_dir):
         log.info(line)
     if failed:
@@ -177,6 +184,19 @@ def _run_batch(
 
 def _is_of(crash: Crash, scan: PlannedScan) -> bool:
     return person_wf_name(scan.participant) in crash.node.split(".")
+
+
+def _record_unfit(config: RunConfig, plan: Plan, crashes: Sequence[Crash]) -> list[Omission]:
+    """Statuses of scans that turned out to be unfit for the model when they were read."""
+    found = [
+        Omission(scan.participant, scan.session, "covariates", crash.reason, crash.remedy)
+        for crash in crashes
+        for scan in plan.scans
+        if _is_of(crash, scan) and _concerns(crash, scan)
+    ]
+    for omission in found:
+        _write_omission(config, plan, omission)
+    return found
 
 
 def _record_failures(config: RunConfig, plan: Plan, crashes: Sequence[Crash]) -> list[Omission]:

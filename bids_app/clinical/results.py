@@ -185,6 +185,11 @@ def read_result(path: Path | str) -> AnalysisResult:
     )
 
 
+def computed_methods(results: Iterable[AnalysisResult]) -> tuple[str, ...]:
+    """The methods of those results that were computed, each once."""
+    return tuple(dict.fromkeys(result.methods for result in results if result.methods and "reason" not in result.table))
+
+
 def replace_results(output_dir: Path, results: Iterable[AnalysisResult], text: str) -> list[Path]:
     """Write `results` and the analysis file `text` in place of those of an earlier analysis."""
     results = list(results)  # computed before anything is removed

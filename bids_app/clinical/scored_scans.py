@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from bids_app.bids.columns import columns_for
 from bids_app.clinical.analyses import group_tables
+from bids_app.regions import ETIV
 from bids_app.tables import write_tsv
 
 GROUP_COLUMNS = ("group", "diagnosis", "dx", "dx_group", "cohort", "status", "patient", "arm")
@@ -19,7 +20,10 @@ KEYS = ["participant_id", "session_id"]
 
 @dataclass(frozen=True)
 class ScoredScans:
-    """All scored scans: summaries, one row per scan, z and volumes with one column per region, inclusion."""
+    """All scored scans: summaries, one row per scan, z and volumes with one column per region, inclusion.
+
+    `origin` holds the columns of the source tables that split the scans (scanner, diagnosis) under their own names.
+    """
 
     summaries: tuple[Mapping[str, Any], ...]
     scans: pd.DataFrame
@@ -27,6 +31,7 @@ class ScoredScans:
     extended: pd.DataFrame
     volumes: pd.DataFrame
     inclusion: pd.DataFrame
+    origin: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def expected(self) -> pd.DataFrame:
         """What a healthy person shows in place of each scan (`group_tables.expected_table`)."""
@@ -54,7 +59,7 @@ def write_group_tables(
         "deviations": scored.scans,
         "zscores": scored.zscores,
         "extended": scored.extended,
-        "volumes": scored.volumes,
+        "volumes": _model_input(scored),
         "cohort": group_tables.cohort_table(scored.scans),
         "counts": group_tables.counts_table(scored.scans, scored.expected()),
         "prevalence": group_tables.prevalence_table(scored.zscores[first], groups),
@@ -72,6 +77,17 @@ def write_group_tables(
     ]
 
 
+def _model_input(scored: ScoredScans) -> pd.DataFrame:
+    """The volumes with everything that scoring, adapting or training on them needs."""
+    scans, volumes = scored.scans, scored.volumes.drop(columns=KEYS)
+    own = scans["flavour"].isna() | (scans["flavour"] == "freesurfer")
+    program = {"fs_version": scans["fs_version"].where(own), "flavour": scans["flavour"]}
+    known = {name: values for name, values in program.items() if values.notna().any()}
+    etiv = volumes[ETIV] if ETIV in volumes else scans["etiv_mm3"].rename(ETIV)
+    parts = [scans[[*KEYS, "age", "sex"]].assign(**known), scored.origin.drop(columns=known, errors="ignore"), etiv]
+    return pd.concat([*parts, volumes.drop(columns=ETIV, errors="ignore")], axis=1)
+
+
 def _without_content(scored: ScoredScans) -> tuple[str, ...]:
     """Tables that plain tables do not give: quality, and those that they have no column for."""
     known_sites = "site" in scored.scans or scored.scans["fs_version"].notna().any()
@@ -87,13 +103,12 @@ def _without_content(scored: ScoredScans) -> tuple[str, ...]:
 def _described(name: str, table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """The dictionary of a group table; a structure that the region table does not know keeps FreeSurfer's name."""
     known = columns_for(name)
-    unknown = (
-        {
-            column: {"Description": f"{column}, as FreeSurfer's statistics name it"}
-            for column in table.columns
-            if column not in known
-        }
-        if name == "group_volumes"
-        else {}
-    )
+    if name != "group_volumes":
+        return known
+    scans = columns_for("group_deviations")
+    unknown = {
+        column: scans.get(column, {"Description": f"{column}, as the source tables or FreeSurfer's statistics name it"})
+        for column in table.columns
+        if column not in known
+    }
     return {**known, **unknown}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bids_app.errors import FreeSurferError, StatsFileError
 from bids_app.freesurfer import annex, atlases, subject
+from bids_app.freesurfer.agreement import contradiction
 from bids_app.freesurfer.stats import NAME, StatsFile, read_stats
 
 STATUSES = (
@@ -23,6 +24,7 @@ STATUSES = (
     "not_fetched",
     "truncated",
     "wrong_subject",
+    "mixed",
     "longitudinal_base",
     "empty",
     "missing",
@@ -246,6 +248,7 @@ def _statistics(folder: Path, expected: str | None, trust_names: bool) -> Subjec
         return SubjectCheck("truncated", error.reason, "run recon-all's last steps again or fetch the file anew")
     return (
         (None if trust_names else _identity(folder, files, expected))
+        or _mixed(folder, files)
         or (_lacking(folder, absent, finished) if absent else None)
         or SubjectCheck("complete", f"{folder} is complete", notes=tuple(_remarks(folder, finished)))
     )
@@ -289,6 +292,17 @@ def _identity(folder: Path, files: dict[str, StatsFile], expected: str | None) -
             "put the files of one subject together again",
         )
     return None
+
+
+def _mixed(folder: Path, files: dict[str, StatsFile]) -> SubjectCheck | None:
+    problem = contradiction(files)
+    if problem is None:
+        return None
+    return SubjectCheck(
+        "mixed",
+        f"the statistics in {folder} are not of one brain: {problem}",
+        "put the files of one run together again, or run recon-all's last steps anew",
+    )
 
 
 def _recorded_names(folder: Path, files: dict[str, StatsFile]) -> dict[str, str]:

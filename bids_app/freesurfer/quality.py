@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from bids_app import regions
+from bids_app.freesurfer.subject import FREESURFER
 from bids_app.freesurfer.volumes import Volumes
 
 PASS, WARN, FAIL = "pass", "warn", "fail"
@@ -76,6 +77,24 @@ LIMITS: dict[str, Limit] = {
             "Rosen et al. 2018, doi:10.1016/j.neuroimage.2017.12.059",
         ),
         Limit(
+            "aseg_aparc_difference",
+            None,
+            None,
+            0.02,
+            0.03,
+            "relative difference between aseg.stats and ?h.aparc.stats",
+            "46 real trees, FreeSurfer 6.0 to 7.4.1: equal to all digits",
+        ),
+        Limit(
+            "aparc_older_days",
+            None,
+            None,
+            1.0,
+            None,
+            "days by which ?h.aparc.stats is older than the image of aseg.stats",
+            "recon-all writes both within a day",
+        ),
+        Limit(
             "cortex_asymmetry",
             None,
             None,
@@ -113,9 +132,13 @@ LIMITS: dict[str, Limit] = {
         ),
     )
 }
+# Metrics that are made of z or regional volumes, the outcome of every analysis.
+OUTCOMES = ("cortex_asymmetry", "white_matter_asymmetry", "extreme_share")
 EXTREME_Z = 5.0
 # A share of fewer regions says nothing about the whole segmentation
 _ENOUGH_REGIONS = 20
+# FreeSurfer measures every region; half a hemisphere less is no whole run
+_MANY_ABSENT = 17
 
 
 @dataclass(frozen=True)
@@ -129,11 +152,15 @@ class Quality:
         One sentence for each limit that was passed, the worst first; empty for ``pass``.
     metrics : dict
         Every metric that could be computed, those of `Volumes.measures` included.
+    technical : {'pass', 'warn', 'fail'}
+        The verdict by completeness, eTIV, the ratio of brain to skull, surfaces and contrast alone. Leaving scans out
+        by it selects on no outcome: neither z nor regional volumes are in it.
     """
 
     verdict: str
     reasons: tuple[str, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
+    technical: str = PASS
 
 
 def assess_quality(
@@ -161,13 +188,18 @@ def assess_quality(
     extreme = _extreme(values, ranges or {}, z if z is not None else {})
     if extreme is not None and not math.isnan(extreme[0]):
         metrics["extreme_share"] = extreme[0]
-    found = [judged for name in LIMITS if name in metrics and (judged := _judge(LIMITS[name], metrics[name]))]
-    found += _hard_reasons(volumes, values, ranges or {})
-    found += _extreme_reasons(extreme)
+    judged = {name: said for name in LIMITS if name in metrics and (said := _judge(LIMITS[name], metrics[name]))}
+    technical = [said for name, said in judged.items() if name not in OUTCOMES]
+    technical += _hard_reasons(volumes, values, ranges or {})
+    found = [*technical, *(said for name, said in judged.items() if name in OUTCOMES), *_extreme_reasons(extreme)]
     found.sort(key=lambda item: -_ORDER.index(item[0]))
-    verdict = max((level for level, _ in found), key=_ORDER.index, default=PASS)
     reasons = tuple(dict.fromkeys(reason for _, reason in found))
-    return Quality(verdict, reasons, {k: float(v) for k, v in metrics.items() if not math.isnan(v)})
+    kept = {name: float(value) for name, value in metrics.items() if not math.isnan(value)}
+    return Quality(_worst(found), reasons, kept, _worst(technical))
+
+
+def _worst(found: Iterable[tuple[str, str]]) -> str:
+    return max((level for level, _ in found), key=_ORDER.index, default=PASS)
 
 
 def _metrics(volumes: Volumes, values: Mapping[str, float], others: Sequence[float]) -> dict[str, float]:
@@ -209,6 +241,9 @@ def _hard_reasons(
     empty = [name for name in regions.reference_regions() if values.get(name) == 0]
     if empty:
         reasons.append((FAIL, f"no volume at all in {_list(empty)}"))
+    absent = [name for name in regions.reference_regions() if name not in values]
+    if volumes.flavour == FREESURFER and len(absent) >= _MANY_ABSENT:
+        reasons.append((FAIL, f"{len(absent)} reference regions are not measured: {_list(absent)}"))
     return reasons
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bids_app.freesurfer import agreement
 from bids_app.freesurfer.stats import NAME, StatsFile
 
 _NOT_CORTEX = frozenset({"unknown", "corpuscallosum", "medial_wall", "Medial_wall"})
@@ -27,6 +28,14 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
     "rh_contrast_snr": {"Description": "Grey-white contrast divided by its standard deviation, right", "Units": "1"},
     "brainsegvol_to_etiv": {"Description": "BrainSegVol divided by eTIV", "Units": "1"},
     "maskvol_to_etiv": {"Description": "MaskVol divided by eTIV", "Units": "1"},
+    "aseg_aparc_difference": {
+        "Description": "Largest relative difference of a measure that aseg.stats and ?h.aparc.stats both hold",
+        "Units": "1",
+    },
+    "aparc_older_days": {
+        "Description": "Days by which ?h.aparc.stats is older than the image that aseg.stats was made from",
+        "Units": "d",
+    },
 }
 
 
@@ -55,6 +64,8 @@ def measure(
     etiv = volumes.get("EstimatedTotalIntraCranialVol", math.nan)
     for name in ("BrainSegVol", "MaskVol"):
         found[f"{name.lower()}_to_etiv"] = volumes.get(name, math.nan) / etiv
+    found["aseg_aparc_difference"] = agreement.difference(aseg, cortex)
+    found["aparc_older_days"] = agreement.days_older(aseg, cortex)
     return {name: found[name] for name in DESCRIPTIONS if not math.isnan(found.get(name, math.nan))}
 
 

@@ -69,6 +69,12 @@ def version_in_stamp(stamp: str) -> str | None:
     return found[1] if found else None
 
 
+def plain_version(recorded: str) -> str | None:
+    """The version that a stats header of FreeSurfer 7 and later names (``7.4.1``); None for older ones."""
+    found = _PLAIN.match(recorded)
+    return found[1] if found else None
+
+
 def freesurfer_version(subject_dir: Path, aseg: StatsFile | None = None) -> tuple[str | None, str]:
     """The FreeSurfer version that made the statistics, and a remark when that is not certain.
 

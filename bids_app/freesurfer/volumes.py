@@ -89,6 +89,11 @@ class Reading:
     notes: list[str]
 
 
+def modelled_version(version: str | None, flavour: str | None) -> str | None:
+    """The version that a model of FreeSurfer volumes may correct for; None for another program's volumes."""
+    return version if flavour in (None, subject.FREESURFER) else None
+
+
 class StatsFolder:
     """The stats files of one subject; remembers what was read and what was odd."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nipype.interfaces.base import SimpleInterface
 
-from bids_app.errors import NormvolError
+from bids_app.errors import CovariateError, NormvolError
 
 # Begins the line that carries an error's two fields in the text of a traceback, whichever plugin ran the node.
 HANDED_OVER = "normvol-error: "
@@ -16,7 +16,10 @@ HANDED_OVER = "normvol-error: "
 
 def hand_over(error: NormvolError) -> NormvolError:
     """Write the error's fields into its traceback, which is all that nipype takes from one process to another."""
-    error.add_note(HANDED_OVER + json.dumps({"reason": error.reason, "remedy": error.remedy}))
+    error.add_note(
+        HANDED_OVER
+        + json.dumps({"reason": error.reason, "remedy": error.remedy, "unfit": isinstance(error, CovariateError)})
+    )
     return error
 
 

@@ -12,6 +12,8 @@ from bids_app.interfaces.base import LibraryInterface
 class _TablesIn(BaseInterfaceInputSpec):
     output_dir = Directory(mandatory=True)
     exclude_quality = traits.List(traits.Str(), desc="quality verdicts to leave out")
+    model = traits.Str("", usedefault=True, desc="name or path of the normative model")
+    include_quality = traits.List(traits.Str(), desc="quality verdicts to keep")
 
 
 class _TablesOut(TraitedSpec):
@@ -29,11 +31,14 @@ class GroupTables(LibraryInterface):
     def _call(self, folder: Path) -> dict:
         from bids_app.bids.finding_files import collect_findings
         from bids_app.clinical.scored_scans import write_group_tables
-        from bids_app.run.cohort import read_cohort
+        from bids_app.run.citation import write_citation
+        from bids_app.run.cohort import group_findings, read_cohort
 
         output_dir = Path(self.inputs.output_dir)
-        tables = write_group_tables(read_cohort(output_dir, self.inputs.exclude_quality), output_dir)
-        collect_findings(output_dir)
+        scans = read_cohort(output_dir, self.inputs.exclude_quality, self.inputs.include_quality)
+        tables = write_group_tables(scans, output_dir)
+        write_citation(output_dir, scans.summaries, self.inputs.model)
+        collect_findings(output_dir, group_findings(scans))
         return {"tables": [str(path) for path in tables]}
 
 
@@ -62,6 +67,8 @@ class ClinicalAnalysis(LibraryInterface):
             Path(inputs.bids_dir),
             inputs.analysis,
             exclude_quality=inputs.exclude_quality,
+            include_quality=inputs.include_quality,
             participants_file=participants,
+            model=inputs.model,
         )
         return {"tables": [str(path) for path in tables]}

@@ -6,7 +6,7 @@ import json
 from importlib.resources import files
 from pathlib import Path
 
-from bids_app.errors import ModelError
+from bids_app.errors import ModelError, did_you_mean
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.card import ModelCard
 from bids_app.normative.engines import native_file as model_file
@@ -43,7 +43,8 @@ def load_model(name_or_path: str | Path) -> NormativeModel:
     if not path.exists():
         raise ModelError(
             f"there is no model {str(name_or_path)!r}: give the path of a model file or one of "
-            f"{', '.join(model_names())}"
+            f"{', '.join(model_names())}",
+            did_you_mean(str(name_or_path), model_names()),
         )
     if path.is_file():
         return terms_model.load(path) if terms_model.is_terms_file(path) else model_file.load(path)

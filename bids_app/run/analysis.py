@@ -14,6 +14,7 @@ from bids_app.clinical.analysis import run_analysis
 from bids_app.clinical.analysis_file import load_analysis
 from bids_app.clinical.results import replace_results
 from bids_app.clinical.scored_scans import ScoredScans
+from bids_app.run.citation import write_citation
 from bids_app.run.cohort import read_cohort
 
 
@@ -23,7 +24,9 @@ def write_analyses(
     analysis: str,
     *,
     exclude_quality: Iterable[str] = (),
+    include_quality: Iterable[str] = (),
     participants_file: Path | None = None,
+    model: str = "",
 ) -> list[Path]:
     """Run every analysis that the cohort allows and write one ``group_<name>.tsv`` and ``.json`` each.
 
@@ -34,18 +37,22 @@ def write_analyses(
     ----------
     analysis : str
         Path of a TOML file, or ``auto``.
+    model : str
+        Name or path of the model, for CITATION.md.
 
     Raises
     ------
     InputError, UsageError
         When nothing was scored, or the analysis file is impossible.
     """
-    cohort = read_cohort(output_dir, exclude_quality)
+    cohort = read_cohort(output_dir, exclude_quality, include_quality)
     clinical = cohort_with_clinical(cohort, bids_dir, participants_file)
     config, text = load_analysis(analysis, clinical)
     visits = clinical_table(bids_dir, participants_file=participants_file)
     results = run_analysis(clinical, cohort.zscores, config, visits=visits, expected=cohort.expected())
-    return replace_results(output_dir, results, text)
+    written = replace_results(output_dir, results, text)
+    write_citation(output_dir, cohort.summaries, model, results)
+    return written
 
 
 def cohort_with_clinical(cohort: ScoredScans, bids_dir: Path, participants_file: Path | None = None) -> pd.DataFrame:

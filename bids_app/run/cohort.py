@@ -13,15 +13,29 @@ from bids_app.bids.status import read_statuses
 from bids_app.clinical.analyses import group_tables
 from bids_app.clinical.scored_scans import GROUP_COLUMNS, KEYS, ScoredScans
 from bids_app.errors import InputError
+from bids_app.findings import Finding
 from bids_app.regions import reference_regions
 from bids_app.run.alike import refuse_mixed
 
+# Fewer equal volumes may be chance.
+ENOUGH_REGIONS = 10
 
-def read_cohort(output_dir: Path, exclude_quality: Iterable[str] = ()) -> ScoredScans:
+
+def read_cohort(
+    output_dir: Path, exclude_quality: Iterable[str] = (), include_quality: Iterable[str] = ()
+) -> ScoredScans:
     """Collect what the participant level wrote.
 
-    Scans whose last run left them out or failed, and scans with an excluded quality verdict, are not in
-    the tables but stay in `inclusion` with their reason.
+    Scans whose last run left them out or failed, and scans whose quality keeps them out, are not in the tables but
+    stay in `inclusion` with their reason. By default these are the scans that fail by measures which are made of
+    neither z nor regional volumes (`Quality.technical`): leaving them out selects on no outcome.
+
+    Parameters
+    ----------
+    exclude_quality : iterable of {'warn', 'fail'}
+        Verdicts that are left out, whatever made them.
+    include_quality : iterable of {'warn', 'fail'}
+        Verdicts that stay in, whatever made them.
 
     Raises
     ------
@@ -29,11 +43,12 @@ def read_cohort(output_dir: Path, exclude_quality: Iterable[str] = ()) -> Scored
         When nothing was scored.
     """
     inclusion = group_tables.inclusion_table(read_statuses(output_dir).to_dict("records"))
-    excluded = set(exclude_quality)
+    excluded, included = set(exclude_quality), set(include_quality)
     kept, kept_out = [], []
     omitted = {_key(row) for row in inclusion[inclusion["status"] != "scored"].to_dict("records")}
     for summary in read_summaries(output_dir):
-        if summary["quality"]["verdict"] in excluded:
+        verdict, technical = (summary["quality"].get(name) for name in ("verdict", "technical"))
+        if verdict in excluded or (technical == "fail" and "fail" not in included):
             kept_out.append(summary)
         elif _key(summary) not in omitted:
             kept.append(summary)
@@ -51,6 +66,7 @@ def read_cohort(output_dir: Path, exclude_quality: Iterable[str] = ()) -> Scored
         read_wide(output_dir, keys, "extended", "z").merge(read_wide(output_dir, keys, "asymmetry", "z"), on=KEYS),
         read_wide(output_dir, keys, "volumes", "volume_mm3"),
         _mark_excluded(inclusion, kept_out),
+        _origin(kept),
     )
 
 
@@ -70,6 +86,13 @@ def _with_groups(scans: pd.DataFrame, summaries: Sequence[Mapping[str, Any]]) ->
     return scans.assign(**added)
 
 
+def _origin(summaries: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The columns of the source tables that split the scans, under their own names."""
+    others = [summary["covariates"].get("other", {}) for summary in summaries]
+    names = (_first_column(others, candidates) for candidates in (group_tables.SITE_COLUMNS, GROUP_COLUMNS))
+    return pd.DataFrame({name: [other.get(name) for other in others] for name in names if name is not None})
+
+
 def _first_column(others: Sequence[Mapping[str, Any]], candidates: Iterable[str]) -> str | None:
     present = {name.lower(): name for other in others for name in other}
     return next((present[name] for name in candidates if name in present), None)
@@ -85,6 +108,18 @@ def _mark_excluded(inclusion: pd.DataFrame, excluded: Sequence[Mapping[str, Any]
                 "excluded",
                 "quality",
                 reasons[_key(row)],
-                "leave out --exclude-quality to include it",
+                "correct the segmentation, or include it with --include-quality",
             ]
     return inclusion
+
+
+def group_findings(scored: ScoredScans) -> list[Finding]:
+    """What only the scans together show: one brain under two names."""
+    regions = [name for name in reference_regions() if name in scored.volumes]
+    volumes = scored.volumes[regions].round(1)
+    known = volumes.notna().sum(axis=1) >= ENOUGH_REGIONS
+    names = scored.volumes[KEYS].apply(lambda row: "_".join(str(part) for part in row if isinstance(part, str)), axis=1)
+    same = pd.util.hash_pandas_object(volumes[known], index=False)
+    alike = names[known].groupby(same, sort=False).agg(list)
+    found = [scans for scans in alike if len(scans) > 1]
+    return [Finding("brains-alike", f"{' and '.join(scans)}: every volume is the same") for scans in found]

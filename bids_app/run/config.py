@@ -46,6 +46,7 @@ class RunConfig:
     adapt_controls: str | None = None
     adapt_by: str | None = None
     exclude_quality: tuple[Literal["warn", "fail"], ...] = ()
+    include_quality: tuple[Literal["warn", "fail"], ...] = ()
     analysis: str | None = None
 
     work_dir: Path | None = None
@@ -60,6 +61,7 @@ class RunConfig:
     dry_run: bool = False
     force: bool = False
     verbose: int = 0
+    quiet: bool = False
 
     def to_toml(self) -> str:
         """This configuration as TOML; unset options are left out."""

@@ -13,6 +13,7 @@ from bids_app.bids.columns import columns_for
 from bids_app.bids.names import derivative_path, participant_id
 from bids_app.clinical.person import centile_table, change_table
 from bids_app.errors import InputError
+from bids_app.freesurfer.volumes import modelled_version
 from bids_app.normative.base import NormativeModel
 from bids_app.run.adaptation import StoredAdaptation
 from bids_app.tables import read_json, read_table, write_tsv
@@ -69,7 +70,7 @@ def _centiles(
         float(np.median([row["etiv_mm3"] for row in covariates])),
         _drawn_regions(model),
         age_range=(float(low), float(high)),
-        fs_version=last["freesurfer"]["version"],
+        fs_version=modelled_version(last["freesurfer"]["version"], last["freesurfer"].get("flavour")),
         site=covariates[-1]["other"].get("site"),
         ages=np.linspace(low, high, AGES_DRAWN).round(1),
         adaptation=StoredAdaptation.from_json(adaptation) if adaptation else None,

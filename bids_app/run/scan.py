@@ -20,13 +20,15 @@ from bids_app.clinical.deviations import deviation_flag
 from bids_app.clinical.scored_scans import GROUP_COLUMNS
 from bids_app.errors import CovariateError, InputError
 from bids_app.freesurfer.quality import Quality, assess_quality
-from bids_app.freesurfer.volumes import Volumes
+from bids_app.freesurfer.volumes import Volumes, modelled_version
 from bids_app.normative.base import Deviations, NormativeModel
 from bids_app.normative.harmonise.adaptation import unadapted_warning
+from bids_app.normative.plausible import without_impossible
 from bids_app.run.adaptation import StoredAdaptation
 from bids_app.run.counts import counts_with_expectation
 from bids_app.run.fingerprint import fingerprint
 from bids_app.run.models import model_sha256
+from bids_app.run.scan_findings import refuse_unfit, scan_findings
 from bids_app.tables import write_json, write_tsv
 
 EXPECTED_TABLES = ("volumes", "deviations", "extended", "asymmetry")
@@ -42,9 +44,14 @@ class ScanResult:
 
 
 def scan_covariates(row: Mapping[str, Any], volumes: Volumes) -> dict[str, Any]:
-    """The covariate row with eTIV (mm^3) and FreeSurfer version of the scan added."""
-    etiv = float(volumes.etiv_mm3)
-    return {**row, "etiv_mm3": etiv if np.isfinite(etiv) else None, "fs_version": volumes.fs_version}
+    """The covariate row with eTIV (mm^3), program and version of the scan added.
+
+    A model knows the versions of FreeSurfer that it was trained on; FastSurfer's version of FreeSurfer is none of them.
+    """
+    etiv = float(volumes.etiv_mm3 or "nan")
+    version = modelled_version(volumes.fs_version, volumes.flavour)
+    given = {"etiv_mm3": etiv if np.isfinite(etiv) else None, "fs_version": version, "flavour": volumes.flavour}
+    return {**row, **given}
 
 
 def model_input(covariates: Mapping[str, Any], table: pd.DataFrame) -> pd.DataFrame:
@@ -85,46 +92,60 @@ def score_scan(
         The scan's stored adaptation parameters (`study.adaptation`).
     model_name : str
         Name or path that the model was loaded from (its content is hashed into the summary).
+
+    Raises
+    ------
+    CovariateError
+        When no z can be given: intracranial volume that cannot be, or an age far below the model's youngest.
     """
-    data = model_input(covariates, volumes.table)
+    measured = model_input(covariates, volumes.table)
+    data, impossible = without_impossible(measured)
+    refuse_unfit(measured, impossible, model)
     stored = StoredAdaptation.from_json(adaptation) if adaptation else None
     deviations = model.deviations(data, adaptation=stored)
     tables: dict[str, pd.DataFrame] = {"volumes": volumes.table, **_deviation_tables(deviations)}
     tables.update({name: table for name, table in volumes.other_atlases.items() if len(table)})
-    z = pd.Series(deviations.z[0], index=deviations.regions)
-    quality = assess_quality(
-        volumes,
-        z=z,
-        ranges=_etiv_range(model, str(covariates["sex"])),
-        other_sessions_etiv=covariates.get("other_sessions_etiv") or (),
-    )
+    quality = _quality(volumes, covariates, model, deviations)
+    sex, columns = str(covariates["sex"]), model.extra_covariates
+    findings = (finding.to_json() for finding in scan_findings(volumes, measured, impossible, quality))
     notes = [*volumes.notes, *(note for note in deviations.notes if note)]
     summary = {
         "participant_id": covariates["participant_id"],
         "session_id": covariates.get("session_id"),
-        "covariates": _covariate_summary(covariates, model.extra_covariates),
-        "counts": counts_with_expectation(
-            tables["deviations"], model, str(covariates["sex"]), adapted=stored is not None
-        ),
+        "covariates": _covariate_summary(covariates, columns),
+        "counts": counts_with_expectation(tables["deviations"], model, sex, adapted=stored is not None),
         "quality": _quality_summary(quality),
         "model": _model_summary(model, model_name, adaptation),
-        "freesurfer": {
-            "version": volumes.fs_version,
-            "flavour": volumes.flavour,
-            "stream": volumes.stream,
-            "subject": covariates.get("fs_subject"),
-            "images": covariates.get("fs_images"),
-        },
+        "freesurfer": _tree_summary(volumes, covariates),
         "inputs": dict(volumes.inputs),
         "unscored": _unscored(model, deviations, volumes),
-        "findings": list(covariates.get("findings") or ()),
+        "findings": [*(covariates.get("findings") or ()), *findings],
         "warnings": [*model.card.z_notes, *notes, *(stored.notes if stored else (unadapted_warning(model),))],
         "software": {"normvol": __version__},
         "fingerprint": fingerprint(
-            volumes.inputs, covariates, model_sha256(model_name), model.card.scoring, adaptation, model.extra_covariates
+            volumes.inputs, covariates, model_sha256(model_name), model.card.scoring, adaptation, columns
         ),
     }
     return ScanResult(tables, summary)
+
+
+def _quality(volumes: Volumes, covariates: Mapping[str, Any], model: NormativeModel, deviations: Deviations) -> Quality:
+    return assess_quality(
+        volumes,
+        z=pd.Series(deviations.z[0], index=deviations.regions),
+        ranges=_etiv_range(model, str(covariates["sex"])),
+        other_sessions_etiv=covariates.get("other_sessions_etiv") or (),
+    )
+
+
+def _tree_summary(volumes: Volumes, covariates: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "version": volumes.fs_version,
+        "flavour": volumes.flavour,
+        "stream": volumes.stream,
+        "subject": covariates.get("fs_subject"),
+        "images": covariates.get("fs_images"),
+    }
 
 
 def _deviation_tables(deviations: Deviations) -> dict[str, pd.DataFrame]:
@@ -178,7 +199,12 @@ def _etiv_range(model: NormativeModel, sex: str) -> dict[str, tuple[float, float
 
 def _quality_summary(quality: Quality) -> dict[str, Any]:
     metrics = {name: _json_number(value) for name, value in quality.metrics.items()}
-    return {"verdict": quality.verdict, "reasons": list(quality.reasons), "metrics": metrics}
+    return {
+        "verdict": quality.verdict,
+        "technical": quality.technical,
+        "reasons": list(quality.reasons),
+        "metrics": metrics,
+    }
 
 
 def _json_number(value: Any) -> Any:

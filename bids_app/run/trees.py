@@ -11,7 +11,7 @@ from bids_app.bids.layout import Scan
 from bids_app.findings import Finding
 from bids_app.freesurfer.check import SubjectCheck, check_subject
 from bids_app.freesurfer.locate import Located, find_subject
-from bids_app.freesurfer.volumes import Reading, read_volumes
+from bids_app.freesurfer.volumes import Reading, modelled_version, read_volumes
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,7 @@ class Trees:
         """The facts, which are kept, and all that was measured, which is not."""
         reading = read_volumes(path)
         etiv = float(reading.etiv_mm3)
-        facts = TreeFacts(
-            etiv if math.isfinite(etiv) else None, reading.fs_version, dict(sorted(reading.inputs.items()))
-        )
+        version = modelled_version(reading.fs_version, reading.flavour)
+        facts = TreeFacts(etiv if math.isfinite(etiv) else None, version, dict(sorted(reading.inputs.items())))
         self._facts[path] = facts
         return facts, reading

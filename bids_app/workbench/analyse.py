@@ -12,19 +12,22 @@ from bids_app.bids.sink import check_result_folder
 from bids_app.clinical.analyses.group_tables import TABLE_STEPS
 from bids_app.clinical.analysis import UNUSED, run_analysis
 from bids_app.clinical.analysis_file import AUTO, load_analysis, read_analysis
-from bids_app.clinical.results import AnalysisResult, replace_results
+from bids_app.clinical.results import AnalysisResult, computed_methods, replace_results
 from bids_app.clinical.scored_scans import ScoredScans, write_group_tables
 from bids_app.errors import UsageError
+from bids_app.findings import Finding
 from bids_app.normative.harmonise.adaptation import REPORT_COLUMNS, SiteAdaptation
 from bids_app.reports.pages.group import write_group_report
 from bids_app.tables import write_json, write_tsv
 from bids_app.workbench.score import DEFAULT_MODEL, Say, ScoreConfig, score_table
 from bids_app.workbench.score_tables import Origin, read_origin, read_zscores, rows_digest
 from bids_app.workbench.table_cohort import make_cohort, match_rows
+from bids_app.workbench.table_findings import write_findings
 from bids_app.workbench.table_input import TableChoice, TableInput
 
 ZSCORES = "zscores.tsv"
 NOTES = "zscores_notes.tsv"
+FINDINGS = "group_findings.tsv"
 ADAPTATION_FILE = "adaptation.json"
 ADAPTATION_TABLE = "group_adaptation.tsv"
 
@@ -79,6 +82,7 @@ class TableAnalysis:
     results: tuple[AnalysisResult, ...]
     notes: tuple[str, ...]
     report: Path
+    findings: tuple[Finding, ...]
 
 
 def analyse_table(config: AnalyseConfig, say: Say) -> TableAnalysis:
@@ -96,11 +100,11 @@ def analyse_table(config: AnalyseConfig, say: Say) -> TableAnalysis:
     _check(config)
     if config.zscores is None:
         config.output.mkdir(parents=True, exist_ok=True)
-        for sentence in score_table(config.scoring_step(), say).sentences:
+        scored_table = score_table(config.scoring_step(), say)
+        for sentence in scored_table.sentences:
             say(sentence)
-    table, z_file = config.read(), config.zscores or config.output / ZSCORES
-    for note in table.notes if config.zscores else ():  # otherwise said while scoring
-        say(note)
+    z_file = config.zscores or config.output / ZSCORES
+    table, findings = config.read(say if config.zscores else None)  # otherwise said while scoring
     zscores, notes = read_zscores(z_file, config.mapping)
     rows = match_rows(
         table, zscores, source=config.table.name, z_source=z_file.name, visits=config.visits, mapping=config.mapping
@@ -111,11 +115,13 @@ def analyse_table(config: AnalyseConfig, say: Say) -> TableAnalysis:
     results = run_analysis(rows.clinical, scored.zscores, analysis, visits=rows.visits)
     write_group_tables(scored, config.output, TABLE_STEPS)
     replace_results(config.output, results, text)
-    origin.write(config.output)
+    origin.write(config.output, _programs(scored.scans), computed_methods(results))
     _write_adaptation(origin, config.output)
     said = (text for text in results[0].sentences if not text.startswith(UNUSED))
     notes = (*notes, *rows.notes, *said, *_outdated(origin, table, config.table, z_file), *_flagged(rows.clinical))
-    return TableAnalysis(scored, tuple(results), notes, write_group_report(config.output))
+    every = scored_table.findings if config.zscores is None else tuple(findings)
+    write_findings(every, config.output / FINDINGS)
+    return TableAnalysis(scored, tuple(results), notes, write_group_report(config.output), every)
 
 
 def _check(config: AnalyseConfig) -> None:
@@ -130,6 +136,11 @@ def _check(config: AnalyseConfig) -> None:
             raise UsageError(f"{path} lies in the output folder and has a name of its results", "name another folder")
     if config.analysis != AUTO:
         read_analysis(config.analysis)
+
+
+def _programs(scans: pd.DataFrame) -> dict[tuple[str, str], int]:
+    """Version to the number of scans, where the table knows versions."""
+    return {("freesurfer", str(version)): int(n) for version, n in scans["fs_version"].dropna().value_counts().items()}
 
 
 def _outdated(origin: Origin, table: TableInput, source: Path, z_file: Path) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from bids_app.normative.training import Trained, train
 from bids_app.regions import add_asymmetry
 from bids_app.reports.pages.evaluation import write_evaluation_report
 from bids_app.workbench.score import Say
-from bids_app.workbench.train import Recipe, healthy_people, training_options
+from bids_app.workbench.train import Recipe, check_training, healthy_people, training_options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +67,11 @@ def evaluate_table(config: EvaluateConfig, say: Say) -> None:
     InputError, ModelError, UsageError
         When the table, the model or the configuration cannot be used.
     """
-    data = healthy_people(config, say)
-    found = _cross_validated(config, data, say) if config.model is None else _scored(config.model, data, say)
+    data, impossible = healthy_people(config, say)
+    if config.model is None:
+        found = _cross_validated(config, data, impossible, say)
+    else:
+        found = _scored(config.model, data, say)
     measures = evaluate(found.held_out, usual_groups(found.data))
     write_evaluation(config.output, measures, found.held_out, found.data, found.model, found.about)
     report = write_evaluation_report(config.output)
@@ -96,8 +99,9 @@ def _scored(name: str, data: pd.DataFrame, say: Say) -> _Predictions:
     return _Predictions(predictions, model, data, _about(model, data, scheme))
 
 
-def _cross_validated(config: EvaluateConfig, data: pd.DataFrame, say: Say) -> _Predictions:
+def _cross_validated(config: EvaluateConfig, data: pd.DataFrame, impossible: pd.DataFrame, say: Say) -> _Predictions:
     options = training_options(config, data, say)
+    check_training(data, impossible, options, say)
 
     def fit(rows: pd.DataFrame) -> Trained:
         return train(rows, name="a training recipe", reference_counts=False, **options)

@@ -16,6 +16,7 @@ from bids_app.normative.registry import load_model
 from bids_app.regions import add_asymmetry
 from bids_app.reports.pages.comparison import write_comparison_report
 from bids_app.workbench.score import Say
+from bids_app.workbench.table_findings import finding_lines
 from bids_app.workbench.table_input import TableChoice
 
 CENTILE_OPTIONS = ("etiv", "ages", "centiles")
@@ -121,9 +122,9 @@ def export_model(config: ExportConfig, say: Say) -> None:
 def compare_models(config: CompareConfig, say: Say) -> None:
     """Score the same people with two models, write how far they agree, and summarise in three lines."""
     model_a, model_b = load_model(config.model_a), load_model(config.model_b)
-    people = config.read()
-    for note in people.notes:
-        say(note)
+    people, findings = config.read(say)
+    for line in finding_lines(findings, "normvol-model score TABLE --findings FILE.tsv writes them"):
+        say(line)
     found = full_comparison(model_a, model_b, add_asymmetry(people.data))
     write_comparison(found, model_a.card, model_b.card, config.output)
     page = write_comparison_report(config.output)

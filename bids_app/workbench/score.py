@@ -8,21 +8,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bids_app.errors import UsageError
+from bids_app.findings import Finding
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.harmonise.adaptation import REPORT_COLUMNS, SiteAdaptation, unadapted_warning
+from bids_app.normative.plausible import too_young
 from bids_app.normative.registry import load_model
+from bids_app.normative.structure import structure
 from bids_app.regions import add_asymmetry
 from bids_app.selection import select_rows
 from bids_app.tables import write_json, write_tsv
 from bids_app.workbench.score_outputs import ScoreOutputs
 from bids_app.workbench.score_tables import Origin, describe_scores, write_description
+from bids_app.workbench.table_findings import write_findings
 from bids_app.workbench.table_input import TableChoice, TableInput, TableReader
+from bids_app.workbench.table_survey import Tally
 
 DEFAULT_MODEL = "open-calibrated"
 CHUNK_ROWS = 50_000
+TOO_YOUNG = "age is more than a year below the youngest of the model's training data and counts as missing."
 Say = Callable[[str], None]
 
 
@@ -60,8 +68,8 @@ class ScoreConfig(TableChoice, Scoring):
         Tables of standard errors, centiles, and deviations per row with notes.
     chunk_rows : int
         Rows in memory at a time; no output depends on it.
-    adaptation : Path or None
-        File for the adaptation.
+    adaptation, findings : Path or None
+        Files for the adaptation, and for what can change a number.
     """
 
     output: str = "-"
@@ -70,6 +78,7 @@ class ScoreConfig(TableChoice, Scoring):
     counts: Path | None = None
     chunk_rows: int = CHUNK_ROWS
     adaptation: Path | None = None
+    findings: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,7 @@ class Scored:
     n_rows: int
     unscored: int
     sentences: tuple[str, ...]
+    findings: tuple[Finding, ...]
 
 
 def score_table(config: ScoreConfig, say: Say) -> Scored:
@@ -98,15 +108,29 @@ def score_table(config: ScoreConfig, say: Say) -> Scored:
         say(unadapted_warning(model))
     with ExitStack() as stack:
         paths = {"z": config.output, "z_se": config.se, "centile": config.centiles, "counts": config.counts}
-        outputs = ScoreOutputs({name: path for name, path in paths.items() if path}, model, adaptation, stack)
+        files = {name: path for name, path in paths.items() if path}
+        tally, outputs = Tally(), ScoreOutputs(files, model, adaptation, stack)
         for piece in table.pieces():
             data = _model_input(model, piece)
-            outputs.write(piece.ids, data, model.deviations(data, adaptation))
+            young = young_people(model, data, tally)
+            data = data.assign(age=data["age"].mask(young))
+            remarks = {int(row): [TOO_YOUNG] for row in np.flatnonzero(young)} | dict(piece.remarks)
+            outputs.write(piece.ids, data, model.deviations(data, adaptation), remarks)
             if table.n_rows > config.chunk_rows:
                 say(f"{outputs.n_rows} of {table.n_rows} rows scored")
     if config.output != "-":
         _describe(config, table, outputs, model, adaptation, say)
-    return Scored(outputs.n_rows, outputs.unscored, outputs.sentences())
+    findings = (*table.findings(), *tally.findings())
+    if config.findings:
+        write_findings(findings, config.findings)
+    return Scored(outputs.n_rows, outputs.unscored, outputs.sentences(), findings)
+
+
+def young_people(model: NormativeModel, data: pd.DataFrame, tally: Tally) -> NDArray[np.bool_]:
+    """Rows (bool) of people who are too young for the model; `tally` takes them in."""
+    young = too_young(data["age"], data["sex"], model.card.age_range)
+    tally.add("age-below-model", TOO_YOUNG.split(" and ")[0], data, young, data["age"])
+    return young
 
 
 def _model(config: ScoreConfig) -> NormativeModel:
@@ -124,8 +148,8 @@ def _describe(
 ) -> None:
     """The JSON beside z: its columns and what made them; ``normvol-model analyse`` reads it."""
     path = Path(config.output)
-    how = adaptation.to_dict() if adaptation else None
-    origin = Origin(model.card.to_json(), config.scoring or model.card.scoring, how, outputs.digest.hexdigest())
+    how, made = adaptation.to_dict() if adaptation else None, (structure(model), model.regions)
+    origin = Origin(model.card.to_json(), config.scoring or model.card.scoring, how, outputs.digest.hexdigest(), *made)
     if write_description(describe_scores(table.id_columns, outputs.names, origin), path) is None:
         say(
             f"{path.with_suffix('.json')} is a file of another origin and was left alone; with another -o the table "

@@ -49,15 +49,18 @@ class ScoreOutputs:
         self.names: tuple[str, ...] = ()
         self.n_rows = self.unscored = self._holes = 0
 
-    def write(self, ids: pd.DataFrame, data: pd.DataFrame, found: Deviations) -> None:
-        """Append the rows of a piece: its identifying columns, model input and deviations."""
+    def write(
+        self, ids: pd.DataFrame, data: pd.DataFrame, found: Deviations, remarks: Mapping[int, list[str]] | None = None
+    ) -> None:
+        """Append the rows of a piece: its identifying columns, model input, deviations, and more notes on some rows."""
         self._regions, self.names = found.regions, _columns(self._model, found)
         for name in self._writers.keys() - {"counts"}:
             self._writers[name].write(_wide(ids, getattr(found, name), found.regions, self.names))
         notes = _row_notes(found, data, self._adaptation)
         self.digest.add(data)
         if "counts" in self._writers:
-            self._writers["counts"].write(_counts(ids, found, notes))
+            whole = [" ".join(filter(None, (*(remarks or {}).get(row, ()), note))) for row, note in enumerate(notes)]
+            self._writers["counts"].write(_counts(ids, found, whole))
         self._notes.add(notes)
         scored = np.isfinite(found.z)
         some = scored.any(axis=1)

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from bids_app import __version__
-from bids_app.bids.citation import methods_text, model_titles
+from bids_app.bids.citation import MethodsFacts, methods_text, model_titles
 from bids_app.bids.columns import columns_for
 from bids_app.bids.sink import SOFTWARE
 from bids_app.errors import InputError
@@ -37,27 +37,40 @@ class Origin:
         ``SiteAdaptation.to_dict()``; None without site adaptation.
     rows : str or None
         `rows_digest` of the table that was scored.
+    structure, regions : str, tuple of str
+        What the model is made of, and its regions.
     """
 
     card: Mapping[str, Any] | None = None
     scoring: str = "own-sex"
     adaptation: Mapping[str, Any] | None = None
     rows: str | None = None
+    structure: str = ""
+    regions: tuple[str, ...] = ()
 
     @property
     def model(self) -> str | None:
         """Name and version of the model."""
         return f"{self.card['name']} {self.card.get('version', '')}".strip() if self.card else None
 
-    def write(self, output_dir: Path) -> None:
-        """Write CITATION.md and ``model_<name>.json`` of the model; those of an earlier run are removed."""
+    def write(
+        self, output_dir: Path, programs: Mapping[tuple[str, str], int], statistics: tuple[str, ...] = ()
+    ) -> None:
+        """Write CITATION.md and ``model_<name>.json`` of the model; those of an earlier run are removed.
+
+        `programs` and `statistics` are those of `MethodsFacts`.
+        """
         for path in output_dir.glob("model_*.json"):
             path.unlink()
         (output_dir / "CITATION.md").unlink(missing_ok=True)
         if self.card:
             name = str(self.card["name"])
-            text = methods_text(self.card, name, self.scoring, table=True, adaptation=self.adaptation)
-            atomic_write(output_dir / "CITATION.md", text)
+            levels = (self.adaptation or {}).get("levels", {})
+            controls = {str(key): len(level["people"]) for key, level in levels.items()}
+            facts = MethodsFacts(
+                name, self.card, self.structure, self.regions, self.scoring, True, programs, controls, statistics
+            )
+            atomic_write(output_dir / "CITATION.md", methods_text(facts))
             write_json(model_titles(self.card), output_dir / f"model_{name}.json")
 
 
@@ -103,6 +116,8 @@ def describe_scores(ids: Iterable[str], regions: Iterable[str], origin: Origin) 
         "Scoring": origin.scoring,
         "Adaptation": origin.adaptation,
         "Rows": origin.rows,
+        "Structure": origin.structure,
+        "Regions": list(origin.regions),
     }  # sums over controls, nobody's volumes
     return {**columns, MADE_BY: [maker]}
 
@@ -121,7 +136,8 @@ def read_origin(table: Path) -> Origin:
     card = maker.get("Model")
     if not isinstance(card, Mapping) or "name" not in card:
         return Origin()
-    return Origin(card, str(maker.get("Scoring") or "own-sex"), maker.get("Adaptation"), maker.get("Rows"))
+    made = str(maker.get("Structure") or ""), tuple(maker.get("Regions") or ())
+    return Origin(card, str(maker.get("Scoring") or "own-sex"), maker.get("Adaptation"), maker.get("Rows"), *made)
 
 
 def _maker(path: Path) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from bids_app.errors import UsageError
+from bids_app.errors import UsageError, did_you_mean
 from bids_app.normative.base import NormativeModel
 from bids_app.regions import canonical
 
@@ -24,7 +24,7 @@ def region_parameters(model: NormativeModel, name: str) -> dict[str, Any]:
         return asdict(region)
     raise UsageError(
         f"{model.card.name} has no readable parameters of a region {name!r}",
-        f"its regions are {', '.join(model.regions[:3])} ...",
+        did_you_mean(name, model.regions) or f"its regions are {', '.join(model.regions[:3])} ...",
     )
 
 

@@ -126,13 +126,14 @@ def make_cohort(rows: TableRows, model: str | None, diagnosis: str | None, z_sou
         raise InputError(f"no row of {z_source} has a z", SEE_SCORE)
     data, z = rows.data[scored].reset_index(drop=True), rows.zscores[scored].reset_index(drop=True)
     scans = pd.concat([data[[*KEYS, "age", "sex"]], data[ETIV].rename("etiv_mm3"), count_table(z)], axis=1)
-    version = labels(data["fs_version"]) if "fs_version" in data else None
-    scans = scans.assign(quality=None, fs_version=version, model=model)[list(SCAN_COLUMNS)]
+    version, flavour = (labels(data[name]) if name in data else None for name in ("fs_version", "flavour"))
+    scans = scans.assign(quality=None, flavour=flavour, fs_version=version, model=model)[list(SCAN_COLUMNS)]
     clinical = rows.clinical
+    origin = {}
     for name, candidates in (("group", GROUP_COLUMNS), ("site", SITE_COLUMNS)):
         column = diagnosis if name == "group" and diagnosis in clinical else first_named(clinical, candidates)
         if column is not None:
-            scans[name] = labels(clinical[column])
+            scans[name] = origin[column] = labels(clinical[column])
     reference = [name for name in reference_regions() if name in z]
     others = [name for name in z.columns if name not in (*KEYS, *reference)]
     measures = [name for name in names() if name in data and name != ETIV]
@@ -143,6 +144,7 @@ def make_cohort(rows: TableRows, model: str | None, diagnosis: str | None, z_sou
         z[[*KEYS, *others]],
         data[[*KEYS, *measures]],
         _inclusion(rows, scored, z_source),
+        pd.DataFrame(origin),
     )
 
 

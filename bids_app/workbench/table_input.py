@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from bids_app.bids.age_sex import is_missing, parse_age, parse_sex
-from bids_app.bids.covariate_columns import find_roles
+from bids_app.bids.names import listed
 from bids_app.errors import CovariateError, InputError
+from bids_app.findings import Finding
+from bids_app.normative.plausible import why_impossible, without_impossible
 from bids_app.regions import ASYMMETRY_PREFIX, ETIV, reference_regions
 from bids_app.tables import read_json
-from bids_app.workbench.table_columns import IDENTIFIERS, NAMED_AT_MOST, is_measure, our_names
+from bids_app.workbench.table_columns import IDENTIFIERS, NAMED_AT_MOST, find_columns, is_measure
+from bids_app.workbench.table_covariates import CovariateColumns
+from bids_app.workbench.table_numbers import WORDS as STYLES
+from bids_app.workbench.table_numbers import as_numbers
 from bids_app.workbench.table_pieces import TableFile
-from bids_app.workbench.table_survey import Survey, typed
+from bids_app.workbench.table_survey import Doubles, Survey, Tally, typed
 
 # The smallest adult eTIV is near 1e6 mm^3; a table in which most are below this is in another unit.
 SMALLEST_USUAL_ETIV = 1e5
@@ -43,12 +48,18 @@ class TableInput:
     ids : DataFrame
         The identifying columns as they are written in the table, as text; in `data` those other than
         `IDENTIFIERS` are numbers where every cell of the whole table is one.
+    remarks : mapping
+        Row (position in the piece) to sentences on its cells that cannot be.
+    impossible : DataFrame of bool
+        These cells (`plausible.impossible`).
     """
 
     data: pd.DataFrame
     id_columns: tuple[str, ...]
     notes: tuple[str, ...]
     ids: pd.DataFrame
+    remarks: Mapping[int, list[str]] = field(default_factory=dict)
+    impossible: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def labelled(self) -> pd.DataFrame:
@@ -67,19 +78,27 @@ class TableChoice:
         Name used here to the table's column.
     sex_coding : mapping
         Code in the table to ``female`` or ``male``.
+    age_units : str or None
+        Unit of ages without one; None: as the column's name or JSON dictionary says, otherwise years.
     """
 
     table: Path
     mapping: Mapping[str, str] = field(default_factory=dict)
     sex_coding: Mapping[str, str] = field(default_factory=dict)
+    age_units: Literal["years", "months", "weeks", "days"] | None = None
 
     def reader(self, rows: int | None = None) -> TableReader:
         """The table in pieces of some rows."""
-        return TableReader(self.table, self.mapping, self.sex_coding, rows)
+        return TableReader(self.table, self.mapping, self.sex_coding, rows, self.age_units)
 
-    def read(self) -> TableInput:
-        """The whole table."""
-        return read_model_table(self.table, self.mapping, self.sex_coding)
+    def read(self, say: Callable[[str], None] | None = None) -> tuple[TableInput, list[Finding]]:
+        """The whole table and its findings; `say` is told what was read under another name."""
+        reader = self.reader()
+        if say is not None:
+            for note in reader.notes:
+                say(note)
+        table = next(reader.pieces())
+        return table, reader.findings()
 
 
 def read_model_table(
@@ -110,12 +129,12 @@ def read_model_table(
 class TableReader:
     """A table of volumes that is read as model input in pieces, with the same result whatever their size.
 
-    The whole table is looked through once at the start, piece by piece: what a column holds, what has to be said
-    and what cannot be used is known before the first piece is handed out.
+    The whole table is looked through once at the start, piece by piece: what a column means and what cannot be used
+    is known before the first piece is handed out.
 
     Parameters
     ----------
-    path, mapping, sex_coding :
+    path, mapping, sex_coding, age_units :
         As in `read_model_table`, with the same errors.
     rows : int, optional
         Rows of a piece; default: the whole table is one piece.
@@ -124,6 +143,7 @@ class TableReader:
     ----------
     n_rows : int
     notes : tuple of str
+        Harmless remarks: what was read under another name or spelling.
     """
 
     def __init__(
@@ -132,16 +152,16 @@ class TableReader:
         mapping: Mapping[str, str] | None = None,
         sex_coding: Mapping[str, str] | None = None,
         rows: int | None = None,
+        age_units: str | None = None,
     ) -> None:
         self._file, self._rows, self._source = TableFile(path), rows, Path(path).name
-        self._names, notes = our_names(self._file.columns, dict(mapping or {}), self._source)
-        names = list(self._names.values())
+        self._columns = find_columns(self._file.columns, dict(mapping or {}), self._source)
+        names = self._columns.names
         _require_columns(names, self._source)
-        self._roles(names, _sidecar(Path(path)), sex_coding)
+        self._covariates = CovariateColumns(names, _sidecar(Path(path)), self._source, sex_coding, age_units)
         self._measures = [name for name in names if is_measure(name)]
         self._volumes = [name for name in self._measures if not name.startswith(ASYMMETRY_PREFIX)]
-        self._usual = [name for name in self._volumes if name in _REFERENCE]
-        covariates = {"age", "sex", self._age_column, self._sex_column}
+        covariates = {"age", "sex", *self._covariates.names}
         self.id_columns = tuple(name for name in names if name not in covariates and name not in self._measures)
         _require_etiv(self._measures, self._source)
         self._only: pd.DataFrame | None = None
@@ -149,146 +169,117 @@ class TableReader:
         self.n_rows = self._survey.n_rows
         if self.n_rows == 0:
             raise InputError(f"{self._source} has no rows", "give a table with one row per scan")
-        self.notes = (*notes, *self._remarks())
+        self._refuse_units()
+        self.notes = (*self._columns.notes, *self._covariates.remarks(self._survey))
+        self._tally, self._doubles = Tally(), Doubles()
+
+    def findings(self) -> list[Finding]:
+        """What can change a number, of the rows that were handed out so far."""
+        columns, found = self._columns, []
+        for name, (style, count, cell) in self._survey.forms.odd().items():
+            if name in self._measures:
+                found.append(_style_finding(name, style, count, cell))
+        if columns.unused:
+            shown = listed(columns.unused, NAMED_AT_MOST)
+            found.append(Finding("columns-unused", f"{len(columns.unused)} column(s) of {self._source}: {shown}"))
+        for name, several in columns.sources.items():
+            if len(several) > 1:
+                found.append(Finding("columns-joined", f"{name} is filled from the columns {' and '.join(several)}"))
+        return [*found, *self._covariates.findings(self._survey), *self._tally.findings(), *self._doubles.findings()]
 
     def pieces(self) -> Iterator[TableInput]:
         """The table from its first row on, in pieces; at least one."""
-        start = 0
-        kept = self._names_of(self._survey.text(self._measures + self._covariates()))
-        numbers = self._names_of(self._survey.numbers(self._measures + self._covariates()))
-        whole = self._only
-        pieces = (
-            iter([whole])
-            if whole is not None
-            else self._file.pieces(self._rows, (*self._names_of(list(self.id_columns)), *kept), numbers)
-        )
+        start, whole = 0, self._only
+        self._tally, self._doubles = Tally(), Doubles()
+        kept = self._columns.theirs(self._survey.text([*self._measures, *self._covariates.names]))
+        numbers = self._columns.theirs(self._survey.numbers([*self._measures, *self._covariates.names]))
+        pieces: Iterable[pd.DataFrame] = [whole] if whole is not None else self._pieces_again(kept, numbers)
         for piece in pieces:
-            yield self._piece(piece if piece is whole else self._ours(piece), start)
+            yield self._piece(piece, start)
             start += len(piece)
 
-    def _roles(self, names: list[str], sidecar: Mapping[str, Any], sex_coding: Mapping[str, str] | None) -> None:
-        roles = find_roles(names, sidecar)
-        if not roles.ages:
-            raise CovariateError(f"{self._source} has no column of age in years", "name it with --map age=COLUMN")
-        if not roles.sexes:
-            raise CovariateError(f"{self._source} has no column of sex", "name it with --map sex=COLUMN")
-        self._age_column, _, self._units = next((role for role in roles.ages if role[0] == "age"), roles.ages[0])
-        self._sex_column, levels = next((role for role in roles.sexes if role[0] == "sex"), roles.sexes[0])
-        self._levels = sex_coding or levels
+    def _pieces_again(self, text: tuple[str, ...], numbers: tuple[str, ...]) -> Iterator[pd.DataFrame]:
+        for piece in self._file.pieces(self._rows, (*self._columns.theirs(self.id_columns), *text), numbers):
+            yield self._columns.pick(piece)
 
     def _look_through(self) -> Survey:
-        survey = Survey()
-        for piece in self._file.pieces(self._rows, self._names_of(list(self.id_columns))):
-            table = self._ours(piece)
+        survey, start = Survey(), 0
+        conflicts: dict[str, list[int]] = {}
+        usual = [name for name in self._volumes if name in _REFERENCE]
+        for piece in self._file.pieces(self._rows, self._columns.theirs(self.id_columns)):
+            for name, rows in self._columns.conflicts(piece).items():
+                conflicts[name] = [*conflicts.get(name, []), *(start + row for row in rows)]
+            table = self._columns.pick(piece)
             self._only = table if survey.n_rows == 0 else None
-            survey.see(table, self.id_columns, [*self._measures, *self._covariates()])
-            survey.count("age", *self._read_age(table)[1:])
-            survey.count("sex", *self._read_sex(table)[1:])
-            survey.count_negative(table[self._volumes])
-            survey.count_below(ETIV, table[[ETIV]], SMALLEST_USUAL_ETIV)
-            survey.count_below(VOLUMES, table[self._usual], SMALLEST_USUAL_VOLUME)
+            survey.see(table, self.id_columns, [*self._measures, *self._covariates.names])
+            self._covariates.see(survey, table)
+            survey.count_outside(ETIV, as_numbers(table[ETIV]), SMALLEST_USUAL_ETIV)
+            survey.count_outside(VOLUMES, table[usual].apply(as_numbers), SMALLEST_USUAL_VOLUME)
+            start += len(piece)
+        self._columns.refuse_conflicts(conflicts, self._source)
         return survey
 
-    def _remarks(self) -> list[str]:
-        """What was seen in the whole table, in words.
-
-        Raises
-        ------
-        CovariateError
-            When nobody's sex can be read, or eTIV or the volumes are in another unit.
-        """
-        survey = self._survey
-        if not survey.understood["sex"]:
-            shown = ", ".join(survey.cells["sex"]) or "all cells are empty"
-            raise CovariateError(
-                f"column {self._sex_column} of {self._source} holds no readable sex ({shown})",
-                "explain its codes, for example --sex-coding 1=male 2=female",
-            )
-        if survey.mostly_below(ETIV):
+    def _refuse_units(self) -> None:
+        """Refuse a table whose eTIV or volumes are in another unit in most rows."""
+        if self._survey.share_below(ETIV) > 0.5:
             raise CovariateError(
                 f"{ETIV} in {self._source} is mostly below {SMALLEST_USUAL_ETIV:g}",
                 "it must be in mm^3 (cm^3 times 1000)",
             )
-        if survey.mostly_below(VOLUMES):
+        if self._survey.share_below(VOLUMES) > 0.5:
             raise CovariateError(
                 f"the volumes of {self._source} are mostly below {SMALLEST_USUAL_VOLUME:g}",
                 "they must be in mm^3 (cm^3 times 1000), not divided by intracranial volume",
             )
-        out = [] if self._age_column == "age" else [f"age is taken from column {self._age_column}"]
-        out += survey.sentences("age")
-        out += [] if self._sex_column == "sex" else [f"sex is taken from column {self._sex_column}"]
-        out += survey.sentences("sex")
-        out += [
-            f"{count} cell(s) of column {name} are not numbers and count as missing"
-            for name, count in survey.bad.items()
-            if count and name in self._measures
-        ]
-        return out + [
-            f"{count} volume(s) of column {name} are below zero and count as missing"
-            for name, count in survey.negative.items()
-            if count
-        ]
 
     def _piece(self, table: pd.DataFrame, start: int) -> TableInput:
         index = pd.RangeIndex(start, start + len(table))
-        ids = table[list(self.id_columns)].set_axis(index)
+        table = table.set_axis(index)
+        ids = table[list(self.id_columns)]
         # an identifier such as 007 is no number
         known = {
             name: ids[name] if name in IDENTIFIERS else typed(ids[name], self._survey.kinds[name])
             for name in self.id_columns
         }
-        numbers = table[self._measures].apply(pd.to_numeric, errors="coerce").astype(float).set_axis(index)
-        numbers[self._volumes] = numbers[self._volumes].where(~(numbers[self._volumes] < 0))
-        parts = [
-            pd.DataFrame(known, index=index),
-            pd.DataFrame(
-                {
-                    "age": self._read_age(table)[0],
-                    "sex": pd.Series(self._read_sex(table)[0], index=index, dtype=object),
-                },
-                index=index,
-            ),
-            numbers.replace([np.inf, -np.inf], np.nan),
-        ]
-        return TableInput(pd.concat(parts, axis=1), self.id_columns, self.notes, ids)
+        volumes, impossible, remarks = self._possible(table)
+        covariates = {"age": self._covariates.ages(table), "sex": self._covariates.sexes(table)}
+        data = pd.concat([pd.DataFrame(known, index=index), pd.DataFrame(covariates, index=index), volumes], axis=1)
+        self._doubles.see(data, [name for name in self._volumes if name != ETIV])
+        return TableInput(data, self.id_columns, self.notes, ids, remarks, impossible)
 
-    def _read_age(self, table: pd.DataFrame) -> tuple[Any, dict[str, int], bool, list[str]]:
-        """Ages, the remarks on cells with their number of rows, whether any was read, and the first cells."""
-        codes, cells = pd.factorize(table[self._age_column])
-        read = [parse_age(_without_type(cell), self._units) for cell in cells] + [(None, None)]
-        values = np.array([age for age, _ in read], dtype=float)[codes]
-        return values, _counted(codes, [note for _, note in read]), bool(np.isfinite(values).any()), _first(cells)
+    def _possible(self, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, dict[int, list[str]]]:
+        """The measures as numbers without what cannot be, the mask of that, and what is said of such rows."""
+        numbers = pd.DataFrame(
+            {name: as_numbers(table[name], self._survey.forms.style(name)) for name in self._measures}
+        )
+        remarks: dict[int, list[str]] = {}
+        unread = numbers.isna() & table[self._measures].notna()
+        for name in unread.columns[unread.any()]:
+            self._tally.add(
+                "cell-not-a-number", f"{name} holds what is no number", table, unread[name].to_numpy(), table[name]
+            )
+        kept, impossible = without_impossible(numbers)
+        for name in impossible.columns[impossible.any()]:
+            reasons = numbers[name].where(impossible[name]).map(partial(why_impossible, name), na_action="ignore")
+            for reason in reasons.dropna().unique():
+                rows = (reasons == reason).to_numpy()
+                self._tally.add("value-impossible", f"{name} is {reason}", table, rows, table[name])
+                for row in np.flatnonzero(rows):
+                    remarks.setdefault(int(row), []).append(f"{name} is {reason} and counts as missing.")
+        return kept.replace([np.inf, -np.inf], np.nan), impossible, remarks
 
-    def _read_sex(self, table: pd.DataFrame) -> tuple[Any, dict[str, int], bool, list[str]]:
-        """As `_read_age`, for sex."""
-        codes, cells = pd.factorize(table[self._sex_column])
-        cells = [_without_type(cell) for cell in cells]
-        read = [parse_sex(cell, self._levels) for cell in cells] + [None]
-        refused = [
-            f"sex '{cell}' is neither female nor male, or a code without --sex-coding"
-            if value is None and not is_missing(cell)
-            else None
-            for cell, value in zip(cells, read)
-        ]
-        return np.array(read, dtype=object)[codes], _counted(codes, [*refused, None]), any(read), _first(cells)
 
-    def _covariates(self) -> list[str]:
-        return [self._age_column, self._sex_column]
-
-    def _ours(self, piece: pd.DataFrame) -> pd.DataFrame:
-        """The columns that are used, under the names used here."""
-        return piece[list(self._names)].set_axis(list(self._names.values()), axis=1)
-
-    def _names_of(self, ours: list[str]) -> tuple[str, ...]:
-        """The table's own names of columns."""
-        wanted = set(ours)
-        return tuple(theirs for theirs, name in self._names.items() if name in wanted)
+def _style_finding(name: str, style: str, count: int, cell: str) -> Finding:
+    if style:
+        words = f"{count} cell(s) of {name} are written with {STYLES[style]} (the first: {cell})"
+        return Finding("numbers-in-local-style", words)
+    return Finding("numbers-in-two-styles", f"{count} cell(s) of {name}, the first: {cell}")
 
 
 def _require_columns(names: list[str], source: str) -> None:
     """Refuse a table whose header was not split."""
-    marks = {",": "commas", ";": "semicolons", "\t": "tabs"}
-    found = [words for mark, words in marks.items() if len(names) == 1 and names[0].count(mark) > 1]
+    marks = {",": "commas", ";": "semicolons", "\t": "tabs", " ": "spaces"}
+    found = [words for mark, words in marks.items() if len(names) == 1 and names[0].strip().count(mark) > 1]
     if found:
         raise InputError(
             f"{source} is separated by {found[0]}, which does not fit the ending of its name",
@@ -301,25 +292,6 @@ def _require_etiv(measures: list[str], source: str) -> None:
         raise CovariateError(
             f"{source} has no column {ETIV} (intracranial volume, mm^3)", f"name it with --map {ETIV}=COLUMN"
         )
-
-
-def _without_type(cell: Any) -> Any:
-    """A whole number without the ``.0`` that a missing cell elsewhere in its column gives it."""
-    return int(cell) if isinstance(cell, float) and cell.is_integer() else cell
-
-
-def _first(cells: Any) -> list[str]:
-    return [str(cell) for cell in cells[:NAMED_AT_MOST]]
-
-
-def _counted(codes: Any, said: list[str | None]) -> dict[str, int]:
-    """What was said of each distinct cell (the last entry: missing), with the number of rows."""
-    counts = np.bincount(codes % len(said), minlength=len(said))
-    out: dict[str, int] = {}
-    for text, count in zip(said, counts):
-        if text:
-            out[text] = out.get(text, 0) + int(count)
-    return out
 
 
 def _sidecar(path: Path) -> Mapping[str, Any]:

@@ -10,16 +10,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import pandas as pd
 
-from bids_app.tables import atomic_stream, format_tsv, table_errors, text_dialect
+from bids_app.tables import SPREADSHEETS, atomic_stream, format_tsv, read_spreadsheet, table_errors, text_dialect
 
 # Bytes of a column that Parquet's reader holds at a time.
 PARQUET_BUFFER = 1 << 20
 
 
 class TableFile:
-    """A TSV, CSV (also gzipped) or Parquet table that is read in pieces.
+    """A TSV, CSV (also gzipped), Parquet or spreadsheet table that is read in pieces.
 
     Parameters
     ----------
@@ -35,11 +36,14 @@ class TableFile:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._parquet = self.path.suffix == ".parquet"
+        self._spreadsheet = self.path.suffix.lower() in SPREADSHEETS
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns."""
         with table_errors(self.path):
+            if self._spreadsheet:
+                return tuple(map(str, read_spreadsheet(self.path).columns))
             if self._parquet:
                 return tuple(map(str, self._open().schema_arrow.empty_table().to_pandas().columns))
             return tuple(map(str, pd.read_csv(self.path, nrows=0, **text_dialect(self.path)).columns))
@@ -58,7 +62,18 @@ class TableFile:
             Columns that are floating point, whatever a piece holds. All others are what the piece shows.
         """
         with table_errors(self.path):
-            yield from (self._parquet_pieces if self._parquet else self._text_pieces)(rows, text, numbers)
+            if self._spreadsheet:
+                yield from self._sheet_pieces(rows, text, numbers)
+            else:
+                yield from (self._parquet_pieces if self._parquet else self._text_pieces)(rows, text, numbers)
+
+    def _sheet_pieces(
+        self, rows: int | None, text: tuple[str, ...], numbers: tuple[str, ...]
+    ) -> Iterator[pd.DataFrame]:
+        """A spreadsheet is read whole: it holds at most a million rows."""
+        whole = read_spreadsheet(self.path, text).astype(dict.fromkeys(numbers, float))
+        for start in range(0, max(1, len(whole)), rows or max(1, len(whole))):
+            yield whole.iloc[start : start + rows if rows else None].reset_index(drop=True)
 
     def _text_pieces(self, rows: int | None, text: tuple[str, ...], numbers: tuple[str, ...]) -> Iterator[pd.DataFrame]:
         types: dict[str, Any] = dict.fromkeys(text, str) | dict.fromkeys(numbers, float)
@@ -110,9 +125,10 @@ def _as_text(column: Any) -> pd.Series:
     import pyarrow as pa
 
     try:
-        return pd.Series(column.cast(pa.string()).to_pandas(), dtype="str")
+        # pandas 2 makes the word "None" of None
+        return pd.Series(column.cast(pa.string()).to_pandas().fillna(np.nan).to_numpy(), dtype="str")
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return pd.Series([None if cell is None else str(cell) for cell in column.to_pylist()], dtype="str")
+        return pd.Series([np.nan if cell is None else str(cell) for cell in column.to_pylist()], dtype="str")
 
 
 class TsvWriter:

@@ -9,14 +9,16 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from bids_app.errors import InputError, UsageError
+from bids_app.errors import InputError, UsageError, did_you_mean
 from bids_app.normative.card import ModelCard
 from bids_app.normative.engines import native_file as model_file
 from bids_app.normative.training import default_regions, train
 from bids_app.regions import add_asymmetry, canonical, names, reference_regions
 from bids_app.tables import read_json, write_tsv
 from bids_app.workbench.score import Say
+from bids_app.workbench.table_findings import finding_lines
 from bids_app.workbench.table_input import TableChoice
+from bids_app.workbench.training_checks import refuse_constant_regions, refuse_inseparable, site_findings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,12 +84,13 @@ def train_model(config: TrainConfig, say: Say) -> None:
     InputError, UsageError
         When the table or the configuration cannot be used.
     """
-    data = healthy_people(config, say)
+    data, impossible = healthy_people(config, say)
     words = _card(config.card) if config.card else {}
     if config.engine == "pcntoolkit":
         _train_pcntoolkit(config, data, words, say)
         return
     name, recipe = config.name or config.output.stem, training_options(config, data, say)
+    check_training(data, impossible, recipe, say)
     trained = train(data, name=name, reference_counts=not config.no_counts, card=words, progress=say, **recipe)
     path = model_file.save(trained.model, config.output)
     for sentence in trained.report.sentences():
@@ -98,18 +101,29 @@ def train_model(config: TrainConfig, say: Say) -> None:
     say(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB): {n_regions} regions, {people}")
 
 
-def healthy_people(config: TableChoice, say: Say) -> pd.DataFrame:
-    """The table without rows that have a ``qc_flag``; says what was read tolerantly and what is left out."""
-    table = config.read()
-    for note in table.notes:
-        say(note)
+def healthy_people(config: TableChoice, say: Say) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The table without rows that have a ``qc_flag``, and its impossible cells; says what is left out."""
+    table, findings = config.read(say)
+    for line in finding_lines(findings, "--dropped FILE.tsv lists the rows that are left out"):
+        say(line)
     data = table.data
     if "qc_flag" not in data:
-        return data
+        return data, table.impossible
     flagged = data["qc_flag"].notna()
     if flagged.any():
         say(f"{int(flagged.sum())} rows left out: their qc_flag is filled")
-    return data[~flagged].reset_index(drop=True)
+    return data[~flagged].reset_index(drop=True), table.impossible[~flagged].reset_index(drop=True)
+
+
+def check_training(data: pd.DataFrame, impossible: pd.DataFrame, recipe: Mapping[str, Any], say: Say) -> None:
+    """Refuse what no training can use, and say what weakens it (`training_checks`)."""
+    refuse_constant_regions(data, impossible, recipe["regions"])
+    if "site" not in data:
+        return
+    if recipe["harmonise"] != "none":
+        refuse_inseparable(data)
+    for line in finding_lines(site_findings(data), "docs/findings.md"):
+        say(line)
 
 
 def training_options(recipe: Recipe, data: pd.DataFrame, say: Say) -> dict[str, Any]:
@@ -168,5 +182,6 @@ def _pcntoolkit_regions(config: TrainConfig, data: pd.DataFrame) -> tuple[str, .
     wanted = [canonical(name) for name in config.region] or usual
     regions = tuple(name for name in wanted if name in data.columns)
     if not regions or (config.region and len(regions) < len(wanted)):
-        raise UsageError(f"TABLE has no column {', '.join(sorted(set(wanted) - set(regions))[:5])}")
+        lacking = sorted(set(wanted) - set(regions))
+        raise UsageError(f"TABLE has no column {', '.join(lacking[:5])}", did_you_mean(lacking[0], data.columns))
     return regions

@@ -33,6 +33,7 @@ class Crash:
     """One node that failed: its full name, what is wrong and what to do, the whole traceback.
 
     `expected` errors are those that a user may see (`errors.NormvolError`); anything else is a bug or a loss.
+    `unfit` ones say that a scan cannot be scored, whoever tries (`errors.CovariateError`).
     """
 
     node: str
@@ -40,6 +41,7 @@ class Crash:
     remedy: str
     expected: bool
     text: str
+    unfit: bool = False
 
 
 def run_graph(
@@ -147,9 +149,9 @@ def _crash(text: str) -> Crash:
     errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Interrupt)\b", line)]
     found = re.search(r"^Node: (\S+)", text, flags=re.MULTILINE)
     node = found[1] if found else "unknown"
-    remedy, handed = "", _handed_over(text)
+    remedy, unfit, handed = "", False, _handed_over(text)
     if handed is not None:
-        reason, remedy = handed
+        reason, remedy, unfit = handed
     elif WORKER_KILLED in text:
         reason = WORKER_KILLED
     else:
@@ -158,13 +160,13 @@ def _crash(text: str) -> Crash:
     # Without a traceback everything after the node's inputs is all there is
     body = "\n".join(line for line in body.splitlines() if not line.strip().startswith(HANDED_OVER))
     kept = "Traceback" + body if body else "\n".join(errors) or reason
-    return Crash(node, reason, remedy, handed is not None, f"Node: {node}\n\n{kept.rstrip()}\n")
+    return Crash(node, reason, remedy, handed is not None, f"Node: {node}\n\n{kept.rstrip()}\n", unfit)
 
 
-def _handed_over(text: str) -> tuple[str, str] | None:
-    """Reason and remedy of an error of ours, from the line that `interfaces.base.hand_over` put into its traceback."""
+def _handed_over(text: str) -> tuple[str, str, bool] | None:
+    """Reason, remedy and whether the scan is unfit, of an error of ours that `interfaces.base` handed over."""
     lines = [line.strip() for line in text.splitlines() if line.strip().startswith(HANDED_OVER)]
     if not lines:
         return None
     fields = json.loads(lines[-1].removeprefix(HANDED_OVER))
-    return fields["reason"], fields["remedy"]
+    return fields["reason"], fields["remedy"], bool(fields.get("unfit"))

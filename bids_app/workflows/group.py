@@ -15,19 +15,16 @@ def init_group_wf(config: RunConfig, *, work_dir: Path, name: str = "group_wf") 
     """Descriptive tables, the clinical analyses when asked for, and ``group.html``."""
     group_wf = pe.Workflow(name=name, base_dir=str(work_dir))
     tables = pe.Node(GroupTables(), name="tables")
-    tables.inputs.trait_set(output_dir=str(config.output_dir), exclude_quality=list(config.exclude_quality))
+    quality = {"exclude_quality": list(config.exclude_quality), "include_quality": list(config.include_quality)}
+    shared = {"output_dir": str(config.output_dir), "model": config.model, **quality}
+    tables.inputs.trait_set(**shared)
     report = pe.Node(GroupReport(), name="report")
     report.inputs.output_dir = str(config.output_dir)
     if config.analysis is None:
         group_wf.connect(tables, "tables", report, "ready")
         return group_wf
     analysis = pe.Node(ClinicalAnalysis(), name="analysis")
-    analysis.inputs.trait_set(
-        output_dir=str(config.output_dir),
-        bids_dir=str(config.bids_dir),
-        exclude_quality=list(config.exclude_quality),
-        analysis=config.analysis,
-    )
+    analysis.inputs.trait_set(bids_dir=str(config.bids_dir), analysis=config.analysis, **shared)
     if config.participants_file is not None:
         analysis.inputs.participants_file = str(config.participants_file)
     group_wf.connect([(tables, analysis, [("tables", "ready")]), (analysis, report, [("tables", "ready")])])

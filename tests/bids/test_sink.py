@@ -53,7 +53,8 @@ def test_description_names_software_and_sources(make_dataset, tmp_path):
 
 
 def test_citation_tells_the_model_and_its_method(make_dataset, tmp_path):
-    write_dataset_files(tmp_path / "out", bids_dir=make_dataset({}), model="tiny", model_card=CARD)
+    made = {"structure": "Residuals follow a sinh-arcsinh distribution (Jones & Pewsey 2009)."}
+    write_dataset_files(tmp_path / "out", bids_dir=make_dataset({}), model="tiny", model_card=CARD, **made)
     text = (tmp_path / "out/CITATION.md").read_text()
     for words in (
         "tiny 2.0",
@@ -61,6 +62,7 @@ def test_citation_tells_the_model_and_its_method(make_dataset, tmp_path):
         "aged 6 to 90.5 years",
         "3 sites",
         "sinh-arcsinh",
+        "Biometrika 2009;96:761-780",
         "Fortin",
         "A paper. doi:1",
         "own sex",

@@ -138,3 +138,34 @@ def test_an_error_of_the_system_is_a_sentence(error, capsys):
 
     assert guarded(fail) == exitcodes.FAILED
     assert f"{error.strerror} ({error.filename})" in capsys.readouterr().err
+
+
+def test_a_licence_that_does_not_exist_is_said_at_once(tmp_path):
+    with pytest.raises(UsageError, match=r"--fs-license-file .*nowhere\.txt: there is no such file"):
+        parse_config(["bids", "out", "participant", "--fs-license-file", str(tmp_path / "nowhere.txt")])
+
+
+def test_swapped_folders_are_recognised(tmp_path):
+    (tmp_path / "bids" / "sub-01" / "anat").mkdir(parents=True)
+    (tmp_path / "bids" / "sub-01" / "anat" / "sub-01_T1w.nii.gz").touch()
+    (tmp_path / "bids" / "dataset_description.json").write_text("{}")
+    with pytest.raises(UsageError, match="BIDS_DIR comes before OUTPUT_DIR"):
+        parse_config([str(tmp_path / "out"), str(tmp_path / "bids"), "participant"])
+    assert parse_config([str(tmp_path / "bids"), str(tmp_path / "out"), "participant"])
+
+
+def test_a_misspelt_key_of_the_file_gets_the_nearest(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text("nproc = 2\n")
+    with pytest.raises(UsageError, match=r"unknown option nproc; .*; did you mean nprocs\?"):
+        parse_config(["bids", "out", "participant", "--config-file", str(path)])
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_a_shell_can_complete_the_options(shell, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        parse_config(["--print-completion", shell])
+    script = capsys.readouterr().out
+    assert stopped.value.code == 0
+    assert "participant-label" in script
+    assert "fs-no-reconall" not in script

@@ -34,7 +34,7 @@ def test_every_option_has_help():
 
 def test_options_of_the_docs_exist(repository):
     known = {option for action in build_parser()._actions for option in action.option_strings}
-    page = (repository / "docs" / "usage.md").read_text()
+    page = (repository / "docs" / "usage.md").read_text().partition("## Options of fMRIPrep")[0]
     ours = page.replace("apptainer run --containall", "").split("#SBATCH")
     used = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ours[0] + ours[1].split("\n", 1)[1]))
     assert used <= known, used - known
@@ -55,3 +55,8 @@ def test_files_that_the_docs_name_exist(repository):
         if not any((place / name).exists() for place in (repository, repository / "bids_app", page.parent))
     ]
     assert not lost
+
+
+def test_usage_page_has_the_options_of_other_apps(repository):
+    made = load_script(repository, "list_options").section()
+    assert made in (repository / "docs" / "usage.md").read_text(), "run scripts/list_options.py"

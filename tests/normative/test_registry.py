@@ -28,6 +28,12 @@ def test_a_model_is_loaded_by_name_path_or_folder(repository, tmp_path):
     assert load_model(tmp_path) == by_name
 
 
+def test_a_misspelt_model_gets_the_nearest_name():
+    with pytest.raises(ModelError) as error:
+        load_model("open-calibratd")
+    assert error.value.remedy == "did you mean open-calibrated?"
+
+
 def test_an_unknown_model_names_the_known_ones():
     with pytest.raises(ModelError, match="open-calibrated"):
         load_model("open-typo")

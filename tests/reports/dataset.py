@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bids_app.bids.citation import methods_text
+from bids_app.bids.citation import MethodsFacts, methods_text
 from bids_app.regions import asymmetry_names, extended_regions, reference_regions
 from bids_app.tables import write_json, write_tsv
 
@@ -244,7 +244,7 @@ def write_root(root: Path) -> None:
         "harmonisation": "ComBat, full",
         "citations": ("Korbmacher et al. 2025, doi:10.1101/2025.09.14.25335702",),
     }
-    (root / "CITATION.md").write_text(methods_text(card, "open-calibrated", "own-sex"), encoding="utf-8")
+    (root / "CITATION.md").write_text(methods_text(MethodsFacts("open-calibrated", card)), encoding="utf-8")
     write_json(
         {
             "name": "open-calibrated",

@@ -6,16 +6,16 @@ import pytest
 from bids_app.bids.names import derivative_path
 from bids_app.bids.status import write_status
 from bids_app.errors import InputError
-from bids_app.run.cohort import read_cohort
+from bids_app.run.cohort import group_findings, read_cohort
 from bids_app.tables import write_json, write_tsv
 
 REGIONS = ["Left-Thalamus", "Right-Thalamus"]
 
 
-def write_scan(root, participant, session=None, verdict="pass", **other):
+def write_scan(root, participant, session=None, verdict="pass", technical="pass", volumes=(6000.0, 7000.0), **other):
     """One scored scan of two regions; `other` are columns of its source tables."""
     z = [-2.5, 0.5]
-    table = pd.DataFrame({"region": REGIONS, "z": z, "volume_mm3": [6000.0, 7000.0]})
+    table = pd.DataFrame({"region": REGIONS, "z": z, "volume_mm3": volumes})
     for desc in ("deviations", "extended", "asymmetry", "volumes"):
         write_tsv(
             table if desc in ("deviations", "volumes") else table.iloc[:0], path(root, participant, session, desc)
@@ -25,7 +25,7 @@ def write_scan(root, participant, session=None, verdict="pass", **other):
         "session_id": None if session is None else f"ses-{session}",
         "covariates": {"age": 40.0 + float(session or 0), "sex": "female", "etiv_mm3": 1.5e6, "other": other},
         "counts": {"n_infra": 1, "n_supra": 0, "n_total": 1, "n_regions": 2},
-        "quality": {"verdict": verdict, "reasons": ["61 surface holes"]},
+        "quality": {"verdict": verdict, "technical": technical, "reasons": ["61 surface holes"]},
         "model": {"name": "m", "version": "1"},
     }
     write_json(content, path(root, participant, session, "summary", ".json"))
@@ -64,6 +64,24 @@ def test_a_scan_whose_last_run_failed_is_out_although_an_older_result_is_there(t
     write_scan(tmp_path, "2")
     write_status(tmp_path, "2", status="failed", stage="score", reason="disk full")
     assert read_cohort(tmp_path).scans["participant_id"].tolist() == ["sub-1"]
+
+
+def test_technical_failures_are_out_by_default_and_failures_by_outcome_stay(tmp_path):
+    write_scan(tmp_path, "1")
+    write_scan(tmp_path, "2", verdict="fail", technical="fail")
+    write_scan(tmp_path, "3", verdict="fail", technical="warn")
+    assert read_cohort(tmp_path).scans["participant_id"].tolist() == ["sub-1", "sub-3"]
+    assert len(read_cohort(tmp_path, include_quality=["fail"]).scans) == 3
+    assert read_cohort(tmp_path, ["fail"]).scans["participant_id"].tolist() == ["sub-1"]
+
+
+def test_one_brain_under_two_names_is_a_finding(tmp_path, monkeypatch):
+    monkeypatch.setattr("bids_app.run.cohort.ENOUGH_REGIONS", 2)
+    write_scan(tmp_path, "1")
+    write_scan(tmp_path, "2", session="1")
+    write_scan(tmp_path, "3", volumes=(6000.0, 7000.1))
+    (finding,) = group_findings(read_cohort(tmp_path))
+    assert (finding.kind, finding.seen) == ("brains-alike", "sub-1 and sub-2_ses-1: every volume is the same")
 
 
 def test_nobody_scored_is_said(tmp_path):

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bids_app.errors import CovariateError, InputError
 from bids_app.regions import ETIV
-from bids_app.workbench.table_input import TableReader, read_model_table
+from bids_app.workbench.table_input import TableChoice, TableReader, read_model_table
 
 
 def write(folder, table, name="people.tsv"):
@@ -56,7 +56,8 @@ def test_a_json_dictionary_beside_the_table_explains_codes_and_units(tmp_path, t
     found = read_model_table(path)
     assert found.data["age"].tolist() == pytest.approx([30, 40, 50])
     assert found.data["sex"].tolist() == ["female", "male", "female"]
-    assert any("months" in note for note in found.notes)
+    findings = TableChoice(table=path).read()[1]
+    assert [(item.kind, "months" in item.seen) for item in findings] == [("age-units", True)]
 
 
 def test_unreadable_cells_are_missing_and_counted(tmp_path, table):
@@ -66,10 +67,12 @@ def test_unreadable_cells_are_missing_and_counted(tmp_path, table):
     assert np.isnan(found.data.loc[0, "age"])
     assert found.data.loc[1, "sex"] is None
     assert np.isnan(found.data.loc[2, "Left-Thalamus"])
-    said = " ".join(found.notes)
-    assert "'young'" in said
-    assert "'other'" in said
-    assert "1 cell(s) of column Left-Thalamus" in said
+    said = {item.kind: item for item in TableChoice(table=tmp_path / "people.tsv").read()[1]}
+    assert said["cell-not-a-number"].seen == "Left-Thalamus holds what is no number (bad) in line 4"
+    assert said["cell-not-a-number"].participant_id == "sub-3"
+    cells = " ".join(item.seen for item in TableChoice(table=tmp_path / "people.tsv").read()[1])
+    assert "'young'" in cells
+    assert "'other'" in cells
 
 
 def test_a_mapping_wins_over_a_column_of_the_same_name_and_says_so(tmp_path, table):
@@ -109,7 +112,9 @@ def test_volumes_below_zero_count_as_missing_and_are_said(tmp_path, table):
     table.loc[1, "Left-Thalamus"] = -3.0
     found = read_model_table(write(tmp_path, table))
     assert found.data["Left-Thalamus"].isna().tolist() == [False, True, False]
-    assert "1 volume(s) of column Left-Thalamus are below zero and count as missing" in found.notes
+    (finding,) = TableChoice(table=tmp_path / "people.tsv").read()[1]
+    assert (finding.kind, finding.participant_id) == ("value-impossible", "sub-2")
+    assert finding.seen == "Left-Thalamus is below 0 (-3) in line 3"
 
 
 TEXT = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=6)
@@ -117,13 +122,14 @@ TEXT = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=6)
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.one_of(st.none(), TEXT, st.floats(), st.integers()), min_size=1, max_size=5))
+@example([-9223372036854775809])
 def test_no_cell_whatever_it_holds_breaks_the_reader(tmp_path_factory, cells):
     folder = tmp_path_factory.mktemp("cells")
     n = len(cells)
     frame = pd.DataFrame(
         {"age": cells, "sex": ["f", *cells[1:]], ETIV: 1.5e6, "Left-Thalamus": 7000.0, "note": cells}
     ).astype({"age": object, "sex": object})
-    found = read_model_table(write(folder, frame))
+    found = next(TableReader(write(folder, frame), age_units="years").pieces())
     assert len(found.data) == n
     assert found.data["age"].dropna().between(0, 120).all()
     assert set(found.data["sex"].dropna()) <= {"female", "male"}

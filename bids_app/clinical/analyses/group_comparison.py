@@ -20,7 +20,7 @@ from bids_app.clinical.results import AnalysisResult, make_result, map_limits
 from bids_app.clinical.stats import matching
 from bids_app.clinical.stats.linear import design
 from bids_app.clinical.stats.matching import MatchSettings
-from bids_app.clinical.wording import few_people, listing, percent, plural, software
+from bids_app.clinical.wording import few_people, interval, listing, percent, plural, software
 from bids_app.errors import AnalysisError
 
 BURDEN_METHODS = (
@@ -35,6 +35,9 @@ PREVALENCE_METHODS = (
     "For each region the shares of people with z <= -{threshold:g} and with z >= {threshold:g} at their first scan are "
     "given with exact 95 % intervals (Clopper-Pearson). Software: {software}."
 )
+
+
+FAILED, SENSITIVITY = "fail", "without failed quality"
 
 
 def burden(data: CohortData) -> list[AnalysisResult]:
@@ -197,12 +200,34 @@ def counts(data: CohortData) -> list[AnalysisResult]:
         result = case_control.case_control_result(
             found.people, group, control, covariates=found.covariates, sets=found.sets
         )
+        result = _without_failed(result, found, group, control)
         result = _with_notes(result, (*found.notes, *data.counting_note))
         result = replace(result, methods=f"{data.counting} {result.methods}")
         suffix = f"_{suffixes[group]}" if len(data.groups) > 1 else ""
         named = [replace(other, title=f"{other.title}, {group} and {control}") for other in found.matching]
         results += [_renamed(other, suffix) for other in (*named, result)]
     return results
+
+
+def _without_failed(result: AnalysisResult, found: Comparison, group: str, control: str) -> AnalysisResult:
+    """`result` with rows that leave out scans which failed quality by their z or asymmetry: is it them that differ?"""
+    people = found.people
+    failed = (people["quality"] == FAILED).to_numpy() if "quality" in people else np.zeros(len(people), dtype=bool)
+    if not failed.any():
+        return result
+    try:
+        sets = None if found.sets is None else found.sets[~failed]
+        rows = case_control.compare_counts(people[~failed], group, control, covariates=found.covariates, sets=sets)
+    except AnalysisError as error:
+        return _with_notes(result, (f"Without the scans that failed quality there is no comparison ({error}).",))
+    rows = rows[rows["method"] != "theta = 1"].drop_duplicates("tail", keep="last").assign(method=SENSITIVITY)
+    infra = rows[rows["tail"] == "infra"].to_dict("records")
+    sentences = [
+        f"Without the {plural(int(failed.sum()), 'scan')} that failed quality by z or asymmetry, the incidence rate "
+        f"ratio of infra-normal deviations is {row['irr']:.2f} ({interval(row['low'], row['high'])})."
+        for row in infra
+    ]
+    return _with_notes(replace(result, table=pd.concat([result.table, rows], ignore_index=True)), tuple(sentences))
 
 
 def comparison_set(data: CohortData, group: str, control: str) -> Comparison:

@@ -27,19 +27,21 @@ SCAN_COLUMNS = (
     "n_total",
     "n_regions",
     "quality",
+    "flavour",
     "fs_version",
     "model",
 )
+PROGRAM = {"flavour": "flavour", "fs_version": "version"}
 SITE_COLUMNS = ("site", "scanner", "center", "centre", "site_id", "scanner_id")
 # Without the run's identifier: the same cohort gives the same bytes
 INCLUSION_COLUMNS = (*KEYS, "status", "stage", "reason", "remedy")
-# The step at which a scan of a stage is lost; a stage that is not listed is lost at the last step.
+# The step at which a scan of a stage is lost; a stage that is not listed is lost while it is scored.
 STEPS = {
     "found": "Scans found",
     "complete": "FreeSurfer output complete",
     "covariates": "Age, sex and eTIV known",
-    "in_range": "Inside the model's range",
     "scored": "Scored",
+    "kept": "In the statistics, by their quality",
 }
 # A plain table has no FreeSurfer folders to check.
 TABLE_STEPS = {"found": "Rows in the table", "covariates": STEPS["covariates"], "scored": STEPS["scored"]}
@@ -54,8 +56,7 @@ STEP_OF_STAGE = {
     "complete": "complete",
     "covariates": "covariates",
     "fastsurfer": "complete",
-    "range": "in_range",
-    "in_range": "in_range",
+    "quality": "kept",
 }
 ALL = "all"
 
@@ -90,7 +91,7 @@ def scan_table(summaries: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
                 **{key: covariates.get(key) for key in ("age", "sex", "etiv_mm3")},
                 **{key: summary.get("counts", {}).get(key) for key in ("n_infra", "n_supra", "n_total", "n_regions")},
                 "quality": summary.get("quality", {}).get("verdict"),
-                "fs_version": summary.get("freesurfer", {}).get("version"),
+                **{key: summary.get("freesurfer", {}).get(name) for key, name in PROGRAM.items()},
                 "model": name or None,
             }
         )
@@ -101,7 +102,7 @@ def flow_table(inclusion: pd.DataFrame, steps: Mapping[str, str] = STEPS) -> pd.
     """``group_flow``: how many people and scans reach each of `steps`, from `inclusion_table`."""
     order = list(steps)
     step_of = inclusion["stage"].astype(object).str.lower().map(STEP_OF_STAGE)
-    lost_at = step_of.where(step_of.isin(order), order[-1]).map(order.index)
+    lost_at = step_of.where(step_of.isin(order), "scored").map(order.index)
     lost_at = lost_at.where(inclusion["status"] != "scored", len(order))
     rows, before = [], len(inclusion)
     for position, (step, title) in enumerate(steps.items()):

@@ -68,10 +68,16 @@ def test_the_flow_adds_up():
     )
     flow = flow_table(inclusion)
     assert list(inclusion["participant_id"]) == ["sub-01", "sub-02", "sub-03", "sub-04"]
-    assert list(flow["step"]) == ["found", "complete", "covariates", "in_range", "scored"]
-    assert list(flow["n_scans"]) == [4, 3, 2, 2, 1]
-    assert list(flow["n_left_out"]) == [0, 1, 1, 0, 1]
+    assert list(flow["step"]) == ["found", "complete", "covariates", "scored", "kept"]
+    assert list(flow["n_scans"]) == [4, 3, 2, 1, 1]
+    assert list(flow["n_left_out"]) == [0, 1, 1, 1, 0]
     assert describe(flow)
+
+
+def test_scans_that_quality_keeps_out_were_scored():
+    inclusion = inclusion_table([status("sub-1", "scored"), status("sub-2", "excluded", "quality")])
+    flow = flow_table(inclusion).set_index("step")
+    assert flow["n_scans"].tolist() == [2, 2, 2, 2, 1]
 
 
 def test_groups_follow_the_whole_cohort():

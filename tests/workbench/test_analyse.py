@@ -156,8 +156,8 @@ def test_scores_and_how_to_score_exclude_each_other(folder, capsys):
         ("people.tsv", lambda table: table.iloc[:0], "people.tsv has no rows"),
         ("z.tsv", lambda z: z.iloc[:0], "z.tsv has no rows"),
         ("people.tsv", lambda table: table.iloc[:-7], "7 only in z.tsv (sub-HC00034 ses-1, "),
-        ("people.tsv", lambda table: table.rename(columns={"participant_id": "ID"}), "--map participant_id=COLUMN"),
-        ("z.tsv", lambda table: table.rename(columns={"participant_id": "ID"}), "z.tsv has no column participant_id"),
+        ("people.tsv", lambda table: table.rename(columns={"participant_id": "code"}), "--map participant_id=COLUMN"),
+        ("z.tsv", lambda table: table.rename(columns={"participant_id": "code"}), "z.tsv has no column participant_id"),
         (
             "people.tsv",
             lambda table: table.assign(participant_id=table["participant_id"].where(table.index != 3)),

@@ -1,0 +1,89 @@
+"""Values that no brain has: an eTIV of another unit, a volume of 0, below 0 or a thousand times too small.
+
+They are taken out before a model sees them, in a BIDS run and in plain tables alike: a z of an impossible value is
+a number without meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bids_app.regions import ETIV, names, region_table
+
+# Adults have 0.9 to 2.2 litres (open reference data, 3,812 people: 0.78 to 2.15); beyond these it is no head.
+ETIV_RANGE = (0.6e6, 2.6e6)
+# A unit mistake is a factor of 1,000; the smallest healthy segmentation is a fortieth of the typical volume.
+FACTOR = 100.0
+# A child this much younger than the youngest person of the training data is not scored as if it were that old.
+YEARS_BELOW = 1.0
+
+
+@lru_cache(maxsize=1)
+def _typical() -> pd.Series:
+    return region_table()["typical"]
+
+
+def impossible(data: pd.DataFrame) -> pd.DataFrame:
+    """Which cells of the volumes (mm^3) cannot be.
+
+    Parameters
+    ----------
+    data : DataFrame, n rows
+        Model input; columns that are neither eTIV nor a known region are not judged.
+
+    Returns
+    -------
+    DataFrame of bool, n rows
+        One column per eTIV and region in `data`. Missing cells are possible.
+    """
+    known = [name for name in names() if name in data.columns]
+    values = data[known].apply(pd.to_numeric, errors="coerce").astype(float)
+    typical = _typical().reindex(known)
+    low = (typical / FACTOR).fillna(0.0)
+    high = (typical * FACTOR).fillna(np.inf)
+    if ETIV in known:
+        low[ETIV], high[ETIV] = ETIV_RANGE
+    return (values < low) | (values > high) | np.isinf(values)
+
+
+def why_impossible(name: str, value: float) -> str:
+    """What is wrong with an impossible value, in words."""
+    if name == ETIV:
+        low, high = ETIV_RANGE
+        fits = [unit for factor, unit in ((1e3, "cm^3"), (1e6, "litres")) if low <= value * factor <= high]
+        unit = f", as if written in {fits[0]}" if fits else ""
+        return f"outside {low / 1e3:,.0f} to {high / 1e3:,.0f} cm^3{unit}"
+    if np.isinf(value):
+        return "infinite"
+    if value <= 0:
+        return "0" if value == 0 else "below 0"
+    typical = _typical()[name]
+    return f"{'less than a hundredth' if value < typical else 'more than a hundred times'} of what is usual"
+
+
+def too_young(age: pd.Series, sex: pd.Series, age_range: Mapping[str, tuple[float, float]]) -> NDArray[np.bool_]:
+    """Whether each person is more than a year younger than the youngest of their sex in the training data."""
+    youngest = sex.map({name: low for name, (low, _) in age_range.items()}).astype(float)
+    return np.asarray(age.astype(float) < youngest - YEARS_BELOW)
+
+
+def without_impossible(data: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`data` with impossible cells missing, and the mask of these cells (`impossible`)."""
+    mask = impossible(data)
+    if not mask.to_numpy().any():
+        return data, mask
+    columns = list(mask.columns)
+    return data.assign(**data[columns].mask(mask)), mask
+
+
+def typical_value(name: str) -> float | None:
+    """The usual volume of a region, or eTIV, in mm^3; None where there is none."""
+    if name == ETIV:
+        return 1.5e6
+    value = _typical().get(name)
+    return None if value is None or pd.isna(value) else float(value)

@@ -1,0 +1,117 @@
+"""Every clause of the methods paragraph against the model file and what was run."""
+
+import json
+import re
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from bids_app.bids.citation import MethodsFacts, methods_text
+from bids_app.normative.engines.native_file import load, save
+from bids_app.normative.importers.brain_reference import import_brain_reference
+from bids_app.normative.registry import load_model, model_names
+from bids_app.normative.structure import structure
+from bids_app.regions import reference_regions
+
+IMPORTED = Path(__file__).parents[1] / "data" / "brain_reference"
+
+
+@pytest.fixture(scope="module", params=[*model_names(), "imported"])
+def model_file(request, tmp_path_factory):
+    """A model and its file's content: the packaged ones and an imported one."""
+    if request.param != "imported":
+        path = files("bids_app.data") / "models" / f"{request.param}.json"
+        return load_model(request.param), json.loads(path.read_text(encoding="utf-8"))
+    path = save(import_brain_reference(IMPORTED), tmp_path_factory.mktemp("m") / "imported.json")
+    return load(path), json.loads(path.read_text())
+
+
+def facts(model, **run):
+    return MethodsFacts(model.card.name, model.card.to_json(), structure(model), model.regions, **run)
+
+
+def fits(content):
+    return [region[sex] for region in content["regions"].values() for sex in ("female", "male")]
+
+
+def test_the_model_is_named_with_its_people_ages_and_sites(model_file):
+    model, content = model_file
+    text, card = methods_text(facts(model)), content["card"]
+    assert f"the normative model {card['name']} {card['version']}" in text
+    total = sum((card.get("n") or {}).values())
+    assert (f"trained on {total:,} scans" in text) == bool(total)
+    assert (f"from {card.get('sites')} sites" in text) == bool(card.get("sites"))
+    assert ("Sites were harmonised" in text) == (card.get("harmonisation", "none") not in ("", "none"))
+
+
+def test_the_structure_is_that_of_the_parameters(model_file):
+    model, content = model_file
+    text, every = methods_text(facts(model)), fits(content)
+    shared = all(
+        region["female"]["coefficients"][1:] == region["male"]["coefficients"][1:]
+        and region["female"]["powers"] == region["male"]["powers"]
+        for region in content["regions"].values()
+    )
+    assert ("the sexes share the curve of age" in text) == shared
+    assert ("Per sex and region" in text) == (not shared)
+    assert ("eTIV squared" in text) == any(fit.get("etiv_power", 1) == 2 for fit in every)
+    assert f"up to {max(len(fit['powers']) for fit in every)} terms" in text
+    assert ("sinh-arcsinh" in text) == any(fit.get("shape") for fit in every)
+    assert ("the spread is constant" in text) == (not any(fit.get("sigma") for fit in every))
+    versions = sorted({version for region in content["regions"].values() for version in region.get("versions", {})})
+    assert ("Offsets of FreeSurfer" in text) == bool(versions)
+    logs = sum(region.get("transform") == "log" for region in content["regions"].values())
+    assert (f"the logarithm in {logs} of" in text) == bool(logs)
+
+
+def test_the_regions_are_those_of_the_model(model_file):
+    model, content = model_file
+    text = methods_text(facts(model))
+    names = set(content["regions"])
+    cortical = sum(name.startswith(("lh_", "rh_")) for name in names & set(reference_regions()))
+    assert f"volumes of {cortical} Desikan-Killiany regions" in text
+    assert ("asymmetries were scored apart" in text) == any(name.startswith("asymmetry_") for name in names)
+
+
+def test_no_reference_is_there_twice_and_every_citation_has_one(model_file):
+    text = methods_text(facts(model_file[0], programs={("fastsurfer", ""): 1}))
+    body, _, references = text.partition("## References")
+    dois = re.findall(r"10\.\d{4,9}/\S+?(?=[,;]|\s|$)", references)
+    assert len(dois) == len(set(dois))
+    for name in ("Henschel", "Desikan", "Gorgolewski", "Korbmacher"):
+        assert name in body
+        assert name in references
+    assert ("Royston P, Altman DG" in references) == ("Royston & Altman 1994" in body)
+
+
+def test_programs_and_versions_are_those_of_the_scans():
+    model = load_model("open-reference")
+    programs = {("freesurfer", "6.0.1"): 1, ("freesurfer", "7.4.1"): 12, ("fastsurfer", "2.2.0"): 3}
+    text = methods_text(facts(model, programs=programs))
+    assert "FreeSurfer's recon-all (Fischl 2012), versions 6.0.1 (1 scan), 7.4.1 (12 scans)" in text
+    assert "by FastSurfer (Henschel et al. 2020), version 2.2.0 (3 scans)" in text
+    only = methods_text(facts(model, programs={("fastsurfer", ""): 3}))
+    assert "recon-all" not in only.partition("## References")[0]
+
+
+def test_adaptation_scoring_and_statistics_are_said_only_where_they_were_done():
+    model = load_model("open-reference")
+    plain = methods_text(facts(model))
+    assert "local healthy people" not in plain
+    done = methods_text(facts(model, controls={"A": 12, "B": 9}, statistics=("Ridits.", "Ridits.", "Probits.")))
+    assert "each of 2 scanners against the reference was estimated from 21 local healthy people" in done
+    assert done.count("Ridits.") == 1
+    assert "Probits." in done
+    compat = methods_text(replace(facts(model), scoring="reference-compat", table=True))
+    assert "too small by about 12 %" in compat
+    assert "were read from a table" in compat
+
+
+def test_a_model_without_readable_parameters_says_its_engine_and_summary():
+    text = methods_text(
+        MethodsFacts("x", {"name": "x", "engine": "terms"}, "It is a model of the engine terms. Words.")
+    )
+    assert "It is a model of the engine terms. Words." in text
+    assert "Royston" not in text
