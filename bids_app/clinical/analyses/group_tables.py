@@ -301,9 +301,9 @@ def site_table(scans: pd.DataFrame, zscores: pd.DataFrame) -> pd.DataFrame:
                 "site": name,
                 "fs_version": version,
                 "n_scans": len(part),
-                "mean_z": float(values.mean()),
-                "sd_z": float(values.std(axis=0, ddof=1).mean()) if len(part) > 1 else np.nan,
-                "mean_abs_shift": float(abs(values.mean(axis=0)).mean()),
+                "mean_z": float(np.ma.filled(values.mean(), np.nan)),
+                "sd_z": float(np.ma.filled(values.std(axis=0, ddof=1).mean(), np.nan)) if len(part) > 1 else np.nan,
+                "mean_abs_shift": float(np.ma.filled(abs(values.mean(axis=0)).mean(), np.nan)),
                 "mean_n_infra": float(scans["n_infra"].to_numpy(dtype=float)[part.index].mean()),
             }
         )
