@@ -405,7 +405,6 @@ def test_another_separator_is_named(people, tmp_path, score, mark, word):
     assert f"separated by {word}" in found.said
 
 
-@pytest.mark.parametrize("rows", ["1", "7"])
 def test_another_encoding_names_the_cure(people, tmp_path, score):
     for encoding in ("utf-16", "latin-1"):
         people.assign(note="Größe").to_csv(tmp_path / "people.tsv", sep="\t", index=False, encoding=encoding)
@@ -414,6 +413,7 @@ def test_another_encoding_names_the_cure(people, tmp_path, score):
         assert "save it as UTF-8" in found.said
 
 
+@pytest.mark.parametrize("rows", ["1", "7"])
 def test_findings_do_not_depend_on_the_piece(people, score, rows):
     table = set_cells(pd.concat([people, people.head(2)], ignore_index=True), LEFT, {3: 0, 9: "bad"})
     whole = score(table).findings
