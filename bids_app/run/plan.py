@@ -14,8 +14,7 @@ from bids_app.bids.layout import Scan
 from bids_app.bids.names import derivative_path, listed, participant_id, scan_name
 from bids_app.errors import NormvolError
 from bids_app.findings import Finding
-from bids_app.freesurfer.locate import tree_names
-from bids_app.freesurfer.near_misses import of_nobody
+from bids_app.freesurfer.locate import trees_of_nobody
 from bids_app.freesurfer.recon_command import ReconAllCommand
 from bids_app.freesurfer.subject import base_time_points
 from bids_app.normative.base import NormativeModel
@@ -32,8 +31,18 @@ from bids_app.run.scan import EXPECTED_TABLES, kept_columns
 from bids_app.run.trees import Trees
 from bids_app.tables import read_json
 
-# Kinds of findings that a plan makes, by the beginning of their names
-PLANNED_KINDS = ("age-", "session-", "tree-")
+# Kinds of findings on scored scans that a plan makes, and not the scoring
+PLANNED_KINDS = frozenset(
+    (
+        "age-one-for-all",
+        "age-contradicts-dates",
+        "age-units",
+        "age-limit",
+        "session-label-matched",
+        "tree-choice",
+        "tree-name-trusted",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -170,8 +179,7 @@ def _of_nobody(request: Request, scans: Sequence[Scan]) -> list[Finding]:
     """One finding that lists the trees of nobody; a run of some people cannot know."""
     if not request.dataset.everyone:
         return []
-    known = {scan.participant for scan in scans}
-    names = of_nobody(tree_names(request.places.roots), known)
+    names = trees_of_nobody(request.places.roots, {scan.participant for scan in scans})
     if not names:
         return []
     return [Finding("trees-of-nobody", f"{len(names)} in {_places(request.places.roots)}: {listed(names)}")]
@@ -352,7 +360,7 @@ def is_up_to_date(scan: PlannedScan, context: RunContext, trees: Trees, columns:
 
 def _planned(findings: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Those findings that a plan makes, and not the scoring."""
-    return [finding for finding in findings if str(finding["kind"]).startswith(PLANNED_KINDS)]
+    return [finding for finding in findings if finding["kind"] in PLANNED_KINDS]
 
 
 def scan_fingerprint(scan: PlannedScan, context: RunContext, trees: Trees, columns: Sequence[str] = ()) -> str:

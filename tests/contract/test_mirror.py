@@ -7,6 +7,7 @@ from pathlib import Path
 # Tests of behaviour that no single module has.
 ACROSS_MODULES = {
     "bids/test_recorded.py",
+    "clinical/stats/test_recorded.py",
     "clinical/test_recorded.py",
     "freesurfer/test_recorded.py",
     "normative/test_recorded.py",

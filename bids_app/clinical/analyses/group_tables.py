@@ -30,6 +30,8 @@ SCAN_COLUMNS = (
     "flavour",
     "fs_version",
     "model",
+    "scoring",
+    "adaptation",
 )
 PROGRAM = {"flavour": "flavour", "fs_version": "version"}
 SITE_COLUMNS = ("site", "scanner", "center", "centre", "site_id", "scanner_id")
@@ -93,9 +95,19 @@ def scan_table(summaries: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
                 "quality": summary.get("quality", {}).get("verdict"),
                 **{key: summary.get("freesurfer", {}).get(name) for key, name in PROGRAM.items()},
                 "model": name or None,
+                "scoring": model.get("scoring"),
+                "adaptation": _adaptation(model.get("adaptation")),
             }
         )
     return pd.DataFrame(rows, columns=list(SCAN_COLUMNS))
+
+
+def _adaptation(content: Mapping[str, Any] | None) -> str:
+    """Who a scan was adapted to, in a few words."""
+    if not content:
+        return "none"
+    by = f" by {content['by']}" if content.get("by") else ""
+    return f"{content.get('controls') or 'local controls'}{by}"
 
 
 def flow_table(inclusion: pd.DataFrame, steps: Mapping[str, str] = STEPS) -> pd.DataFrame:
