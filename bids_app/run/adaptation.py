@@ -154,14 +154,19 @@ def estimate_adaptation(
             "complete FreeSurfer subject",
             "change the query or leave it out",
         )
-    used = add_asymmetry(without_impossible(pd.DataFrame(rows))[0])
-    fit = used[ETIV].notna() & ~too_young(used["age"], used["sex"], model.card.age_range)
-    left_out += [str(name) for name in used.loc[~fit, "participant_id"]]
-    used = used[fit].reset_index(drop=True)
+    used, unfit = _fit_controls(pd.DataFrame(rows), model)
+    left_out += unfit
     notes = [f"site adaptation from {used['participant_id'].nunique()} local controls ({controls})"]
     if left_out:
         notes.append(f"controls that could not be used for the adaptation: {', '.join(left_out)}")
     return ScanAdaptations(SiteAdaptation.fit(model, used, by=by), tuple(notes), controls)
+
+
+def _fit_controls(rows: pd.DataFrame, model: NormativeModel) -> tuple[pd.DataFrame, list[str]]:
+    """The controls that a z can be given to, without values that cannot be, and the names of the others."""
+    used = add_asymmetry(without_impossible(rows)[0])
+    fit = used[ETIV].notna() & ~too_young(used["age"], used["sex"], model.card.age_range)
+    return used[fit].reset_index(drop=True), [str(name) for name in used.loc[~fit, "participant_id"]]
 
 
 def _chosen(covariates: pd.DataFrame, condition: str) -> np.ndarray:
