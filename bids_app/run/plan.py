@@ -16,6 +16,7 @@ from bids_app.errors import NormvolError
 from bids_app.findings import Finding
 from bids_app.freesurfer.locate import trees_of_nobody
 from bids_app.freesurfer.recon_command import ReconAllCommand
+from bids_app.freesurfer.subject import base_time_points
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.harmonise.adaptation import unadapted_warning
 from bids_app.run.adaptation import ScanAdaptations, estimate_adaptation
@@ -150,6 +151,7 @@ def plan_request(request: Request) -> Plan:
     recon = ReconPlan(request.recon, scans, asked & can_be_scored)
     outcomes = [_plan_scan(scan, item, request.places, recon, trees) for scan, item in zip(scans, covariates)]
     planned, omissions = _with_other_sessions(outcomes, trees)
+    planned = [_with_base_finding(scan, planned) for scan in planned]
     planned = [scan for scan in planned if scan.name in asked]
     if adaptations is not None:
         planned = [_adapted(scan, adaptations, request.work_dir) for scan in planned]
@@ -243,6 +245,8 @@ def _plan_scan(
         )
         if tree is None or (not tree.check.usable and recon.may_resume(tree.located.path)):
             return _to_run(scan, covariates, recon)
+        if recon.is_outdated(scan, tree.path):
+            return _to_run(scan, covariates, recon)
     except NormvolError as error:
         return _omitted(scan, *why_no_tree(scan, error, places, recon, trees))
     if not tree.check.usable:
@@ -301,6 +305,20 @@ def _with_other_sessions(
         else scan
         for scan in planned
     ], omissions
+
+
+def _with_base_finding(scan: PlannedScan, planned: Sequence[PlannedScan]) -> PlannedScan:
+    """Say when the longitudinal trees of a person were made from different bases: they must not be compared."""
+    if scan.subject_dir is None or ".long." not in scan.subject_dir.name:
+        return scan
+    trees = [other.subject_dir for other in planned if other.participant == scan.participant and other.subject_dir]
+    points = {tree.name: base_time_points(tree) for tree in trees if ".long." in tree.name}
+    known = {name: found for name, found in points.items() if found}
+    if len({tuple(sorted(found)) for found in known.values()}) < 2:
+        return scan
+    seen = "; ".join(f"{name} from {', '.join(found)}" for name, found in sorted(known.items()))
+    finding = Finding("long-base-differs", f"the longitudinal trees were made from bases of different sessions: {seen}")
+    return replace(scan, covariates={**scan.covariates, "findings": [*scan.covariates["findings"], finding.to_json()]})
 
 
 def _others(etiv: Mapping[str | None, float | None], scan: PlannedScan) -> list[float]:

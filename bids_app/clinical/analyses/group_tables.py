@@ -249,12 +249,12 @@ def prevalence_table(
     regions: Sequence[str] | None = None,
     threshold: float = Z_CRITICAL,
 ) -> pd.DataFrame:
-    """``group_prevalence``: share of scans in deviation per region and group, with exact 95 % intervals.
+    """``group_prevalence``: share of people in deviation per region and group, with exact 95 % intervals.
 
     Parameters
     ----------
     zscores : DataFrame
-        One row per scan, one column per region.
+        One row per person (one scan each), one column per region.
     groups : array, optional
         Group of each row; everybody is the group ``all`` when it is absent or has one level.
     regions : sequence of str, optional
@@ -264,7 +264,7 @@ def prevalence_table(
     -------
     DataFrame
         ``region group n n_infra share_infra low_infra high_infra n_supra share_supra low_supra high_supra``.
-        The intervals take scans as independent: use one scan per person.
+        The intervals take rows as independent.
     """
     columns = list(regions) if regions is not None else [name for name in zscores.columns if name not in KEYS]
     z = zscores[columns]
@@ -313,9 +313,9 @@ def site_table(scans: pd.DataFrame, zscores: pd.DataFrame) -> pd.DataFrame:
                 "site": name,
                 "fs_version": version,
                 "n_scans": len(part),
-                "mean_z": float(values.mean()),
-                "sd_z": float(values.std(axis=0, ddof=1).mean()) if len(part) > 1 else np.nan,
-                "mean_abs_shift": float(abs(values.mean(axis=0)).mean()),
+                "mean_z": float(np.ma.filled(values.mean(), np.nan)),
+                "sd_z": float(np.ma.filled(values.std(axis=0, ddof=1).mean(), np.nan)) if len(part) > 1 else np.nan,
+                "mean_abs_shift": float(np.ma.filled(abs(values.mean(axis=0)).mean(), np.nan)),
                 "mean_n_infra": float(scans["n_infra"].to_numpy(dtype=float)[part.index].mean()),
             }
         )
