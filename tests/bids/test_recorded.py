@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bids_app import __version__
-from bids_app.bids.citation import methods_text, model_titles
+from bids_app.bids.citation import MethodsFacts, methods_text, model_titles
 from bids_app.bids.columns import columns_for
 from bids_app.bids.covariates import read_covariates
 from bids_app.bids.layout import Scan, find_scans
@@ -62,14 +62,18 @@ def test_clinical_columns_are_as_recorded(root):
 
 @pytest.mark.parametrize("name", ["open-calibrated", "open-reference"])
 def test_the_methods_paragraph_is_as_recorded(name):
-    card = load_model(name).card.to_json()
-    adaptation = {"levels": {"one": {"people": ["a", "b"]}, "two": {"people": ["c"]}}}
-    texts = {
-        "plain": methods_text(card, name, "own-sex"),
-        "adapted": methods_text(card, name, "reference-compat", table=True, adaptation=adaptation),
-        "without card": methods_text(None, name, "other"),
-        "one scanner": methods_text(None, name, "own-sex", adaptation={"levels": {"": {"people": ["a"]}}}),
+    model = load_model(name)
+    card, controls = model.card.to_json(), {"one": 12, "two": 1}
+    programs = {("freesurfer", "7.4.1"): 3, ("freesurfer", "6.0.0"): 1, ("fastsurfer", ""): 2}
+    facts = {
+        "plain": MethodsFacts(name, card, "Built so.", model.regions),
+        "adapted": MethodsFacts(name, card, regions=model.regions[:5], programs=programs, controls=controls),
+        "table": MethodsFacts(
+            name, card, scoring="reference-compat", table=True, statistics=("A test.", "A test.", "B.")
+        ),
+        "without card": MethodsFacts(name, scoring="other", controls={"": 5}),
     }
+    texts = {key: methods_text(fact) for key, fact in facts.items()}
     check_recorded(
         f"methods_{name}",
         {

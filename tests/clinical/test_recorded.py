@@ -9,9 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_app.clinical.analyses import group_comparison, hazards, outcome_analyses, risk_groups, score_analyses
+from bids_app.clinical.analyses import (
+    group_comparison,
+    group_tables,
+    hazards,
+    outcome_analyses,
+    risk_groups,
+    score_analyses,
+)
 from bids_app.clinical.analysis import ANALYSES, run_analysis
 from bids_app.clinical.analysis_file import AnalysisConfig
+from bids_app.clinical.deviations import count_distribution, expected_counts
+from bids_app.clinical.person import centile_table, change_table, count_deviations, repeatability
+from bids_app.normative.registry import load_model
 from bids_app.regions import reference_regions
 from tests.recorded import check_recorded
 
@@ -103,3 +113,79 @@ def test_results_under_other_options_are_as_recorded(name):
     # degrees of freedom of the random slope come from numerical derivatives
     relative = 1e-3 if name == "sloped" else 1e-5
     check_recorded(f"clinical_{name.replace(' ', '_')}", plain(results), relative)
+
+
+def summaries(scans: pd.DataFrame, z: pd.DataFrame) -> list[dict]:
+    """What the participant level would have written, with gaps as real datasets have them."""
+    out = []
+    for i, scan in scans.iterrows():
+        counts = count_deviations(z.loc[i].to_numpy())
+        metrics = {"holes": 20.0 + 7 * np.sin(i) + 90 * (i == 8), "cnr": 2.0 + 0.1 * np.cos(i), "edited": True}
+        out.append(
+            {
+                "participant_id": scan["participant_id"],
+                "session_id": scan["session_id"],
+                "covariates": {"age": scan["age"], "sex": scan["sex"], "etiv_mm3": float(scan["etiv_mm3"])},
+                "counts": counts,
+                "quality": {"verdict": ("pass", "warn", "fail")[i % 3], "metrics": metrics if i % 10 else {}},
+                "freesurfer": {"version": ("6.0.0", "7.4.1")[i % 2] if i % 9 else None},
+                "model": {"name": "open", "version": "1.0", "adaptation": {} if i % 4 else None},
+            }
+        )
+    return out
+
+
+def test_the_descriptive_tables_are_as_recorded():
+    scans, z = cohort()
+    written = summaries(scans, z)
+    table = group_tables.scan_table(written).assign(site=scans["scanner"], group=scans["dx"])
+    states = [
+        {
+            "participant_id": f"sub-{i}",
+            "session_id": None,
+            "status": ("scored", "omitted", "failed")[i % 3],
+            "stage": (None, "volumes", "covariates", "model")[i % 4],
+            "reason": "r",
+            "remedy": "m",
+        }
+        for i in range(24)
+    ]
+    inclusion = group_tables.inclusion_table(states)
+    expected = group_tables.expected_table(table, written)
+    check_recorded(
+        "group_tables",
+        {
+            "scans": table.head(30),
+            "cohort": group_tables.cohort_table(table),
+            "expected": expected.head(12),
+            "counts": group_tables.counts_table(table, expected),
+            "alone": group_tables.counts_table(table),
+            "prevalence": group_tables.prevalence_table(z, scans["dx"], threshold=1.5),
+            "sites": group_tables.site_table(table, z),
+            "quality": group_tables.quality_table(written).iloc[::5],
+            "inclusion": inclusion,
+            "flow": group_tables.flow_table(inclusion),
+        },
+    )
+
+
+def test_what_is_said_about_one_person_is_as_recorded():
+    scans, z = cohort()
+    long = z.assign(session_id=scans["session_id"], age=scans["age"])[scans["participant_id"] == "sub-001"]
+    scored = long.melt(["session_id", "age"], var_name="region", value_name="z").assign(stream="cross", z_se=0.1)
+    model = load_model("open-calibrated")
+    check_recorded(
+        "person",
+        {
+            "change": change_table(scored),
+            "fan": centile_table(model, "female", 1.45e6, REGIONS[:2], age_range=(20.2, 24.0), fs_version="7.4.1"),
+            "ages": centile_table(model, "male", 1.6e6, REGIONS[:2], ages=[40.0, 41.5]),
+            "counts": count_deviations([-3.0, -1.96, 0.0, 2.5, np.nan]),
+            "repeatability": repeatability().iloc[::17],
+            "distribution": count_distribution(6, "total"),
+            "expected": {
+                tail: expected_counts([1, 10, 82], tail, threshold)
+                for tail, threshold in (("infra", 1.96), ("supra", 1.0), ("total", 1.96))
+            },
+        },
+    )

@@ -7,6 +7,7 @@ from pathlib import Path
 # Tests of behaviour that no single module has.
 ACROSS_MODULES = {
     "bids/test_recorded.py",
+    "clinical/stats/test_recorded.py",
     "clinical/test_recorded.py",
     "freesurfer/test_recorded.py",
     "normative/test_recorded.py",
@@ -15,6 +16,7 @@ ACROSS_MODULES = {
     "freesurfer/test_read_only.py",
     "freesurfer/test_shared_data.py",
     "normative/importers/test_asymmetry.py",
+    "normative/importers/test_published.py",
     "normative/test_default_models.py",
     "reports/test_traceability.py",
     "workbench/test_commands.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import partial
 from pathlib import Path
 
@@ -10,12 +11,16 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
+from bids_app.errors import ModelError
 from bids_app.normative import compare, export
 from bids_app.normative.cross_validation import cross_validate, harmonise_as_trained
+from bids_app.normative.documents import digest
 from bids_app.normative.engines import native_file as model_file
-from bids_app.normative.evaluation import evaluate, summarise, usual_groups
+from bids_app.normative.evaluation import age_bands, evaluate, held_out, summarise, usual_groups
+from bids_app.normative.evaluation_tables import curve_table, point_table, qq_table
 from bids_app.normative.folds import stratified_folds
 from bids_app.normative.harmonise.adaptation import SiteAdaptation, unadapted_warning
+from bids_app.normative.harmonise.adaptation_posterior import Sums, posterior
 from bids_app.normative.harmonise.combat import Combat
 from bids_app.normative.importers.brain_reference import import_brain_reference
 from bids_app.normative.registry import load_model
@@ -175,3 +180,67 @@ def test_combat_is_as_recorded(mean_only):
 def test_an_imported_model_is_as_recorded():
     document = model_file.to_document(import_brain_reference(DATA / "brain_reference"))
     check_recorded("imported", {key: value for key, value in document.items() if key not in ("sha256", "digest")})
+
+
+def test_the_tables_of_an_evaluation_are_as_recorded():
+    model, data = load_model("open-reference"), healthy(150)
+    found = held_out(model, data)
+    with_baseline = held_out(model, data[:60], data[60:])
+    tables = {
+        "quantiles": qq_table(found).iloc[::9],
+        "curves": curve_table(model, data, found.regions[:2]).iloc[::7],
+        "points": point_table(model, data, found),
+        "measures": evaluate(with_baseline, {"site": data["site"][:60]}),
+    }
+    check_recorded("evaluation", {**tables, "bands": age_bands([0.5, 9.99, 10, 35, 79.9, 101])})
+
+
+def test_posteriors_of_few_controls_are_as_recorded():
+    z = np.array([[0.5, -1.0, 2.0], [1.5, 0.2, np.nan], [0.1, -0.4, 1.1], [0.9, 0.0, 0.3], [-0.7, 0.6, 1.9]])
+    found = {}
+    for n in range(6):
+        people = Sums.by_person(z[:n], np.arange(n) // 2, (n + 1) // 2) if n else None
+        if people is not None:
+            result = posterior(people.summed().row(), np.array([0.4, 0.2, 0.5]), np.array([0.9, 1.0, 0.8]))
+            found[str(n)] = [result.shift, result.scale, result.se]
+    check_recorded("posterior", found)
+
+
+def test_a_volume_that_goes_with_the_square_of_head_size_is_as_recorded():
+    data = healthy(300)
+    volume = 5000 + 3e-9 * data[ETIV] ** 2 - 10 * data["age"]
+    noise = norm.ppf((0.5 + np.arange(300) * 0.6180339887) % 1)
+    data["Left-Thalamus"] = volume + (30 + 0.4 * data["age"]) * noise
+    made = train(
+        data,
+        name="square",
+        mode="calibrated",
+        harmonise="none",
+        regions=("Left-Thalamus",),
+        min_per_sex=20,
+        reference_counts=False,
+    )
+    fits = made.model.region_models[0].fits
+    check_recorded(
+        "square",
+        {
+            sex: {k: v for k, v in vars(fit).items() if not hasattr(v, "__dataclass_fields__")}
+            for sex, fit in fits.items()
+        },
+    )
+
+
+def test_the_digest_is_that_of_the_characters_as_they_are():
+    text = '{"a":1.5,"name":"Größe"}'
+    assert digest({"name": "Größe", "a": 1.5}) == hashlib.sha256(text.encode()).hexdigest()
+    with pytest.raises(ModelError, match="not finite"):
+        digest({"a": float("nan")})
+
+
+@pytest.mark.parametrize("column", ["source", "licence"])
+def test_a_card_counts_sources_only_where_their_licence_is_known(column):
+    data = healthy(200).assign(**{column: "x"})
+    options = {"mode": "reference", "harmonise": "none", "reference_counts": False, "min_per_sex": 20}
+    assert train(data, name="one", **options).model.card.training == ()
+    both = train(data.assign(source="s", licence="l"), name="both", **options).model.card.training
+    assert both == ({"source": "s", "licence": "l", "n": 200},)
