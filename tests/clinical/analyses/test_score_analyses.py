@@ -43,7 +43,7 @@ def test_imputed_associations_are_neither_weaker_nor_surer_than_they_should_be(a
         betas.append(row["beta"])
         inside.append(row["low"] <= truth <= row["high"])
     assert np.mean(betas) == pytest.approx(-0.22, abs=0.03)
-    # 200 cohorts give 94 to 99 % (docs/clinical.md); 40 have a standard error of 3.5 %, and a model without z gives 63 %
+    # 200 cohorts give 94 to 99 % (docs/clinical.md); 40 have a standard error of 3.5 %, a model without z gives 63 %
     assert np.mean(inside) >= 0.84
 
 
