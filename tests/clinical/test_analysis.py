@@ -6,13 +6,13 @@ import pytest
 
 import bids_app.clinical.analysis as analysis_module
 from bids_app.clinical.analyses import group_comparison, score_analyses
-from bids_app.clinical.analyses.case_control import false_discovery
 from bids_app.clinical.analyses.group_comparison import file_suffixes
 from bids_app.clinical.analyses.group_tables import expected_table
 from bids_app.clinical.analysis import Analysis
 from bids_app.clinical.analysis_file import AnalysisConfig, propose
 from bids_app.clinical.cohort import prepare
 from bids_app.clinical.results import read_result, write_result
+from bids_app.clinical.stats.linear import false_discovery
 from bids_app.errors import AnalysisError
 from tests.clinical.simulated import simulated_cohort
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bids_app.clinical.analyses import case_control
+from bids_app.clinical.analyses import case_control, region_differences
 from bids_app.clinical.analyses.group_tables import SITE_COLUMNS, first_named, prevalence_table
 from bids_app.clinical.analyses.matched import matching_result
 from bids_app.clinical.analysis_file import AnalysisConfig
@@ -158,7 +158,7 @@ def prevalence(data: CohortData) -> list[AnalysisResult]:
             table,
             methods=methods,
             figure=figure,
-            sentences=case_control.prevalence_sentences(table, data.config.threshold),
+            sentences=region_differences.prevalence_sentences(table, data.config.threshold),
             **prevalence_descriptions(data.config.threshold),
         )
     ]
@@ -312,15 +312,15 @@ def regions(data: CohortData) -> list[AnalysisResult]:
         z, covariates = data.zscores.loc[found.people.index], None
         if found.covariates:
             covariates = design(found.people, found.covariates)
-            tests.append(case_control.ADJUSTED.format(covariates=listing(list(found.covariates))))
+            tests.append(region_differences.ADJUSTED.format(covariates=listing(list(found.covariates))))
         else:
-            tests.append(case_control.WELCH if found.sets is None else case_control.PAIRED)
-        table = case_control.region_differences(
+            tests.append(region_differences.WELCH if found.sets is None else region_differences.PAIRED)
+        table = region_differences.region_differences(
             z, found.people["group"], control, sets=found.sets, covariates=covariates
         )
         blocks.append(table)
         notes += [f"{group}: {note}" if len(data.groups) > 1 else note for note in found.notes]
-    result = case_control.region_result(pd.concat(blocks, ignore_index=True), control, tests)
+    result = region_differences.region_result(pd.concat(blocks, ignore_index=True), control, tests)
     return [_with_notes(result, tuple(notes))]
 
 

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from scipy.stats import t
 
+from bids_app.clinical.analyses.association_results import count_result, region_result
 from bids_app.clinical.analyses.associations import (
     ALL_VISITS,
     BETWEEN,
@@ -10,9 +11,7 @@ from bids_app.clinical.analyses.associations import (
     WITHIN,
     ScoreModel,
     count_associations,
-    count_result,
     region_associations,
-    region_result,
 )
 from bids_app.clinical.stats.linear import false_discovery, standardise
 from bids_app.clinical.stats.mixed import MixedModel
