@@ -18,6 +18,8 @@ from bids_app.tables import read_table
 ETIV = "EstimatedTotalIntraCranialVol"
 ASYMMETRY_PREFIX = "asymmetry_"
 DIFFERENCE_PREFIX = "difference_"
+MEAN_PREFIX = "mean_"
+TOTAL_CEREBRAL = "TotalCerebralVol"
 
 
 class Pair(NamedTuple):
@@ -120,6 +122,17 @@ def difference_name(pair: Pair) -> str:
     return DIFFERENCE_PREFIX + pair.name.removeprefix(ASYMMETRY_PREFIX)
 
 
+def derived_names() -> tuple[str, ...]:
+    """Names of what is made from measured regions: asymmetry indices, differences and means of pairs, sums."""
+    made = (name(pair) for name in (difference_name, mean_name) for pair in pairs())
+    return (*asymmetry_names(), *made, TOTAL_CEREBRAL)
+
+
+def mean_name(pair: Pair) -> str:
+    """Name of the mean of left and right of a pair, ``mean_<structure>``."""
+    return MEAN_PREFIX + pair.name.removeprefix(ASYMMETRY_PREFIX)
+
+
 def add_differences(volumes: pd.DataFrame, wanted: tuple[str, ...]) -> pd.DataFrame:
     """`volumes` with those left minus right volumes appended that are `wanted` and that it allows."""
     missing = {name for name in wanted if name.startswith(DIFFERENCE_PREFIX)} - set(volumes.columns)
@@ -139,7 +152,10 @@ def _display() -> dict[str, str]:
     shown = dict(_table()["display"])
     for pair in pairs():
         shown[pair.name] = pair.display
-        shown[difference_name(pair)] = pair.display.removesuffix("asymmetry") + "left minus right"
+        structure = pair.display.removesuffix(", asymmetry")
+        shown[difference_name(pair)] = f"{structure}, left minus right"
+        shown[mean_name(pair)] = f"{structure}, mean of left and right"
+    shown[TOTAL_CEREBRAL] = "cortex and cerebral white matter"
     return shown
 
 

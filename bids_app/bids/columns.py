@@ -6,7 +6,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from bids_app.regions import asymmetry_names, display_name, names
+from bids_app.regions import derived_names, display_name, names
 from bids_app.tables import read_json
 
 Dictionary = dict[str, dict[str, Any]]
@@ -52,6 +52,6 @@ def columns_for(table: str) -> Dictionary:
 def _wide(sets: list[str], asymmetry: bool, **words: str) -> Dictionary:
     """The keys of a scan, then one column per region."""
     described: Dictionary = {name: dict(_content()["common"][name]) for name in KEYS}
-    for name in (*names(*sets), *(asymmetry_names() if asymmetry else ())):
+    for name in (*names(*sets), *(derived_names() if asymmetry else ())):
         described[name] = {key: text.format(region=display_name(name)) for key, text in words.items()}
     return described

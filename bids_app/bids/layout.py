@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bids_app.bids.names import bare, listed, natural_key, scan_name, split_freesurfer_name
+from bids_app.bids.names import bare, listed, natural_key, scan_name, split_freesurfer_name, unpadded
 from bids_app.bids.query import SUFFIXES, Images, Key, find_images, read_filters
 from bids_app.bids.source_tables import read_rows
 from bids_app.errors import BIDSError, UsageError
@@ -123,7 +123,10 @@ def _people(bids_dir: Path, names: list[Key]) -> list[str]:
     found = {entry.name[4:] for entry in _folders(bids_dir, "sub-")}
     table = bids_dir / "participants.tsv"
     if table.exists():
-        found |= {bare(row["participant_id"], "sub") for row in read_rows(table) if row.get("participant_id")}
+        # a row whose label only spells a folder's otherwise (1 for 01) is no second person; covariates name it
+        folders = {unpadded(label) for label in found}
+        labels = (bare(row["participant_id"], "sub") for row in read_rows(table) if row.get("participant_id"))
+        found |= {label for label in labels if unpadded(label) not in folders}
     # A subjects folder may serve several studies: its people count only where the dataset names nobody.
     found = found or {participant for participant, _ in names}
     if not found:

@@ -19,6 +19,8 @@ from bids_app.findings import Finding
 
 # The end of the note on a person's one age that stands for several sessions
 ONE_AGE = "used for each"
+# Years by which whole-year ages and dates may differ
+TOLERANCE = 1.5
 _FIRST = re.compile(r"(pre|bl|base|screen|init|first|entry|start)")
 _LATER = re.compile(r"(post|fu|follow|retest|last|end|exit)")
 
@@ -103,7 +105,9 @@ class VisitAges:
     def at(self, scan: Scan) -> Answer:
         """The age at a scan: stated for it, or worked out from dates; without a value or problem when nothing tells."""
         stated = self._stated(scan)
-        if stated.value is not None or stated.problem:
+        if stated.value is not None:
+            return self._held_against_dates(scan, stated)
+        if stated.problem:
             return stated
         born = self._by_birth(scan)
         if born is not None:
@@ -128,6 +132,23 @@ class VisitAges:
             if answer.value is not None or (answer.problem and source not in self.phenotypes):
                 return answer
         return Answer()
+
+    def _held_against_dates(self, scan: Scan, stated: Answer) -> Answer:
+        """A stated age, with a finding where it does not fit the first visit's age and both dates."""
+        sessions = self.sessions(scan.participant) if scan.session is not None else []
+        if len(sessions) < 2 or scan.session == sessions[0]:
+            return stated
+        first, times = self._stated(Scan(scan.participant, sessions[0])), self._times(scan.participant, sessions)
+        start, end = times[sessions[0]], times.get(str(scan.session))
+        if first.value is None or start is None or end is None:
+            return stated
+        by_age, by_date = stated.value - first.value, _years(start, end)
+        if abs(by_age - by_date) <= TOLERANCE:
+            return stated
+        seen = (
+            f"ages of ses-{sessions[0]} and ses-{scan.session} are {by_age:.1f} years apart, their dates {by_date:.1f}"
+        )
+        return replace(stated, findings=(*stated.findings, Finding("age-contradicts-dates", seen)))
 
     def _of_session(self, source: Source, participant: str, session: str) -> Answer:
         label = source.label_of(participant, session, self._labels(participant))

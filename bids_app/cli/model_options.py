@@ -9,6 +9,7 @@ from bids_app.cli.options import PAIRS, Option, pair
 FORMATS = {
     "brain-reference": "folder of <region>_<sex>.Rdata (Korbmacher et al.)",
     "brain-reference-asymmetry": "the same, left minus right volumes",
+    "brainchart": "folder of FIT_<phenotype>.rds or .gz (Bethlehem et al.)",
     "centilebrain": "folder of MFPmodels_subcorticalvolume_<sex>.rds (Ge et al.)",
     "braincharts": "folder of PCNtoolkit 0.x pickles (Rutherford et al.); needs --sites",
     "nomis": "NOMIS' folder bin (Potvin et al.); needs --assume",
@@ -154,7 +155,15 @@ IMPORT: list[Option] = [
     ("path DIR", "the files as published; they are not downloaded"),
     ("-o --output MODEL.json", "the model file", {"required": True}),
     ("--rmse FILE.csv", "published RMSE table to check against (default: output_rmse.csv in DIR)"),
-    ("--offsets FILE", "CentileBrain: what to add to models of mean-centred volumes (columns sex, region, K)"),
+    (
+        "--offsets FILE",
+        "CentileBrain: training means of models of mean-centred values (columns sex, region, K and ICV, mm^3)",
+    ),
+    (
+        "--fs-level NAME",
+        "BrainChart: level of FreeSurfer version for all scans, for example FS6_T1, or MEAN (default: by each scan's "
+        "version)",
+    ),
     ("--sites FILE.txt", "Braincharts: its list of sites, one per line"),
     (
         "--assume NAME=VALUE...",
@@ -202,7 +211,7 @@ SUBCOMMANDS: dict[str, tuple[str, list[Option]]] = {
     "evaluate": ("how well a model (or a training recipe, cross-validated) describes healthy people", EVALUATE),
     "score": ("z-scores of a table of volumes", SCORE),
     "analyse": ("group statistics and report of a scored table", ANALYSE),
-    "import": ("import a published model: Brain Reference, CentileBrain, Braincharts, NOMIS", IMPORT),
+    "import": ("import a published model: Brain Reference, BrainChart, CentileBrain, Braincharts, NOMIS", IMPORT),
     "compare": ("agreement of two models on the same people", COMPARE),
     "export": ("export a model: JSON with its schema, coefficients for R, centile table", EXPORT),
 }

@@ -109,12 +109,23 @@ def add_foreign_options(parser: argparse.ArgumentParser) -> None:
         )
 
 
+def _with_recon_words(words: Sequence[str]) -> list[str]:
+    """``--recon-args -hires`` as ``--recon-args=-hires``: argparse would take the flag for one of ours."""
+    out: list[str] = []
+    for word in words:
+        if out and out[-1] == "--recon-args" and word.startswith("-"):
+            out[-1] = f"--recon-args={word}"
+        else:
+            out.append(word)
+    return out
+
+
 class AppParser(Parser):
     """The parser of ``normvol``: knows what users of other BIDS-Apps type, and in which order."""
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """As argparse, after translation."""
-        self.words = translated(sys.argv[1:] if args is None else args)
+        self.words = _with_recon_words(translated(sys.argv[1:] if args is None else args))
         return super().parse_args(self.words, namespace)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:

@@ -48,7 +48,11 @@ GROUPS: dict[str, list[Option]] = {
             "auto (default): use existing subjects, run recon-all for the others where it is installed; "
             "ingest: never run; run: always run",
         ),
-        ("--recon-args ARG...", "extra arguments for recon-all; write --recon-args=-flag for a single flag"),
+        (
+            "--recon-args ARG...",
+            "extra arguments for recon-all, as on its command line: --recon-args '-hires -expert FILE'; several add up",
+            {"action": "extend"},
+        ),
         ("--trust-names", "use trees whose files name another person than their folder (renamed on purpose)"),
         ("--longitudinal", "FreeSurfer's longitudinal stream for people with several sessions"),
         (

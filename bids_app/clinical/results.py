@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from bids_app.errors import InputError
-from bids_app.regions import ETIV, asymmetry_names, display_name, names
+from bids_app.regions import ETIV, derived_names, display_name, names
 from bids_app.tables import atomic_write, format_tsv, read_json, read_table, write_json
 
 ANALYSIS_FILE = "analysis.toml"
@@ -79,7 +79,7 @@ def describe(table: pd.DataFrame, unit: str | None = None, **extra: str) -> dict
     KeyError
         When a column has no description.
     """
-    regions = {*names(), *asymmetry_names(), ETIV}
+    regions = {*names(), *derived_names(), ETIV}
     described: dict[str, dict[str, Any]] = {}
     for name in map(str, table.columns):
         if name in extra:

@@ -7,6 +7,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,8 @@ STATUSES = (
 )
 # No step of recon-all takes longer than this without a line in its logs
 STALE_AFTER_HOURS = 24.0
+# Subject names stand in the first lines of a stats file
+HEADER_BYTES = 2048
 _FASTSURFER_CORTEX = "aparc.DKTatlas.mapped.stats"
 
 
@@ -306,17 +309,33 @@ def _mixed(folder: Path, files: dict[str, StatsFile]) -> SubjectCheck | None:
 
 
 def _recorded_names(folder: Path, files: dict[str, StatsFile]) -> dict[str, str]:
-    """Every subject name that the tree holds, and the first file that holds it."""
+    """Every subject name that the tree holds, and the first file that holds it.
+
+    Of files that are not needed only names count that contradict: FastSurfer's may carry a working name.
+    """
     recorded: dict[str, str] = {}
     for name, file in files.items():
         if "subjectname" in file.header:
             recorded.setdefault(file.header["subjectname"], name)
-    done = subject.done_subject(folder) or ""
-    # FastSurfer's stats files may carry a working name, and names that are not BIDS-like tell nothing
-    named = [] if subject.flavour(folder) == subject.FASTSURFER else [name for name in recorded if subject.labels(name)]
-    if subject.labels(done) and any(subject.is_another_person(done, name) for name in named):
-        recorded[done] = "scripts/recon-all.done"
+    needed = [name for name in recorded if subject.labels(name)]
+    if subject.flavour(folder) == subject.FREESURFER:
+        for name, place in _other_names(folder, files):
+            if subject.labels(name) and any(subject.is_another_person(name, other) for other in needed):
+                recorded.setdefault(name, place)
     return recorded
+
+
+def _other_names(folder: Path, files: dict[str, StatsFile]) -> Iterator[tuple[str, str]]:
+    """Subject names in ``recon-all.done`` and in the headers of the stats files beside `files`."""
+    done = subject.done_subject(folder)
+    if done:
+        yield done, "scripts/recon-all.done"
+    for file in sorted(os.listdir(folder / "stats")) if files else ():
+        if file.endswith(".stats") and f"stats/{file}" not in files:
+            with suppress(OSError), open(folder / "stats" / file, "rb") as stream:
+                match = re.search(rb"^# subjectname (\S+)", stream.read(HEADER_BYTES), re.MULTILINE)
+                if match:
+                    yield match[1].decode(errors="replace"), f"stats/{file}"
 
 
 def _remarks(folder: Path, finished: bool) -> Iterator[str]:

@@ -18,13 +18,15 @@ from __future__ import annotations
 import os
 import time
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
 
 from bids_app.errors import FreeSurferError, UsageError
+from bids_app.freesurfer.near_misses import of_nobody
+from bids_app.freesurfer.subject import is_longitudinal_base
 
 _OUTPUT = ("stats", "scripts", "mri", "surf")
 # A folder that changed just now may change again without a new time stamp.
@@ -98,13 +100,18 @@ def find_subject(
 def shared_tree(roots: Sequence[Path], participant: str) -> Path | None:
     """The directory ``sub-X`` that stands for all sessions of a person, as fMRIPrep makes it; None without one."""
     paths = [root / name for root in _unique(roots) for name in (f"sub-{participant}", participant)]
-    return next((path for path in paths if is_subject_directory(path) and _has_output(path)), None)
+    return next((path for path in paths if is_subject_directory(path) and _is_scan(path)), None)
 
 
-def tree_names(roots: Sequence[Path]) -> list[str]:
-    """The names of all trees with FreeSurfer output in `roots`, without FreeSurfer's templates."""
-    found = {path.name for root in _unique(roots) for path in _glob(root, "") if _has_output(path)}
-    return sorted(name for name in found if not name.startswith(_TEMPLATES))
+def _is_scan(path: Path) -> bool:
+    return _has_output(path) and not is_longitudinal_base(path)
+
+
+def trees_of_nobody(roots: Sequence[Path], participants: Iterable[str]) -> list[str]:
+    """Names of the trees with FreeSurfer output in `roots` that are none of the `participants` (labels)."""
+    known = set(participants)
+    strangers = {path for root in _unique(roots) for path in of_nobody(_glob(root, ""), known)}
+    return sorted({path.name for path in strangers if not path.name.startswith(_TEMPLATES) and _has_output(path)})
 
 
 def _tiers(

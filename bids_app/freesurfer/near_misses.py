@@ -61,7 +61,7 @@ def tokens(name: str) -> tuple[str, ...]:
     return tuple(re.sub(r"(?<!\d)0+(?=\d)", "", part) for part in kept)
 
 
-def of_nobody(names: Iterable[str], known: Iterable[str]) -> list[str]:
-    """The names of trees whose first label is none of the participants `known` (labels without prefix)."""
+def of_nobody(paths: Iterable[Path], known: Iterable[str]) -> list[Path]:
+    """Those of `paths` whose first label is none of the participants `known` (labels without prefix)."""
     people = {tokens(f"sub-{label}") for label in known}
-    return [name for name in names if tokens(name)[:1] not in people]
+    return [path for path in paths if tokens(path.name)[:1] not in people]

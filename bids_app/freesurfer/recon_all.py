@@ -10,17 +10,20 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bids_app.errors import ReconAllError
 from bids_app.freesurfer import subject
 from bids_app.freesurfer.check import SubjectCheck, check_subject
-from bids_app.freesurfer.recon_command import ReconAllCommand, find_license, find_recon_all
+from bids_app.freesurfer.recon_command import ReconAllCommand, child_environment, find_license, find_recon_all
 from bids_app.tables import read_json, write_json
 
 RECORDS = ".normvol"
@@ -65,11 +68,13 @@ def run_recon_all(
         if _prepare(command, records, exclusive).usable:
             return command.directory
         executable = find_recon_all(environ)
+        environ = child_environment(executable, environ)
         environ["FS_LICENSE"] = str(find_license(license_file, environ))
         environ["SUBJECTS_DIR"] = str(command.subjects_dir)
         link_fsaverage(command.subjects_dir, environ)
         resume = command.directory.exists()
         log = records / f"{command.directory.name}.log"
+        command = _with_linked_images(command, records)
         code = _execute([str(executable), *command.arguments(resume=resume)], environ, log, handle, timeout)
     return _conclude(command, code, log)
 
@@ -85,10 +90,14 @@ def _prepare(command: ReconAllCommand, records: Path, exclusive: bool) -> Subjec
             f"{folder} is unfinished and was not started by normvol, so it is left alone ({state.message})",
             "move it away or finish it with recon-all yourself",
         )
-    if folder.exists() and read_json(record) != command.record():
-        raise ReconAllError(
-            f"{folder} was started with other input or options than now", f"remove it and {record} to start anew"
-        )
+    if folder.exists() and (before := read_json(record)) != command.record():
+        if not _only_time_points_differ(before, command.record()):
+            raise ReconAllError(
+                f"{folder} was started with other input or options than now", f"remove it and {record} to start anew"
+            )
+        # The base is of other sessions than now: it and all that was made from it are made again.
+        shutil.rmtree(folder)
+        state = _state(command)
     markers = list((folder / "scripts").glob("IsRunning*"))
     if markers and not exclusive and state.status != "stale":
         raise ReconAllError(state.message, state.remedy)
@@ -98,6 +107,30 @@ def _prepare(command: ReconAllCommand, records: Path, exclusive: bool) -> Subjec
         shutil.rmtree(folder)
     write_json(command.record(), record)
     return state
+
+
+def _only_time_points_differ(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    return {**before, "time_points": None} == {**now, "time_points": None}
+
+
+def _with_linked_images(command: ReconAllCommand, records: Path) -> ReconAllCommand:
+    """The command with images through links where a path holds a blank, at which recon-all's scripts break."""
+
+    def linked(number: int, image: Path | None) -> Path | None:
+        if image is None or not any(character.isspace() for character in str(image)):
+            return image
+        link = records / "images" / f"{command.directory.name}_{number}{''.join(image.suffixes[-2:])}"
+        link.parent.mkdir(exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(image)
+        return link
+
+    count = len(command.t1w)
+    t1w = tuple(link for number, image in enumerate(command.t1w) if (link := linked(number, image)) is not None)
+    extra = tuple(str(linked(count + 2 + number, Path(word))) for number, word in enumerate(command.extra))
+    return replace(
+        command, t1w=t1w, t2w=linked(count, command.t2w), flair=linked(count + 1, command.flair), extra=extra
+    )
 
 
 def _state(command: ReconAllCommand) -> SubjectCheck:
@@ -180,11 +213,31 @@ def _conclude(command: ReconAllCommand, code: int | None, log: Path) -> Path:
     state = _state(command)
     if code == 0 and state.usable:
         return command.directory
+    said = _last_error(log)
+    if code == 0 and not command.directory.exists():
+        raise ReconAllError(
+            f"recon-all ended without error but did nothing for {command.directory.name}{said}",
+            f"check --recon-args; read {log}",
+        )
     own_log = command.directory / "scripts" / "recon-all.log"
+    read = f"{log} and {own_log}" if own_log.exists() else str(log)
     raise ReconAllError(
-        f"recon-all {_ending(code)} for {command.directory.name}: {state.message}. Read {log} and {own_log}",
-        "a new run resumes it",
+        f"recon-all {_ending(code)} for {command.directory.name}: {state.message}{said}",
+        f"read {read}; a new run resumes it",
     )
+
+
+def _last_error(log: Path) -> str:
+    """The last line of recon-all's output that says what is wrong, else its last line."""
+    try:
+        lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        return ""
+    # the line that starts with the program is ours: the command
+    telling = r"(?i)error(?!s at)|not found|cannot|unrecognized|undefined"  # not: "exited with ERRORS at ..."
+    wrong = [line for line in lines if re.search(telling, line)]
+    last = (wrong or lines[1:] or [""])[-1]
+    return f" ({last})" if last else ""
 
 
 def _ending(code: int | None) -> str:

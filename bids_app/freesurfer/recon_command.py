@@ -52,7 +52,7 @@ class ReconAllCommand:
     t2w, flair : Path, optional
         One of them refines the pial surface; T2w wins when both are given.
     time_points : tuple of str
-        Cross-sectional subjects that a base is made from.
+        Cross-sectional subjects that a base is made from; of a longitudinal time point, those of its base.
     base : str, optional
         Template of a longitudinal time point.
     threads : int
@@ -79,6 +79,22 @@ class ReconAllCommand:
         ours = sorted(_OURS.intersection(self.extra))
         if ours:
             raise UsageError(f"--recon-args must not hold {', '.join(ours)}", "normvol sets these itself")
+        self._refuse_words()
+
+    def _refuse_words(self) -> None:
+        """recon-all's script looks for these anywhere in its words, prints something and leaves."""
+        words = [self.name, str(self.base or ""), str(self.subjects_dir), *self.extra]
+        for word in words:
+            if "-help" in word or "-version" in word:
+                raise UsageError(f"recon-all cannot run with {word!r}", "it must not hold -help or -version: rename it")
+        loose = [word for word in self.extra if any(map(str.isspace, word)) and not Path(word).exists()]
+        if loose:
+            raise UsageError(f"--recon-args holds {loose[0]!r}, which is one word with blanks", "write -flag value")
+        if any(map(str.isspace, str(self.subjects_dir))):
+            raise UsageError(
+                f"recon-all's scripts break at the blank in {self.subjects_dir}",
+                "name an output folder without blanks in its whole path",
+            )
 
     @property
     def directory(self) -> Path:
@@ -107,12 +123,17 @@ class ReconAllCommand:
         return words
 
     def _threads(self) -> list[str]:
-        # With -parallel each hemisphere's programs take the -openmp count, so half of the threads each
-        return ["-parallel", "-openmp", str(max(1, self.threads // 2))] if self.threads > 1 else ["-openmp", "1"]
+        # With -parallel each hemisphere's programs take the -openmp count, so half of the threads each.
+        # -long with -parallel ends in an error from 7.1 to 8.1 (the batch tool gets an empty list).
+        if self.threads > 1 and self.stream != "long":
+            return ["-parallel", "-openmp", str(max(1, self.threads // 2))]
+        return ["-openmp", str(self.threads)]
 
     def can_resume(self) -> bool:
-        """Whether the tree holds all its images, so that recon-all can go on without them."""
-        if self.stream != "cross":
+        """Whether recon-all can go on in the tree: with all its images, or with what says of which scans a base is."""
+        if self.stream == "base":
+            return (self.directory / "base-tps").exists()
+        if self.stream == "long":
             return True
         origin = self.directory / "mri" / "orig"
         wanted = [f"{number:03d}.mgz" for number in range(1, len(self.t1w) + 1)]
@@ -157,6 +178,35 @@ def find_recon_all(environ: Mapping[str, str]) -> Path:
             "image that contains FreeSurfer, or give existing output with --fs-subjects-dir",
         )
     return Path(found)
+
+
+def child_environment(executable: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """What FreeSurfer's set-up script would have set, where it was not run; what is set stays.
+
+    Parameters
+    ----------
+    executable : Path
+        ``$FREESURFER_HOME/bin/recon-all``.
+    environ : mapping
+        The environment that recon-all would get.
+    """
+    home = environ.get("FREESURFER_HOME") or str(executable.resolve().parent.parent)
+    mni = f"{home}/mni"
+    paths = [str(executable.parent), f"{home}/bin", f"{mni}/bin", *environ.get("PATH", "").split(os.pathsep)]
+    perl = [f"{mni}/share/perl5", *filter(None, environ.get("PERL5LIB", "").split(os.pathsep))]
+    found = {
+        "FREESURFER_HOME": home,
+        "FREESURFER": home,
+        "FSFAST_HOME": f"{home}/fsfast",
+        "FS_OVERRIDE": "0",
+        "FSF_OUTPUT_FORMAT": "nii.gz",
+        "LOCAL_DIR": f"{home}/local",
+        "MNI_DIR": mni,
+        "MNI_DATAPATH": f"{mni}/data",
+        "MNI_PERL5LIB": f"{mni}/share/perl5",
+        **environ,
+    }
+    return {**found, "PATH": os.pathsep.join(dict.fromkeys(filter(None, paths))), "PERL5LIB": os.pathsep.join(perl)}
 
 
 def find_license(option: Path | None, environ: Mapping[str, str]) -> Path:

@@ -63,6 +63,11 @@ def done_subject(subject_dir: Path) -> str | None:
     return match[1] if match else None
 
 
+def base_time_points(subject_dir: Path) -> tuple[str, ...]:
+    """Sessions of the base of a longitudinal time point (``scripts/long.base-tps``, written from FreeSurfer 7 on)."""
+    return tuple(read_script(subject_dir, "long.base-tps").split())
+
+
 def version_in_stamp(stamp: str) -> str | None:
     """The version in a build stamp, e.g. 6.0.1 in ``freesurfer-Linux-centos6_x86_64-stable-pub-v6.0.1-f53``."""
     found = _BUILD.search(stamp)

@@ -95,6 +95,10 @@ class NormativeModel(ABC):
         """Spread of scanners in z (p,): SD between the training sites; NaN where it is not known."""
         return np.full(len(regions), np.nan)
 
+    def site_scale_sd(self, regions: tuple[str, ...]) -> FloatArray:
+        """Spread of scanners in scale (p,): SD of the logarithm of the scale; NaN where it is not known."""
+        return np.full(len(regions), np.nan)
+
     def expected_counts(self, n_regions: int, sex: str, adapted: bool = True) -> dict[str, dict[str, float]] | None:
         """Deviations that healthy people have in `n_regions`; None when the model was not told."""
         return None

@@ -9,6 +9,7 @@ from pathlib import Path
 from bids_app.errors import ModelError, did_you_mean
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.card import ModelCard
+from bids_app.normative.engines import generalised_gamma_file as gamma_file
 from bids_app.normative.engines import native_file as model_file
 from bids_app.normative.engines import terms as terms_model
 
@@ -47,6 +48,8 @@ def load_model(name_or_path: str | Path) -> NormativeModel:
             did_you_mean(str(name_or_path), model_names()),
         )
     if path.is_file():
+        if gamma_file.is_gamma_file(path):
+            return gamma_file.load(path)
         return terms_model.load(path) if terms_model.is_terms_file(path) else model_file.load(path)
     if (path / NATIVE_FILE).is_file():
         return model_file.load(path / NATIVE_FILE)

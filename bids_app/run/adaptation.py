@@ -20,6 +20,7 @@ from bids_app.bids.layout import Scan
 from bids_app.errors import FreeSurferError, InputError, UsageError
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.harmonise.adaptation import REPORT_COLUMNS, SiteAdaptation
+from bids_app.normative.plausible import too_young, without_impossible
 from bids_app.regions import ETIV, add_asymmetry
 from bids_app.run.trees import Trees
 from bids_app.selection import select_rows
@@ -153,7 +154,10 @@ def estimate_adaptation(
             "complete FreeSurfer subject",
             "change the query or leave it out",
         )
-    used = add_asymmetry(pd.DataFrame(rows))
+    used = add_asymmetry(without_impossible(pd.DataFrame(rows))[0])
+    fit = used[ETIV].notna() & ~too_young(used["age"], used["sex"], model.card.age_range)
+    left_out += [str(name) for name in used.loc[~fit, "participant_id"]]
+    used = used[fit].reset_index(drop=True)
     notes = [f"site adaptation from {used['participant_id'].nunique()} local controls ({controls})"]
     if left_out:
         notes.append(f"controls that could not be used for the adaptation: {', '.join(left_out)}")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bids_app.bids.derivatives import summary_paths
+from bids_app.bids.derivatives import SUMMARY_SUFFIX
 from bids_app.errors import InputError, UsageError
 from bids_app.findings import Finding
 from bids_app.run.request import ModelChoice
@@ -71,13 +71,14 @@ def _said(name: str, value: Any) -> str:
 
 
 def _recorded(output_dir: Path) -> Mapping[str, Any] | None:
-    """How the folder's results were asked for, or how the first one was scored; None when it has none."""
+    """How the folder's results were asked for, or how the first one was scored; None when it has no result."""
+    patterns = (f"sub-*/anat/*{SUMMARY_SUFFIX}", f"sub-*/ses-*/anat/*{SUMMARY_SUFFIX}")
+    first = next((path for pattern in patterns for path in output_dir.glob(pattern)), None)
+    if first is None:
+        return None
     path = output_dir / RECORD
-    if path.exists():
-        content = read_json(path)
-        return content if isinstance(content, Mapping) else None
-    first = next((path for _, path in summary_paths(output_dir)), None)
-    return None if first is None else scored_as(read_json(first))
+    content = read_json(path) if path.exists() else scored_as(read_json(first))
+    return content if isinstance(content, Mapping) else None
 
 
 def record(output_dir: Path, asked: Mapping[str, Any]) -> None:

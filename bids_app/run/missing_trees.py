@@ -32,10 +32,13 @@ def why_no_tree(
 def _what_lies_there(scan: Scan, places: SubjectPlaces, recon: ReconPlan, trees: Trees) -> Finding | None:
     """A tree that is nearly the scan's: of the other stream, of several sessions, or under nearly its name."""
     sessions = recon.sessions_of(scan.participant)
-    if places.longitudinal:
-        cross = trees.find(places.searched, scan, only_session=sessions == 1)
-        if cross is not None:
-            return Finding("tree-cross-only", f"there is only the cross-sectional tree {cross.located.identifier}")
+    other = trees.find(places.searched, scan, only_session=sessions == 1, longitudinal=not places.longitudinal)
+    if other is not None:
+        stream = "cross-sectional" if places.longitudinal else "longitudinal"
+        remedy = "" if places.longitudinal else "use --longitudinal, or run FreeSurfer's cross-sectional stream"
+        return Finding(
+            "tree-other-stream", f"there is only the {stream} tree {other.located.identifier}", remedy=remedy
+        )
     shared = shared_tree(places.searched, scan.participant) if scan.session is not None and sessions > 1 else None
     if shared is not None:
         return Finding("tree-for-several-sessions", f"there is one tree {shared.name} for {sessions} sessions")

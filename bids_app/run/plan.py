@@ -14,9 +14,9 @@ from bids_app.bids.layout import Scan
 from bids_app.bids.names import derivative_path, listed, participant_id, scan_name
 from bids_app.errors import NormvolError
 from bids_app.findings import Finding
-from bids_app.freesurfer.locate import tree_names
-from bids_app.freesurfer.near_misses import of_nobody
+from bids_app.freesurfer.locate import trees_of_nobody
 from bids_app.freesurfer.recon_command import ReconAllCommand
+from bids_app.freesurfer.subject import base_time_points
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.harmonise.adaptation import unadapted_warning
 from bids_app.run.adaptation import ScanAdaptations, estimate_adaptation
@@ -31,8 +31,18 @@ from bids_app.run.scan import EXPECTED_TABLES, kept_columns
 from bids_app.run.trees import Trees
 from bids_app.tables import read_json
 
-# Kinds of findings that a plan makes, by the beginning of their names
-PLANNED_KINDS = ("age-", "session-", "tree-")
+# Kinds of findings on scored scans that a plan makes, and not the scoring
+PLANNED_KINDS = frozenset(
+    (
+        "age-one-for-all",
+        "age-contradicts-dates",
+        "age-units",
+        "age-limit",
+        "session-label-matched",
+        "tree-choice",
+        "tree-name-trusted",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -141,6 +151,7 @@ def plan_request(request: Request) -> Plan:
     recon = ReconPlan(request.recon, scans, asked & can_be_scored)
     outcomes = [_plan_scan(scan, item, request.places, recon, trees) for scan, item in zip(scans, covariates)]
     planned, omissions = _with_other_sessions(outcomes, trees)
+    planned = [_with_base_finding(scan, planned) for scan in planned]
     planned = [scan for scan in planned if scan.name in asked]
     if adaptations is not None:
         planned = [_adapted(scan, adaptations, request.work_dir) for scan in planned]
@@ -168,8 +179,7 @@ def _of_nobody(request: Request, scans: Sequence[Scan]) -> list[Finding]:
     """One finding that lists the trees of nobody; a run of some people cannot know."""
     if not request.dataset.everyone:
         return []
-    known = {scan.participant for scan in scans}
-    names = of_nobody(tree_names(request.places.roots), known)
+    names = trees_of_nobody(request.places.roots, {scan.participant for scan in scans})
     if not names:
         return []
     return [Finding("trees-of-nobody", f"{len(names)} in {_places(request.places.roots)}: {listed(names)}")]
@@ -235,6 +245,8 @@ def _plan_scan(
         )
         if tree is None or (not tree.check.usable and recon.may_resume(tree.located.path)):
             return _to_run(scan, covariates, recon)
+        if recon.is_outdated(scan, tree.path):
+            return _to_run(scan, covariates, recon)
     except NormvolError as error:
         return _omitted(scan, *why_no_tree(scan, error, places, recon, trees))
     if not tree.check.usable:
@@ -295,6 +307,20 @@ def _with_other_sessions(
     ], omissions
 
 
+def _with_base_finding(scan: PlannedScan, planned: Sequence[PlannedScan]) -> PlannedScan:
+    """Say when the longitudinal trees of a person were made from different bases: they must not be compared."""
+    if scan.subject_dir is None or ".long." not in scan.subject_dir.name:
+        return scan
+    trees = [other.subject_dir for other in planned if other.participant == scan.participant and other.subject_dir]
+    points = {tree.name: base_time_points(tree) for tree in trees if ".long." in tree.name}
+    known = {name: found for name, found in points.items() if found}
+    if len({tuple(sorted(found)) for found in known.values()}) < 2:
+        return scan
+    seen = "; ".join(f"{name} from {', '.join(found)}" for name, found in sorted(known.items()))
+    finding = Finding("long-base-differs", f"the longitudinal trees were made from bases of different sessions: {seen}")
+    return replace(scan, covariates={**scan.covariates, "findings": [*scan.covariates["findings"], finding.to_json()]})
+
+
 def _others(etiv: Mapping[str | None, float | None], scan: PlannedScan) -> list[float]:
     return [value for session, value in etiv.items() if session != scan.session and value is not None]
 
@@ -334,7 +360,7 @@ def is_up_to_date(scan: PlannedScan, context: RunContext, trees: Trees, columns:
 
 def _planned(findings: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Those findings that a plan makes, and not the scoring."""
-    return [finding for finding in findings if str(finding["kind"]).startswith(PLANNED_KINDS)]
+    return [finding for finding in findings if finding["kind"] in PLANNED_KINDS]
 
 
 def scan_fingerprint(scan: PlannedScan, context: RunContext, trees: Trees, columns: Sequence[str] = ()) -> str:

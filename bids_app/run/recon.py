@@ -19,6 +19,7 @@ from bids_app.freesurfer.recon_command import (
     find_recon_all,
     installed_version,
 )
+from bids_app.freesurfer.subject import base_time_points
 from bids_app.run.request import ReconOptions
 from bids_app.tables import read_json
 
@@ -106,6 +107,7 @@ class ReconPlan:
         for image in images:
             if is_not_fetched(image):
                 raise ReconAllError(f"the content of {image} has not been fetched (git-annex)", f"datalad get {image}")
+        _refuse_mismatch(images)
         return ReconAllCommand(
             **self._common(),
             name=scan.name,
@@ -116,13 +118,47 @@ class ReconPlan:
 
     def _longitudinal(self, scan: Scan) -> dict[str, ReconAllCommand]:
         """Cross-sectional run, unbiased base and longitudinal time point, named as FreeSurfer's wiki does."""
-        points = tuple(other.name for other in self._people[scan.participant] if other.name in self._asked)
-        base = participant_id(scan.participant)
+        points, base = self._time_points(scan), participant_id(scan.participant)
         return {
             "cross": self._cross(scan),
             "base": ReconAllCommand(**self._common(), name=base, stream="base", time_points=points),
-            "recon": ReconAllCommand(**self._common(), name=scan.name, stream="long", base=base),
+            "recon": ReconAllCommand(**self._common(), name=scan.name, stream="long", base=base, time_points=points),
         }
+
+    def _time_points(self, scan: Scan) -> tuple[str, ...]:
+        return tuple(other.name for other in self._people[scan.participant] if other.name in self._asked)
+
+    def is_outdated(self, scan: Scan, subject_dir: Path) -> bool:
+        """Whether a longitudinal tree of ours was made from the base of other sessions than the person has now."""
+        if not self.options.longitudinal or not self.may_resume(subject_dir) or ".long." not in subject_dir.name:
+            return False
+        record = read_json(self.subjects_dir / RECORDS / f"{subject_dir.name}.json")
+        made_from = record.get("time_points") or list(base_time_points(subject_dir))
+        return sorted(made_from) != sorted(self._time_points(scan))
+
+
+def _refuse_mismatch(images: Sequence[Path]) -> None:
+    """recon-all refuses T1w images of different dimensions or voxels, and only after it has begun."""
+    shapes = {image: shape for image in images if (shape := _geometry(image)) is not None}
+    if len(set(shapes.values())) > 1:
+        words = ", ".join(f"{image.name}: {shape}" for image, shape in shapes.items())
+        raise ReconAllError(
+            f"the T1w images of one session differ in dimensions or voxel size ({words})",
+            "choose one with --t1w-select first or last, or with --bids-filter-file",
+        )
+
+
+def _geometry(image: Path) -> str | None:
+    """Dimensions and voxel size of an image; None when its header cannot be read (recon-all will say why)."""
+    import nibabel as nib
+    from nibabel.filebasedimages import ImageFileError
+
+    try:
+        header: Any = nib.load(image).header
+    except (ImageFileError, OSError):
+        return None
+    dimensions, zooms = header.get_data_shape()[:3], header.get_zooms()[:3]
+    return f"{'x'.join(map(str, dimensions))} at {'x'.join(f'{zoom:.3g}' for zoom in zooms)} mm"
 
 
 def recon_memory_gb() -> float:

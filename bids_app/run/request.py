@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bids_app.bids.covariates import Covariates, scan_covariates
 from bids_app.bids.layout import Scan, find_scans, only_sessions
-from bids_app.errors import InputError
+from bids_app.errors import InputError, UsageError
 from bids_app.findings import Finding
 from bids_app.freesurfer.locate import subject_directories
 from bids_app.run.config import RunConfig
@@ -134,6 +135,23 @@ class Request:
         return (*self.places.roots, self.output_dir, self.dataset.bids_dir)
 
 
+def recon_words(arguments: Sequence[str]) -> tuple[str, ...]:
+    """The words of ``--recon-args``: a command line in quotes is split as a shell does, a file's name is one word.
+
+    Raises
+    ------
+    UsageError
+        When quotes in it do not close.
+    """
+    words: list[str] = []
+    for text in arguments:
+        try:
+            words += shlex.split(text) if text.lstrip().startswith("-") else [text]
+        except ValueError as error:
+            raise UsageError(f"--recon-args {text!r} cannot be read ({error})", "close the quotes") from error
+    return tuple(words)
+
+
 def open_request(config: RunConfig, work_dir: Path) -> Request:
     """The parts of `config`.
 
@@ -167,7 +185,7 @@ def open_request(config: RunConfig, work_dir: Path) -> Request:
             subjects_dir=own,
             mode=config.recon,
             license_file=config.fs_license_file,
-            extra=config.recon_args,
+            extra=recon_words(config.recon_args),
             threads=config.omp_nthreads,
             longitudinal=config.longitudinal,
             t1w_select=config.t1w_select,

@@ -107,7 +107,8 @@ def score_scan(
     tables.update({name: table for name, table in volumes.other_atlases.items() if len(table)})
     quality = _quality(volumes, covariates, model, deviations)
     sex, columns = str(covariates["sex"]), model.extra_covariates
-    findings = (finding.to_json() for finding in scan_findings(volumes, measured, impossible, quality))
+    seen = scan_findings(volumes, measured, impossible, quality, deviations.notes)
+    findings = (finding.to_json() for finding in seen)
     notes = [*volumes.notes, *(note for note in deviations.notes if note)]
     summary = {
         "participant_id": covariates["participant_id"],

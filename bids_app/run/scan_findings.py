@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from bids_app.errors import CovariateError
@@ -10,6 +12,7 @@ from bids_app.freesurfer.quality import FAIL, Quality
 from bids_app.freesurfer.subject import FREESURFER
 from bids_app.freesurfer.volumes import Volumes
 from bids_app.normative.base import NormativeModel
+from bids_app.normative.note_findings import note_findings
 from bids_app.normative.plausible import too_young, why_impossible
 from bids_app.regions import ETIV, display_name
 
@@ -34,7 +37,9 @@ def refuse_unfit(data: pd.DataFrame, impossible: pd.DataFrame, model: NormativeM
         )
 
 
-def scan_findings(volumes: Volumes, data: pd.DataFrame, impossible: pd.DataFrame, quality: Quality) -> list[Finding]:
+def scan_findings(
+    volumes: Volumes, data: pd.DataFrame, impossible: pd.DataFrame, quality: Quality, notes: Iterable[str] = ()
+) -> list[Finding]:
     """Findings on a scan: values that cannot be, the program, parts that do not belong together, failed quality.
 
     Parameters
@@ -45,6 +50,8 @@ def scan_findings(volumes: Volumes, data: pd.DataFrame, impossible: pd.DataFrame
     impossible : DataFrame of bool, one row
         As `plausible.impossible` returns it.
     quality : Quality
+    notes : iterable of str
+        Of the engine (``Deviations.notes``).
     """
     found = [
         Finding(
@@ -52,6 +59,7 @@ def scan_findings(volumes: Volumes, data: pd.DataFrame, impossible: pd.DataFrame
         )
         for name in impossible.columns[impossible.iloc[0]]
     ]
+    found += note_findings(notes)
     if volumes.flavour != FREESURFER:
         found.append(
             Finding("made-by-fastsurfer", f"{volumes.flavour} made the volumes; no offset of a version was applied")

@@ -17,6 +17,7 @@ from bids_app.normative.cross_validation import cross_validate, harmonise_as_tra
 from bids_app.normative.evaluation import HeldOut, evaluate, held_out, summarise, usual_groups
 from bids_app.normative.evaluation_tables import write_evaluation
 from bids_app.normative.folds import site_folds, stratified_folds
+from bids_app.normative.plausible import too_young
 from bids_app.normative.registry import load_model
 from bids_app.normative.training import Trained, train
 from bids_app.regions import add_asymmetry
@@ -88,6 +89,8 @@ def _scored(name: str, data: pd.DataFrame, say: Say) -> _Predictions:
     model = load_model(name)
     if any(name.startswith("asymmetry_") for name in model.regions):
         data = add_asymmetry(data)
+    young = too_young(data["age"], data["sex"], model.card.age_range)
+    data = data.assign(age=data["age"].mask(young))
     scheme = "scored with the model as it is; whether these people were in its training is not known here"
     predictions = held_out(model, data)
     unscored = int((~np.isfinite(predictions.z).any(axis=1)).sum())

@@ -9,9 +9,12 @@ from typing import Any
 
 from bids_app.errors import UsageError
 from bids_app.normative.compare import full_comparison, write_comparison
+from bids_app.normative.engines import generalised_gamma as gamma
+from bids_app.normative.engines import generalised_gamma_file as gamma_file
 from bids_app.normative.engines import native_file as model_file
 from bids_app.normative.engines import terms
 from bids_app.normative.export import export
+from bids_app.normative.plausible import too_young
 from bids_app.normative.registry import load_model
 from bids_app.regions import add_asymmetry
 from bids_app.reports.pages.comparison import write_comparison_report
@@ -37,6 +40,8 @@ class ImportConfig:
         What the formats Brain Reference, CentileBrain and Braincharts need beside the files.
     assume : mapping
         What NOMIS takes to be the same for all scans.
+    fs_level : str
+        BrainChart's level of FreeSurfer version for all scans; empty: by each scan's version.
     """
 
     format: str
@@ -46,6 +51,7 @@ class ImportConfig:
     offsets: Path | None = None
     sites: Path | None = None
     assume: Mapping[str, str] = field(default_factory=dict)
+    fs_level: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +84,7 @@ def import_model(config: ImportConfig, say: Say) -> None:
         When the files or what belongs to them cannot be used.
     """
     model = _imported(config)
-    path = (terms.save if isinstance(model, terms.TermsModel) else model_file.save)(model, config.output)
+    path = _save(model, config.output)
     say(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB): {len(model.regions)} regions")
     for citation in model.card.citations:
         say(f"please cite {citation}")
@@ -87,11 +93,21 @@ def import_model(config: ImportConfig, say: Say) -> None:
         say(sentence)
 
 
+def _save(model: Any, output: Path) -> Path:
+    if isinstance(model, gamma.GammaModel):
+        return gamma_file.save(model, output)
+    return (terms.save if isinstance(model, terms.TermsModel) else model_file.save)(model, output)
+
+
 def _imported(config: ImportConfig) -> Any:
     if config.format.startswith("brain-reference"):
         from bids_app.normative.importers.brain_reference import import_brain_reference
 
         return import_brain_reference(config.path, config.rmse, asymmetry=config.format.endswith("asymmetry"))
+    if config.format == "brainchart":
+        from bids_app.normative.importers.brainchart import import_brainchart
+
+        return import_brainchart(config.path, config.fs_level)
     if config.format == "centilebrain":
         from bids_app.normative.importers.centilebrain import import_centilebrain
 
@@ -125,7 +141,10 @@ def compare_models(config: CompareConfig, say: Say) -> None:
     people, findings = config.read(say)
     for line in finding_lines(findings, "normvol-model score TABLE --findings FILE.tsv writes them"):
         say(line)
-    found = full_comparison(model_a, model_b, add_asymmetry(people.data))
+    data = add_asymmetry(people.data)
+    for card in (model_a.card, model_b.card):
+        data = data.assign(age=data["age"].mask(too_young(data["age"], data["sex"], card.age_range)))
+    found = full_comparison(model_a, model_b, data)
     write_comparison(found, model_a.card, model_b.card, config.output)
     page = write_comparison_report(config.output)
     table = found.regions

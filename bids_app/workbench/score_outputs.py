@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bids_app.findings import Finding
 from bids_app.normative.base import Z_CRITICAL, Deviations, NormativeModel
 from bids_app.normative.harmonise.adaptation import SiteAdaptation
+from bids_app.normative.note_findings import kind_of, sentences_of
 from bids_app.regions import reference_regions
 from bids_app.workbench.score_tables import RowsDigest
 from bids_app.workbench.table_pieces import tsv_writer
@@ -67,6 +69,10 @@ class ScoreOutputs:
         self.n_rows += len(scored)
         self.unscored += int((~some).sum())
         self._holes += int((~scored[some]).sum())
+
+    def findings(self) -> list[Finding]:
+        """What the model noted about covariates that can change a number."""
+        return self._notes.findings()
 
     def sentences(self) -> tuple[str, ...]:
         """Everything that is missing or unusual, counted."""
@@ -126,7 +132,7 @@ class CommonNotes:
 
     def add(self, notes: list[str]) -> None:
         """Take in the notes of some rows."""
-        for sentence in (part for note in notes for part in re.split(r"(?<=\.) +(?=[A-Za-z])", note) if part):
+        for sentence in (part for note in notes for part in sentences_of(note)):
             kind = re.sub(r"\d+(\.\d+)?", "#", sentence)
             if kind not in self._kinds and len(self._kinds) >= KINDS_AT_MOST:
                 continue
@@ -135,9 +141,15 @@ class CommonNotes:
                 self._differ.add(kind)
 
     def sentences(self) -> list[str]:
-        """One sentence per kind, the commonest first."""
-        out = []
-        for kind, count in self._kinds.most_common(NAMED_AT_MOST):
+        """One sentence per kind of harmless remark, the commonest first."""
+        return [text for text, finding in self._said() if finding is None][:NAMED_AT_MOST]
+
+    def findings(self) -> list[Finding]:
+        """One finding per kind of note that can change a number."""
+        return [Finding(finding, text.rstrip(".")) for text, finding in self._said() if finding is not None]
+
+    def _said(self) -> Iterator[tuple[str, str | None]]:
+        for kind, count in self._kinds.most_common():
             rows = "1 row" if count == 1 else f"{count} rows"
-            out.append(f"{rows}{', for example' if kind in self._differ else ''}: {self._first[kind]}")
-        return out
+            example = ", for example" if kind in self._differ else ""
+            yield f"{rows}{example}: {self._first[kind]}", kind_of(self._first[kind])

@@ -127,7 +127,8 @@ def make_cohort(rows: TableRows, model: str | None, diagnosis: str | None, z_sou
     data, z = rows.data[scored].reset_index(drop=True), rows.zscores[scored].reset_index(drop=True)
     scans = pd.concat([data[[*KEYS, "age", "sex"]], data[ETIV].rename("etiv_mm3"), count_table(z)], axis=1)
     version, flavour = (labels(data[name]) if name in data else None for name in ("fs_version", "flavour"))
-    scans = scans.assign(quality=None, flavour=flavour, fs_version=version, model=model)[list(SCAN_COLUMNS)]
+    scans = scans.assign(quality=None, flavour=flavour, fs_version=version, model=model)
+    scans = scans.reindex(columns=list(SCAN_COLUMNS))
     clinical = rows.clinical
     origin = {}
     for name, candidates in (("group", GROUP_COLUMNS), ("site", SITE_COLUMNS)):

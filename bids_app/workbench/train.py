@@ -87,7 +87,7 @@ def train_model(config: TrainConfig, say: Say) -> None:
     data, impossible = healthy_people(config, say)
     words = _card(config.card) if config.card else {}
     if config.engine == "pcntoolkit":
-        _train_pcntoolkit(config, data, words, say)
+        _train_pcntoolkit(config, data, impossible, words, say)
         return
     name, recipe = config.name or config.output.stem, training_options(config, data, say)
     check_training(data, impossible, recipe, say)
@@ -152,12 +152,15 @@ def _card(path: Path) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in card.items()}
 
 
-def _train_pcntoolkit(config: TrainConfig, data: pd.DataFrame, words: Mapping[str, Any], say: Say) -> None:
+def _train_pcntoolkit(
+    config: TrainConfig, data: pd.DataFrame, impossible: pd.DataFrame, words: Mapping[str, Any], say: Say
+) -> None:
     from bids_app.normative.engines.pcntoolkit_training import PCNtoolkitOptions, train_pcntoolkit
 
     if config.harmonise not in (None, "none"):
         raise UsageError("PCNtoolkit is not given harmonised volumes", "use --site-effect")
     regions, name = _pcntoolkit_regions(config, data), config.name or config.output.name
+    check_training(data, impossible, {"regions": regions, "harmonise": "none"}, say)
     known = {"name": name, "version": "1.0.0", "title": name, "licence": "unspecified", "date": "unspecified"}
     known["summary"] = f"PCNtoolkit model of {len(regions)} regions."
     versions = tuple(sorted(data["fs_version"].dropna().astype(str).unique())) if "fs_version" in data else ()

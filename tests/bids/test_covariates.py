@@ -233,6 +233,14 @@ def test_the_age_at_a_later_visit_is_found_wherever_it_is(make_dataset, files):
     assert pd.isna(row.problem)
 
 
+def test_one_age_copied_to_all_visits_contradicts_their_dates(make_dataset):
+    rows = table("session_id age acq_time", "ses-1 50 2010-01-01", "ses-2 50 2013-01-01")
+    root = make_dataset({"participants.tsv": PEOPLE, "sub-01/sub-01_sessions.tsv": rows})
+    assert findings(root) == [[], ["age-contradicts-dates"]]
+    fitting = table("session_id age acq_time", "ses-1 50 2010-01-01", "ses-2 52 2013-01-01")
+    assert findings(make_dataset({"participants.tsv": PEOPLE, "sub-01/sub-01_sessions.tsv": fitting}, "b")) == [[], []]
+
+
 def test_dates_that_run_against_the_numbers_are_not_used(make_dataset):
     times = table("session_id acq_time", "ses-1 2012-01-01", "ses-2 2010-01-01")
     root = make_dataset({"participants.tsv": PEOPLE, "sub-01/sub-01_sessions.tsv": times})

@@ -43,6 +43,15 @@ def test_labels_with_and_without_prefix(make_dataset, labels):
     assert len(find_scans(make_dataset(SESSIONS), participant_label=labels)) == 3
 
 
+def test_a_label_that_is_spelt_otherwise_is_no_second_person(make_dataset):
+    files = {"participants.tsv": table("participant_id", "1", "SUB-02", "sub-03"), "sub-02/anat/sub-02_T1w.nii": ""}
+    assert names(find_scans(make_dataset({**files, "sub-01/anat/sub-01_T1w.nii": ""}))) == [
+        "sub-01",
+        "sub-02",
+        "sub-03",
+    ]
+
+
 def test_unknown_labels_name_those_known(make_dataset):
     with pytest.raises(UsageError, match=r"03 are not in .*known: 01, 02, 10, 99"):
         find_scans(make_dataset(SESSIONS), participant_label=["03"])

@@ -16,6 +16,7 @@ ACROSS_MODULES = {
     "freesurfer/test_read_only.py",
     "freesurfer/test_shared_data.py",
     "normative/importers/test_asymmetry.py",
+    "normative/importers/test_published.py",
     "normative/test_default_models.py",
     "reports/test_traceability.py",
     "workbench/test_commands.py",

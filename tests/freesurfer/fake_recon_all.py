@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """An executable that honours recon-all's contract in a second: arguments, tree, logs, markers, exit codes.
 
+What it accepts and refuses goes by version as FreeSurfer's own scripts do: 6.0.0, 7.1.0 to 7.4.1, 8.0.0 and 8.1.0.
+
 Told by the environment: ``FAKE_RECON_FAIL``, ``FAKE_RECON_KILL``, ``FAKE_RECON_HANG`` name the step (one of `STEPS`)
 at which it fails with an error, kills itself, or sleeps; ``FAKE_RECON_SILENT`` makes it end well without statistics;
 ``FAKE_RECON_VERSION`` is its FreeSurfer version. Statistics are synthetic (`bids_app.freesurfer.synthetic`).
@@ -25,8 +27,20 @@ _WITH_VALUE = {
     "-base": "base",
     "-T2": "t2",
     "-FLAIR": "flair",
+    "-expert": "expert",
 }
-_FLAGS = {"-all", "-parallel", "-T2pial", "-FLAIRpial", "-hires", "-notal-check", "-cw256", "-no-isrunning"}
+_FLAGS = {
+    "-all",
+    "-parallel",
+    "-cm",
+    "-3T",
+    "-T2pial",
+    "-FLAIRpial",
+    "-hires",
+    "-notal-check",
+    "-cw256",
+    "-no-isrunning",
+}
 
 
 def install(home: Path, *, licensed: bool = True, **settings: str) -> dict[str, str]:
@@ -149,15 +163,54 @@ class Run:
         (self.scripts / "IsRunning.lh+rh").unlink(missing_ok=True)
 
 
+def before_anything(words: list[str], major: int) -> list[str]:
+    """What the scripts do before they read their words, as FreeSurfer's csh does it."""
+    if any("-help" in word for word in words):
+        print("USAGE: recon-all")
+        raise SystemExit(1)
+    if any("-version" in word for word in words):
+        print("freesurfer-linux-fake")
+        raise SystemExit(0)
+    blanks = [word for word in words if " " in word]
+    if any(word.startswith("-") for word in blanks):
+        if major < 8:
+            raise SystemExit(0)  # nothing is done
+        return [part for word in words for part in word.split()]
+    if blanks and major >= 7:
+        stop("pushd: Too many arguments.")
+    if major >= 7 and not any(os.access(f"{folder}/recon-all", os.X_OK) for folder in os.environ["PATH"].split(":")):
+        stop("rca-config: Command not found.")
+    if major >= 8 and "FREESURFER" not in os.environ:
+        stop("FREESURFER: Undefined variable.")
+    if major >= 8 and os.environ.get("FAKE_RECON_WITHOUT_UPTIME"):
+        stop("uptime: Command not found.")
+    return words
+
+
+def refuse_by_version(given: dict, folder: Path, major: int) -> None:
+    """What only some versions refuse."""
+    if given.get("base") and major >= 7 and folder.exists() and not (folder / "base-tps").exists():
+        stop(f"ERROR: existing regular (cross sectional) run in {folder}")
+
+
+def dimensions(image: str) -> bytes:
+    """The bytes of a NIfTI header that hold dimensions; of other files nothing."""
+    import gzip
+
+    content = Path(image).read_bytes()
+    content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+    return content[40:56] if len(content) >= 348 else b""
+
+
 def main(words: list[str]) -> int:
     version = os.environ.get("FAKE_RECON_VERSION", "7.4.1")
-    if "-version" in words:
-        print(f"freesurfer-linux-fake_x86_64-{version}-20230613-fake")
-        return 0
+    major = int(version.split(".")[0])
+    words = before_anything(words, major)
     given = parse(words)
     root = Path(given.get("subjects_dir") or os.environ["SUBJECTS_DIR"])
     subject = subject_of(given)
     check_licence()
+    refuse_by_version(given, root / subject, major)
     check_inputs(given, root / subject, root)
     run = Run(subject, root / subject, words)
     run.start()
@@ -165,11 +218,21 @@ def main(words: list[str]) -> int:
         if not Path(image).is_file():
             run.fail("convert")
         (run.folder / "mri" / "orig" / f"{number:03d}.mgz").write_bytes(b"fake")
+    if len({dimensions(image) for image in given["images"]}) > 1 and major >= 7:
+        print("ERROR: inputs have mismatched dimensions!")
+        run.fail("convert")
+    if given.get("base"):
+        (run.folder / "base-tps").write_text("\n".join(given["time_points"]) + "\n")
+    if given["long"] and major >= 7:
+        (run.scripts / "long.base-tps").write_bytes((root / given["long"][1] / "base-tps").read_bytes())
     for key, name in (("t2", "T2raw.mgz"), ("flair", "FLAIRraw.mgz")):
         if key in given:
             (run.folder / "mri" / "orig" / name).write_bytes(b"fake")
     for name in STEPS:
         run.step(name)
+        if name == "Surfaces" and given["long"] and "-parallel" in given["flags"] and major >= 7:
+            print("ERROR: fs_time: no commands in the list")
+            run.fail("sphere")
     if not os.environ.get("FAKE_RECON_SILENT"):
         write_results(run, given)
     run.finish()

@@ -213,6 +213,14 @@ def test_longitudinal_with_only_cross_trees_says_so(tmp_path, said):
     assert "0 to score" in text
 
 
+def test_only_long_trees_without_longitudinal_say_so(tmp_path, said):
+    dataset = Dataset(tmp_path, ("01",), trees=False)
+    dataset.tree("sub-01_ses-01.long.sub-01")
+    (dataset.tree("sub-01") / "base-tps").write_text("sub-01_ses-01\n")
+    text = said(dataset)
+    assert "there is only the longitudinal tree sub-01_ses-01.long.sub-01" in text
+
+
 def test_trees_of_nobody_are_listed_once(tmp_path, said):
     dataset = Dataset(tmp_path)
     for name in ("sub-77", "sub-78_ses-1", "bert", "fsaverage"):
@@ -244,6 +252,13 @@ def test_a_done_file_that_names_another_person_is_seen(tmp_path, said):
     done = dataset.trees / "sub-01" / "scripts" / "recon-all.done"
     done.write_text("------------------------------\nSUBJECT sub-02\n")
     assert "would omit    sub-01  sub-01/scripts/recon-all.done names sub-02, not sub-01" in said(dataset)
+
+
+def test_another_atlas_of_another_person_is_seen(tmp_path, said):
+    dataset = Dataset(tmp_path)
+    stats = dataset.trees / "sub-01" / "stats"
+    (stats / "lh.aparc.a2009s.stats").write_text("# Title x\n# subjectname sub-02\n# hemi lh\n")
+    assert "would omit    sub-01  sub-01/stats/lh.aparc.a2009s.stats names sub-02, not sub-01" in said(dataset)
 
 
 def test_the_command_that_fetches_content_can_be_pasted(tmp_path, said):

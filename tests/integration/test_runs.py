@@ -246,3 +246,44 @@ def test_lesion_filled_images_are_used_and_recorded(tmp_path, freesurfer, capsys
     capsys.readouterr()
     assert main(command) == exitcodes.OK
     assert "1 up to date" in capsys.readouterr().err
+
+
+LONGITUDINAL = ["participant", "--longitudinal", "--participant-label", "01", "--omp-nthreads", "4"]
+
+
+@pytest.mark.parametrize("version", ["6.0.0", "7.4.1", "8.1.0"])
+def test_a_new_session_remakes_base_and_time_points_and_scores_stay_until_then(tmp_path, freesurfer, version):
+    freesurfer(FAKE_RECON_VERSION=version)
+    bids, output = make_dataset(tmp_path / "bids", sessions=("1", "2"), labels=("01",)), tmp_path / "out"
+    assert main([str(bids), str(output), *LONGITUDINAL]) == exitcodes.OK
+    assert len(read_statuses(output).query("status == 'scored'")) == 2
+    anat = bids / "sub-01" / "ses-3" / "anat"
+    anat.mkdir(parents=True)
+    (anat / "sub-01_ses-3_T1w.nii.gz").write_bytes(b"image")
+    (bids / "sub-01" / "sub-01_sessions.tsv").write_text("session_id\tage\nses-1\t30\nses-2\t31\nses-3\t32\n")
+    before = output / "sub-01/ses-1/anat/sub-01_ses-1_desc-deviations_morph.tsv"
+    freesurfer(FAKE_RECON_VERSION=version, FAKE_RECON_FAIL="CA_Reg")
+    assert main([str(bids), str(output), *LONGITUDINAL]) == exitcodes.FAILED
+    assert before.exists()
+    freesurfer(FAKE_RECON_VERSION=version)
+    assert main([str(bids), str(output), *LONGITUDINAL]) == exitcodes.OK
+    subjects = output / "sourcedata" / "freesurfer"
+    names = ["sub-01_ses-1", "sub-01_ses-2", "sub-01_ses-3"]
+    assert (subjects / "sub-01" / "base-tps").read_text().split() == names
+    if version != "6.0.0":
+        for name in names:
+            made = (subjects / f"{name}.long.sub-01" / "scripts" / "long.base-tps").read_text().split()
+            assert made == names, name
+
+
+def test_recon_arguments_are_carried_as_on_a_command_line(tmp_path, freesurfer):
+    freesurfer()
+    bids, output = make_dataset(tmp_path / "bids", labels=("01",)), tmp_path / "out"
+    expert = tmp_path / "my expert.opts"
+    expert.write_text("")
+    given = ["--recon-args", f"-hires -expert '{expert}'", "--recon-args=-cm"]
+    assert main([str(bids), str(output), "participant", *given]) == exitcodes.OK
+    (said,) = (output / "sourcedata/freesurfer/sub-01/scripts/recon-all.cmd").read_text().splitlines()
+    words = said.split()
+    assert {"-hires", "-expert", "-cm"} <= set(words)
+    assert "my" not in words[words.index("-expert") + 1]

@@ -345,7 +345,7 @@ def test_the_proposal_is_an_analysis_file(folder):
 def test_visits_without_a_scan_count_for_progression(folder, capsys):
     (folder / "analysis.toml").write_text(OUTCOMES.replace("20", "0"))
     patients = read_table(folder / "people.tsv").query("diagnosis == 'MS'").drop_duplicates("participant_id")
-    later = [patients.assign(session_id=f"ses-clinic{n}", age=patients["age"] + 20 + n, edss=9.9) for n in (1, 2)]
+    later = [patients.assign(session_id=f"ses-clinic{n}", age=patients["age"] + 20 + n, edss=9.5) for n in (1, 2)]
     visits = pd.concat(later)[["participant_id", "session_id", "age", "edss"]]
     write_tsv(pd.concat([visits, visits.iloc[[0]].assign(participant_id="sub-unknown")]), folder / "visits.tsv")
     assert analyse(folder, "--visits", str(folder / "visits.tsv")) == exitcodes.OK
@@ -359,7 +359,9 @@ def test_an_analysis_that_dies_of_a_bug_fails_the_command_with_its_traceback(fol
         raise ZeroDivisionError("oops")
 
     monkeypatch.setattr(analysis, "ANALYSES", (analysis.Analysis("broken", "Broken", (), broken),))
-    monkeypatch.setattr(analysis.run_analysis, "__kwdefaults__", {"visits": None, "analyses": analysis.ANALYSES})
+    monkeypatch.setattr(
+        analysis.run_analysis, "__kwdefaults__", {"visits": None, "expected": None, "analyses": analysis.ANALYSES}
+    )
     assert analyse(folder) == exitcodes.FAILED
     assert 'raise ZeroDivisionError("oops")' in capsys.readouterr().err
     assert (folder / "out" / "group.html").is_file()

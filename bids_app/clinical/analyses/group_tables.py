@@ -30,6 +30,8 @@ SCAN_COLUMNS = (
     "flavour",
     "fs_version",
     "model",
+    "scoring",
+    "adaptation",
 )
 PROGRAM = {"flavour": "flavour", "fs_version": "version"}
 SITE_COLUMNS = ("site", "scanner", "center", "centre", "site_id", "scanner_id")
@@ -93,9 +95,19 @@ def scan_table(summaries: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
                 "quality": summary.get("quality", {}).get("verdict"),
                 **{key: summary.get("freesurfer", {}).get(name) for key, name in PROGRAM.items()},
                 "model": name or None,
+                "scoring": model.get("scoring"),
+                "adaptation": _adaptation(model.get("adaptation")),
             }
         )
     return pd.DataFrame(rows, columns=list(SCAN_COLUMNS))
+
+
+def _adaptation(content: Mapping[str, Any] | None) -> str:
+    """Who a scan was adapted to, in a few words."""
+    if not content:
+        return "none"
+    by = f" by {content['by']}" if content.get("by") else ""
+    return f"{content.get('controls') or 'local controls'}{by}"
 
 
 def flow_table(inclusion: pd.DataFrame, steps: Mapping[str, str] = STEPS) -> pd.DataFrame:
@@ -237,12 +249,12 @@ def prevalence_table(
     regions: Sequence[str] | None = None,
     threshold: float = Z_CRITICAL,
 ) -> pd.DataFrame:
-    """``group_prevalence``: share of scans in deviation per region and group, with exact 95 % intervals.
+    """``group_prevalence``: share of people in deviation per region and group, with exact 95 % intervals.
 
     Parameters
     ----------
     zscores : DataFrame
-        One row per scan, one column per region.
+        One row per person (one scan each), one column per region.
     groups : array, optional
         Group of each row; everybody is the group ``all`` when it is absent or has one level.
     regions : sequence of str, optional
@@ -252,7 +264,7 @@ def prevalence_table(
     -------
     DataFrame
         ``region group n n_infra share_infra low_infra high_infra n_supra share_supra low_supra high_supra``.
-        The intervals take scans as independent: use one scan per person.
+        The intervals take rows as independent.
     """
     columns = list(regions) if regions is not None else [name for name in zscores.columns if name not in KEYS]
     z = zscores[columns]
@@ -301,9 +313,9 @@ def site_table(scans: pd.DataFrame, zscores: pd.DataFrame) -> pd.DataFrame:
                 "site": name,
                 "fs_version": version,
                 "n_scans": len(part),
-                "mean_z": float(values.mean()),
-                "sd_z": float(values.std(axis=0, ddof=1).mean()) if len(part) > 1 else np.nan,
-                "mean_abs_shift": float(abs(values.mean(axis=0)).mean()),
+                "mean_z": float(np.ma.filled(values.mean(), np.nan)),
+                "sd_z": float(np.ma.filled(values.std(axis=0, ddof=1).mean(), np.nan)) if len(part) > 1 else np.nan,
+                "mean_abs_shift": float(np.ma.filled(abs(values.mean(axis=0)).mean(), np.nan)),
                 "mean_n_infra": float(scans["n_infra"].to_numpy(dtype=float)[part.index].mean()),
             }
         )

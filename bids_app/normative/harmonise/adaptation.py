@@ -20,7 +20,13 @@ from numpy.typing import NDArray
 from bids_app.arrays import FloatArray
 from bids_app.errors import InputError, ModelError
 from bids_app.normative.base import NormativeModel
-from bids_app.normative.harmonise.adaptation_posterior import Posterior, Sums, posterior
+from bids_app.normative.harmonise.adaptation_posterior import (
+    REGION_SCALE_PRIOR_DF,
+    Posterior,
+    Sums,
+    posterior,
+    scale_prior_df,
+)
 
 FORMAT = "normvol-adaptation"
 FORMAT_VERSION = 1
@@ -75,6 +81,8 @@ class SiteAdaptation:
     levels : mapping of str to Level
         By scanner; the only key is ``all`` when `by` is None.
     model_name : str
+    scale_df : (p,) array or float
+        Degrees of freedom of the prior of the scale.
     """
 
     regions: tuple[str, ...]
@@ -83,6 +91,7 @@ class SiteAdaptation:
     within: FloatArray
     levels: Mapping[str, Level]
     model_name: str
+    scale_df: FloatArray | float = REGION_SCALE_PRIOR_DF
 
     @classmethod
     def fit(cls, model: NormativeModel, controls: pd.DataFrame, by: str | None = None) -> SiteAdaptation:
@@ -124,7 +133,8 @@ class SiteAdaptation:
         if not levels:
             raise InputError(f"no control has a value in the column {by!r} that tells scanners apart")
         site_sd = _site_sd(model, found.regions)
-        return cls(found.regions, by, site_sd, _within(model, site_sd), levels, model.card.name)
+        scale_df = scale_prior_df(model.site_scale_sd(found.regions))
+        return cls(found.regions, by, site_sd, _within(model, site_sd), levels, model.card.name, scale_df)
 
     def parameters(self, data: pd.DataFrame, regions: tuple[str, ...]) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Shift, scale and standard error of the shift for each scan and region, (n, len(regions)) each.
@@ -177,8 +187,10 @@ class SiteAdaptation:
             "model": self.model_name,
             "by": self.by,
             "prior": {
-                name: {"site_sd": sd, "within": within}
-                for name, sd, within in zip(self.regions, _as_floats(self.site_sd), _as_floats(self.within))
+                name: {"site_sd": sd, "within": within} | ({} if df == REGION_SCALE_PRIOR_DF else {"scale_df": df})
+                for name, sd, within, df in zip(
+                    self.regions, _as_floats(self.site_sd), _as_floats(self.within), _as_floats(self._scale_df())
+                )
             },
             "levels": {
                 key: {
@@ -206,7 +218,11 @@ class SiteAdaptation:
         regions = tuple(values["prior"])
         site_sd, within = (_floats(prior[name] for prior in values["prior"].values()) for name in ("site_sd", "within"))
         levels = {key: _read_level(level, regions) for key, level in values["levels"].items()}
-        return cls(regions, values["by"], site_sd, within, levels, values["model"])
+        scale_df = _floats(prior.get("scale_df", REGION_SCALE_PRIOR_DF) for prior in values["prior"].values())
+        return cls(regions, values["by"], site_sd, within, levels, values["model"], scale_df)
+
+    def _scale_df(self) -> FloatArray:
+        return np.broadcast_to(self.scale_df, (len(self.regions),))
 
     def _estimates(self, level: Level, people: NDArray[np.object_]) -> tuple[Posterior, NDArray[np.intp]]:
         """Posteriors (u, p) with nobody and each control left out, and which of them each person needs."""
@@ -217,7 +233,7 @@ class SiteAdaptation:
             sums = sums.append(level.sums.without(level.by_person.rows(left_out)))
             place = {level.people[i]: 1 + position for position, i in enumerate(left_out)}
             which = np.array([place.get(person, 0) for person in people], dtype=np.intp)
-        return posterior(sums, self.site_sd, self.within), which
+        return posterior(sums, self.site_sd, self.within, self.scale_df), which
 
     def _columns(self, values: FloatArray, regions: tuple[str, ...], missing: float) -> FloatArray:
         if regions == self.regions:
@@ -249,7 +265,7 @@ class SiteAdaptation:
         return out
 
     def _level_table(self, key: str, level: Level) -> pd.DataFrame:
-        shift, scale, se = (part[0] for part in posterior(level.sums.row(), self.site_sd, self.within))
+        shift, scale, se = (part[0] for part in posterior(level.sums.row(), self.site_sd, self.within, self.scale_df))
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = level.sums.total / level.sums.n
         return pd.DataFrame(

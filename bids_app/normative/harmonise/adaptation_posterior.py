@@ -83,14 +83,25 @@ class Posterior(NamedTuple):
     se: FloatArray
 
 
-def posterior(sums: Sums, site_sd: FloatArray, within: FloatArray) -> Posterior:
+def scale_prior_df(scale_sd: FloatArray) -> FloatArray:
+    """Degrees of freedom (p,) of the prior of a scale whose logarithm varies by `scale_sd` between sites.
+
+    ``Var(log s) = 1 / (2 df)`` for the scale estimated from df degrees of freedom; NaN: that of the development data.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(np.isfinite(scale_sd) & (scale_sd > 0), 1 / (2 * scale_sd**2), REGION_SCALE_PRIOR_DF)
+
+
+def posterior(
+    sums: Sums, site_sd: FloatArray, within: FloatArray, scale_df: FloatArray | float = REGION_SCALE_PRIOR_DF
+) -> Posterior:
     """Estimates for u sets of controls at once, from sums (u, p) and the priors `site_sd` and `within` (p,).
 
     With n controls of mean m and variance v in a region, tau the site_sd, and w the variance of z within
     a site that the model expects:
 
     * overall scale of the site, over regions: ``q = (6 + n mean(v / w)) / (6 + n)``;
-    * variance: ``s^2 = (45 q w + (n - 1) v) / (45 + n - 1)``;
+    * variance: ``s^2 = (d q w + (n - 1) v) / (d + n - 1)``, d (p,) the prior's degrees of freedom, 45 by default;
     * overall size of the shifts: ``k = (6 + 10 sum(m^2 - s^2 / n) / sum(tau^2)) / 16``, at least 0.25;
     * shift: ``m k tau^2 / (k tau^2 + s^2 / n)``, of variance ``se^2 = 1 / (1 / (k tau^2) + n / s^2)``;
     * scale: ``sqrt(s^2 + se^2)``, the spread of a new person's z around the estimated shift.
@@ -100,9 +111,8 @@ def posterior(sums: Sums, site_sd: FloatArray, within: FloatArray) -> Posterior:
     mean = sums.total / people
     variance = _scan_variance(sums, n, mean)
     common = _common_scale(n, variance / within) * within
-    spread = (REGION_SCALE_PRIOR_DF * common + np.maximum(n - 1, 0) * variance) / (
-        REGION_SCALE_PRIOR_DF + np.maximum(n - 1, 0)
-    )
+    df = np.maximum(n - 1, 0)
+    spread = (scale_df * common + df * variance) / (scale_df + df)
     error = spread / people
     prior = _size(n, mean, error, site_sd) * site_sd**2
     shrink = prior / (prior + error)

@@ -20,7 +20,7 @@ from bids_app.normative.importers.restricted_pickle import Inert, number, read_p
 from bids_app.normative.limits import read_limited
 
 SOURCE = "https://github.com/predictive-clinical-neuroscience/braincharts (models/lifespan_57K_82sites.zip)"
-SITES_SOURCE = "docs/site_ids_82sites.txt in the same repository"
+SITES_SOURCE = "docs/site_ids_ct_82sites.txt in the same repository"
 CITATION = (
     "Rutherford S, et al. Charting brain growth and aging at high spatial precision. eLife 2022;11:e72904. "
     "doi:10.7554/eLife.72904"

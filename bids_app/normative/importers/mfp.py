@@ -51,11 +51,11 @@ def region_fit(model: RObject, where: str, offset: float = 0.0) -> tuple[RegionF
     """
     if "mfp" not in model.classes:
         raise ModelError(f"{where} is not a model of R's mfp package (its class is {model.classes or model.kind})")
-    powers, scale, fitted_powers = _terms(model, where)
+    powers, scale, fitted_powers = model_terms(model, where)
     coefficients = _coefficients(model, where, fitted_powers)
     age, etiv, volume = _training_rows(model, where)
     predicted = np.column_stack([np.ones(age.size), etiv, fp.basis((age + scale[0]) / scale[1], powers)]) @ coefficients
-    fitted = _numbers(model, "fitted.values", where)
+    fitted = numbers(model, "fitted.values", where)
     if fitted.size != age.size or np.abs(predicted - fitted).max() > AGREEMENT * max(1.0, np.abs(fitted).max()):
         raise ModelError(f"{where}: its coefficients do not reproduce its own fitted values", "it cannot be used")
     fit = RegionFit(
@@ -82,10 +82,10 @@ def _outward(values: FloatArray, unit: float) -> tuple[float, float]:
     )
 
 
-def _terms(model: RObject, where: str) -> tuple[tuple[float, ...], tuple[float, float], dict[str, int]]:
+def model_terms(model: RObject, where: str) -> tuple[tuple[float, ...], tuple[float, float], dict[str, int]]:
     """Powers of age, its (shift, scale), and the number of coefficients of each covariate in R's order."""
-    powers, names = _matrix(model, "powers", where)
-    scale, _ = _matrix(model, "scale", where)
+    powers, names = matrix(model, "powers", where)
+    scale, _ = matrix(model, "scale", where)
     used: dict[str, int] = {}
     age_powers: tuple[float, ...] = ()
     age_scale = (0.0, 1.0)
@@ -109,7 +109,7 @@ def _terms(model: RObject, where: str) -> tuple[tuple[float, ...], tuple[float, 
 def _coefficients(model: RObject, where: str, used: dict[str, int]) -> FloatArray:
     """Intercept, eTIV, age terms; from the inner glm, whose scaling is that of the formula."""
     inner = model.get("fit")
-    values = _numbers(inner if inner is not None and inner.get("coefficients") else model, "coefficients", where)
+    values = numbers(inner if inner is not None and inner.get("coefficients") else model, "coefficients", where)
     if values.size != 1 + sum(used.values()) or not np.isfinite(values).all():
         raise ModelError(f"{where}: {values.size} coefficients do not fit its {sum(used.values())} terms")
     parts, at = {"etiv": np.zeros(1), "age": np.zeros(0)}, 1
@@ -120,8 +120,8 @@ def _coefficients(model: RObject, where: str, used: dict[str, int]) -> FloatArra
 
 def _training_rows(model: RObject, where: str) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Age, eTIV and volume of the embedded rows, to check the parameters with."""
-    rows, names = _matrix(model, "X", where, columns=True)
-    volume = _numbers(model, "y", where)
+    rows, names = matrix(model, "X", where, columns=True)
+    volume = numbers(model, "y", where)
     age = [rows[:, i] for i, name in enumerate(names) if name in AGE_NAMES]
     etiv = [rows[:, i] for i, name in enumerate(names) if name in ETIV_NAMES]
     if len(age) != 1 or volume.size != rows.shape[0] or not volume.size:
@@ -150,16 +150,17 @@ def _root(model: RObject, used: dict[str, int]) -> tuple[float, ...] | None:
     return tuple(float(f"{value:.7e}") for value in root[np.tril_indices(size)])
 
 
-def _numbers(model: RObject, name: str, where: str) -> FloatArray:
+def numbers(model: RObject, name: str, where: str) -> FloatArray:
+    """A numeric element of an R list; ModelError when it is absent."""
     element = model.get(name)
     if element is None or not isinstance(element.value, np.ndarray):
         raise ModelError(f"{where} lacks {name}", "it is not a whole mfp model")
     return element.value.astype(float)
 
 
-def _matrix(model: RObject, name: str, where: str, columns: bool = False) -> tuple[FloatArray, list[str]]:
+def matrix(model: RObject, name: str, where: str, columns: bool = False) -> tuple[FloatArray, list[str]]:
     """A numeric matrix and its row (or column) names."""
-    values = _numbers(model, name, where)
+    values = numbers(model, name, where)
     attributes = getattr(model.get(name), "attributes", {})
     try:
         shape = tuple(int(n) for n in attributes["dim"].value)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from bids_app.clinical.analyses.group_tables import KEYS
 from bids_app.errors import InputError
 from bids_app.reports.components import prose
 from bids_app.reports.figures.analyses import read_analyses
@@ -45,8 +48,10 @@ def write_group_report(output_dir: Path | str, *, figures: bool = True) -> Path:
 def _context(group: Group, root: Path) -> dict[str, Any]:
     sheets = group.sheets
     heat = None
-    if "zscores" in sheets and "deviations" in sheets and len(sheets["zscores"].table):
-        heat = heat_map(sheets["zscores"].table, sheets["deviations"].table, group.reports)
+    zscores = sheets["zscores"].table if "zscores" in sheets and "deviations" in sheets else pd.DataFrame()
+    # a model of none of the counted regions (bilateral means, differences) leaves nothing to draw
+    if len(zscores) and set(zscores.columns) - set(KEYS):
+        heat = heat_map(zscores, sheets["deviations"].table, group.reports)
         heat["uri"] = png_uri(heat["png"])
     return {
         "group": group,

@@ -169,7 +169,7 @@ def prevalence_drawings(group: Group) -> list[Drawing]:
             options = {
                 "scale": "sequential",
                 "limits": (0.0, top),
-                "label": f"per cent of scans with {words}",
+                "label": f"per cent of people with {words}",
                 "threshold": None,
             }
             inline, file = map_pair(values, f"prevalence-{tail}-{index}", **options)

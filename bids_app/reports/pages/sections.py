@@ -198,6 +198,7 @@ def change_section(person: Person) -> dict[str, Any] | None:
         "last": pair["session_to"],
         "row": int(longest.index[-1]),
         "years": longest["years"].iloc[-1],
+        "apart": bool(pd.notna(longest["years"].iloc[-1])),
         "sentence": sentence,
         "drawing": change_chart(drawn) if len(drawn) else "",
     }

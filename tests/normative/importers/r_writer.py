@@ -30,7 +30,9 @@ def dump(value, attributes: dict | None = None) -> bytes:
     """A list of str, an array, a dict (named list) or a list, with attributes."""
     attributes = dict(attributes or {})
     if isinstance(value, Classed):
-        return dump(value.fields, {**attributes, "class": [value.name]})
+        return dump(value.fields, {**attributes, **value.attributes, "class": [value.name]})
+    if isinstance(value, Vector):
+        return dump(value.values, {**attributes, "names": value.names})
     if isinstance(value, dict):
         attributes = {"names": list(value), **attributes}
         value = list(value.values())
@@ -60,8 +62,15 @@ class Matrix:
 class Classed:
     """A named list with a class."""
 
-    def __init__(self, name: str, fields: dict) -> None:
-        self.name, self.fields = name, fields
+    def __init__(self, name: str, fields: dict, attributes: dict | None = None) -> None:
+        self.name, self.fields, self.attributes = name, fields, attributes or {}
+
+
+class Vector:
+    """A numeric vector with names."""
+
+    def __init__(self, values, names: list[str]) -> None:
+        self.values, self.names = values, names
 
 
 def mfp_object(rng, powers=(0.5, 3.0), etiv_name="ICV", etiv_used=True, mean=7000.0, n=60, extra=None) -> Classed:
@@ -98,3 +107,27 @@ def write_rds(path: Path, value) -> Path:
     """A gzipped ``.rds`` file."""
     path.write_bytes(gzip.compress(HEADER + dump(value)))
     return path
+
+
+def without_rows(model: Classed, centred: bool = False) -> Classed:
+    """`model` as it is published without X and y: the inner fit's triangle, deviance and degrees of freedom.
+
+    `centred`: fitted again on volume and intracranial volume minus their means.
+    """
+    fields, rows = model.fields, model.fields["X"].values
+    names = [name for name in ("ICV",) if fields["powers"].values[0, 0] == 1]
+    powers = [p for p in fields["powers"].values[1] if np.isfinite(p)]
+    etiv, y = rows[:, 1], fields["y"]
+    if centred:
+        etiv, y = etiv - etiv.mean(), y - y.mean()
+    x = np.column_stack([np.ones(len(y)), *([etiv] if names else []), *fp.basis(rows[:, 2] / 10, powers).T])
+    q, triangle = np.linalg.qr(x)
+    coefficients = np.linalg.solve(triangle, q.T @ y)
+    labels = ["(Intercept)", *(f"I({name}^1)" for name in names), *(f"I((age/10)^{p:g})" for p in powers)]
+    inner = {
+        "coefficients": Vector(coefficients, labels),
+        "R": Matrix(triangle, labels, labels),
+        "deviance": np.sum((y - x @ coefficients) ** 2),
+        "df.null": len(y) - 1,
+    }
+    return Classed("mfp", {"powers": fields["powers"], "scale": fields["scale"], "fit": inner})
