@@ -31,6 +31,7 @@ def cohort(seed, people=150, missing=0.4):
     return table.assign(edss=table["edss"].mask(gone)), pd.DataFrame(np.column_stack([z, others]), columns=regions)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("analysis", [score_analyses.regions_first, score_analyses.regions_all])
 def test_imputed_associations_are_neither_weaker_nor_surer_than_they_should_be(analysis):
     betas, inside = [], []
