@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bids_app.clinical.analyses.associations import BETWEEN, FIRST, FIRST_VISIT, LEFT_OUT, STUDY, WITHIN, ScoreModel
+from bids_app.clinical.figures import BrainMap, Forest
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
 from bids_app.clinical.wording import few_people, interval, listing, p_value, plural, q_value, upper_first
 
@@ -32,17 +33,16 @@ def count_result(table: pd.DataFrame, scores: Mapping[str, str], model: ScoreMod
     table = _named(table, scores)
     sentences = [_count_sentence(scores[str(score)], part, model) for score, part in table.groupby("score", sort=False)]
     sentences += _remarks(table, model)
-    figure: dict[str, Any] = {
-        "kind": "forest",
-        "label": "score_name",
-        "estimate": "beta",
-        "low": "low",
-        "high": "high",
-        "p": "q",
-        "null": 0,
-        "xlabel": "Standardised beta per standard deviation of the number of deviations",
-    }
-    figure |= {"facet": "effect"} if model.longitudinal else {}
+    figure = Forest(
+        label="score_name",
+        estimate="beta",
+        low="low",
+        high="high",
+        p="q",
+        null=0,
+        facet="effect" if model.longitudinal else None,
+        xlabel="Standardised beta per standard deviation of the number of deviations",
+    )
     name = "scores_counts_longitudinal" if model.longitudinal else "scores_counts"
     title = f"Clinical scores and number of deviations, {model.when}"
     return make_result(name, title, table, sentences=tuple(sentences), methods=model.methods(), figure=figure)
@@ -80,16 +80,15 @@ def region_result(table: pd.DataFrame, scores: Mapping[str, str], model: ScoreMo
         for sentence in _region_sentences(scores[str(score)], str(effect), part, model.when)
     ] + _remarks(table, model)
     kind = next(effect for effect in (FIRST, WITHIN, BETWEEN, STUDY) if (table["effect"] == effect).any())
-    figure: dict[str, Any] = {
-        "kind": "map",
-        "region": "region",
-        "value": "beta",
-        "facet": "score_name",
-        "scale": "diverging",
-        "limits": map_limits(table.loc[table["effect"] == kind, "beta"]),
-        "xlabel": f"Standardised beta, {kind}",
-        "where": {"effect": kind},
-    }
+    figure = BrainMap(
+        region="region",
+        value="beta",
+        facet="score_name",
+        scale="diverging",
+        limits=map_limits(table.loc[table["effect"] == kind, "beta"]),
+        xlabel=f"Standardised beta, {kind}",
+        where={"effect": kind},
+    )
     name = "scores_regions_longitudinal" if model.longitudinal else "scores_regions"
     return make_result(
         name,

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bids_app.clinical.deviations import TAILS
+from bids_app.clinical.figures import Forest
 from bids_app.clinical.results import AnalysisResult, make_result
 from bids_app.clinical.stats.linear import design
 from bids_app.clinical.stats.negative_binomial import INFINITE, THETA_RANGE, CountFit, fit_counts
@@ -206,18 +207,17 @@ def case_control_result(
         matched="" if sets is None else MATCHED_COUNTS,
         software=software("numpy", "scipy"),
     )
-    figure = {
-        "kind": "forest",
-        "label": "tail",
-        "estimate": "irr",
-        "low": "low",
-        "high": "high",
-        "null": 1,
-        "log": True,
-        "p": "p",
-        "facet": "method",
-        "xlabel": f"Incidence rate ratio, {group} against {control}",
-    }
+    figure = Forest(
+        label="tail",
+        estimate="irr",
+        low="low",
+        high="high",
+        null=1,
+        log=True,
+        p="p",
+        facet="method",
+        xlabel=f"Incidence rate ratio, {group} against {control}",
+    )
     return make_result(
         "case_control",
         f"Number of deviations, {group} against {control}",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bids_app.clinical.figures import BrainMap
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
 from bids_app.clinical.stats.linear import false_discovery
 from bids_app.clinical.stats.risk_rules import THALAMUS
@@ -194,15 +195,14 @@ def region_result(table: pd.DataFrame, control: str, tests: Iterable[str] = (WEL
             sentence += f"; it is lowest in the {listing(named)}"
         sentences.append(sentence + ".")
     sentences += few_people(table.loc[table["n_group"] > 0, ["n_group", "n_control"]].min().min())
-    figure = {
-        "kind": "map",
-        "region": "region",
-        "value": "difference",
-        "facet": "group",
-        "scale": "diverging",
-        "limits": map_limits(table["difference"]),
-        "xlabel": f"Difference of mean z from {control}",
-    }
+    figure = BrainMap(
+        region="region",
+        value="difference",
+        facet="group",
+        scale="diverging",
+        limits=map_limits(table["difference"]),
+        xlabel=f"Difference of mean z from {control}",
+    )
     return make_result(
         "region_differences",
         f"Regional differences from {control}",

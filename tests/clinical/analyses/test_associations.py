@@ -167,7 +167,7 @@ def test_a_sentence_has_the_p_of_its_row(cohort):
         said = f"{row['beta']:.2f} ({interval(row['low'], row['high'])}, {p_value(row['p'])}, {q_value(row['q'])}"
         assert said in result.sentences[0]
     assert "leaves time out" in result.sentences[0]
-    assert result.figure["p"] == "q"
+    assert result.figure.p == "q"
     regional = region_associations(table, z, ["edss"], ALL_VISITS).assign(q=1.0)
     regional.loc[regional["effect"] == WITHIN, "q"] = [0.01, 0.2, np.nan]
     said = region_result(regional, {"edss": "EDSS"}, ALL_VISITS).sentences
