@@ -32,10 +32,11 @@ from simulated_cohort import (
 )
 
 from bids_app.clinical.analyses import score_analyses
-from bids_app.clinical.analyses.case_control import compare_counts, region_differences
+from bids_app.clinical.analyses.case_control import compare_counts
 from bids_app.clinical.analyses.change_analyses import repeated_scans
 from bids_app.clinical.analyses.follow_up import follow_up
 from bids_app.clinical.analyses.group_comparison import comparison_set
+from bids_app.clinical.analyses.region_differences import region_differences
 from bids_app.clinical.analysis_file import AnalysisConfig
 from bids_app.clinical.cohort import CohortData, prepare
 from bids_app.clinical.stats.cox import fit_cox, proportionality

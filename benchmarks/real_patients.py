@@ -21,7 +21,8 @@ import pandas as pd
 
 from bids_app.cli import exitcodes
 from bids_app.cli.model import main as normvol_model
-from bids_app.clinical.analyses.case_control import compare_counts, region_differences
+from bids_app.clinical.analyses.case_control import compare_counts
+from bids_app.clinical.analyses.region_differences import region_differences
 from bids_app.clinical.deviations import count_table
 from bids_app.normative.harmonise.adaptation import SiteAdaptation
 from bids_app.normative.registry import load_model

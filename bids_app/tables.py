@@ -194,7 +194,11 @@ def table_errors(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise InputError(f"the table {path} does not exist", "check the path") from error
-    except (OSError, ValueError, KeyError, UnicodeDecodeError, ImportError, BadZipFile) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not text in UTF-8 ({error})", "save it as UTF-8 (in a spreadsheet: CSV UTF-8)"
+        ) from error
+    except (OSError, ValueError, KeyError, ImportError, BadZipFile) as error:
         raise InputError(f"cannot read {path} as a table ({error})", "it must be TSV, CSV or Parquet") from error
 
 

@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -224,8 +224,8 @@ def stages(file: Path, root: Path) -> Iterator[list[str]]:
 class Copy:
     """A copy of the tree in which tests run in forked processes that have the heavy libraries already."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
+        self.folder, self.options = folder, options
         listed = subprocess.run(
             ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
         )
@@ -264,7 +264,7 @@ class Copy:
             os.dup2(quiet, stream)
         import pytest
 
-        os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *arguments])))
+        os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *self.options, *arguments])))
 
     def survives(self, mutant: Mutant, timeout: float) -> bool:
         """Whether no test notices the fault."""
@@ -285,6 +285,8 @@ def main() -> int:
     parser.add_argument("--rooms", nargs="+", default=ROOMS, choices=ROOMS)
     parser.add_argument("--only", default="", help="files whose path contains this")
     parser.add_argument("--timeout", type=float, default=180, help="seconds for the tests of one step")
+    parser.add_argument("--deselect", nargs="+", default=[], metavar="TEST", help="tests that fail without any mutant")
+    parser.add_argument("--unchecked", action="store_true", help="do not run the tests without any mutant first")
     options = parser.parse_args()
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
     everything = candidates(tuple(options.rooms), options.only)
@@ -294,8 +296,8 @@ def main() -> int:
     for name in HEAVY:
         importlib.import_module(name)
     with tempfile.TemporaryDirectory() as folder:
-        copy = Copy(Path(folder))
-        for room in sorted({mutant.file.parts[1] for mutant in sample}):
+        copy = Copy(Path(folder), [f"--deselect={name}" for name in options.deselect])
+        for room in [] if options.unchecked else sorted({mutant.file.parts[1] for mutant in sample}):
             if not copy.passes([f"tests/{room}", *FAST], 10 * options.timeout):
                 print(f"the tests of {room} fail without any mutant: mend them first")
                 return 2

@@ -17,6 +17,7 @@ from bids_app.clinical.analyses import (
 )
 from bids_app.clinical.analysis_file import ROLES, SCORES, AnalysisConfig
 from bids_app.clinical.cohort import CohortData, prepare
+from bids_app.clinical.figures import Table
 from bids_app.clinical.results import AnalysisResult, failed, make_result, not_computed
 from bids_app.errors import NormvolError
 
@@ -176,7 +177,7 @@ def roles_result(data: CohortData) -> AnalysisResult:
         "Columns used in the analyses",
         table,
         sentences=(*(sentences if unused else ()), *notes),
-        figure={"kind": "table"},
+        figure=Table(),
         meaning="What the role stands for",
         n="Number of values",
     )

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bids_app.clinical.figures import Figure, figure_from_json
 from bids_app.errors import InputError
 from bids_app.regions import ETIV, derived_names, display_name, names
 from bids_app.tables import atomic_write, format_tsv, read_json, read_table, write_json
@@ -45,7 +46,7 @@ class AnalysisResult:
         The result in plain language, one sentence each.
     methods : str
         Paragraph for a methods section, with software versions.
-    figure : mapping or None
+    figure : Figure or None
         How to draw the table: ``kind`` and the names of the columns to use
         (see ``docs/reports.md``).
     failure : str
@@ -58,7 +59,7 @@ class AnalysisResult:
     columns: Columns
     sentences: tuple[str, ...] = ()
     methods: str = ""
-    figure: Mapping[str, Any] | None = field(default=None)
+    figure: Figure | None = field(default=None)
     failure: str = ""
 
 
@@ -100,7 +101,7 @@ def make_result(
     *,
     sentences: tuple[str, ...] = (),
     methods: str = "",
-    figure: Mapping[str, Any] | None = None,
+    figure: Figure | None = None,
     unit: str | None = None,
     **extra: str,
 ) -> AnalysisResult:
@@ -108,14 +109,14 @@ def make_result(
     return AnalysisResult(name, title, table, describe(table, unit, **extra), sentences, methods, figure)
 
 
-def map_limits(values: pd.Series, diverging: bool = True) -> list[float] | None:
+def map_limits(values: pd.Series, diverging: bool = True) -> tuple[float, float] | None:
     """Limits of a colour scale that all maps of a figure share: round numbers (1, 2, 5 times a power of ten)."""
     largest = float(values.abs().max())
     if not np.isfinite(largest) or largest == 0:
         return None
     power = 10 ** np.floor(np.log10(largest))
     top = float(next(power * step for step in (1, 2, 5, 10) if power * step >= largest * (1 - 1e-12)))
-    return [-top if diverging else 0.0, top]
+    return (-top if diverging else 0.0, top)
 
 
 def not_computed(name: str, title: str, reason: str) -> AnalysisResult:
@@ -143,7 +144,7 @@ def write_result(result: AnalysisResult, output_dir: Path | str) -> Path:
         raise ValueError(f"no description for columns {undescribed} of result {result.name}")
     path = Path(output_dir) / f"group_{result.name}.tsv"
     sidecar: dict[str, Any] = {str(name): dict(result.columns[name]) for name in result.table.columns}
-    figure = None if result.figure is None else dict(result.figure)
+    figure = None if result.figure is None else result.figure.to_json()
     sidecar.update(zip(KEYS, (result.title, list(result.sentences), result.methods, figure)))
     if result.failure:
         sidecar[FAILURE] = result.failure
@@ -180,9 +181,8 @@ def read_result(path: Path | str) -> AnalysisResult:
         )
     title, sentences, methods, figure = (sidecar.pop(key) for key in KEYS)
     failure = sidecar.pop(FAILURE, "")
-    return AnalysisResult(
-        path.stem.removeprefix("group_"), title, read_table(path), sidecar, tuple(sentences), methods, figure, failure
-    )
+    name, drawn = path.stem.removeprefix("group_"), None if figure is None else figure_from_json(figure)
+    return AnalysisResult(name, title, read_table(path), sidecar, tuple(sentences), methods, drawn, failure)
 
 
 def computed_methods(results: Iterable[AnalysisResult]) -> tuple[str, ...]:

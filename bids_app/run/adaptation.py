@@ -139,9 +139,31 @@ def estimate_adaptation(
     chosen = _chosen(table, controls)
     if by is not None and by not in table:
         raise UsageError(f"--adapt-by {by}: there is no such column", f"columns: {', '.join(map(str, table.columns))}")
+    used, left_out = _usable([i for i, is_one in enumerate(chosen) if is_one], covariates, scans, trees, roots, model)
+    if not len(used):
+        raise InputError(
+            f"none of the {int(chosen.sum())} scans that --adapt-controls selects has age, sex and a "
+            "complete FreeSurfer subject",
+            "change the query or leave it out",
+        )
+    notes = [f"site adaptation from {used['participant_id'].nunique()} local controls ({controls})"]
+    if left_out:
+        notes.append(f"controls that could not be used for the adaptation: {', '.join(left_out)}")
+    return ScanAdaptations(SiteAdaptation.fit(model, used, by=by), tuple(notes), controls)
+
+
+def _usable(
+    positions: Sequence[int],
+    covariates: Sequence[Covariates],
+    scans: Sequence[Scan],
+    trees: Trees,
+    roots: Sequence[Path],
+    model: NormativeModel,
+) -> tuple[pd.DataFrame, list[str]]:
+    """Model input of the controls at `positions` that can be used, and the names of the others."""
     sessions = Counter(scan.participant for scan in scans)
     rows, left_out = [], []
-    for position in map(int, np.flatnonzero(chosen)):
+    for position in positions:
         scan = scans[position]
         measured = _measured(scan, trees, roots, only_session=sessions[scan.participant] == 1)
         if measured is None:
@@ -149,19 +171,11 @@ def estimate_adaptation(
         else:
             rows.append({**covariates[position].row(), **measured})
     if not rows:
-        raise InputError(
-            f"none of the {int(chosen.sum())} scans that --adapt-controls selects has age, sex and a "
-            "complete FreeSurfer subject",
-            "change the query or leave it out",
-        )
+        return pd.DataFrame(), left_out
     used = add_asymmetry(without_impossible(pd.DataFrame(rows))[0])
     fit = used[ETIV].notna() & ~too_young(used["age"], used["sex"], model.card.age_range)
     left_out += [str(name) for name in used.loc[~fit, "participant_id"]]
-    used = used[fit].reset_index(drop=True)
-    notes = [f"site adaptation from {used['participant_id'].nunique()} local controls ({controls})"]
-    if left_out:
-        notes.append(f"controls that could not be used for the adaptation: {', '.join(left_out)}")
-    return ScanAdaptations(SiteAdaptation.fit(model, used, by=by), tuple(notes), controls)
+    return used[fit].reset_index(drop=True), left_out
 
 
 def _chosen(covariates: pd.DataFrame, condition: str) -> np.ndarray:

@@ -23,11 +23,26 @@ _MEASURES = frozenset(regions.names())
 _ONCE = (*IDENTIFIERS, "age", "sex", "site", "fs_version")
 _ID_NAMES = {
     "participant_id": (
-        *("participant", "subject_id", "subject", "patient_id", "patient", "sub_id", "sub", "id", "subid", "subjid"),
+        *(
+            "participant_id",
+            "participant",
+            "subject_id",
+            "subject",
+            "patient_id",
+            "patient",
+            "sub_id",
+            "sub",
+            "id",
+            "subid",
+            "subjid",
+        ),
         # the head of the first column of asegstats2table and aparcstats2table
         *("measure_volume", "lh_aparc_volume", "rh_aparc_volume"),
     ),
-    "session_id": ("session", "ses_id", "ses"),
+    "session_id": ("session_id", "session", "ses_id", "ses"),
+    "site": ("site",),
+    "fs_version": ("fs_version", "freesurfer_version"),
+    "qc_flag": ("qc_flag",),
 }
 _STRUCTURES = re.compile(
     "thalamus|caudate|putamen|pallidum|hippocamp|amygdala|accumbens|ventraldc|cerebell|ventricle|brain_?stem|"
@@ -165,7 +180,7 @@ def _our_name(column: str, columns: list[str]) -> str:
 @lru_cache(maxsize=1)
 def _spellings() -> dict[str, str]:
     """Every known name of a measure, without case, points and dashes, to the name used here."""
-    known = {name: name for name in _MEASURES} | regions.synonyms()
+    known = {name: name for name in _MEASURES} | regions.synonyms() | {"etiv_mm3": regions.ETIV}
     return {plain(other): name for other, name in known.items() if name in _MEASURES}
 
 

@@ -317,6 +317,14 @@ def test_one_impossible_age_is_one_slip(make_dataset):
     assert "above 120" in first(root, (Scan("05"),)).problem
 
 
+def test_a_few_slips_among_many_are_slips(make_dataset):
+    ages = [40, 300, 400, *range(41, 50)]
+    rows = [f"sub-{number:02d} {age} M" for number, age in enumerate(ages, start=1)]
+    assert first(make_dataset({"participants.tsv": table("participant_id age sex", *rows)})).age == 40
+    root = make_dataset({"participants.tsv": table("participant_id age sex", *rows[:10])}, "fewer")
+    assert "cannot be years" in first(root).problem
+
+
 def test_a_lower_limit_is_a_finding(make_dataset):
     assert findings(make_dataset({"participants.tsv": table("participant_id age sex", "sub-01 89+ M")}), ONE) == [
         ["age-limit"]

@@ -6,13 +6,13 @@ import pytest
 
 import bids_app.clinical.analysis as analysis_module
 from bids_app.clinical.analyses import group_comparison, score_analyses
-from bids_app.clinical.analyses.case_control import false_discovery
 from bids_app.clinical.analyses.group_comparison import file_suffixes
 from bids_app.clinical.analyses.group_tables import expected_table
 from bids_app.clinical.analysis import Analysis
 from bids_app.clinical.analysis_file import AnalysisConfig, propose
 from bids_app.clinical.cohort import prepare
 from bids_app.clinical.results import read_result, write_result
+from bids_app.clinical.stats.linear import false_discovery
 from bids_app.errors import AnalysisError
 from tests.clinical.simulated import simulated_cohort
 
@@ -63,7 +63,7 @@ def test_every_result_survives_the_way_to_disk(results, tmp_path):
 
 def test_a_figure_names_columns_of_its_table(results):
     for result in results.values():
-        figure = result.figure or {}
+        figure = {} if result.figure is None else result.figure.to_json()
         for key in ("label", "estimate", "low", "high", "facet", "p", "region", "value", "before", "after"):
             assert figure.get(key, result.table.columns[0]) in result.table.columns, (result.name, key)
 
@@ -96,7 +96,7 @@ def test_roles_that_somebody_plays_are_not_called_missing(results):
 
 def test_each_tail_of_the_burden_is_drawn_beside_its_own_expectation(results):
     burden = results["burden"]
-    expected = burden.table.groupby("tail")[burden.figure["null"]].first()
+    expected = burden.table.groupby("tail")[burden.figure.null].first()
     assert expected["total"] > 1.9 * expected["infra"]
 
 

@@ -95,7 +95,11 @@ def cohort(seed: int = 11, n_patients: int = 36, n_controls: int = 40) -> tuple[
 
 def plain(results):
     return {
-        result.name: {"sentences": result.sentences, "figure": result.figure and sorted(result.figure), **result.table}
+        result.name: {
+            "sentences": result.sentences,
+            "figure": result.figure and sorted(result.figure.to_json()),
+            **result.table,
+        }
         for result in results
     }
 

@@ -1,6 +1,7 @@
 import pandas as pd
 import pytest
 
+from bids_app.clinical.figures import Forest
 from bids_app.clinical.results import (
     AnalysisResult,
     failed,
@@ -24,7 +25,7 @@ def result():
         table,
         sentences=("A sentence.",),
         methods="Fitted.",
-        figure={"kind": "forest", "estimate": "beta"},
+        figure=Forest(label="region", estimate="beta", low="p", high="p", where={"region": "Left-Thalamus"}),
     )
 
 

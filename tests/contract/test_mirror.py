@@ -14,6 +14,7 @@ ACROSS_MODULES = {
     "cli/test_model_exchange.py",
     "cli/test_model_score_chunks.py",
     "freesurfer/test_read_only.py",
+    "freesurfer/test_recon_versions.py",
     "freesurfer/test_shared_data.py",
     "normative/importers/test_asymmetry.py",
     "normative/importers/test_published.py",

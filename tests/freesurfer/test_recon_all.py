@@ -13,7 +13,14 @@ import pytest
 
 from bids_app.errors import ReconAllError, UsageError
 from bids_app.freesurfer.check import check_subject
-from bids_app.freesurfer.recon_all import ReconAllCommand, find_license, find_recon_all, link_fsaverage, run_recon_all
+from bids_app.freesurfer.recon_all import (
+    ReconAllCommand,
+    _ending,
+    find_license,
+    find_recon_all,
+    link_fsaverage,
+    run_recon_all,
+)
 from bids_app.freesurfer.recon_command import expected_cost, installed_version
 from bids_app.freesurfer.subject import stream
 from tests.freesurfer.fake_recon_all import install
@@ -271,3 +278,19 @@ def test_costs_grow_with_version_8s_memory_and_fall_with_threads():
     assert expected_cost("7.4.1", threads=4).hours < expected_cost("7.4.1").hours
     assert expected_cost(None) == expected_cost("7.4.1")
     assert expected_cost("5.3.x") == expected_cost("6.0.0")
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (-9, "was killed by signal 9 (out of memory?)"),
+        (137, "was killed by signal 9 (out of memory?)"),
+        (-15, "was killed by signal 15"),
+        (1, "ended with exit code 1"),
+        (128, "ended with exit code 128"),
+        (0, "ended without error but left no whole statistics"),
+        (None, "took longer than allowed and was stopped"),
+    ],
+)
+def test_the_ending_is_named_whoever_reports_it(code, words):
+    assert _ending(code) == words

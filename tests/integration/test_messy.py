@@ -286,14 +286,14 @@ def test_the_command_that_fetches_content_can_be_pasted(tmp_path, said):
 def scored(tmp_path_factory):
     """Two people, scored; the second with a finding."""
     dataset = Dataset(tmp_path_factory.mktemp("scored"))
-    dataset.write("participants.tsv", PEOPLE.replace("41", "89+"))
+    dataset.write("participants.tsv", PEOPLE.replace("41", "75+"))
     assert main([str(dataset.root), str(dataset.output), "participant", "--recon", "ingest", "--nprocs", "1"]) == 0
     return dataset
 
 
 def test_findings_are_everywhere_they_belong(scored):
     finding = scored.output / "logs" / "findings" / "sub-02.tsv"
-    assert "age-limit\tsub-02\tn/a\tparticipants.tsv: age '89+' is a lower limit" in finding.read_text()
+    assert "age-limit\tsub-02\tn/a\tparticipants.tsv: age '75+' is a lower limit" in finding.read_text()
     assert not (scored.output / "logs" / "findings" / "sub-01.tsv").exists()
     assert "age-limit" in (scored.output / "group_findings.tsv").read_text()
     summary = json.loads((scored.output / "sub-02/anat/sub-02_desc-summary_morph.json").read_text())
@@ -318,7 +318,7 @@ def test_a_run_with_other_options_needs_force(scored, said):
 def test_other_columns_and_other_people_re_score_nobody(scored, said):
     people = scored.root / "participants.tsv"
     before = people.read_text()
-    people.write_text("participant_id\tage\tsex\tedss\nsub-01\t30\tF\t2\nsub-02\t89+\tM\t2.5\nsub-03\t5\tF\tx\n")
+    people.write_text("participant_id\tage\tsex\tedss\nsub-01\t30\tF\t2\nsub-02\t75+\tM\t2.5\nsub-03\t5\tF\tx\n")
     text = said(scored)
     people.write_text(before)
     assert "0 to score, 2 up to date, 1 to leave out" in text
@@ -327,7 +327,7 @@ def test_other_columns_and_other_people_re_score_nobody(scored, said):
 def test_another_group_is_written_down(scored, said):
     people = scored.root / "participants.tsv"
     before = people.read_text()
-    people.write_text("participant_id\tage\tsex\tgroup\nsub-01\t30\tF\tms\nsub-02\t89+\tM\tn/a\n")
+    people.write_text("participant_id\tage\tsex\tgroup\nsub-01\t30\tF\tms\nsub-02\t75+\tM\tn/a\n")
     text = said(scored)
     people.write_text(before)
     assert "would score   sub-01" in text

@@ -343,7 +343,9 @@ def test_one_brain_under_two_names_is_said(people, score):
     assert "lines 2 and 22, 3 and 23" in found.seen("brains-alike")
 
 
-@pytest.mark.parametrize("name", ["Measure:volume", "Patient ID", "Subject", "ID", "lh.aparc.volume"])
+@pytest.mark.parametrize(
+    "name", ["Measure:volume", "Patient ID", "Subject", "ID", "lh.aparc.volume", "Participant ID "]
+)
 def test_a_first_column_that_holds_identifiers_is_found(people, score, name):
     found = score(people.rename(columns={"participant_id": name}))
     assert found.code == exitcodes.OK
@@ -357,6 +359,7 @@ def test_a_first_column_that_holds_identifiers_is_found(people, score, name):
         ({LEFT: "Left.Thalamus"}, LEFT),
         ({LEFT: "left_thalamus"}, LEFT),
         ({CORTEX: "LH_insula_volume"}, CORTEX),
+        ({ETIV: "etiv_mm3"}, LEFT),
         ({"Left-Hippocampus": "Left Hippocampus"}, "Left-Hippocampus"),
     ],
 )
@@ -400,6 +403,14 @@ def test_another_separator_is_named(people, tmp_path, score, mark, word):
     found = score(None)
     assert found.code == exitcodes.INPUT
     assert f"separated by {word}" in found.said
+
+
+def test_another_encoding_names_the_cure(people, tmp_path, score):
+    for encoding in ("utf-16", "latin-1"):
+        people.assign(note="Größe").to_csv(tmp_path / "people.tsv", sep="\t", index=False, encoding=encoding)
+        found = score(None)
+        assert found.code == exitcodes.INPUT
+        assert "save it as UTF-8" in found.said
 
 
 @pytest.mark.parametrize("rows", ["1", "7"])
@@ -446,6 +457,7 @@ def healthy(people):
         (lambda t: t.assign(site=t["site"].where(t.index > 0, "C")), 0, "people at site C (1)"),
         (lambda t: t.assign(**{LEFT: t[LEFT].where(t["site"] == "A", 7000.0)}), 3, "is 7000 in all 80 rows of site B"),
         (lambda t: t.assign(**{LEFT: t[LEFT].where(t["site"] == "A", 0.0)}), 3, "no value that a brain can have"),
+        (lambda t: t.rename(columns={"site": "Site"}), 0, "harmonisation: mean_only"),
         (lambda t: t.assign(**{LEFT: 7000.0}), 3, "is 7000 in all"),
         (lambda t: t.assign(**{ETIV: t[ETIV].where(t.index > 3, 1500.0)}), 0, "as if written in cm^3"),
     ],

@@ -9,6 +9,7 @@ import pandas as pd
 
 from bids_app.clinical.analyses.outcome_analyses import known
 from bids_app.clinical.cohort import CohortData
+from bids_app.clinical.figures import BrainMap, Table
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
 from bids_app.clinical.stats.linear import false_discovery, person_parts
 from bids_app.clinical.stats.stability import region_stability, stability_table
@@ -84,15 +85,14 @@ def rates(data: CohortData) -> list[AnalysisResult]:
     people = _first(pd.concat(own, ignore_index=True), "group", "participant_id")
     methods = RATE_METHODS.format(note=harmonisation.method, software=software("numpy", "scipy"))
     sentences = (*_rate_sentences(table), *few, *harmonisation.sentences())
-    figure = {
-        "kind": "map",
-        "region": "region",
-        "value": "rate",
-        "facet": "group",
-        "scale": "diverging",
-        "limits": map_limits(table["rate"]),
-        "xlabel": "Change of z per year",
-    }
+    figure = BrainMap(
+        region="region",
+        value="rate",
+        facet="group",
+        scale="diverging",
+        limits=map_limits(table["rate"]),
+        xlabel="Change of z per year",
+    )
     return [
         make_result(
             "change_rates",
@@ -108,7 +108,7 @@ def rates(data: CohortData) -> list[AnalysisResult]:
             "Change of z of each person",
             people,
             methods=methods,
-            figure={"kind": "table"},
+            figure=Table(),
             **known(RATE_COLUMNS, people),
         ),
     ]
@@ -145,15 +145,14 @@ def stability(data: CohortData) -> list[AnalysisResult]:
     methods = STABILITY_METHODS.format(
         threshold=data.config.threshold, note=harmonisation.method, software=software("numpy")
     )
-    figure = {
-        "kind": "map",
-        "region": "region",
-        "value": "share_deviating",
-        "facet": "group",
-        "scale": "sequential",
-        "limits": map_limits(table["share_deviating"], diverging=False),
-        "xlabel": "Share of scans in infra-normal deviation",
-    }
+    figure = BrainMap(
+        region="region",
+        value="share_deviating",
+        facet="group",
+        scale="sequential",
+        limits=map_limits(table["share_deviating"], diverging=False),
+        xlabel="Share of scans in infra-normal deviation",
+    )
     return [
         make_result(
             "stability",
@@ -169,7 +168,7 @@ def stability(data: CohortData) -> list[AnalysisResult]:
             "Stability of deviations of each person",
             people,
             methods=methods,
-            figure={"kind": "table"},
+            figure=Table(),
             **known(STABILITY_COLUMNS, people),
         ),
     ]

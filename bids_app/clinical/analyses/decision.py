@@ -10,6 +10,7 @@ import pandas as pd
 from bids_app.arrays import FloatArray
 from bids_app.clinical.analyses.outcome_analyses import known, reading_time
 from bids_app.clinical.analyses.risk_data import RiskData
+from bids_app.clinical.figures import Trajectory
 from bids_app.clinical.results import AnalysisResult, make_result
 from bids_app.clinical.stats import resampling, risk_rules
 from bids_app.clinical.stats.decision_curves import THRESHOLDS, net_benefit, predicted_risk
@@ -68,14 +69,13 @@ def decision_results(risk: RiskData, name: str, what: str) -> list[AnalysisResul
         seed=config.seed,
         software=software("numpy"),
     )
-    figure = {
-        "kind": "trajectory",
-        "x": "risk_threshold",
-        "y": "net_benefit",
-        "group": "strategy",
-        "xlabel": "Risk from which one would act",
-        "ylabel": "Net benefit",
-    }
+    figure = Trajectory(
+        x="risk_threshold",
+        y="net_benefit",
+        group="strategy",
+        xlabel="Risk from which one would act",
+        ylabel="Net benefit",
+    )
     return [
         make_result(
             f"decision_{name}",

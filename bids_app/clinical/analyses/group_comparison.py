@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bids_app.clinical.analyses import case_control
+from bids_app.clinical.analyses import case_control, region_differences
 from bids_app.clinical.analyses.group_tables import SITE_COLUMNS, first_named, prevalence_table
 from bids_app.clinical.analyses.matched import matching_result
 from bids_app.clinical.analysis_file import AnalysisConfig
 from bids_app.clinical.cohort import CohortData
 from bids_app.clinical.deviations import TAILS, count_table, region_set
+from bids_app.clinical.figures import BrainMap, Forest, Table
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
 from bids_app.clinical.stats import matching
 from bids_app.clinical.stats.linear import design
@@ -65,17 +66,16 @@ def burden(data: CohortData) -> list[AnalysisResult]:
     shown = data.config.regions if isinstance(data.config.regions, str) else "listed"
     rows = table[(table["region_set"] == shown) & (table["tail"] == "infra")].to_dict("records")
     sentences = (*map(_burden_sentence, rows), *data.counting_note, *few_people(int(table["n"].min())))
-    figure = {
-        "kind": "forest",
-        "label": "group",
-        "estimate": "mean",
-        "low": "mean_low",
-        "high": "mean_high",
-        "facet": "tail",
-        "xlabel": "Mean number of deviations (dotted: expected of a healthy person)",
-        "where": {"region_set": shown},
-        "null": "expected",
-    }
+    figure = Forest(
+        label="group",
+        estimate="mean",
+        low="mean_low",
+        high="mean_high",
+        facet="tail",
+        xlabel="Mean number of deviations (dotted: expected of a healthy person)",
+        where={"region_set": shown},
+        null="expected",
+    )
     own = "" if data.healthy is None else ", over all regions those of the model's own healthy people"
     methods = BURDEN_METHODS.format(
         threshold=data.config.threshold,
@@ -141,15 +141,14 @@ def prevalence(data: CohortData) -> list[AnalysisResult]:
     """Share of people in deviation per region and group, at the first scan."""
     groups = data.scans.loc[data.first, "group"] if "group" in data.scans else None
     table = prevalence_table(data.zscores[data.first], groups, threshold=data.config.threshold)
-    figure = {
-        "kind": "map",
-        "region": "region",
-        "value": "share_infra",
-        "facet": "group",
-        "scale": "sequential",
-        "limits": map_limits(table["share_infra"], diverging=False),
-        "xlabel": f"Share of people with z <= -{data.config.threshold:g}",
-    }
+    figure = BrainMap(
+        region="region",
+        value="share_infra",
+        facet="group",
+        scale="sequential",
+        limits=map_limits(table["share_infra"], diverging=False),
+        xlabel=f"Share of people with z <= -{data.config.threshold:g}",
+    )
     methods = PREVALENCE_METHODS.format(threshold=data.config.threshold, software=software("numpy", "scipy"))
     return [
         make_result(
@@ -158,7 +157,7 @@ def prevalence(data: CohortData) -> list[AnalysisResult]:
             table,
             methods=methods,
             figure=figure,
-            sentences=case_control.prevalence_sentences(table, data.config.threshold),
+            sentences=region_differences.prevalence_sentences(table, data.config.threshold),
             **prevalence_descriptions(data.config.threshold),
         )
     ]
@@ -246,9 +245,7 @@ def comparison_set(data: CohortData, group: str, control: str) -> Comparison:
     if not short and settings.covariates:
         found = matching.match(complete, treated, settings)
         balance = matching_result(complete, found, treated, settings, group, control)
-        pairs = make_result(
-            "matching_pairs", "Matched pairs", matching.pairs_table(complete, found), figure={"kind": "table"}
-        )
+        pairs = make_result("matching_pairs", "Matched pairs", matching.pairs_table(complete, found), figure=Table())
         kept = complete.iloc[found.rows()]
         sets = found.sets().set_axis(kept.index)
         return _with_sites(Comparison(kept, (balance, pairs), sets, notes=tuple(notes)), control)
@@ -312,15 +309,15 @@ def regions(data: CohortData) -> list[AnalysisResult]:
         z, covariates = data.zscores.loc[found.people.index], None
         if found.covariates:
             covariates = design(found.people, found.covariates)
-            tests.append(case_control.ADJUSTED.format(covariates=listing(list(found.covariates))))
+            tests.append(region_differences.ADJUSTED.format(covariates=listing(list(found.covariates))))
         else:
-            tests.append(case_control.WELCH if found.sets is None else case_control.PAIRED)
-        table = case_control.region_differences(
+            tests.append(region_differences.WELCH if found.sets is None else region_differences.PAIRED)
+        table = region_differences.region_differences(
             z, found.people["group"], control, sets=found.sets, covariates=covariates
         )
         blocks.append(table)
         notes += [f"{group}: {note}" if len(data.groups) > 1 else note for note in found.notes]
-    result = case_control.region_result(pd.concat(blocks, ignore_index=True), control, tests)
+    result = region_differences.region_result(pd.concat(blocks, ignore_index=True), control, tests)
     return [_with_notes(result, tuple(notes))]
 
 

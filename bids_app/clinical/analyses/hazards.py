@@ -12,6 +12,7 @@ from bids_app.clinical.analyses.follow_up import follow_up
 from bids_app.clinical.analyses.outcome_analyses import known, progression_methods
 from bids_app.clinical.analyses.risk_data import outcomes_of
 from bids_app.clinical.cohort import CohortData
+from bids_app.clinical.figures import Forest
 from bids_app.clinical.results import AnalysisResult, make_result
 from bids_app.clinical.stats.cox import concordance_columns, fit_cox, proportionality
 from bids_app.clinical.stats.linear import design
@@ -73,19 +74,18 @@ def hazards(data: CohortData) -> list[AnalysisResult]:
     methods = METHODS.format(counting=data.counting, adjusted=adjusted, software=software("numpy", "scipy"))
     if "progression" in set(table["outcome"]):
         methods = progression_methods(followed) + methods
-    figure = {
-        "kind": "forest",
-        "label": "model",
-        "estimate": "estimate",
-        "low": "low",
-        "high": "high",
-        "p": "p",
-        "facet": "outcome",
-        "where": {"term": DEVIATIONS},
-        "null": 1,
-        "log": True,
-        "xlabel": "Hazard ratio per infra-normal deviation",
-    }
+    figure = Forest(
+        label="model",
+        estimate="estimate",
+        low="low",
+        high="high",
+        p="p",
+        facet="outcome",
+        where={"term": DEVIATIONS},
+        null=1,
+        log=True,
+        xlabel="Hazard ratio per infra-normal deviation",
+    )
     return [
         make_result(
             "hazards",

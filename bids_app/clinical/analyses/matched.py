@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from bids_app.clinical.figures import LovePlot
 from bids_app.clinical.results import AnalysisResult, make_result
 from bids_app.clinical.stats.matching import SCORE, SMD_LIMIT, Matching, MatchSettings, balance
 
@@ -37,13 +38,7 @@ def matching_result(
     sentences += _balance_sentences(known) if len(known) else []
     if matching.separated:
         sentences.append("The covariates tell the groups apart almost perfectly, so the score is unreliable.")
-    figure = {
-        "kind": "love",
-        "label": "covariate",
-        "before": "smd_before",
-        "after": "smd_after",
-        "threshold": SMD_LIMIT,
-    }
+    figure = LovePlot(label="covariate", before="smd_before", after="smd_after", threshold=SMD_LIMIT)
     return make_result(
         "matching",
         "Balance of the matched groups",

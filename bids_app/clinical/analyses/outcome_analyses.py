@@ -11,6 +11,7 @@ import pandas as pd
 from bids_app.clinical.analyses.follow_up import FollowUp, follow_up
 from bids_app.clinical.analyses.group_tables import exact_interval
 from bids_app.clinical.cohort import CohortData
+from bids_app.clinical.figures import Forest, KaplanMeier, Table
 from bids_app.clinical.results import AnalysisResult, make_result
 from bids_app.clinical.stats.progression import poisson_rate
 from bids_app.clinical.stats.survival import SAME_TIME, SurvivalCurve, kaplan_meier, log_rank
@@ -166,14 +167,7 @@ def _rates(people: pd.DataFrame, methods: str, notes: tuple[str, ...]) -> Analys
         f"({interval(row['low'], row['high'], 3)})."
         for row in table.to_dict("records")
     ) + few_people(int(table["n_people"].min()))
-    figure = {
-        "kind": "forest",
-        "label": "group",
-        "estimate": "rate",
-        "low": "low",
-        "high": "high",
-        "xlabel": "Relapses per person-year",
-    }
+    figure = Forest(label="group", estimate="rate", low="low", high="high", xlabel="Relapses per person-year")
     extra = {
         **PEOPLE_COLUMNS,
         "n_relapses": "Relapses of the group",
@@ -225,17 +219,16 @@ def survival_result(
     if unknown:
         sentences.append(f"{plural(unknown, 'person', 'people')} without a score near the first scan left out.")
     sentences += notes
-    figure = {
-        "kind": "km",
-        "time": "years",
-        "survival": "survival",
-        "low": "low",
-        "high": "high",
-        "group": "group",
-        "at_risk": "at_risk",
-        "xlabel": "Years since the first scan",
-        "ylabel": f"Share without {what}",
-    }
+    figure = KaplanMeier(
+        time="years",
+        survival="survival",
+        low="low",
+        high="high",
+        group="group",
+        at_risk="at_risk",
+        xlabel="Years since the first scan",
+        ylabel=f"Share without {what}",
+    )
     text = SURVIVAL_METHODS.format(
         test=" and compared by the log-rank test" if len(curves) > 1 else "", software=software("numpy", "scipy")
     )
@@ -294,7 +287,7 @@ def people_result(name: str, title: str, people: pd.DataFrame, methods: str) -> 
     """One row per person, drawn as a table."""
     order = ["participant_id", "group", *[column for column in people if column not in ("participant_id", "group")]]
     table = people[order]
-    return make_result(name, title, table, methods=methods, figure={"kind": "table"}, **known(PEOPLE_COLUMNS, table))
+    return make_result(name, title, table, methods=methods, figure=Table(), **known(PEOPLE_COLUMNS, table))
 
 
 def known(descriptions: Mapping[str, str], table: pd.DataFrame) -> dict[str, Any]:

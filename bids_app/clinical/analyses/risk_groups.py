@@ -14,6 +14,7 @@ from bids_app.clinical.analyses.follow_up import YEARS
 from bids_app.clinical.analyses.outcome_analyses import AT_RISK, OTHERS, known, progression_methods, survival_result
 from bids_app.clinical.analyses.risk_data import RiskData, risk_data
 from bids_app.clinical.cohort import CohortData
+from bids_app.clinical.figures import Forest, Table, Trajectory
 from bids_app.clinical.results import AnalysisResult, make_result
 from bids_app.clinical.stats import resampling
 from bids_app.clinical.stats.cox import concordance_columns, fit_cox, proportionality
@@ -76,7 +77,7 @@ def risk_groups(data: CohortData) -> list[AnalysisResult]:
     people = risk.people.assign(**{_column(rule): rule.at_risk for rule in risk.rules})
     meaning = {_column(rule): f"At risk by the rule: {rule.definition}" for rule in risk.rules}
     extra = known({**meaning, "n_infra": "Infra-normal deviations at the first scan"}, people)
-    listed = make_result("risk_people", "Risk group of each person", people, figure={"kind": "table"}, **extra)
+    listed = make_result("risk_people", "Risk group of each person", people, figure=Table(), **extra)
     return [*results, listed]
 
 
@@ -111,19 +112,18 @@ def _comparison(risk: RiskData) -> AnalysisResult:
         software=software("numpy", "scipy"),
     )
     hazards = (table["measure"] == HAZARD).any()
-    figure = {
-        "kind": "forest",
-        "label": "rule",
-        "estimate": "estimate",
-        "low": "low",
-        "high": "high",
-        "p": "p",
-        "facet": "outcome",
-        "where": {"measure": HAZARD if hazards else POINTS},
-        "null": 1 if hazards else 0,
-        "log": bool(hazards),
-        "xlabel": f"At risk against others: {HAZARD if hazards else POINTS}",
-    }
+    figure = Forest(
+        label="rule",
+        estimate="estimate",
+        low="low",
+        high="high",
+        p="p",
+        facet="outcome",
+        where={"measure": HAZARD if hazards else POINTS},
+        null=1 if hazards else 0,
+        log=bool(hazards),
+        xlabel=f"At risk against others: {HAZARD if hazards else POINTS}",
+    )
     if "progression" in risk.outcomes:
         methods = progression_methods(risk.followed) + methods
     return make_result(
@@ -332,16 +332,9 @@ def _trajectories(risk: RiskData) -> AnalysisResult | None:
             pd.DataFrame({"group": label, "years": grid, "edss": mean, "low": mean - half, "high": mean + half})
         )
     table = pd.concat(blocks, ignore_index=True)
-    figure = {
-        "kind": "trajectory",
-        "x": "years",
-        "y": "edss",
-        "low": "low",
-        "high": "high",
-        "group": "group",
-        "xlabel": "Years since the first scan",
-        "ylabel": "EDSS",
-    }
+    figure = Trajectory(
+        x="years", y="edss", low="low", high="high", group="group", xlabel="Years since the first scan", ylabel="EDSS"
+    )
     methods = (
         f"Mean EDSS by a mixed model with a random intercept per person; rule: {risk.primary.definition}. "
         f"Lines end at the 95th centile of the visits. Software: {software('numpy', 'scipy')}."

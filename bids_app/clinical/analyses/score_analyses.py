@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bids_app.clinical.analyses import associations
+from bids_app.clinical.analyses.association_results import count_result, region_result
 from bids_app.clinical.analyses.change_analyses import Harmonisation, harmonised
 from bids_app.clinical.cohort import CohortData
 from bids_app.clinical.deviations import count_table
@@ -77,7 +78,7 @@ def _counts(data: CohortData, longitudinal: bool) -> AnalysisResult:
         return associations.count_associations(people, list(scores), model)
 
     table, note = _fit(data, fit)
-    result = associations.count_result(table, scores, model)
+    result = count_result(table, scores, model)
     sentences = (*result.sentences, *data.strata_note, *data.counting_note)
     result = replace(result, methods=f"{data.counting} {result.methods}", sentences=sentences)
     return _with_scanners(_with_note(result, note), scanners)
@@ -92,7 +93,7 @@ def _regions(data: CohortData, longitudinal: bool) -> AnalysisResult:
         return associations.region_associations(people, z[regions] if regions else z, list(scores), model)
 
     table, note = _fit(data, fit, list(z.columns))
-    result = associations.region_result(table, scores, model)
+    result = region_result(table, scores, model)
     result = _with_note(replace(result, sentences=(*result.sentences, *data.strata_note)), note)
     return _with_scanners(result, scanners)
 

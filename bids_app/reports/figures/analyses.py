@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from bids_app.clinical.figures import (
+    BrainMap,
+    Figure,
+    Forest,
+    KaplanMeier,
+    LovePlot,
+    Table,
+    Trajectory,
+    figure_from_json,
+)
+from bids_app.errors import InputError
 from bids_app.regions import display_name
 from bids_app.reports.figures import cohort_charts
 from bids_app.reports.figures.maps import map_pair
 from bids_app.reports.figures.svg import standalone
 from bids_app.reports.loading import Group, Record, Sheet
 
-CHARTS = {
-    "forest": cohort_charts.forest,
-    "love": cohort_charts.love,
-    "km": cohort_charts.kaplan_meier,
-    "trajectory": cohort_charts.trajectory,
+CHARTS: dict[type[Figure], Callable[[pd.DataFrame, Any], str]] = {
+    Forest: cohort_charts.forest,
+    LovePlot: cohort_charts.love,
+    KaplanMeier: cohort_charts.kaplan_meier,
+    Trajectory: cohort_charts.trajectory,
 }
 MOST_PARTS = 6
 # the reader's order; names are matched by their start, others come before the last two
@@ -84,11 +95,12 @@ def _place(name: str) -> tuple[int, str]:
 
 
 def _analysis(name: str, record: Record, sheet: Sheet, group: Group) -> Analysis:
-    figure = record.get("Figure") or {}
-    drawings, problem = [], None
+    drawings, problem, figure = [], None, None
     try:
+        content = record.get("Figure")
+        figure = figure_from_json(content) if content else None
         drawings = _draw(name, figure, _drawn_rows(figure, sheet, group)) if figure else []
-    except (KeyError, ValueError, TypeError, IndexError) as error:
+    except (InputError, KeyError, ValueError, TypeError, IndexError) as error:
         problem = f"The figure could not be drawn from {sheet.file} ({type(error).__name__}: {error})."
     return Analysis(
         name,
@@ -98,51 +110,48 @@ def _analysis(name: str, record: Record, sheet: Sheet, group: Group) -> Analysis
         record,
         sheet,
         drawings,
-        figure.get("kind") == "map",
+        isinstance(figure, BrainMap),
         problem,
     )
 
 
-def _drawn_rows(figure: Mapping[str, Any], sheet: Sheet, group: Group) -> pd.DataFrame:
+def _drawn_rows(figure: Figure, sheet: Sheet, group: Group) -> pd.DataFrame:
     """The rows that the figure draws: of this table or another, limited by ``where``."""
-    other = figure.get("table")
+    other = figure.table
     if other in group.analyses:
         sheet = group.analyses[other][1]
     elif other in group.sheets:
         sheet = group.sheets[other]
     table = sheet.table
-    for column, value in (figure.get("where") or {}).items():
+    for column, value in figure.where.items():
         table = table[table[column].astype(str) == str(value)]
     return table
 
 
-def _draw(name: str, figure: Mapping[str, Any], table: pd.DataFrame) -> list[Drawing]:
-    kind = figure.get("kind")
-    if table.empty or kind == "table":
+def _draw(name: str, figure: Figure, table: pd.DataFrame) -> list[Drawing]:
+    if table.empty or isinstance(figure, Table):
         return []
-    facet = figure.get("facet")
+    facet = figure.facet
     parts = list(table.groupby(facet, sort=False)) if facet in table else [("", table)]
     drawings = []
     for index, (label, part) in enumerate(parts[:MOST_PARTS]):
         title = display_name(str(label))
-        if kind == "map":
+        if isinstance(figure, BrainMap):
             drawings.append(_map(f"map-{name}-{index}", title, part, figure))
         else:
-            inline = CHARTS[str(kind)](part.reset_index(drop=True), figure)
+            inline = CHARTS[type(figure)](part.reset_index(drop=True), figure)
             drawings.append(Drawing(title, inline, standalone(inline)))
     return [drawing for drawing in drawings if drawing.inline]
 
 
-def _map(prefix: str, title: str, table: pd.DataFrame, figure: Mapping[str, Any]) -> Drawing:
-    rows = table.dropna(subset=[figure["value"]])
-    values = dict(zip(rows[figure.get("region", "region")], rows[figure["value"]].astype(float), strict=True))
-    limits = figure.get("limits")
-    scale = str(figure.get("scale", "diverging"))
+def _map(prefix: str, title: str, table: pd.DataFrame, figure: BrainMap) -> Drawing:
+    rows = table.dropna(subset=[figure.value])
+    values = dict(zip(rows[figure.region], rows[figure.value].astype(float), strict=True))
     options = {
-        "scale": scale,
-        "label": str(figure.get("xlabel") or figure["value"]),
-        "threshold": figure.get("threshold"),
-        "limits": tuple(limits) if limits else _limits(values, scale),
+        "scale": figure.scale,
+        "label": figure.xlabel or figure.value,
+        "threshold": figure.threshold,
+        "limits": figure.limits or _limits(values, figure.scale),
     }
     return Drawing(title, *map_pair(values, prefix, **options))
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bids_app.clinical.figures import Forest, KaplanMeier, LovePlot, Trajectory
 from bids_app.regions import display_name
 from bids_app.reports.components import number
 from bids_app.reports.figures.svg import Plot, dot, f, line, padded, path, svg, text, ticks
@@ -109,11 +109,11 @@ def _marks(plot: Plot, values: np.ndarray, heights: np.ndarray) -> str:
     return f'<path class="marks" d="{"".join(f"M{f(x)} {f(y)}h0" for x, y in points)}"/>' if points else ""
 
 
-def forest(table: pd.DataFrame, figure: Mapping[str, Any]) -> str:
+def forest(table: pd.DataFrame, figure: Forest) -> str:
     """Estimates with their intervals, one row each; the largest first when there are many."""
-    estimate, low, high = (table[figure[key]].to_numpy(float) for key in ("estimate", "low", "high"))
-    log = bool(figure.get("log"))
-    named = figure.get("null", 1.0 if log else 0.0)
+    estimate, low, high = (table[name].to_numpy(float) for name in (figure.estimate, figure.low, figure.high))
+    log = figure.log
+    named = (1.0 if log else 0.0) if figure.null is None else figure.null
     null = float(table[named].iloc[0] if isinstance(named, str) else named)
     keep = ~np.isnan(estimate)
     order = np.flatnonzero(keep)
@@ -128,13 +128,10 @@ def forest(table: pd.DataFrame, figure: Mapping[str, Any]) -> str:
         if log
         else padded(float(reach.min()), float(reach.max()))
     )
-    labels, p = [display_name(str(label)) for label in table[figure["label"]]], _p_values(table, figure)
+    labels, p = [display_name(str(label)) for label in table[figure.label]], _p_values(table, figure)
     left = label_width([labels[row] for row in order])
     plot = Plot(left, 8, WIDTH - left - 20, ROW * len(order), ends, (0, 1), log)
-    body = [
-        line(plot.px(null), plot.top, plot.px(null), plot.bottom, "null"),
-        *plot.x_axis(6, figure.get("xlabel", "")),
-    ]
+    body = [line(plot.px(null), plot.top, plot.px(null), plot.bottom, "null"), *plot.x_axis(6, figure.xlabel or "")]
     for position, row in enumerate(order):
         y = plot.top + ROW * (position + 0.5)
         name = labels[row]
@@ -164,24 +161,24 @@ def _distance(values: np.ndarray, null: float, log: bool) -> np.ndarray:
     return np.log(np.maximum(values, 1e-12) / null) if log else values - null
 
 
-def _p_values(table: pd.DataFrame, figure: Mapping[str, Any]) -> np.ndarray:
+def _p_values(table: pd.DataFrame, figure: Forest) -> np.ndarray:
     """The column of p values, or 0 (every dot filled) when the figure names none."""
-    return table[figure["p"]].to_numpy(float) if figure.get("p") in table else np.zeros(len(table))
+    return table[figure.p].to_numpy(float) if figure.p in table else np.zeros(len(table))
 
 
-def love(table: pd.DataFrame, figure: Mapping[str, Any]) -> str:
+def love(table: pd.DataFrame, figure: LovePlot) -> str:
     """Standardised differences before (hollow) and after (filled) matching."""
-    before, after = (table[figure[key]].to_numpy(float) for key in ("before", "after"))
-    limit = float(figure.get("threshold", 0.1))
+    before, after = (table[name].to_numpy(float) for name in (figure.before, figure.after))
+    limit = figure.threshold
     reach = max(limit, float(np.nanmax(np.abs(np.concatenate([before, after])))))
-    left = label_width([display_name(str(name)) for name in table[figure["label"]]])
+    left = label_width([display_name(str(name)) for name in table[figure.label]])
     plot = Plot(left, 8, WIDTH - left - 20, 24.0 * len(table), padded(-reach, reach), (0, 1))
     body = [
         _rect(plot.px(-limit), plot.top, plot.px(limit), plot.bottom, "fan outer"),
         line(plot.px(0), plot.top, plot.px(0), plot.bottom, "null"),
         *plot.x_axis(6, "standardised difference: hollow before, filled after matching"),
     ]
-    for row, name in enumerate(table[figure["label"]]):
+    for row, name in enumerate(table[figure.label]):
         y = plot.top + 24.0 * (row + 0.5)
         body.append(text(plot.left - 10, y + 4, display_name(str(name)), "row-label", "end"))
         if np.isfinite(before[row]) and np.isfinite(after[row]):
@@ -194,23 +191,23 @@ def love(table: pd.DataFrame, figure: Mapping[str, Any]) -> str:
     return svg(WIDTH, plot.bottom + 34, body, "Balance of the covariates before and after matching")
 
 
-def kaplan_meier(table: pd.DataFrame, figure: Mapping[str, Any]) -> str:
+def kaplan_meier(table: pd.DataFrame, figure: KaplanMeier) -> str:
     """Survival curves as steps, with bands and the number at risk below."""
     groups = _groups(table, figure)
-    time = table[figure["time"]].to_numpy(float)
-    below = 16.0 * len(groups) + 14 if figure.get("at_risk") in table else 0.0
+    time = table[figure.time].to_numpy(float)
+    below = 16.0 * len(groups) + 14 if figure.at_risk in table else 0.0
     plot = Plot(130, 24, WIDTH - 280, 240, (0, float(np.nanmax(time)) or 1.0), (0, 1))
-    body = plot.y_axis(4, figure.get("ylabel", "share without event"))
-    body += plot.x_axis(TIME_TICKS, figure.get("xlabel", "time"))
-    ends = _spread([plot.py(float(part[figure["survival"]].iloc[-1])) for _, part in groups], 13)
+    body = plot.y_axis(4, figure.ylabel or "share without event")
+    body += plot.x_axis(TIME_TICKS, figure.xlabel or "time")
+    ends = _spread([plot.py(float(part[figure.survival].iloc[-1])) for _, part in groups], 13)
     for index, (name, part) in enumerate(groups):
         cls = f"s{index % SERIES}"
-        part = part.sort_values(figure["time"], kind="stable")
-        steps = _steps(part[figure["time"]].to_numpy(float), part[figure["survival"]].to_numpy(float))
-        if figure.get("low") in part and figure.get("high") in part:
+        part = part.sort_values(figure.time, kind="stable")
+        steps = _steps(part[figure.time].to_numpy(float), part[figure.survival].to_numpy(float))
+        if figure.low in part and figure.high in part:
             low, high = (
-                _steps(part[figure["time"]].to_numpy(float), part[figure[key]].to_numpy(float))
-                for key in ("low", "high")
+                _steps(part[figure.time].to_numpy(float), part[column].to_numpy(float))
+                for column in (figure.low, figure.high)
             )
             body.append(
                 path(
@@ -238,21 +235,21 @@ def _steps(time: np.ndarray, level: np.ndarray) -> list[tuple[float, float]]:
     return corners
 
 
-def _at_risk(plot: Plot, part: pd.DataFrame, figure: Mapping[str, Any], y: float, name: str, cls: str) -> list[str]:
+def _at_risk(plot: Plot, part: pd.DataFrame, figure: KaplanMeier, y: float, name: str, cls: str) -> list[str]:
     """The numbers at risk at the ticks of the axis: those of the next row of the table, nobody after the last."""
-    time, risk = part[figure["time"]].to_numpy(float), part[figure["at_risk"]].to_numpy(float)
+    time, risk = part[figure.time].to_numpy(float), part[figure.at_risk].to_numpy(float)
     at = ticks(*plot.x, TIME_TICKS)
     left = np.append(risk, 0.0)[np.searchsorted(time, np.asarray(at) * (1 - 1e-9))]
     marks = [text(plot.px(t), y, number(float(n)), "tick", "middle") for t, n in zip(at, left, strict=True)]
     return [text(0, y, name, f"series {cls}"), *marks]
 
 
-def trajectory(table: pd.DataFrame, figure: Mapping[str, Any]) -> str:
+def trajectory(table: pd.DataFrame, figure: Trajectory) -> str:
     """Lines with bands, one per group."""
     groups = _groups(table, figure)
-    columns = [figure[key] for key in ("y", "low", "high") if figure.get(key) in table]
+    columns = [name for name in (figure.y, figure.low, figure.high) if name in table]
     levels = table[columns].to_numpy(float)
-    x = table[figure["x"]].to_numpy(float)
+    x = table[figure.x].to_numpy(float)
     plot = Plot(
         60,
         24,
@@ -261,29 +258,29 @@ def trajectory(table: pd.DataFrame, figure: Mapping[str, Any]) -> str:
         (float(np.nanmin(x)), float(np.nanmax(x))),
         padded(float(np.nanmin(levels)), float(np.nanmax(levels))),
     )
-    body = [*plot.y_axis(5, figure.get("ylabel", figure["y"])), *plot.x_axis(6, figure.get("xlabel", figure["x"]))]
-    ends = _spread([plot.py(float(part[figure["y"]].iloc[-1])) for _, part in groups], 13)
+    body = [*plot.y_axis(5, figure.ylabel or figure.y), *plot.x_axis(6, figure.xlabel or figure.x)]
+    ends = _spread([plot.py(float(part[figure.y].iloc[-1])) for _, part in groups], 13)
     for index, (name, part) in enumerate(groups):
         cls = f"s{index % SERIES}"
-        across = part[figure["x"]].to_numpy(float)
+        across = part[figure.x].to_numpy(float)
         if len(columns) == 3:
             body.append(
                 path(
                     [
-                        *plot.points(across, part[figure["low"]]),
-                        *plot.points(across[::-1], part[figure["high"]].to_numpy(float)[::-1]),
+                        *plot.points(across, part[figure.low]),
+                        *plot.points(across[::-1], part[figure.high].to_numpy(float)[::-1]),
                     ],
                     f"ribbon {cls}",
                     close=True,
                 )
             )
-        body.append(path(plot.points(across, part[figure["y"]]), f"series {cls}"))
+        body.append(path(plot.points(across, part[figure.y]), f"series {cls}"))
         body.append(text(plot.right + 8, ends[index] + 4, name, f"series {cls}"))
     return svg(WIDTH, plot.bottom + 34, body, "Trajectories by group")
 
 
-def _groups(table: pd.DataFrame, figure: Mapping[str, Any]) -> list[tuple[str, pd.DataFrame]]:
-    column = figure.get("group")
+def _groups(table: pd.DataFrame, figure: KaplanMeier | Trajectory) -> list[tuple[str, pd.DataFrame]]:
+    column = figure.group
     if column not in table:
         return [("", table)]
     return [(str(name), part) for name, part in table.groupby(column, sort=False)]

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from scipy.stats import t
 
+from bids_app.clinical.analyses.association_results import count_result, region_result
 from bids_app.clinical.analyses.associations import (
     ALL_VISITS,
     BETWEEN,
@@ -10,9 +11,7 @@ from bids_app.clinical.analyses.associations import (
     WITHIN,
     ScoreModel,
     count_associations,
-    count_result,
     region_associations,
-    region_result,
 )
 from bids_app.clinical.stats.linear import false_discovery, standardise
 from bids_app.clinical.stats.mixed import MixedModel
@@ -168,7 +167,7 @@ def test_a_sentence_has_the_p_of_its_row(cohort):
         said = f"{row['beta']:.2f} ({interval(row['low'], row['high'])}, {p_value(row['p'])}, {q_value(row['q'])}"
         assert said in result.sentences[0]
     assert "leaves time out" in result.sentences[0]
-    assert result.figure["p"] == "q"
+    assert result.figure.p == "q"
     regional = region_associations(table, z, ["edss"], ALL_VISITS).assign(q=1.0)
     regional.loc[regional["effect"] == WITHIN, "q"] = [0.01, 0.2, np.nan]
     said = region_result(regional, {"edss": "EDSS"}, ALL_VISITS).sentences

@@ -165,7 +165,7 @@ def test_results_of_relapses():
     rate, curve, people = relapses(data(scans(relapses=[3, 0, 2, 0, 1])))
     assert rate.table["rate"].item() == pytest.approx(3 / 4)
     assert "3 relapses in 4.0 person-years" in rate.sentences[0]
-    assert curve.figure["kind"] == "km"
+    assert curve.figure.kind == "km"
     assert people.table["n_relapses"].tolist() == [2, 1]
 
 

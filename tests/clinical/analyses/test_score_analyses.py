@@ -31,6 +31,7 @@ def cohort(seed, people=150, missing=0.4):
     return table.assign(edss=table["edss"].mask(gone)), pd.DataFrame(np.column_stack([z, others]), columns=regions)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("analysis", [score_analyses.regions_first, score_analyses.regions_all])
 def test_imputed_associations_are_neither_weaker_nor_surer_than_they_should_be(analysis):
     betas, inside = [], []
@@ -43,7 +44,8 @@ def test_imputed_associations_are_neither_weaker_nor_surer_than_they_should_be(a
         betas.append(row["beta"])
         inside.append(row["low"] <= truth <= row["high"])
     assert np.mean(betas) == pytest.approx(-0.22, abs=0.03)
-    assert np.mean(inside) >= 0.88
+    # 200 cohorts give 94 to 99 % (docs/clinical.md); 40 have a standard error of 3.5 %, a model without z gives 63 %
+    assert np.mean(inside) >= 0.84
 
 
 def test_every_region_is_imputed_with_its_own_z():

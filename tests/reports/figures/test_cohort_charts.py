@@ -4,6 +4,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 
+from bids_app.clinical.figures import Forest, KaplanMeier
 from bids_app.reports.figures import cohort_charts
 
 
@@ -22,7 +23,7 @@ def test_forest_fills_the_dots_below_five_per_cent() -> None:
         }
     )
     figure = {"label": "region", "estimate": "beta", "low": "low", "high": "high", "p": "p"}
-    svg = cohort_charts.forest(table, figure)
+    svg = cohort_charts.forest(table, Forest(**figure))
     assert len(_dots(svg, "estimate")) == 1
     assert len(_dots(svg, "estimate hollow")) == 1
     assert "left thalamus" in svg
@@ -31,7 +32,9 @@ def test_forest_fills_the_dots_below_five_per_cent() -> None:
 
 def test_forest_on_a_log_axis_is_symmetric_about_one() -> None:
     table = pd.DataFrame({"x": ["a", "b"], "hr": [0.5, 2.0], "low": [0.25, 1.0], "high": [1.0, 4.0]})
-    svg = cohort_charts.forest(table, {"label": "x", "estimate": "hr", "low": "low", "high": "high", "log": True})
+    svg = cohort_charts.forest(
+        table, Forest(**{"label": "x", "estimate": "hr", "low": "low", "high": "high", "log": True})
+    )
     null = float(re.search(r'class="null" x1="([\d.]+)"', svg).group(1))
     low, high = _dots(svg, "estimate")
     assert abs((null - low) - (high - null)) < 0.5
@@ -39,13 +42,17 @@ def test_forest_on_a_log_axis_is_symmetric_about_one() -> None:
 
 def test_forest_draws_an_interval_without_end_as_long_as_the_axis() -> None:
     table = pd.DataFrame({"x": ["a"], "b": [1.0], "low": [0.5], "high": [np.inf]})
-    assert "nan" not in cohort_charts.forest(table, {"label": "x", "estimate": "b", "low": "low", "high": "high"})
+    assert "nan" not in cohort_charts.forest(
+        table, Forest(**{"label": "x", "estimate": "b", "low": "low", "high": "high"})
+    )
 
 
 def test_forest_points_at_an_estimate_without_end() -> None:
     table = pd.DataFrame({"x": ["none", "all", "some"], "b": [0.0, np.inf, 2.0]})
     table = table.assign(low=[0, 1.5, 1], high=[0.4, np.inf, 4])
-    svg = cohort_charts.forest(table, {"label": "x", "estimate": "b", "low": "low", "high": "high", "log": True})
+    svg = cohort_charts.forest(
+        table, Forest(**{"label": "x", "estimate": "b", "low": "low", "high": "high", "log": True})
+    )
     assert (svg.count("←"), svg.count("→"), svg.count("<circle")) == (1, 1, 1)
     assert svg.count('class="whisker"') == 3
     assert "nan" not in svg
@@ -54,13 +61,13 @@ def test_forest_points_at_an_estimate_without_end() -> None:
 def test_forest_takes_the_null_of_its_own_rows() -> None:
     table = pd.DataFrame({"x": ["a"], "b": [3.0], "low": [2], "high": [5], "expected": [4.0]})
     figure = {"label": "x", "estimate": "b", "low": "low", "high": "high"}
-    named = cohort_charts.forest(table, {**figure, "null": "expected"})
-    assert named == cohort_charts.forest(table, {**figure, "null": 4.0})
+    named = cohort_charts.forest(table, Forest(**{**figure, "null": "expected"}))
+    assert named == cohort_charts.forest(table, Forest(**{**figure, "null": 4.0}))
 
 
 def test_forest_keeps_the_largest_of_many() -> None:
     table = pd.DataFrame({"x": [f"r{i}" for i in range(80)], "b": np.linspace(-1, 1, 80), "low": -1.2, "high": 1.2})
-    svg = cohort_charts.forest(table, {"label": "x", "estimate": "b", "low": "low", "high": "high"})
+    svg = cohort_charts.forest(table, Forest(**{"label": "x", "estimate": "b", "low": "low", "high": "high"}))
     assert svg.count("<circle") == cohort_charts.MOST_ROWS
     assert ">r0<" in svg
     assert ">r40<" not in svg
@@ -80,14 +87,14 @@ def test_survival_shows_the_numbers_at_risk_of_the_table() -> None:
             "n": [71, 62, 53, 44, 35, 26],
         }
     )
-    svg = cohort_charts.kaplan_meier(table, {"time": "t", "survival": "s", "group": "g", "at_risk": "n"})
+    svg = cohort_charts.kaplan_meier(table, KaplanMeier(**{"time": "t", "survival": "s", "group": "g", "at_risk": "n"}))
     assert all(f">{n}<" in svg for n in (71, 62, 53, 44, 35, 26))
 
 
 def test_numbers_at_risk_stand_below_the_ticks() -> None:
     table = pd.DataFrame({"g": ["a"] * 3 + ["b"] * 3, "t": [0, 4.5, 9, 0, 1, 2.5], "s": 1.0})
     table["n"] = [90, 50, 7, 30, 20, 10]
-    svg = cohort_charts.kaplan_meier(table, {"time": "t", "survival": "s", "group": "g", "at_risk": "n"})
+    svg = cohort_charts.kaplan_meier(table, KaplanMeier(**{"time": "t", "survival": "s", "group": "g", "at_risk": "n"}))
     rows = re.findall(r'class="tick"[^>]*>([^<]+)<', svg)
     assert "".join(rows).endswith("".join(["90", "50", "50", "7", "7"] + ["30", "10", "0", "0", "0"]))
 

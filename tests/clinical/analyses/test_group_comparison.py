@@ -1,0 +1,50 @@
+"""Groups against controls: what changes when scans that failed quality are left out."""
+
+import numpy as np
+import pandas as pd
+
+from bids_app.clinical.analyses.group_comparison import SENSITIVITY, counts
+from bids_app.clinical.analysis_file import AnalysisConfig
+from bids_app.clinical.cohort import prepare
+from bids_app.regions import reference_regions
+
+CONFIG = AnalysisConfig(roles={"diagnosis": "dx"}, control="HC", match_ratio=0)
+
+
+def cohort(n=40, failing=5):
+    """Half with a disease, some of whom have extreme z that failed quality."""
+    rng, regions = np.random.default_rng(3), list(reference_regions())
+    z = rng.normal(size=(n, len(regions)))
+    z[:failing, :30] = -6.0
+    scans = pd.DataFrame(
+        {
+            "participant_id": [f"sub-{i}" for i in range(n)],
+            "age": rng.uniform(20, 60, n),
+            "sex": ["female", "male"] * (n // 2),
+            "etiv_mm3": 1.5e6,
+            "dx": ["MS"] * (n // 2) + ["HC"] * (n // 2),
+            "quality": ["fail"] * failing + ["pass"] * (n - failing),
+        }
+    )
+    return scans, pd.DataFrame(z, columns=regions)
+
+
+def compared(failing):
+    data = prepare(*cohort(failing=failing), CONFIG)
+    return next(result for result in counts(data) if result.name == "case_control")
+
+
+def test_failed_scans_stay_in_and_a_row_says_what_they_make():
+    result = compared(failing=5)
+    table = result.table.set_index(["tail", "method"])
+    every, without = (table.loc[("infra", method)] for method in ("maximum likelihood", SENSITIVITY))
+    assert (every["n_group"], without["n_group"]) == (20, 15)
+    assert every["irr"] > 2 > without["irr"]
+    (sentence,) = [text for text in result.sentences if text.startswith("Without the 5 scans")]
+    assert f"{without['irr']:.2f}" in sentence
+
+
+def test_without_failed_scans_there_is_no_such_row():
+    result = compared(failing=0)
+    assert SENSITIVITY not in set(result.table["method"])
+    assert not any("failed quality" in text for text in result.sentences)
