@@ -2,7 +2,9 @@
 
 One source of truth is ``data/regions.tsv``. Sets: ``reference`` (the 82 regions that the source
 study models and whose deviations are counted), ``extended`` (modelled too, reported apart),
-``measured`` (extracted only) and ``covariate`` (eTIV).
+``measured`` (extracted only), ``covariate`` (eTIV), ``thickness`` and ``area`` (of the 68 cortical regions, counted
+apart) and ``surface`` (mean thickness and area of a hemisphere, modelled but not counted). Every region has a
+measure and its unit: volume in mm^3, thickness in mm, area in mm^2.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ ASYMMETRY_PREFIX = "asymmetry_"
 DIFFERENCE_PREFIX = "difference_"
 MEAN_PREFIX = "mean_"
 TOTAL_CEREBRAL = "TotalCerebralVol"
+VOLUME, THICKNESS, AREA = MEASURES = ("volume", "thickness", "area")
+COUNTED = {VOLUME: "reference", THICKNESS: "thickness", AREA: "area"}
 
 
 class Pair(NamedTuple):
@@ -42,18 +46,47 @@ def _table() -> pd.DataFrame:
 def region_table() -> pd.DataFrame:
     """All regions, indexed by name (a copy).
 
-    Columns: name, base, hemisphere (lh, rh, NaN), kind, set, atlas (aseg, aparc, global),
+    Columns: name, base, hemisphere (lh, rh, NaN), kind, set, measure, unit, atlas (aseg, aparc, global),
     label (index in aparc+aseg), display, lobe, scale (``log`` for regions modelled on log volume), synonyms,
-    typical (mm^3, median of the open reference data; missing where healthy people can have no volume at all).
+    typical (in `unit`, median of the open reference data; missing where healthy people can have no volume at all).
     """
     return _table().copy()
 
 
 @lru_cache(maxsize=64)
 def names(*sets: str) -> tuple[str, ...]:
-    """Names of the regions in `sets` (default: all), in table order."""
+    """Names of the regions in `sets` (default: everything that is a volume), in table order."""
     table = _table()
-    return tuple(table.index if not sets else table.index[table["set"].isin(sets)])
+    return tuple(table.index[table["set"].isin(sets) if sets else table["measure"] == VOLUME])
+
+
+@lru_cache(maxsize=8)
+def measured_names(*measures: str) -> tuple[str, ...]:
+    """Names of the regions of some measures (default: all three), in table order."""
+    table = _table()
+    return tuple(table.index[table["measure"].isin(measures or MEASURES)])
+
+
+def measure_of(name: str) -> str:
+    """``volume``, ``thickness`` or ``area``; volume for what is made from volumes."""
+    return _measures().get(name) or next((m for m in (THICKNESS, AREA) if name.endswith(f"_{m}")), VOLUME)
+
+
+def unit_of(name: str) -> str:
+    """``mm^3``, ``mm`` or ``mm^2``; of an asymmetry index ``1``."""
+    if name.startswith(ASYMMETRY_PREFIX):
+        return "1"
+    return {VOLUME: "mm^3", THICKNESS: "mm", AREA: "mm^2"}[measure_of(name)]
+
+
+@lru_cache(maxsize=1)
+def _measures() -> dict[str, str]:
+    return dict(_table()["measure"])
+
+
+def counted_regions(measure: str = VOLUME) -> tuple[str, ...]:
+    """The regions whose deviations are counted: the 82 volumes of the source study, or 68 of the cortex."""
+    return names(COUNTED[measure])
 
 
 def reference_regions() -> tuple[str, ...]:

@@ -19,7 +19,7 @@ import pandas as pd
 
 from bids_app.clinical.figures import Figure, figure_from_json
 from bids_app.errors import InputError
-from bids_app.regions import ETIV, derived_names, display_name, names
+from bids_app.regions import ETIV, derived_names, display_name, measured_names
 from bids_app.tables import atomic_write, format_tsv, read_json, read_table, write_json
 
 ANALYSIS_FILE = "analysis.toml"
@@ -80,7 +80,7 @@ def describe(table: pd.DataFrame, unit: str | None = None, **extra: str) -> dict
     KeyError
         When a column has no description.
     """
-    regions = {*names(), *derived_names(), ETIV}
+    regions = {*measured_names(), *derived_names(), ETIV}
     described: dict[str, dict[str, Any]] = {}
     for name in map(str, table.columns):
         if name in extra:

@@ -170,7 +170,7 @@ def _complete(volumes: Mapping[str, float], etiv: float) -> dict[str, float]:
     unknown = sorted(set(volumes) - known)
     if unknown or any(not value >= 0 for value in volumes.values()):
         raise ValueError(f"unknown regions {unknown} or negative volumes in a synthetic subject")
-    table = regions.region_table()
+    table = regions.region_table().loc[list(regions.names())]
     values: dict[str, float] = {}
     for name, base, hemisphere, atlas in table[["name", "base", "hemisphere", "atlas"]].itertuples(index=False):
         if atlas == "aparc":

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bids_app.arrays import FloatArray
 from bids_app.errors import ModelError
+from bids_app.regions import VOLUME
 
 if TYPE_CHECKING:
     from bids_app.normative.card import ModelCard
@@ -28,7 +29,7 @@ class Deviations:
     ----------
     regions : tuple of str, length p
     observed, expected : (n, p) arrays
-        Volume in mm^3 (dimensionless for asymmetry indices); `expected` is the median of the healthy
+        Volume in mm^3, thickness in mm, area in mm^2, asymmetry without dimension; `expected` is the median of the healthy
         distribution at the scan's covariates.
     z : (n, p) array
         Deviation in standard normal units.
@@ -106,8 +107,15 @@ class NormativeModel(ABC):
         """Spread of scanners in scale (p,): SD of the logarithm of the scale; NaN where it is not known."""
         return np.full(len(regions), np.nan)
 
-    def expected_counts(self, n_regions: int, sex: str, adapted: bool = True) -> dict[str, dict[str, float]] | None:
-        """Deviations that healthy people have in `n_regions`; None when the model was not told."""
+    @property
+    def needs_etiv(self) -> bool:
+        """Whether eTIV is a covariate."""
+        return True
+
+    def expected_counts(
+        self, n_regions: int, sex: str, adapted: bool = True, measure: str = VOLUME
+    ) -> dict[str, dict[str, float]] | None:
+        """Deviations that healthy people have in `n_regions` of a measure; None when the model was not told."""
         return None
 
     def with_scoring(self, scoring: str) -> NormativeModel:

@@ -86,7 +86,8 @@ def inside_ranges(
 class Covariates:
     """Age (years), sex, eTIV (mm^3) and FreeSurfer major version of n scans; unknown version is ''.
 
-    `usable` scans have all three covariates. `remarks` holds one list of sentences per scan.
+    `usable` scans have all covariates. `remarks` holds one list of sentences per scan. `etiv` is 0 where `uses_etiv`
+    is false.
     """
 
     age: FloatArray
@@ -95,13 +96,17 @@ class Covariates:
     version: NDArray[np.object_]
     usable: NDArray[np.bool_]
     remarks: tuple[tuple[str, ...], ...]
+    uses_etiv: bool = True
 
     def inside(self, rows: NDArray[np.intp], fits: Stack) -> NDArray[np.bool_]:
         """Whether age and eTIV of `rows` are inside the trained range of each region (n, p)."""
         age, etiv = self.age[rows, None], self.etiv[rows, None]
         low, high = fits.age_range.T
-        smallest, largest = fits.etiv_range.T
-        return (age >= low) & (age <= high) & (etiv >= smallest) & (etiv <= largest)
+        inside = (age >= low) & (age <= high)
+        if self.uses_etiv:
+            smallest, largest = fits.etiv_range.T
+            inside &= (etiv >= smallest) & (etiv <= largest)
+        return inside
 
     def notes(self, in_range: NDArray[np.bool_]) -> tuple[str, ...]:
         """One string per scan, empty when there is nothing to say."""
@@ -118,7 +123,9 @@ def major_version(version: object) -> str:
     return next((part for part in text.replace("-", ".").lstrip("vV").split(".") if part.isdigit()), "")
 
 
-def read_covariates(data: pd.DataFrame, card: ModelCard, corrected: Collection[str] = ()) -> Covariates:
+def read_covariates(
+    data: pd.DataFrame, card: ModelCard, corrected: Collection[str] = (), uses_etiv: bool = True
+) -> Covariates:
     """Take the covariates from `data` and compare them with the model's card.
 
     Parameters
@@ -128,20 +135,23 @@ def read_covariates(data: pd.DataFrame, card: ModelCard, corrected: Collection[s
     card : ModelCard
     corrected : collection of str
         Major FreeSurfer versions whose offsets the model knows.
+    uses_etiv : bool
+        Whether eTIV is a covariate; otherwise its column may be absent.
 
     Raises
     ------
     CovariateError
         When a column is missing.
     """
-    basics, seen = read_basics(data, card), major_versions(data)
+    basics, seen = read_basics(data, card, uses_etiv), major_versions(data)
     age, sex, etiv, usable = basics.age, basics.sex, basics.etiv, basics.usable
     version = np.array([major if major in corrected else "" for major in seen], dtype=object)
-    remarks = [[] if ok else ["not scored: age, sex or intracranial volume is missing or unreadable."] for ok in usable]
+    needed = "age, sex or intracranial volume" if uses_etiv else "age or sex"
+    remarks = [[] if ok else [f"not scored: {needed} is missing or unreadable."] for ok in usable]
     _range_remarks(remarks, usable, age, sex, etiv, card)
     _sparse_remarks(remarks, usable, age, sex, card)
     _version_remarks(remarks, seen, card, bool(corrected))
-    return Covariates(age, sex, etiv, version, usable, tuple(tuple(r) for r in remarks))
+    return Covariates(age, sex, etiv, version, usable, tuple(tuple(r) for r in remarks), uses_etiv)
 
 
 def _range_remarks(

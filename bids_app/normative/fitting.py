@@ -57,14 +57,18 @@ def harmonise_and_fit(data: TrainingData, mode: str, harmonise: str, progress: P
     if progress is not None:
         progress(f"Fitting {values.shape[1]} regions.")
     if mode == "calibrated":
-        return Fitted(harmoniser, fit_calibrated(data.age, data.sex, etiv, values))
+        return Fitted(harmoniser, fit_calibrated(data.age, data.sex, etiv, values, uses_etiv=data.uses_etiv))
     rows = {sex: data.sex == sex for sex in SEXES}
-    return Fitted(harmoniser, {sex: fit_reference(data.age[r], etiv[r], values[r]) for sex, r in rows.items()})
+    fits = {sex: fit_reference(data.age[r], etiv[r], values[r], uses_etiv=data.uses_etiv) for sex, r in rows.items()}
+    return Fitted(harmoniser, fits)
 
 
-def fit_reference(age: FloatArray, etiv: FloatArray, values: FloatArray) -> list[RegionFit]:
+def fit_reference(age: FloatArray, etiv: FloatArray, values: FloatArray, *, uses_etiv: bool = True) -> list[RegionFit]:
     """Fits of one sex with constant residual standard deviation: `values` (n, p) on the modelled scale."""
-    mean = mfpr.fit_mfpr(age, etiv, values)
+    mean = mfpr.fit_mfpr(age, etiv if uses_etiv else np.empty((age.size, 0)), values)
+    coefficients, roots, width = mean.coefficients, mean.roots, mean.parameters
+    if not uses_etiv:
+        coefficients, roots, width = np.insert(coefficients, 1, 0.0, axis=1), _with_zero(roots), width + 1
     unbiased = mean.rmse * np.sqrt(mean.n / (mean.n - mean.parameters))
     ranges = _ranges(age, etiv, values)
     return [
@@ -74,20 +78,25 @@ def fit_reference(age: FloatArray, etiv: FloatArray, values: FloatArray) -> list
             scale=mean.scale,
             powers=_used(powers),
             rmse=float(mean.rmse[i]),
-            coefficients=_floats(mean.coefficients[i, :width]),
-            root=flat(mean.roots[i] * unbiased[i], width),
+            coefficients=_floats(coefficients[i, : width[i]]),
+            root=flat(roots[i] * unbiased[i], width[i]),
             **ranges[i],
         )
-        for i, (powers, width) in enumerate(zip(mean.powers, mean.parameters))
+        for i, powers in enumerate(mean.powers)
     ]
 
 
+def _with_zero(roots: FloatArray) -> FloatArray:
+    """Roots (p, q, q) with a row and a column of zeros for eTIV."""
+    return np.insert(np.insert(roots, 1, 0.0, axis=1), 1, 0.0, axis=2)
+
+
 def fit_calibrated(
-    age: FloatArray, sex: NDArray[np.object_], etiv: FloatArray, values: FloatArray
+    age: FloatArray, sex: NDArray[np.object_], etiv: FloatArray, values: FloatArray, *, uses_etiv: bool = True
 ) -> dict[str, list[RegionFit]]:
     """Fits with location, scale and shape; the sexes share all but their intercepts."""
     male = (sex == "male").astype(float)
-    fitted = location_scale.fit_location_scale_shape(age, male, etiv, values)
+    fitted = location_scale.fit_location_scale_shape(age, male, etiv if uses_etiv else None, values)
     residuals = values - fitted.location(age, male, etiv)
     fits = {}
     for name in SEXES:

@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bids_app.regions import ETIV, names, region_table
+from bids_app.regions import ETIV, THICKNESS, measure_of, measured_names, region_table
 
 # Adults have 0.9 to 2.2 litres (open reference data, 3,812 people: 0.78 to 2.15); beyond these it is no head.
 ETIV_RANGE = (0.6e6, 2.6e6)
 # A unit mistake is a factor of 1,000; the smallest healthy segmentation is a fortieth of the typical volume.
 FACTOR = 100.0
+# Of regions in 3,812 healthy people, thickness is 0.67 to 4.6 mm; it cannot be 5 times less or more than usual.
+THICKNESS_FACTOR = 5.0
 # A child this much younger than the youngest person of the training data is not scored as if it were that old.
 YEARS_BELOW = 1.0
 
@@ -29,7 +31,7 @@ def _typical() -> pd.Series:
 
 
 def impossible(data: pd.DataFrame) -> pd.DataFrame:
-    """Which cells of the volumes (mm^3) cannot be.
+    """Which cells of the volumes (mm^3), thickness (mm) and areas (mm^2) cannot be.
 
     Parameters
     ----------
@@ -41,11 +43,12 @@ def impossible(data: pd.DataFrame) -> pd.DataFrame:
     DataFrame of bool, n rows
         One column per eTIV and region in `data`. Missing cells are possible.
     """
-    known = [name for name in names() if name in data.columns]
+    known = [name for name in measured_names() if name in data.columns]
     values = data[known].apply(pd.to_numeric, errors="coerce").astype(float)
     typical = _typical().reindex(known)
-    low = (typical / FACTOR).fillna(0.0)
-    high = (typical * FACTOR).fillna(np.inf)
+    factor = np.array([_factor(name) for name in known])
+    low = (typical / factor).fillna(0.0)
+    high = (typical * factor).fillna(np.inf)
     if ETIV in known:
         low[ETIV], high[ETIV] = ETIV_RANGE
     return (values < low) | (values > high) | np.isinf(values)
@@ -63,7 +66,13 @@ def why_impossible(name: str, value: float) -> str:
     if value <= 0:
         return "0" if value == 0 else "below 0"
     typical = _typical()[name]
+    if measure_of(name) == THICKNESS:
+        return f"{'less than a fifth' if value < typical else 'more than five times'} of what is usual in mm"
     return f"{'less than a hundredth' if value < typical else 'more than a hundred times'} of what is usual"
+
+
+def _factor(name: str) -> float:
+    return THICKNESS_FACTOR if measure_of(name) == THICKNESS else FACTOR
 
 
 def too_young(age: pd.Series, sex: pd.Series, age_range: Mapping[str, tuple[float, float]]) -> NDArray[np.bool_]:
@@ -82,7 +91,7 @@ def without_impossible(data: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def typical_value(name: str) -> float | None:
-    """The usual volume of a region, or eTIV, in mm^3; None where there is none."""
+    """The usual value of a region or eTIV in its unit; None where there is none."""
     if name == ETIV:
         return 1.5e6
     value = _typical().get(name)

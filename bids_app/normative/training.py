@@ -21,7 +21,17 @@ from bids_app.normative.harmonise import site_effects
 from bids_app.normative.parameters import SEXES, RegionFit, RegionModel
 from bids_app.normative.reference_counts import ReferenceCounts, count_deviations
 from bids_app.normative.training_data import TrainingData, TrainingReport, prepare
-from bids_app.regions import add_asymmetry, asymmetry_names, extended_regions, reference_regions
+from bids_app.regions import (
+    THICKNESS,
+    VOLUME,
+    add_asymmetry,
+    asymmetry_names,
+    counted_regions,
+    extended_regions,
+    measure_of,
+    measured_names,
+    reference_regions,
+)
 
 Progress = Callable[[str], None]
 
@@ -51,6 +61,8 @@ def train(
     mode: str = "calibrated",
     harmonise: str = "none",
     regions: tuple[str, ...] | None = None,
+    measure: str = VOLUME,
+    etiv: bool | None = None,
     min_per_sex: int = 30,
     reference_counts: bool = True,
     card: dict[str, Any] | None = None,
@@ -73,6 +85,10 @@ def train(
     regions : tuple of str, optional
         Default: the regions of the reference set (mode ``reference``), or also the extended set and
         asymmetry indices (mode ``calibrated``), as far as the table has them.
+    measure : {'volume', 'thickness', 'area'}
+        Which default `regions` are meant; thickness and area are those of the 68 cortical regions and hemispheres.
+    etiv : bool, optional
+        Whether eTIV is a covariate; default: of everything but thickness.
     min_per_sex : int
         Fewest people of each sex.
     reference_counts : bool
@@ -92,12 +108,14 @@ def train(
     _check_options(mode, harmonise)
     tell = progress or (lambda sentence: None)
     table = add_asymmetry(table) if mode == "calibrated" else table
+    regions = regions or default_regions(table, mode, measure)
     data = prepare(
         table,
-        regions or default_regions(table, mode),
+        regions,
         logarithms=mode == "calibrated",
         min_per_site=2 if harmonise in ("location", "full") else 1,
         min_per_sex=min_per_sex,
+        uses_etiv=measure_of(regions[0]) != THICKNESS if etiv is None else etiv,
     )
     tell(data.report.sentences()[0])
     fitted, counts = _fit_and_count(data, mode, harmonise, reference_counts, tell)
@@ -123,16 +141,16 @@ def _fit_and_count(
     return fitted, counts
 
 
-def default_regions(table: pd.DataFrame, mode: str) -> tuple[str, ...]:
-    """Regions of `table` that a model of this mode covers."""
+def default_regions(table: pd.DataFrame, mode: str, measure: str = VOLUME) -> tuple[str, ...]:
+    """Regions of `table` that a model of this mode and measure covers."""
     wanted = reference_regions()
-    if mode == "calibrated":
+    if measure != VOLUME:
+        wanted = measured_names(measure)
+    elif mode == "calibrated":
         wanted += extended_regions() + asymmetry_names()
     present = tuple(name for name in wanted if name in table.columns)
     if not present:
-        raise ModelError(
-            f"the training table has no region with a FreeSurfer name, for example {reference_regions()[0]}"
-        )
+        raise ModelError(f"the training table has no region with a FreeSurfer name, for example {wanted[0]}")
     return present
 
 
@@ -158,8 +176,9 @@ def region_models(data: TrainingData, fitted: fitting.Fitted, mode: str) -> tupl
 
 
 def _healthy_counts(data: TrainingData, z: FloatArray, new: FloatArray | None) -> ReferenceCounts | None:
-    """Counts over the reference regions, at known sites (z) and at new ones."""
-    reference = [i for i, name in enumerate(data.regions) if name in set(reference_regions())]
+    """Counts over the counted regions of the model's measure, at known sites (z) and at new ones."""
+    counted = set(counted_regions(measure_of(data.regions[0])))
+    reference = [i for i, name in enumerate(data.regions) if name in counted]
     if not reference:
         return None
     counts = count_deviations(z[:, reference], data.sex)
@@ -199,7 +218,8 @@ def make_card(data: TrainingData, name: str, mode: str, harmonise: str, given: d
         "training": _sources(table),
         "n": {sex: len(rows) for sex, rows in by_sex.items()},
         "age_range": {sex: fitting.outward(rows["age"].to_numpy(), 1) for sex, rows in by_sex.items()},
-        "etiv_range": {sex: fitting.outward(data.etiv[data.sex == sex], -3) for sex in SEXES},
+        "etiv_range": {sex: fitting.outward(data.etiv[data.sex == sex], -3) for sex in SEXES} if data.uses_etiv else {},
+        **({} if data.uses_etiv else {"covariates": "age (years), sex"}),
         "age_bands": {sex: _age_bands(rows["age"].to_numpy()) for sex, rows in by_sex.items()},
         "sites": int(np.unique(data.site).size) if "site" in table else 0,
         "fs_versions": tuple(sorted({v for v in data.fs_version if v})),

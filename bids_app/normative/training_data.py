@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from bids_app.arrays import FloatArray
 from bids_app.errors import ModelError
 from bids_app.normative.parameters import LOG_FLOOR_MM3, SEXES
-from bids_app.regions import ETIV, region_table
+from bids_app.normative.surfaces import surface_failures
+from bids_app.regions import ETIV, VOLUME, measure_of, region_table
 
 MAX_MISSING = 0.05
+SURFACES_FAILED = "thickness beyond 6 SD in three regions or more (surfaces that failed)"
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,15 @@ class TrainingData:
     log : (p,) bool array
         Regions modelled on log volume.
     report : TrainingReport
+    uses_etiv : bool
+        Whether eTIV is a covariate.
     """
 
     table: pd.DataFrame
     regions: tuple[str, ...]
     log: NDArray[np.bool_]
     report: TrainingReport
+    uses_etiv: bool = True
 
     @property
     def age(self) -> FloatArray:
@@ -106,7 +111,13 @@ class TrainingData:
 
 
 def prepare(
-    table: pd.DataFrame, regions: tuple[str, ...], *, logarithms: bool, min_per_site: int, min_per_sex: int
+    table: pd.DataFrame,
+    regions: tuple[str, ...],
+    *,
+    logarithms: bool,
+    min_per_site: int,
+    min_per_sex: int,
+    uses_etiv: bool = True,
 ) -> TrainingData:
     """Choose rows and regions.
 
@@ -122,6 +133,8 @@ def prepare(
         Smallest site that is kept.
     min_per_sex : int
         Fewest people of each sex.
+    uses_etiv : bool
+        Whether eTIV is a covariate of the model.
 
     Raises
     ------
@@ -147,7 +160,8 @@ def prepare(
     kept = tuple(name for name in regions if name not in left_out)
     if not kept:
         raise ModelError("no region of the training table has enough values")
-    reasons = _reasons(table, missing[:, [name not in left_out for name in regions]], min_per_site)
+    surfaces = any(measure_of(name) != VOLUME for name in kept)
+    reasons = _reasons(table, missing[:, [name not in left_out for name in regions]], min_per_site, surfaces)
     dropped = pd.DataFrame({"row": np.flatnonzero(reasons != ""), "reason": reasons[reasons != ""]})
     if "participant_id" in table:
         dropped.insert(1, "participant_id", table["participant_id"].to_numpy()[dropped["row"]])
@@ -155,10 +169,10 @@ def prepare(
     _check_sexes(used, min_per_sex)
     scale = region_table()["scale"]
     log = np.array([logarithms and scale.get(name) == "log" for name in kept])
-    return TrainingData(used, kept, log, TrainingReport(len(table), len(used), dropped, left_out))
+    return TrainingData(used, kept, log, TrainingReport(len(table), len(used), dropped, left_out), uses_etiv)
 
 
-def _reasons(table: pd.DataFrame, missing: NDArray[np.bool_], min_per_site: int) -> NDArray[np.object_]:
+def _reasons(table: pd.DataFrame, missing: NDArray[np.bool_], min_per_site: int, surfaces: bool) -> NDArray[np.object_]:
     """Why each row is left out, '' when it is used; the first reason counts."""
     age, etiv = (pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=float) for name in ("age", ETIV))
     checks = [
@@ -166,6 +180,7 @@ def _reasons(table: pd.DataFrame, missing: NDArray[np.bool_], min_per_site: int)
         ("sex is neither female nor male", ~table["sex"].isin(SEXES).to_numpy()),
         ("intracranial volume is missing or not positive", ~(np.isfinite(etiv) & (etiv > 0))),
         ("a region's volume is missing", missing.any(axis=1)),
+        (SURFACES_FAILED, surface_failures(table) if surfaces else np.zeros(len(table), dtype=bool)),
     ]
     reasons = np.full(len(table), "", dtype=object)
     for text, bad in checks:

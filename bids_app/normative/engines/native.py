@@ -20,7 +20,8 @@ from bids_app.normative.fit import sinh_arcsinh
 from bids_app.normative.parameters import LOG_FLOOR_MM3, SEXES, RegionModel, Stack, stack
 from bids_app.normative.prediction import Moments, moments
 from bids_app.normative.reference_counts import ReferenceCounts
-from bids_app.regions import add_differences
+from bids_app.normative.surfaces import with_surface_notes
+from bids_app.regions import VOLUME, add_differences, measure_of
 
 OWN_SEX = "own-sex"
 REFERENCE_COMPAT = "reference-compat"
@@ -65,6 +66,12 @@ class NativeModel(NormativeModel):
     def corrected_versions(self) -> frozenset[str]:
         """FreeSurfer major versions whose offsets are known."""
         return frozenset(version for region in self.region_models for version in region.versions)
+
+    @cached_property
+    def needs_etiv(self) -> bool:
+        """Whether eTIV has an effect in any region."""
+        fits = (fit for region in self.region_models for fit in region.fits.values())
+        return any(fit.coefficients[1] != 0 or (fit.sigma and fit.sigma.coefficients[1] != 0) for fit in fits)
 
     def parameters_of(self, region: str) -> RegionModel | None:
         """The parameters of one region; None when the model does not know it."""
@@ -114,35 +121,32 @@ class NativeModel(NormativeModel):
         data = add_differences(data, self.regions)
         regions = scored_regions(self, data)
         observed = data[list(regions)].to_numpy(dtype=float)
-        covariates = read_covariates(data, self.card, self.corrected_versions)
+        covariates = self._covariates(data)
         kernel = _Kernel(self, regions, adapted=adaptation is not None)
         z, se, expected, in_range = kernel.score(covariates, observed)
         if adaptation is not None:
             z, se = adapt(z, se, adaptation, data, regions)
             expected = kernel.volumes(covariates, unadapt(np.zeros(1), adaptation, data, regions))
-        return Deviations(
-            regions,
-            observed,
-            expected,
-            z,
-            se,
-            100 * ndtr(z),
-            in_range,
-            covariates.notes(np.atleast_1d(in_range.all(axis=1))),
-        )
+        notes = with_surface_notes(covariates.notes(np.atleast_1d(in_range.all(axis=1))), z, regions)
+        return Deviations(regions, observed, expected, z, se, 100 * ndtr(z), in_range, notes)
+
+    def _covariates(self, data: pd.DataFrame) -> Covariates:
+        return read_covariates(data, self.card, self.corrected_versions, self.needs_etiv)
 
     def volumes_at(
         self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...], adaptation: Adaptation | None = None
     ) -> FloatArray:
         """Volumes (n, len(regions)) that would score `z` at the covariates of `data`."""
         raw = unadapt(z, adaptation, data, regions)
-        return _Kernel(self, regions, adapted=False).volumes(
-            read_covariates(data, self.card, self.corrected_versions), raw
-        )
+        return _Kernel(self, regions, adapted=False).volumes(self._covariates(data), raw)
 
-    def expected_counts(self, n_regions: int, sex: str, adapted: bool = True) -> dict[str, dict[str, float]] | None:
+    def expected_counts(
+        self, n_regions: int, sex: str, adapted: bool = True, measure: str = VOLUME
+    ) -> dict[str, dict[str, float]] | None:
         """Counts of deviations in healthy people, see `ReferenceCounts.expected`; None when unknown."""
-        return None if self.counts is None else self.counts.expected(n_regions, sex, adapted)
+        if self.counts is None or measure != measure_of(self.regions[0]):
+            return None
+        return self.counts.expected(n_regions, sex, adapted)
 
     def site_sd(self, regions: tuple[str, ...]) -> FloatArray:
         """Standard deviation between training sites (p,), in z units; NaN where it is unknown."""

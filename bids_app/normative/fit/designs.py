@@ -14,13 +14,14 @@ ROW_BLOCK = 8192
 
 
 class Design:
-    """Columns intercept, male, eTIV^q and a fractional polynomial of age, for p regions.
+    """Columns intercept, male, eTIV^q and a fractional polynomial of age, for p regions; without eTIV where None.
 
     Parameters
     ----------
     scaled : (n,) array
         Age, shifted and scaled.
-    male, etiv : (n,) arrays
+    male : (n,) array
+    etiv : (n,) array or None
     powers : (p, k) array
         Of age, at most three; NaN when not used.
     etiv_power : (p,) array, optional
@@ -38,7 +39,7 @@ class Design:
         self,
         scaled: FloatArray,
         male: FloatArray,
-        etiv: FloatArray,
+        etiv: FloatArray | None,
         powers: FloatArray,
         etiv_power: FloatArray | None = None,
         constant: bool = False,
@@ -49,7 +50,8 @@ class Design:
         for exponent in np.unique(exponents):
             regions = np.flatnonzero(exponents == exponent)
             for chosen, members in fp.groups(powers[regions]):
-                x = np.column_stack([np.ones(scaled.size), male, etiv**exponent, fp.basis(scaled, chosen)])
+                head = [] if etiv is None else [etiv**exponent]
+                x = np.column_stack([np.ones(scaled.size), male, *head, fp.basis(scaled, chosen)])
                 q, r = np.linalg.qr(x[:, :1] if constant else x)
                 self.parts.append((q, r, regions[members]))
 

@@ -23,14 +23,14 @@ SEX_SD = 0.05
 
 @dataclass(frozen=True)
 class Data:
-    """What is fitted: scaled age (n,), male (n,), eTIV (n,), its power, and values (n, p) on the modelled scale.
+    """What is fitted: scaled age (n,), male (n,), eTIV (n,) or None, its power, values (n, p) on the modelled scale.
 
     `offset` (n, p) is added to log sigma: half the log of one minus the leverage, by which residuals are too small.
     """
 
     scaled: FloatArray
     male: FloatArray
-    etiv: FloatArray
+    etiv: FloatArray | None
     etiv_power: float
     values: FloatArray
     offset: FloatArray
@@ -120,13 +120,18 @@ def _new_curve(data: Data, spread: Design, point: _Point) -> tuple[Design, Parts
     """One step on to the age curve of third degree that fits the working response best."""
     precision, information = np.exp(-2 * point.eta), _information(point.location_score)
     response = point.mu - point.location_score * np.exp(point.eta) / information
-    linear = np.column_stack([data.male, data.etiv**data.etiv_power])
+    linear = linear_columns(data.male, data.etiv, data.etiv_power)
     powers = age_curve.select_powers(data.scaled, linear, response, precision)
     mean = data.mean_design(powers)
     beta, roots = mean.step(precision * response, precision)
     return mean, replace(
         _scale_step(spread, point), powers=powers, beta=beta, roots=roots / np.sqrt(information)[:, None, None]
     )
+
+
+def linear_columns(male: FloatArray, etiv: FloatArray | None, power: float) -> FloatArray:
+    """Columns (n, 1 or 2) beside age: male and, where it is a covariate, ``eTIV^power``."""
+    return np.column_stack([male] if etiv is None else [male, etiv**power])
 
 
 def _step(data: Data, spread: Design, point: _Point) -> tuple[Design, Parts]:

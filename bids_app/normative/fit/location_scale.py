@@ -22,9 +22,11 @@ from numpy.typing import NDArray
 from bids_app.arrays import FloatArray
 from bids_app.normative.fit import joint_fit, mfpr, scale_fit, shape_fit
 from bids_app.normative.fit.designs import Design
+from bids_app.normative.fit.joint_fit import linear_columns
 from bids_app.normative.parameters import GAUSSIAN_SHAPE
 
 ETIV_POWERS = (1.0, 2.0)
+ETIV_COLUMN = 2
 # Years; powers of an age near zero would let early childhood decide on the whole curve
 ORIGIN = 10.0
 MIN_FOR_SCALE = 100
@@ -90,19 +92,24 @@ class CalibratedFit:
         return "; ".join(words) or None
 
 
-def fit_location_scale_shape(age: FloatArray, male: FloatArray, etiv: FloatArray, values: FloatArray) -> CalibratedFit:
+def fit_location_scale_shape(
+    age: FloatArray, male: FloatArray, etiv: FloatArray | None, values: FloatArray
+) -> CalibratedFit:
     """Fit p regions.
 
     Parameters
     ----------
-    age, etiv : (n,) arrays
-        Years, mm^3.
+    age : (n,) array
+        Years.
+    etiv : (n,) array or None
+        mm^3; None: no covariate, its coefficients are 0.
     male : (n,) array
         1 for male, 0 for female.
     values : (n, p) array
         On the modelled scale.
     """
-    starts = [mfpr.fit_mfpr(age + ORIGIN, np.column_stack([male, etiv**q]), values) for q in ETIV_POWERS]
+    powers_of_etiv = (1.0,) if etiv is None else ETIV_POWERS
+    starts = [mfpr.fit_mfpr(age + ORIGIN, linear_columns(male, etiv, q), values) for q in powers_of_etiv]
     best = int(np.argmin([np.log(np.maximum(start.deviance, np.finfo(float).tiny)).sum() for start in starts]))
     powers, shift, scale = starts[best].powers, starts[best].shift + ORIGIN, starts[best].scale
     scaled = (age + shift) / scale
@@ -113,11 +120,26 @@ def fit_location_scale_shape(age: FloatArray, male: FloatArray, etiv: FloatArray
     arrays: dict[str, Any] = {
         f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(CalibratedFit)[:-3]
     }
+    if etiv is None:
+        for name in ("coefficients", "roots", "sigma_coefficients", "sigma_roots"):
+            arrays[name] = with_zero_etiv(arrays[name], ETIV_COLUMN)
     return CalibratedFit(**arrays, shift=shift, scale=scale, n=age.size)
 
 
+def with_zero_etiv(values: FloatArray, column: int) -> FloatArray:
+    """Coefficients (p, q) or roots (p, q, q) of a fit without eTIV, with zeros at `column`; the last is given up."""
+    for axis in range(1, values.ndim):
+        values = np.insert(values, column, 0.0, axis=axis)
+    return values[:, :-1] if values.ndim == 2 else values[:, :-1, :-1]
+
+
 def _fit_block(
-    scaled: FloatArray, male: FloatArray, etiv: FloatArray, values: FloatArray, powers: FloatArray, etiv_power: float
+    scaled: FloatArray,
+    male: FloatArray,
+    etiv: FloatArray | None,
+    values: FloatArray,
+    powers: FloatArray,
+    etiv_power: float,
 ) -> CalibratedFit:
     n, p = values.shape
     exponents = np.full(p, etiv_power)
@@ -177,7 +199,7 @@ def _known(new: tuple[FloatArray, FloatArray], beta: FloatArray, roots: FloatArr
 
 
 def _sigma_powers(
-    scaled: FloatArray, male: FloatArray, etiv: FloatArray, squares: FloatArray, kurtosis: FloatArray
+    scaled: FloatArray, male: FloatArray, etiv: FloatArray | None, squares: FloatArray, kurtosis: FloatArray
 ) -> tuple[FloatArray, FloatArray | None]:
     """Powers (p, 2) of age in log sigma, beside sex and eTIV, and the coefficients of these two."""
     none = np.full((squares.shape[1], 2), np.nan)
