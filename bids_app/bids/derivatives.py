@@ -50,16 +50,20 @@ def read_summaries(output_dir: Path | str) -> list[dict[str, Any]]:
     return [read_json(path) for _, path in summary_paths(output_dir)]
 
 
-def read_wide(output_dir: Path | str, keys: Iterable[ScanKey], desc: str, value: str) -> pd.DataFrame:
+def read_wide(
+    output_dir: Path | str, keys: Iterable[ScanKey], desc: str, value: str, optional: bool = False
+) -> pd.DataFrame:
     """One column of the scans' tables, spread: one row per scan, one column per region.
 
     Parameters
     ----------
     output_dir : path-like
     keys : iterable of (participant_id, session_id or None)
-    desc : {'volumes', 'deviations', 'extended', 'asymmetry'}
+    desc : {'volumes', 'deviations', 'extended', 'asymmetry', 'thickness', 'area'}
     value : str
         Column to spread, such as ``z``.
+    optional : bool
+        Whether scans may have no such table.
 
     Returns
     -------
@@ -77,7 +81,7 @@ def read_wide(output_dir: Path | str, keys: Iterable[ScanKey], desc: str, value:
     cells = []
     for participant, session in keys:
         path = derivative_path(output_dir, participant, session, desc=desc)
-        regions, numbers = read_column(path, value)
+        regions, numbers = ([], []) if optional and not path.exists() else read_column(path, value)
         columns = [position.setdefault(region, len(position)) for region in regions]
         cells.append((columns, numbers))
     values = np.full((len(keys), len(position)), np.nan)

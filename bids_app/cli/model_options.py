@@ -65,7 +65,12 @@ RECIPE: list[Option] = [
         "ComBat across sites (default where TABLE has a column site: location, or mean_only in mode reference; "
         "otherwise none)",
     ),
-    ("--regions {reference,all}", "reference: the 82 regions of the source study; all (default): those of the mode"),
+    (
+        "--regions {reference,all,thickness,area}",
+        "reference: the 82 volumes of the source study; all (default): the volumes of the mode; thickness (mm) or area "
+        "(mm^2) of the cortex",
+    ),
+    ("--etiv {yes,no}", "whether intracranial volume is a covariate (default: yes, but not of thickness)"),
     ("--min-per-sex N", "fewest people per sex (30)"),
 ]
 PCNTOOLKIT: list[Option] = [

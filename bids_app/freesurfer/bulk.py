@@ -14,7 +14,7 @@ import pandas as pd
 
 from bids_app import regions
 from bids_app.errors import FreeSurferError
-from bids_app.freesurfer.volumes import read_volumes
+from bids_app.freesurfer.volumes import read_volumes, region_values
 from bids_app.tables import NA
 
 ID_COLUMNS = ("subject", "fs_version", "flavour", "stream", "problem")
@@ -25,19 +25,19 @@ Record = tuple[str | float | None, ...]
 
 
 def columns() -> tuple[str, ...]:
-    """Columns of the table: the id columns, then every region of data/regions.tsv."""
-    return (*ID_COLUMNS, *regions.names())
+    """Columns of the table: the id columns, then every region and measure of data/regions.tsv."""
+    return (*ID_COLUMNS, *regions.measured_names())
 
 
 def read_record(subject_dir: Path | str) -> Record:
     """One row of the table; a directory that cannot be read has its reason in ``problem`` and no volumes."""
     path = Path(subject_dir)
-    names = regions.names()
+    names = regions.measured_names()
     try:
         found = read_volumes(path, everything=False)
     except FreeSurferError as error:
         return (path.name, None, None, None, str(error), *[None] * len(names))
-    values = {row.region: row.volume_mm3 for row in found.rows}
+    values = region_values(found.rows, found.measures)
     return (path.name, found.fs_version, found.flavour, found.stream, None, *[values.get(name) for name in names])
 
 
@@ -64,7 +64,7 @@ def volumes_table(subject_dirs: Iterable[Path | str], *, nprocs: int = 1) -> pd.
     Returns
     -------
     DataFrame
-        ``subject fs_version flavour stream problem`` and one column per region in mm^3 (NaN where absent).
+        ``subject fs_version flavour stream problem`` and one column per region in mm^3, mm or mm^2 (NaN where absent).
     """
     names = columns()
     table = pd.DataFrame(list(iterate_records(subject_dirs, nprocs=nprocs)), columns=list(names))

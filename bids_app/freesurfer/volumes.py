@@ -161,6 +161,27 @@ def as_table(rows: Iterable[Row]) -> pd.DataFrame:
     return pd.DataFrame(list(rows), columns=list(COLUMNS))
 
 
+def region_values(rows: Iterable[Row], measures: Mapping[str, float]) -> dict[str, float]:
+    """Every measured value by its name in the region table: volumes (mm^3), thickness (mm) and area (mm^2).
+
+    Parameters
+    ----------
+    rows : iterable of Row, or of rows of `Volumes.table`
+    measures : mapping
+        `Volumes.measures`, for mean thickness and white surface area of the hemispheres.
+    """
+    values: dict[str, float] = {}
+    for row in rows:
+        values[row.region] = row.volume_mm3
+        if row.atlas == "aparc":
+            stem = row.region.removesuffix(f"_{regions.VOLUME}")
+            values[f"{stem}_{regions.THICKNESS}"], values[f"{stem}_{regions.AREA}"] = row.thickness_mm, row.area_mm2
+    for hemisphere in subject.HEMISPHERES:
+        for name, key in (("MeanThickness_thickness", "mean_thickness"), ("WhiteSurfArea_area", "white_area")):
+            values[f"{hemisphere}_{name}"] = measures.get(f"{hemisphere}_{key}", _NAN)
+    return {name: value for name, value in values.items() if value == value}
+
+
 def read_volumes(subject_dir: Path, *, expected_subject: str | None = None, everything: bool = True) -> Reading:
     """The light form of `extract_volumes`; without `everything`, the reference and global volumes only."""
     folder = StatsFolder(subject_dir)

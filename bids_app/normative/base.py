@@ -29,8 +29,8 @@ class Deviations:
     ----------
     regions : tuple of str, length p
     observed, expected : (n, p) arrays
-        Volume in mm^3, thickness in mm, area in mm^2, asymmetry without dimension; `expected` is the median of the healthy
-        distribution at the scan's covariates.
+        Volume in mm^3, thickness in mm, area in mm^2, asymmetry without dimension; `expected` is the median of the
+        healthy distribution at the scan's covariates.
     z : (n, p) array
         Deviation in standard normal units.
     z_se : (n, p) array

@@ -12,6 +12,7 @@ from bids_app.normative.card import ModelCard
 from bids_app.normative.engines import generalised_gamma_file as gamma_file
 from bids_app.normative.engines import native_file as model_file
 from bids_app.normative.engines import terms as terms_model
+from bids_app.normative.engines.combined import JOINT, combine
 from bids_app.normative.engines.generalised_gamma import GammaModel
 from bids_app.normative.engines.native import NativeModel
 from bids_app.normative.engines.terms import TermsModel
@@ -33,6 +34,13 @@ def list_models() -> tuple[ModelCard, ...]:
     )
 
 
+def split_name(name_or_path: str | Path) -> tuple[str, ...]:
+    """The models that ``NAME+NAME`` joins; the path of an existing file may hold a plus."""
+    if JOINT not in str(name_or_path) or Path(name_or_path).exists():
+        return (str(name_or_path),)
+    return tuple(part for part in str(name_or_path).split(JOINT) if part)
+
+
 def save_model(model: NormativeModel, path: Path) -> Path:
     """Write a model in the file format of its engine.
 
@@ -51,7 +59,7 @@ def save_model(model: NormativeModel, path: Path) -> Path:
 
 
 def load_model(name_or_path: str | Path) -> NormativeModel:
-    """A packaged model by name, a native model file, or a folder saved by PCNtoolkit.
+    """A packaged model by name, a native model file, a folder saved by PCNtoolkit, or several joined by ``+``.
 
     Raises
     ------
@@ -60,7 +68,9 @@ def load_model(name_or_path: str | Path) -> NormativeModel:
     """
     if str(name_or_path) in model_names():
         return model_file.load(str(files("bids_app.data") / "models" / f"{name_or_path}.json"))
-    path = Path(name_or_path)
+    path, parts = Path(name_or_path), split_name(name_or_path)
+    if len(parts) > 1:
+        return combine(tuple(map(load_model, parts)))
     if not path.exists():
         raise ModelError(
             f"there is no model {str(name_or_path)!r}: give the path of a model file or one of "

@@ -61,7 +61,6 @@ def train(
     mode: str = "calibrated",
     harmonise: str = "none",
     regions: tuple[str, ...] | None = None,
-    measure: str = VOLUME,
     etiv: bool | None = None,
     min_per_sex: int = 30,
     reference_counts: bool = True,
@@ -83,10 +82,7 @@ def train(
     harmonise : {'none', 'mean_only', 'location', 'full'}
         ComBat over the column ``site``, see `HARMONISE`.
     regions : tuple of str, optional
-        Default: the regions of the reference set (mode ``reference``), or also the extended set and
-        asymmetry indices (mode ``calibrated``), as far as the table has them.
-    measure : {'volume', 'thickness', 'area'}
-        Which default `regions` are meant; thickness and area are those of the 68 cortical regions and hemispheres.
+        Default: `default_regions`. All of one measure.
     etiv : bool, optional
         Whether eTIV is a covariate; default: of everything but thickness.
     min_per_sex : int
@@ -108,7 +104,7 @@ def train(
     _check_options(mode, harmonise)
     tell = progress or (lambda sentence: None)
     table = add_asymmetry(table) if mode == "calibrated" else table
-    regions = regions or default_regions(table, mode, measure)
+    regions = regions or default_regions(table, mode)
     data = prepare(
         table,
         regions,
@@ -142,7 +138,16 @@ def _fit_and_count(
 
 
 def default_regions(table: pd.DataFrame, mode: str, measure: str = VOLUME) -> tuple[str, ...]:
-    """Regions of `table` that a model of this mode and measure covers."""
+    """Regions of `table` that a model of this mode and measure covers.
+
+    Volumes of the reference set (mode ``reference``), and also the extended set and asymmetry indices (mode
+    ``calibrated``); thickness or area of 68 cortical regions and of the hemispheres.
+
+    Raises
+    ------
+    ModelError
+        When the table has none of them.
+    """
     wanted = reference_regions()
     if measure != VOLUME:
         wanted = measured_names(measure)

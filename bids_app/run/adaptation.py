@@ -18,6 +18,7 @@ from bids_app.arrays import FloatArray
 from bids_app.bids.covariates import Covariates, covariate_table
 from bids_app.bids.layout import Scan
 from bids_app.errors import FreeSurferError, InputError, UsageError
+from bids_app.freesurfer.volumes import region_values
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.harmonise.adaptation import REPORT_COLUMNS, SiteAdaptation
 from bids_app.normative.plausible import too_young, without_impossible
@@ -202,8 +203,7 @@ def _measured(scan: Scan, trees: Trees, roots: Sequence[Path], only_session: boo
         return None
     if facts.etiv_mm3 is None:
         return None
-    volumes = {row.region: row.volume_mm3 for row in reading.rows}
-    return {**volumes, "fs_version": facts.fs_version, ETIV: facts.etiv_mm3}
+    return {**region_values(reading.rows, reading.measures), "fs_version": facts.fs_version, ETIV: facts.etiv_mm3}
 
 
 def _numbers(values: FloatArray) -> list[float | None]:

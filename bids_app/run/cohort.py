@@ -16,6 +16,7 @@ from bids_app.errors import InputError
 from bids_app.findings import Finding
 from bids_app.regions import reference_regions
 from bids_app.run.alike import refuse_mixed
+from bids_app.run.scan import SURFACE_TABLES
 
 # Fewer equal volumes may be chance.
 ENOUGH_REGIONS = 10
@@ -63,11 +64,19 @@ def read_cohort(
         tuple(kept),
         scans,
         zscores[[*KEYS, *ordered]],
-        read_wide(output_dir, keys, "extended", "z").merge(read_wide(output_dir, keys, "asymmetry", "z"), on=KEYS),
+        _uncounted(output_dir, keys),
         read_wide(output_dir, keys, "volumes", "volume_mm3"),
         _mark_excluded(inclusion, kept_out),
         _origin(kept),
     )
+
+
+def _uncounted(output_dir: Path, keys: Sequence[tuple[str, str | None]]) -> pd.DataFrame:
+    """z beyond the reference set: further volumes, asymmetry, and thickness and area where they were scored."""
+    table = read_wide(output_dir, keys, "extended", "z")
+    for desc in ("asymmetry", *SURFACE_TABLES):
+        table = table.merge(read_wide(output_dir, keys, desc, "z", optional=desc in SURFACE_TABLES), on=KEYS)
+    return table
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, str | None]:

@@ -8,10 +8,11 @@ import pandas as pd
 
 from bids_app.clinical.person import count_deviations
 from bids_app.normative.base import NormativeModel
+from bids_app.regions import VOLUME
 
 
 def counts_with_expectation(
-    deviations: pd.DataFrame, model: NormativeModel, sex: str, adapted: bool = True
+    deviations: pd.DataFrame, model: NormativeModel, sex: str, adapted: bool = True, measure: str = VOLUME
 ) -> dict[str, Any]:
     """The ``counts`` of a summary; the expectation is the model's own healthy people where the model holds it.
 
@@ -20,7 +21,7 @@ def counts_with_expectation(
     adaptation (`adapted` False) the yardstick is healthy people at sites that the model does not know.
     """
     counts = count_deviations(deviations["z"])
-    expected = model.expected_counts(counts["n_regions"], sex, adapted)
+    expected = model.expected_counts(counts["n_regions"], sex, adapted, measure)
     if expected is None:
         counts["expected"]["source"] = "equally correlated standard normal regions"
     else:

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from bids_app.normative.base import NormativeModel
-from bids_app.normative.registry import load_model, model_names
+from bids_app.normative.registry import load_model, model_names, split_name
 
 
 @lru_cache(maxsize=2)
@@ -24,9 +24,12 @@ def load_study_model(name_or_path: str, scoring: str = "own-sex") -> NormativeMo
     return model if scoring == "own-sex" else model.with_scoring(scoring)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)
 def model_sha256(name_or_path: str) -> str:
-    """SHA-256 of the model's file, or of all files of a model folder in order of their names."""
+    """SHA-256 of the model's file, of all files of a model folder in order of their names, or of the joined models'."""
+    parts = split_name(name_or_path)
+    if len(parts) > 1:
+        return hashlib.sha256("".join(map(model_sha256, parts)).encode()).hexdigest()
     path = Path(name_or_path)
     if name_or_path in model_names():
         path = Path(str(files("bids_app.data"))) / "models" / f"{name_or_path}.json"

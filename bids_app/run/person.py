@@ -15,6 +15,7 @@ from bids_app.clinical.person import centile_table, change_table
 from bids_app.errors import InputError
 from bids_app.freesurfer.volumes import modelled_version
 from bids_app.normative.base import NormativeModel
+from bids_app.regions import ASYMMETRY_PREFIX, VOLUME, measure_of
 from bids_app.run.adaptation import StoredAdaptation
 from bids_app.tables import read_json, read_table, write_tsv
 
@@ -78,7 +79,8 @@ def _centiles(
 
 
 def _drawn_regions(model: NormativeModel) -> tuple[str, ...]:
-    return tuple(name for name in model.regions if not name.startswith("asymmetry_"))
+    drawn = (name for name in model.regions if not name.startswith(ASYMMETRY_PREFIX))
+    return tuple(name for name in drawn if measure_of(name) == VOLUME)
 
 
 def _scored_sessions(summaries: list[tuple[Path, dict[str, Any]]]) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from bids_app.clinical.deviations import deviation_flag
 from bids_app.clinical.scored_scans import GROUP_COLUMNS
 from bids_app.errors import CovariateError, InputError
 from bids_app.freesurfer.quality import Quality, assess_quality
-from bids_app.freesurfer.volumes import Volumes, modelled_version
+from bids_app.freesurfer.volumes import Row, Volumes, modelled_version, region_values
 from bids_app.normative.base import Deviations, NormativeModel
 from bids_app.normative.harmonise.adaptation import unadapted_warning
 from bids_app.normative.plausible import without_impossible
@@ -32,12 +32,13 @@ from bids_app.run.scan_findings import refuse_unfit, scan_findings
 from bids_app.tables import write_json, write_tsv
 
 EXPECTED_TABLES = ("volumes", "deviations", "extended", "asymmetry")
+SURFACE_TABLES = (regions.THICKNESS, regions.AREA)
 ATLAS_TABLES = ("DKT", "Destrieux")
 
 
 @dataclass(frozen=True)
 class ScanResult:
-    """One scored scan: tables by name (`EXPECTED_TABLES`, `ATLAS_TABLES`) and its summary."""
+    """One scored scan: tables by name (`EXPECTED_TABLES`, `SURFACE_TABLES`, `ATLAS_TABLES`) and its summary."""
 
     tables: Mapping[str, pd.DataFrame]
     summary: Mapping[str, Any]
@@ -54,8 +55,14 @@ def scan_covariates(row: Mapping[str, Any], volumes: Volumes) -> dict[str, Any]:
     return {**row, **given}
 
 
-def model_input(covariates: Mapping[str, Any], table: pd.DataFrame) -> pd.DataFrame:
-    """One row as the models want it: covariates and one column per region (mm^3), with asymmetry indices.
+def model_input(covariates: Mapping[str, Any], measured: Volumes) -> pd.DataFrame:
+    """One row as the models want it: covariates and one column per region and measure, with asymmetry indices.
+
+    Parameters
+    ----------
+    covariates : mapping
+        As `scan_covariates` returns them.
+    measured : Volumes
 
     Raises
     ------
@@ -66,10 +73,15 @@ def model_input(covariates: Mapping[str, Any], table: pd.DataFrame) -> pd.DataFr
         raise CovariateError(
             "the scan has no estimated total intracranial volume in aseg.stats", "run FreeSurfer's full recon-all"
         )
-    volumes = pd.DataFrame([dict(zip(table["region"], table["volume_mm3"].astype(float)))])
+    volumes = pd.DataFrame([_values(measured)]).astype(float)
     row = {name: value for name, value in covariates.items() if name not in volumes and value is not None}
     data = pd.concat([pd.DataFrame([row]), volumes], axis=1)
     return regions.add_asymmetry(data.assign(**{regions.ETIV: float(covariates["etiv_mm3"])}))
+
+
+def _values(volumes: Volumes) -> dict[str, float]:
+    rows = (Row(*row) for row in volumes.table[list(Row._fields)].itertuples(index=False))
+    return region_values(rows, volumes.measures)
 
 
 def score_scan(
@@ -98,7 +110,7 @@ def score_scan(
     CovariateError
         When no z can be given: intracranial volume that cannot be, or an age far below the model's youngest.
     """
-    measured = model_input(covariates, volumes.table)
+    measured = model_input(covariates, volumes)
     data, impossible = without_impossible(measured)
     refuse_unfit(measured, impossible, model)
     stored = StoredAdaptation.from_json(adaptation) if adaptation else None
@@ -115,6 +127,7 @@ def score_scan(
         "session_id": covariates.get("session_id"),
         "covariates": _covariate_summary(covariates, columns),
         "counts": counts_with_expectation(tables["deviations"], model, sex, adapted=stored is not None),
+        **_surface_counts(tables, model, sex, stored is not None),
         "quality": _quality_summary(quality),
         "model": _model_summary(model, model_name, adaptation),
         "freesurfer": _tree_summary(volumes, covariates),
@@ -128,6 +141,18 @@ def score_scan(
         ),
     }
     return ScanResult(tables, summary)
+
+
+def _surface_counts(
+    tables: Mapping[str, pd.DataFrame], model: NormativeModel, sex: str, adapted: bool
+) -> dict[str, Any]:
+    """The counts over the cortical regions of thickness and of area, where the model has them."""
+    found = {}
+    for name in SURFACE_TABLES:
+        if name in tables:
+            counted = tables[name][tables[name]["region"].isin(regions.counted_regions(name))]
+            found[name] = counts_with_expectation(counted, model, sex, adapted, name)
+    return {"surface_counts": found} if found else {}
 
 
 def _quality(volumes: Volumes, covariates: Mapping[str, Any], model: NormativeModel, deviations: Deviations) -> Quality:
@@ -164,12 +189,19 @@ def _deviation_tables(deviations: Deviations) -> dict[str, pd.DataFrame]:
     )
     reference, asymmetry = set(regions.reference_regions()), set(regions.asymmetry_names())
     is_reference, is_asymmetry = table["region"].isin(reference), table["region"].isin(asymmetry)
-    units = {"volume_mm3": "asymmetry_index", "expected_mm3": "expected_index"}
-    return {
+    measure = table["region"].map(regions.measure_of)
+    index = {"volume_mm3": "asymmetry_index", "expected_mm3": "expected_index"}
+    surface = {"volume_mm3": "value", "expected_mm3": "expected"}
+    rest = ~is_reference & ~is_asymmetry & (measure == regions.VOLUME)
+    tables = {
         "deviations": table[is_reference].reset_index(drop=True),
-        "extended": table[~is_reference & ~is_asymmetry].reset_index(drop=True),
-        "asymmetry": table[is_asymmetry].rename(columns=units).reset_index(drop=True),
+        "extended": table[rest].reset_index(drop=True),
+        "asymmetry": table[is_asymmetry].rename(columns=index).reset_index(drop=True),
     }
+    for name in SURFACE_TABLES:
+        if (measure == name).any():
+            tables[name] = table[measure == name].rename(columns=surface).reset_index(drop=True)
+    return tables
 
 
 def kept_columns(covariates: Mapping[str, Any], columns: Sequence[str] = ()) -> dict[str, Any]:
@@ -227,7 +259,7 @@ def _model_summary(model: NormativeModel, name: str, adaptation: Mapping[str, An
 
 def _unscored(model: NormativeModel, deviations: Deviations, volumes: Volumes) -> list[dict[str, str]]:
     scored = {name for name, z in zip(deviations.regions, deviations.z[0]) if np.isfinite(z)}
-    measured = set(volumes.table["region"])
+    measured = {*volumes.table["region"], *_values(volumes)}
     unscored = [
         {
             "region": name,
@@ -254,14 +286,10 @@ def write_scan(result: ScanResult, output_dir: Path, run_uuid: str) -> Path:
     """
     participant, session = _labels(result.summary)
     for name, table in result.tables.items():
-        atlas = name in ATLAS_TABLES
-        path = derivative_path(
-            output_dir, participant, session, desc="volumes" if atlas else name, seg=name if atlas else None
-        )
-        write_tsv(table, path, columns_for("volumes" if atlas else name))
-    for name in ATLAS_TABLES:
-        if name not in result.tables:
-            _remove(derivative_path(output_dir, participant, session, desc="volumes", seg=name))
+        path = _table_path(output_dir, participant, session, name)
+        write_tsv(table, path, columns_for("volumes" if name in ATLAS_TABLES else name))
+    for name in {*ATLAS_TABLES, *SURFACE_TABLES} - set(result.tables):
+        _remove(_table_path(output_dir, participant, session, name))
     path = derivative_path(output_dir, participant, session, desc="summary", extension=".json")
     write_json(result.summary, path)
     write_findings(findings_of(result.summary), findings_path(output_dir, participant, session))
@@ -269,6 +297,12 @@ def write_scan(result: ScanResult, output_dir: Path, run_uuid: str) -> Path:
         output_dir, participant, session, status="scored", stage="done", reason="", remedy="", run_uuid=run_uuid
     )
     return path
+
+
+def _table_path(output_dir: Path, participant: str, session: str | None, name: str) -> Path:
+    if name in ATLAS_TABLES:
+        return derivative_path(output_dir, participant, session, desc="volumes", seg=name)
+    return derivative_path(output_dir, participant, session, desc=name)
 
 
 def _remove(table: Path) -> None:

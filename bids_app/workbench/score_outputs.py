@@ -16,7 +16,7 @@ from bids_app.findings import Finding
 from bids_app.normative.base import Z_CRITICAL, Deviations, NormativeModel
 from bids_app.normative.harmonise.adaptation import SiteAdaptation
 from bids_app.normative.note_findings import kind_of, sentences_of
-from bids_app.regions import reference_regions
+from bids_app.regions import VOLUME, counted_regions, measure_of
 from bids_app.workbench.score_tables import RowsDigest
 from bids_app.workbench.table_pieces import tsv_writer
 
@@ -93,7 +93,8 @@ class ScoreOutputs:
 
 def _columns(model: NormativeModel, found: Deviations) -> tuple[str, ...]:
     """Every scored region, and the reference regions that TABLE lacks, in the model's order."""
-    wanted = set(found.regions) | set(reference_regions())
+    measures = {VOLUME, *map(measure_of, found.regions)}
+    wanted = set(found.regions).union(*map(counted_regions, measures))
     return tuple(name for name in model.regions if name in wanted)
 
 
@@ -110,8 +111,9 @@ def _row_notes(found: Deviations, data: pd.DataFrame, adaptation: SiteAdaptation
 
 
 def _counts(ids: pd.DataFrame, found: Deviations, notes: list[str]) -> pd.DataFrame:
-    reference = set(reference_regions())
-    z = found.z[:, [name in reference for name in found.regions]]
+    measures = set(map(measure_of, found.regions))
+    counted = set(counted_regions(VOLUME if VOLUME in measures else measure_of(found.regions[0])))
+    z = found.z[:, [name in counted for name in found.regions]]
     infra, supra = (z <= -Z_CRITICAL).sum(axis=1), (z >= Z_CRITICAL).sum(axis=1)
     return ids.assign(
         n_infra=infra,

@@ -15,7 +15,7 @@ from bids_app.bids.citation import MethodsFacts, methods_text, model_titles
 from bids_app.bids.columns import columns_for
 from bids_app.bids.sink import SOFTWARE
 from bids_app.errors import InputError
-from bids_app.regions import ETIV, reference_regions
+from bids_app.regions import AREA, ETIV, MEASURES, THICKNESS, counted_regions, measured_names, reference_regions
 from bids_app.tables import atomic_write, read_json, read_table, write_json
 from bids_app.workbench.table_columns import IDENTIFIERS, rename_columns
 
@@ -83,7 +83,9 @@ class RowsDigest:
     def add(self, data: pd.DataFrame) -> None:
         """Take in some rows of model input."""
         words = [name for name in (*IDENTIFIERS, "sex", "fs_version") if name in data]
-        numbers = [name for name in ("age", ETIV, *reference_regions()) if name in data]
+        numbers = [
+            name for name in ("age", ETIV, *reference_regions(), *measured_names(THICKNESS, AREA)) if name in data
+        ]
         start = hashlib.sha256("\n".join([*words, *numbers]).encode())
         values = data[numbers].to_numpy(dtype="<f8")
         cells_of = [[str(cell) for cell in data[name]] for name in words]
@@ -179,7 +181,7 @@ def read_zscores(path: Path, mapping: Mapping[str, str] | None = None) -> tuple[
     table, notes = rename_columns(table, used, path.name)
     known = {**columns_for("group_zscores"), **columns_for("group_extended")}
     scored = [name for name in table.columns if name in known and name not in IDENTIFIERS]
-    if not set(scored) & set(reference_regions()):
+    if not set(scored).intersection(name for measure in MEASURES for name in counted_regions(measure)):
         raise InputError(
             f"{path.name} has no column of a reference region", "give the table that normvol-model score wrote with -o"
         )

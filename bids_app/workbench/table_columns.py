@@ -17,9 +17,9 @@ from bids_app.workbench.table_numbers import as_numbers
 
 NAMED_AT_MOST = 5
 # One pipeline rounds volumes, another does not.
-ROUNDING_MM3 = 0.5
+ROUNDING = {regions.VOLUME: 0.5, regions.AREA: 0.5, regions.THICKNESS: 0.0005}
 IDENTIFIERS = ("participant_id", "session_id")
-_MEASURES = frozenset(regions.names())
+_MEASURES = frozenset(regions.measured_names())
 _ONCE = (*IDENTIFIERS, "age", "sex", "site", "fs_version")
 _ID_NAMES = {
     "participant_id": (
@@ -96,7 +96,7 @@ class Columns:
             if len(columns) > 1:
                 values = pd.concat([as_numbers(table[column]) for column in columns], axis=1)
                 spread = values.max(axis=1) - values.min(axis=1)
-                differs = spread > ROUNDING_MM3 + 1e-6 * values.abs().max(axis=1)
+                differs = spread > ROUNDING[regions.measure_of(name)] + 1e-6 * values.abs().max(axis=1)
                 found[name] = [int(row) for row in differs.to_numpy().nonzero()[0]]
         return {name: rows for name, rows in found.items() if rows}
 
@@ -111,7 +111,7 @@ class Columns:
 
 
 def is_measure(name: str) -> bool:
-    """Whether a column of this name holds a region's volume, eTIV or an asymmetry index."""
+    """Whether a column of this name holds a region's volume, thickness or area, eTIV or an asymmetry index."""
     return name in _MEASURES or name.startswith(regions.ASYMMETRY_PREFIX)
 
 
@@ -138,6 +138,7 @@ def find_columns(columns: tuple[str, ...], mapping: Mapping[str, str], source: s
             f"{source} has no column {', '.join(absent)}",
             f"its columns are {', '.join(columns[:8])}{' ...' if len(columns) > 8 else ''}",
         )
+    _refuse_other_measure(mapping, source)
     clash = [ours for ours, theirs in mapping.items() if ours in columns and ours != theirs]
     asked = {theirs: ours for ours, theirs in mapping.items()}
     kept = [column for column in columns if column not in clash]
@@ -153,6 +154,18 @@ def find_columns(columns: tuple[str, ...], mapping: Mapping[str, str], source: s
     notes = [f"column {name} was replaced by {mapping[name]}, as asked" for name in clash]
     notes += [f"{name} is taken from column {column}" for name, column in identifiers.items()]
     return Columns(sources, (*notes, *_renamed(ours, asked, identifiers)), _unused(sources))
+
+
+def _refuse_other_measure(mapping: Mapping[str, str], source: str) -> None:
+    """Refuse a column of thickness or area as a volume, and the like."""
+    for ours, theirs in mapping.items():
+        known = _our_name(theirs, [theirs])
+        if ours in _MEASURES and known in _MEASURES and regions.measure_of(ours) != regions.measure_of(known):
+            raise InputError(
+                f"column {theirs} of {source} is {regions.measure_of(known)} ({regions.unit_of(known)}), but {ours} is "
+                f"{regions.measure_of(ours)} ({regions.unit_of(ours)})",
+                "give --map a column of the same measure",
+            )
 
 
 def _renamed(ours: Mapping[str, str], asked: Mapping[str, str], identifiers: Mapping[str, str]) -> list[str]:

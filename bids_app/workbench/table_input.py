@@ -14,8 +14,17 @@ import pandas as pd
 from bids_app.bids.names import listed
 from bids_app.errors import CovariateError, InputError
 from bids_app.findings import Finding
-from bids_app.normative.plausible import why_impossible, without_impossible
-from bids_app.regions import ASYMMETRY_PREFIX, ETIV, reference_regions
+from bids_app.normative.plausible import typical_value, why_impossible, without_impossible
+from bids_app.regions import (
+    AREA,
+    ASYMMETRY_PREFIX,
+    ETIV,
+    MEASURES,
+    THICKNESS,
+    VOLUME,
+    counted_regions,
+    reference_regions,
+)
 from bids_app.tables import read_json
 from bids_app.workbench.table_columns import IDENTIFIERS, NAMED_AT_MOST, find_columns, is_measure
 from bids_app.workbench.table_covariates import CovariateColumns
@@ -29,6 +38,11 @@ SMALLEST_USUAL_ETIV = 1e5
 # Of the 82 reference volumes of healthy people, 3 in 100,000 are below this.
 SMALLEST_USUAL_VOLUME = 50.0
 VOLUMES = "volumes"
+# Units of surfaces: thickness of regions is 0.67 to 4.6 mm in 3,812 healthy people, area 100 to 9,000 mm^2.
+THICKNESS_MM, SMALLEST_USUAL_AREA = (0.5, 8.0), 60.0
+# Area in mm^2 is a third of the volume in mm^3.
+FRACTION_OF_USUAL, MULTIPLE_OF_USUAL = 0.5, 1.8
+LIMITS = {VOLUME: (0.0,), THICKNESS: THICKNESS_MM, AREA: (SMALLEST_USUAL_AREA,)}
 _REFERENCE = frozenset(reference_regions())
 
 
@@ -215,9 +229,19 @@ class TableReader:
             self._covariates.see(survey, table)
             survey.count_outside(ETIV, as_numbers(table[ETIV]), SMALLEST_USUAL_ETIV)
             survey.count_outside(VOLUMES, table[usual].apply(as_numbers), SMALLEST_USUAL_VOLUME)
+            self._survey_measures(survey, table)
             start += len(piece)
         self._columns.refuse_conflicts(conflicts, self._source)
         return survey
+
+    def _survey_measures(self, survey: Survey, table: pd.DataFrame) -> None:
+        """Count what gives away another unit or measure than the column's name says."""
+        for measure in MEASURES:
+            named = [name for name in counted_regions(measure) if name in self._measures and "h_" in name[:3]]
+            values = table[named].apply(as_numbers)
+            usual = values / np.array([typical_value(name) for name in named], dtype=float)
+            survey.count_outside(measure, values, *(LIMITS[measure]))
+            survey.count_outside(f"usual {measure}", usual, FRACTION_OF_USUAL, MULTIPLE_OF_USUAL)
 
     def _refuse_units(self) -> None:
         """Refuse a table whose eTIV or volumes are in another unit in most rows."""
@@ -231,6 +255,7 @@ class TableReader:
                 f"the volumes of {self._source} are mostly below {SMALLEST_USUAL_VOLUME:g}",
                 "they must be in mm^3 (cm^3 times 1000), not divided by intracranial volume",
             )
+        refuse_measures(self._survey, self._source)
 
     def _piece(self, table: pd.DataFrame, start: int) -> TableInput:
         index = pd.RangeIndex(start, start + len(table))
@@ -267,6 +292,34 @@ class TableReader:
                 for row in np.flatnonzero(rows):
                     remarks.setdefault(int(row), []).append(f"{name} is {reason} and counts as missing.")
         return kept.replace([np.inf, -np.inf], np.nan), impossible, remarks
+
+
+def refuse_measures(survey: Survey, source: str) -> None:
+    """Refuse thickness or area in another unit, and area as volume or volume as area, in most cells.
+
+    Raises
+    ------
+    CovariateError
+        Which, and what the unit must be.
+    """
+    below, above = survey.share_below(THICKNESS) > 0.5, survey.share_above(THICKNESS) > 0.5
+    if below or above:
+        raise CovariateError(
+            f"thickness in {source} is mostly {'below' if below else 'above'} {THICKNESS_MM[int(above)]:g}",
+            "it must be in mm",
+        )
+    if survey.share_below(AREA) > 0.5:
+        raise CovariateError(f"area in {source} is mostly below {SMALLEST_USUAL_AREA:g}", "it must be in mm^2")
+    if survey.share_below(f"usual {VOLUME}") > 0.5:
+        raise CovariateError(
+            f"cortical volumes in {source} are mostly below half of what is usual, as areas in mm^2 are",
+            "give the grey-matter volume (GrayVol of aparc.stats, mm^3)",
+        )
+    if survey.share_above(f"usual {AREA}") > 0.5:
+        raise CovariateError(
+            f"areas in {source} are mostly far above what is usual, as volumes in mm^3 are",
+            "give the surface area (SurfArea of aparc.stats, mm^2)",
+        )
 
 
 def _style_finding(name: str, style: str, count: int, cell: str) -> Finding:

@@ -78,6 +78,10 @@ class Survey:
         """Share of the filled cells of `count_outside` that were below its limit."""
         return self._below[what] / max(1, self._filled[what])
 
+    def share_above(self, what: str) -> float:
+        """Share of the filled cells of `count_outside` that were above its limit."""
+        return self._above[what] / max(1, self._filled[what])
+
     def above(self, what: str) -> tuple[int, int]:
         """Cells of `count_outside` above its limit, and all that were filled."""
         return self._above[what], self._filled[what]

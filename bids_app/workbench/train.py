@@ -13,7 +13,7 @@ from bids_app.errors import InputError, UsageError, did_you_mean
 from bids_app.normative.card import ModelCard
 from bids_app.normative.engines import native_file as model_file
 from bids_app.normative.training import default_regions, train
-from bids_app.regions import add_asymmetry, canonical, names, reference_regions
+from bids_app.regions import MEASURES, VOLUME, add_asymmetry, canonical, names, reference_regions
 from bids_app.tables import read_json, write_tsv
 from bids_app.workbench.score import Say
 from bids_app.workbench.table_findings import finding_lines
@@ -32,13 +32,16 @@ class Recipe(TableChoice):
     harmonise : str or None
         ComBat across sites; None: the usual kind where the table has sites.
     regions : str
-        ``reference`` or ``all``.
+        ``reference`` or ``all`` volumes, ``thickness`` or ``area`` of the cortex.
+    etiv : str or None
+        Whether eTIV is a covariate; None: of everything but thickness.
     min_per_sex : int
     """
 
     mode: Literal["calibrated", "reference"] = "calibrated"
     harmonise: Literal["none", "mean_only", "location", "full"] | None = None
-    regions: Literal["reference", "all"] = "all"
+    regions: Literal["reference", "all", "thickness", "area"] = "all"
+    etiv: Literal["yes", "no"] | None = None
     min_per_sex: int = 30
 
 
@@ -135,10 +138,12 @@ def training_options(recipe: Recipe, data: pd.DataFrame, say: Say) -> dict[str, 
         say(f"harmonisation: {harmonise} ({'column site found' if sites else 'no column site that is filled'})")
     if harmonise != "none" and not sites:
         raise UsageError("harmonisation needs a column site", "name it with --map site=COLUMN, or --harmonise none")
-    regions = default_regions(add_asymmetry(data) if recipe.mode == "calibrated" else data, recipe.mode)
+    measure = recipe.regions if recipe.regions in MEASURES else VOLUME
+    regions = default_regions(add_asymmetry(data) if recipe.mode == "calibrated" else data, recipe.mode, measure)
     if recipe.regions == "reference":
         regions = tuple(name for name in regions if name in set(reference_regions()))
-    return {"mode": recipe.mode, "harmonise": harmonise, "regions": regions, "min_per_sex": recipe.min_per_sex}
+    options = {"mode": recipe.mode, "harmonise": harmonise, "regions": regions, "min_per_sex": recipe.min_per_sex}
+    return {**options, "etiv": None if recipe.etiv is None else recipe.etiv == "yes"}
 
 
 def _card(path: Path) -> dict[str, Any]:

@@ -21,11 +21,16 @@ def trees(tmp_path):
 @pytest.mark.parametrize("nprocs", [1, 2])
 def test_one_row_per_scan_in_order_with_every_region(trees, nprocs):
     table = volumes_table(trees, nprocs=nprocs)
-    assert list(table.columns) == [*ID_COLUMNS, *regions.names()]
+    assert list(table.columns) == [*ID_COLUMNS, *regions.measured_names()]
     assert table["subject"].tolist() == [path.name for path in trees]
     assert table["CSF"].tolist()[:3] == [900.0, 901.0, 902.0]
     one = extract_volumes(trees[0]).table.set_index("region")["volume_mm3"]
     assert table.loc[0, list(one.index)].tolist() == one.tolist()
+    cortex = extract_volumes(trees[0]).table.set_index("region").loc["lh_insula_volume"]
+    assert table.loc[0, "lh_insula_thickness"] == cortex["thickness_mm"]
+    assert table.loc[0, "lh_insula_area"] == cortex["area_mm2"]
+    measures = extract_volumes(trees[0]).measures
+    assert table.loc[0, "rh_WhiteSurfArea_area"] == measures["rh_white_area"]
 
 
 def test_a_damaged_scan_keeps_its_row_and_says_why(trees):

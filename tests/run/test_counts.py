@@ -9,7 +9,7 @@ from tests.normative.gaussian_model import GaussianModel
 class Known(GaussianModel):
     """A model that holds the counts of its healthy people."""
 
-    def expected_counts(self, n_regions, sex, adapted=True):
+    def expected_counts(self, n_regions, sex, adapted=True, measure="volume"):
         return {"n_total": {"mean": n_regions, "low": 0, "high": 9}, "sex": sex, "adapted": adapted}
 
 

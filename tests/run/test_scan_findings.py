@@ -24,7 +24,7 @@ def volumes(flavour="freesurfer", etiv=1.5e6, measures=None, **regions):
 
 
 def kinds(found, quality=None):
-    measured = model_input(scan_covariates(ROW, found), found.table)
+    measured = model_input(scan_covariates(ROW, found), found)
     _, impossible = without_impossible(measured)
     return [item.kind for item in scan_findings(found, measured, impossible, quality or Quality("pass"))]
 

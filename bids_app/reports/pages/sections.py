@@ -42,6 +42,13 @@ ASYMMETRY_COLUMNS = (
     Column("expected_index", "Expected"),
     *VOLUME_COLUMNS[3:],
 )
+SURFACE_COLUMNS = (
+    Column("region", "Region", "region"),
+    Column("value", "Measured"),
+    Column("expected", "Expected"),
+    *VOLUME_COLUMNS[3:],
+)
+COLUMNS = {"asymmetry": ASYMMETRY_COLUMNS, "thickness": SURFACE_COLUMNS, "area": SURFACE_COLUMNS}
 CHANGE_COLUMNS = (
     Column("region", "Region", "region"),
     Column("session_from", "From", "text"),
@@ -57,6 +64,8 @@ CHANGE_COLUMNS = (
 CAPTIONS = {
     "deviations": "Reference regions (counted)",
     "extended": "Further volumes (not counted)",
+    "thickness": "Cortical thickness, mm (counted apart)",
+    "area": "Area of the white surface, mm² (counted apart)",
     "asymmetry": "Asymmetry: (left − right) / (left + right)",
 }
 
@@ -207,11 +216,7 @@ def change_section(person: Person) -> dict[str, Any] | None:
 def scan_tables(scan: Scan) -> list[dict[str, Any]]:
     """The tables of one scan with the columns to show."""
     return [
-        {
-            "sheet": sheet,
-            "caption": CAPTIONS[name],
-            "columns": ASYMMETRY_COLUMNS if name == "asymmetry" else VOLUME_COLUMNS,
-        }
+        {"sheet": sheet, "caption": CAPTIONS[name], "columns": COLUMNS.get(name, VOLUME_COLUMNS)}
         for name, sheet in scan.sheets.items()
     ]
 
