@@ -5,6 +5,7 @@ random (seeded, several times), serve as controls and the rest is scored. Prints
 controls, beside the simplest remedy (subtract the controls' mean z), and writes the table by site with --output.
 
     python benchmarks/leave_one_site_out.py HEALTHY.tsv.gz [--mode calibrated] [--controls 0 5 10 20]
+    python benchmarks/leave_one_site_out.py HEALTHY.tsv.gz --surface SURFACE.tsv.gz --measure thickness
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import pandas as pd
 from bids_app.normative import training
 from bids_app.normative.folds import leave_one_site_out
 from bids_app.normative.harmonise.adaptation import SiteAdaptation
-from bids_app.regions import reference_regions
+from bids_app.regions import MEASURES, counted_regions
 from bids_app.tables import read_table, write_tsv
 
 MIN_PEOPLE = 30
@@ -32,6 +33,8 @@ def main() -> None:
     people = read_table(options.table)
     if "qc_flag" in people:
         people = people[people["qc_flag"].isna()].reset_index(drop=True)
+    if options.surface:
+        people = people.merge(read_table(options.surface), on=["participant_id", "site"], how="inner")
     rows = pd.DataFrame([row for site in sites(people, options) for row in site])
     print(summary(rows).to_string(index=False, float_format=lambda value: f"{value:.4f}"))
     if options.output:
@@ -42,6 +45,8 @@ def parse() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", type=Path)
+    parser.add_argument("--surface", type=Path, help="table of thickness (mm) and area (mm^2) of the same people")
+    parser.add_argument("--measure", default="volume", choices=MEASURES)
     parser.add_argument("--mode", default="calibrated", choices=training.MODES)
     parser.add_argument("--harmonise", default="location", choices=tuple(training.HARMONISE))
     parser.add_argument("--controls", type=int, nargs="+", default=[0, 5, 10, 20])
@@ -59,7 +64,7 @@ def sites(people: pd.DataFrame, options: argparse.Namespace) -> Iterator[list[di
             name="without",
             mode=options.mode,
             harmonise=options.harmonise,
-            regions=reference_regions(),
+            regions=counted_regions(options.measure),
             reference_counts=False,
         )
         local = people[mask].reset_index(drop=True)

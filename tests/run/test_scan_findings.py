@@ -1,5 +1,7 @@
 """What one scan's own numbers give reason to doubt; scans that no z can be given to."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ from bids_app.errors import CovariateError
 from bids_app.freesurfer.quality import Quality
 from bids_app.freesurfer.volumes import Volumes
 from bids_app.normative.plausible import without_impossible
+from bids_app.normative.registry import load_model
 from bids_app.regions import ETIV
 from bids_app.run.scan import model_input, scan_covariates, score_scan
 from bids_app.run.scan_findings import scan_findings
@@ -83,3 +86,20 @@ def test_a_volume_that_cannot_be_has_no_z(model):
     assert np.isfinite(z["Right-Hippocampus"])
     assert result.tables["volumes"].set_index("region").loc["Left-Hippocampus", "volume_mm3"] == 4.0
     assert ETIV not in z
+
+
+def test_thickness_and_area_have_tables_and_counts_of_their_own():
+    found = volumes(measures={"lh_mean_thickness": 2.5, "lh_white_area": 9.5e4})
+    cortex = {"region": "lh_insula_volume", "volume_mm3": 7300.0, "area_mm2": 2400.0, "thickness_mm": 1.2}
+    table = pd.concat([found.table, pd.DataFrame([{**cortex, "atlas": "aparc", "source": "lh.aparc.stats"}])])
+    found = replace(found, table=table.reset_index(drop=True))
+    name = "open-calibrated+open-thickness+open-area"
+    scored = score_scan(found, scan_covariates(ROW, found), load_model(name), model_name=name)
+    thickness, area = scored.tables["thickness"], scored.tables["area"]
+    assert thickness["region"].tolist() == ["lh_insula_thickness", "lh_MeanThickness_thickness"]
+    assert area["value"].tolist() == [2400.0, 9.5e4]
+    assert thickness["deviation"].tolist()[0] == "infra"
+    assert scored.summary["counts"]["n_regions"] == 3
+    assert scored.summary["surface_counts"]["thickness"]["n_infra"] == 1
+    assert scored.summary["surface_counts"]["area"]["expected"]["source"].startswith("held-out")
+    assert not {"lh_insula_thickness", "lh_insula_area"} & set(scored.tables["extended"]["region"])

@@ -150,3 +150,45 @@ def test_a_separator_that_the_name_does_not_promise_is_named(tmp_path, table, na
     table.to_csv(tmp_path / name, sep=mark, index=False)
     with pytest.raises(InputError, match=f"separated by {word}"):
         read_model_table(tmp_path / name)
+
+
+def surface_table(table, name, values):
+    return table.assign(**{f"lh_{region}_{name}": values for region in ("insula", "lingual", "cuneus", "fusiform")})
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("thickness", [0.25, 0.26, 0.27], "thickness in people.tsv is mostly below 0.5"),
+        ("thickness", [2500.0, 2600.0, 2700.0], "thickness in people.tsv is mostly above 8"),
+        ("thickness", [2500.0, 2600.0, 2700.0], "must be in mm"),
+        ("area", [24.0, 25.0, 26.0], "area in people.tsv is mostly below 60"),
+        ("area", [7300.0, 7200.0, 9100.0], "as volumes in mm"),
+        ("volume", [900.0, 1000.0, 1100.0], "as areas in mm"),
+        ("volume", [2.5, 2.6, 2.7], "not divided by intracranial volume"),
+    ],
+)
+def test_another_unit_or_measure_is_refused(tmp_path, table, name, values, message):
+    if name == "volume":
+        table = table.drop(columns="Left-Thalamus")
+    with pytest.raises(CovariateError, match=message):
+        read_model_table(write(tmp_path, surface_table(table, name, values)))
+
+
+def test_thickness_and_area_in_their_units_are_measures(tmp_path, table):
+    both = surface_table(surface_table(table, "thickness", [2.4, 2.5, 2.6]), "area", [2400.0, 2500.0, 2600.0])
+    found = read_model_table(write(tmp_path, both))
+    assert found.id_columns == ("participant_id", "scanner")
+    assert found.data["lh_insula_thickness"].tolist() == [2.4, 2.5, 2.6]
+
+
+def test_a_single_impossible_thickness_counts_as_missing(tmp_path, table):
+    found = read_model_table(write(tmp_path, surface_table(table, "thickness", [2.4, 2.5, 55.0])))
+    assert np.isnan(found.data["lh_insula_thickness"].iloc[2])
+    assert "more than five times of what is usual in mm" in found.remarks[2][0]
+
+
+def test_a_column_of_another_measure_is_not_mapped(tmp_path, table):
+    path = write(tmp_path, table.assign(lh_insula_thickness=2.5))
+    with pytest.raises(InputError, match=r"is thickness \(mm\), but lh_insula_volume is volume"):
+        read_model_table(path, {"lh_insula_volume": "lh_insula_thickness"})
