@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import escape
 
-from bids_app.reports.components import MINUS, asset
+from bids_app.reports.components import MINUS
 
 
 def f(value: float) -> str:
@@ -76,16 +76,6 @@ def svg(width: float, height: float, body: Sequence[str] | str, label: str, cls:
     return (
         f'<svg class="{cls}" viewBox="0 0 {f(width)} {f(height)}" width="{f(width)}" height="{f(height)}" role="img" '
         f'aria-label="{escape(label)}">{content}</svg>'
-    )
-
-
-def standalone(drawing: str) -> str:
-    """An inline SVG as a file of its own, with the stylesheet that the page would give it."""
-    head = '<svg xmlns="http://www.w3.org/2000/svg" '
-    opened, _, rest = drawing.partition(">")
-    return (
-        f"{opened.replace('<svg ', head, 1)}><style>{asset('chart.css')}</style>"
-        f'<rect width="100%" height="100%" fill="#fff"/>{rest}\n'
     )
 
 

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from bids_app.reports.figures.charts import Visit, centile_chart, change_chart, range_strip
-from bids_app.reports.figures.svg import Plot, log_ticks, standalone, ticks
+from bids_app.reports.figures.files import standalone
+from bids_app.reports.figures.svg import Plot, log_ticks, ticks
 
 AGES = np.arange(20.0, 81.0, 5)
 FAN = pd.DataFrame(
