@@ -27,7 +27,9 @@ ATTRIBUTES = re.compile(r"(fill|stroke|font-(size|weight|family))\b.*")
 
 
 def standalone(drawing: str) -> str:
-    """An inline chart as a file of its own, on white, with every style resolved to plain attributes."""
+    """An inline chart as a file of its own, on white, with every style resolved to plain attributes; empty as it is."""
+    if not drawing:
+        return ""
     from cssselect2 import ElementWrapper
 
     root = ElementTree.fromstring(drawing.replace("<svg ", f'<svg xmlns="{SVG}" ', 1))

@@ -128,3 +128,7 @@ def test_other_endings_are_refused():
     assert [checked_ending(Path(f"a.{ending.upper()}")) for ending in FORMATS] == list(FORMATS)
     with pytest.raises(UsageError, match=r"\.svg, \.png, \.pdf"):
         checked_ending(Path("a.gif"))
+
+
+def test_a_chart_without_rows_has_no_file():
+    assert standalone("") == ""
