@@ -12,7 +12,7 @@ from bids_app.reports.components import prose
 from bids_app.reports.figures.files import standalone, write_formats
 from bids_app.reports.figures.maps import map_pair, page_geometry
 from bids_app.reports.loading import Person, Scan, load_person
-from bids_app.reports.pages import sections
+from bids_app.reports.pages import glance, sections
 from bids_app.reports.pages.finding_sections import person_findings
 from bids_app.reports.pages.page import render
 from bids_app.tables import atomic_write
@@ -62,6 +62,9 @@ def _context(person: Person, root: Path) -> dict[str, Any]:
         "unfinished": person.unfinished,
         "findings": list(person_findings(person)),
         "warnings": _warnings(person),
+        "verdict": glance.verdict(latest) if latest else [],
+        "qualities": glance.qualities(person),
+        "trend": glance.trend(person),
         "tails": sections.count_tails(person) if latest else [],
         "most": most,
         "flagged_any": flagged_any,

@@ -46,7 +46,7 @@ def test_the_persons_report_says_what_was_seen_what_it_does_and_what_to_do(root:
     finding = Finding("age-limit", "age '89+' is a lower limit")
     write_json({**read_json(path), "findings": [finding.to_json()]}, path)
     page = write_participant_report(root, "01").read_text()
-    section = page[page.index('id="attention-title"') : page.index('id="glance-title"')]
+    section = page[page.index('id="attention-title"') : page.index('id="counts-title"')]
     assert "ses-1:" in section
     assert "age &#39;89+&#39; is a lower limit" in section
     assert finding.effect in section
