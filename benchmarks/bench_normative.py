@@ -54,11 +54,13 @@ def fit(table: pd.DataFrame, calibrated: bool) -> None:
     regions = list(reference_regions())
     if calibrated:
         male = (table["sex"] == "male").to_numpy(dtype=float)
-        location_scale.fit(table["age"].to_numpy(), male, table[ETIV].to_numpy(), table[regions].to_numpy())
+        location_scale.fit_location_scale_shape(
+            table["age"].to_numpy(), male, table[ETIV].to_numpy(), table[regions].to_numpy()
+        )
         return
     for sex in ("female", "male"):
         rows = table[table["sex"] == sex]
-        mfpr.fit(rows["age"].to_numpy(), rows[[ETIV]].to_numpy(), rows[regions].to_numpy())
+        mfpr.fit_mfpr(rows["age"].to_numpy(), rows[[ETIV]].to_numpy(), rows[regions].to_numpy())
 
 
 def measure(task: str, n: int) -> tuple[float, float, float]:

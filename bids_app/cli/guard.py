@@ -46,6 +46,16 @@ def guarded(call: Callable[[], int]) -> int:
         return exitcodes.INTERRUPTED
 
 
+def leave(code: int) -> int:
+    """Leave the program; after an interruption at once, for threads of libraries may wait for workers that are gone."""
+    if code == exitcodes.INTERRUPTED:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    return code
+
+
 @contextmanager
 def _stoppable() -> Iterator[None]:
     """A scheduler's SIGTERM and a closed terminal's SIGHUP end the run as Ctrl-C does."""

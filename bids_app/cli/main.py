@@ -14,9 +14,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None and len(sys.argv) == 1:
         build_parser().print_help()
         return exitcodes.USAGE
-    from bids_app.cli.guard import guarded
+    from bids_app.cli.guard import guarded, leave
 
-    return guarded(lambda: _run(argv))
+    code = guarded(lambda: _run(argv))
+    return leave(code) if argv is None else code
 
 
 def _run(argv: Sequence[str] | None) -> int:

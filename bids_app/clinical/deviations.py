@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from bids_app.arrays import FloatArray
 from bids_app.errors import UsageError
 from bids_app.normative.base import Z_CRITICAL
 from bids_app.regions import reference_regions
@@ -115,7 +116,7 @@ def count_table(
 
 def count_distribution(
     n_regions: int, tail: str = "infra", threshold: float = Z_CRITICAL, correlation: float = REGION_CORRELATION
-) -> NDArray[np.float64]:
+) -> FloatArray:
     """Probability of 0 to `n_regions` deviations in a healthy person.
 
     Regions are taken as standard normal and equally correlated (one common factor), so the number is a
@@ -135,7 +136,7 @@ def count_distribution(
     k = np.arange(n_regions + 1)[:, None]
     log_choose = gammaln(n_regions + 1) - gammaln(k + 1) - gammaln(n_regions - k + 1)
     pmf = np.exp(log_choose + k * np.log(chance) + (n_regions - k) * np.log1p(-chance))
-    probability: NDArray[np.float64] = pmf @ (weights / weights.sum())
+    probability: FloatArray = pmf @ (weights / weights.sum())
     return probability
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from bids_app.clinical.deviations import REGION_CORRELATION, TAILS, deviation_flag, expected_count, tails
-from bids_app.normative.base import Z_CRITICAL, NormativeModel
+from bids_app.normative.base import Z_CRITICAL, Adaptation, NormativeModel
 from bids_app.regions import ETIV, reference_regions
 from bids_app.tables import read_table
 
@@ -75,7 +75,7 @@ def centile_table(
     age_range: tuple[float, float] | None = None,
     fs_version: str | None = None,
     site: str | None = None,
-    adaptation: Any = None,
+    adaptation: Adaptation | None = None,
     ages: ArrayLike | None = None,
 ) -> pd.DataFrame:
     """Centile curves of healthy volumes over age at one sex and head size.
@@ -117,7 +117,11 @@ def centile_table(
 
 
 def _centile_volumes(
-    model: NormativeModel, person: dict[str, Any], grid: np.ndarray, regions: tuple[str, ...], adaptation: Any
+    model: NormativeModel,
+    person: dict[str, Any],
+    grid: np.ndarray,
+    regions: tuple[str, ...],
+    adaptation: Adaptation | None,
 ) -> np.ndarray:
     """Volumes, shape (centiles, ages, regions), from one call of the model."""
     from scipy.special import ndtri

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pandas as pd
@@ -52,6 +52,13 @@ class Deviations:
     notes: tuple[str, ...] = field(default=())
 
 
+class Adaptation(Protocol):
+    """What adapts z to a scanner: all that engines and reports ask of it."""
+
+    def parameters(self, data: pd.DataFrame, regions: tuple[str, ...]) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Shift, scale and standard error of the shift, each (n, p), in z: ``z' = (z - shift) / scale``."""
+
+
 class NormativeModel(ABC):
     """A fitted model of healthy volumes: what every engine offers, and all that callers use.
 
@@ -68,12 +75,12 @@ class NormativeModel(ABC):
         """Names of the modelled regions."""
 
     @abstractmethod
-    def deviations(self, data: pd.DataFrame, adaptation: Any = None) -> Deviations:
+    def deviations(self, data: pd.DataFrame, adaptation: Adaptation | None = None) -> Deviations:
         """Score the scans of `data` in the model's regions that are columns of `data`."""
 
     @abstractmethod
     def volumes_at(
-        self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...], adaptation: Any = None
+        self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...], adaptation: Adaptation | None = None
     ) -> FloatArray:
         """Volumes (n, len(regions)) that would score `z` (n, len(regions)) at the covariates of `data`."""
 
@@ -132,7 +139,7 @@ def scored_regions(model: NormativeModel, data: pd.DataFrame) -> tuple[str, ...]
 
 
 def adapt(
-    z: FloatArray, se: FloatArray, adaptation: Any, data: pd.DataFrame, regions: tuple[str, ...]
+    z: FloatArray, se: FloatArray, adaptation: Adaptation | None, data: pd.DataFrame, regions: tuple[str, ...]
 ) -> tuple[FloatArray, FloatArray]:
     """Deviations and standard errors (n, p) after site adaptation: ``z' = (z - shift) / scale``."""
     if adaptation is None:
@@ -141,7 +148,7 @@ def adapt(
     return (z - shift) / scale, np.hypot(se, shift_se) / scale
 
 
-def unadapt(z: FloatArray, adaptation: Any, data: pd.DataFrame, regions: tuple[str, ...]) -> FloatArray:
+def unadapt(z: FloatArray, adaptation: Adaptation | None, data: pd.DataFrame, regions: tuple[str, ...]) -> FloatArray:
     """The model's own z (n, p) that `adapt` turns into `z`; `z` is broadcast over the rows of `data`."""
     raw: FloatArray = np.broadcast_to(np.asarray(z, dtype=float), (len(data), len(regions)))
     if adaptation is None:

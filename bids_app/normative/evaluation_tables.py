@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from bids_app.arrays import FloatArray
 from bids_app.normative.base import NormativeModel
@@ -125,7 +124,7 @@ def _curves(model: NormativeModel, grid: pd.DataFrame, z: FloatArray, regions: t
     return keys[["region", "sex", "age"]].assign(**{name: _rounded(column) for name, column in columns.items()})
 
 
-def _rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _rounded(values: FloatArray) -> FloatArray:
     """Five significant digits: enough to draw."""
     with np.errstate(divide="ignore", invalid="ignore"):
         places = 4 - np.floor(np.log10(np.abs(values)))

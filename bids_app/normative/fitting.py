@@ -50,7 +50,7 @@ class Fitted:
         return out
 
 
-def fit(data: TrainingData, mode: str, harmonise: str, progress: Progress | None = None) -> Fitted:
+def harmonise_and_fit(data: TrainingData, mode: str, harmonise: str, progress: Progress | None = None) -> Fitted:
     """Harmonise and fit both sexes."""
     harmoniser = Harmoniser(harmonise).fit(data)
     etiv, values = harmoniser.transform(data)
@@ -64,7 +64,7 @@ def fit(data: TrainingData, mode: str, harmonise: str, progress: Progress | None
 
 def fit_reference(age: FloatArray, etiv: FloatArray, values: FloatArray) -> list[RegionFit]:
     """Fits of one sex with constant residual standard deviation: `values` (n, p) on the modelled scale."""
-    mean = mfpr.fit(age, etiv, values)
+    mean = mfpr.fit_mfpr(age, etiv, values)
     unbiased = mean.rmse * np.sqrt(mean.n / (mean.n - mean.parameters))
     ranges = _ranges(age, etiv, values)
     return [
@@ -87,7 +87,7 @@ def fit_calibrated(
 ) -> dict[str, list[RegionFit]]:
     """Fits with location, scale and shape; the sexes share all but their intercepts."""
     male = (sex == "male").astype(float)
-    fitted = location_scale.fit(age, male, etiv, values)
+    fitted = location_scale.fit_location_scale_shape(age, male, etiv, values)
     residuals = values - fitted.location(age, male, etiv)
     fits = {}
     for name in SEXES:
@@ -167,7 +167,7 @@ def out_of_fold(
     z = np.empty((len(data.table), len(data.regions)))
     for fold in range(n_folds):
         training, test = data.subset(folds != fold), data.subset(folds == fold)
-        fitted = fit(training, mode, harmonise)
+        fitted = harmonise_and_fit(training, mode, harmonise)
         if corrected:
             fitted = widen(fitted, spread_factor(out_of_fold(training, mode, harmonise)))
         z[folds == fold] = fitted.z(test)

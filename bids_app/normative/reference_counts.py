@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bids_app.arrays import FloatArray
 from bids_app.normative.base import Z_CRITICAL
 
 KINDS = ("n_infra", "n_supra", "n_total")
@@ -83,7 +84,7 @@ def _summary(histogram: NDArray[np.int64], factor: float) -> dict[str, float]:
     return {"mean": round(mean * factor, 2), "low": float(round(low * factor)), "high": float(round(high * factor))}
 
 
-def count_deviations(z: NDArray[np.float64], sex: ArrayLike) -> ReferenceCounts:
+def count_deviations(z: FloatArray, sex: ArrayLike) -> ReferenceCounts:
     """Histograms of the counts of `z` (n, p) by sex; the deviation rule is ``|z| >= 1.96``."""
     sexes = np.asarray(sex)
     infra, supra = (z <= -Z_CRITICAL).sum(axis=1), (z >= Z_CRITICAL).sum(axis=1)

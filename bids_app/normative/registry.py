@@ -12,6 +12,9 @@ from bids_app.normative.card import ModelCard
 from bids_app.normative.engines import generalised_gamma_file as gamma_file
 from bids_app.normative.engines import native_file as model_file
 from bids_app.normative.engines import terms as terms_model
+from bids_app.normative.engines.generalised_gamma import GammaModel
+from bids_app.normative.engines.native import NativeModel
+from bids_app.normative.engines.terms import TermsModel
 
 NATIVE_FILE = "model.json"
 
@@ -28,6 +31,23 @@ def list_models() -> tuple[ModelCard, ...]:
     return tuple(
         ModelCard.from_json(json.loads((folder / f"{name}.json").read_text("utf-8"))["card"]) for name in model_names()
     )
+
+
+def save_model(model: NormativeModel, path: Path) -> Path:
+    """Write a model in the file format of its engine.
+
+    Raises
+    ------
+    ModelError
+        For an engine that has no file of ours (PCNtoolkit).
+    """
+    if isinstance(model, NativeModel):
+        return model_file.save(model, path)
+    if isinstance(model, TermsModel):
+        return terms_model.save(model, path)
+    if isinstance(model, GammaModel):
+        return gamma_file.save(model, path)
+    raise ModelError(f"a model of the engine {model.card.engine} is saved by that engine", "copy its folder")
 
 
 def load_model(name_or_path: str | Path) -> NormativeModel:

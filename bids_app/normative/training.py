@@ -14,7 +14,7 @@ from bids_app.arrays import FloatArray
 from bids_app.errors import ModelError, UsageError
 from bids_app.normative import fitting
 from bids_app.normative.card import ModelCard
-from bids_app.normative.covariate_notes import major_version
+from bids_app.normative.covariates import major_version
 from bids_app.normative.engines.native import NativeModel
 from bids_app.normative.engines.native_file import with_digest
 from bids_app.normative.harmonise import site_effects
@@ -110,7 +110,7 @@ def _fit_and_count(
     data: TrainingData, mode: str, harmonise: str, reference_counts: bool, tell: Progress
 ) -> tuple[fitting.Fitted, ReferenceCounts | None]:
     """The fits, widened to what held-out people show, and those people's counts of deviations."""
-    fitted, counts, factor = fitting.fit(data, mode, harmonise, tell), None, 1.0
+    fitted, counts, factor = fitting.harmonise_and_fit(data, mode, harmonise, tell), None, 1.0
     corrects = mode == "calibrated" and harmonise != "none"
     if reference_counts or corrects:
         tell(f"Scoring healthy people out of fold ({fitting.N_FOLDS} more trainings).")
@@ -180,7 +180,7 @@ def new_site_z(data: TrainingData, mode: str, harmonise: str, factor: float) -> 
     for group in range(SITE_GROUPS):
         out = order % SITE_GROUPS == group
         rest = data.subset(~out)
-        fitted = fitting.widen(fitting.fit(rest, mode, harmonise), factor)
+        fitted = fitting.widen(fitting.harmonise_and_fit(rest, mode, harmonise), factor)
         model = NativeModel(make_card(rest, "left-out", mode, harmonise, {}), region_models(rest, fitted, mode))
         z[out] = model.deviations(data.table[out]).z
     return z

@@ -12,7 +12,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from markupsafe import Markup, escape
+from markdown_it import MarkdownIt
+from markupsafe import Markup
 
 from bids_app.regions import display_name, region_table
 from bids_app.reports.loading import Record
@@ -206,32 +207,27 @@ def typeset(sentence: str) -> str:
 
 
 def prose(markdown: str) -> Markup:
-    """Headings, paragraphs and lists of a small Markdown text as HTML; everything else is shown as written.
+    """Markdown as HTML: headings one level below the section's, links that tell nobody where they were clicked.
 
-    The text's own title (a first line with one ``#``) is left out: the section has a heading.
+    HTML in it is shown as written, pictures are not drawn. The text's own title (a first line with one ``#``) is left
+    out: the section has a heading.
     """
-    markdown = re.sub(r"\A\s*# .*\n", "", markdown)
-    blocks = [
-        _block(block.strip()) for block in re.split(r"\n\s*\n|\n(?=#)|(?<=\n)(?=[-*] )", markdown) if block.strip()
-    ]
-    return Markup(re.sub(r"</ul>\s*<ul>", "", "\n".join(blocks)))
+    reader = _markdown()
+    tokens = reader.parse(re.sub(r"\A\s*# .*\n", "", markdown))
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = "h3"
+        for child in token.children or ():
+            if child.type == "link_open":
+                child.attrSet("rel", "noreferrer")
+    return Markup(reader.renderer.render(tokens, reader.options, {}))
 
 
-def _block(block: str) -> str:
-    if block.startswith("#"):
-        title, _, rest = block.lstrip("# ").partition("\n")
-        return f"<h3>{_inline(title)}</h3>" + (f"\n<p>{_inline(rest)}</p>" if rest.strip() else "")
-    if block.startswith(("- ", "* ")):
-        return f"<ul><li>{_inline(block[2:])}</li></ul>"
-    return f"<p>{_inline(block)}</p>"
-
-
-def _inline(text: str) -> str:
-    safe = str(escape(" ".join(text.split())))
-    safe = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", safe)
-    safe = re.sub(r"(?<![*\w])\*([^*]+)\*(?![*\w])", r"<em>\1</em>", safe)
-    safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", safe)
-    return re.sub(r"(https?://[^\s<>&]*[^\s<>&.,;)])", r'<a href="\1" rel="noreferrer">\1</a>', safe)
+@lru_cache(maxsize=1)
+def _markdown() -> MarkdownIt:
+    reader = MarkdownIt("commonmark", {"html": False, "linkify": True}).enable("linkify").disable("image")
+    reader.add_render_rule("softbreak", lambda *_: " ")
+    return reader
 
 
 def data_block(content: Any) -> Markup:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bids_app.arrays import FloatArray
 from bids_app.clinical.deviations import REGION_CORRELATION
 from bids_app.regions import region_table
 
@@ -28,7 +28,7 @@ def side_correlation(region: str) -> float:
 
 def correlated_z(
     n: int, regions: Sequence[str], rng: np.random.Generator, correlation: float = REGION_CORRELATION
-) -> NDArray[np.float64]:
+) -> FloatArray:
     """Standard normal z, shape (n, len(regions)), for n people.
 
     One factor common to all regions of a person, one to the left and right of a structure, and the rest: two

@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.errors import UsageError
+from bids_app.normative.base import NormativeModel
 from bids_app.normative.compare import full_comparison, write_comparison
-from bids_app.normative.engines import generalised_gamma as gamma
-from bids_app.normative.engines import generalised_gamma_file as gamma_file
-from bids_app.normative.engines import native_file as model_file
-from bids_app.normative.engines import terms
 from bids_app.normative.export import export
 from bids_app.normative.plausible import too_young
-from bids_app.normative.registry import load_model
+from bids_app.normative.registry import load_model, save_model
 from bids_app.regions import add_asymmetry
 from bids_app.reports.pages.comparison import write_comparison_report
 from bids_app.workbench.score import Say
@@ -84,7 +81,7 @@ def import_model(config: ImportConfig, say: Say) -> None:
         When the files or what belongs to them cannot be used.
     """
     model = _imported(config)
-    path = _save(model, config.output)
+    path = save_model(model, config.output)
     say(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB): {len(model.regions)} regions")
     for citation in model.card.citations:
         say(f"please cite {citation}")
@@ -93,13 +90,7 @@ def import_model(config: ImportConfig, say: Say) -> None:
         say(sentence)
 
 
-def _save(model: Any, output: Path) -> Path:
-    if isinstance(model, gamma.GammaModel):
-        return gamma_file.save(model, output)
-    return (terms.save if isinstance(model, terms.TermsModel) else model_file.save)(model, output)
-
-
-def _imported(config: ImportConfig) -> Any:
+def _imported(config: ImportConfig) -> NormativeModel:
     if config.format.startswith("brain-reference"):
         from bids_app.normative.importers.brain_reference import import_brain_reference
 

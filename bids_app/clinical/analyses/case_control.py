@@ -73,16 +73,8 @@ def compare_counts(
     AnalysisError
         When a group is empty or no tail can be fitted.
     """
-    rows = cohort[cohort[column].isin([group, control])]
-    X = design(rows, covariates)
-    complete = X.notna().all(axis=1).to_numpy()
-    rows, X = rows[complete], X[complete]
-    treated = (rows[column] == group).to_numpy()
-    if not treated.any() or treated.all():
-        raise AnalysisError(
-            f"there is nobody with {column} {group if not treated.any() else control}", "check the control level"
-        )
-    matrix = np.column_stack([np.ones(len(rows)), treated, X.to_numpy(dtype=float)])
+    rows, matrix = _complete(cohort[cohort[column].isin([group, control])], group, control, column, covariates)
+    treated = matrix[:, 1] == 1
     shared = {
         "group": group,
         "control_group": control,
@@ -102,6 +94,21 @@ def compare_counts(
     if not blocks:
         raise AnalysisError("; ".join(grouped(problems)))
     return pd.DataFrame(blocks)
+
+
+def _complete(
+    rows: pd.DataFrame, group: str, control: str, column: str, covariates: Sequence[str]
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """The rows with all covariates, and their design (n, 2 + k): one, in `group`, covariates."""
+    X = design(rows, covariates)
+    complete = X.notna().all(axis=1).to_numpy()
+    rows, X = rows[complete], X[complete]
+    treated = (rows[column] == group).to_numpy()
+    if not treated.any() or treated.all():
+        raise AnalysisError(
+            f"there is nobody with {column} {group if not treated.any() else control}", "check the control level"
+        )
+    return rows, np.column_stack([np.ones(len(rows)), treated, X.to_numpy(dtype=float)])
 
 
 def _tail_rows(

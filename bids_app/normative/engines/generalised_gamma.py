@@ -15,19 +15,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.special import gammainc, gammaincc, gammainccinv, gammaincinv, ndtr, ndtri
 
 from bids_app.arrays import FloatArray
-from bids_app.errors import CovariateError
-from bids_app.normative.base import Deviations, NormativeModel, adapt, scored_regions, unadapt
+from bids_app.normative.base import Adaptation, Deviations, NormativeModel, adapt, scored_regions, unadapt
 from bids_app.normative.card import ModelCard
-from bids_app.normative.covariate_notes import major_version
+from bids_app.normative.covariates import major_versions, read_basics
 from bids_app.normative.fit import fractional_polynomials as fp
-from bids_app.normative.parameters import SEXES
 
 RESPONSE_SCALE = 10000.0
 DAYS_PER_YEAR, GESTATION_DAYS = 365.245, 280.0
@@ -146,7 +143,7 @@ class GammaModel(NormativeModel):
         names = {name for fit in self.fits.values() for name in fit.levels}
         return frozenset() if self.level else frozenset(major for major, name in LEVELS.items() if name in names)
 
-    def deviations(self, data: pd.DataFrame, adaptation: Any = None) -> Deviations:
+    def deviations(self, data: pd.DataFrame, adaptation: Adaptation | None = None) -> Deviations:
         """Score the scans of `data` in the regions whose columns it has.
 
         Raises
@@ -171,7 +168,7 @@ class GammaModel(NormativeModel):
         return Deviations(regions, observed, expected, z, se, 100 * ndtr(z), in_range, notes)
 
     def volumes_at(
-        self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...], adaptation: Any = None
+        self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...], adaptation: Adaptation | None = None
     ) -> FloatArray:
         """Values (n, len(regions)) that would score `z` at the covariates of `data`."""
         raw = unadapt(z, adaptation, data, regions)
@@ -228,12 +225,8 @@ class _Scans:
 
     @classmethod
     def read(cls, model: GammaModel, data: pd.DataFrame) -> _Scans:
-        missing = [name for name in ("age", "sex") if name not in data.columns]
-        if missing:
-            raise CovariateError(f"the table has no column {', '.join(missing)}, which {model.card.name} needs")
-        age = pd.to_numeric(data["age"], errors="coerce").to_numpy(dtype=float)
-        sex = data["sex"].to_numpy(dtype=object)
-        bad = ~(np.isfinite(age) & np.isin(sex.astype(str), SEXES))
+        basics = read_basics(data, model.card, etiv=False)
+        age, sex, bad = basics.age, basics.sex, ~basics.usable
         low, high = model.card.age_range["female"]
         x = np.where(bad, np.nan, log_age(np.clip(age, low, high)))
         return cls(x, (sex == "male").astype(float), _levels(model, data), ~bad & (age >= low) & (age <= high))
@@ -260,9 +253,7 @@ def _levels(model: GammaModel, data: pd.DataFrame) -> np.ndarray:
     """Name of each scan's level of FreeSurfer version."""
     if model.level:
         return np.full(len(data), model.level, dtype=object)
-    given = data["fs_version"] if "fs_version" in data.columns else pd.Series([None] * len(data))
-    named = {value: LEVELS.get(major_version(value), "") for value in given.unique()}
-    return np.array([named[value] for value in given], dtype=object)
+    return np.array([LEVELS.get(major, "") for major in major_versions(data)], dtype=object)
 
 
 def _level_note(model: GammaModel, level: str, regions: tuple[str, ...]) -> str:

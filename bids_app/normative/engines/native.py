@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,9 +13,9 @@ from scipy.special import ndtr
 
 from bids_app.arrays import FloatArray
 from bids_app.errors import ModelError
-from bids_app.normative.base import Deviations, NormativeModel, adapt, scored_regions, unadapt
+from bids_app.normative.base import Adaptation, Deviations, NormativeModel, adapt, scored_regions, unadapt
 from bids_app.normative.card import ModelCard
-from bids_app.normative.covariate_notes import Covariates, read_covariates
+from bids_app.normative.covariates import Covariates, read_covariates
 from bids_app.normative.fit import sinh_arcsinh
 from bids_app.normative.parameters import LOG_FLOOR_MM3, SEXES, RegionModel, Stack, stack
 from bids_app.normative.prediction import Moments, moments
@@ -96,7 +95,7 @@ class NativeModel(NormativeModel):
         index = {region.name: region for region in self.region_models}
         return replace(self, region_models=tuple(index[name] for name in regions if name in index))
 
-    def deviations(self, data: pd.DataFrame, adaptation: Any = None) -> Deviations:
+    def deviations(self, data: pd.DataFrame, adaptation: Adaptation | None = None) -> Deviations:
         """Score the scans of `data` in the model's regions that are columns of `data`.
 
         Parameters
@@ -133,7 +132,7 @@ class NativeModel(NormativeModel):
         )
 
     def volumes_at(
-        self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...], adaptation: Any = None
+        self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...], adaptation: Adaptation | None = None
     ) -> FloatArray:
         """Volumes (n, len(regions)) that would score `z` at the covariates of `data`."""
         raw = unadapt(z, adaptation, data, regions)

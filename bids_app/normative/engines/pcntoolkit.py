@@ -17,9 +17,10 @@ from scipy.special import ndtr
 
 from bids_app import regions as region_names
 from bids_app.arrays import FloatArray
-from bids_app.errors import CovariateError, ModelError
-from bids_app.normative.base import Deviations, NormativeModel, adapt, scored_regions, unadapt
+from bids_app.errors import ModelError
+from bids_app.normative.base import Adaptation, Deviations, NormativeModel, adapt, scored_regions, unadapt
 from bids_app.normative.card import ModelCard
+from bids_app.normative.covariates import numbers, require
 from bids_app.normative.engines.pcntoolkit_runtime import pcntoolkit, quiet
 
 MAX_SITES = 20
@@ -89,7 +90,7 @@ class PCNtoolkitModel(NormativeModel):
             if name != NO_BATCH_EFFECT
         }
 
-    def deviations(self, data: pd.DataFrame, adaptation: Any = None) -> Deviations:
+    def deviations(self, data: pd.DataFrame, adaptation: Adaptation | None = None) -> Deviations:
         """Score the scans of `data` in the model's regions that are columns of `data`.
 
         Raises
@@ -116,7 +117,7 @@ class PCNtoolkitModel(NormativeModel):
         return Deviations(regions, observed, expected, z, spread, 100 * ndtr(z), in_range, inputs.notes())
 
     def volumes_at(
-        self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...], adaptation: Any = None
+        self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...], adaptation: Adaptation | None = None
     ) -> FloatArray:
         """Volumes (n, len(regions)) that would score `z` at the covariates of `data`."""
         raw = unadapt(z, adaptation, data, regions)
@@ -258,19 +259,18 @@ def _site_columns(model: PCNtoolkitModel) -> list[str]:
 
 def _own_columns(model: PCNtoolkitModel, data: pd.DataFrame) -> pd.DataFrame:
     """The covariates (numbers) and batch effects (the model's labels) under the model's names."""
-    out = {}
+    out: dict[str, np.ndarray] = {}
     labels = {ours: theirs for theirs, ours in model.sex_levels.items()}
     for name in [*model.toolkit.covariates, *model._effects()]:
         column = model.columns[name]
-        if column not in data.columns and column != "site":
-            raise CovariateError(f"the table has no column {column}, which {model.card.name} needs")
+        require(data, {column} - {"site"}, model.card)
         values = data[column] if column in data.columns else pd.Series(np.nan, index=data.index, dtype=object)
         if column == "sex":
             values = values.map(labels)
-        numeric = name in model.toolkit.covariates
-        if numeric:
-            values = pd.to_numeric(values, errors="coerce") / model.scale.get(name, 1.0)
-        out[name] = values.astype(float if numeric else object).to_numpy()
+        if name in model.toolkit.covariates:
+            out[name] = numbers(values) / model.scale.get(name, 1.0)
+        else:
+            out[name] = values.astype(object).to_numpy()
     return pd.DataFrame(out)
 
 

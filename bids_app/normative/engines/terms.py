@@ -23,12 +23,12 @@ import pandas as pd
 from scipy.special import ndtr
 
 from bids_app.arrays import FloatArray
-from bids_app.errors import CovariateError, InputError, ModelError
-from bids_app.normative.base import Deviations, NormativeModel, adapt, scored_regions, unadapt
+from bids_app.errors import InputError, ModelError
+from bids_app.normative.base import Adaptation, Deviations, NormativeModel, adapt, scored_regions, unadapt
 from bids_app.normative.card import ModelCard
+from bids_app.normative.covariates import inside_ranges, read_basics
 from bids_app.normative.documents import digest
-from bids_app.normative.parameters import SEXES, triangle
-from bids_app.regions import ETIV
+from bids_app.normative.parameters import triangle
 from bids_app.tables import read_json, write_json
 
 FORMAT = "normvol-terms"
@@ -111,7 +111,7 @@ class TermsModel(NormativeModel):
         """Whether eTIV is a covariate."""
         return any("etiv" in term for fit in self.fits.values() for term in fit.terms)
 
-    def deviations(self, data: pd.DataFrame, adaptation: Any = None) -> Deviations:
+    def deviations(self, data: pd.DataFrame, adaptation: Adaptation | None = None) -> Deviations:
         """Score the scans of `data` in the model's regions that are columns of `data`.
 
         Raises
@@ -134,7 +134,7 @@ class TermsModel(NormativeModel):
         return Deviations(regions, observed, expected, z, se, 100 * ndtr(z), in_range, scans.notes)
 
     def volumes_at(
-        self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...], adaptation: Any = None
+        self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...], adaptation: Adaptation | None = None
     ) -> FloatArray:
         """Volumes (n, len(regions)) that would score `z` at the covariates of `data`."""
         raw = unadapt(z, adaptation, data, regions)
@@ -176,22 +176,14 @@ class _Scans:
 
     @classmethod
     def read(cls, model: TermsModel, data: pd.DataFrame) -> _Scans:
-        needed = ["age", "sex", *([ETIV] if model.needs_etiv else [])]
-        missing = [name for name in needed if name not in data.columns]
-        if missing:
-            raise CovariateError(f"the table has no column {', '.join(missing)}, which {model.card.name} needs")
-        age = pd.to_numeric(data["age"], errors="coerce").to_numpy(dtype=float)
-        sex = data["sex"].to_numpy(dtype=object)
-        etiv = np.zeros(len(data))
-        if model.needs_etiv:
-            etiv = pd.to_numeric(data[ETIV], errors="coerce").to_numpy(dtype=float)
-        bad = ~(np.isfinite(age) & np.isfinite(etiv) & np.isin(sex.astype(str), SEXES))
+        basics = read_basics(data, model.card, etiv=model.needs_etiv)
+        age, sex, etiv, bad = basics.age, basics.sex, basics.etiv, ~basics.usable
         male = np.where(bad, np.nan, (sex == "male").astype(float))
         site = data["site"].astype(str).to_numpy() if "site" in data.columns else np.full(len(data), "")
         known = np.isin(site, model.sites) | (not model.sites)
-        in_range = ~bad & _inside(age, sex, model.card.age_range)
+        in_range = ~bad & inside_ranges(age, sex, model.card.age_range)
         if model.needs_etiv:
-            in_range &= _inside(etiv, sex, model.card.etiv_range)
+            in_range &= inside_ranges(etiv, sex, model.card.etiv_range)
         values = {
             "age": age - model.centre.get("age", 0.0),
             "etiv": etiv - model.centre.get("etiv", 0.0),
@@ -222,14 +214,6 @@ class _Scans:
             value: FloatArray = np.where(self.known_site, self.site == name.removeprefix(SITE), 1 / len(self.sites))
             return value
         return self.spline[:, int(name.removeprefix(SPLINE))] if name.startswith(SPLINE) else self.values[name]
-
-
-def _inside(values: FloatArray, sex: np.ndarray, ranges: Mapping[str, tuple[float, float]]) -> np.ndarray:
-    inside = np.ones(values.size, dtype=bool)
-    for name, (low, high) in ranges.items():
-        rows = sex == name
-        inside[rows] = (values[rows] >= low) & (values[rows] <= high)
-    return inside
 
 
 def _notes(bad: np.ndarray, known: np.ndarray, in_range: np.ndarray) -> tuple[str, ...]:

@@ -73,7 +73,7 @@ class _Point:
     scale_score: FloatArray
 
 
-def fit(data: Data, mean: Design, spread: Design, first: Parts) -> Parts:
+def fit_jointly(data: Data, mean: Design, spread: Design, first: Parts) -> Parts:
     """Go on from a first fit.
 
     Parameters
@@ -108,7 +108,7 @@ def _at(
     mu, eta = mean.predict(parts.beta), spread.predict(parts.gamma) + data.offset
     u, found = (data.values - mu) * np.exp(-eta), np.ones(len(parts.beta), dtype=bool)
     if reshape:
-        shape, found = shape_fit.fit(u, parts.shape)
+        shape, found = shape_fit.fit_shapes(u, parts.shape)
         parts = replace(parts, shape=shape)
     density, score = sinh_arcsinh.log_density(u, parts.shape)
     value = np.sum(density - eta, axis=0) - 0.5 * (parts.gamma[:, 1] / SEX_SD) ** 2

@@ -90,7 +90,7 @@ class CalibratedFit:
         return "; ".join(words) or None
 
 
-def fit(age: FloatArray, male: FloatArray, etiv: FloatArray, values: FloatArray) -> CalibratedFit:
+def fit_location_scale_shape(age: FloatArray, male: FloatArray, etiv: FloatArray, values: FloatArray) -> CalibratedFit:
     """Fit p regions.
 
     Parameters
@@ -102,7 +102,7 @@ def fit(age: FloatArray, male: FloatArray, etiv: FloatArray, values: FloatArray)
     values : (n, p) array
         On the modelled scale.
     """
-    starts = [mfpr.fit(age + ORIGIN, np.column_stack([male, etiv**q]), values) for q in ETIV_POWERS]
+    starts = [mfpr.fit_mfpr(age + ORIGIN, np.column_stack([male, etiv**q]), values) for q in ETIV_POWERS]
     best = int(np.argmin([np.log(np.maximum(start.deviance, np.finfo(float).tiny)).sum() for start in starts]))
     powers, shift, scale = starts[best].powers, starts[best].shift + ORIGIN, starts[best].scale
     scaled = (age + shift) / scale
@@ -128,14 +128,14 @@ def _fit_block(
     kurtosis = scale_fit.excess_kurtosis(np.sqrt(squares))
     sigma_powers, start = _sigma_powers(scaled, male, etiv, squares, kurtosis)
     spread = Design(scaled, male, etiv, sigma_powers, constant=n < MIN_FOR_SCALE)
-    gamma, failed = scale_fit.fit(spread, squares, start, scale_fit.TOLERANCE if n < MIN_FOR_SHAPE else ROUGH)
+    gamma, failed = scale_fit.fit_log_sigma(spread, squares, start, scale_fit.TOLERANCE if n < MIN_FOR_SHAPE else ROUGH)
     for _ in range(0 if n >= MIN_FOR_SHAPE else 2):
         precision = np.exp(-2 * spread.predict(gamma))
         beta, roots = _known(mean.step(precision * values, precision), beta, roots)
         squares = (values - mean.predict(beta)) ** 2
         leverage = np.minimum(mean.quadratic(roots) * precision, 0.5)
         squares /= 1 - leverage
-        gamma, failed = scale_fit.fit(spread, squares, gamma)
+        gamma, failed = scale_fit.fit_log_sigma(spread, squares, gamma)
     sigma_roots = spread.ordinary_roots() * np.sqrt((1 + kurtosis / 2) / 2)[:, None, None]
     parts = joint_fit.Parts(_three(powers), beta, roots, gamma, sigma_roots, np.tile(GAUSSIAN_SHAPE, (p, 1)))
     shaped = np.zeros(p, dtype=bool)
@@ -161,9 +161,9 @@ def _shaped(
 ) -> tuple[joint_fit.Parts, NDArray[np.bool_]]:
     """The fit with the shape of its residuals and, where its scale did not fail, at the joint maximum."""
     u = (data.values - mean.predict(parts.beta)) * np.exp(-spread.predict(parts.gamma))
-    shape, shaped = shape_fit.fit(u)
+    shape, shaped = shape_fit.fit_shapes(u)
     parts = replace(parts, shape=shape)
-    return joint_fit.fit(data, mean, spread, parts).where(shaped & ~failed, parts), shaped
+    return joint_fit.fit_jointly(data, mean, spread, parts).where(shaped & ~failed, parts), shaped
 
 
 def _three(powers: FloatArray) -> FloatArray:
@@ -184,5 +184,5 @@ def _sigma_powers(
     if scaled.size < MIN_FOR_SCALE:
         return none, None
     linear = Design(scaled, male, etiv, none)
-    gamma, _ = scale_fit.fit(linear, squares, tolerance=ROUGH)
+    gamma, _ = scale_fit.fit_log_sigma(linear, squares, tolerance=ROUGH)
     return scale_fit.select_powers(scaled, squares * np.exp(-2 * linear.predict(gamma)), kurtosis), gamma

@@ -78,7 +78,7 @@ def design(scaled_age: FloatArray, linear: FloatArray, powers: ArrayLike) -> Flo
     return np.column_stack([np.ones(scaled_age.size), linear, fp.basis(scaled_age, powers)])
 
 
-def fit(age: FloatArray, linear: FloatArray, volumes: FloatArray, alpha: float = 0.05) -> MFPRFit:
+def fit_mfpr(age: FloatArray, linear: FloatArray, volumes: FloatArray, alpha: float = 0.05) -> MFPRFit:
     """Select powers by the closed test and fit every region.
 
     Parameters

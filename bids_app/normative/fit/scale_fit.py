@@ -20,7 +20,7 @@ HALVINGS = 8
 TOLERANCE = 1e-8
 
 
-def fit(
+def fit_log_sigma(
     design: Design, squares: FloatArray, start: FloatArray | None = None, tolerance: float = TOLERANCE
 ) -> tuple[FloatArray, NDArray[np.bool_]]:
     """Coefficients (p, 6) of log sigma for squared residuals (n, p), and whether each region failed.

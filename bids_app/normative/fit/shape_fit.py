@@ -31,7 +31,7 @@ class Bins:
     weight: FloatArray
 
 
-def fit(u: FloatArray, start: FloatArray | None = None) -> tuple[FloatArray, NDArray[np.bool_]]:
+def fit_shapes(u: FloatArray, start: FloatArray | None = None) -> tuple[FloatArray, NDArray[np.bool_]]:
     """Shapes (p, 4) of xi, lambda, epsilon, delta of residuals (n, p), and whether each fit converged.
 
     `start` (p, 4) is a shape to begin with.

@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from bids_app.errors import CovariateError, ModelError
 from bids_app.normative.base import NormativeModel
-from bids_app.normative.covariate_notes import major_version
+from bids_app.normative.covariates import major_version
 from bids_app.normative.engines import native as model_module
 from bids_app.normative.registry import load_model
 from bids_app.regions import ETIV, reference_regions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 
@@ -42,6 +43,11 @@ def test_round_trip_gives_the_same_bytes(name, repository, tmp_path):
     assert model_file.save(model, tmp_path / "copy.json").read_bytes() == path.read_bytes()
     assert model_file.load(tmp_path / "copy.json") == model
     assert model.digest == json.loads(path.read_text())["digest"]
+
+
+def test_the_digest_is_of_utf_8_text_with_sorted_keys():
+    text = '{"a":[1.5,null],"title":"M\u00fcnchen"}'
+    assert model_file.digest({"title": "M\u00fcnchen", "a": [1.5, None]}) == hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_packaged_models_are_small_and_complete(repository):

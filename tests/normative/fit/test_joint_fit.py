@@ -44,7 +44,7 @@ def test_the_likelihood_rises_to_a_maximum():
     data, spread, parts = first_fit(1500, 1)
     values = [value(data, spread, parts)]
     for _ in range(8):
-        parts = joint_fit.fit(data, data.mean_design(parts.powers), spread, parts)
+        parts = joint_fit.fit_jointly(data, data.mean_design(parts.powers), spread, parts)
         values.append(value(data, spread, parts))
     assert (np.diff(values) >= 0).all()
     assert values[-1] - values[-2] < 1e-3
@@ -64,20 +64,20 @@ def test_a_step_that_does_not_help_is_not_taken(monkeypatch):
     monkeypatch.setattr(
         joint_fit, "_step", lambda data, spread, point: (point.mean, Parts(**{**vars(point.parts), "beta": wrong}))
     )
-    kept = joint_fit.fit(data, data.mean_design(parts.powers), spread, parts)
+    kept = joint_fit.fit_jointly(data, data.mean_design(parts.powers), spread, parts)
     np.testing.assert_array_equal(kept.beta, parts.beta)
     np.testing.assert_array_equal(kept.shape, parts.shape)
 
 
 @pytest.mark.parametrize(("n", "degree"), [(1990, (1, 2)), (2010, (3, 3))])
 def test_the_third_degree_needs_many_people(n, degree):
-    fitted = location_scale.fit(*simulated(n, 4))
+    fitted = location_scale.fit_location_scale_shape(*simulated(n, 4))
     assert degree[0] <= np.sum(~np.isnan(fitted.powers)) <= degree[1]
 
 
 def test_the_sex_difference_of_the_sd_is_shrunk_when_people_are_few():
-    few = location_scale.fit(*simulated(300, 5, sex_difference=0.4)).sigma_coefficients[0, 1]
-    many = location_scale.fit(*simulated(30_000, 5, sex_difference=0.4)).sigma_coefficients[0, 1]
+    few = location_scale.fit_location_scale_shape(*simulated(300, 5, sex_difference=0.4)).sigma_coefficients[0, 1]
+    many = location_scale.fit_location_scale_shape(*simulated(30_000, 5, sex_difference=0.4)).sigma_coefficients[0, 1]
     assert 0.05 < few < 0.25
     assert many == pytest.approx(0.4, abs=0.03)
     assert SEX_SD == 0.05
@@ -85,7 +85,9 @@ def test_the_sex_difference_of_the_sd_is_shrunk_when_people_are_few():
 
 def test_the_standard_error_of_a_normal_scale_is_the_textbook_one():
     age, male, etiv, _ = simulated(1500, 6)
-    fitted = location_scale.fit(age, male, etiv, np.random.default_rng(7).normal(100, 10, (1500, 5)))
+    fitted = location_scale.fit_location_scale_shape(
+        age, male, etiv, np.random.default_rng(7).normal(100, 10, (1500, 5))
+    )
     for powers, root in zip(fitted.sigma_powers, fitted.sigma_roots):
         design = Design((age + fitted.shift) / fitted.scale, male, etiv, powers[None])
         variance = design.quadratic(root[None])[:, 0]

@@ -23,7 +23,7 @@ def arguments(table):
 
 
 def fit(table):
-    return location_scale.fit(*arguments(table), table[[THALAMUS]].to_numpy())
+    return location_scale.fit_location_scale_shape(*arguments(table), table[[THALAMUS]].to_numpy())
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_fits_by_sex_are_the_same_model_written_out():
     table = people(1500, seed=3)
     age, male, etiv = arguments(table)
     values = table[[THALAMUS]].to_numpy()
-    together = location_scale.fit(age, male, etiv, values)
+    together = location_scale.fit_location_scale_shape(age, male, etiv, values)
     by_sex = fit_calibrated(age, table["sex"].to_numpy(dtype=object), etiv, values)
     for sex, is_male in (("female", 0.0), ("male", 1.0)):
         rows = male == is_male
@@ -99,6 +99,16 @@ def test_fits_by_sex_are_the_same_model_written_out():
         np.testing.assert_allclose(m.sigma, together.sigma(*where), rtol=1e-10)
         design = Design((age + together.shift) / together.scale, male, etiv, together.powers, together.etiv_power)
         np.testing.assert_allclose(m.mean_variance, design.quadratic(together.roots)[rows], rtol=1e-4)
+
+
+def test_powers_are_of_the_age_ten_years_on():
+    table = people(600, seed=8).query("age >= 8")
+    age, male, etiv = arguments(table)
+    values = table[[THALAMUS]].to_numpy()
+    fitted = location_scale.fit_location_scale_shape(age, male, etiv, values)
+    assert fitted.shift == location_scale.ORIGIN
+    chosen = location_scale.mfpr.fit_mfpr(age + 10, np.column_stack([male, etiv ** fitted.etiv_power[0]]), values)
+    np.testing.assert_array_equal(fitted.powers[:, :2], chosen.powers)
 
 
 def test_few_people_get_a_simpler_model_that_is_named():
@@ -125,7 +135,7 @@ def hostile(kind, n=400):
 def test_hostile_data_never_yield_a_nan(kind):
     rng = np.random.default_rng(6)
     age, etiv, male = rng.uniform(10, 80, 400), rng.normal(1.5e6, 1e5, 400), (rng.random(400) < 0.5).astype(float)
-    fitted = location_scale.fit(age, male, etiv, hostile(kind)[:, None])
+    fitted = location_scale.fit_location_scale_shape(age, male, etiv, hostile(kind)[:, None])
     for part in (fitted.coefficients, fitted.roots, fitted.sigma_coefficients, fitted.sigma_roots, fitted.shape):
         assert np.isfinite(part).all()
     assert np.isfinite(fitted.sigma(age, male, etiv)).all()
@@ -191,6 +201,6 @@ def test_sigma_is_not_too_small_when_people_are_few():
     rng = np.random.default_rng(10)
     n = 110
     age, male, etiv = rng.uniform(6, 80, n), (np.arange(n) % 2).astype(float), rng.normal(1.5e6, 1e5, n)
-    fitted = location_scale.fit(age, male, etiv, rng.normal(0, 1, (n, 400)))
+    fitted = location_scale.fit_location_scale_shape(age, male, etiv, rng.normal(0, 1, (n, 400)))
     variance = np.mean(fitted.sigma(age, male, etiv) ** 2, axis=0)
     assert 0.98 < np.mean(variance) < 1.03

@@ -23,7 +23,7 @@ def reference(shared):
 def test_equal_to_r_mfp(reference, shared, sex):
     rows = reference[reference["sex"] == sex]
     regions = list(reference_regions())
-    fitted = mfpr.fit(rows["age"].to_numpy(), rows[[ETIV]].to_numpy(), rows[regions].to_numpy())
+    fitted = mfpr.fit_mfpr(rows["age"].to_numpy(), rows[[ETIV]].to_numpy(), rows[regions].to_numpy())
     theirs = pd.read_csv(shared / "parity" / "mfp" / "models.tsv", sep="\t").query("sex == @sex")
     theirs = theirs.set_index("region").loc[regions]
     np.testing.assert_array_equal(fitted.powers, theirs[["power1", "power2"]].to_numpy())
@@ -48,7 +48,7 @@ def simulated_results(repository):
 def test_equal_to_r_mfp_on_invented_people(repository):
     compared = 0
     for rows, theirs in simulated_results(repository):
-        fitted = mfpr.fit(rows["age"].to_numpy(), rows[[ETIV]].to_numpy(), rows[list(theirs["region"])].to_numpy())
+        fitted = mfpr.fit_mfpr(rows["age"].to_numpy(), rows[[ETIV]].to_numpy(), rows[list(theirs["region"])].to_numpy())
         np.testing.assert_array_equal(fitted.powers, theirs[["p1", "p2"]].to_numpy())
         assert {(fitted.shift, fitted.scale)} == set(zip(theirs["shift"], theirs["scale"]))
         np.testing.assert_allclose(fitted.rmse, theirs["rmse"], rtol=1e-10)
@@ -98,7 +98,7 @@ def test_simulated_shapes_agree_with_plain_least_squares(n, youngest):
     age[0] = youngest
     linear = rng.normal(1.5e6, 1.2e5, (n, 1))
     y = np.column_stack([5000 + 0.002 * linear[:, 0] + shape(age) + rng.normal(0, 40, n) for shape in SHAPES.values()])
-    fitted = mfpr.fit(age, linear, y)
+    fitted = mfpr.fit_mfpr(age, linear, y)
     for i in range(y.shape[1]):
         powers, deviance = plain_mfp(age, linear, y[:, i])
         assert tuple(p for p in fitted.powers[i] if not np.isnan(p)) == powers
@@ -109,27 +109,27 @@ def test_known_curve_without_noise_is_recovered():
     age = np.linspace(1, 90, 400)
     etiv = np.linspace(1.2e6, 1.8e6, 400)[::-1] ** 1.01
     y = 100 + 0.001 * etiv + 50 * np.log(age / 10) - 3 * (age / 10) ** 2
-    fitted = mfpr.fit(age, etiv, y + 1e-3 * np.sin(np.arange(400)))
+    fitted = mfpr.fit_mfpr(age, etiv, y + 1e-3 * np.sin(np.arange(400)))
     assert sorted(fitted.powers[0]) == [0.0, 2.0]
     np.testing.assert_allclose(fitted.coefficients[0], [100 + 50 * np.log(10), 0.001, 50, -300], rtol=1e-3)
 
 
 def test_regions_do_not_influence_each_other(rng_table):
     age, linear, y = rng_table
-    together = mfpr.fit(age, linear, y)
-    alone = mfpr.fit(age, linear, y[:, [1]])
+    together = mfpr.fit_mfpr(age, linear, y)
+    alone = mfpr.fit_mfpr(age, linear, y[:, [1]])
     np.testing.assert_allclose(together.coefficients[1], alone.coefficients[0], rtol=1e-9)
 
 
 def test_blocks_change_nothing(rng_table, monkeypatch):
-    whole = mfpr.fit(*rng_table)
+    whole = mfpr.fit_mfpr(*rng_table)
     monkeypatch.setattr(mfpr, "BLOCK_BYTES", 8 * rng_table[0].size)
-    np.testing.assert_allclose(mfpr.fit(*rng_table).coefficients, whole.coefficients, rtol=1e-9)
+    np.testing.assert_allclose(mfpr.fit_mfpr(*rng_table).coefficients, whole.coefficients, rtol=1e-9)
 
 
 def test_root_is_the_covariance_of_ordinary_least_squares(rng_table):
     age, linear, y = rng_table
-    fitted = mfpr.fit(age, linear, y)
+    fitted = mfpr.fit_mfpr(age, linear, y)
     for i, width in enumerate(fitted.parameters):
         powers = fitted.powers[i][~np.isnan(fitted.powers[i])]
         x = mfpr.design((age + fitted.shift) / fitted.scale, linear, powers)
@@ -158,14 +158,14 @@ def rng_table():
 )
 def test_unusable_data_are_refused_in_words(age, message):
     with pytest.raises(ModelError, match=message):
-        mfpr.fit(age, np.full((age.size, 1), 1.5e6), np.ones((age.size, 1)))
+        mfpr.fit_mfpr(age, np.full((age.size, 1), 1.5e6), np.ones((age.size, 1)))
 
 
 def test_few_people_and_many_regions_agree_with_plain_least_squares():
     rng = np.random.default_rng(1)
     age, linear = rng.uniform(6, 80, 16), rng.normal(1.5e6, 1e5, (16, 1))
     y = 1000 + 100 * np.outer(np.log(age), rng.uniform(0, 3, 250)) + rng.normal(0, 30, (16, 250))
-    fitted = mfpr.fit(age, linear, y)
+    fitted = mfpr.fit_mfpr(age, linear, y)
     found = [tuple(p for p in row if not np.isnan(p)) for row in fitted.powers]
     assert found == [plain_mfp(age, linear, y[:, i])[0] for i in range(250)]
     assert len(set(found)) > 3

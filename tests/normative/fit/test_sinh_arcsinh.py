@@ -74,7 +74,7 @@ def test_the_quick_arcsinh_is_the_usual_one():
 
 def test_a_start_changes_the_way_and_not_the_end():
     u = sinh_arcsinh.from_z(np.random.default_rng(9).standard_normal((3000, 3)), SHAPES)
-    np.testing.assert_allclose(shape_fit.fit(u, SHAPES)[0], shape_fit.fit(u)[0], atol=2e-3)
+    np.testing.assert_allclose(shape_fit.fit_shapes(u, SHAPES)[0], shape_fit.fit_shapes(u)[0], atol=2e-3)
 
 
 def test_likelihood_is_that_of_the_density():
@@ -89,7 +89,7 @@ def test_likelihood_is_that_of_the_density():
 
 def test_known_shapes_are_recovered():
     z = np.random.default_rng(1).standard_normal((40_000, 3))
-    fitted, converged = shape_fit.fit(sinh_arcsinh.from_z(z, SHAPES))
+    fitted, converged = shape_fit.fit_shapes(sinh_arcsinh.from_z(z, SHAPES))
     assert converged.all()
     np.testing.assert_allclose(fitted, SHAPES, atol=0.06)
     again = sinh_arcsinh.to_z(sinh_arcsinh.from_z(np.full((1, 3), -1.96), SHAPES), fitted)
@@ -99,13 +99,13 @@ def test_known_shapes_are_recovered():
 def test_outliers_do_not_break_the_fit():
     u = np.random.default_rng(2).standard_normal((500, 1))
     u[0], u[1] = 60, -1e4
-    shape, _ = shape_fit.fit(u)
+    shape, _ = shape_fit.fit_shapes(u)
     assert np.isfinite(shape).all()
     assert (shape[:, [1, 3]] > 0).all()
 
 
 def test_a_shape_that_does_not_converge_falls_back_to_normal(monkeypatch):
     monkeypatch.setattr(shape_fit, "MAX_ITERATIONS", 1)
-    shape, converged = shape_fit.fit(np.random.default_rng(2).standard_exponential((500, 1)))
+    shape, converged = shape_fit.fit_shapes(np.random.default_rng(2).standard_exponential((500, 1)))
     assert not converged.any()
     np.testing.assert_array_equal(shape, [[0, 1, 0, 1]])

@@ -1,8 +1,8 @@
-"""Covariates of the scans to score: read once, checked against the model's ranges, explained in notes."""
+"""Covariates of the scans to score, for every engine: read, checked against the model's ranges, explained in notes."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,70 @@ from bids_app.normative.parameters import SEXES, Stack
 from bids_app.regions import ETIV
 
 FEW_PEOPLE = 10
+
+
+@dataclass(frozen=True)
+class Basics:
+    """Age (years), sex and eTIV (mm^3; 0 when not asked for) of n scans, each (n,); `usable` scans have them all."""
+
+    age: FloatArray
+    sex: NDArray[np.object_]
+    etiv: FloatArray
+    usable: NDArray[np.bool_]
+
+
+def require(data: pd.DataFrame, columns: Iterable[str], card: ModelCard) -> None:
+    """Refuse a table without the columns that a model needs.
+
+    Raises
+    ------
+    CovariateError
+        Which columns are missing.
+    """
+    missing = [name for name in columns if name not in data.columns]
+    if missing:
+        raise CovariateError(
+            f"the table has no column {', '.join(missing)}, which {card.name} needs",
+            f"age is in years, sex is female or male, and {ETIV} is in mm^3",
+        )
+
+
+def numbers(values: pd.Series) -> FloatArray:
+    """A column as numbers (n,), NaN where it is missing or no number."""
+    return np.asarray(pd.to_numeric(values, errors="coerce"), dtype=float)
+
+
+def read_basics(data: pd.DataFrame, card: ModelCard, etiv: bool = True) -> Basics:
+    """Age, sex and, when asked for, eTIV from the columns of `data` (n rows).
+
+    Raises
+    ------
+    CovariateError
+        When a column is missing.
+    """
+    require(data, ("age", "sex", *([ETIV] if etiv else [])), card)
+    age, sex = numbers(data["age"]), data["sex"].to_numpy(dtype=object)
+    volume = numbers(data[ETIV]) if etiv else np.zeros(len(data))
+    head = np.isfinite(volume) & (volume > 0) if etiv else np.ones(len(data), dtype=bool)
+    return Basics(age, sex, volume, np.isfinite(age) & head & np.isin(sex.astype(str), SEXES))
+
+
+def major_versions(data: pd.DataFrame) -> list[str]:
+    """FreeSurfer's major version of each scan, '' when it is not known."""
+    given = data["fs_version"] if "fs_version" in data.columns else pd.Series([None] * len(data))
+    majors = {value: major_version(value) for value in given.unique()}
+    return [majors[value] for value in given]
+
+
+def inside_ranges(
+    values: FloatArray, sex: NDArray[np.object_], ranges: Mapping[str, tuple[float, float]]
+) -> NDArray[np.bool_]:
+    """Whether each value (n,) is inside the range of its sex; where no range is known, it is."""
+    inside = np.ones(values.size, dtype=bool)
+    for name, (low, high) in ranges.items():
+        rows = sex == name
+        inside[rows] = (values[rows] >= low) & (values[rows] <= high)
+    return inside
 
 
 @dataclass(frozen=True)
@@ -70,18 +134,8 @@ def read_covariates(data: pd.DataFrame, card: ModelCard, corrected: Collection[s
     CovariateError
         When a column is missing.
     """
-    missing = [name for name in ("age", "sex", ETIV) if name not in data.columns]
-    if missing:
-        raise CovariateError(
-            f"the table has no column {', '.join(missing)}",
-            f"the model needs age (years), sex (female or male) and {ETIV} (mm^3)",
-        )
-    age, etiv = (pd.to_numeric(data[name], errors="coerce").to_numpy(dtype=float) for name in ("age", ETIV))
-    sex = data["sex"].to_numpy(dtype=object)
-    usable = np.isfinite(age) & np.isfinite(etiv) & (etiv > 0) & np.isin(sex.astype(str), SEXES)
-    given = data["fs_version"] if "fs_version" in data.columns else pd.Series([None] * len(data))
-    majors = {value: major_version(value) for value in given.unique()}
-    seen = [majors[value] for value in given]
+    basics, seen = read_basics(data, card), major_versions(data)
+    age, sex, etiv, usable = basics.age, basics.sex, basics.etiv, basics.usable
     version = np.array([major if major in corrected else "" for major in seen], dtype=object)
     remarks = [[] if ok else ["not scored: age, sex or intracranial volume is missing or unreadable."] for ok in usable]
     _range_remarks(remarks, usable, age, sex, etiv, card)
