@@ -79,6 +79,11 @@ GROUPS: dict[str, list[Option]] = {
     "group level": [
         ("--analysis FILE|auto", "clinical statistics as this TOML file says; auto proposes one and writes it down"),
         (
+            "--figure-formats FORMAT...",
+            "formats of the figure files (default: svg for people, svg png pdf for the group)",
+            {"choices": ("svg", "png", "pdf")},
+        ),
+        (
             "--exclude-quality VERDICT...",
             "leave scans with this quality verdict out of the statistics (warn, fail); without it, those are out that "
             "fail by completeness, eTIV, surfaces or contrast",

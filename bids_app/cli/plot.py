@@ -1,21 +1,43 @@
-"""``normvol-plot``: a brain map of any table with one row per region."""
+"""``normvol-plot``: brain maps of any table with one row per region, and charts of results."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from bids_app.cli import exitcodes
 from bids_app.cli.options import Option, Parser, add_options
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 EPILOG = """examples:
   normvol-plot sub-01_desc-deviations_morph.tsv -o sub-01.svg
-  normvol-plot group_prevalence.tsv --column infra_percent --where group=MS --scale sequential -o map.pdf
+  normvol-plot group_prevalence.tsv --column share_infra --where group=MS --scale sequential -o map.pdf
+  normvol-plot group_hazards.tsv --kind forest -o hazards.pdf
+  normvol-plot effects.csv --kind forest --columns label=score estimate=beta low=low high=high -o effects.png
+  normvol-plot sub-01_desc-centiles_morph.tsv --kind centile --where region=Left-Thalamus -o thalamus.svg
 """
 OPTIONS: list[Option] = [
-    ("TABLE", "TSV, CSV or Parquet with a column `region` (FreeSurfer's names)"),
+    ("TABLE", "TSV, CSV or Parquet; for a map with a column `region` (FreeSurfer's names)"),
     ("-o --output FILE", "figure to write: .svg, .png or .pdf", {"required": True}),
+    (
+        "--kind {map,forest,trajectory,centile}",
+        "brain map; estimates with intervals; lines with bands by group; centiles by age (default: map)",
+        {"default": "map"},
+    ),
+    (
+        "--columns ROLE=COLUMN...",
+        "forest: label, estimate, low, high, p; trajectory: x, y, low, high, group; without it, what the JSON file "
+        "beside a group_*.tsv says",
+        {"default": []},
+    ),
+    (
+        "--visits TABLE",
+        "centile: a person's scans as dots, a table with `age` and `volume_mm3`, and `region` when it holds several",
+    ),
     ("--column COLUMN", "column with the numbers (default: z)", {"default": "z"}),
     ("--where COLUMN=VALUE", "use only the rows with this value; may be repeated", {"action": "append", "default": []}),
     (
@@ -50,7 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The arguments of ``normvol-plot``."""
     parser = Parser(
         prog="normvol-plot",
-        description="Paint a column of a per-region table on a drawing of the brain.",
+        description="Paint a column of a per-region table on a drawing of the brain, or draw a chart of results.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -67,12 +89,39 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _draw(arguments: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from bids_app.reports.figures.files import checked_ending
+    from bids_app.tables import read_table
+
+    checked_ending(Path(arguments.output))
+    table = read_table(arguments.table)
+    return _draw_map(arguments, table) if arguments.kind == "map" else _draw_chart(arguments, table)
+
+
+def _draw_chart(arguments: argparse.Namespace, table: pd.DataFrame) -> int:
+    from pathlib import Path
+
+    from bids_app.reports.figures.files import save_figure
+    from bids_app.reports.figures.tables import centile_figure, result_figure
+    from bids_app.reports.figures.values import matching_rows
+    from bids_app.tables import read_table
+
+    rows = matching_rows(table, arguments.where, str(arguments.table))
+    if arguments.kind == "centile":
+        visits = read_table(arguments.visits) if arguments.visits else None
+        svg = centile_figure(rows, visits, str(arguments.table))
+    else:
+        svg = result_figure(rows, arguments.kind, arguments.columns, Path(arguments.table))
+    save_figure(svg, Path(arguments.output), width_mm=arguments.width, dpi=arguments.dpi)
+    return exitcodes.OK
+
+
+def _draw_map(arguments: argparse.Namespace, table: pd.DataFrame) -> int:
     from bids_app.reports.figures.plot import save_brain_map
     from bids_app.reports.figures.scene import undrawn
     from bids_app.reports.figures.values import region_values
-    from bids_app.tables import read_table
 
-    table = read_table(arguments.table)
     values = region_values(table, arguments.column, arguments.where, str(arguments.table))
     options = {"views": tuple(arguments.views)} if arguments.views else {}
     threshold = arguments.threshold

@@ -56,10 +56,11 @@ def run_reports(config: RunConfig) -> int:
 
 def _run(config: RunConfig, people: Sequence[str], work_dir: Path) -> list[Crash]:
     """The group report without `people`, otherwise theirs, in graphs of a bounded size."""
+    options = {"work_dir": work_dir, "figure_formats": config.figure_formats}
     if not people:
-        return run_graph(init_reports_wf([], config.output_dir, work_dir=work_dir, group=True), config)
+        return run_graph(init_reports_wf([], config.output_dir, group=True, **options), config)
     crashes = []
     for start in range(0, len(people), REPORTS_PER_GRAPH):
         some = people[start : start + REPORTS_PER_GRAPH]
-        crashes += run_graph(init_reports_wf(some, config.output_dir, work_dir=work_dir), config)
+        crashes += run_graph(init_reports_wf(some, config.output_dir, **options), config)
     return crashes

@@ -287,5 +287,8 @@ def _repair_reports(config: RunConfig, plan: Plan, failed: Sequence[Omission]) -
     people = sorted({omission.participant for omission in failed})
     people = [person for person in people if person_summaries(config.output_dir, person)]
     if people:
-        graph = init_reports_wf(people, config.output_dir, work_dir=plan.context.work_dir)
+        context = plan.context
+        graph = init_reports_wf(
+            people, config.output_dir, work_dir=context.work_dir, figure_formats=context.figure_formats
+        )
         run_graph(graph, replace(config, stop_on_first_crash=False))

@@ -19,7 +19,8 @@ from bids_app.tables import read_table
 
 __all__ = ["centile_table", "change_table", "count_deviations", "deviation_flag", "repeatability"]
 
-CENTILES = {"p05": 5.0, "p25": 25.0, "p50": 50.0, "p75": 75.0, "p95": 95.0}
+# the outer ones are the limits of a deviation (z = -1.96 and 1.96)
+CENTILES = {"p025": 2.5, "p05": 5.0, "p25": 25.0, "p50": 50.0, "p75": 75.0, "p95": 95.0, "p975": 97.5}
 CHANGE_COLUMNS = (
     "region",
     "session_from",
@@ -96,7 +97,7 @@ def centile_table(
     Returns
     -------
     DataFrame
-        ``region age p05 p25 p50 p75 p95`` in mm^3, regions in the order given.
+        ``region age p025 p05 p25 p50 p75 p95 p975`` in mm^3, regions in the order given.
     """
     if regions is None:
         regions = [region for region in reference_regions() if region in model.regions]

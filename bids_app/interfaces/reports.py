@@ -9,10 +9,18 @@ from nipype.interfaces.base import BaseInterfaceInputSpec, Directory, File, Trai
 from bids_app.interfaces.base import LibraryInterface
 
 
-class _ParticipantIn(BaseInterfaceInputSpec):
+class _GroupIn(BaseInterfaceInputSpec):
     output_dir = Directory(mandatory=True)
-    participant = traits.Str(mandatory=True)
+    figure_formats = traits.List(traits.Str, desc="formats of the figure files; by default those of the level")
     ready = traits.List(traits.Any, desc="what must be written before")
+
+    def formats(self) -> dict:
+        """The formats as an argument, when some were asked for."""
+        return {"figure_formats": self.figure_formats} if self.figure_formats else {}
+
+
+class _ParticipantIn(_GroupIn):
+    participant = traits.Str(mandatory=True)
 
 
 class _ReportOut(TraitedSpec):
@@ -30,12 +38,9 @@ class ParticipantReport(LibraryInterface):
     def _call(self, folder: Path) -> dict:
         from bids_app.reports.pages.participant import write_participant_report
 
-        return {"report": str(write_participant_report(Path(self.inputs.output_dir), self.inputs.participant))}
-
-
-class _GroupIn(BaseInterfaceInputSpec):
-    output_dir = Directory(mandatory=True)
-    ready = traits.List(traits.Any, desc="what must be written before")
+        inputs = self.inputs
+        page = write_participant_report(Path(inputs.output_dir), inputs.participant, **inputs.formats())
+        return {"report": str(page)}
 
 
 class GroupReport(LibraryInterface):
@@ -49,4 +54,4 @@ class GroupReport(LibraryInterface):
     def _call(self, folder: Path) -> dict:
         from bids_app.reports.pages.group import write_group_report
 
-        return {"report": str(write_group_report(Path(self.inputs.output_dir)))}
+        return {"report": str(write_group_report(Path(self.inputs.output_dir), **self.inputs.formats()))}

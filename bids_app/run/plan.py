@@ -59,6 +59,7 @@ class RunContext:
     recon_memory_gb: float = 8.0
     trust_names: bool = False
     license_file: Path | None = None
+    figure_formats: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -201,6 +202,7 @@ def _context(request: Request) -> RunContext:
         recon_memory_gb=recon_memory_gb(),
         trust_names=request.places.trust_names,
         license_file=request.recon.license_file,
+        figure_formats=request.figure_formats,
     )
 
 

@@ -128,6 +128,7 @@ class Request:
     output_dir: Path
     work_dir: Path
     force: bool = False
+    figure_formats: tuple[str, ...] = ()
 
     @property
     def folders(self) -> tuple[Path, ...]:

@@ -19,7 +19,7 @@ def init_group_wf(config: RunConfig, *, work_dir: Path, name: str = "group_wf") 
     shared = {"output_dir": str(config.output_dir), "model": config.model, **quality}
     tables.inputs.trait_set(**shared)
     report = pe.Node(GroupReport(), name="report")
-    report.inputs.output_dir = str(config.output_dir)
+    report.inputs.trait_set(output_dir=str(config.output_dir), figure_formats=list(config.figure_formats))
     if config.analysis is None:
         group_wf.connect(tables, "tables", report, "ready")
         return group_wf

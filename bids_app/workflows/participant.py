@@ -71,7 +71,7 @@ def init_participant_wf(scans: Sequence[PlannedScan], context: RunContext, *, na
     tables = pe.Node(PersonTables(), name="tables", mem_gb=SCORE_GB)
     tables.inputs.participant = scans[0].participant
     set_model(tables, scans[0], context)
-    report = init_report_node(scans[0].participant, context.output_dir)
+    report = init_report_node(scans[0].participant, context.output_dir, context.figure_formats)
     base = _connect_base(participant_wf, scans, context)
     for index, scan in enumerate(scans, start=1):
         scan_wf = init_scan_wf(scan, context, name=scan_wf_name(scan.session))
@@ -87,10 +87,10 @@ def scan_wf_name(session: str | None) -> str:
     return f"scan_ses_{session.replace('+', 'plus')}_wf" if session else "scan_wf"
 
 
-def init_report_node(participant: str, output_dir: Path) -> pe.Node:
+def init_report_node(participant: str, output_dir: Path, figure_formats: Sequence[str] = ()) -> pe.Node:
     """The node that writes a person's report from the tables on disk."""
     report = pe.Node(ParticipantReport(), name="report", mem_gb=REPORT_GB)
-    report.inputs.trait_set(participant=participant, output_dir=str(output_dir))
+    report.inputs.trait_set(participant=participant, output_dir=str(output_dir), figure_formats=list(figure_formats))
     return report
 
 

@@ -31,7 +31,7 @@ def test_counts_and_their_expected_range():
 
 def test_the_fan_stays_in_the_trained_range_and_carries_the_offset():
     table = centile_table(Linear(), "female", 1.4e6, ["Left-Thalamus"], age_range=(20.2, 22.0), fs_version="6.0")
-    assert list(table.columns) == ["region", "age", "p05", "p25", "p50", "p75", "p95"]
+    assert list(table.columns) == ["region", "age", "p025", "p05", "p25", "p50", "p75", "p95", "p975"]
     assert list(table["age"]) == [20.2, 20.5, 21.0, 21.5, 22.0]
     np.testing.assert_allclose(table["p50"], 1005 + table["age"])
     np.testing.assert_allclose(table["p95"] - table["p50"], 16.448536)

@@ -15,7 +15,7 @@ from bids_app.bids.citation import MethodsFacts, methods_text
 from bids_app.regions import asymmetry_names, extended_regions, reference_regions
 from bids_app.tables import write_json, write_tsv
 
-FAN = {"p05": -1.645, "p25": -0.674, "p50": 0.0, "p75": 0.674, "p95": 1.645}
+FAN = {"p025": -1.96, "p05": -1.645, "p25": -0.674, "p50": 0.0, "p75": 0.674, "p95": 1.645, "p975": 1.96}
 EXPECTED = {"mean": 2.05, "low": 0, "high": 8}
 CENTILE_AGES = np.arange(18, 91, 2.0)
 

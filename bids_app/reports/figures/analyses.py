@@ -20,8 +20,8 @@ from bids_app.clinical.figures import (
 from bids_app.errors import InputError
 from bids_app.regions import display_name
 from bids_app.reports.figures import cohort_charts
+from bids_app.reports.figures.files import standalone
 from bids_app.reports.figures.maps import map_pair
-from bids_app.reports.figures.svg import standalone
 from bids_app.reports.loading import Group, Record, Sheet
 
 CHARTS: dict[type[Figure], Callable[[pd.DataFrame, Any], str]] = {

@@ -12,6 +12,7 @@ import numpy as np
 
 from bids_app.reports.figures.atlas import VIEWS, load_atlas
 from bids_app.reports.figures.colour import colour_map, to_hex
+from bids_app.reports.figures.files import FONTS
 from bids_app.reports.figures.scene import MapOptions, Scene, Shape, Text, make_scene
 
 INK = "#1a1a1a"
@@ -88,7 +89,7 @@ def scene_svg(scene: Scene, *, prefix: str, shared: str | None = None, standalon
     """`scene` as an ``<svg>`` element; see `brain_map_svg`."""
     size = ""
     if standalone:
-        size = f' width="{scene.width / 3:.0f}" height="{scene.height / 3:.0f}" color="{INK}"'
+        size = f' width="{scene.width / 3:.0f}" height="{scene.height / 3:.0f}"'
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {scene.width} {scene.height}" role="img" '
         f'aria-labelledby="{prefix}-title {prefix}-desc" class="brain-map"{size}>',
@@ -104,7 +105,8 @@ def scene_svg(scene: Scene, *, prefix: str, shared: str | None = None, standalon
         *map(_text, scene.texts),
         "</g></svg>\n",
     ]
-    return "\n".join(part for part in parts if part)
+    drawn = "\n".join(part for part in parts if part)
+    return drawn.replace("currentColor", INK).replace(FONT, f'font-family="{FONTS}"') if standalone else drawn
 
 
 def shared_geometry(prefix: str = "atlas") -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,93 +11,147 @@ import pandas as pd
 
 from bids_app.regions import display_name
 from bids_app.reports.components import number
-from bids_app.reports.figures.svg import Plot, dot, f, line, padded, path, svg, text
+from bids_app.reports.figures.svg import Plot, dot, line, padded, path, rect, spread, svg, text, tick_text
 
 CENTILES = ("p05", "p25", "p50", "p75", "p95")
+LIMITS = ("p025", "p975")
+SHARES = {"p025": 2.5, "p05": 5.0, "p25": 25.0, "p50": 50.0, "p75": 75.0, "p95": 95.0, "p975": 97.5}
+LABELLED_FIRST = ("p50", "p975", "p025", "p95", "p05", "p25", "p75")
+LABEL_GAP = 8.0
 ML = 0.001
 INTERVAL_95 = 1.959963984540054
+Z_OF_P95 = 1.6448536269514722
+YEARS_AROUND = 12.0
+INSET = (88.0, 22.0)
+SIDE_WORDS = {"infra": "smaller", "supra": "larger"}
 
 
 class Visit(NamedTuple):
-    """One session's point in a centile chart."""
+    """One session's point in a centile chart; `z_se` is the standard error of its z."""
 
     label: str
     age: float
     volume: float
     z: float
     deviation: str
+    z_se: float = math.nan
+
+
+class Fan(NamedTuple):
+    """Ages (years, increasing) and the volumes (mm^3) of each centile at them."""
+
+    ages: np.ndarray
+    curves: dict[str, np.ndarray]
+
+    def around(self, visits: Sequence[Visit]) -> Fan:
+        """The part within `YEARS_AROUND` of the visits; all of it without visits."""
+        if not visits:
+            return self
+        ends = visits[0].age - YEARS_AROUND, visits[-1].age + YEARS_AROUND
+        low, high = (float(np.clip(end, self.ages[0], self.ages[-1])) for end in ends)
+        near = np.unique([low, *self.ages[(self.ages > low) & (self.ages < high)], high])
+        return Fan(near, {name: np.interp(near, self.ages, values) for name, values in self.curves.items()})
+
+    def error(self, visit: Visit) -> float:
+        """Half the 95 % interval of a visit's z, in volume on its side of the median; 0 where it is not known."""
+        outer = self.curves["p95" if visit.z > 0 else "p05"]
+        one_z = abs(float(np.interp(visit.age, self.ages, outer - self.curves["p50"]))) / Z_OF_P95
+        return 0.0 if math.isnan(visit.z_se) else INTERVAL_95 * visit.z_se * one_z
 
 
 def centile_chart(
-    region: str, fan: pd.DataFrame, visits: Sequence[Visit], width: float = 300, height: float = 200
+    region: str, fan: pd.DataFrame, visits: Sequence[Visit], width: float = 300, height: float = 214
 ) -> str:
-    """The 5, 25, 50, 75 and 95 centiles of volume by age, and the person's sessions joined by a line.
+    """The centiles of volume by age around the person's sessions, which a line joins, and the lifespan as an inset.
 
     Parameters
     ----------
     fan : DataFrame
-        Columns ``age`` and ``p05`` to ``p95`` (mm^3), in order of age.
+        Columns ``age``, ``p05`` to ``p95`` and perhaps the limits ``p025`` and ``p975`` (mm^3), in order of age.
+    visits : sequence of Visit
+        In order of age; none for the whole lifespan.
     """
-    curves = {name: fan[name].to_numpy(float) for name in CENTILES}
-    ages = fan["age"].to_numpy(float)
-    scale = _unit_scale(curves["p50"])
-    plot = _centile_plot(ages, curves, visits, scale, width, height)
-    across = [plot.px(age) for age in ages]
-    down = {name: [plot.py(value * scale) for value in values] for name, values in curves.items()}
-    name = display_name(region)
+    whole = Fan(fan["age"].to_numpy(float), {name: fan[name].to_numpy(float) for name in SHARES if name in fan})
+    near, scale = whole.around(visits), _unit_scale(whole.curves["p50"])
+    plot = _centile_plot(near, visits, scale, width, height)
+    lines = {name: plot.points(near.ages, values * scale) for name, values in near.curves.items()}
     body = [
         *plot.y_axis(4, "mL" if scale == ML else ""),
-        *plot.x_axis(5),
+        *plot.x_axis(6),
         text(plot.right, plot.bottom + 27, "age, years", "axis-title", "end"),
-        _band(across, down["p05"], down["p95"], "fan outer"),
-        _band(across, down["p25"], down["p75"], "fan inner"),
-        path(zip(across, down["p50"], strict=True), "fan median"),
-        *_centile_labels(plot, down),
-        *_visits(plot, visits, scale),
+        *_bands(lines),
+        *(path(lines[name], "fan limit") for name in LIMITS if name in lines),
+        path(lines["p50"], "fan median"),
+        *_centile_labels(plot, lines),
+        *(_inset(plot, whole, near) if near.ages.size < whole.ages.size else ()),
+        *_visits(plot, visits, scale, near),
     ]
-    return svg(width, height, body, f"Centile chart of the {name}: volume by age with the sessions of this person")
+    label = f"Centile chart of the {display_name(region)}: volume by age with the sessions of this person"
+    return svg(width, height, body, label)
 
 
 def _unit_scale(values: np.ndarray) -> float:
     return ML if np.nanmax(np.abs(values)) > 5 else 1.0
 
 
-def _centile_plot(
-    ages: np.ndarray, curves: dict[str, np.ndarray], visits: Sequence[Visit], scale: float, width: float, height: float
-) -> Plot:
-    heights = [visit.volume * scale for visit in visits if not math.isnan(visit.volume)]
-    low = min([float(np.nanmin(curves["p05"])) * scale, *heights])
-    high = max([float(np.nanmax(curves["p95"])) * scale, *heights])
-    years = [visit.age for visit in visits]
-    return Plot(40, 18, width - 62, height - 52, (min([ages[0], *years]), max([ages[-1], *years])), padded(low, high))
+def _centile_plot(fan: Fan, visits: Sequence[Visit], scale: float, width: float, height: float) -> Plot:
+    ends = [visit.volume + side * fan.error(visit) for visit in visits for side in (-1, 0, 1)]
+    values = np.concatenate([*fan.curves.values(), ends]) * scale
+    years = [fan.ages[0], fan.ages[-1], *(visit.age for visit in visits)]
+    heights = padded(float(np.nanmin(values)), float(np.nanmax(values)))
+    return Plot(40, 32, width - 66, height - 66, (min(years), max(years)), heights)
 
 
-def _band(across: list[float], lower: list[float], upper: list[float], cls: str) -> str:
-    points = [*zip(across, lower, strict=True), *zip(across[::-1], upper[::-1], strict=True)]
-    return path(points, cls, close=True)
+def _bands(lines: dict[str, list[tuple[float, float]]]) -> list[str]:
+    pairs = (("p05", "p95", "fan outer"), ("p25", "p75", "fan inner"))
+    return [path([*lines[low], *lines[high][::-1]], cls, close=True) for low, high, cls in pairs]
 
 
-def _centile_labels(plot: Plot, down: dict[str, list[float]]) -> list[str]:
+def _centile_labels(plot: Plot, lines: dict[str, list[tuple[float, float]]]) -> list[str]:
+    """The centiles' numbers at the right end, the most important first where there is no room for all."""
+    placed: dict[str, float] = {}
+    for name in LABELLED_FIRST:
+        if name in lines and all(abs(lines[name][-1][1] - y) >= LABEL_GAP for y in placed.values()):
+            placed[name] = lines[name][-1][1]
+    return [text(plot.right + 4, y + 3, f"{SHARES[name]:g}", "centile-label") for name, y in placed.items()]
+
+
+def _inset(plot: Plot, whole: Fan, near: Fan) -> list[str]:
+    """The whole lifespan in small, and in it the ages of the chart."""
+    ends = float(np.nanmin(whole.curves["p05"])), float(np.nanmax(whole.curves["p95"]))
+    small = Plot(plot.right - INSET[0], 3, *INSET, (whole.ages[0], whole.ages[-1]), ends)
+    thin = slice(None, None, max(1, len(whole.ages) // 14))
+    lines = {n: small.points(whole.ages[thin], values[thin]) for n, values in whole.curves.items()}
+    here = small.px(near.ages[0]), small.px(near.ages[-1])
     return [
-        text(plot.right + 4, values[-1] + 3, name[1:].lstrip("0"), "centile-label") for name, values in down.items()
+        path([*lines["p05"], *lines["p95"][::-1]], "fan outer", close=True),
+        path(lines["p50"], "fan median"),
+        rect(here[0], small.top, here[1], small.bottom, "window"),
+        text(small.left - 4, small.top + 9, tick_text(round(whole.ages[0])), "centile-label", "end"),
+        text(small.right + 4, small.top + 9, tick_text(round(whole.ages[-1])), "centile-label"),
     ]
 
 
-def _visits(plot: Plot, visits: Sequence[Visit], scale: float) -> list[str]:
+def _visits(plot: Plot, visits: Sequence[Visit], scale: float, fan: Fan) -> list[str]:
     points = plot.points([v.age for v in visits], [v.volume * scale for v in visits])
-    dots = [
-        dot(
-            x,
-            y,
-            4 if visit is visits[-1] else 3,
-            f"visit {visit.deviation}",
-            f"{visit.label}: {number(visit.age, 1)} years, {number(visit.volume * scale, 3)}"
-            f"{' mL' if scale == ML else ''}, z {number(visit.z, 2)}",
-        )
-        for visit, (x, y) in zip(visits, points, strict=True)
-        if not math.isnan(y)
+    drawn = [(visit, x, y) for visit, (x, y) in zip(visits, points, strict=True) if not math.isnan(y)]
+    bars = [
+        line(x, plot.py((v.volume - error) * scale), x, plot.py((v.volume + error) * scale), f"whisker {v.deviation}")
+        for v, x, _ in drawn
+        if (error := fan.error(v))
     ]
-    return [path(points, "course") if len(points) > 1 else "", *dots]
+    dots = [
+        dot(x, y, 4 if v is visits[-1] else 3, f"visit {v.deviation}", _visit_words(v, visits[0], scale))
+        for v, x, y in drawn
+    ]
+    return [path(points, "course") if len(points) > 1 else "", *bars, *dots]
+
+
+def _visit_words(visit: Visit, first: Visit, scale: float) -> str:
+    later = f", {number(visit.age - first.age, 1)} years after {first.label}" if visit.age > first.age else ""
+    size = f"{number(visit.volume * scale, 3)}{' mL' if scale == ML else ''}"
+    error = "" if math.isnan(visit.z_se) else f" ± {number(INTERVAL_95 * visit.z_se, 2)}"
+    return f"{visit.label}: {number(visit.age, 1)} years{later}, {size}, z {number(visit.z, 2)}{error}"
 
 
 def range_strip(expected: dict[str, Any], observed: Sequence[tuple[str, float]], tail: str, width: float = 260) -> str:
@@ -108,10 +162,7 @@ def range_strip(expected: dict[str, Any], observed: Sequence[tuple[str, float]],
     middle = plot.top + plot.height / 2
     body = [line(plot.left, middle, plot.right, middle, "axis")]
     if not math.isnan(high):
-        body.append(
-            f'<rect class="fan inner" x="{f(plot.px(low))}" y="{f(plot.top)}" height="{f(plot.height)}" '
-            f'width="{f(plot.px(high) - plot.px(low))}" rx="2"/>'
-        )
+        body.append(rect(plot.px(low), plot.top, plot.px(high), plot.bottom, "fan inner"))
         body.append(line(plot.px(mean), plot.top, plot.px(mean), plot.bottom, "fan median"))
     last = len(observed) - 1
     body += [
@@ -120,6 +171,44 @@ def range_strip(expected: dict[str, Any], observed: Sequence[tuple[str, float]],
     ]
     body += [text(plot.px(tick), plot.bottom + 12, number(tick), "tick", "middle") for tick in _whole_ticks(top)]
     return svg(width, 38, body, f"Observed number against the range expected in healthy people ({tail})")
+
+
+def trend_chart(
+    ages: Sequence[float],
+    labels: Sequence[str],
+    counts: Mapping[str, Sequence[float]],
+    expected: Mapping[str, Any],
+    width: float = 300,
+    height: float = 132,
+) -> str:
+    """Numbers of deviating regions at each visit, over the range that healthy people show.
+
+    Parameters
+    ----------
+    ages : sequence of float
+        Years, increasing, one per visit.
+    labels : sequence of str
+        Names of the visits.
+    counts : mapping of ``infra`` and ``supra`` to one number per visit
+    expected : mapping
+        ``low`` and ``high`` of healthy people.
+    """
+    high = float(expected.get("high", math.nan))
+    top = max([4.0, *(value for values in counts.values() for value in values), *([] if math.isnan(high) else [high])])
+    plot = Plot(26, 18, width - 84, height - 54, padded(ages[0], ages[-1], 0.06), (0, top * 1.06))
+    body = [*plot.y_axis(3, "regions"), *plot.x_axis(4, "age, years")]
+    if not math.isnan(high):
+        body.append(rect(plot.left, plot.py(high), plot.right, plot.py(float(expected["low"])), "fan outer"))
+    ends = spread([plot.py(values[-1]) for values in counts.values()], 12)
+    for (side, values), end in zip(counts.items(), ends, strict=True):
+        points = plot.points(ages, values)
+        body.append(path(points, f"course {side}"))
+        body += [
+            dot(x, y, 3.4, f"visit {side}", f"{label}, {number(age, 1)} years: {number(value)} {SIDE_WORDS[side]}")
+            for (x, y), label, age, value in zip(points, labels, ages, values, strict=True)
+        ]
+        body.append(text(plot.right + 6, end + 4, SIDE_WORDS[side], f"side {side}"))
+    return svg(width, height, body, "Number of deviating regions at each visit, over what healthy people show")
 
 
 def _whole_ticks(top: float) -> list[int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,7 @@ import pandas as pd
 from bids_app.clinical.figures import Forest, KaplanMeier, LovePlot, Trajectory
 from bids_app.regions import display_name
 from bids_app.reports.components import number
-from bids_app.reports.figures.svg import Plot, dot, f, line, padded, path, svg, text, ticks
+from bids_app.reports.figures.svg import Plot, dot, f, line, padded, path, rect, spread, svg, text, ticks
 
 SERIES = 6
 ROW = 17.0
@@ -41,7 +40,7 @@ def counts_chart(counts: Mapping[str, np.ndarray], expected: tuple[float, float]
         plot = Plot(left, 4 + row * (height + 8), WIDTH - left - 20, height, (-0.5, top + 0.5), (0, 1))
         if expected:
             body.append(
-                _rect(plot.px(expected[0] - 0.5), plot.top, plot.px(expected[1] + 0.5), plot.bottom, "fan outer")
+                rect(plot.px(expected[0] - 0.5), plot.top, plot.px(expected[1] + 0.5), plot.bottom, "fan outer")
             )
         body.append(text(plot.left - 12, plot.bottom - 4, group, "row-label", "end"))
         body += _bars(plot, values, tail)
@@ -56,7 +55,7 @@ def _bars(plot: Plot, values: np.ndarray, tail: str) -> list[str]:
         return []
     scale = 0.92 * plot.height / times.max()
     return [
-        _rect(
+        rect(
             plot.px(a - 0.4),
             plot.bottom - scale * t,
             plot.px(a + 0.4),
@@ -66,14 +65,6 @@ def _bars(plot: Plot, values: np.ndarray, tail: str) -> list[str]:
         )
         for a, t in zip(amounts, times, strict=True)
     ]
-
-
-def _rect(x1: float, y1: float, x2: float, y2: float, cls: str, title: str = "") -> str:
-    inner = f"<title>{title}</title>" if title else ""
-    return (
-        f'<rect class="{cls}" x="{f(x1)}" y="{f(y1)}" width="{f(max(x2 - x1, 0))}" '
-        f'height="{f(max(y2 - y1, 0))}">{inner}</rect>'
-    )
 
 
 def quality_strip(title: str, rows: pd.DataFrame) -> str:
@@ -92,7 +83,7 @@ def quality_strip(title: str, rows: pd.DataFrame) -> str:
     heights = _jitter(len(values))
     body = [text(plot.left - 14, plot.top + 22, title, "row-label", "end"), *plot.x_axis(6)]
     if not any(map(math.isnan, bounds)):
-        body.append(_rect(plot.px(bounds[0]), plot.top, plot.px(bounds[1]), plot.bottom, "fan outer"))
+        body.append(rect(plot.px(bounds[0]), plot.top, plot.px(bounds[1]), plot.bottom, "fan outer"))
     body.append(_marks(plot, values[~outlier], heights[~outlier]))
     for value, at, who in zip(values[outlier], heights[outlier], rows["participant_id"][outlier], strict=True):
         body.append(dot(plot.px(value), plot.py(at), 3.5, "flag", f"{who}: {number(float(value))}"))
@@ -174,7 +165,7 @@ def love(table: pd.DataFrame, figure: LovePlot) -> str:
     left = label_width([display_name(str(name)) for name in table[figure.label]])
     plot = Plot(left, 8, WIDTH - left - 20, 24.0 * len(table), padded(-reach, reach), (0, 1))
     body = [
-        _rect(plot.px(-limit), plot.top, plot.px(limit), plot.bottom, "fan outer"),
+        rect(plot.px(-limit), plot.top, plot.px(limit), plot.bottom, "fan outer"),
         line(plot.px(0), plot.top, plot.px(0), plot.bottom, "null"),
         *plot.x_axis(6, "standardised difference: hollow before, filled after matching"),
     ]
@@ -199,7 +190,7 @@ def kaplan_meier(table: pd.DataFrame, figure: KaplanMeier) -> str:
     plot = Plot(130, 24, WIDTH - 280, 240, (0, float(np.nanmax(time)) or 1.0), (0, 1))
     body = plot.y_axis(4, figure.ylabel or "share without event")
     body += plot.x_axis(TIME_TICKS, figure.xlabel or "time")
-    ends = _spread([plot.py(float(part[figure.survival].iloc[-1])) for _, part in groups], 13)
+    ends = spread([plot.py(float(part[figure.survival].iloc[-1])) for _, part in groups], 13)
     for index, (name, part) in enumerate(groups):
         cls = f"s{index % SERIES}"
         part = part.sort_values(figure.time, kind="stable")
@@ -259,7 +250,7 @@ def trajectory(table: pd.DataFrame, figure: Trajectory) -> str:
         padded(float(np.nanmin(levels)), float(np.nanmax(levels))),
     )
     body = [*plot.y_axis(5, figure.ylabel or figure.y), *plot.x_axis(6, figure.xlabel or figure.x)]
-    ends = _spread([plot.py(float(part[figure.y].iloc[-1])) for _, part in groups], 13)
+    ends = spread([plot.py(float(part[figure.y].iloc[-1])) for _, part in groups], 13)
     for index, (name, part) in enumerate(groups):
         cls = f"s{index % SERIES}"
         across = part[figure.x].to_numpy(float)
@@ -284,12 +275,3 @@ def _groups(table: pd.DataFrame, figure: KaplanMeier | Trajectory) -> list[tuple
     if column not in table:
         return [("", table)]
     return [(str(name), part) for name, part in table.groupby(column, sort=False)]
-
-
-def _spread(positions: Sequence[float], gap: float) -> list[float]:
-    """Positions moved down just enough to stay `gap` apart."""
-    placed = list(positions)
-    order = sorted(range(len(placed)), key=placed.__getitem__)
-    for before, after in pairwise(order):
-        placed[after] = max(placed[after], placed[before] + gap)
-    return placed

@@ -16,11 +16,12 @@ from bids_app.reports.figures.atlas import CORTEX, SLICES, VIEWS, View, load_atl
 from bids_app.reports.figures.colour import SCALES, Scale
 
 GAP = 26
-CAPTION = 44
+CAPTION = 56
 TITLE = 66
 MARGIN = 12
-BAR = (900, 34)
-SMALL, MEDIUM, LARGE = 30, 34, 44
+BAR = (1000, 34)
+SMALL, MEDIUM, LARGE = 40, 42, 52
+LETTER = 20
 FLAGS = {-1: ("infra", ", infra-normal"), 0: ("region", ""), 1: ("supra", ", supra-normal")}
 
 
@@ -148,13 +149,13 @@ def make_scene(values: Mapping[str, float], options: MapOptions) -> Scene:
     scale = options.colours(known)
     places, width, bottom = _places(options)
     shapes, texts = _region_shapes(known, options, scale, places), _captions(places, options, width)
-    bar = ((width - BAR[0]) / 2, bottom + 56, *BAR)
+    bar = ((width - BAR[0]) / 2, bottom + 62, *BAR)
     missing = any(name not in known for name in drawn & set(regions.reference_regions()))
     legend_shapes, legend_texts = _legend(known, options, scale, bar, missing)
     title = options.title or f"Brain map of {options.label}"
     return Scene(
         width,
-        int(bar[1] + BAR[1] + 122),
+        int(bar[1] + BAR[1] + 138),
         (*shapes, *legend_shapes),
         (*texts, *legend_texts),
         bar,
@@ -232,15 +233,15 @@ def _legend(known, options: MapOptions, scale: Scale, bar, missing: bool) -> tup
     for index, value in enumerate(_ticks(scale)):
         at = x + width * (value - scale.low) / (scale.high - scale.low)
         sign = "≤ " if index == 0 and below else "≥ " if value == scale.high and above else ""
-        texts.append(Text(at, y + height + 36, sign + number(value, decimals(scale)), SMALL))
+        texts.append(Text(at, y + height + 44, sign + number(value, decimals(scale)), SMALL))
     items = _legend_items(options, scale, missing)
-    left = x + width / 2 - sum(72 + 15 * len(words) + 50 for _, _, words in items) / 2
+    left = x + width / 2 - sum(72 + LETTER * len(words) + 50 for _, _, words in items) / 2
     shapes = []
     for style, fill, words in items:
-        box = f"M{left:.0f},{y + height + 72:.0f}l54 0 0 34-54 0z"
+        box = f"M{left:.0f},{y + height + 84:.0f}l54 0 0 34-54 0z"
         shapes.append(Shape(box, style, fill, hatched=style == "infra"))
-        texts.append(Text(left + 72, y + height + 100, words, SMALL, "start"))
-        left += 72 + 15 * len(words) + 50
+        texts.append(Text(left + 72, y + height + 114, words, SMALL, "start"))
+        left += 72 + LETTER * len(words) + 50
     return shapes, texts
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import escape
 
-from bids_app.reports.components import MINUS, asset
+from bids_app.reports.components import MINUS
 
 
 def f(value: float) -> str:
@@ -53,15 +54,28 @@ def line(x1: float, y1: float, x2: float, y2: float, cls: str) -> str:
 
 
 def path(points: Iterable[tuple[float, float]], cls: str, close: bool = False) -> str:
-    """A polyline as a path; gaps (NaN) start a new piece."""
-    pieces: list[list[str]] = [[]]
+    """A polyline as a path of steps between tenths of a pixel; gaps (NaN) start a new piece."""
+    drawn, last = "", None
     for x, y in points:
-        if x == x and y == y:
-            pieces[-1].append(f"{x:.1f} {y:.1f}")
-        elif pieces[-1]:
-            pieces.append([])
-    drawn = "".join("M" + "L".join(piece) for piece in pieces if piece)
+        if not (x == x and y == y):
+            last = None
+            continue
+        here = round(10 * x), round(10 * y)
+        if last is None:
+            drawn += f"M{_tenths(*here)}l"
+        elif here != last:
+            drawn += _tenths(here[0] - last[0], here[1] - last[1], " " if drawn[-1] != "l" else "")
+        last = here
+    drawn = drawn.removesuffix("l")
     return f'<path class="{cls}" d="{drawn}{"Z" if close else ""}"/>' if drawn else ""
+
+
+def _tenths(x: int, y: int, before: str = "") -> str:
+    """Two numbers in tenths as path data, as short as it can be; a minus sign parts numbers by itself."""
+    first, second = (
+        f"{value / 10:g}".replace("0.", ".", 1) if abs(value) < 10 else f"{value / 10:g}" for value in (x, y)
+    )
+    return f"{'' if first.startswith('-') else before}{first}{'' if second.startswith('-') else ' '}{second}"
 
 
 def dot(x: float, y: float, radius: float, cls: str, title: str = "") -> str:
@@ -70,22 +84,21 @@ def dot(x: float, y: float, radius: float, cls: str, title: str = "") -> str:
     return f'<circle class="{cls}" cx="{f(x)}" cy="{f(y)}" r="{f(radius)}">{inner}</circle>'
 
 
+def rect(x1: float, y1: float, x2: float, y2: float, cls: str, title: str = "") -> str:
+    """A rectangle between two corners with an optional tooltip."""
+    inner = f"<title>{escape(title)}</title>" if title else ""
+    return (
+        f'<rect class="{cls}" x="{f(x1)}" y="{f(y1)}" width="{f(max(x2 - x1, 0))}" '
+        f'height="{f(max(y2 - y1, 0))}">{inner}</rect>'
+    )
+
+
 def svg(width: float, height: float, body: Sequence[str] | str, label: str, cls: str = "chart") -> str:
     """An SVG element with a name for screen readers."""
     content = body if isinstance(body, str) else "".join(body)
     return (
         f'<svg class="{cls}" viewBox="0 0 {f(width)} {f(height)}" width="{f(width)}" height="{f(height)}" role="img" '
         f'aria-label="{escape(label)}">{content}</svg>'
-    )
-
-
-def standalone(drawing: str) -> str:
-    """An inline SVG as a file of its own, with the stylesheet that the page would give it."""
-    head = '<svg xmlns="http://www.w3.org/2000/svg" '
-    opened, _, rest = drawing.partition(">")
-    return (
-        f"{opened.replace('<svg ', head, 1)}><style>{asset('chart.css')}</style>"
-        f'<rect width="100%" height="100%" fill="#fff"/>{rest}\n'
     )
 
 
@@ -150,3 +163,12 @@ def padded(low: float, high: float, share: float = 0.05) -> tuple[float, float]:
     """A range widened by `share` on both sides."""
     pad = (high - low) * share or abs(high) * share or 1.0
     return low - pad, high + pad
+
+
+def spread(positions: Sequence[float], gap: float) -> list[float]:
+    """Positions moved down just enough to stay `gap` apart."""
+    placed = list(positions)
+    order = sorted(range(len(placed)), key=placed.__getitem__)
+    for before, after in pairwise(order):
+        placed[after] = max(placed[after], placed[before] + gap)
+    return placed

@@ -35,8 +35,7 @@ def region_values(
         if needed not in table:
             there = ", ".join(map(str, table.columns))
             raise InputError(f"{name} has no column `{needed}`", f"its columns are {there}")
-    for condition in where:
-        table = _matching(table, condition, name)
+    table = matching_rows(table, where, name)
     index = table["region"].astype(str).map(regions.canonical)
     if index.duplicated().any():
         again = index[index.duplicated()].iloc[0]
@@ -45,6 +44,13 @@ def region_values(
     if numbers.isna().all():
         raise InputError(f"column `{column}` of {name} holds no numbers", "choose another with --column")
     return pd.Series(numbers.to_numpy(float), index=pd.Index(index, name="region"), name=column)
+
+
+def matching_rows(table: pd.DataFrame, where: Sequence[str], name: str) -> pd.DataFrame:
+    """The rows that match every ``COLUMN=VALUE``; see `region_values`."""
+    for condition in where:
+        table = _matching(table, condition, name)
+    return table
 
 
 def _matching(table: pd.DataFrame, condition: str, name: str) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from bids_app.clinical.analyses.group_tables import KEYS
 from bids_app.errors import InputError
 from bids_app.reports.components import prose
 from bids_app.reports.figures.analyses import read_analyses
+from bids_app.reports.figures.files import FORMATS, write_formats
 from bids_app.reports.figures.heatmap import heat_map, png_uri
 from bids_app.reports.figures.maps import page_geometry
 from bids_app.reports.loading import Group, load_group
@@ -20,15 +22,15 @@ from bids_app.reports.pages.page import render
 from bids_app.tables import atomic_write
 
 
-def write_group_report(output_dir: Path | str, *, figures: bool = True) -> Path:
+def write_group_report(output_dir: Path | str, *, figure_formats: Sequence[str] = FORMATS) -> Path:
     """Write ``group.html`` and the files in ``figures/``.
 
     Parameters
     ----------
     output_dir : path-like
         The output dataset; only its ``group_*`` files (and the names of the reports of people) are read.
-    figures : bool
-        Also write the drawings as SVG and PNG files.
+    figure_formats : sequence of {'svg', 'png', 'pdf'}
+        Formats of the drawings' files; empty for none.
 
     Raises
     ------
@@ -40,8 +42,7 @@ def write_group_report(output_dir: Path | str, *, figures: bool = True) -> Path:
     if not group.sheets:
         raise InputError(f"no group table is in {root}", "run the group level first, or normvol-model analyse")
     context = _context(group, root)
-    if figures:
-        _write_figures(root / "figures", context)
+    _write_figures(root / "figures", context, figure_formats)
     return atomic_write(root / "group.html", render("group.html.j2", **context))
 
 
@@ -73,19 +74,16 @@ def _context(group: Group, root: Path) -> dict[str, Any]:
     }
 
 
-def _write_figures(folder: Path, context: dict[str, Any]) -> None:
+def _write_figures(folder: Path, context: dict[str, Any], formats: Sequence[str]) -> None:
     """Write the drawings; those of an earlier report that this one no longer has are removed."""
-    files = {
-        drawing.name: drawing.file for drawing in (*context["counts"], *context["prevalence"], *context["adaptation"])
-    }
-    if context["heat"]:
-        files["group_heatmap.png"] = context["heat"]["png"]
+    files = {drawing.name: drawing.file for part in ("counts", "prevalence", "adaptation") for drawing in context[part]}
     for analysis in context["analyses"]:
         for index, drawing in enumerate(analysis.drawings):
             part = f"_{index + 1}" if len(analysis.drawings) > 1 else ""
             files[f"group_{analysis.name}{part}.svg"] = drawing.file
-    for path in (*folder.glob("group_*.svg"), *folder.glob("group_*.png")):
-        if path.name not in files:
+    written = {path for name, svg in files.items() for path in write_formats(folder / name, svg, formats)}
+    if context["heat"] and formats:
+        written.add(atomic_write(folder / "group_heatmap.png", context["heat"]["png"]))
+    for path in folder.glob("group_*"):
+        if path.suffix.removeprefix(".") in FORMATS and path not in written:
             path.unlink()
-    for name, content in files.items():
-        atomic_write(folder / name, content)

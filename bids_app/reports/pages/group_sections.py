@@ -9,8 +9,8 @@ import pandas as pd
 
 from bids_app.reports.components import DIGITS, Column, column_digits, metric_title
 from bids_app.reports.figures import cohort_charts
+from bids_app.reports.figures.files import standalone
 from bids_app.reports.figures.maps import map_pair
-from bids_app.reports.figures.svg import standalone
 from bids_app.reports.loading import Group, Sheet
 
 TITLES = {

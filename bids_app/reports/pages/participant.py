@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from bids_app.reports.components import prose
+from bids_app.reports.figures.files import standalone, write_formats
 from bids_app.reports.figures.maps import map_pair, page_geometry
-from bids_app.reports.figures.svg import standalone
 from bids_app.reports.loading import Person, Scan, load_person
-from bids_app.reports.pages import sections
+from bids_app.reports.pages import glance, sections
 from bids_app.reports.pages.finding_sections import person_findings
 from bids_app.reports.pages.page import render
 from bids_app.tables import atomic_write
@@ -19,7 +20,9 @@ from bids_app.tables import atomic_write
 MAP_LIMITS = (-4.0, 4.0)
 
 
-def write_participant_report(output_dir: Path | str, participant: str, *, figures: bool = True) -> Path:
+def write_participant_report(
+    output_dir: Path | str, participant: str, *, figure_formats: Sequence[str] = ("svg",)
+) -> Path:
     """Write ``sub-<participant>.html`` and the figures in ``sub-<participant>/figures/``.
 
     Parameters
@@ -28,8 +31,8 @@ def write_participant_report(output_dir: Path | str, participant: str, *, figure
         The output dataset; only its files are read (see ``docs/architecture.md``).
     participant : str
         Label, with or without ``sub-``.
-    figures : bool
-        Also write the brain maps, the charts of flagged regions and of change as SVG files.
+    figure_formats : sequence of {'svg', 'png', 'pdf'}
+        Formats of the files of the brain maps, the charts of flagged regions and of change; empty for none.
 
     Returns
     -------
@@ -44,8 +47,8 @@ def write_participant_report(output_dir: Path | str, participant: str, *, figure
     root = Path(output_dir)
     person = load_person(root, participant.removeprefix("sub-"))
     context = _context(person, root)
-    if figures:
-        _write_figures(root, person, context)
+    for path, svg in _figure_files(root, person, context):
+        write_formats(path, svg, figure_formats)
     return atomic_write(root / f"sub-{person.label}.html", render("participant.html.j2", **context))
 
 
@@ -59,6 +62,9 @@ def _context(person: Person, root: Path) -> dict[str, Any]:
         "unfinished": person.unfinished,
         "findings": list(person_findings(person)),
         "warnings": _warnings(person),
+        "verdict": glance.verdict(latest) if latest else [],
+        "qualities": glance.qualities(person),
+        "trend": glance.trend(person),
         "tails": sections.count_tails(person) if latest else [],
         "most": most,
         "flagged_any": flagged_any,
@@ -99,12 +105,13 @@ def _brain_maps(person: Person) -> list[dict[str, str]]:
     return maps
 
 
-def _write_figures(root: Path, person: Person, context: dict[str, Any]) -> None:
+def _figure_files(root: Path, person: Person, context: dict[str, Any]) -> Iterator[tuple[Path, str]]:
+    """Where each drawing goes as an SVG file, and its text."""
     folder = root / f"sub-{person.label}" / "figures"
     for brain in context["maps"]:
-        atomic_write(folder / f"{brain['stem']}_desc-brainmap_morph.svg", brain["file"])
+        yield folder / f"{brain['stem']}_desc-brainmap_morph.svg", brain["file"]
     for chart in context["charts"]["shown"]:
         name = f"sub-{person.label}_region-{chart.region}_desc-centiles_morph.svg"
-        atomic_write(folder / name, standalone(chart.drawing))
+        yield folder / name, standalone(chart.drawing)
     if context["change"] and context["change"]["drawing"]:
-        atomic_write(folder / f"sub-{person.label}_desc-change_morph.svg", standalone(context["change"]["drawing"]))
+        yield folder / f"sub-{person.label}_desc-change_morph.svg", standalone(context["change"]["drawing"])

@@ -15,7 +15,7 @@ from bids_app.reports.figures.charts import Visit, centile_chart, change_chart, 
 from bids_app.reports.loading import Person, Scan, Sheet, load_record
 
 SHOWN_CHARTS = 9
-LISTED_REGIONS = 6
+LISTED_REGIONS = 8
 LISTED_CHANGES = 12
 LARGEST_IMAGE = 900_000
 LARGEST_IMAGES = 2_400_000
@@ -158,7 +158,8 @@ def _visits_by_region(scans: Sequence[Scan]) -> dict[str, list[Visit]]:
     for scan in scans:
         age = scan.summary.get("covariates.age")
         for _, _, row in _volume_rows(scan).values() if age is not None else ():
-            visit = Visit(scan.label, float(age), float(row["volume_mm3"]), float(row["z"]), str(row["deviation"]))
+            values = (float(row[name]) for name in ("volume_mm3", "z"))
+            visit = Visit(scan.label, float(age), *values, str(row["deviation"]), float(row.get("z_se", np.nan)))
             visits.setdefault(row["region"], []).append(visit)
     return visits
 

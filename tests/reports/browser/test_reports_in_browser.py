@@ -1,11 +1,13 @@
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from bids_app.reports.pages.participant import write_participant_report
 from tests.reports import dataset
 from tests.reports.browser.chromium import Browser, count_pages
+from tests.reports.figures.test_files import TEXT, blocks, by_resvg, distance
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 PAGES = ("sub-01", "sub-02", "group")
@@ -151,3 +153,14 @@ def test_the_policy_stops_a_script_that_is_not_ours(chromium: Browser, derivativ
     chromium.open(page)
     assert chromium.run("return document.title") != "hit"
     assert chromium.requests() == [page.as_uri()]
+
+
+def test_a_figure_file_looks_the_same_in_the_browser(chromium: Browser, derivatives: Path) -> None:
+    for path in (*derivatives.glob("figures/*.svg"), *derivatives.glob("sub-01/figures/*_morph.svg")):
+        words = TEXT.sub("", path.read_text())
+        drawn = derivatives.parent / "wordless.svg"
+        drawn.write_text(words)
+        chromium.open(drawn)
+        size = [round(float(ElementTree.fromstring(words).get(name))) for name in ("width", "height")]
+        chromium.width(*size)
+        assert distance(blocks(chromium.screenshot(whole=False)), blocks(by_resvg(words))) < 20, path.name

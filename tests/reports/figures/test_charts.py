@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from bids_app.reports.figures.charts import Visit, centile_chart, change_chart, range_strip
-from bids_app.reports.figures.svg import Plot, log_ticks, standalone, ticks
+from bids_app.reports.figures.files import standalone
+from bids_app.reports.figures.svg import Plot, log_ticks, path, ticks
 
 AGES = np.arange(20.0, 81.0, 5)
 FAN = pd.DataFrame(
@@ -24,10 +25,16 @@ def _circles(svg: str) -> list[tuple[float, float]]:
     return [(float(x), float(y)) for x, y in re.findall(r'<circle class="visit[^>]*cx="([\d.]+)" cy="([\d.]+)"', svg)]
 
 
+def _points(path: str) -> list[tuple[float, float]]:
+    """The corners of a path that starts at a point and goes on in steps."""
+    numbers = np.array([float(number) for number in re.findall(r"-?(?:\d+\.?\d*|\.\d+)", path)])
+    return [tuple(point) for point in numbers.reshape(-1, 2).cumsum(axis=0)]
+
+
 def test_a_visit_on_the_median_lies_on_the_median_line() -> None:
     svg = centile_chart("Left-Thalamus", FAN, [Visit("ses-1", 50.0, 5000.0, 0.0, "none")])
     median = re.search(r'fan median" d="M([^"]+)"', svg).group(1)
-    points = [tuple(map(float, pair.split())) for pair in median.split("L")]
+    points = _points(median)
     ((x, y),) = _circles(svg)
     assert (x, y) == pytest.approx(next(point for point in points if abs(point[0] - x) < 0.1), abs=0.11)
 
@@ -96,3 +103,43 @@ def test_log_axis_places_the_middle_in_the_middle() -> None:
     plot = Plot(0, 0, 100, 100, (0.1, 10.0), (0, 1), log_x=True)
     assert plot.px(1.0) == pytest.approx(50)
     assert set(log_ticks(0.1, 10)) == {0.1, 0.2, 0.5, 1, 2, 5, 10}
+
+
+def test_the_axis_shows_the_years_around_the_visits_and_the_lifespan_as_an_inset() -> None:
+    visits = [Visit("a", 45.0, 5000.0, 0.0, "none"), Visit("b", 47.0, 5000.0, 0.0, "none")]
+    near, whole = centile_chart("Left-Thalamus", FAN, visits), centile_chart("Left-Thalamus", FAN, [])
+    assert re.findall(r'class="tick"[^>]*text-anchor="middle">(\d+)<', near) == ["35", "40", "45", "50", "55"]
+    assert 'class="window"' in near
+    assert 'class="window"' not in whole
+    assert re.findall(r'class="tick"[^>]*text-anchor="middle">(\d+)<', whole)[-1] == "80"
+
+
+def test_the_limits_of_a_deviation_are_drawn_where_the_table_has_them() -> None:
+    wide = FAN.assign(p025=FAN["p05"] - 200, p975=FAN["p95"] + 200)
+    assert centile_chart("Left-Thalamus", FAN, []).count("fan limit") == 0
+    drawn = centile_chart("Left-Thalamus", wide, [])
+    assert drawn.count("fan limit") == 2
+    assert ">97.5<" in drawn
+
+
+def test_each_visit_has_its_own_error_and_says_when_it_was() -> None:
+    visits = [Visit("ses-1", 50.0, 5000.0, 0.0, "none", 0.1), Visit("ses-2", 53.5, 5000.0, 0.1, "none", 0.4)]
+    drawn = centile_chart("Left-Thalamus", FAN, visits)
+    bars = [
+        abs(float(a) - float(b)) for a, b in re.findall(r'whisker none"[^>]*y1="([\d.]+)"[^>]*y2="([\d.]+)"', drawn)
+    ]
+    assert bars[1] == pytest.approx(4 * bars[0], rel=0.05)
+    assert "ses-2: 53.5 years, 3.5 years after ses-1, 5.000 mL, z 0.10 ± 0.78" in drawn
+
+
+@pytest.mark.parametrize(
+    "points", [[(0, 0), (0.04, 0.02), (10.25, -3.5)], [(-1.5, 2), (-0.96, 1.04), (-12, 12.3), (0, 0)]]
+)
+def test_a_path_in_steps_goes_through_its_points(points: list[tuple[float, float]]) -> None:
+    found = _points(re.search(r'd="M([^"]+)"', path(points, "x")).group(1))
+    assert {(round(x, 1), round(y, 1)) for x, y in found} == {(round(x, 1) + 0, round(y, 1) + 0) for x, y in points}
+
+
+def test_a_gap_parts_a_path() -> None:
+    assert path([(0, 0), (1, 1), (float("nan"), 0), (2, 2), (3, 3)], "x").count("M") == 2
+    assert path([(float("nan"), 0)], "x") == ""

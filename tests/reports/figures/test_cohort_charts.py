@@ -6,6 +6,7 @@ import pandas as pd
 
 from bids_app.clinical.figures import Forest, KaplanMeier
 from bids_app.reports.figures import cohort_charts
+from bids_app.reports.figures.svg import spread
 
 
 def _dots(svg: str, cls: str) -> list[float]:
@@ -123,7 +124,7 @@ def test_counts_are_drawn_per_group_on_one_axis() -> None:
 
 
 def test_labels_at_the_end_of_lines_keep_apart() -> None:
-    assert cohort_charts._spread([50, 10, 12], 13) == [50, 10, 23]
+    assert spread([50, 10, 12], 13) == [50, 10, 23]
 
 
 def test_long_names_of_groups_have_room_beside_the_bars():

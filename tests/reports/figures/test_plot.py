@@ -1,14 +1,18 @@
 """Brain maps as files, and ``normvol-plot``."""
 
+import json
+import shlex
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from bids_app import regions
 from bids_app.cli import exitcodes, plot
+from bids_app.clinical.figures import Forest
 from bids_app.errors import InputError, UsageError
 from bids_app.reports.figures.plot import save_brain_map
 from bids_app.reports.figures.values import region_values
@@ -133,3 +137,78 @@ def test_old_and_new_name_of_one_region_clash():
     table = pd.DataFrame({"region": ["Left-Thalamus-Proper", "Left-Thalamus"], "z": [1.5, 1.0]})
     with pytest.raises(InputError, match="several rows for Left-Thalamus"):
         region_values(table)
+
+
+def _results(folder):
+    """Tables under the names of the documented examples."""
+    prevalence = pd.DataFrame({"region": ["Left-Thalamus", "lh_insula_volume"], "share_infra": [0.3, 0.1]})
+    write_tsv(
+        pd.concat([prevalence.assign(group="MS"), prevalence.assign(group="HC")]), folder / "group_prevalence.tsv"
+    )
+    write_tsv(prevalence.assign(z=-1.0), folder / "sub-01_desc-deviations_morph.tsv")
+    effects = pd.DataFrame({"score": ["EDSS", "PASAT"], "beta": [0.3, -0.2], "low": [0.1, -0.4], "high": [0.5, 0.1]})
+    effects.to_csv(folder / "effects.csv", index=False)
+    write_tsv(effects, folder / "group_hazards.tsv")
+    figure = Forest(label="score", estimate="beta", low="low", high="high", xlabel="hazard ratio")
+    (folder / "group_hazards.json").write_text(json.dumps({"Title": "Hazards", "Figure": figure.to_json()}))
+    fan = pd.DataFrame({"age": [20, 40, 60, 80]} | {f"p{p:02}": 7000 + 20 * p for p in (5, 25, 50, 75, 95)})
+    both = pd.concat([fan.assign(region="Left-Thalamus"), fan.assign(region="Right-Thalamus")])
+    write_tsv(both, folder / "sub-01_desc-centiles_morph.tsv")
+
+
+def _examples():
+    return [shlex.split(line)[1:] for line in plot.EPILOG.splitlines() if line.startswith("  normvol-plot")]
+
+
+@pytest.mark.parametrize("arguments", _examples(), ids=lambda arguments: arguments[0])
+def test_documented_examples_run(tmp_path, monkeypatch, arguments):
+    _results(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert plot.main(arguments) == exitcodes.OK
+    assert (tmp_path / arguments[arguments.index("-o") + 1]).stat().st_size > 1000
+
+
+def test_the_page_on_plotting_shows_the_same_examples():
+    page = (Path(__file__).parents[3] / "docs" / "plotting.md").read_text()
+    for line in plot.EPILOG.splitlines()[1:]:
+        assert line.strip() in page
+
+
+def test_a_forest_shows_its_rows_and_the_axis_that_its_result_names(tmp_path):
+    _results(tmp_path)
+    out = tmp_path / "f.svg"
+    assert plot.main([str(tmp_path / "group_hazards.tsv"), "--kind", "forest", "-o", str(out)]) == exitcodes.OK
+    assert all(word in out.read_text() for word in ("EDSS", "PASAT", "hazard ratio"))
+
+
+def test_a_persons_scans_stand_in_a_centile_chart(tmp_path):
+    _results(tmp_path)
+    write_tsv(pd.DataFrame({"age": [30.0, 50.0], "volume_mm3": [7100.0, 6900.0]}), tmp_path / "visits.tsv")
+    arguments = [str(tmp_path / "sub-01_desc-centiles_morph.tsv"), "--kind", "centile", "-o", str(tmp_path / "c.svg")]
+    where = ["--where", "region=Left-Thalamus"]
+    assert plot.main([*arguments, *where, "--visits", str(tmp_path / "visits.tsv")]) == exitcodes.OK
+    assert (tmp_path / "c.svg").read_text().count("<circle") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["effects.csv", "--kind", "forest"], exitcodes.USAGE, "describes a forest; name the columns with --columns"),
+        (["effects.csv", "--kind", "forest", "--columns", "label=score"], exitcodes.USAGE, "estimate, high, low"),
+        (["effects.csv", "--kind", "forest", "--columns", "beta"], exitcodes.USAGE, "ROLE=COLUMN"),
+        (
+            ["effects.csv", "--kind", "forest", "--columns", "label=score", "estimate=b", "low=low", "high=high"],
+            exitcodes.INPUT,
+            "no column `b`; its columns are score, beta",
+        ),
+        (["effects.csv", "--kind", "centile"], exitcodes.INPUT, "no column `age`"),
+        (["sub-01_desc-centiles_morph.tsv", "--kind", "centile"], exitcodes.INPUT, "holds 2 regions"),
+    ],
+)
+def test_mistakes_with_charts_are_one_clear_sentence(tmp_path, monkeypatch, capsys, arguments, code, words):
+    _results(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert plot.main([*arguments, "-o", "a.svg"]) == code
+    message = capsys.readouterr().err
+    assert words in message
+    assert "Traceback" not in message

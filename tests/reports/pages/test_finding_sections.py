@@ -25,7 +25,7 @@ def test_the_group_report_has_one_entry_per_kind_before_everything_else(root: Pa
         write_findings([Finding("age-limit", f"age <{number}>").of(name)], findings_path(root, f"{number:02d}"))
     write_findings([Finding("trees-of-nobody", "2 in freesurfer")], findings_path(root, None))
     collect_findings(root)
-    page = write_group_report(root).read_text()
+    page = write_group_report(root, figure_formats=("svg",)).read_text()
     section = page[page.index('id="findings-title"') : page.index('id="inclusion-title"')]
     assert section.count('class="finding"') == 2
     assert "sub-01, sub-02, sub-03, sub-04, sub-05, sub-06, sub-07, sub-08 and 4 more" in section
@@ -37,7 +37,7 @@ def test_the_group_report_has_one_entry_per_kind_before_everything_else(root: Pa
 
 def test_a_group_without_findings_has_no_such_section(root: Path) -> None:
     collect_findings(root)
-    assert 'id="findings-title"' not in write_group_report(root).read_text()
+    assert 'id="findings-title"' not in write_group_report(root, figure_formats=("svg",)).read_text()
 
 
 def test_the_persons_report_says_what_was_seen_what_it_does_and_what_to_do(root: Path) -> None:
@@ -46,7 +46,7 @@ def test_the_persons_report_says_what_was_seen_what_it_does_and_what_to_do(root:
     finding = Finding("age-limit", "age '89+' is a lower limit")
     write_json({**read_json(path), "findings": [finding.to_json()]}, path)
     page = write_participant_report(root, "01").read_text()
-    section = page[page.index('id="attention-title"') : page.index('id="glance-title"')]
+    section = page[page.index('id="attention-title"') : page.index('id="counts-title"')]
     assert "ses-1:" in section
     assert "age &#39;89+&#39; is a lower limit" in section
     assert finding.effect in section

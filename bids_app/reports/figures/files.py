@@ -1,0 +1,135 @@
+"""Drawings as files that open everywhere: SVG whose colours stand in it, and PDF and PNG made from that SVG.
+
+Typst renders (its SVG engine is resvg), with the fonts that matplotlib brings: no system package, no system font, and
+the same bytes from the same SVG.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from xml.etree import ElementTree
+
+from bids_app.errors import UsageError
+from bids_app.reports.components import asset
+from bids_app.tables import atomic_write
+
+FORMATS = ("svg", "png", "pdf")
+FONTS = "Helvetica Neue, Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-serif"
+DPI = 300
+CSS_PIXEL_MM = 25.4 / 96
+SVG = "http://www.w3.org/2000/svg"
+VARIABLE = re.compile(r"var\((--[\w-]+)(?:,\s*([^)]*))?\)")
+ATTRIBUTES = re.compile(r"(fill|stroke|font-(size|weight|family))\b.*")
+
+
+def standalone(drawing: str) -> str:
+    """An inline chart as a file of its own, on white, with every style resolved to plain attributes; empty as it is."""
+    if not drawing:
+        return ""
+    from cssselect2 import ElementWrapper
+
+    root = ElementTree.fromstring(drawing.replace("<svg ", f'<svg xmlns="{SVG}" ', 1))
+    for element in ElementWrapper.from_xml_root(root).iter_subtree():
+        for name, value in _styles(element).items():
+            element.etree_element.set(name, value)
+        element.etree_element.attrib.pop("class", None)
+    root.set("font-family", FONTS)
+    root.insert(0, ElementTree.Element(f"{{{SVG}}}rect", {"width": "100%", "height": "100%", "fill": "#fff"}))
+    ElementTree.register_namespace("", SVG)
+    return ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _styles(element) -> dict[str, str]:
+    """The presentation attributes that the stylesheet gives an element, with no variable left in them."""
+    given: dict[str, str] = {}
+    for *_, declarations in _matcher().match(element):
+        given.update(declarations)
+    return {
+        name: VARIABLE.sub(lambda found: _fallback(found, given), value).removesuffix("px")
+        for name, value in given.items()
+        if ATTRIBUTES.fullmatch(name)
+    }
+
+
+def _fallback(found: re.Match[str], given: Mapping[str, str]) -> str:
+    """A variable of the element itself, else the colour on white that stands behind every variable."""
+    value = given.get(found[1], found[2])
+    return VARIABLE.sub(lambda inner: inner[2], value)
+
+
+@lru_cache(maxsize=1)
+def _matcher():
+    """``chart.css`` as rules with their declarations."""
+    from cssselect2 import Matcher, compile_selector_list
+    from tinycss2 import parse_blocks_contents, parse_stylesheet, serialize
+
+    matcher = Matcher()
+    for rule in parse_stylesheet(asset("chart.css"), skip_comments=True, skip_whitespace=True):
+        declared = parse_blocks_contents(rule.content, skip_comments=True, skip_whitespace=True)
+        declarations = {item.name: serialize(item.value).strip() for item in declared}
+        for selector in compile_selector_list(rule.prelude):
+            matcher.add_selector(selector, declarations)
+    return matcher
+
+
+def rendered(svg: str, file_format: str, *, width_mm: float | None = None, dpi: float = DPI) -> bytes:
+    """An SVG file as ``pdf`` or ``png``.
+
+    Parameters
+    ----------
+    svg : str
+        With ``width`` and ``height`` in CSS pixels (1/96 inch).
+    width_mm : float, optional
+        Width on paper; by default that of the SVG.
+    dpi : float
+        Resolution of a PNG.
+    """
+    import matplotlib
+    import typst
+
+    size = re.search(r'<svg [^>]*?\bwidth="([\d.]+)" height="([\d.]+)"', svg)
+    if not size:
+        raise ValueError("an SVG without width and height")
+    across = width_mm or float(size[1]) * CSS_PIXEL_MM
+    down = across * float(size[2]) / float(size[1])
+    page = f'#set document(date: none)\n#set page(width: {across}mm, height: {down}mm, margin: 0pt)\n#image("f.svg")'
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "f.svg").write_text(svg, encoding="utf-8")
+        (Path(folder) / "page.typ").write_text(page, encoding="utf-8")
+        return typst.compile(
+            str(Path(folder) / "page.typ"),
+            root=folder,
+            format=file_format,
+            ppi=float(dpi),
+            font_paths=[str(Path(matplotlib.get_data_path()) / "fonts" / "ttf")],
+            ignore_system_fonts=True,
+        )
+
+
+def write_formats(path: Path, svg: str, formats: Iterable[str]) -> list[Path]:
+    """Write the file `svg` once per format, under the name `path` (which ends in ``.svg``) with the format's ending."""
+    return [save_figure(svg, path.with_suffix(f".{ending}")) for ending in formats]
+
+
+def checked_ending(path: Path) -> str:
+    """The format that a file's ending names.
+
+    Raises
+    ------
+    UsageError
+        For another ending than .svg, .png and .pdf.
+    """
+    ending = path.suffix.lower().removeprefix(".")
+    if ending not in FORMATS:
+        raise UsageError(f"cannot write {path.name}: the name must end in one of .{', .'.join(FORMATS)}")
+    return ending
+
+
+def save_figure(svg: str, path: Path, *, width_mm: float | None = None, dpi: float = DPI) -> Path:
+    """Write the file `svg` to `path`; the ending decides the format (see `rendered`)."""
+    ending = checked_ending(path)
+    return atomic_write(path, svg if ending == "svg" else rendered(svg, ending, width_mm=width_mm, dpi=dpi))
