@@ -14,6 +14,7 @@ import pandas as pd
 from bids_app.bids.names import listed
 from bids_app.errors import CovariateError, InputError
 from bids_app.findings import Finding
+from bids_app.normative.base import NormativeModel
 from bids_app.normative.plausible import typical_value, why_impossible, without_impossible
 from bids_app.regions import (
     AREA,
@@ -23,7 +24,9 @@ from bids_app.regions import (
     THICKNESS,
     VOLUME,
     counted_regions,
+    measure_of,
     reference_regions,
+    unit_of,
 )
 from bids_app.tables import read_json
 from bids_app.workbench.table_columns import IDENTIFIERS, NAMED_AT_MOST, find_columns, is_measure
@@ -186,6 +189,19 @@ class TableReader:
         self._refuse_units()
         self.notes = (*self._columns.notes, *self._covariates.remarks(self._survey))
         self._tally, self._doubles = Tally(), Doubles()
+
+    def unscored(self, model: NormativeModel) -> list[Finding]:
+        """Thickness and area of the table that `model` does not know, by measure."""
+        found = []
+        for measure, unit in {measure_of(name): unit_of(name) for name in self._measures}.items():
+            names = [name for name in self._measures if measure_of(name) == measure and name not in model.regions]
+            if measure != VOLUME and names:
+                shown = listed(self._columns.theirs(names), NAMED_AT_MOST)
+                seen = f"{len(names)} column(s) of {measure} ({unit}) of {self._source} that {model.card.name} lacks"
+                found.append(
+                    Finding("columns-unused", f"{seen}: {shown}", remedy=f"--model open-{measure} scores them")
+                )
+        return found
 
     def findings(self) -> list[Finding]:
         """What can change a number, of the rows that were handed out so far."""
