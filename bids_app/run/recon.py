@@ -76,7 +76,10 @@ class ReconPlan:
 
     def images(self, scan: Scan) -> list[str]:
         """Names of the images that recon-all gets for a scan."""
-        used = [*select_t1w(scan, self.options), *scan.t2w[:1], *([] if scan.t2w else scan.flair[:1])]
+        t1w = select_t1w(scan, self.options)
+        long = self.options.longitudinal and self.sessions_of(scan.participant) > 1
+        # a longitudinal time point is made from the T1w images alone
+        used = t1w if long else (*t1w, *scan.t2w[:1], *(() if scan.t2w else scan.flair[:1]))
         return [path.name for path in used]
 
     def wanted_images(self, scan: Scan) -> tuple[Path, ...]:
@@ -93,7 +96,8 @@ class ReconPlan:
         record = self.subjects_dir / RECORDS / f"{cross}.json"
         if subject_dir.parent != self.subjects_dir or not record.exists():
             return None
-        return [Path(path).name for path, _ in read_json(record)["images"]]
+        images = [Path(path).name for path, _ in read_json(record)["images"]]
+        return images if cross == subject_dir.name else [name for name in images if not _refines(name)]
 
     def _check_installation(self) -> None:
         find_recon_all(os.environ)
@@ -135,6 +139,11 @@ class ReconPlan:
         record = read_json(self.subjects_dir / RECORDS / f"{subject_dir.name}.json")
         made_from = record.get("time_points") or list(base_time_points(subject_dir))
         return sorted(made_from) != sorted(self._time_points(scan))
+
+
+def _refines(image: str) -> bool:
+    """Whether an image, by its BIDS name, serves the pial surface of a cross-sectional run only."""
+    return image.partition(".")[0].endswith(("_T2w", "_FLAIR"))
 
 
 def _refuse_mismatch(images: Sequence[Path]) -> None:
