@@ -271,7 +271,9 @@ _STREAM_HOURS = {"cross": 1.0, "base": 1.0, "long": 0.6}
 _THREADS_AT_BEST = 4
 
 
-def expected_cost(version: str | None, stream: str = "cross", threads: int = 1) -> Cost:
+def expected_cost(
+    version: str | None, stream: str = "cross", threads: int = 1, segmented_by: str | None = None
+) -> Cost:
     """What to ask a scheduler for; an unknown version costs as 7.
 
     Parameters
@@ -280,9 +282,13 @@ def expected_cost(version: str | None, stream: str = "cross", threads: int = 1) 
         FreeSurfer version, e.g. ``7.4.1``.
     stream : {'cross', 'base', 'long'}
     threads : int
+    segmented_by : {'atlas', 'synthseg'}, optional
+        Of `segmentation.chosen`; SynthSeg takes the memory of 8 in any version, the atlas that of 7.
     """
     major = int(version.split(".")[0]) if version and version.split(".")[0].isdecimal() else 7
     memory, slow, fast = _COSTS[min(max(major, 6), 8)]
+    if segmented_by is not None:
+        memory = _COSTS[8 if segmented_by == segmentation.SYNTHSEG else min(max(major, 6), 7)][0]
     gained = (min(threads, _THREADS_AT_BEST) - 1) / (_THREADS_AT_BEST - 1)
     hours = (slow - (slow - fast) * gained) * _STREAM_HOURS[stream]
     return Cost(_DISK_GB[stream], memory, round(hours, 1))

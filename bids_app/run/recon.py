@@ -10,6 +10,7 @@ from typing import Any
 from bids_app.bids.layout import Scan
 from bids_app.bids.names import participant_id
 from bids_app.errors import ReconAllError, UsageError
+from bids_app.freesurfer import segmentation
 from bids_app.freesurfer.annex import is_not_fetched
 from bids_app.freesurfer.recon_all import RECORDS
 from bids_app.freesurfer.recon_command import (
@@ -170,9 +171,10 @@ def _geometry(image: Path) -> str | None:
     return f"{'x'.join(map(str, dimensions))} at {'x'.join(f'{zoom:.3g}' for zoom in zooms)} mm"
 
 
-def recon_memory_gb() -> float:
-    """Memory to reserve for one recon-all of the installed version (GB)."""
-    return expected_cost(installed_version(os.environ)).memory_gb
+def recon_memory_gb(extra: Sequence[str] = ()) -> float:
+    """Memory to reserve for one recon-all of the installed version with some further arguments (GB)."""
+    version = installed_version(os.environ)
+    return expected_cost(version, segmented_by=segmentation.chosen(version, extra, os.environ)).memory_gb
 
 
 def select_t1w(scan: Scan, options: ReconOptions) -> tuple[Path, ...]:

@@ -14,7 +14,7 @@ from bids_app.errors import ReconAllError, UsageError
 from bids_app.freesurfer.check import check_subject
 from bids_app.freesurfer.programs import packages
 from bids_app.freesurfer.recon_all import run_recon_all
-from bids_app.freesurfer.recon_command import ReconAllCommand, child_environment, find_recon_all
+from bids_app.freesurfer.recon_command import ReconAllCommand, child_environment, expected_cost, find_recon_all
 from bids_app.freesurfer.subject import base_time_points, pial_image
 from bids_app.freesurfer.volumes import extract_volumes
 from bids_app.tables import read_json, write_json
@@ -318,6 +318,20 @@ def test_a_finished_tree_of_another_freesurfer_is_no_time_point_of_a_base(tmp_pa
     run(tmp_path, "7.4.1", name="a", t1w=(image,))
     with pytest.raises(ReconAllError, match=r"was made by FreeSurfer 7\.4\.1"):
         run(tmp_path, "8.1.0", name="a", t1w=(image,))
+
+
+@pytest.mark.parametrize(
+    ("version", "segmented_by", "memory"),
+    [
+        ("6.0.0", "atlas", 8),
+        ("7.4.1", "atlas", 8),
+        ("7.4.1", "synthseg", 24),
+        ("8.1.0", "synthseg", 24),
+        ("8.1.0", "atlas", 8),
+    ],
+)
+def test_memory_goes_by_the_segmentation(version, segmented_by, memory):
+    assert expected_cost(version, segmented_by=segmented_by).memory_gb == memory
 
 
 def test_the_image_has_what_the_scripts_call():
