@@ -1,11 +1,12 @@
 """Do the clinical statistics find the truth: coverage and power in simulated MS cohorts, and false alarms.
 
-    nice python benchmarks/bench_power.py [--simulations 1000] [--null 2000] [--hard 300] [--seed 1] [--jobs 2] [--save DIR]
+    nice python benchmarks/bench_power.py [--simulations 1000] [--null 2000] [--hard 300] [--jobs 2] [--save FOLDER]
 
 Prints the tables of docs/power.md. With `--save` every cohort's statistics are kept as soon as they are known, and an
-interrupted run goes on from there (delete the folder when the code changes). `--hard` adds nulls
-with trouble: z and EDSS drift with time; EDSS is missing more often in old people and imputed; people change scanner. Cohorts are `simulated_cohort`: 362 people with
-953 scans and 1,000 controls. Each table has the first cohorts (200 with effects, 2,000 without) beside all of them.
+interrupted run goes on from there (delete the folder when the code changes). `--hard` adds nulls with trouble: z and
+EDSS drift with time; EDSS is missing more often in old people and imputed; people change scanner. Cohorts are
+`simulated_cohort`: 362 people with 953 scans and 1,000 controls. Each table has the first cohorts (200 with effects,
+2,000 without) beside all of them.
 """
 
 from __future__ import annotations
