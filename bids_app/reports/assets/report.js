@@ -3,7 +3,39 @@
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const one = (selector, root = document) => root.querySelector(selector);
 
-  all(".needs-js").forEach((element) => { element.hidden = false; });
+  // what stands in a noscript element is taken out when its fold is opened, so that a long page opens at once
+  const enhancers = [];
+  const enhance = (root) => {
+    all(".needs-js", root).forEach((element) => { element.hidden = false; });
+    enhancers.forEach((step) => step(root));
+  };
+  const takeOut = (fold) => all(":scope > noscript, :scope > .content > noscript", fold).forEach((kept) => {
+    const box = document.createElement("div");
+    box.innerHTML = kept.textContent;
+    kept.replaceWith(box);
+    enhance(box);
+  });
+  const takeOutAll = () => all("details").forEach(takeOut);
+  document.addEventListener("toggle", (event) => { if (event.target.open) takeOut(event.target); }, true);
+  const reveal = (element) => {
+    for (let fold = element?.closest("details"); fold; fold = fold.parentNode.closest("details")) { fold.open = true; takeOut(fold); }
+    const own = element?.matches("section, article") && one("details.fold", element);
+    if (own) { own.open = true; takeOut(own); }
+  };
+  const toFragment = () => {
+    const id = decodeURIComponent(location.hash.slice(1));
+    const target = id && document.getElementById(id);
+    if (target) { reveal(target); target.scrollIntoView(); }
+  };
+  addEventListener("hashchange", toFragment);
+
+  // print: the first level is unfolded for the paper
+  let unfolded = [];
+  addEventListener("beforeprint", () => {
+    unfolded = all("details.fold:not([open])");
+    unfolded.forEach((fold) => { fold.open = true; takeOut(fold); });
+  });
+  addEventListener("afterprint", () => { unfolded.forEach((fold) => { fold.open = false; }); });
 
   // theme: the system's choice until the reader makes one
   const root = document.documentElement;
@@ -29,7 +61,7 @@
     if (x !== null || y !== null) return x !== null ? -1 : 1;
     return a.localeCompare(b);
   };
-  all("table.sortable").forEach((table) => {
+  enhancers.push((root) => all("table.sortable", root).forEach((table) => {
     all("thead th", table).forEach((heading) => {
       const index = [...heading.parentNode.children].indexOf(heading);
       const button = document.createElement("button");
@@ -45,13 +77,14 @@
         one("tbody", table).append(...rows);
       });
     });
-  });
+  }));
 
   // search and filter over all tables of regions
-  const search = one("[data-search]");
-  if (search) {
-    const only = one("[data-only-flagged]");
-    const found = one("[data-found]");
+  enhancers.push((root) => {
+    const search = one("[data-search]", root);
+    if (!search) return;
+    const only = one("[data-only-flagged]", root);
+    const found = one("[data-found]", root);
     const filter = () => {
       const wanted = search.value.trim().toLowerCase().split(/\s+/);
       const idle = search.value.trim() === "" && !(only && only.checked);
@@ -74,7 +107,11 @@
     };
     search.addEventListener("input", filter);
     if (only) only.addEventListener("change", filter);
-  }
+  });
+  enhancers.push((root) => one("[data-people]", root)?.addEventListener("input", (event) => {
+    const wanted = event.target.value.trim().toLowerCase();
+    all(".people li", root).forEach((item) => { item.hidden = !item.textContent.toLowerCase().includes(wanted); });
+  }));
 
   // any region's chart on demand
   const picker = one("[data-picker]");
@@ -113,4 +150,7 @@
       if (link) location.href = link;
     });
   });
+
+  enhance(document);
+  toFragment();
 })();
