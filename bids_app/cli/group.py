@@ -11,12 +11,14 @@ from typing import Any
 
 from bids_app.bids.finding_files import GROUP_FILE, read_findings_file
 from bids_app.bids.names import bare
+from bids_app.bids.ratings import key_of, stored_ratings, unknown
 from bids_app.cli import exitcodes
 from bids_app.cli.progress import open_log
 from bids_app.cli.summary import left_out_lines, not_computed_lines
 from bids_app.clinical.analysis import UNUSED
 from bids_app.clinical.analysis_file import AUTO, read_analysis
 from bids_app.clinical.results import FAILURE, AnalysisResult, read_result, written_results
+from bids_app.clinical.scored_scans import ScoredScans
 from bids_app.errors import InputError
 from bids_app.findings import summary_lines
 from bids_app.run.cohort import read_cohort
@@ -57,9 +59,8 @@ def run_group(config: RunConfig) -> int:
         cohort.scans["participant_id"].nunique(),
         len(missing),
     )
-    for line in left_out_lines([_omission(row) for row in missing.to_dict("records")]):
-        log.info(line)
-    for line in _notes_on_analyses(config):
+    omissions = [_omission(row) for row in missing.to_dict("records")]
+    for line in (*_unknown_ratings(config, cohort), *left_out_lines(omissions), *_notes_on_analyses(config)):
         log.info(line)
     findings = read_findings_file(config.output_dir / GROUP_FILE)
     for line in summary_lines(findings, str(config.output_dir / GROUP_FILE)):
@@ -72,6 +73,12 @@ def run_group(config: RunConfig) -> int:
     if failures:
         return exitcodes.FAILED
     return exitcodes.OMISSIONS if len(missing) else exitcodes.OK
+
+
+def _unknown_ratings(config: RunConfig, cohort: ScoredScans) -> list[str]:
+    """Ratings of scans that the dataset does not have."""
+    names = unknown(stored_ratings(config.output_dir), map(key_of, cohort.inclusion.to_dict("records")))
+    return [f"the rating of {name} is about no scan of {config.output_dir}" for name in names]
 
 
 def _notes_on_analyses(config: RunConfig) -> list[str]:

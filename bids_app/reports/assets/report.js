@@ -126,6 +126,38 @@
     });
   }
 
+  const download = (name, content, type) => {
+    const link = document.createElement("a");
+    link.href = content instanceof Blob ? URL.createObjectURL(content) : URL.createObjectURL(new Blob([content], { type }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  };
+
+  // a reader's rating of each scan, kept in this browser until it is downloaded
+  const folder = `normvol-ratings ${location.pathname.replace(/[^/]*$/, "")}`;
+  let ratings = {};
+  try { ratings = JSON.parse(localStorage.getItem(folder) ?? "{}"); } catch { /* private window */ }
+  all("[data-scan]").forEach((form) => {
+    const scan = form.dataset.scan;
+    const reason = one("[data-reason]", form);
+    all("input[type=radio]", form).forEach((input) => { input.checked = ratings[scan]?.[0] === input.value; });
+    reason.value = ratings[scan]?.[1] ?? "";
+    form.addEventListener("input", () => {
+      const chosen = one("input:checked", form);
+      if (chosen) ratings[scan] = [chosen.value, reason.value.replace(/\s+/g, " ").trim()];
+      try { localStorage.setItem(folder, JSON.stringify(ratings)); } catch { /* private window */ }
+    });
+  });
+  one("[data-ratings]")?.addEventListener("click", () => {
+    const said = one("[data-said]");
+    const bare = Object.keys(ratings).filter((scan) => ratings[scan][0] === "exclude" && !ratings[scan][1]);
+    if (bare.length) { said.textContent = `Say why ${bare[0].replace("\tn/a", "").replace("\t", " ")} is excluded.`; return; }
+    const rows = Object.keys(ratings).sort().map((scan) => `${scan}\t${ratings[scan][0]}\t${ratings[scan][1] || "n/a"}`);
+    said.textContent = rows.length ? `${rows.length} rated.` : "Nothing is rated yet.";
+    if (rows.length) download("ratings.tsv", ["participant_id\tsession_id\trating\treason", ...rows, ""].join("\n"), "text/tab-separated-values");
+  });
+
   // heat map: the value under the pointer, and the person's report on a click
   all("[data-heat]").forEach((figure) => {
     const data = JSON.parse(one("script[type='application/json']", figure).textContent);

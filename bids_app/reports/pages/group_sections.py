@@ -19,6 +19,7 @@ TITLES = {
     "session_id": "Session",
     "status": "Status",
     "stage": "Stage",
+    "rating": "Rating",
     "reason": "Reason",
     "remedy": "What to do",
     "n_participants": "People",
