@@ -15,6 +15,7 @@ import pandas as pd
 from bids_app.bids.derivatives import summary_paths
 from bids_app.bids.finding_files import GROUP_FILE, read_findings_file
 from bids_app.bids.names import bare
+from bids_app.bids.ratings import key_of, stored_ratings, unknown
 from bids_app.bids.sink import write_dataset_files
 from bids_app.cli import exitcodes
 from bids_app.cli.progress import open_log
@@ -71,9 +72,8 @@ def _close(config: RunConfig, cohort: ScoredScans, missing: pd.DataFrame, log: l
         cohort.scans["participant_id"].nunique(),
         len(missing),
     )
-    for line in left_out_lines([_omission(row) for row in missing.to_dict("records")]):
-        log.info(line)
-    for line in _notes_on_analyses(config):
+    omissions = [_omission(row) for row in missing.to_dict("records")]
+    for line in (*_unknown_ratings(config, cohort), *left_out_lines(omissions), *_notes_on_analyses(config)):
         log.info(line)
     findings = read_findings_file(config.output_dir / GROUP_FILE)
     for line in summary_lines(findings, str(config.output_dir / GROUP_FILE)):
@@ -100,6 +100,12 @@ def _cohort(config: RunConfig) -> ScoredScans:
             "name it there as a sample, or name another output folder",
         )
     return Pool.read(samples, *quality).scored()
+
+
+def _unknown_ratings(config: RunConfig, cohort: ScoredScans) -> list[str]:
+    """Ratings of scans that the dataset does not have."""
+    names = unknown(stored_ratings(config.output_dir), map(key_of, cohort.inclusion.to_dict("records")))
+    return [f"the rating of {name} is about no scan of {config.output_dir}" for name in names]
 
 
 def _notes_on_analyses(config: RunConfig) -> list[str]:

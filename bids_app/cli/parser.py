@@ -95,6 +95,11 @@ GROUPS: dict[str, list[Option]] = {
             "keep scans with this quality verdict in the statistics (warn, fail)",
             {"choices": ("warn", "fail")},
         ),
+        (
+            "--qc-file FILE...",
+            "a reader's ratings (keep, doubtful, exclude) as reports give them; they beat the automatic verdict, "
+            "change no z, and are kept in the output dataset",
+        ),
     ],
     "running": [
         ("-w --work-dir DIR", "keep intermediate results here (default: a temporary folder)"),
@@ -188,6 +193,7 @@ def _absolute(config: RunConfig) -> RunConfig:
     changed["derivatives"] = tuple(_named_path(text) for text in config.derivatives)
     if config.t1w_derivative is not None:
         changed["t1w_derivative"] = _named_path(config.t1w_derivative)
+    changed["qc_file"] = tuple(str(Path(path).expanduser().absolute()) for path in config.qc_file)
     for name in ("model", "analysis"):
         value = getattr(config, name)
         if value is not None and Path(value).expanduser().exists():

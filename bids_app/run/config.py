@@ -47,6 +47,7 @@ class RunConfig:
     adapt_by: str | None = None
     exclude_quality: tuple[Literal["warn", "fail"], ...] = ()
     include_quality: tuple[Literal["warn", "fail"], ...] = ()
+    qc_file: tuple[Label, ...] = ()
     analysis: str | None = None
     pool: Path | None = None
     figure_formats: tuple[Literal["svg", "png", "pdf"], ...] = ()
