@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -52,6 +53,14 @@ def write_status(
     session = None if session is None else bare(session, "ses")
     values = (participant_id(participant), session_id(session), status, stage, reason, remedy, run_uuid)
     return write_json(dict(zip(COLUMNS, values, strict=True)), status_path(output_dir, participant, session))
+
+
+def person_statuses(output_dir: Path | str, participant: str) -> dict[str | None, dict[str, Any]]:
+    """``session_id`` and status of each scan of a person (label without prefix)."""
+    folder, name = Path(output_dir) / "logs" / "status", participant_id(participant)
+    paths = [path for path in (folder / f"{name}.json", *sorted(folder.glob(f"{name}_*.json"))) if path.is_file()]
+    found = [read_json(path) for path in paths]
+    return {status.get("session_id"): status for status in found}
 
 
 def read_statuses(output_dir: Path | str) -> pd.DataFrame:

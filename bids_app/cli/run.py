@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bids_app.bids.derivatives import person_summary_paths
+from bids_app.bids.markers import scan_marker
 from bids_app.bids.names import derivative_path, participant_id
 from bids_app.bids.sink import check_output_dir, write_dataset_files
 from bids_app.bids.status import status_path, write_status
@@ -22,6 +24,7 @@ from bids_app.run.config import RunConfig
 from bids_app.run.findings import closing_lines, record_planned
 from bids_app.run.models import load_study_model
 from bids_app.run.plan import Omission, Plan, PlannedScan, make_plan, shorten
+from bids_app.run.rebuild import person_source
 from bids_app.tables import read_json
 from bids_app.workflows.execution import Crash, plugin_settings, run_graph
 from bids_app.workflows.participant import init_normvol_wf, people_per_graph, person_wf_name, scan_wf_name
@@ -107,7 +110,7 @@ def _record_start(config: RunConfig, plan: Plan, log: logging.Logger) -> None:
         log.info("note  %s", note)
     log.info("FreeSurfer subjects are looked for in: %s", ", ".join(map(str, plan.subject_directories)) or "nowhere")
     for omission in plan.omissions:
-        _write_omission(config, plan, omission)
+        _write_status(config, plan, omission, "omitted")
     record_planned(plan, config.output_dir)
     if plan.adaptations is not None:
         plan.adaptations.write(config.output_dir)
@@ -117,15 +120,17 @@ def _record_start(config: RunConfig, plan: Plan, log: logging.Logger) -> None:
         )
 
 
-def _write_omission(config: RunConfig, plan: Plan, omission: Omission) -> None:
+def _write_status(config: RunConfig, plan: Plan, scan: Omission, status: str) -> None:
+    """Record that a scan is not done; what an earlier run marked as done is so no more."""
+    scan_marker(config.output_dir, scan.participant, scan.session).unlink(missing_ok=True)
     write_status(
         config.output_dir,
-        omission.participant,
-        omission.session,
-        status="omitted",
-        stage=omission.stage,
-        reason=omission.reason,
-        remedy=omission.remedy,
+        scan.participant,
+        scan.session,
+        status=status,
+        stage=scan.stage,
+        reason=scan.reason,
+        remedy=scan.remedy,
         run_uuid=plan.context.run_uuid,
     )
 
@@ -195,7 +200,7 @@ def _record_unfit(config: RunConfig, plan: Plan, crashes: Sequence[Crash]) -> li
         if _is_of(crash, scan) and _concerns(crash, scan)
     ]
     for omission in found:
-        _write_omission(config, plan, omission)
+        _write_status(config, plan, omission, "omitted")
     return found
 
 
@@ -216,16 +221,7 @@ def _record_failures(config: RunConfig, plan: Plan, crashes: Sequence[Crash]) ->
             failed.append(Omission(scan.participant, scan.session, stage, reason, remedy))
             if stage.startswith(AFTER_SCORING):
                 continue
-            write_status(
-                config.output_dir,
-                scan.participant,
-                scan.session,
-                status="failed",
-                stage=stage,
-                reason=reason,
-                remedy=remedy,
-                run_uuid=plan.context.run_uuid,
-            )
+            _write_status(config, plan, failed[-1], "failed")
     return failed
 
 
@@ -244,16 +240,7 @@ def _record_unfinished(config: RunConfig, plan: Plan, failed: Sequence[Omission]
             f"the run ended before this scan was done{why}",
             "" if why else "check that the temporary, work and output folders have space left",
         )
-        write_status(
-            config.output_dir,
-            item.participant,
-            item.session,
-            status="failed",
-            stage=item.stage,
-            reason=item.reason,
-            remedy=item.remedy,
-            run_uuid=plan.context.run_uuid,
-        )
+        _write_status(config, plan, item, "failed")
         found.append(item)
     return found
 
@@ -281,14 +268,19 @@ def _concerns(crash: Crash, scan: PlannedScan) -> bool:
 
 def _repair_reports(config: RunConfig, plan: Plan, failed: Sequence[Omission]) -> None:
     """People with a failed session still get the report of their other sessions."""
-    from bids_app.run.person import person_summaries
     from bids_app.workflows.reports import init_reports_wf
 
     people = sorted({omission.participant for omission in failed})
-    people = [person for person in people if person_summaries(config.output_dir, person)]
+    people = [person for person in people if person_summary_paths(config.output_dir, person)]
     if people:
         context = plan.context
+        sources = {
+            person: person_source(config.output_dir, person, config.model, context.work_dir) for person in people
+        }
         graph = init_reports_wf(
-            people, config.output_dir, work_dir=context.work_dir, figure_formats=context.figure_formats
+            {person: False if isinstance(source, str) else source for person, source in sources.items()},
+            config.output_dir,
+            work_dir=context.work_dir,
+            figure_formats=context.figure_formats,
         )
         run_graph(graph, replace(config, stop_on_first_crash=False))

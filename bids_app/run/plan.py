@@ -11,6 +11,7 @@ from typing import Any
 
 from bids_app.bids.covariates import Covariates
 from bids_app.bids.layout import Scan
+from bids_app.bids.markers import is_person_done, is_scan_done
 from bids_app.bids.names import derivative_path, listed, participant_id, scan_name
 from bids_app.errors import NormvolError
 from bids_app.findings import Finding
@@ -158,10 +159,11 @@ def plan_request(request: Request) -> Plan:
         planned = [_adapted(scan, adaptations, request.work_dir) for scan in planned]
     # A person's tables and report need all sessions, so one changed session brings the others along.
     columns = model.extra_covariates
+    omissions = [_shortened(omission, request.folders) for omission in omissions if omission.name in asked]
     changed = {
         scan.participant for scan in planned if request.force or not is_up_to_date(scan, context, trees, columns)
     }
-    omissions = [_shortened(omission, request.folders) for omission in omissions if omission.name in asked]
+    changed |= _not_done(planned, omissions, request.output_dir)
     return Plan(
         context=context,
         scans=tuple(scan for scan in planned if scan.participant in changed),
@@ -174,6 +176,15 @@ def plan_request(request: Request) -> Plan:
         subject_directories=request.places.roots,
         adaptations=adaptations,
     )
+
+
+def _not_done(planned: Sequence[PlannedScan], omissions: Sequence[Omission], output_dir: Path) -> set[str]:
+    """The people whose report and tables are not of what is there and of what this run leaves out."""
+    left_out: dict[str, dict[str, str]] = {scan.participant: {} for scan in planned}
+    for omission in omissions:
+        left_out.setdefault(omission.participant, {})[omission.name] = omission.reason
+    people = {scan.participant for scan in planned}
+    return {person for person in people if not is_person_done(output_dir, person, left_out[person])}
 
 
 def _of_nobody(request: Request, scans: Sequence[Scan]) -> list[Finding]:
@@ -349,7 +360,7 @@ def is_up_to_date(scan: PlannedScan, context: RunContext, trees: Trees, columns:
     expected = [derivative_path(*labels, desc=desc) for desc in EXPECTED_TABLES]
     summary = derivative_path(*labels, desc="summary", extension=".json")
     report = context.output_dir / f"{participant_id(scan.participant)}.html"
-    if not all(path.exists() for path in (*expected, summary, report)):
+    if not all(path.exists() for path in (*expected, summary, report)) or not is_scan_done(*labels):
         return False
     try:
         recorded = read_json(summary)
