@@ -33,10 +33,10 @@ def summary_paths(output_dir: Path | str) -> list[tuple[ScanKey, Path]]:
 
 
 def person_summary_paths(output_dir: Path | str, participant: str) -> list[Path]:
-    """Paths of the summaries of a person's scored scans (label without prefix), by name."""
+    """Paths of the summaries of a person's scored scans (label without prefix), in natural order."""
     folder = Path(output_dir, participant_id(participant))
     found = [*folder.glob(f"anat/*{SUMMARY_SUFFIX}"), *folder.glob(f"ses-*/anat/*{SUMMARY_SUFFIX}")]
-    return sorted(found)
+    return sorted(found, key=lambda path: natural_key(path.name))
 
 
 def _subfolders(parent: Path | str, prefix: str) -> Iterator[os.DirEntry[str]]:

@@ -42,7 +42,7 @@ def run_reports(config: RunConfig) -> int:
     log = open_log(None, config.verbose, config.quiet)
     work_dir = Path(tempfile.mkdtemp(prefix="normvol-work-"))
     try:
-        sources = {} if group else _sources(config, people, work_dir, log)
+        sources = {} if group else _sources(config, people, log)
         crashes = _run(config, sources, work_dir)
     finally:
         shutil.rmtree(work_dir, ignore_errors=True)
@@ -57,13 +57,11 @@ def run_reports(config: RunConfig) -> int:
     return exitcodes.OK
 
 
-def _sources(
-    config: RunConfig, people: Sequence[str], work_dir: Path, log: logging.Logger
-) -> dict[str, PersonSource | bool]:
+def _sources(config: RunConfig, people: Sequence[str], log: logging.Logger) -> dict[str, PersonSource | bool]:
     """What the tables of people are made again from, when they are not of all scans that are there."""
     found: dict[str, PersonSource | bool] = dict.fromkeys(people, True)
     for person in outdated_people(config.output_dir, people):
-        source = person_source(config.output_dir, person, config.model, work_dir)
+        source = person_source(config.output_dir, person, config.model)
         if isinstance(source, str):
             log.warning("note  %s: its change and centile tables stay as they are: %s", participant_id(person), source)
         found[person] = False if isinstance(source, str) else source

@@ -274,9 +274,7 @@ def _repair_reports(config: RunConfig, plan: Plan, failed: Sequence[Omission]) -
     people = [person for person in people if person_summary_paths(config.output_dir, person)]
     if people:
         context = plan.context
-        sources = {
-            person: person_source(config.output_dir, person, config.model, context.work_dir) for person in people
-        }
+        sources = {person: person_source(config.output_dir, person, config.model) for person in people}
         graph = init_reports_wf(
             {person: False if isinstance(source, str) else source for person, source in sources.items()},
             config.output_dir,

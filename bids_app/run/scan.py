@@ -14,7 +14,7 @@ from bids_app import __version__, regions
 from bids_app.bids.columns import columns_for
 from bids_app.bids.finding_files import findings_of, findings_path, write_findings
 from bids_app.bids.markers import begin_scan
-from bids_app.bids.names import bare, derivative_path
+from bids_app.bids.names import bare, derivative_path, scan_name
 from bids_app.bids.status import write_status
 from bids_app.clinical.analyses.group_tables import SITE_COLUMNS
 from bids_app.clinical.deviations import deviation_flag
@@ -34,6 +34,8 @@ from bids_app.tables import format_json, write_json, write_tsv
 
 EXPECTED_TABLES = ("volumes", "deviations", "extended", "asymmetry")
 SURFACE_TABLES = (regions.THICKNESS, regions.AREA)
+# The adaptation parameters of each scan, of which a person's tables can be made again
+ADAPTATIONS = Path("logs") / "adaptation"
 ATLAS_TABLES = ("DKT", "Destrieux")
 
 
@@ -280,7 +282,9 @@ def _unscored(model: NormativeModel, deviations: Deviations, volumes: Volumes) -
     return unscored
 
 
-def write_scan(result: ScanResult, output_dir: Path, run_uuid: str) -> Path:
+def write_scan(
+    result: ScanResult, output_dir: Path, run_uuid: str, adaptation: Mapping[str, Any] | None = None
+) -> Path:
     """Write a scan's tables, dictionaries, summary and status into the derivative dataset; return the summary's path.
 
     The summary comes last, and an old one goes first: a scan with a summary has all its tables.
@@ -295,6 +299,11 @@ def write_scan(result: ScanResult, output_dir: Path, run_uuid: str) -> Path:
         write_tsv(table, _table_path(output_dir, participant, session, name), columns)
     for name in {*ATLAS_TABLES, *SURFACE_TABLES} - set(result.tables):
         _remove(_table_path(output_dir, participant, session, name))
+    kept = output_dir / ADAPTATIONS / f"{scan_name(participant, session)}.json"
+    if adaptation is None:
+        kept.unlink(missing_ok=True)
+    else:
+        write_json(adaptation, kept)
     write_json(result.summary, path)
     write_findings(findings_of(result.summary), findings_path(output_dir, participant, session))
     write_status(

@@ -1,4 +1,4 @@
-"""Done means done: interrupted updates are finished by the next run, merged outputs of single sessions are made whole."""
+"""Done means done: the next run finishes an interrupted one; merged outputs of single sessions are made whole."""
 
 from __future__ import annotations
 
