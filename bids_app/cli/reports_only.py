@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
-import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +12,7 @@ from bids_app.bids.names import bare, participant_id
 from bids_app.cli import exitcodes
 from bids_app.cli.progress import open_log
 from bids_app.errors import InputError
+from bids_app.processes import scratch_folder
 from bids_app.run.config import RunConfig
 from bids_app.run.rebuild import PersonSource, outdated_people, person_source
 from bids_app.workflows.execution import Crash, run_graph
@@ -40,12 +39,9 @@ def run_reports(config: RunConfig) -> int:
     if group and not (config.output_dir / "group_deviations.tsv").exists():
         raise InputError(f"{config.output_dir} has no group tables", "run the group level first")
     log = open_log(None, config.verbose, config.quiet)
-    work_dir = Path(tempfile.mkdtemp(prefix="normvol-work-"))
-    try:
+    with scratch_folder("normvol-work-") as work_dir:
         sources = {} if group else _sources(config, people, log)
         crashes = _run(config, sources, work_dir)
-    finally:
-        shutil.rmtree(work_dir, ignore_errors=True)
     for crash in crashes:
         name = f"crash-{crash.node.rsplit('.', 1)[-1]}-{uuid.uuid4().hex[:8]}.txt"
         (config.output_dir / "logs").mkdir(exist_ok=True)

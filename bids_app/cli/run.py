@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from bids_app.bids.derivatives import person_summary_paths
@@ -20,6 +18,7 @@ from bids_app.cli import exitcodes, summary
 from bids_app.cli.progress import PeopleProgress, open_log
 from bids_app.errors import InputError
 from bids_app.normative.structure import structure
+from bids_app.processes import temporary_folder
 from bids_app.run.config import RunConfig
 from bids_app.run.findings import closing_lines, record_planned
 from bids_app.run.models import load_study_model
@@ -55,7 +54,7 @@ def run(config: RunConfig) -> int:
 def run_participants(config: RunConfig) -> int:
     """Score every scan that can be scored and write the people's reports."""
     temporary = config.work_dir is None
-    work_dir = config.work_dir or Path(tempfile.mkdtemp(prefix="normvol-work-"))
+    work_dir = config.work_dir or temporary_folder("normvol-work-")
     try:
         plan = make_plan(config, work_dir)
         if config.dry_run:
