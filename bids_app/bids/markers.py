@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.bids.derivatives import person_summary_paths
-from bids_app.bids.names import derivative_path, participant_id, scan_name
+from bids_app.bids.names import derivative_path, file_stem, output_path, scan_name
 from bids_app.bids.status import person_statuses
 from bids_app.errors import InputError
 from bids_app.tables import read_json, write_json
@@ -22,12 +22,12 @@ SCANS, PEOPLE = Path("logs", "done", "scans"), Path("logs", "done", "people")
 
 def scan_marker(output_dir: Path | str, participant: str, session: str | None = None) -> Path:
     """Where the marker of a scan lies (labels without prefix)."""
-    return Path(output_dir, SCANS, f"{scan_name(participant, session)}.json")
+    return output_path(output_dir, *SCANS.parts, f"{file_stem(participant, session)}.json")
 
 
 def person_marker(output_dir: Path | str, participant: str) -> Path:
     """Where the marker of a person lies (label without prefix)."""
-    return Path(output_dir, PEOPLE, f"{participant_id(participant)}.json")
+    return output_path(output_dir, *PEOPLE.parts, f"{file_stem(participant)}.json")
 
 
 def begin_scan(output_dir: Path, participant: str, session: str | None) -> None:

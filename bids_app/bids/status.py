@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from bids_app.bids.names import bare, natural_key, participant_id, scan_name, session_id
+from bids_app.bids.names import bare, file_stem, natural_key, output_path, participant_id, session_id
 from bids_app.tables import read_json, write_json
 
 STATUSES = ("scored", "omitted", "failed")
@@ -16,7 +16,7 @@ COLUMNS = ("participant_id", "session_id", "status", "stage", "reason", "remedy"
 
 def status_path(output_dir: Path | str, participant: str, session: str | None = None) -> Path:
     """Where the status of a scan is kept."""
-    return Path(output_dir) / "logs" / "status" / f"{scan_name(participant, session)}.json"
+    return output_path(output_dir, "logs", "status", f"{file_stem(participant, session)}.json")
 
 
 def write_status(

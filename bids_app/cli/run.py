@@ -7,11 +7,12 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from bids_app.bids.derivatives import person_summary_paths
 from bids_app.bids.markers import scan_marker
-from bids_app.bids.names import derivative_path, participant_id
+from bids_app.bids.names import derivative_path, output_path, participant_id
 from bids_app.bids.sink import check_output_dir, write_dataset_files
 from bids_app.bids.status import status_path, write_status
 from bids_app.cli import exitcodes, summary
@@ -24,7 +25,7 @@ from bids_app.run.findings import closing_lines, record_planned
 from bids_app.run.models import load_study_model
 from bids_app.run.plan import Omission, Plan, PlannedScan, make_plan, shorten
 from bids_app.run.rebuild import person_source
-from bids_app.tables import read_json
+from bids_app.tables import atomic_write, read_json
 from bids_app.workflows.execution import Crash, plugin_settings, run_graph
 from bids_app.workflows.participant import init_normvol_wf, people_per_graph, person_wf_name, scan_wf_name
 from bids_app.workflows.plugin import WORKER_KILLED
@@ -114,9 +115,11 @@ def _record_start(config: RunConfig, plan: Plan, log: logging.Logger) -> None:
     if plan.adaptations is not None:
         plan.adaptations.write(config.output_dir)
     for people in plan.people():
-        config.write(
-            config.output_dir / participant_id(people[0].participant) / "log" / plan.context.run_uuid / "config.toml"
-        )
+        config.write(_log_path(config, plan, people[0].participant, "config.toml"))
+
+
+def _log_path(config: RunConfig, plan: Plan, participant: str, name: str) -> Path:
+    return output_path(config.output_dir, participant_id(participant), "log", plan.context.run_uuid, name)
 
 
 def _write_status(config: RunConfig, plan: Plan, scan: Omission, status: str) -> None:
@@ -210,12 +213,10 @@ def _record_failures(config: RunConfig, plan: Plan, crashes: Sequence[Crash]) ->
         for scan in plan.scans:
             if not _is_of(crash, scan) or not _concerns(crash, scan):
                 continue
-            folder = config.output_dir / participant_id(scan.participant) / "log" / plan.context.run_uuid
-            folder.mkdir(parents=True, exist_ok=True)
             stage = crash.node.rsplit(".", 1)[-1]
-            (folder / f"crash-{stage}.txt").write_text(crash.text, encoding="utf-8")
+            crash_file = atomic_write(_log_path(config, plan, scan.participant, f"crash-{stage}.txt"), crash.text)
             folders = (*plan.subject_directories, config.output_dir, config.bids_dir)
-            where = f"see {(folder / f'crash-{stage}.txt').relative_to(config.output_dir)}"
+            where = f"see {crash_file.relative_to(config.output_dir)}"
             reason, remedy = shorten(crash.reason, folders), shorten(crash.remedy, folders) if crash.expected else where
             failed.append(Omission(scan.participant, scan.session, stage, reason, remedy))
             if stage.startswith(AFTER_SCORING):
@@ -247,7 +248,7 @@ def _record_unfinished(config: RunConfig, plan: Plan, failed: Sequence[Omission]
 def _is_done(config: RunConfig, plan: Plan, scan: PlannedScan) -> bool:
     """Whether the scan was scored and reported since this run began (a second run may do it too)."""
     status_file = status_path(config.output_dir, scan.participant, scan.session)
-    begun = config.output_dir / participant_id(scan.participant) / "log" / plan.context.run_uuid / "config.toml"
+    begun = _log_path(config, plan, scan.participant, "config.toml")
     summary_file = derivative_path(config.output_dir, scan.participant, scan.session, desc="summary", extension=".json")
     report = config.output_dir / f"{participant_id(scan.participant)}.html"
     try:

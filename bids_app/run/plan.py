@@ -12,7 +12,7 @@ from typing import Any
 from bids_app.bids.covariates import Covariates
 from bids_app.bids.layout import Scan
 from bids_app.bids.markers import is_person_done, is_scan_done
-from bids_app.bids.names import derivative_path, listed, participant_id, scan_name
+from bids_app.bids.names import LONGEST_LABEL, derivative_path, is_label, listed, participant_id, scan_name
 from bids_app.errors import NormvolError
 from bids_app.findings import Finding
 from bids_app.freesurfer.locate import trees_of_nobody
@@ -144,15 +144,15 @@ def plan_request(request: Request) -> Plan:
     scored_as = asked_for(request.model, context.model_sha256)
     differs = check_alike(request.output_dir, scored_as, force=request.force)
     names = request.places.names()
-    scans = request.dataset.scans(names)
-    asked = {scan.name for scan in request.dataset.asked(scans)}
+    scans, unnamed = _with_labels(request.dataset.scans(names))
+    asked = {scan.name for scan in request.dataset.asked(scans)} | {omission.name for omission in unnamed}
     covariates, table_findings = request.dataset.covariates(scans)
     trees = Trees(trust_names=request.places.trust_names)
     adaptations = None if request.model.controls is None else _adaptations(request, model, trees)
     can_be_scored = {scan.name for scan, item in zip(scans, covariates) if not item.problem}
     recon = ReconPlan(request.recon, scans, asked & can_be_scored)
     outcomes = [_plan_scan(scan, item, request.places, recon, trees) for scan, item in zip(scans, covariates)]
-    planned, omissions = _with_other_sessions(outcomes, trees)
+    planned, omissions = _with_other_sessions([*outcomes, *unnamed], trees)
     planned = [_with_base_finding(scan, planned) for scan in planned]
     planned = [scan for scan in planned if scan.name in asked]
     if adaptations is not None:
@@ -176,6 +176,19 @@ def plan_request(request: Request) -> Plan:
         subject_directories=request.places.roots,
         adaptations=adaptations,
     )
+
+
+def _with_labels(scans: Sequence[Scan]) -> tuple[list[Scan], list[Omission]]:
+    """The scans whose labels can be part of a file's name; the others are left out, whatever else is known of them."""
+    named, unnamed = [], []
+    for scan in scans:
+        wrong = next((label for label in (scan.participant, scan.session) if label and not is_label(label)), None)
+        if wrong is None:
+            named.append(scan)
+        else:
+            reason = f"{wrong[:80]!r} is no BIDS label (letters, digits and +, at most {LONGEST_LABEL})"
+            unnamed.append(Omission(scan.participant, scan.session, "labels", reason, "rename it, in the tables too"))
+    return named, unnamed
 
 
 def _not_done(planned: Sequence[PlannedScan], omissions: Sequence[Omission], output_dir: Path) -> set[str]:
@@ -219,7 +232,7 @@ def _context(request: Request) -> RunContext:
 
 def _adaptations(request: Request, model: NormativeModel, trees: Trees) -> ScanAdaptations:
     """From the controls of the whole dataset, whoever this run was asked for."""
-    everybody = request.dataset.everybody(request.places.names())
+    everybody, _ = _with_labels(request.dataset.everybody(request.places.names()))
     covariates, _ = request.dataset.covariates(everybody)
     return estimate_adaptation(
         model,

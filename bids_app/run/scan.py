@@ -14,7 +14,7 @@ from bids_app import __version__, regions
 from bids_app.bids.columns import columns_for
 from bids_app.bids.finding_files import findings_of, findings_path, write_findings
 from bids_app.bids.markers import begin_scan
-from bids_app.bids.names import bare, derivative_path, scan_name
+from bids_app.bids.names import bare, derivative_path, output_path, scan_name
 from bids_app.bids.status import write_status
 from bids_app.clinical.analyses.group_tables import SITE_COLUMNS
 from bids_app.clinical.deviations import deviation_flag
@@ -299,7 +299,7 @@ def write_scan(
         write_tsv(table, _table_path(output_dir, participant, session, name), columns)
     for name in {*ATLAS_TABLES, *SURFACE_TABLES} - set(result.tables):
         _remove(_table_path(output_dir, participant, session, name))
-    kept = output_dir / ADAPTATIONS / f"{scan_name(participant, session)}.json"
+    kept = output_path(output_dir, *ADAPTATIONS.parts, f"{scan_name(participant, session)}.json")
     if adaptation is None:
         kept.unlink(missing_ok=True)
     else:
