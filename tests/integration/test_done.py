@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from bids_app.bids.markers import is_person_done, person_marker
-from bids_app.cli import exitcodes
+from bids_app.cli import exitcodes, status
 from bids_app.cli.main import main
 from bids_app.freesurfer.synthetic import write_subject
 from scripts import kill_points
@@ -100,3 +100,14 @@ def test_a_repaired_persons_report_does_not_link_the_old_crash(two_visits, tmp_p
 def test_twelve_seeded_kills_change_no_byte_of_the_end(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["kill_points.py", "--points", "12", "--seed", "16"])
     assert kill_points.main() == 0
+
+
+def test_status_says_what_a_next_run_would_do(two_visits, tmp_path, capsys):
+    assert run(two_visits, tmp_path / "out") == exitcodes.OK
+    write_subject(two_visits / "derivatives/freesurfer/sub-02_ses-1", {"Left-Thalamus": 6000.0}, etiv=1.5e6)
+    capsys.readouterr()
+    assert status.main([str(tmp_path / "out"), "--bids", str(two_visits)]) == exitcodes.OK
+    said = capsys.readouterr().out
+    assert "4 scans: 4 done" in said
+    assert "a next run: 2 to score, 2 up to date, 0 to leave out" in said
+    assert "to score: sub-02_ses-1, sub-02_ses-2" in said
