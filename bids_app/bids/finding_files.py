@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bids_app.bids.columns import columns_for
-from bids_app.bids.names import natural_key, scan_name
+from bids_app.bids.names import file_stem, natural_key, output_path
 from bids_app.bids.source_tables import read_rows
 from bids_app.findings import COLUMNS, Finding
 from bids_app.tables import write_tsv
@@ -21,8 +21,8 @@ DATASET = "dataset"
 
 def findings_path(output_dir: Path | str, participant: str | None, session: str | None = None) -> Path:
     """Where the findings on a scan are kept (labels without prefix; None: on the dataset as a whole)."""
-    name = DATASET if participant is None else scan_name(participant, session)
-    return Path(output_dir) / FOLDER / f"{name}.tsv"
+    name = DATASET if participant is None else file_stem(participant, session)
+    return output_path(output_dir, *FOLDER.parts, f"{name}.tsv")
 
 
 def write_findings(findings: Iterable[Finding], path: Path) -> Path | None:

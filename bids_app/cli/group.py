@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
-import tempfile
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +24,7 @@ from bids_app.clinical.results import FAILURE, AnalysisResult, read_result, writ
 from bids_app.clinical.scored_scans import ScoredScans
 from bids_app.errors import InputError, UsageError
 from bids_app.findings import summary_lines
+from bids_app.processes import scratch_folder
 from bids_app.run.cohort import read_cohort
 from bids_app.run.config import RunConfig
 from bids_app.run.plan import Omission
@@ -48,11 +47,8 @@ def run_group(config: RunConfig) -> int:
     log = open_log(config.output_dir / "logs" / f"group-{uuid.uuid4().hex}.log", config.verbose, config.quiet)
     if config.participant_label or config.session_label:
         log.info("note  the group level takes every scored scan of %s; labels do not narrow it", config.output_dir)
-    work_dir = Path(tempfile.mkdtemp(prefix="normvol-work-"))
-    try:
+    with scratch_folder("normvol-work-") as work_dir:
         crashes = run_graph(init_group_wf(config, work_dir=work_dir), config)
-    finally:
-        shutil.rmtree(work_dir, ignore_errors=True)
     for crash in crashes:
         path = config.output_dir / "logs" / f"crash-{crash.node.rsplit('.', 1)[-1]}.txt"
         path.write_text(crash.text, encoding="utf-8")

@@ -14,6 +14,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -29,6 +30,9 @@ from bids_app.tables import read_json, write_json
 
 RECORDS = ".normvol"
 _GRACE_SECONDS = 20.0
+_ORPHAN_SECONDS = 2.0
+# Process groups of the recon-all that this process waits for
+_RUNNING: set[int] = set()
 _NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOLCK}
 
 
@@ -240,12 +244,23 @@ def _execute(arguments: list[str], environ: dict[str, str], log: Path, lock: int
                 f"{arguments[0]} cannot be started ({error.strerror})",
                 f"its first line names the shell that it needs: install {package_of('tcsh')}",
             ) from error
+        _RUNNING.add(process.pid)
         try:
             return process.wait(timeout=timeout)
         except subprocess.TimeoutExpired:
             return None
         finally:
             _end_group(process)
+            _RUNNING.discard(process.pid)
+
+
+def end_running() -> None:
+    """End what this process runs, at once: nobody is left who waits for it."""
+    for step in (signal.SIGTERM, signal.SIGKILL):
+        for group in tuple(_RUNNING):
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, step)
+        time.sleep(_ORPHAN_SECONDS if _RUNNING and step == signal.SIGTERM else 0)
 
 
 def _end_group(process: subprocess.Popen) -> None:
@@ -306,4 +321,4 @@ def _ending(code: int | None) -> str:
     return f"ended with exit code {code}" if code else "ended without error but left no whole statistics"
 
 
-__all__ = ["ReconAllCommand", "find_license", "find_recon_all", "link_fsaverage", "run_recon_all"]
+__all__ = ["ReconAllCommand", "end_running", "find_license", "find_recon_all", "link_fsaverage", "run_recon_all"]
