@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bids_app.bids.names import participant_id
 from bids_app.bids.status import read_statuses
-from bids_app.errors import NormvolError, UsageError
+from bids_app.errors import SchedulerError, UsageError
 from bids_app.run.config import RunConfig
 from bids_app.run.plan import Plan
 from bids_app.tables import atomic_write
@@ -54,10 +54,6 @@ class JobArray:
     image: Path | None = None
     bind: tuple[str, ...] = ()
     venv: Path | None = None
-
-
-class SlurmError(NormvolError):
-    """Slurm refused, or is not there."""
 
 
 def people_to_do(plan: Plan, output_dir: Path) -> list[tuple[str, float]]:
@@ -259,16 +255,16 @@ def submit(folder: Path) -> str:
 
     Raises
     ------
-    SlurmError
+    SchedulerError
         When there is no sbatch here, or it refuses.
     """
     if shutil.which("sbatch") is None:
-        raise SlurmError(
+        raise SchedulerError(
             "there is no sbatch on this machine", f"run on the cluster: bash {shlex.quote(str(folder))}/submit.sh"
         )
     done = subprocess.run(["bash", str(folder / "submit.sh")], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SlurmError(
+        raise SchedulerError(
             f"Slurm refused the jobs in {folder}: {' '.join(done.stderr.split())}", "see --partition, --time, --mem"
         )
     return done.stdout.strip()
