@@ -17,9 +17,10 @@ from bids_app.cli.summary import left_out_lines, not_computed_lines
 from bids_app.clinical.analysis import UNUSED
 from bids_app.clinical.analysis_file import AUTO, read_analysis
 from bids_app.clinical.results import FAILURE, AnalysisResult, read_result, written_results
+from bids_app.clinical.scored_scans import ScoredScans
 from bids_app.errors import InputError
 from bids_app.findings import summary_lines
-from bids_app.run.cohort import read_cohort
+from bids_app.run.cohort import one_cohort
 from bids_app.run.config import RunConfig
 from bids_app.run.plan import Omission
 from bids_app.workflows.execution import run_graph
@@ -30,7 +31,11 @@ def run_group(config: RunConfig) -> int:
     """Write the group tables, statistics and report of what is in the output folder."""
     if config.analysis is not None and config.analysis != AUTO:
         read_analysis(config.analysis)
-    cohort = read_cohort(config.output_dir, config.exclude_quality, config.include_quality)
+    with one_cohort(config.output_dir, config.exclude_quality, config.include_quality) as cohort:
+        return _carry_out(config, cohort)
+
+
+def _carry_out(config: RunConfig, cohort: ScoredScans) -> int:
     missing = cohort.inclusion[cohort.inclusion["status"] != "scored"]
     if config.dry_run:
         print(f"would write group tables and report of {len(cohort.scans)} scans; {len(missing)} are not in")

@@ -166,6 +166,8 @@ class _Crew:
             person.lost = f"a worker's disk was full ({NO_SPACE})"
         elif future.status == "error":
             person.lost = _why(future.exception())
+            # Dask has tried already, with others beside; once more, alone, tells whose fault it is.
+            person.attempts = max(person.attempts, ATTEMPTS - 1)
         else:
             person.lost = "the Dask scheduler was lost"
         self.log.warning("%s  %s (attempt %d of %d)", person.scans[0].name, person.lost, person.attempts, ATTEMPTS)

@@ -29,7 +29,8 @@ import os, signal
 from pathlib import Path
 from bids_app.run import scan
 
-write, marks, times, number = scan.write_scan, Path({marks!r}), {times}, {number}
+write = getattr(scan.write_scan, "first", scan.write_scan)  # Dask may load this twice
+marks, times, number = Path({marks!r}), {times}, {number}
 
 def struck(result, *arguments):
     if result.summary["participant_id"] == "sub-01":
@@ -42,6 +43,7 @@ def struck(result, *arguments):
             break
     return write(result, *arguments)
 
+struck.first = write
 scan.write_scan = struck
 """
 
@@ -171,7 +173,7 @@ def test_a_full_disk_of_one_worker_costs_nobody(bids, tmp_path, dask, capsys):
         assert set(statuses(tmp_path / "out").values()) == {"scored"}
     finally:
         dask.stop()
-        subprocess.run(["umount", str(place)], check=True)
+        subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 def start_and_wait_for_one(bids, out, scheduler):
