@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from bids_app.errors import InputError
 from bids_app.tables import NA_VALUES, read_json
 
 KEYS = ["participant_id", "session_id"]
+HASHES = frozenset(("inputs", "fingerprint"))
 SUMMARY_SUFFIX = "_desc-summary_morph.json"
 ScanKey = tuple[str, str | None]
 
@@ -42,12 +44,22 @@ def _subfolders(parent: Path | str, prefix: str) -> Iterator[os.DirEntry[str]]:
 def read_summaries(output_dir: Path | str) -> list[dict[str, Any]]:
     """The content of every scan's ``desc-summary`` file, in natural order of people and sessions.
 
+    Equal texts are one in memory, and hashes stay on disk: a hundred thousand summaries are to fit.
+
     Raises
     ------
     InputError
         When a summary is damaged.
     """
-    return [read_json(path) for _, path in summary_paths(output_dir)]
+    return [_shared(read_json(path)) for _, path in summary_paths(output_dir)]
+
+
+def _shared(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {sys.intern(name): _shared(item) for name, item in value.items() if name not in HASHES}
+    if isinstance(value, list):
+        return [_shared(item) for item in value]
+    return sys.intern(value) if isinstance(value, str) else value
 
 
 def read_wide(
