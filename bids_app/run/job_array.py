@@ -29,10 +29,10 @@ RECON_SECONDS = 10 * 3600.0
 # What a default Slurm takes (slurm.conf: MaxArraySize 1001 counts from 0, MaxJobCount 10000)
 TASKS_AT_MOST = 1000
 CPUS = '"${SLURM_CPUS_PER_TASK:-1}"'
-# Intermediate files on the node, given back whatever happens
+# Intermediate files on the node, given back whatever happens; the log ends with the processor time
 SCRATCH = """scratch=$(mktemp -d "${TMPDIR:-/tmp}/normvol-XXXXXX")
 export TMPDIR="$scratch"
-trap 'rm -rf "$scratch"' EXIT
+trap 'rm -rf "$scratch"; times' EXIT
 """
 # Fields of a RunConfig that each task decides for itself
 OF_A_TASK = ("analysis_level", "participant_label", "nprocs", "mem_mb", "dry_run", "quiet", "scheduler")
