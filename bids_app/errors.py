@@ -6,8 +6,11 @@ A traceback that reaches the user is a bug.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class NormvolError(Exception):
@@ -27,7 +30,12 @@ class NormvolError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.reason}; {self.remedy}" if self.remedy else self.reason
+        return printable(f"{self.reason}; {self.remedy}" if self.remedy else self.reason)
+
+
+def printable(text: str) -> str:
+    """`text` as a terminal may show it: control characters, which data can hold, are spelt out."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 class UsageError(NormvolError):
@@ -64,6 +72,10 @@ class ModelError(NormvolError):
 
 class AnalysisError(NormvolError):
     """A statistical analysis cannot be computed from the data given."""
+
+
+class SchedulerError(NormvolError):
+    """A cluster's scheduler (Slurm, Dask) is not there, or refused."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -78,6 +78,7 @@ GROUPS: dict[str, list[Option]] = {
     ],
     "group level": [
         ("--analysis FILE|auto", "clinical statistics as this TOML file says; auto proposes one and writes it down"),
+        ("--pool FILE", "take the samples together that this TOML file names, each scored in a folder of its own"),
         (
             "--figure-formats FORMAT...",
             "formats of the figure files (default: svg for people, svg png pdf for the group)",
@@ -94,6 +95,11 @@ GROUPS: dict[str, list[Option]] = {
             "keep scans with this quality verdict in the statistics (warn, fail)",
             {"choices": ("warn", "fail")},
         ),
+        (
+            "--qc-file FILE...",
+            "a reader's ratings (keep, doubtful, exclude) as reports give them; they beat the automatic verdict, "
+            "change no z, and are kept in the output dataset",
+        ),
     ],
     "running": [
         ("-w --work-dir DIR", "keep intermediate results here (default: a temporary folder)"),
@@ -105,6 +111,11 @@ GROUPS: dict[str, list[Option]] = {
             {"type": parse_memory, "dest": "mem_mb"},
         ),
         ("--nipype-plugin-file FILE", "YAML or JSON with plugin, plugin_args"),
+        (
+            "--scheduler WHERE",
+            "local (default), or people on the workers of Dask: dask:tcp://HOST:PORT, dask:SCHEDULER.json, "
+            "dask:CLUSTER.yaml (a dask-jobqueue section)",
+        ),
         ("--stop-on-first-crash", "stop at the first failure"),
         ("--write-graph", "draw the graph into OUTPUT_DIR/logs"),
         ("--resource-monitor", "record memory and processor use of every node"),
@@ -187,6 +198,10 @@ def _absolute(config: RunConfig) -> RunConfig:
     changed["derivatives"] = tuple(_named_path(text) for text in config.derivatives)
     if config.t1w_derivative is not None:
         changed["t1w_derivative"] = _named_path(config.t1w_derivative)
+    changed["qc_file"] = tuple(str(Path(path).expanduser().absolute()) for path in config.qc_file)
+    kind, colon, place = config.scheduler.partition(":")
+    if colon and "://" not in place:
+        changed["scheduler"] = f"{kind}:{Path(place).expanduser().absolute()}"
     for name in ("model", "analysis"):
         value = getattr(config, name)
         if value is not None and Path(value).expanduser().exists():
@@ -210,11 +225,19 @@ def _check(config: RunConfig) -> None:
         raise UsageError(
             f"--adapt-by {config.adapt_by} needs --adapt-controls, the query that selects local healthy people"
         )
+    for name in ("nipype_plugin_file", "resource_monitor") if config.scheduler != "local" else ():
+        if getattr(config, name):
+            raise UsageError(
+                f"--{name.replace('_', '-')} is nipype's on this machine, and --scheduler {config.scheduler} is not",
+                "give one of them",
+            )
     both = sorted(set(config.exclude_quality) & set(config.include_quality))
     if both:
         raise UsageError(f"{both[0]} is in both --exclude-quality and --include-quality", "name it in one of them")
     if config.analysis is not None and config.analysis != "auto" and not Path(config.analysis).is_file():
         raise UsageError(f"--analysis {config.analysis}: there is no such file", "give a TOML file, or auto")
+    if config.pool is not None and config.analysis_level != "group":
+        raise UsageError("--pool belongs to the group level", "score each sample in a folder of its own first")
     if config.fs_license_file is not None and not config.fs_license_file.is_file():
         raise UsageError(f"--fs-license-file {config.fs_license_file}: there is no such file")
     if _is_raw(config.output_dir) and not (config.bids_dir / DESCRIPTION).exists():
