@@ -55,9 +55,14 @@ def read_findings_file(path: Path) -> list[Finding]:
     return [Finding(**{name: row[name] for name in COLUMNS if name in row}) for row in rows]
 
 
-def collect_findings(output_dir: Path | str, also: Iterable[Finding] = ()) -> list[Finding]:
-    """Write ``group_findings.tsv`` (`also` are findings of the group level) and return what it holds."""
-    found = [*also, *read_findings(output_dir)]
+def collect_findings(
+    output_dir: Path | str, also: Iterable[Finding] = (), scans: Iterable[Finding] | None = None
+) -> list[Finding]:
+    """Write ``group_findings.tsv`` and return what it holds.
+
+    `also` are findings of the group level, `scans` those of the scans (default: those of the output folder).
+    """
+    found = [*also, *(read_findings(output_dir) if scans is None else scans)]
     write_tsv(_table(found), Path(output_dir) / GROUP_FILE, columns_for("group_findings"))
     return found
 

@@ -48,6 +48,7 @@ class RunConfig:
     exclude_quality: tuple[Literal["warn", "fail"], ...] = ()
     include_quality: tuple[Literal["warn", "fail"], ...] = ()
     analysis: str | None = None
+    pool: Path | None = None
     figure_formats: tuple[Literal["svg", "png", "pdf"], ...] = ()
 
     work_dir: Path | None = None

@@ -223,7 +223,7 @@ def _context(request: Request) -> RunContext:
         scoring=request.model.scoring,
         run_uuid=uuid.uuid4().hex,
         omp_nthreads=request.recon.threads,
-        recon_memory_gb=recon_memory_gb(),
+        recon_memory_gb=recon_memory_gb(request.recon.extra),
         trust_names=request.places.trust_names,
         license_file=request.recon.license_file,
         figure_formats=request.figure_formats,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -174,6 +174,7 @@ def _tree_summary(volumes: Volumes, covariates: Mapping[str, Any]) -> dict[str, 
         "stream": volumes.stream,
         "subject": covariates.get("fs_subject"),
         "images": covariates.get("fs_images"),
+        "pial": volumes.pial,
     }
 
 
@@ -263,13 +264,9 @@ def _model_summary(model: NormativeModel, name: str, adaptation: Mapping[str, An
 def _unscored(model: NormativeModel, deviations: Deviations, volumes: Volumes) -> list[dict[str, str]]:
     scored = {name for name, z in zip(deviations.regions, deviations.z[0]) if np.isfinite(z)}
     measured = {*volumes.table["region"], *_values(volumes)}
+    absent = _without_segmentation(volumes)
     unscored = [
-        {
-            "region": name,
-            "reason": "the model knows it, but this scan's statistics do not hold it"
-            if name not in measured and not name.startswith(regions.ASYMMETRY_PREFIX)
-            else "no z-score could be computed from the values measured",
-        }
+        {"region": name, "reason": _why_unscored(name, measured, absent)}
         for name in model.regions
         if name not in scored
     ]
@@ -280,6 +277,21 @@ def _unscored(model: NormativeModel, deviations: Deviations, volumes: Volumes) -
         if name in measured and name not in model.regions
     ]
     return unscored
+
+
+def _without_segmentation(volumes: Volumes) -> frozenset[str]:
+    """Regions that were not segmented, and the asymmetries of these."""
+    absent = set(volumes.not_segmented)
+    pairs = {pair.name for pair in regions.pairs() if absent.intersection((pair.left, pair.right))}
+    return frozenset(absent | pairs)
+
+
+def _why_unscored(name: str, measured: Collection[str], absent: Collection[str]) -> str:
+    if name in absent:
+        return "not segmented: SynthSeg, which FreeSurfer 8 uses by default, has no such label"
+    if name not in measured and not name.startswith(regions.ASYMMETRY_PREFIX):
+        return "the model knows it, but this scan's statistics do not hold it"
+    return "no z-score could be computed from the values measured"
 
 
 def write_scan(
