@@ -12,7 +12,8 @@ from typing import Any
 
 from bids_app.bids.derivatives import person_summary_paths
 from bids_app.bids.markers import scan_marker
-from bids_app.bids.names import derivative_path, output_path, participant_id
+from bids_app.bids.names import bare, derivative_path, output_path, participant_id
+from bids_app.bids.ratings import keep_ratings, read_ratings
 from bids_app.bids.sink import check_output_dir, write_dataset_files
 from bids_app.bids.status import status_path, write_status
 from bids_app.cli import exitcodes, summary
@@ -26,6 +27,7 @@ from bids_app.run.models import load_study_model
 from bids_app.run.plan import Omission, Plan, PlannedScan, make_plan, shorten
 from bids_app.run.rebuild import person_source
 from bids_app.tables import atomic_write, read_json
+from bids_app.workflows.cluster_plugins import check_cluster_plugin
 from bids_app.workflows.execution import Crash, plugin_settings, run_graph
 from bids_app.workflows.participant import init_normvol_wf, people_per_graph, person_wf_name, scan_wf_name
 from bids_app.workflows.plugin import WORKER_KILLED
@@ -40,7 +42,12 @@ def run(config: RunConfig) -> int:
     for warning in check_output_dir(config.bids_dir, config.output_dir, reports_only=config.reports_only):
         print(f"normvol: {warning}", file=sys.stderr)
     if config.nipype_plugin_file is not None:
-        plugin_settings(config.nipype_plugin_file)
+        check_cluster_plugin(plugin_settings(config.nipype_plugin_file)[0], config.work_dir)
+    if config.scheduler != "local":
+        from bids_app.workflows.dask_cluster import check_scheduler
+
+        check_scheduler(config.scheduler)
+    rated = _keep_ratings(config)
     if config.reports_only:
         from bids_app.cli.reports_only import run_reports
 
@@ -49,11 +56,21 @@ def run(config: RunConfig) -> int:
         from bids_app.cli.group import run_group
 
         return run_group(config)
-    return run_participants(config)
+    return run_participants(config, rated)
 
 
-def run_participants(config: RunConfig) -> int:
-    """Score every scan that can be scored and write the people's reports."""
+def _keep_ratings(config: RunConfig) -> tuple[str, ...]:
+    """Take the ratings of ``--qc-file`` over; the people whose ratings changed."""
+    files = [Path(path) for path in config.qc_file]
+    if not config.dry_run:
+        return keep_ratings(config.output_dir, files)
+    for path in files:
+        read_ratings(path)
+    return ()
+
+
+def run_participants(config: RunConfig, rated: Sequence[str] = ()) -> int:
+    """Score every scan that can be scored and write the people's reports, also of those who were `rated` anew."""
     temporary = config.work_dir is None
     work_dir = config.work_dir or temporary_folder("normvol-work-")
     try:
@@ -61,13 +78,13 @@ def run_participants(config: RunConfig) -> int:
         if config.dry_run:
             print(summary.describe_plan(plan))
             return exitcodes.OK
-        return _carry_out(config, plan)
+        return _carry_out(config, plan, rated)
     finally:
         if temporary:
             shutil.rmtree(work_dir, ignore_errors=True)
 
 
-def _carry_out(config: RunConfig, plan: Plan) -> int:
+def _carry_out(config: RunConfig, plan: Plan, rated: Sequence[str]) -> int:
     log = open_log(config.output_dir / "logs" / f"run-{plan.context.run_uuid}.log", config.verbose, config.quiet)
     model = load_study_model(config.model, config.scoring)
     write_dataset_files(
@@ -88,8 +105,10 @@ def _carry_out(config: RunConfig, plan: Plan) -> int:
     plan = replace(plan, scans=scans, omissions=(*plan.omissions, *unfit))
     failed = _record_failures(config, plan, [crash for crash in crashes if not crash.unfit])
     failed += _record_unfinished(config, plan, failed)
-    if failed or unfit:
-        _repair_reports(config, plan, [*failed, *unfit])
+    done = {scan.participant for scan in plan.up_to_date}
+    renewed = {omission.participant for omission in (*failed, *unfit)} | {bare(who, "sub") for who in rated} & done
+    if renewed:
+        _repair_reports(config, plan, sorted(renewed))
     log.log(logging.WARNING if failed or plan.omissions else logging.INFO, summary.closing(config, plan, failed))
     for line in closing_lines(plan, config.output_dir):
         log.info(line)
@@ -147,6 +166,13 @@ def _run_in_batches(config: RunConfig, plan: Plan, log: logging.Logger) -> list[
     progress = _progress(people)
     monitor = ResourceTable(config.output_dir / "logs" / f"resources-{plan.context.run_uuid}.tsv", progress)
     callback = monitor if config.resource_monitor else progress
+    if config.scheduler != "local":
+        from bids_app.workflows.dask_people import run_people
+
+        try:
+            return run_people(people, plan.context, config, progress, log)
+        finally:
+            progress.close()
     crashes: list[Crash] = []
     try:
         size = people_per_graph(people, config.nprocs)
@@ -266,11 +292,10 @@ def _concerns(crash: Crash, scan: PlannedScan) -> bool:
     return not in_a_scan or scan_wf_name(scan.session) in parts
 
 
-def _repair_reports(config: RunConfig, plan: Plan, failed: Sequence[Omission]) -> None:
-    """People with a failed session still get the report of their other sessions."""
+def _repair_reports(config: RunConfig, plan: Plan, people: Sequence[str]) -> None:
+    """People with a failed session still get the report of their other sessions, those rated anew their rating."""
     from bids_app.workflows.reports import init_reports_wf
 
-    people = sorted({omission.participant for omission in failed})
     people = [person for person in people if person_summary_paths(config.output_dir, person)]
     if people:
         context = plan.context

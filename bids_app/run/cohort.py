@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from bids_app.bids.derivatives import read_summaries, read_wide
 from bids_app.bids.layout import Scan
 from bids_app.bids.names import bare
 from bids_app.bids.phenotypes import clinical_table
+from bids_app.bids.ratings import Key, Rating, key_of, rated, rating_of, stored_ratings
 from bids_app.bids.status import read_statuses
 from bids_app.clinical.analyses import group_tables
 from bids_app.clinical.scored_scans import GROUP_COLUMNS, KEYS, ScoredScans
@@ -23,6 +25,24 @@ from bids_app.run.scan import SURFACE_TABLES
 
 # Fewer equal volumes may be chance.
 ENOUGH_REGIONS = 10
+QUALITY_REMEDY = "correct the segmentation, or include it with --include-quality"
+RATED_REMEDY = "correct the segmentation and rate the scan again"
+# The cohort of the group level that is under way; the worker processes of its graph are forked with it in memory.
+_UNDER_WAY: dict[Any, ScoredScans] = {}
+
+
+@contextmanager
+def one_cohort(
+    output_dir: Path, exclude_quality: Iterable[str] = (), include_quality: Iterable[str] = ()
+) -> Iterator[ScoredScans]:
+    """Read the cohort once for everything inside: `read_cohort` with the same arguments returns it."""
+    key = (Path(output_dir), frozenset(exclude_quality), frozenset(include_quality))
+    cohort = read_cohort(*key)
+    _UNDER_WAY[key] = cohort
+    try:
+        yield cohort
+    finally:
+        del _UNDER_WAY[key]
 
 
 def read_cohort(
@@ -31,7 +51,9 @@ def read_cohort(
     """Collect what the participant level wrote.
 
     Scans whose last run left them out or failed, and scans whose quality keeps them out, are not in the tables but
-    stay in `inclusion` with their reason. By default these are the scans that fail by measures which are made of
+    stay in `inclusion` with their reason. A reader's rating takes the place of the automatic verdict.
+
+    By default these are the scans that fail by measures which are made of
     neither z nor regional volumes (`Quality.technical`): leaving them out selects on no outcome.
 
     Parameters
@@ -46,20 +68,25 @@ def read_cohort(
     InputError
         When nothing was scored.
     """
+    excluded, included = frozenset(exclude_quality), frozenset(include_quality)
+    if (Path(output_dir), excluded, included) in _UNDER_WAY:
+        return _UNDER_WAY[Path(output_dir), excluded, included]
     inclusion = group_tables.inclusion_table(read_statuses(output_dir).to_dict("records"))
-    excluded, included = set(exclude_quality), set(include_quality)
     kept, kept_out = [], []
-    omitted = {_key(row) for row in inclusion[inclusion["status"] != "scored"].to_dict("records")}
-    for summary in read_summaries(output_dir):
+    omitted = {key_of(row) for row in inclusion[inclusion["status"] != "scored"].to_dict("records")}
+    ratings = stored_ratings(output_dir)
+    for unrated in read_summaries(output_dir):
+        rating = rating_of(ratings, key_of(unrated))
+        summary = rated(unrated, rating)
         verdict, technical = (summary["quality"].get(name) for name in ("verdict", "technical"))
-        if verdict in excluded or (technical == "fail" and "fail" not in included):
+        if verdict in excluded or (technical == "fail" and (rating or "fail" not in included)):
             kept_out.append(summary)
-        elif _key(summary) not in omitted:
+        elif key_of(summary) not in omitted:
             kept.append(summary)
     if not kept:
         raise InputError(f"no scored scan in {output_dir}", "run the participant level first")
     refuse_mixed(kept)
-    keys = [_key(summary) for summary in kept]
+    keys = [key_of(summary) for summary in kept]
     scans = _with_groups(group_tables.scan_table(kept), kept)
     zscores = read_wide(output_dir, keys, "deviations", "z")
     ordered = [name for name in reference_regions() if name in zscores]
@@ -69,7 +96,7 @@ def read_cohort(
         zscores[[*KEYS, *ordered]],
         _uncounted(output_dir, keys),
         read_wide(output_dir, keys, "volumes", "volume_mm3"),
-        _mark_excluded(inclusion, kept_out),
+        _mark_excluded(inclusion, kept_out, ratings),
         _origin(kept),
     )
 
@@ -97,11 +124,6 @@ def _uncounted(output_dir: Path, keys: Sequence[tuple[str, str | None]]) -> pd.D
     return table
 
 
-def _key(row: Mapping[str, Any]) -> tuple[str, str | None]:
-    session = row.get("session_id")
-    return str(row["participant_id"]), session if isinstance(session, str) else None
-
-
 def _with_groups(scans: pd.DataFrame, summaries: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Add ``group`` and ``site`` from the covariates that the scans carry, where there are such columns."""
     others = [summary["covariates"].get("other", {}) for summary in summaries]
@@ -125,18 +147,25 @@ def _first_column(others: Sequence[Mapping[str, Any]], candidates: Iterable[str]
     return next((present[name] for name in candidates if name in present), None)
 
 
-def _mark_excluded(inclusion: pd.DataFrame, excluded: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def _mark_excluded(
+    inclusion: pd.DataFrame, excluded: Sequence[Mapping[str, Any]], ratings: Mapping[Key, Rating]
+) -> pd.DataFrame:
     """Say of scans excluded by their quality that and why they are out."""
+    if not excluded and not ratings:
+        return inclusion
     inclusion = inclusion.copy()
-    reasons = {_key(summary): "; ".join(summary["quality"]["reasons"]) for summary in excluded}
-    for index, row in inclusion.iterrows():
-        if _key(row) in reasons:
+    given = {key: found for key in map(key_of, inclusion.to_dict("records")) if (found := rating_of(ratings, key))}
+    reasons = {key_of(summary): "; ".join(summary["quality"]["reasons"]) for summary in excluded}
+    for index, row in zip(inclusion.index, inclusion.to_dict("records"), strict=True):
+        if key_of(row) in reasons:
             inclusion.loc[index, ["status", "stage", "reason", "remedy"]] = [
                 "excluded",
-                "quality",
-                reasons[_key(row)],
-                "correct the segmentation, or include it with --include-quality",
+                "rating" if key_of(row) in given else "quality",
+                reasons[key_of(row)],
+                RATED_REMEDY if key_of(row) in given else QUALITY_REMEDY,
             ]
+        elif key_of(row) in given and row["status"] == "scored":
+            inclusion.loc[index, ["stage", "reason"]] = ["rating", given[key_of(row)].words]
     return inclusion
 
 

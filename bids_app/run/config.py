@@ -47,6 +47,7 @@ class RunConfig:
     adapt_by: str | None = None
     exclude_quality: tuple[Literal["warn", "fail"], ...] = ()
     include_quality: tuple[Literal["warn", "fail"], ...] = ()
+    qc_file: tuple[Label, ...] = ()
     analysis: str | None = None
     pool: Path | None = None
     figure_formats: tuple[Literal["svg", "png", "pdf"], ...] = ()
@@ -56,6 +57,7 @@ class RunConfig:
     omp_nthreads: Count = 1
     mem_mb: Count | None = None
     nipype_plugin_file: Path | None = None
+    scheduler: str = "local"
     stop_on_first_crash: bool = False
     write_graph: bool = False
     resource_monitor: bool = False
