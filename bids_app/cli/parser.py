@@ -78,6 +78,7 @@ GROUPS: dict[str, list[Option]] = {
     ],
     "group level": [
         ("--analysis FILE|auto", "clinical statistics as this TOML file says; auto proposes one and writes it down"),
+        ("--pool FILE", "take the samples together that this TOML file names, each scored in a folder of its own"),
         (
             "--figure-formats FORMAT...",
             "formats of the figure files (default: svg for people, svg png pdf for the group)",
@@ -221,6 +222,8 @@ def _check(config: RunConfig) -> None:
         raise UsageError(f"{both[0]} is in both --exclude-quality and --include-quality", "name it in one of them")
     if config.analysis is not None and config.analysis != "auto" and not Path(config.analysis).is_file():
         raise UsageError(f"--analysis {config.analysis}: there is no such file", "give a TOML file, or auto")
+    if config.pool is not None and config.analysis_level != "group":
+        raise UsageError("--pool belongs to the group level", "score each sample in a folder of its own first")
     if config.fs_license_file is not None and not config.fs_license_file.is_file():
         raise UsageError(f"--fs-license-file {config.fs_license_file}: there is no such file")
     if _is_raw(config.output_dir) and not (config.bids_dir / DESCRIPTION).exists():

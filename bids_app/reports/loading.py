@@ -152,7 +152,10 @@ def load_person(root: Path, label: str) -> Person:
         (_scan(root, label, file) for file in sorted(folder.glob("**/anat/*_desc-summary_morph.json"))),
         key=lambda scan: (scan.summary.get("covariates.age") or 0.0, scan.session or ""),
     )
-    unfinished = tuple(status for status in _statuses(root, label) if status.get("status") != "scored")
+    statuses = list(_statuses(root, label))
+    unfinished = tuple(status for status in statuses if status.get("status") != "scored")
+    runs = {status.get("run_uuid") for status in statuses}
+    crashes = (path for path in folder.glob("log/*/crash*") if None in runs or path.parent.name in runs)
     if not scans and not unfinished:
         raise InputError(f"nothing about sub-{label} is in {root}", "run the participant level for this label first")
     anat = folder / "anat"
@@ -164,7 +167,7 @@ def load_person(root: Path, label: str) -> Person:
         centiles=load_sheet(root, anat / f"sub-{label}_desc-centiles_morph.tsv"),
         change=load_sheet(root, anat / f"sub-{label}_desc-change_morph.tsv"),
         images=_images(folder / "figures"),
-        crashes=tuple(sorted(path.relative_to(root).as_posix() for path in folder.glob("log/*/crash*"))),
+        crashes=tuple(sorted(path.relative_to(root).as_posix() for path in crashes)),
         citation=_text(root / "CITATION.md"),
         model_card=load_record(root, root / f"model_{model}.json"),
         ratings=_ratings(root, f"sub-{label}"),

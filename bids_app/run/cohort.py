@@ -9,6 +9,9 @@ from typing import Any
 import pandas as pd
 
 from bids_app.bids.derivatives import read_summaries, read_wide
+from bids_app.bids.layout import Scan
+from bids_app.bids.names import bare
+from bids_app.bids.phenotypes import clinical_table
 from bids_app.bids.ratings import Key, Rating, key_of, rated, rating_of, stored_ratings
 from bids_app.bids.status import read_statuses
 from bids_app.clinical.analyses import group_tables
@@ -77,6 +80,21 @@ def read_cohort(
         _mark_excluded(inclusion, kept_out, ratings),
         _origin(kept),
     )
+
+
+def cohort_with_clinical(cohort: ScoredScans, bids_dir: Path, participants_file: Path | None = None) -> pd.DataFrame:
+    """One row per scored scan: covariates and counts as scored, then every other column of the BIDS tables."""
+    scans = [
+        Scan(
+            bare(row["participant_id"], "sub"),
+            bare(row["session_id"], "ses") if isinstance(row["session_id"], str) else None,
+        )
+        for row in cohort.scans.to_dict("records")
+    ]
+    clinical = clinical_table(bids_dir, scans, participants_file=participants_file)
+    scored = cohort.scans.drop(columns=["group", "site"], errors="ignore")
+    added = [name for name in clinical.columns if name not in scored.columns]
+    return pd.concat([scored.reset_index(drop=True), clinical[added].reset_index(drop=True)], axis=1)
 
 
 def _uncounted(output_dir: Path, keys: Sequence[tuple[str, str | None]]) -> pd.DataFrame:

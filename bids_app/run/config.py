@@ -49,6 +49,7 @@ class RunConfig:
     include_quality: tuple[Literal["warn", "fail"], ...] = ()
     qc_file: tuple[Label, ...] = ()
     analysis: str | None = None
+    pool: Path | None = None
     figure_formats: tuple[Literal["svg", "png", "pdf"], ...] = ()
 
     work_dir: Path | None = None
