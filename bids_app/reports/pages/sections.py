@@ -43,13 +43,14 @@ ASYMMETRY_COLUMNS = (
     Column("expected_index", "Expected"),
     *VOLUME_COLUMNS[3:],
 )
-SURFACE_COLUMNS = (
-    Column("region", "Region", "region"),
-    Column("value", "Measured"),
-    Column("expected", "Expected"),
-    *VOLUME_COLUMNS[3:],
-)
-COLUMNS = {"asymmetry": ASYMMETRY_COLUMNS, "thickness": SURFACE_COLUMNS, "area": SURFACE_COLUMNS}
+
+
+def _surface_columns(digits: int) -> tuple[Column, ...]:
+    measured = Column("value", "Measured", digits=digits), Column("expected", "Expected", digits=digits)
+    return VOLUME_COLUMNS[0], *measured, *VOLUME_COLUMNS[3:]
+
+
+COLUMNS = {"asymmetry": ASYMMETRY_COLUMNS, "thickness": _surface_columns(2), "area": _surface_columns(0)}
 CHANGE_COLUMNS = (
     Column("region", "Region", "region"),
     Column("session_from", "From", "text"),
