@@ -74,6 +74,10 @@ class AnalysisError(NormvolError):
     """A statistical analysis cannot be computed from the data given."""
 
 
+class SchedulerError(NormvolError):
+    """A cluster's scheduler (Slurm, Dask) is not there, or refused."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``did you mean X?`` for the known word nearest to a misspelt one; empty when none is near."""
     by_lower = {name.lower(): name for name in known}

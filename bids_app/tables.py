@@ -114,6 +114,15 @@ def format_json(content: Any) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def write_parquet(table: pd.DataFrame, path: Path | str) -> Path:
+    """Write a table as Parquet, atomically; what is not numbers is text, as it is in a TSV."""
+    others = table.select_dtypes(exclude=["number", "bool"])
+    text = {name: column.where(column.isna(), column.astype(str)) for name, column in others.items()}
+    with atomic_stream(path) as stream:
+        table.assign(**text).to_parquet(stream, index=False)
+    return Path(path)
+
+
 def read_json(path: Path | str) -> Any:
     """Read a JSON file; raise InputError with the file's name when it is not JSON."""
     try:

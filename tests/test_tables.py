@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
-from bids_app.tables import atomic_stream, atomic_write
+from bids_app.tables import atomic_stream, atomic_write, write_parquet
 
 
 def test_an_error_leaves_the_old_file_and_nothing_beside_it(tmp_path):
@@ -60,3 +61,13 @@ def test_new_files_have_the_permissions_of_the_umask(tmp_path):
         assert atomic_write(tmp_path / "a.tsv", "x").stat().st_mode & 0o777 == 0o640
     finally:
         os.umask(before)
+
+
+def test_parquet_holds_mixed_columns_as_text(tmp_path):
+    table = pd.DataFrame({"site": ["a", 1, None], "z": [1.5, 2.0, float("nan")]})
+    first = write_parquet(table, tmp_path / "t.parquet").read_bytes()
+    assert write_parquet(table, tmp_path / "t.parquet").read_bytes() == first
+    read = pd.read_parquet(tmp_path / "t.parquet")
+    assert read["site"].tolist()[:2] == ["a", "1"]
+    assert read["site"].isna().tolist() == [False, False, True]
+    assert read["z"].tolist()[:2] == [1.5, 2.0]

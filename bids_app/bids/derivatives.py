@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from bids_app.errors import InputError
 from bids_app.tables import NA_VALUES, read_json
 
 KEYS = ["participant_id", "session_id"]
+HASHES = frozenset(("inputs", "fingerprint"))
 SUMMARY_SUFFIX = "_desc-summary_morph.json"
 ScanKey = tuple[str, str | None]
 
@@ -49,12 +51,22 @@ def _subfolders(parent: Path | str, prefix: str) -> Iterator[os.DirEntry[str]]:
 def read_summaries(output_dir: Path | str) -> list[dict[str, Any]]:
     """The content of every scan's ``desc-summary`` file, in natural order of people and sessions.
 
+    Equal texts are one in memory, and hashes stay on disk: a hundred thousand summaries are to fit.
+
     Raises
     ------
     InputError
         When a summary is damaged.
     """
-    return [read_json(path) for _, path in summary_paths(output_dir)]
+    return [_shared(read_json(path)) for _, path in summary_paths(output_dir)]
+
+
+def _shared(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {sys.intern(name): _shared(item) for name, item in value.items() if name not in HASHES}
+    if isinstance(value, list):
+        return [_shared(item) for item in value]
+    return sys.intern(value) if isinstance(value, str) else value
 
 
 def read_wide(
@@ -85,15 +97,18 @@ def read_wide(
     """
     keys = list(keys)
     position: dict[str, int] = {}
-    cells = []
+    cells: list[tuple[list[int], np.ndarray]] = []
+    before: list[str] = []
+    columns: list[int] = []
     for participant, session in keys:
         path = derivative_path(output_dir, participant, session, desc=desc)
         regions, numbers = ([], []) if optional and not path.exists() else read_column(path, value)
-        columns = [position.setdefault(region, len(position)) for region in regions]
-        cells.append((columns, numbers))
+        if regions != before:
+            before, columns = regions, [position.setdefault(region, len(position)) for region in regions]
+        cells.append((columns, np.array(numbers)))
     values = np.full((len(keys), len(position)), np.nan)
-    for row, (columns, numbers) in enumerate(cells):
-        values[row, columns] = numbers
+    for row, (places, found) in enumerate(cells):
+        values[row, places] = found
     frame = pd.DataFrame(keys, columns=KEYS, dtype=object)
     return pd.concat([frame, pd.DataFrame(values, columns=list(position))], axis=1)
 
@@ -101,14 +116,22 @@ def read_wide(
 def read_column(path: Path, value: str) -> tuple[list[str], list[float]]:
     """Regions and one numeric column of a table that normvol wrote.
 
-    Split by hand: thousands of tables of 82 rows cost pandas a millisecond each.
+    Split by hand and as a whole: thousands of tables of 82 rows cost pandas a millisecond each.
     """
     try:
         with open(path, encoding="utf-8-sig") as stream:
-            header, *lines = [line.rstrip("\r\n").split("\t") for line in stream]
-        region, column = header.index("region"), header.index(value)
-        numbers = [float("nan") if line[column] in NA_VALUES else float(line[column]) for line in lines]
-        return [line[region] for line in lines], numbers
+            lines = stream.read().splitlines()
+        header = lines[0].split("\t")
+        width = len(header)
+        if any(line.count("\t") != width - 1 for line in lines):
+            raise ValueError("a row has more or fewer cells than the header")
+        cells = "\t".join(lines).split("\t")[width:]
+        numbers = cells[header.index(value) :: width]
+        try:
+            found = list(map(float, numbers))
+        except ValueError:
+            found = [float("nan") if cell in NA_VALUES else float(cell) for cell in numbers]
+        return cells[header.index("region") :: width], found
     except (OSError, ValueError, IndexError, UnicodeDecodeError) as error:
         raise InputError(
             f"cannot read the column {value} of {path} ({error})", "run the participant level again for this scan"

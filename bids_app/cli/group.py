@@ -25,7 +25,7 @@ from bids_app.clinical.scored_scans import ScoredScans
 from bids_app.errors import InputError, UsageError
 from bids_app.findings import summary_lines
 from bids_app.processes import scratch_folder
-from bids_app.run.cohort import read_cohort
+from bids_app.run.cohort import one_cohort
 from bids_app.run.config import RunConfig
 from bids_app.run.plan import Omission
 from bids_app.run.samples import Pool, read_samples
@@ -37,7 +37,13 @@ def run_group(config: RunConfig) -> int:
     """Write the group tables, statistics and report of what is in the output folder."""
     if config.analysis is not None and config.analysis != AUTO:
         read_analysis(config.analysis)
-    cohort = _cohort(config)
+    if config.pool is not None:
+        return _carry_out(config, _pooled(config, config.pool))
+    with one_cohort(config.output_dir, config.exclude_quality, config.include_quality) as cohort:
+        return _carry_out(config, cohort)
+
+
+def _carry_out(config: RunConfig, cohort: ScoredScans) -> int:
     missing = cohort.inclusion[cohort.inclusion["status"] != "scored"]
     if config.dry_run:
         print(f"would write group tables and report of {len(cohort.scans)} scans; {len(missing)} are not in")
@@ -84,18 +90,15 @@ def _close(config: RunConfig, cohort: ScoredScans, missing: pd.DataFrame, log: l
     return exitcodes.OMISSIONS if len(missing) else exitcodes.OK
 
 
-def _cohort(config: RunConfig) -> ScoredScans:
-    """The scans of the output folder, or those of the samples that are pooled into it."""
-    quality = (config.exclude_quality, config.include_quality)
-    if config.pool is None:
-        return read_cohort(config.output_dir, *quality)
-    samples = read_samples(config.pool)
+def _pooled(config: RunConfig, pool: Path) -> ScoredScans:
+    """The scans of the samples that are pooled into the output folder."""
+    samples = read_samples(pool)
     if summary_paths(config.output_dir) and all(not s.output_dir.samefile(config.output_dir) for s in samples):
         raise UsageError(
-            f"{config.output_dir} holds scans of its own that {config.pool} does not name",
+            f"{config.output_dir} holds scans of its own that {pool} does not name",
             "name it there as a sample, or name another output folder",
         )
-    return Pool.read(samples, *quality).scored()
+    return Pool.read(samples, config.exclude_quality, config.include_quality).scored()
 
 
 def _unknown_ratings(config: RunConfig, cohort: ScoredScans) -> list[str]:

@@ -111,6 +111,11 @@ GROUPS: dict[str, list[Option]] = {
             {"type": parse_memory, "dest": "mem_mb"},
         ),
         ("--nipype-plugin-file FILE", "YAML or JSON with plugin, plugin_args"),
+        (
+            "--scheduler WHERE",
+            "local (default), or people on the workers of Dask: dask:tcp://HOST:PORT, dask:SCHEDULER.json, "
+            "dask:CLUSTER.yaml (a dask-jobqueue section)",
+        ),
         ("--stop-on-first-crash", "stop at the first failure"),
         ("--write-graph", "draw the graph into OUTPUT_DIR/logs"),
         ("--resource-monitor", "record memory and processor use of every node"),
@@ -194,6 +199,9 @@ def _absolute(config: RunConfig) -> RunConfig:
     if config.t1w_derivative is not None:
         changed["t1w_derivative"] = _named_path(config.t1w_derivative)
     changed["qc_file"] = tuple(str(Path(path).expanduser().absolute()) for path in config.qc_file)
+    kind, colon, place = config.scheduler.partition(":")
+    if colon and "://" not in place:
+        changed["scheduler"] = f"{kind}:{Path(place).expanduser().absolute()}"
     for name in ("model", "analysis"):
         value = getattr(config, name)
         if value is not None and Path(value).expanduser().exists():
@@ -217,6 +225,12 @@ def _check(config: RunConfig) -> None:
         raise UsageError(
             f"--adapt-by {config.adapt_by} needs --adapt-controls, the query that selects local healthy people"
         )
+    for name in ("nipype_plugin_file", "resource_monitor") if config.scheduler != "local" else ():
+        if getattr(config, name):
+            raise UsageError(
+                f"--{name.replace('_', '-')} is nipype's on this machine, and --scheduler {config.scheduler} is not",
+                "give one of them",
+            )
     both = sorted(set(config.exclude_quality) & set(config.include_quality))
     if both:
         raise UsageError(f"{both[0]} is in both --exclude-quality and --include-quality", "name it in one of them")

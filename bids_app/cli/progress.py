@@ -73,7 +73,8 @@ class PeopleProgress:
         person = next((self.names[part] for part in node.fullname.split(".") if part in self.names), None)
         if person is None:
             return
-        self.started.setdefault(person, time.monotonic())
+        # What ran elsewhere says how long ago it began.
+        self.started.setdefault(person, time.monotonic() - getattr(node, "seconds_ago", 0.0))
         if event == "exception" and person not in self.failed:
             self.failed.add(person)
             self.bar.update()

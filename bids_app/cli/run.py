@@ -27,6 +27,7 @@ from bids_app.run.models import load_study_model
 from bids_app.run.plan import Omission, Plan, PlannedScan, make_plan, shorten
 from bids_app.run.rebuild import person_source
 from bids_app.tables import atomic_write, read_json
+from bids_app.workflows.cluster_plugins import check_cluster_plugin
 from bids_app.workflows.execution import Crash, plugin_settings, run_graph
 from bids_app.workflows.participant import init_normvol_wf, people_per_graph, person_wf_name, scan_wf_name
 from bids_app.workflows.plugin import WORKER_KILLED
@@ -41,7 +42,11 @@ def run(config: RunConfig) -> int:
     for warning in check_output_dir(config.bids_dir, config.output_dir, reports_only=config.reports_only):
         print(f"normvol: {warning}", file=sys.stderr)
     if config.nipype_plugin_file is not None:
-        plugin_settings(config.nipype_plugin_file)
+        check_cluster_plugin(plugin_settings(config.nipype_plugin_file)[0], config.work_dir)
+    if config.scheduler != "local":
+        from bids_app.workflows.dask_cluster import check_scheduler
+
+        check_scheduler(config.scheduler)
     rated = _keep_ratings(config)
     if config.reports_only:
         from bids_app.cli.reports_only import run_reports
@@ -161,6 +166,13 @@ def _run_in_batches(config: RunConfig, plan: Plan, log: logging.Logger) -> list[
     progress = _progress(people)
     monitor = ResourceTable(config.output_dir / "logs" / f"resources-{plan.context.run_uuid}.tsv", progress)
     callback = monitor if config.resource_monitor else progress
+    if config.scheduler != "local":
+        from bids_app.workflows.dask_people import run_people
+
+        try:
+            return run_people(people, plan.context, config, progress, log)
+        finally:
+            progress.close()
     crashes: list[Crash] = []
     try:
         size = people_per_graph(people, config.nprocs)

@@ -12,7 +12,7 @@ import pandas as pd
 from bids_app.bids.columns import columns_for
 from bids_app.clinical.analyses import group_tables
 from bids_app.regions import ETIV
-from bids_app.tables import write_tsv
+from bids_app.tables import write_parquet, write_tsv
 
 GROUP_COLUMNS = ("group", "diagnosis", "dx", "dx_group", "cohort", "status", "patient", "arm")
 KEYS = ["participant_id", "session_id"]
@@ -46,6 +46,11 @@ class ScoredScans:
         return ~order.duplicated("participant_id").reindex(self.scans.index)
 
 
+# Tables with a row per scan are also written as Parquet when they have this many rows.
+PARQUET_FROM = 10_000
+WIDE_TABLES = ("deviations", "zscores", "extended", "volumes")
+
+
 def write_group_tables(
     scored: ScoredScans, output_dir: Path, steps: Mapping[str, str] = group_tables.STEPS
 ) -> list[Path]:
@@ -73,6 +78,12 @@ def write_group_tables(
     for name in absent:
         for suffix in (".tsv", ".json"):
             (output_dir / f"group_{name}{suffix}").unlink(missing_ok=True)
+    for name in WIDE_TABLES:
+        path = output_dir / f"group_{name}.parquet"
+        if name in absent or len(scored.scans) < PARQUET_FROM:
+            path.unlink(missing_ok=True)
+        else:
+            write_parquet(tables[name], path)
     return [
         write_tsv(table, output_dir / f"group_{name}.tsv", _described(f"group_{name}", table))
         for name, table in tables.items()

@@ -120,9 +120,21 @@ def train(
     )
     tell(data.report.sentences()[0])
     fitted, counts = _fit_and_count(data, mode, harmonise, reference_counts, tell)
+    return _trained(data, fitted, counts, name, mode, harmonise, dict(card or {}))
+
+
+def _trained(
+    data: TrainingData,
+    fitted: fitting.Fitted,
+    counts: ReferenceCounts | None,
+    name: str,
+    mode: str,
+    harmonise: str,
+    words: dict[str, Any],
+) -> Trained:
+    """The model with its card and digest, and the report with what could not be done."""
     regions_ = region_models(data, fitted, mode)
     report = replace(data.report, fallbacks=_fallbacks(regions_))
-    words = dict(card or {})
     if mode == "calibrated" and len(data.table) < MIN_FOR_SHAPE:
         report = replace(report, warnings=(UNCALIBRATED.format(n=len(data.table)),))
         words["limitations"] = [*words.get("limitations", ()), *report.warnings]

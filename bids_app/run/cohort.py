@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,22 @@ from bids_app.run.scan import SURFACE_TABLES
 ENOUGH_REGIONS = 10
 QUALITY_REMEDY = "correct the segmentation, or include it with --include-quality"
 RATED_REMEDY = "correct the segmentation and rate the scan again"
+# The cohort of the group level that is under way; the worker processes of its graph are forked with it in memory.
+_UNDER_WAY: dict[Any, ScoredScans] = {}
+
+
+@contextmanager
+def one_cohort(
+    output_dir: Path, exclude_quality: Iterable[str] = (), include_quality: Iterable[str] = ()
+) -> Iterator[ScoredScans]:
+    """Read the cohort once for everything inside: `read_cohort` with the same arguments returns it."""
+    key = (Path(output_dir), frozenset(exclude_quality), frozenset(include_quality))
+    cohort = read_cohort(*key)
+    _UNDER_WAY[key] = cohort
+    try:
+        yield cohort
+    finally:
+        del _UNDER_WAY[key]
 
 
 def read_cohort(
@@ -51,8 +68,10 @@ def read_cohort(
     InputError
         When nothing was scored.
     """
+    excluded, included = frozenset(exclude_quality), frozenset(include_quality)
+    if (Path(output_dir), excluded, included) in _UNDER_WAY:
+        return _UNDER_WAY[Path(output_dir), excluded, included]
     inclusion = group_tables.inclusion_table(read_statuses(output_dir).to_dict("records"))
-    excluded, included = set(exclude_quality), set(include_quality)
     kept, kept_out = [], []
     omitted = {key_of(row) for row in inclusion[inclusion["status"] != "scored"].to_dict("records")}
     ratings = stored_ratings(output_dir)
@@ -132,10 +151,12 @@ def _mark_excluded(
     inclusion: pd.DataFrame, excluded: Sequence[Mapping[str, Any]], ratings: Mapping[Key, Rating]
 ) -> pd.DataFrame:
     """Say of scans excluded by their quality that and why they are out."""
+    if not excluded and not ratings:
+        return inclusion
     inclusion = inclusion.copy()
     given = {key: found for key in map(key_of, inclusion.to_dict("records")) if (found := rating_of(ratings, key))}
     reasons = {key_of(summary): "; ".join(summary["quality"]["reasons"]) for summary in excluded}
-    for index, row in inclusion.iterrows():
+    for index, row in zip(inclusion.index, inclusion.to_dict("records"), strict=True):
         if key_of(row) in reasons:
             inclusion.loc[index, ["status", "stage", "reason", "remedy"]] = [
                 "excluded",

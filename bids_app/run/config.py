@@ -57,6 +57,7 @@ class RunConfig:
     omp_nthreads: Count = 1
     mem_mb: Count | None = None
     nipype_plugin_file: Path | None = None
+    scheduler: str = "local"
     stop_on_first_crash: bool = False
     write_graph: bool = False
     resource_monitor: bool = False

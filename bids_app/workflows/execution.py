@@ -49,9 +49,11 @@ def run_graph(
     config: RunConfig,
     on_status: Callable[[Any, str], None] | None = None,
     nprocs: int | None = None,
+    here: bool = False,
 ) -> list[Crash]:
     """Run `graph` to its end and return the nodes that failed (empty when all went well).
 
+    With `here` nodes run one after the other in this process.
     `on_status(node, event)` is called with ``start``, ``end`` or ``exception``.
     Nodes that do not depend on a failed one run all the same, unless ``stop_on_first_crash``.
     """
@@ -63,7 +65,8 @@ def run_graph(
     try:
         # Workers and monitors of nipype leave files where they are started: not in the user's folder.
         with contextlib.chdir(crash_dir):
-            plugin = _plugin(config, nprocs or config.nprocs, on_status)
+            linear = plugins.LinearPlugin({"status_callback": on_status} if on_status else {})
+            plugin = linear if here else _plugin(config, nprocs or config.nprocs, on_status)
             graph.config["execution"] = _execution_settings(config, crash_dir, type(plugin).__name__)
             try:
                 graph.run(plugin=plugin)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 
+from benchmarks.bench_scale import write_dataset
 from bids_app.bids.status import read_statuses
 from bids_app.cli import exitcodes
 from bids_app.cli.main import main
+from bids_app.cli.slurm import main as slurm_main
 from bids_app.freesurfer.synthetic import write_subject
 from tests.integration.test_runs import make_dataset
 
@@ -58,3 +62,76 @@ def test_array_jobs_share_an_output_folder(slurm, tmp_path, repository):
     statuses = read_statuses(tmp_path / "out").set_index("participant_id")["status"].to_dict()
     assert statuses == {"sub-01": "scored", "sub-02": "scored", "sub-03": "omitted"}
     assert main([str(bids), str(tmp_path / "out"), "group"]) == exitcodes.OMISSIONS
+
+
+def answer(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def wait_for(condition, seconds=300):
+    """Poll Slurm, which tells nobody when something has happened."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "\n".join([answer("squeue"), answer("sinfo", "-N", "-l")])
+        time.sleep(0.3)
+
+
+def states():
+    """Job or task to its state, of everything that Slurm remembers."""
+    said = answer("scontrol", "show", "jobs", "--oneliner")
+    fields = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in said.splitlines()]
+    return {
+        f"{job.get('ArrayJobId', job['JobId'])}_{job.get('ArrayTaskId', '')}": job["JobState"]
+        for job in fields
+        if "JobId" in job
+    }
+
+
+def all_ended():
+    return not answer("squeue", "-h").strip()
+
+
+def test_a_hundred_people_whatever_happens_to_the_tasks(slurm, tmp_path, monkeypatch, repository):
+    """One fails, one is left out, a task is cancelled, one is killed by memory, the node is drained; then once more."""
+    bids, out, node = tmp_path / "bids", tmp_path / "out", answer("hostname", "-s").strip()
+    labels = write_dataset(bids, 100)
+    table = (bids / "participants.tsv").read_text().splitlines(True)
+    _, _, rest = table[99].split("\t", 2)
+    (bids / "participants.tsv").write_text("".join(table[:99]) + f"sub-{labels[98]}\tn/a\t{rest}" + table[100])
+    (out / f"sub-{labels[0]}").mkdir(parents=True)
+    (out / f"sub-{labels[0]}" / "anat").touch()  # where the first person's tables should go
+    monkeypatch.setenv("PYTHONPATH", str(repository))
+    asked = [str(bids), str(out), "--recon", "ingest", "--mem", "1200M", "--people-per-task"]
+    assert slurm_main([*asked, "10"]) == exitcodes.OK
+    (folder,) = (out / "logs" / "slurm").iterdir()
+    script = folder / "participant.sbatch"
+    eats = f"{sys.executable} -c 'import time; x = bytes([1]) * (1800 << 20); time.sleep(60)'"
+    hungry = f'if [ "$SLURM_ARRAY_TASK_ID" = 3 ]; then {eats}; fi\n'
+    script.write_text(script.read_text().replace("read -r", f"{hungry}read -r", 1))
+    said = answer("bash", str(folder / "submit.sh"))
+    array = re.search(r"array (\d+)", said)[1]
+    answer("scancel", f"{array}_5")
+    wait_for(lambda: any(state == "COMPLETED" for state in states().values()))
+    answer("scontrol", "update", f"nodename={node}", "state=drain", "reason=test")
+    wait_for(lambda: not answer("squeue", "-h", "-t", "R,CG").strip())
+    assert answer("squeue", "-h").strip(), "the drained node has finished everything"
+    answer("scontrol", "update", f"nodename={node}", "state=resume")
+    wait_for(all_ended)
+    ended = states()
+    assert {ended[f"{array}_{task}"] for task in (2, 4, 6, 7, 8, 9, 10)} == {"COMPLETED"}, ended
+    assert ended[f"{array}_1"] == "FAILED"
+    assert ended[f"{array}_3"] in ("OUT_OF_MEMORY", "FAILED", "CANCELLED"), ended
+    # Slurm forgets a task that was cancelled before it began.
+    assert ended.get(f"{array}_5", "CANCELLED") == "CANCELLED"
+    first = read_statuses(out).set_index("participant_id")["status"]
+    assert first.value_counts().to_dict() == {"scored": 78, "failed": 1, "omitted": 1}
+    assert (out / "group.html").exists()
+    (out / f"sub-{labels[0]}" / "anat").unlink()
+    assert slurm_main([*asked, "10", "--submit"]) == exitcodes.OK
+    wait_for(all_ended)
+    (second,) = set((out / "logs" / "slurm").iterdir()) - {folder}
+    missing = [f"sub-{label}" for label in (labels[0], *labels[20:30], *labels[40:50])]
+    assert (second / "tasks.txt").read_text().split() == missing
+    assert read_statuses(out)["status"].value_counts().to_dict() == {"scored": 99, "omitted": 1}
+    assert slurm_main([*asked, "10"]) == exitcodes.OK
+    assert len(list((out / "logs" / "slurm").iterdir())) == 2

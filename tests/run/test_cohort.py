@@ -6,8 +6,10 @@ import pytest
 from bids_app.bids.names import derivative_path
 from bids_app.bids.ratings import keep_ratings
 from bids_app.bids.status import write_status
+from bids_app.clinical import scored_scans
+from bids_app.clinical.scored_scans import write_group_tables
 from bids_app.errors import InputError
-from bids_app.run.cohort import group_findings, read_cohort
+from bids_app.run.cohort import group_findings, one_cohort, read_cohort
 from bids_app.tables import write_json, write_tsv
 
 REGIONS = ["Left-Thalamus", "Right-Thalamus"]
@@ -26,7 +28,7 @@ def write_scan(root, participant, session=None, verdict="pass", technical="pass"
         "session_id": None if session is None else f"ses-{session}",
         "covariates": {"age": 40.0 + float(session or 0), "sex": "female", "etiv_mm3": 1.5e6, "other": other},
         "counts": {"n_infra": 1, "n_supra": 0, "n_total": 1, "n_regions": 2},
-        "quality": {"verdict": verdict, "technical": technical, "reasons": ["61 surface holes"]},
+        "quality": {"verdict": verdict, "technical": technical, "reasons": ["61 surface holes"], "metrics": {}},
         "model": {"name": "m", "version": "1"},
     }
     write_json(content, path(root, participant, session, "summary", ".json"))
@@ -133,3 +135,27 @@ def test_a_doubtful_scan_counts_as_a_warning_and_is_named_in_the_inclusion(tmp_p
     row = read_cohort(tmp_path).inclusion.set_index("participant_id").loc["sub-2"]
     assert (row["status"], row["stage"], row["reason"]) == ("scored", "rating", "doubtful by a reader's rating")
     assert read_cohort(tmp_path, ["warn"]).scans["participant_id"].tolist() == ["sub-1"]
+
+
+def test_the_cohort_is_read_once_inside_and_anew_outside(tmp_path):
+    write_scan(tmp_path, "1")
+    with one_cohort(tmp_path) as first:
+        assert read_cohort(tmp_path, [], []) is first
+        assert read_cohort(tmp_path, ["warn"]) is not first
+    assert read_cohort(tmp_path) is not first
+
+
+def test_wide_tables_of_many_scans_are_also_parquet(tmp_path, monkeypatch):
+    for label in ("1", "2"):
+        write_scan(tmp_path / "in", label, volumes=(6000.0, 7000.0 + int(label)))
+    scans = read_cohort(tmp_path / "in")
+    out = tmp_path / "out"
+    monkeypatch.setattr(scored_scans, "PARQUET_FROM", 2)
+    write_group_tables(scans, out)
+    names = sorted(path.stem.removeprefix("group_") for path in out.glob("*.parquet"))
+    assert names == sorted(scored_scans.WIDE_TABLES)
+    read = pd.read_parquet(out / "group_zscores.parquet")
+    pd.testing.assert_frame_equal(read, scans.zscores, check_dtype=False)
+    monkeypatch.setattr(scored_scans, "PARQUET_FROM", 3)
+    write_group_tables(scans, out)
+    assert not list(out.glob("*.parquet"))

@@ -1,0 +1,274 @@
+"""A run as a Slurm job array: who is in which task, and the scripts of the array, the group level and the summary."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bids_app.bids.names import participant_id
+from bids_app.bids.status import read_statuses
+from bids_app.errors import SchedulerError, UsageError
+from bids_app.run.config import RunConfig
+from bids_app.run.plan import Plan
+from bids_app.tables import atomic_write
+
+# A scheduler likes tasks of minutes; a scored scan with its report on a slow shared file system, and recon-all (s).
+TASK_SECONDS = 600.0
+START_SECONDS = 5.0
+SCORE_SECONDS = 2.0
+RECON_SECONDS = 10 * 3600.0
+# What a default Slurm takes (slurm.conf: MaxArraySize 1001 counts from 0, MaxJobCount 10000)
+TASKS_AT_MOST = 1000
+CPUS = '"${SLURM_CPUS_PER_TASK:-1}"'
+# Intermediate files on the node, given back whatever happens; the log ends with the processor time
+SCRATCH = """scratch=$(mktemp -d "${TMPDIR:-/tmp}/normvol-XXXXXX")
+export TMPDIR="$scratch"
+trap 'rm -rf "$scratch"; times' EXIT
+"""
+# Fields of a RunConfig that each task decides for itself
+OF_A_TASK = ("analysis_level", "participant_label", "nprocs", "mem_mb", "dry_run", "quiet", "scheduler")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobArray:
+    """What the jobs ask of Slurm, and where the software is: a container image, or a virtual environment."""
+
+    partition: str | None = None
+    account: str | None = None
+    time: str | None = None
+    mem_mb: int | None = None
+    nprocs: int = 1
+    sbatch_args: tuple[str, ...] = ()
+    at_once: int | None = None
+    people_per_task: int | None = None
+    max_tasks: int | None = None
+    image: Path | None = None
+    bind: tuple[str, ...] = ()
+    venv: Path | None = None
+
+
+def people_to_do(plan: Plan, output_dir: Path) -> list[tuple[str, float]]:
+    """Who a task has to look at, with the seconds it will take.
+
+    Who is left out for the reason that is on record already is left alone.
+    """
+    known = {
+        (row.participant_id, row.session_id, row.reason)
+        for row in read_statuses(output_dir).itertuples()
+        if row.status == "omitted"
+    }
+    seconds: dict[str, float] = {}
+    for scan in plan.scans:
+        runs = sum(command is not None for command in (scan.recon, scan.cross, scan.base))
+        seconds[scan.participant] = seconds.get(scan.participant, 0) + SCORE_SECONDS + runs * RECON_SECONDS
+    for item in plan.omissions:
+        session = None if item.session is None else f"ses-{item.session}"
+        if (participant_id(item.participant), session, item.reason) not in known:
+            seconds.setdefault(item.participant, 0.1)
+    return sorted(seconds.items())
+
+
+def into_tasks(people: Sequence[tuple[str, float]], jobs: JobArray, most: int) -> list[list[str]]:
+    """Labels per task: neighbours together until a task is long enough, in at most `most` tasks."""
+    if jobs.people_per_task is not None:
+        size = jobs.people_per_task
+        tasks = [[label for label, _ in people[start : start + size]] for start in range(0, len(people), size)]
+        if len(tasks) > most:
+            needed = math.ceil(len(people) / most)
+            raise UsageError(
+                f"{len(people)} people, {size} per task, are {len(tasks)} tasks, and {most} are allowed",
+                f"give --people-per-task {needed} or more, or --max-tasks if your Slurm takes more",
+            )
+        return tasks
+    length = TASK_SECONDS
+    while len(tasks := _filled(people, length)) > most:
+        length *= 1.1
+    return tasks
+
+
+def _filled(people: Iterable[tuple[str, float]], length: float) -> list[list[str]]:
+    tasks: list[list[str]] = []
+    used = math.inf
+    for label, seconds in people:
+        if used + seconds > length:
+            tasks.append([])
+            used = START_SECONDS
+        tasks[-1].append(label)
+        used += seconds
+    return tasks
+
+
+def tasks_allowed(given: int | None) -> int:
+    """How many tasks one array may have: as given, as this Slurm says, or as a default Slurm has it."""
+    if given is not None:
+        return given
+    said = _answer("scontrol", "show", "config")
+    limits = {name: int(value) for name, value in re.findall(r"^(MaxArraySize|MaxJobCount)\s*=\s*(\d+)", said, re.M)}
+    mine = _answer("sacctmgr", "-nP", "show", "assoc", f"user={os.environ.get('USER', '')}", "format=MaxSubmit")
+    # The group job and the summary are submitted with the array.
+    submit = [int(word) - 2 for word in mine.split() if word.isdigit()]
+    found = [limits.get("MaxArraySize", TASKS_AT_MOST + 1) - 1, limits.get("MaxJobCount", 10_000) // 2, *submit]
+    return max(1, min(found))
+
+
+def _answer(*command: str) -> str:
+    """What the command says, nothing where it is absent or refuses."""
+    if shutil.which(command[0]) is None:
+        return ""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+def write_jobs(config: RunConfig, people: Sequence[tuple[str, float]], jobs: JobArray) -> Path:
+    """Write tasks, configuration and scripts into ``OUT/logs/slurm/<name>`` and return that folder.
+
+    The name is a hash of what the tasks do, so the same work has the same folder.
+    """
+    tasks = into_tasks(people, jobs, tasks_allowed(jobs.max_tasks))
+    seconds = dict(people)
+    longest = max(sum(seconds[label] for label in task) for task in tasks)
+    lines = "".join(" ".join(map(participant_id, task)) + "\n" for task in tasks)
+    values = {name: value for name, value in vars(config).items() if name not in OF_A_TASK}
+    settings = RunConfig(**values).to_toml()
+    settings = "".join(line for line in settings.splitlines(True) if line.split(" ")[0] not in OF_A_TASK)
+    name = hashlib.sha256((lines + settings).encode()).hexdigest()[:8]
+    folder = config.output_dir / "logs" / "slurm" / f"array-{name}"
+    (folder / "log").mkdir(parents=True, exist_ok=True)
+    atomic_write(folder / "tasks.txt", lines)
+    atomic_write(folder / "config.toml", settings)
+    for script, text in _scripts(config, folder, len(tasks), longest, jobs).items():
+        atomic_write(folder / script, text)
+    return folder
+
+
+def _scripts(config: RunConfig, folder: Path, tasks: int, longest: float, jobs: JobArray) -> dict[str, str]:
+    at_once = f"%{jobs.at_once}" if jobs.at_once else ""
+    run = f"{_normvol(config, jobs)} {_quoted(config.bids_dir)} {_quoted(config.output_dir)}"
+    configured = f"--config-file {_quoted(folder / 'config.toml')}"
+    recon = longest > RECON_SECONDS
+    array = _header(
+        jobs,
+        [f"--job-name=normvol --array=1-{tasks}{at_once}", f"--output={folder}/log/participant-%a.txt"],
+        memory=jobs.mem_mb or (10_000 if recon else 3_000),
+        time=jobs.time or _walltime(3 * longest / jobs.nprocs),
+        cpus=jobs.nprocs,
+    )
+    labels = f'read -r -a labels <<< "$(sed -n "${{SLURM_ARRAY_TASK_ID}}p" {_quoted(folder / "tasks.txt")})"\n'
+    participant = f'{run} participant {configured} --participant-label "${{labels[@]}}" --nprocs {CPUS}'
+    group = f"{run} group {configured}"
+    after = ["--job-name=normvol-{0}", f"--output={folder}/log/{{0}}.txt"]
+
+    def header_of(level: str, memory: int, time: str) -> str:
+        return _header(jobs, [line.format(level) for line in after], memory=memory, time=time)
+
+    return {
+        "participant.sbatch": array + SCRATCH + labels + _carried_out(participant),
+        "group.sbatch": header_of("group", 4_000, "02:00:00") + SCRATCH + _carried_out(group),
+        "summary.sbatch": header_of("summary", 1_000, "00:30:00") + SCRATCH + _status(config, jobs),
+        "submit.sh": _submit(folder),
+    }
+
+
+def _header(jobs: JobArray, lines: Sequence[str], *, memory: int, time: str, cpus: int = 1) -> str:
+    asked = [*lines, f"--ntasks=1 --cpus-per-task={cpus} --mem={memory}M --time={time}"]
+    # The script is told before the time is over, so that a run can end what it began.
+    asked += ["--open-mode=append --signal=B:TERM@60"]
+    asked += [f"--partition={jobs.partition}"] if jobs.partition else []
+    asked += [f"--account={jobs.account}"] if jobs.account else []
+    asked += jobs.sbatch_args
+    return "#!/bin/bash\n" + "".join(f"#SBATCH {line}\n" for line in asked) + "set -euo pipefail\n"
+
+
+def _walltime(seconds: float) -> str:
+    minutes = max(30, math.ceil(seconds / 60))
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:00"
+
+
+def _carried_out(command: str) -> str:
+    """Run `command`, hand the scheduler's TERM on to it, and do not fail for people who are left out (exit code 4)."""
+    return (
+        f"{command} &\n"
+        "trap 'kill -TERM %1 2>/dev/null || true' TERM\n"
+        "code=0\nwait %1 || code=$?\n"
+        "while kill -0 %1 2>/dev/null; do code=0; wait %1 || code=$?; done\n"
+        'case "$code" in 0 | 4) exit 0 ;; *) exit "$code" ;; esac\n'
+    )
+
+
+def _normvol(config: RunConfig, jobs: JobArray) -> str:
+    if jobs.image is None:
+        python = (jobs.venv or Path(sys.prefix)) / "bin" / "python"
+        return f"{_quoted(python)} -m bids_app.cli.main"
+    return " ".join(["apptainer run", *_container(config, jobs)])
+
+
+def _container(config: RunConfig, jobs: JobArray) -> list[str]:
+    """Options of Apptainer and the image: every path of the configuration is bound under its own name."""
+    binds = [f"{path}:{path}:ro" for path in sorted(_paths(config))]
+    binds += [f"{path}:{path}" for path in (config.output_dir, config.work_dir) if path is not None]
+    options = [word for bind in (*binds, *jobs.bind) for word in ("--bind", _quoted(bind))]
+    environment = "SLURM_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1},SLURM_MEM_PER_NODE=${SLURM_MEM_PER_NODE:-}"
+    return ["--containall", "--workdir", '"$scratch"', "--env", f'"{environment}"', *options, _quoted(jobs.image)]
+
+
+def _paths(config: RunConfig) -> set[Path]:
+    """What a run reads, as far as its configuration names it."""
+    values: list[object] = [value for value in vars(config).values() if value is not None]
+    texts = [item for value in values for item in (value if isinstance(value, tuple) else (value,))]
+    paths = {Path(str(text).partition("=")[2] or str(text)) for text in texts if isinstance(text, str | Path)}
+    written = {config.output_dir, config.work_dir}
+    return {path for path in paths if path.is_absolute() and path.exists() and path not in written}
+
+
+def _status(config: RunConfig, jobs: JobArray) -> str:
+    out = _quoted(config.output_dir)
+    if jobs.image is not None:
+        return " ".join(["apptainer exec", *_container(config, jobs), "normvol-status", out, "|| true"]) + "\n"
+    command = _quoted((jobs.venv or Path(sys.prefix)) / "bin" / "normvol-status")
+    return f"{command} {out} || true\n"
+
+
+def _submit(folder: Path) -> str:
+    place = _quoted(folder)
+    return (
+        f"#!/bin/bash\nset -euo pipefail\ncd {place}\n"
+        "array=$(sbatch --parsable participant.sbatch)\n"
+        'group=$(sbatch --parsable --dependency="afterany:${array%%;*}" group.sbatch)\n'
+        'summary=$(sbatch --parsable --dependency="afterany:${group%%;*}" summary.sbatch)\n'
+        'echo "submitted: array ${array%%;*}, group level ${group%%;*}, summary ${summary%%;*}"\n'
+    )
+
+
+def submit(folder: Path) -> str:
+    """Submit the jobs of `folder` and return what was submitted.
+
+    Raises
+    ------
+    SchedulerError
+        When there is no sbatch here, or it refuses.
+    """
+    if shutil.which("sbatch") is None:
+        raise SchedulerError(
+            "there is no sbatch on this machine", f"run on the cluster: bash {shlex.quote(str(folder))}/submit.sh"
+        )
+    done = subprocess.run(["bash", str(folder / "submit.sh")], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SchedulerError(
+            f"Slurm refused the jobs in {folder}: {' '.join(done.stderr.split())}", "see --partition, --time, --mem"
+        )
+    return done.stdout.strip()
+
+
+def _quoted(value: object) -> str:
+    return shlex.quote(str(value))

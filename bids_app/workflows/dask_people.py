@@ -1,0 +1,234 @@
+"""People on the workers of Dask: one task is one person's graph, on one node, with its scratch."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import shutil
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from bids_app.run.config import RunConfig
+from bids_app.run.plan import PlannedScan, RunContext
+from bids_app.tables import read_json, write_json
+from bids_app.workflows.dask_cluster import Connection, connected
+from bids_app.workflows.execution import Crash, run_graph
+from bids_app.workflows.participant import init_normvol_wf, person_wf_name
+
+# Beside what Dask itself tries again when a worker dies (distributed.scheduler.allowed-failures, 3)
+ATTEMPTS = 3
+RECONNECTIONS = 5
+SCORING_GB = 1.0
+NO_SPACE = os.strerror(errno.ENOSPC)
+# nipype changes the working directory of its process: one person at a time in each.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@dataclass
+class _Person:
+    """One person on their way: how often tried, and on which workers it is of no use."""
+
+    scans: Sequence[PlannedScan]
+    adaptations: dict[str, Any]
+    attempts: int = 0
+    avoid: set[str] = field(default_factory=set)
+    lost: str = ""
+
+    @property
+    def name(self) -> str:
+        return person_wf_name(self.scans[0].participant)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What a worker sends back: nodes that failed, what happened to each node and when (s before the end)."""
+
+    crashes: list[Crash]
+    events: list[tuple[str, str, float]]
+    worker: str
+
+
+def run_people(
+    people: Sequence[Sequence[PlannedScan]],
+    context: RunContext,
+    config: RunConfig,
+    on_status: Callable[[Any, str], None],
+    log: logging.Logger,
+) -> list[Crash]:
+    """Run everybody's graph on ``config.scheduler`` and return the nodes that failed.
+
+    A person whose worker was lost is tried again; who is lost for good is a crash of their own.
+    """
+    waiting = deque(_Person(scans, _adaptations(scans)) for scans in people)
+    runs = any(scan.recon is not None for scans in people for scan in scans)
+    with connected(config.scheduler, context.recon_memory_gb if runs else None) as connection:
+        crew = _Crew(connection, context, config, log)
+        return crew.run(waiting, on_status)
+
+
+def _adaptations(scans: Sequence[PlannedScan]) -> dict[str, Any]:
+    """Contents of the adaptation files, which lie on this machine."""
+    return {scan.name: read_json(scan.adaptation_file) for scan in scans if scan.adaptation_file is not None}
+
+
+class _Crew:
+    def __init__(self, connection: Connection, context: RunContext, config: RunConfig, log: logging.Logger) -> None:
+        self.connection, self.context, self.config, self.log = connection, context, config, log
+        self.crashes: list[Crash] = []
+        self.reconnections = 0
+
+    def run(self, waiting: deque[_Person], on_status: Callable[[Any, str], None]) -> list[Crash]:
+        """Keep every worker busy and a few people ready, until nobody is left."""
+        under_way: dict[Any, _Person] = {}
+        doubtful: deque[_Person] = deque()
+        try:
+            while waiting or under_way or doubtful:
+                if not waiting and not under_way:
+                    # Whoever was there each time a worker died comes last and alone, and so harms nobody.
+                    waiting.append(doubtful.popleft())
+                self._submit(waiting, under_way)
+                for future, person in self._ended(under_way):
+                    self._settle(future, person, waiting, doubtful, on_status)
+                if self.crashes and self.config.stop_on_first_crash:
+                    break
+        finally:
+            if under_way and self.connection.client is not None:
+                self.connection.client.cancel(list(under_way), force=True)
+        return self.crashes
+
+    def _submit(self, waiting: deque[_Person], under_way: dict[Any, _Person]) -> None:
+        workers = self.connection.workers()
+        while waiting and len(under_way) < 2 * self.connection.slots():
+            person = waiting.popleft()
+            person.attempts += 1
+            settings = replace(self.config, stop_on_first_crash=False)
+            future = self.connection.client.submit(
+                run_person,
+                person.scans,
+                person.adaptations,
+                self.context,
+                settings,
+                key=f"{person.name}-{self.context.run_uuid}-{person.attempts}-{self.reconnections}",
+                workers=sorted(set(workers) - person.avoid) or None if person.avoid else None,
+                resources=self._resources(person, workers),
+                pure=False,
+            )
+            under_way[future] = person
+
+    def _resources(self, person: _Person, workers: dict[str, Any]) -> dict[str, float] | None:
+        """What the person's graph needs at once, of what the workers declare."""
+        recon = any(scan.recon is not None for scan in person.scans)
+        needs = {
+            "memory": self.context.recon_memory_gb if recon else SCORING_GB,
+            "threads": self.context.omp_nthreads if recon else 1,
+        }
+        declared = {name: worker["resources"] for worker in workers.values() for name in worker["resources"]}
+        return {name: need for name, need in needs.items() if name in declared} or None
+
+    def _ended(self, under_way: dict[Any, _Person]) -> list[tuple[Any, _Person]]:
+        """Those who came back; when the scheduler is gone, a new connection and nobody lost."""
+        from distributed import as_completed
+
+        future = next(iter(as_completed(under_way, loop=self.connection.client.loop)))
+        ended = [future, *(other for other in under_way if other is not future and other.done())]
+        if any(other.status in ("cancelled", "lost") for other in ended):
+            self.reconnections += 1
+            if self.reconnections > RECONNECTIONS:
+                return [(other, under_way.pop(other)) for other in list(under_way)]
+            self.log.warning("the Dask scheduler was lost with %d people; connecting again", len(under_way))
+            self.connection.open()
+        return [(other, under_way.pop(other)) for other in (ended if self.connection.client else list(under_way))]
+
+    def _settle(
+        self,
+        future: Any,
+        person: _Person,
+        waiting: deque[_Person],
+        doubtful: deque[_Person],
+        on_status: Callable[[Any, str], None],
+    ) -> None:
+        """Take what a person's task brought, or decide whether they are tried again."""
+        if future.status == "finished":
+            outcome: _Outcome = future.result()
+            if not any(NO_SPACE in crash.text for crash in outcome.crashes) or person.attempts >= ATTEMPTS:
+                self.crashes += outcome.crashes
+                _replay(outcome.events, on_status)
+                return
+            person.avoid.add(outcome.worker)
+            person.lost = f"a worker's disk was full ({NO_SPACE})"
+        elif future.status == "error":
+            person.lost = _why(future.exception())
+            # Dask has tried already, with others beside; once more, alone, tells whose fault it is.
+            person.attempts = max(person.attempts, ATTEMPTS - 1)
+        else:
+            person.lost = "the Dask scheduler was lost"
+        self.log.warning("%s  %s (attempt %d of %d)", person.scans[0].name, person.lost, person.attempts, ATTEMPTS)
+        if person.attempts >= ATTEMPTS:
+            text = f"Node: normvol_wf.{person.name}.worker\n\n{person.lost}\n"
+            self.crashes.append(Crash(f"normvol_wf.{person.name}.worker", person.lost, "", False, text))
+            on_status(SimpleNamespace(fullname=f"normvol_wf.{person.name}.worker", name="worker"), "exception")
+        elif future.status == "error":
+            doubtful.append(person)
+        else:
+            waiting.append(person)
+
+
+def _why(error: Any) -> str:
+    from distributed.scheduler import KilledWorker
+
+    if isinstance(error, KilledWorker):
+        return "its worker was lost each time, most likely because memory ran out"
+    return f"its worker could not run it ({type(error).__name__}: {error})"
+
+
+def _replay(events: Sequence[tuple[str, str, float]], on_status: Callable[[Any, str], None]) -> None:
+    for fullname, event, seconds_ago in events:
+        name = fullname.rsplit(".", 1)[-1]
+        on_status(SimpleNamespace(fullname=fullname, name=name, seconds_ago=seconds_ago), event)
+
+
+def run_person(
+    scans: Sequence[PlannedScan], adaptations: dict[str, Any], context: RunContext, config: RunConfig
+) -> _Outcome:
+    """Run one person's graph in this process, on the scratch of this worker."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    own = config.work_dir is None
+    # Named before it is made: on a full disk that fails.
+    base = config.work_dir or Path(worker.local_directory) / f"normvol-{uuid.uuid4().hex[:12]}"
+    events: list[tuple[str, str, float]] = []
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        here = [_with_adaptation(scan, adaptations, base) for scan in scans]
+        graph = init_normvol_wf([here], replace(context, work_dir=base))
+        with _ONE_AT_A_TIME:
+            crashes = run_graph(
+                graph, config, lambda node, event: events.append((node.fullname, event, time.monotonic())), here=True
+            )
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        crashes = [
+            Crash(f"normvol_wf.{person_wf_name(scans[0].participant)}.worker", str(error), "", False, str(error))
+        ]
+    finally:
+        if own:
+            shutil.rmtree(base, ignore_errors=True)
+    end = time.monotonic()
+    return _Outcome(crashes, [(name, event, end - begun) for name, event, begun in events], worker.address)
+
+
+def _with_adaptation(scan: PlannedScan, adaptations: dict[str, Any], folder: Path) -> PlannedScan:
+    if scan.name not in adaptations:
+        return scan
+    path = folder / "adaptation" / f"{scan.name}.json"
+    return replace(scan, adaptation_file=write_json(adaptations[scan.name], path))

@@ -1,0 +1,104 @@
+"""Who is in which task of a job array, and the scripts that are written."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bids_app.errors import UsageError
+from bids_app.run import job_array
+from bids_app.run.config import RunConfig
+from bids_app.run.job_array import RECON_SECONDS, SCORE_SECONDS, JobArray, into_tasks, tasks_allowed, write_jobs
+
+
+def people(number, seconds=SCORE_SECONDS):
+    return [(f"{index:04d}", seconds) for index in range(number)]
+
+
+@pytest.fixture
+def config(tmp_path):
+    (tmp_path / "my bids").mkdir()
+    return RunConfig(bids_dir=tmp_path / "my bids", output_dir=tmp_path / "out", participant_label=("0001",), nprocs=7)
+
+
+def test_a_task_lasts_minutes():
+    tasks = into_tasks(people(1000), JobArray(), 1000)
+    assert 4 * 60 < len(tasks[0]) * SCORE_SECONDS < 12 * 60
+    assert [label for task in tasks for label in task] == [label for label, _ in people(1000)]
+
+
+def test_a_person_with_recon_all_has_a_task_alone():
+    tasks = into_tasks(people(5, RECON_SECONDS), JobArray(), 1000)
+    assert [len(task) for task in tasks] == [1] * 5
+
+
+def test_tasks_grow_when_slurm_takes_no_more():
+    tasks = into_tasks(people(5000, RECON_SECONDS), JobArray(), 1000)
+    assert len(tasks) <= 1000
+    assert sum(map(len, tasks)) == 5000
+
+
+def test_a_size_that_needs_too_many_tasks_is_refused_with_one_that_fits():
+    with pytest.raises(UsageError, match="--people-per-task 5"):
+        into_tasks(people(5000), JobArray(people_per_task=2), 1000)
+
+
+def test_limits_are_those_of_this_slurm(monkeypatch):
+    said = {"scontrol": "MaxArraySize            = 501\nMaxJobCount             = 10000\n", "sacctmgr": "300\n"}
+    monkeypatch.setattr(job_array, "_answer", lambda *command: said[command[0]])
+    assert tasks_allowed(None) == 298
+    said["sacctmgr"] = ""
+    assert tasks_allowed(None) == 500
+    said["scontrol"] = ""
+    assert tasks_allowed(None) == 1000
+    assert tasks_allowed(7) == 7
+
+
+def test_the_same_work_has_the_same_folder(config):
+    first = write_jobs(config, people(3), JobArray())
+    assert write_jobs(config, people(3), JobArray()) == first
+    assert write_jobs(config, people(2), JobArray()) != first
+
+
+def test_tasks_take_processors_and_memory_from_their_job(config):
+    written = (write_jobs(config, people(3), JobArray()) / "config.toml").read_text()
+    assert not {"nprocs", "mem_mb", "participant_label"} & {line.split(" ")[0] for line in written.splitlines()}
+
+
+@pytest.mark.parametrize("image", [None, Path("/images/norm vol.sif")])
+def test_scripts_pass_shellcheck(config, tmp_path, image):
+    if not shutil.which("shellcheck"):
+        pytest.skip("shellcheck is not installed")
+    folder = write_jobs(config, people(3), JobArray(partition="main", account="x", image=image, bind=("/a b:/c",)))
+    scripts = [str(path) for path in (*folder.glob("*.sbatch"), folder / "submit.sh")]
+    assert len(scripts) == 4
+    done = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_container_sees_what_the_configuration_names(config, tmp_path):
+    trees, filled = tmp_path / "trees", tmp_path / "filled"
+    trees.mkdir()
+    filled.mkdir()
+    config = replace(config, fs_subjects_dir=trees, derivatives=(f"filled={filled}",))
+    text = (write_jobs(config, people(3), JobArray(image=Path("/i.sif"))) / "participant.sbatch").read_text()
+    for path in (trees, filled):
+        assert f"--bind {path}:{path}:ro" in text
+    assert f"--bind {tmp_path}/out:{tmp_path}/out " in text
+
+
+def test_exit_code_of_people_left_out_is_no_failure():
+    for code, expected in ((0, 0), (4, 0), (1, 1), (130, 130)):
+        script = "set -euo pipefail\n" + job_array._carried_out(f"bash -c 'exit {code}'")
+        assert subprocess.run(["bash", "-c", script], check=False).returncode == expected
+
+
+def test_a_signal_of_slurm_reaches_the_run():
+    program = "trap 'echo ended; exit 130' TERM; kill -TERM $PPID; for _ in 1 2 3 4 5; do sleep 0.2; done; exit 0"
+    script = "set -euo pipefail\n" + job_array._carried_out(f'bash -c "{program.replace("$", chr(92) + "$")}"')
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, timeout=20)
+    assert (done.returncode, done.stdout) == (130, "ended\n")

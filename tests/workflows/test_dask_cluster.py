@@ -1,0 +1,57 @@
+"""What ``--scheduler`` may say, refused with a sentence before anything runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from bids_app.cli.parser import parse_config
+from bids_app.errors import UsageError
+from bids_app.workflows.dask_cluster import check_scheduler
+
+pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed (extra hpc)")
+
+
+def test_the_three_forms(tmp_path):
+    (tmp_path / "s.json").write_text("{}")
+    (tmp_path / "c.yaml").write_text("jobqueue: {pbs: {cores: 8, memory: 32GB}}")
+    assert check_scheduler("dask:tcp://host:8786") == ("address", "tcp://host:8786")
+    assert check_scheduler(f"dask:{tmp_path}/s.json") == ("file", f"{tmp_path}/s.json")
+    assert check_scheduler(f"dask:{tmp_path}/c.yaml") == ("cluster", ("pbs", {"cores": 8, "memory": "32GB"}))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("- 1", "must hold one cluster"),
+        ("jobqueue: {slurm: {cores: 8}}", "memory of a job is missing"),
+        ("jobqueue: {slrum: {cores: 8, memory: 1GB}}", "'slrum' is no kind of cluster"),
+        ("jobqueue: {pbs: {}, sge: {}}", "must hold one cluster"),
+        ("a: [", "cannot read the cluster file"),
+    ],
+)
+def test_a_cluster_file_that_says_nothing_useful(tmp_path, content, said):
+    (tmp_path / "c.yaml").write_text(content)
+    with pytest.raises(UsageError, match=said):
+        check_scheduler(f"dask:{tmp_path}/c.yaml")
+
+
+@pytest.mark.parametrize("text", ["slurm", "dask", "dask:", "dask:/nowhere.json", "dask:/nowhere.yaml"])
+def test_other_words_are_refused(text):
+    with pytest.raises(UsageError):
+        check_scheduler(text)
+
+
+def test_options_of_this_machine_are_refused_with_it(tmp_path):
+    with pytest.raises(UsageError, match="--resource-monitor"):
+        parse_config([str(tmp_path), "out", "participant", "--scheduler", "dask:tcp://h:1", "--resource-monitor"])
+
+
+def test_nothing_of_dask_is_imported_without_it():
+    code = (
+        "import sys, bids_app.cli.run, bids_app.workflows.dask_cluster, bids_app.workflows.dask_people\n"
+        "print([name for name in sys.modules if name.split('.')[0] in ('dask', 'distributed', 'dask_jobqueue')])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
