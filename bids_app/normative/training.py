@@ -107,17 +107,12 @@ def train(
         For an unknown mode or harmonisation.
     """
     _check_options(mode, harmonise)
-    tell = progress or (lambda sentence: None)
-    table = add_asymmetry(table) if mode == "calibrated" else table
+    tell, calibrated = progress or (lambda sentence: None), mode == "calibrated"
+    table = add_asymmetry(table) if calibrated else table
     regions = regions or default_regions(table, mode)
-    data = prepare(
-        table,
-        regions,
-        logarithms=mode == "calibrated",
-        min_per_site=2 if harmonise in ("location", "full") else 1,
-        min_per_sex=min_per_sex,
-        uses_etiv=measure_of(regions[0]) != THICKNESS if etiv is None else etiv,
-    )
+    each = {"min_per_sex": min_per_sex, "min_per_site": 2 if harmonise in ("location", "full") else 1}
+    uses_etiv = measure_of(regions[0]) != THICKNESS if etiv is None else etiv
+    data = prepare(table, regions, logarithms=calibrated, uses_etiv=uses_etiv, **each)
     tell(data.report.sentences()[0])
     fitted, counts = _fit_and_count(data, mode, harmonise, reference_counts, tell)
     return _trained(data, fitted, counts, name, mode, harmonise, dict(card or {}))

@@ -6,7 +6,7 @@ import importlib.util
 import json
 import re
 
-from bids_app.cli import exitcodes, status
+from bids_app.cli import exitcodes, slurm, status
 from bids_app.cli.parser import build_parser
 
 
@@ -33,7 +33,7 @@ def test_every_option_has_help():
 
 
 def test_options_of_the_docs_exist(repository):
-    parsers = (build_parser(), status.build_parser())
+    parsers = (build_parser(), status.build_parser(), slurm.build_parser())
     known = {option for parser in parsers for action in parser._actions for option in action.option_strings}
     page = (repository / "docs" / "usage.md").read_text().partition("## Options of fMRIPrep")[0]
     ours = page.replace("apptainer run --containall", "").split("#SBATCH")

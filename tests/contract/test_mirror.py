@@ -21,6 +21,7 @@ ACROSS_MODULES = {
     "normative/test_default_models.py",
     "reports/test_traceability.py",
     "workbench/test_commands.py",
+    "workbench/test_not_segmented.py",
     "workflows/test_graphs.py",
 }
 WITHOUT_MIRROR = {"contract", "integration", "browser"}
