@@ -31,10 +31,11 @@ RUN for tool in normvol normvol-model normvol-demo normvol-plot; do ln -s /opt/n
 ENV PATH=/opt/normvol/bin:/usr/local/bin:/usr/bin:/bin \
     LANG=C.UTF-8 \
     PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONNOUSERSITE=1 \
     NO_ET=1 \
     TEMPLATEFLOW_HOME=/opt/templateflow \
     TEMPLATEFLOW_AUTOUPDATE=off
-ENTRYPOINT ["normvol"]
+ENTRYPOINT ["/opt/normvol/bin/normvol"]
 
 # The real recon-all: normvol calls
 #   recon-all -sd OUT/sourcedata/freesurfer -s sub-X[_ses-Y] -i T1w.nii.gz [-i ...] -all -parallel -openmp N
