@@ -42,7 +42,7 @@ FROM freesurfer/freesurfer:7.4.1 AS freesurfer
 
 FROM slim AS full
 RUN apt-get update -qq \
- && apt-get install -y -qq --no-install-recommends bc libgomp1 libglu1-mesa libx11-6 libxmu6 perl tcsh \
+ && apt-get install -y -qq --no-install-recommends bc gawk hostname libgomp1 libglu1-mesa libx11-6 libxmu6 perl procps tcsh time \
  && rm -rf /var/lib/apt/lists/*
 COPY --from=freesurfer /usr/local/freesurfer /opt/freesurfer
 ENV FREESURFER_HOME=/opt/freesurfer \

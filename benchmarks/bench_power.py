@@ -1,20 +1,24 @@
 """Do the clinical statistics find the truth: coverage and power in simulated MS cohorts, and false alarms.
 
-    nice python benchmarks/bench_power.py [--simulations 1000] [--null 2000] [--hard 300] [--seed 1] [--jobs 2]
+    nice python benchmarks/bench_power.py [--simulations 1000] [--null 2000] [--hard 300] [--jobs 2] [--save FOLDER]
 
-Prints the tables of docs/power.md. `--hard` adds nulls with trouble: z and EDSS drift with time; EDSS is missing more
-often in old people and imputed; people change scanner. Cohorts are `simulated_cohort`: 362 people with
-953 scans and 1,000 controls. Each table has the first cohorts (200 with effects, 2,000 without) beside all of them.
+Prints the tables of docs/power.md. With `--save` every cohort's statistics are kept as soon as they are known, and an
+interrupted run goes on from there (delete the folder when the code changes). `--hard` adds nulls with trouble: z and
+EDSS drift with time; EDSS is missing more often in old people and imputed; people change scanner. Cohorts are
+`simulated_cohort`: 362 people with 953 scans and 1,000 controls. Each table has the first cohorts (200 with effects,
+2,000 without) beside all of them.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -60,6 +64,7 @@ ALPHA = 0.05
 # Random splits per cohort of the permutation test (fewer than the product's: 5 % of 1,000 is a whole number).
 SPLITS = 999
 LEFT = [f"Left-{name}" for name in STRUCTURES]
+Found = dict[str, np.ndarray]
 
 
 class Estimate(NamedTuple):
@@ -199,15 +204,22 @@ def truths(effects: CohortEffects) -> dict[str, float]:
     }
 
 
-def simulate(number: int, seed: int, effects: CohortEffects, jobs: int) -> dict[str, np.ndarray]:
-    """The statistics (number, 4) of `number` cohorts, in the order of their seeds."""
-    seeds, work = range(seed, seed + number), partial(analyse, effects=effects)
-    if jobs == 1:
-        cohorts = list(map(work, seeds))
-    else:
-        with ProcessPoolExecutor(jobs) as pool:
-            cohorts = list(pool.map(work, seeds, chunksize=10))
-    return {name: np.array([cohort[name] for cohort in cohorts]) for name in cohorts[0]}
+def simulate(
+    statistics: Callable[[int], dict[str, Estimate]], seeds: range, options: argparse.Namespace, name: str
+) -> Found:
+    """The statistics (cohorts, 4) of every seed, in the order of the seeds, from the kept file when it has them."""
+    kept = options.save / f"{name}.jsonl" if options.save else None
+    lines = kept.read_text().splitlines() if kept and kept.exists() else []
+    known = {row["seed"]: row["found"] for row in map(json.loads, lines)}
+    missing = [seed for seed in seeds if seed not in known]
+    with ProcessPoolExecutor(options.jobs) as pool:
+        for seed, found in zip(missing, pool.map(statistics, missing, chunksize=4), strict=True):
+            known[seed] = found
+            if kept:
+                with kept.open("a") as out:
+                    out.write(json.dumps({"seed": seed, "found": found}) + "\n")
+    cohorts = [known[seed] for seed in seeds]
+    return {key: np.array([cohort.get(key, [np.nan] * 4) for cohort in cohorts], dtype=float) for key in cohorts[0]}
 
 
 def share(hits: np.ndarray) -> str:
@@ -247,19 +259,19 @@ def main() -> None:
     parser.add_argument("--hard", type=int, default=0, help="cohorts of each null with trouble")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--save", type=Path, help="folder that keeps every cohort's statistics")
     options = parser.parse_args()
-    start = time.perf_counter()
-    for number, effects in ((options.simulations, PUBLISHED), (options.null, NULL)):
+    start, first = time.perf_counter(), options.seed
+    if options.save:
+        options.save.mkdir(parents=True, exist_ok=True)
+    for number, name, effects in ((options.simulations, "effects", PUBLISHED), (options.null, "null", NULL)):
         if number:
-            found = simulate(number, options.seed, effects, options.jobs)
+            found = simulate(partial(analyse, effects=effects), range(first, first + number), options, name)
             rows = recovery(found, effects) if effects is PUBLISHED else false_alarms(found)
-            print(f"\nseeds {options.seed} to {options.seed + number - 1}; % with its standard error\n")
+            print(f"\nseeds {first} to {first + number - 1}; % with its standard error\n")
             print("\n".join(rows), flush=True)
     for trouble, what in TROUBLES.items() if options.hard else ():
-        seeds = range(options.seed, options.seed + options.hard)
-        with ProcessPoolExecutor(options.jobs) as pool:
-            every = list(pool.map(partial(troubled, trouble=trouble), seeds, chunksize=4))
-        found = {name: np.array([one[name] for one in every], dtype=float) for name in every[0]}
+        found = simulate(partial(troubled, trouble=trouble), range(first, first + options.hard), options, trouble)
         print(f"\nno association, but {what}: {options.hard} cohorts; % with its standard error\n")
         print("\n".join(false_alarms(found)), flush=True)
     print(f"\n{time.perf_counter() - start:.0f} s with {options.jobs} jobs")

@@ -6,8 +6,11 @@ A traceback that reaches the user is a bug.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class NormvolError(Exception):
@@ -27,7 +30,12 @@ class NormvolError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.reason}; {self.remedy}" if self.remedy else self.reason
+        return printable(f"{self.reason}; {self.remedy}" if self.remedy else self.reason)
+
+
+def printable(text: str) -> str:
+    """`text` as a terminal may show it: control characters, which data can hold, are spelt out."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 class UsageError(NormvolError):

@@ -106,8 +106,12 @@ def write_tsv(table: pd.DataFrame, path: Path | str, columns: Mapping[str, Any] 
 
 def write_json(content: Any, path: Path | str) -> Path:
     """Write JSON with two-space indent and a final newline; NaN is refused."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return atomic_write(path, text)
+    return atomic_write(path, format_json(content))
+
+
+def format_json(content: Any) -> str:
+    """The text that `write_json` writes."""
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_parquet(table: pd.DataFrame, path: Path | str) -> Path:

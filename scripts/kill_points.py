@@ -185,7 +185,7 @@ def disturb(template: Path, folder: Path, case: Case, rng: random.Random, known:
     except subprocess.TimeoutExpired:
         process.send_signal(number)
         process.wait()
-    problems = _orphans(process.pid)
+    problems = _orphans(process.pid) + _left_over(folder / "tmp")
     run(folder, case.command)
     found = digests(folder / case.output)
     problems += [f"{name} differs" for name in sorted(known.digests) if found.get(name) != known.digests[name]]
@@ -205,6 +205,14 @@ def _orphans(group: int) -> list[str]:
         time.sleep(0.05)
     os.killpg(group, signal.SIGKILL)
     return [f"processes were alive {ORPHAN_SECONDS:g} s after the end"]
+
+
+def _left_over(temporary: Path) -> list[str]:
+    """Wait until a stopped command's TMPDIR is empty; name what is there after `ORPHAN_SECONDS`."""
+    until = time.monotonic() + ORPHAN_SECONDS
+    while (names := [path.name for path in temporary.iterdir()]) and time.monotonic() < until:
+        time.sleep(0.05)
+    return [f"{name} stayed in TMPDIR" for name in names]
 
 
 def _fresh(template: Path, folder: Path) -> None:

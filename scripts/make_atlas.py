@@ -53,7 +53,7 @@ FINE = 6
 def label_names() -> dict[int, str]:
     """FreeSurfer's label of every region that can be drawn, to its name."""
     table = regions.region_table()
-    table = table[table["label"].notna() & ~table["set"].isin(LEFT_OUT)]
+    table = table[table["label"].notna() & (table["measure"] == regions.VOLUME) & ~table["set"].isin(LEFT_OUT)]
     drawn = {int(label): name for label, name in zip(table["label"], table["name"])}
     del drawn[77]  # fsaverage has 14 voxels of WM hypointensity: nothing to draw
     return {**drawn, **CEREBRAL_WHITE, **CONTEXT}

@@ -12,7 +12,14 @@ from bids_app.cli.parser import build_parser
 from bids_app.tables import write_json
 
 IMAGE = f"normvol/normvol:{__version__}"
-FILES = {"--bids-filter-file", "--participants-file", "--fs-license-file", "--nipype-plugin-file", "--config-file"}
+FILES = {
+    "--bids-filter-file",
+    "--participants-file",
+    "--fs-license-file",
+    "--nipype-plugin-file",
+    "--config-file",
+    "--pool",
+}
 FOLDERS = {"--fs-subjects-dir"}
 NOT_INPUTS = ("help", "version", "print_completion")
 

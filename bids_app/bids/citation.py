@@ -54,6 +54,8 @@ class MethodsFacts:
         Scanner to the number of controls that its shift was estimated from; empty without adaptation.
     statistics : tuple of str
         Methods of the analyses that were computed.
+    pial : mapping
+        ``T2w`` or ``FLAIR`` to the number of scans whose pial surface was refined with one.
     """
 
     model: str
@@ -65,6 +67,7 @@ class MethodsFacts:
     programs: Mapping[tuple[str, str], int] = field(default_factory=dict)
     controls: Mapping[str, int] = field(default_factory=dict)
     statistics: tuple[str, ...] = ()
+    pial: Mapping[str, int] = field(default_factory=dict)
 
 
 def template(name: str) -> Template:
@@ -114,7 +117,16 @@ def _volumes(facts: MethodsFacts) -> str:
         own = {key: count for key, count in facts.programs.items() if key[0] == flavour}
         if own:
             parts.append(f"{words}{_versions(own)}")
-    return f"T1-weighted images were segmented by {' and by '.join(parts)}."
+    return f"T1-weighted images were segmented by {' and by '.join(parts)}.{_refined(facts)}"
+
+
+def _refined(facts: MethodsFacts) -> str:
+    """Of how many scans T2w or FLAIR refined the pial surface; longitudinal time points do not get that step."""
+    total = sum(facts.programs.values())
+    return "".join(
+        f" In {count} of {total} scan{'s' if total > 1 else ''} the pial surface was refined with the {image} image."
+        for image, count in sorted(facts.pial.items())
+    )
 
 
 def _versions(programs: Mapping[tuple[str, str], int]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bids_app.bids.names import bare, derivative_path, natural_key
+from bids_app.bids.names import bare, derivative_path, natural_key, participant_id
 from bids_app.errors import InputError
 from bids_app.tables import NA_VALUES, read_json
 
@@ -32,6 +32,13 @@ def summary_paths(output_dir: Path | str) -> list[tuple[ScanKey, Path]]:
             if path.exists():
                 found.append(((person.name, session), path))
     return sorted(found, key=lambda item: (natural_key(item[0][0]), natural_key(item[0][1])))
+
+
+def person_summary_paths(output_dir: Path | str, participant: str) -> list[Path]:
+    """Paths of the summaries of a person's scored scans (label without prefix), in natural order."""
+    folder = Path(output_dir, participant_id(participant))
+    found = [*folder.glob(f"anat/*{SUMMARY_SUFFIX}"), *folder.glob(f"ses-*/anat/*{SUMMARY_SUFFIX}")]
+    return sorted(found, key=lambda path: natural_key(path.name))
 
 
 def _subfolders(parent: Path | str, prefix: str) -> Iterator[os.DirEntry[str]]:

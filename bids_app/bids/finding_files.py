@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bids_app.bids.columns import columns_for
-from bids_app.bids.names import natural_key, scan_name
+from bids_app.bids.names import file_stem, natural_key, output_path
 from bids_app.bids.source_tables import read_rows
 from bids_app.findings import COLUMNS, Finding
 from bids_app.tables import write_tsv
@@ -21,8 +21,8 @@ DATASET = "dataset"
 
 def findings_path(output_dir: Path | str, participant: str | None, session: str | None = None) -> Path:
     """Where the findings on a scan are kept (labels without prefix; None: on the dataset as a whole)."""
-    name = DATASET if participant is None else scan_name(participant, session)
-    return Path(output_dir) / FOLDER / f"{name}.tsv"
+    name = DATASET if participant is None else file_stem(participant, session)
+    return output_path(output_dir, *FOLDER.parts, f"{name}.tsv")
 
 
 def write_findings(findings: Iterable[Finding], path: Path) -> Path | None:
@@ -55,9 +55,14 @@ def read_findings_file(path: Path) -> list[Finding]:
     return [Finding(**{name: row[name] for name in COLUMNS if name in row}) for row in rows]
 
 
-def collect_findings(output_dir: Path | str, also: Iterable[Finding] = ()) -> list[Finding]:
-    """Write ``group_findings.tsv`` (`also` are findings of the group level) and return what it holds."""
-    found = [*also, *read_findings(output_dir)]
+def collect_findings(
+    output_dir: Path | str, also: Iterable[Finding] = (), scans: Iterable[Finding] | None = None
+) -> list[Finding]:
+    """Write ``group_findings.tsv`` and return what it holds.
+
+    `also` are findings of the group level, `scans` those of the scans (default: those of the output folder).
+    """
+    found = [*also, *(read_findings(output_dir) if scans is None else scans)]
     write_tsv(_table(found), Path(output_dir) / GROUP_FILE, columns_for("group_findings"))
     return found
 

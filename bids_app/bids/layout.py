@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bids_app.bids.names import bare, listed, natural_key, scan_name, split_freesurfer_name, unpadded
+from bids_app.bids.names import bare, is_label, listed, natural_key, scan_name, split_freesurfer_name, unpadded
 from bids_app.bids.query import SUFFIXES, Images, Key, find_images, read_filters
 from bids_app.bids.source_tables import read_rows
 from bids_app.errors import BIDSError, UsageError
@@ -84,9 +84,10 @@ def find_scans(
     wanted = _wanted(participant_label, people, "sub", bids_dir)
     filters = {} if filter_file is None else read_filters(filter_file)
     by_session = "session" in filters.get("t1w", {})
-    folders = _anat_folders(bids_dir, wanted)
+    named = [label for label in wanted if is_label(label)]
+    folders = _anat_folders(bids_dir, named)
     kept = None if kept_dir is None or participant_label else (kept_dir, _state(folders.values()))
-    found = find_images(bids_dir, wanted, filters, database_dir, kept) if images or by_session else {}
+    found = find_images(bids_dir, named, filters, database_dir, kept) if images or by_session else {}
     found = {key: item for key, item in found.items() if key in folders}
     keys = _keys(wanted, found, () if by_session else (*folders, *names))
     return only_sessions([_scan(key, found.get(key, {})) for key in keys], session_label, bids_dir)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from bids_app.errors import UsageError
+from bids_app.errors import InputError, UsageError
 
+LONGEST_LABEL = 64
+# bytes in the name of a file, with room for what a temporary name adds
+LONGEST_NAME = 240
+# of two paths: the root and one folder, such as /home
+SHARED_PARTS = 2
 _LABEL = re.compile(r"[A-Za-z0-9+]+")
 _NUMBERS = re.compile(r"(\d+)")
 _FREESURFER_NAME = re.compile(r"sub-(?P<participant>[A-Za-z0-9+]+)(?:_ses-(?P<session>[A-Za-z0-9+]+))?(?:\.long\..+)?")
@@ -19,8 +26,49 @@ def bare(label: object, prefix: str) -> str:
 
 
 def is_label(text: str) -> bool:
-    """Whether `text` can be a BIDS label: letters, digits and ``+``."""
-    return _LABEL.fullmatch(text) is not None
+    """Whether `text` can be a BIDS label here: letters, digits and ``+``, at most `LONGEST_LABEL` of them."""
+    return len(text) <= LONGEST_LABEL and _LABEL.fullmatch(text) is not None
+
+
+def output_path(root: Path | str, *parts: str) -> Path:
+    """A path below `root` for writing: every place where a name out of a file becomes part of a path asks here.
+
+    Raises
+    ------
+    InputError
+        When a part cannot be one file or folder name, or a link in `root` leads out of it.
+    """
+    for part in parts:
+        if part in ("", ".", "..") or re.search(r"[/\\\x00-\x1f\x7f]", part) or len(os.fsencode(part)) > LONGEST_NAME:
+            raise InputError(f"{part[:80]!r} cannot be the name of a file", "rename it without / and signs of control")
+    path = Path(root, *parts)
+    place, inside = os.path.realpath(path.parent), os.path.realpath(root)
+    if place != inside and not place.startswith(inside.rstrip(os.sep) + os.sep):
+        raise InputError(
+            f"{path.parent} leads out of {root} to {place}, where nothing is written", "remove the link, then run again"
+        )
+    return path
+
+
+def relative_place(path: Path | str, root: Path | str) -> str | None:
+    """`path` relative to `root`, to be written where others read it; None when that would tell of their machine.
+
+    That is so when the two share no folder below the first of a path: ``../../../home/somebody/bids``.
+    """
+    place, base = os.path.abspath(path), os.path.abspath(root)
+    shared = Path(os.path.commonpath([place, base]))
+    return Path(os.path.relpath(place, base)).as_posix() if len(shared.parts) > SHARED_PARTS else None
+
+
+def file_stem(participant: str, session: str | None = None) -> str:
+    """`scan_name` for the name of a file; of labels that are none (``a/../b``) only what can be part of a name."""
+    safe = [label if label is None or is_label(label) else _safe(label) for label in (participant, session)]
+    return scan_name(str(safe[0]), safe[1])
+
+
+def _safe(label: str) -> str:
+    digest = hashlib.sha256(label.encode("utf-8", "surrogatepass")).hexdigest()
+    return re.sub(r"[^A-Za-z0-9+]", "", label)[:20] + "x" + digest[:8]
 
 
 def unpadded(label: str) -> str:
@@ -47,7 +95,7 @@ def scan_name(participant: str, session: str | None = None) -> str:
 def natural_key(label: str | None) -> tuple[tuple[int, int, str], ...]:
     """Sorting key that puts ``2`` before ``10`` and None first."""
     return tuple(
-        (0, int(part), part) if part.isdigit() else (1, 0, part) for part in _NUMBERS.split(label or "") if part
+        (0, int(part), part) if part.isdecimal() else (1, 0, part) for part in _NUMBERS.split(label or "") if part
     )
 
 
@@ -85,6 +133,8 @@ def derivative_path(
     ------
     UsageError
         When a label holds anything but letters, digits and ``+``.
+    InputError
+        When a link leads out of `output_dir`.
     """
     participant = bare(participant, "sub")
     session = None if session is None else bare(session, "ses")
@@ -92,13 +142,13 @@ def derivative_path(
     entities = [scan_name(participant, session), seg and f"seg-{seg}", f"desc-{desc}"]
     name = "_".join(part for part in entities if part) + f"_{suffix}{extension}"
     parts = (participant_id(participant), session_id(session), folder)
-    return Path(output_dir).joinpath(*(part for part in parts if part), name)
+    return output_path(output_dir, *(part for part in parts if part), name)
 
 
 def _check_labels(*labels: str | None) -> None:
     for label in labels:
-        if label is not None and not _LABEL.fullmatch(label):
-            raise UsageError(f"'{label}' is not a BIDS label", "use letters and digits only")
+        if label is not None and not is_label(label):
+            raise UsageError(f"'{label[:80]}' is not a BIDS label", "use letters and digits only")
 
 
 def listed(items: Iterable[str], limit: int = 20) -> str:

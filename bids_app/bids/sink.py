@@ -9,6 +9,7 @@ from typing import Any
 
 from bids_app import __version__
 from bids_app.bids.citation import MethodsFacts, methods_text, model_titles, template
+from bids_app.bids.names import output_path, relative_place
 from bids_app.errors import InputError, UsageError
 from bids_app.tables import atomic_write, read_json, write_json
 
@@ -141,6 +142,7 @@ def write_dataset_files(
     output, bids = Path(output_dir), Path(bids_dir)
     name = str(model_card["name"]) if model_card else Path(model).stem
     label = f"{name} {model_card['version']}" if model_card and model_card.get("version") else name
+    card_file = output_path(output, f"model_{name}.json")
     sources = [folder for folder in subject_directories if not folder.is_relative_to(output)]
     write_json(_description(output, bids, label, sources), output / "dataset_description.json")
     atomic_write(output / ".bidsignore", "\n".join(IGNORED) + "\n")
@@ -148,7 +150,7 @@ def write_dataset_files(
     facts = MethodsFacts(name, model_card or {}, structure, regions, scoring)
     atomic_write(output / "CITATION.md", methods_text(facts))
     if model_card:
-        write_json(model_titles(model_card), output / f"model_{name}.json")
+        write_json(model_titles(model_card), card_file)
 
 
 def _description(output: Path, bids: Path, model: str, sources: Sequence[Path]) -> dict[str, Any]:
@@ -172,8 +174,8 @@ def _raw_description(bids: Path) -> Mapping[str, Any]:
 
 
 def _source(output: Path, folder: Path, description: Mapping[str, Any]) -> dict[str, str]:
-    """Where a source is: its DOI when it has one, and its place relative to the output."""
-    found = {"URL": Path(os.path.relpath(folder.absolute(), output.absolute())).as_posix()}
+    """Where a source is: its DOI when it has one, and its place relative to the output, else its name alone."""
+    found = {"URL": relative_place(folder, output) or folder.name}
     if description.get("DatasetDOI"):
         found["DOI"] = str(description["DatasetDOI"])
     return found

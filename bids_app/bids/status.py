@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from bids_app.bids.names import bare, natural_key, participant_id, scan_name, session_id
+from bids_app.bids.names import bare, file_stem, natural_key, output_path, participant_id, session_id
 from bids_app.tables import read_json, write_json
 
 STATUSES = ("scored", "omitted", "failed")
@@ -15,7 +16,7 @@ COLUMNS = ("participant_id", "session_id", "status", "stage", "reason", "remedy"
 
 def status_path(output_dir: Path | str, participant: str, session: str | None = None) -> Path:
     """Where the status of a scan is kept."""
-    return Path(output_dir) / "logs" / "status" / f"{scan_name(participant, session)}.json"
+    return output_path(output_dir, "logs", "status", f"{file_stem(participant, session)}.json")
 
 
 def write_status(
@@ -52,6 +53,14 @@ def write_status(
     session = None if session is None else bare(session, "ses")
     values = (participant_id(participant), session_id(session), status, stage, reason, remedy, run_uuid)
     return write_json(dict(zip(COLUMNS, values, strict=True)), status_path(output_dir, participant, session))
+
+
+def person_statuses(output_dir: Path | str, participant: str) -> dict[str | None, dict[str, Any]]:
+    """``session_id`` and status of each scan of a person (label without prefix)."""
+    folder, name = Path(output_dir) / "logs" / "status", participant_id(participant)
+    paths = [path for path in (folder / f"{name}.json", *sorted(folder.glob(f"{name}_*.json"))) if path.is_file()]
+    found = [read_json(path) for path in paths]
+    return {status.get("session_id"): status for status in found}
 
 
 def read_statuses(output_dir: Path | str) -> pd.DataFrame:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+import logging
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from bids_app.bids.derivatives import summary_paths
 from bids_app.bids.finding_files import GROUP_FILE, read_findings_file
 from bids_app.bids.names import bare
+from bids_app.bids.ratings import key_of, stored_ratings, unknown
+from bids_app.bids.sink import write_dataset_files
 from bids_app.cli import exitcodes
 from bids_app.cli.progress import open_log
 from bids_app.cli.summary import left_out_lines, not_computed_lines
@@ -18,11 +22,13 @@ from bids_app.clinical.analysis import UNUSED
 from bids_app.clinical.analysis_file import AUTO, read_analysis
 from bids_app.clinical.results import FAILURE, AnalysisResult, read_result, written_results
 from bids_app.clinical.scored_scans import ScoredScans
-from bids_app.errors import InputError
+from bids_app.errors import InputError, UsageError
 from bids_app.findings import summary_lines
+from bids_app.processes import scratch_folder
 from bids_app.run.cohort import one_cohort
 from bids_app.run.config import RunConfig
 from bids_app.run.plan import Omission
+from bids_app.run.samples import Pool, read_samples
 from bids_app.workflows.execution import run_graph
 from bids_app.workflows.group import init_group_wf
 
@@ -31,6 +37,8 @@ def run_group(config: RunConfig) -> int:
     """Write the group tables, statistics and report of what is in the output folder."""
     if config.analysis is not None and config.analysis != AUTO:
         read_analysis(config.analysis)
+    if config.pool is not None:
+        return _carry_out(config, _pooled(config, config.pool))
     with one_cohort(config.output_dir, config.exclude_quality, config.include_quality) as cohort:
         return _carry_out(config, cohort)
 
@@ -40,14 +48,13 @@ def _carry_out(config: RunConfig, cohort: ScoredScans) -> int:
     if config.dry_run:
         print(f"would write group tables and report of {len(cohort.scans)} scans; {len(missing)} are not in")
         return exitcodes.OK
+    if config.pool is not None:
+        write_dataset_files(config.output_dir, bids_dir=config.bids_dir, model=config.model, scoring=config.scoring)
     log = open_log(config.output_dir / "logs" / f"group-{uuid.uuid4().hex}.log", config.verbose, config.quiet)
     if config.participant_label or config.session_label:
         log.info("note  the group level takes every scored scan of %s; labels do not narrow it", config.output_dir)
-    work_dir = Path(tempfile.mkdtemp(prefix="normvol-work-"))
-    try:
+    with scratch_folder("normvol-work-") as work_dir:
         crashes = run_graph(init_group_wf(config, work_dir=work_dir), config)
-    finally:
-        shutil.rmtree(work_dir, ignore_errors=True)
     for crash in crashes:
         path = config.output_dir / "logs" / f"crash-{crash.node.rsplit('.', 1)[-1]}.txt"
         path.write_text(crash.text, encoding="utf-8")
@@ -56,15 +63,19 @@ def _carry_out(config: RunConfig, cohort: ScoredScans) -> int:
         if all(crash.expected for crash in crashes):
             raise InputError(crashes[0].reason, crashes[0].remedy)
         return exitcodes.FAILED
+    return _close(config, cohort, missing, log)
+
+
+def _close(config: RunConfig, cohort: ScoredScans, missing: pd.DataFrame, log: logging.Logger) -> int:
+    """The words at the end, and the exit code."""
     log.info(
         "%d scans of %d people are in; %d scans are not",
         len(cohort.scans),
         cohort.scans["participant_id"].nunique(),
         len(missing),
     )
-    for line in left_out_lines([_omission(row) for row in missing.to_dict("records")]):
-        log.info(line)
-    for line in _notes_on_analyses(config):
+    omissions = [_omission(row) for row in missing.to_dict("records")]
+    for line in (*_unknown_ratings(config, cohort), *left_out_lines(omissions), *_notes_on_analyses(config)):
         log.info(line)
     findings = read_findings_file(config.output_dir / GROUP_FILE)
     for line in summary_lines(findings, str(config.output_dir / GROUP_FILE)):
@@ -77,6 +88,23 @@ def _carry_out(config: RunConfig, cohort: ScoredScans) -> int:
     if failures:
         return exitcodes.FAILED
     return exitcodes.OMISSIONS if len(missing) else exitcodes.OK
+
+
+def _pooled(config: RunConfig, pool: Path) -> ScoredScans:
+    """The scans of the samples that are pooled into the output folder."""
+    samples = read_samples(pool)
+    if summary_paths(config.output_dir) and all(not s.output_dir.samefile(config.output_dir) for s in samples):
+        raise UsageError(
+            f"{config.output_dir} holds scans of its own that {pool} does not name",
+            "name it there as a sample, or name another output folder",
+        )
+    return Pool.read(samples, config.exclude_quality, config.include_quality).scored()
+
+
+def _unknown_ratings(config: RunConfig, cohort: ScoredScans) -> list[str]:
+    """Ratings of scans that the dataset does not have."""
+    names = unknown(stored_ratings(config.output_dir), map(key_of, cohort.inclusion.to_dict("records")))
+    return [f"the rating of {name} is about no scan of {config.output_dir}" for name in names]
 
 
 def _notes_on_analyses(config: RunConfig) -> list[str]:

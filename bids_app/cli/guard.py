@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ from types import FrameType
 
 from bids_app.cli import exitcodes
 from bids_app.errors import NormvolError, UsageError
+from bids_app.processes import temporary_folder
 
 
 def guarded(call: Callable[[], int]) -> int:
@@ -33,6 +33,15 @@ def guarded(call: Callable[[], int]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return exitcodes.OK
+    except (BlockingIOError, MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "start new thread" not in str(error):
+            raise
+        print(
+            "normvol: the system gives this run no further process, thread or memory; allow more (ulimit, scheduler) "
+            "or give a smaller --nprocs, then run the same command again",
+            file=sys.stderr,
+        )
+        return exitcodes.FAILED
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         print(
@@ -87,7 +96,7 @@ def _environment() -> Iterator[None]:
     cache = None
     if not os.access(os.environ.get("HOME") or "/nonexistent", os.W_OK):
         with suppress(OSError):
-            cache = tempfile.mkdtemp(prefix="normvol-cache-")
+            cache = str(temporary_folder("normvol-cache-"))
             settings.update(dict.fromkeys(("MPLCONFIGDIR", "XDG_CACHE_HOME", "NIPYPE_CONFIG_DIR"), cache))
     added = {name: value for name, value in settings.items() if name not in os.environ}
     os.environ.update(added)

@@ -78,6 +78,7 @@ GROUPS: dict[str, list[Option]] = {
     ],
     "group level": [
         ("--analysis FILE|auto", "clinical statistics as this TOML file says; auto proposes one and writes it down"),
+        ("--pool FILE", "take the samples together that this TOML file names, each scored in a folder of its own"),
         (
             "--figure-formats FORMAT...",
             "formats of the figure files (default: svg for people, svg png pdf for the group)",
@@ -93,6 +94,11 @@ GROUPS: dict[str, list[Option]] = {
             "--include-quality VERDICT...",
             "keep scans with this quality verdict in the statistics (warn, fail)",
             {"choices": ("warn", "fail")},
+        ),
+        (
+            "--qc-file FILE...",
+            "a reader's ratings (keep, doubtful, exclude) as reports give them; they beat the automatic verdict, "
+            "change no z, and are kept in the output dataset",
         ),
     ],
     "running": [
@@ -192,6 +198,7 @@ def _absolute(config: RunConfig) -> RunConfig:
     changed["derivatives"] = tuple(_named_path(text) for text in config.derivatives)
     if config.t1w_derivative is not None:
         changed["t1w_derivative"] = _named_path(config.t1w_derivative)
+    changed["qc_file"] = tuple(str(Path(path).expanduser().absolute()) for path in config.qc_file)
     kind, colon, place = config.scheduler.partition(":")
     if colon and "://" not in place:
         changed["scheduler"] = f"{kind}:{Path(place).expanduser().absolute()}"
@@ -229,6 +236,8 @@ def _check(config: RunConfig) -> None:
         raise UsageError(f"{both[0]} is in both --exclude-quality and --include-quality", "name it in one of them")
     if config.analysis is not None and config.analysis != "auto" and not Path(config.analysis).is_file():
         raise UsageError(f"--analysis {config.analysis}: there is no such file", "give a TOML file, or auto")
+    if config.pool is not None and config.analysis_level != "group":
+        raise UsageError("--pool belongs to the group level", "score each sample in a folder of its own first")
     if config.fs_license_file is not None and not config.fs_license_file.is_file():
         raise UsageError(f"--fs-license-file {config.fs_license_file}: there is no such file")
     if _is_raw(config.output_dir) and not (config.bids_dir / DESCRIPTION).exists():

@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bids_app.errors import printable
+
 LOGGER = "normvol"
 
 
@@ -24,9 +26,16 @@ def open_log(path: Path | None, verbose: int = 0, quiet: bool = False) -> loggin
         path.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(path, encoding="utf-8"))
     for handler in handlers:
-        handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+        handler.setFormatter(_Printable("%(asctime)s  %(message)s", "%H:%M:%S"))
         logger.addHandler(handler)
     return logger
+
+
+class _Printable(logging.Formatter):
+    """What data hold is shown, and never steers the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 class _TerminalHandler(logging.Handler):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bids_app.bids.derivatives import read_summaries
-from bids_app.bids.names import bare
+from bids_app.bids.names import bare, participant_id
 from bids_app.cli import exitcodes
 from bids_app.cli.progress import open_log
 from bids_app.errors import InputError
+from bids_app.processes import scratch_folder
 from bids_app.run.config import RunConfig
+from bids_app.run.rebuild import PersonSource, outdated_people, person_source
 from bids_app.workflows.execution import Crash, run_graph
 from bids_app.workflows.reports import init_reports_wf
 
@@ -38,11 +39,9 @@ def run_reports(config: RunConfig) -> int:
     if group and not (config.output_dir / "group_deviations.tsv").exists():
         raise InputError(f"{config.output_dir} has no group tables", "run the group level first")
     log = open_log(None, config.verbose, config.quiet)
-    work_dir = Path(tempfile.mkdtemp(prefix="normvol-work-"))
-    try:
-        crashes = _run(config, [] if group else people, work_dir)
-    finally:
-        shutil.rmtree(work_dir, ignore_errors=True)
+    with scratch_folder("normvol-work-") as work_dir:
+        sources = {} if group else _sources(config, people, log)
+        crashes = _run(config, sources, work_dir)
     for crash in crashes:
         name = f"crash-{crash.node.rsplit('.', 1)[-1]}-{uuid.uuid4().hex[:8]}.txt"
         (config.output_dir / "logs").mkdir(exist_ok=True)
@@ -54,13 +53,25 @@ def run_reports(config: RunConfig) -> int:
     return exitcodes.OK
 
 
-def _run(config: RunConfig, people: Sequence[str], work_dir: Path) -> list[Crash]:
+def _sources(config: RunConfig, people: Sequence[str], log: logging.Logger) -> dict[str, PersonSource | bool]:
+    """What the tables of people are made again from, when they are not of all scans that are there."""
+    found: dict[str, PersonSource | bool] = dict.fromkeys(people, True)
+    for person in outdated_people(config.output_dir, people):
+        source = person_source(config.output_dir, person, config.model)
+        if isinstance(source, str):
+            log.warning("note  %s: its change and centile tables stay as they are: %s", participant_id(person), source)
+        found[person] = False if isinstance(source, str) else source
+    return found
+
+
+def _run(config: RunConfig, people: Mapping[str, PersonSource | bool], work_dir: Path) -> list[Crash]:
     """The group report without `people`, otherwise theirs, in graphs of a bounded size."""
     options = {"work_dir": work_dir, "figure_formats": config.figure_formats}
     if not people:
-        return run_graph(init_reports_wf([], config.output_dir, group=True, **options), config)
+        return run_graph(init_reports_wf({}, config.output_dir, group=True, **options), config)
     crashes = []
-    for start in range(0, len(people), REPORTS_PER_GRAPH):
-        some = people[start : start + REPORTS_PER_GRAPH]
+    items = list(people.items())
+    for start in range(0, len(items), REPORTS_PER_GRAPH):
+        some = dict(items[start : start + REPORTS_PER_GRAPH])
         crashes += run_graph(init_reports_wf(some, config.output_dir, **options), config)
     return crashes

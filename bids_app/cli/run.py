@@ -5,24 +5,28 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bids_app.bids.names import derivative_path, participant_id
+from bids_app.bids.derivatives import person_summary_paths
+from bids_app.bids.markers import scan_marker
+from bids_app.bids.names import bare, derivative_path, output_path, participant_id
+from bids_app.bids.ratings import keep_ratings, read_ratings
 from bids_app.bids.sink import check_output_dir, write_dataset_files
 from bids_app.bids.status import status_path, write_status
 from bids_app.cli import exitcodes, summary
 from bids_app.cli.progress import PeopleProgress, open_log
 from bids_app.errors import InputError
 from bids_app.normative.structure import structure
+from bids_app.processes import temporary_folder
 from bids_app.run.config import RunConfig
 from bids_app.run.findings import closing_lines, record_planned
 from bids_app.run.models import load_study_model
 from bids_app.run.plan import Omission, Plan, PlannedScan, make_plan, shorten
-from bids_app.tables import read_json
+from bids_app.run.rebuild import person_source
+from bids_app.tables import atomic_write, read_json
 from bids_app.workflows.cluster_plugins import check_cluster_plugin
 from bids_app.workflows.execution import Crash, plugin_settings, run_graph
 from bids_app.workflows.participant import init_normvol_wf, people_per_graph, person_wf_name, scan_wf_name
@@ -43,6 +47,7 @@ def run(config: RunConfig) -> int:
         from bids_app.workflows.dask_cluster import check_scheduler
 
         check_scheduler(config.scheduler)
+    rated = _keep_ratings(config)
     if config.reports_only:
         from bids_app.cli.reports_only import run_reports
 
@@ -51,25 +56,35 @@ def run(config: RunConfig) -> int:
         from bids_app.cli.group import run_group
 
         return run_group(config)
-    return run_participants(config)
+    return run_participants(config, rated)
 
 
-def run_participants(config: RunConfig) -> int:
-    """Score every scan that can be scored and write the people's reports."""
+def _keep_ratings(config: RunConfig) -> tuple[str, ...]:
+    """Take the ratings of ``--qc-file`` over; the people whose ratings changed."""
+    files = [Path(path) for path in config.qc_file]
+    if not config.dry_run:
+        return keep_ratings(config.output_dir, files)
+    for path in files:
+        read_ratings(path)
+    return ()
+
+
+def run_participants(config: RunConfig, rated: Sequence[str] = ()) -> int:
+    """Score every scan that can be scored and write the people's reports, also of those who were `rated` anew."""
     temporary = config.work_dir is None
-    work_dir = config.work_dir or Path(tempfile.mkdtemp(prefix="normvol-work-"))
+    work_dir = config.work_dir or temporary_folder("normvol-work-")
     try:
         plan = make_plan(config, work_dir)
         if config.dry_run:
             print(summary.describe_plan(plan))
             return exitcodes.OK
-        return _carry_out(config, plan)
+        return _carry_out(config, plan, rated)
     finally:
         if temporary:
             shutil.rmtree(work_dir, ignore_errors=True)
 
 
-def _carry_out(config: RunConfig, plan: Plan) -> int:
+def _carry_out(config: RunConfig, plan: Plan, rated: Sequence[str]) -> int:
     log = open_log(config.output_dir / "logs" / f"run-{plan.context.run_uuid}.log", config.verbose, config.quiet)
     model = load_study_model(config.model, config.scoring)
     write_dataset_files(
@@ -90,8 +105,10 @@ def _carry_out(config: RunConfig, plan: Plan) -> int:
     plan = replace(plan, scans=scans, omissions=(*plan.omissions, *unfit))
     failed = _record_failures(config, plan, [crash for crash in crashes if not crash.unfit])
     failed += _record_unfinished(config, plan, failed)
-    if failed or unfit:
-        _repair_reports(config, plan, [*failed, *unfit])
+    done = {scan.participant for scan in plan.up_to_date}
+    renewed = {omission.participant for omission in (*failed, *unfit)} | {bare(who, "sub") for who in rated} & done
+    if renewed:
+        _repair_reports(config, plan, sorted(renewed))
     log.log(logging.WARNING if failed or plan.omissions else logging.INFO, summary.closing(config, plan, failed))
     for line in closing_lines(plan, config.output_dir):
         log.info(line)
@@ -112,25 +129,29 @@ def _record_start(config: RunConfig, plan: Plan, log: logging.Logger) -> None:
         log.info("note  %s", note)
     log.info("FreeSurfer subjects are looked for in: %s", ", ".join(map(str, plan.subject_directories)) or "nowhere")
     for omission in plan.omissions:
-        _write_omission(config, plan, omission)
+        _write_status(config, plan, omission, "omitted")
     record_planned(plan, config.output_dir)
     if plan.adaptations is not None:
         plan.adaptations.write(config.output_dir)
     for people in plan.people():
-        config.write(
-            config.output_dir / participant_id(people[0].participant) / "log" / plan.context.run_uuid / "config.toml"
-        )
+        config.write(_log_path(config, plan, people[0].participant, "config.toml"))
 
 
-def _write_omission(config: RunConfig, plan: Plan, omission: Omission) -> None:
+def _log_path(config: RunConfig, plan: Plan, participant: str, name: str) -> Path:
+    return output_path(config.output_dir, participant_id(participant), "log", plan.context.run_uuid, name)
+
+
+def _write_status(config: RunConfig, plan: Plan, scan: Omission, status: str) -> None:
+    """Record that a scan is not done; what an earlier run marked as done is so no more."""
+    scan_marker(config.output_dir, scan.participant, scan.session).unlink(missing_ok=True)
     write_status(
         config.output_dir,
-        omission.participant,
-        omission.session,
-        status="omitted",
-        stage=omission.stage,
-        reason=omission.reason,
-        remedy=omission.remedy,
+        scan.participant,
+        scan.session,
+        status=status,
+        stage=scan.stage,
+        reason=scan.reason,
+        remedy=scan.remedy,
         run_uuid=plan.context.run_uuid,
     )
 
@@ -207,7 +228,7 @@ def _record_unfit(config: RunConfig, plan: Plan, crashes: Sequence[Crash]) -> li
         if _is_of(crash, scan) and _concerns(crash, scan)
     ]
     for omission in found:
-        _write_omission(config, plan, omission)
+        _write_status(config, plan, omission, "omitted")
     return found
 
 
@@ -218,26 +239,15 @@ def _record_failures(config: RunConfig, plan: Plan, crashes: Sequence[Crash]) ->
         for scan in plan.scans:
             if not _is_of(crash, scan) or not _concerns(crash, scan):
                 continue
-            folder = config.output_dir / participant_id(scan.participant) / "log" / plan.context.run_uuid
-            folder.mkdir(parents=True, exist_ok=True)
             stage = crash.node.rsplit(".", 1)[-1]
-            (folder / f"crash-{stage}.txt").write_text(crash.text, encoding="utf-8")
+            crash_file = atomic_write(_log_path(config, plan, scan.participant, f"crash-{stage}.txt"), crash.text)
             folders = (*plan.subject_directories, config.output_dir, config.bids_dir)
-            where = f"see {(folder / f'crash-{stage}.txt').relative_to(config.output_dir)}"
+            where = f"see {crash_file.relative_to(config.output_dir)}"
             reason, remedy = shorten(crash.reason, folders), shorten(crash.remedy, folders) if crash.expected else where
             failed.append(Omission(scan.participant, scan.session, stage, reason, remedy))
             if stage.startswith(AFTER_SCORING):
                 continue
-            write_status(
-                config.output_dir,
-                scan.participant,
-                scan.session,
-                status="failed",
-                stage=stage,
-                reason=reason,
-                remedy=remedy,
-                run_uuid=plan.context.run_uuid,
-            )
+            _write_status(config, plan, failed[-1], "failed")
     return failed
 
 
@@ -256,16 +266,7 @@ def _record_unfinished(config: RunConfig, plan: Plan, failed: Sequence[Omission]
             f"the run ended before this scan was done{why}",
             "" if why else "check that the temporary, work and output folders have space left",
         )
-        write_status(
-            config.output_dir,
-            item.participant,
-            item.session,
-            status="failed",
-            stage=item.stage,
-            reason=item.reason,
-            remedy=item.remedy,
-            run_uuid=plan.context.run_uuid,
-        )
+        _write_status(config, plan, item, "failed")
         found.append(item)
     return found
 
@@ -273,7 +274,7 @@ def _record_unfinished(config: RunConfig, plan: Plan, failed: Sequence[Omission]
 def _is_done(config: RunConfig, plan: Plan, scan: PlannedScan) -> bool:
     """Whether the scan was scored and reported since this run began (a second run may do it too)."""
     status_file = status_path(config.output_dir, scan.participant, scan.session)
-    begun = config.output_dir / participant_id(scan.participant) / "log" / plan.context.run_uuid / "config.toml"
+    begun = _log_path(config, plan, scan.participant, "config.toml")
     summary_file = derivative_path(config.output_dir, scan.participant, scan.session, desc="summary", extension=".json")
     report = config.output_dir / f"{participant_id(scan.participant)}.html"
     try:
@@ -291,16 +292,18 @@ def _concerns(crash: Crash, scan: PlannedScan) -> bool:
     return not in_a_scan or scan_wf_name(scan.session) in parts
 
 
-def _repair_reports(config: RunConfig, plan: Plan, failed: Sequence[Omission]) -> None:
-    """People with a failed session still get the report of their other sessions."""
-    from bids_app.run.person import person_summaries
+def _repair_reports(config: RunConfig, plan: Plan, people: Sequence[str]) -> None:
+    """People with a failed session still get the report of their other sessions, those rated anew their rating."""
     from bids_app.workflows.reports import init_reports_wf
 
-    people = sorted({omission.participant for omission in failed})
-    people = [person for person in people if person_summaries(config.output_dir, person)]
+    people = [person for person in people if person_summary_paths(config.output_dir, person)]
     if people:
         context = plan.context
+        sources = {person: person_source(config.output_dir, person, config.model) for person in people}
         graph = init_reports_wf(
-            people, config.output_dir, work_dir=context.work_dir, figure_formats=context.figure_formats
+            {person: False if isinstance(source, str) else source for person, source in sources.items()},
+            config.output_dir,
+            work_dir=context.work_dir,
+            figure_formats=context.figure_formats,
         )
         run_graph(graph, replace(config, stop_on_first_crash=False))

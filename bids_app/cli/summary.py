@@ -39,6 +39,7 @@ def closing(config: RunConfig, plan: Plan, failed: Sequence[Omission]) -> str:
         lines.append(f"next: normvol {config.bids_dir} {config.output_dir} group")
     else:
         lines.append("no scan could be scored; each reason is above and in logs/status")
+    lines.append(f"all that is done and why the rest is not: normvol-status {config.output_dir}")
     return "\n          ".join(lines)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy.special import ndtri, stdtrit
 
 from bids_app.clinical.deviations import REGION_CORRELATION, TAILS, deviation_flag, expected_count, tails
 from bids_app.normative.base import Z_CRITICAL, Adaptation, NormativeModel
@@ -124,8 +125,6 @@ def _centile_volumes(
     adaptation: Adaptation | None,
 ) -> np.ndarray:
     """Volumes, shape (centiles, ages, regions), from one call of the model."""
-    from scipy.special import ndtri
-
     scores = ndtri(np.array(list(CENTILES.values())) / 100)
     rows = pd.DataFrame({"age": np.tile(grid, len(scores))}).assign(
         **{name: value for name, value in person.items() if value is not None}
@@ -136,21 +135,16 @@ def _centile_volumes(
 
 @lru_cache(maxsize=1)
 def _repeatability() -> pd.DataFrame:
-    table = read_table(str(files("bids_app.data") / "repeatability.tsv"))
-    # An ICC refers to the spread of raw volumes; z to the smaller spread at given age, sex and head size.
-    error = np.sqrt(1 - table["icc"]) * table["sd_ratio"]
-    # An assumed figure is none: nothing is called reliable by it.
-    return table.assign(sem_z=error.where(table["basis"] == "published"))
+    return read_table(str(files("bids_app.data") / "repeatability.tsv"))
 
 
 def repeatability() -> pd.DataFrame:
-    """Measurement error of FreeSurfer volumes: ``region stream icc sd_ratio basis source sem_z``.
+    """Measurement error of FreeSurfer volumes: ``region stream sem_percent sem_z df basis source``.
 
-    ``stream`` is ``cross`` or ``long`` (FreeSurfer's longitudinal stream); ``icc`` is the intraclass
-    correlation of test and retest; ``basis`` says whether it is ``published`` (see ``source``) or
-    ``assumed``; ``sd_ratio`` is the spread of raw volumes relative to their spread at given age, sex and
-    eTIV in the open healthy reference; ``sem_z = sqrt(1 - icc) * sd_ratio`` is the standard error of
-    measurement in z units, NaN where nothing is published.
+    ``stream`` is ``cross`` or ``long`` (FreeSurfer's longitudinal stream). ``sem_percent`` is the standard error of
+    measurement, the standard deviation of repeated scans within people in percent of the volume, ``sem_z`` the same in
+    z units of the packaged model, ``df`` its degrees of freedom. ``basis`` is ``measured`` (computed from repeated
+    scans by benchmarks/repeatability.py), ``published`` or ``none`` (NaN: nothing is said of the region).
     """
     return _repeatability().copy()
 
@@ -170,10 +164,10 @@ def change_table(scored: pd.DataFrame) -> pd.DataFrame:
         One row per region and pair of sessions: each session with the next, and the first with the last.
         Columns: ``region session_from session_to years z_from z_to z_change z_change_se annual_z_change
         reliable``. ``z_change_se`` combines the standard errors of measurement of both sessions (the error
-        of the model's coefficients is common to them and cancels); NaN where no repeatability is published, and
+        of the model's coefficients is common to them and cancels); NaN where no repeatability is known, and
         between the streams, which differ by more than measurement error.
-        ``reliable`` is |z_change| > 1.96 z_change_se (reliable change index, Jacobson & Truax 1991), None
-        where it cannot be said.
+        ``reliable`` is |z_change| > t z_change_se (reliable change index, Jacobson & Truax 1991; t: 97.5th centile of
+        the t distribution with the error's own degrees of freedom), None where it cannot be said.
     """
     sessions = scored[["session_id", "age"]].drop_duplicates("session_id").sort_values(["age", "session_id"])
     labels = list(sessions["session_id"])
@@ -187,7 +181,7 @@ def change_table(scored: pd.DataFrame) -> pd.DataFrame:
 
 
 def _change(scored: pd.DataFrame, start: str, end: str) -> pd.DataFrame:
-    errors = _repeatability().set_index(["region", "stream"])["sem_z"]
+    errors = _repeatability().set_index(["region", "stream"])[["sem_z", "df"]]
     order = list(dict.fromkeys(scored["region"]))
     first, last = (_session(scored, label, errors) for label in (start, end))
     table = first.join(last, lsuffix="_from", rsuffix="_to", how="inner")
@@ -196,7 +190,8 @@ def _change(scored: pd.DataFrame, start: str, end: str) -> pd.DataFrame:
     change = table["z_to"] - table["z_from"]
     se = (table["sem_z_from"] ** 2 + table["sem_z_to"] ** 2) ** 0.5
     se = se.where(table["stream_from"] == table["stream_to"])
-    reliable = (change.abs() > Z_CRITICAL * se).astype(object).where(se.notna() & change.notna(), None)
+    limit = stdtrit(table["df_from"], 0.975) * se
+    reliable = (change.abs() > limit).astype(object).where(se.notna() & change.notna(), None)
     return pd.DataFrame(
         {
             "region": table.index,
@@ -213,7 +208,7 @@ def _change(scored: pd.DataFrame, start: str, end: str) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
-def _session(scored: pd.DataFrame, label: str, errors: pd.Series) -> pd.DataFrame:
+def _session(scored: pd.DataFrame, label: str, errors: pd.DataFrame) -> pd.DataFrame:
     rows = scored[scored["session_id"] == label]
     stream = rows["stream"] if "stream" in rows else pd.Series("cross", index=rows.index)
     keys = pd.MultiIndex.from_arrays([rows["region"], stream])
@@ -221,7 +216,7 @@ def _session(scored: pd.DataFrame, label: str, errors: pd.Series) -> pd.DataFram
         {
             "age": rows["age"].to_numpy(),
             "z": rows["z"].to_numpy(dtype=float),
-            "sem_z": errors.reindex(keys).to_numpy(),
+            **{name: errors[name].reindex(keys).to_numpy() for name in errors},
             "stream": stream.to_numpy(),
         },
         index=rows["region"].to_numpy(),

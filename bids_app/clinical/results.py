@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bids_app.bids.names import output_path
 from bids_app.clinical.figures import Figure, figure_from_json
 from bids_app.errors import InputError
 from bids_app.regions import ETIV, derived_names, display_name, measured_names
@@ -142,7 +143,7 @@ def write_result(result: AnalysisResult, output_dir: Path | str) -> Path:
     undescribed = [str(name) for name in result.table.columns if name not in result.columns]
     if undescribed:
         raise ValueError(f"no description for columns {undescribed} of result {result.name}")
-    path = Path(output_dir) / f"group_{result.name}.tsv"
+    path = output_path(output_dir, f"group_{result.name}.tsv")
     sidecar: dict[str, Any] = {str(name): dict(result.columns[name]) for name in result.table.columns}
     figure = None if result.figure is None else result.figure.to_json()
     sidecar.update(zip(KEYS, (result.title, list(result.sentences), result.methods, figure)))

@@ -22,7 +22,9 @@ KEYS = ["participant_id", "session_id"]
 class ScoredScans:
     """All scored scans: summaries, one row per scan, z and volumes with one column per region, inclusion.
 
-    `origin` holds the columns of the source tables that split the scans (scanner, diagnosis) under their own names.
+    `origin` holds the columns of the source tables that split the scans (scanner, diagnosis) under their own names;
+    `told` what healthy people of the model show in place of each scan, as ``counts.expected`` of a summary, where
+    scans have no summaries.
     """
 
     summaries: tuple[Mapping[str, Any], ...]
@@ -32,10 +34,11 @@ class ScoredScans:
     volumes: pd.DataFrame
     inclusion: pd.DataFrame
     origin: pd.DataFrame = field(default_factory=pd.DataFrame)
+    told: tuple[Mapping[str, Any], ...] = ()
 
     def expected(self) -> pd.DataFrame:
         """What a healthy person shows in place of each scan (`group_tables.expected_table`)."""
-        return group_tables.expected_table(self.scans, self.summaries)
+        return group_tables.expected_table(self.scans, self.summaries or self.told)
 
     def baseline(self) -> pd.Series:
         """Whether each scan is its person's first (by age), for statistics that take one scan per person."""

@@ -150,12 +150,23 @@ def spelling_notes(column: str, spelled: dict[str, str]) -> list[str]:
     ]
 
 
+def from_lines(file: str, lines: Iterable[int]) -> dict[str, object]:
+    """``attrs`` of a table whose rows are these lines of a file; `named_values` says them."""
+    return {"file": file, "lines": tuple(int(line) for line in lines)}
+
+
 def named_values(table: pd.DataFrame, values: pd.Series, rows: pd.Series, most: int = 3) -> str:
-    """The values of some rows (n, bool) with their person and session: ``-999 (sub-01, ses-2) and 12 (sub-02)``."""
+    """The values of some rows (n, bool) with person and session, and file and line where these are known.
+
+    For example ``-999 (sub-01, ses-2; people.tsv, line 7) and 12 (sub-02; people.tsv, line 9)``.
+    """
+    lines = table.attrs.get("lines", ())
     said = []
     for index in table.index[rows.to_numpy()]:
         person = [table.loc[index, name] for name in ("participant_id", "session_id") if name in table]
         where = ", ".join(str(part) for part in person if isinstance(part, str))
+        if isinstance(index, int) and index < len(lines):
+            where = f"{where}; {table.attrs['file']}, line {lines[index]}"
         value = values.loc[index]
         said.append(f"{value:g} ({where})" if isinstance(value, float) else f"{value!r} ({where})")
     return listing(said, most)

@@ -15,6 +15,7 @@ import pandas as pd
 from bids_app import regions
 from bids_app.errors import FreeSurferError
 from bids_app.freesurfer.volumes import read_volumes, region_values
+from bids_app.processes import end_with
 from bids_app.tables import NA
 
 ID_COLUMNS = ("subject", "fs_version", "flavour", "stream", "problem")
@@ -47,7 +48,7 @@ def iterate_records(subject_dirs: Iterable[Path | str], *, nprocs: int = 1) -> I
     if nprocs <= 1:
         yield from map(read_record, paths)
         return
-    with multiprocessing.get_context().Pool(nprocs) as pool:
+    with multiprocessing.get_context().Pool(nprocs, end_with, (os.getpid(),)) as pool:
         while batch := list(islice(paths, _BATCH)):
             yield from pool.map(read_record, batch, chunksize=_CHUNK)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 
 from bids_app import regions
@@ -17,11 +17,14 @@ def _wanted(set_: str, prefix: str) -> tuple[str, ...]:
     )
 
 
-def completeness_notes(values: Mapping[str, float], flavour: str) -> list[str]:
-    """One sentence for each kind of gap in `values` (region to mm^3) of the given flavour."""
+def completeness_notes(values: Mapping[str, float], flavour: str, not_segmented: Collection[str] = ()) -> list[str]:
+    """One sentence for each kind of gap in `values` (region to mm^3) of a flavour; `not_segmented` is one."""
     notes = [note for hemisphere in subject.HEMISPHERES if (note := _cortex(values, hemisphere, flavour))]
+    if not_segmented:
+        notes.append(f"not segmented by SynthSeg, so without a volume and unscored: {', '.join(not_segmented)}")
+    values = {name: value for name, value in values.items() if name not in not_segmented}
     for set_, words in (("reference", "not in aseg.stats, so unscored"), ("extended", "not measured, so unscored")):
-        lacking = [name for name in _wanted(set_, "") if name not in values]
+        lacking = [name for name in _wanted(set_, "") if name not in values and name not in not_segmented]
         if lacking:
             notes.append(f"{words}: {', '.join(lacking)}")
     unknown = [name for name, value in values.items() if value != value]

@@ -14,6 +14,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -21,13 +22,17 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.errors import ReconAllError
-from bids_app.freesurfer import subject
+from bids_app.freesurfer import segmentation, subject
 from bids_app.freesurfer.check import SubjectCheck, check_subject
+from bids_app.freesurfer.programs import package_of
 from bids_app.freesurfer.recon_command import ReconAllCommand, child_environment, find_license, find_recon_all
 from bids_app.tables import read_json, write_json
 
 RECORDS = ".normvol"
 _GRACE_SECONDS = 20.0
+_ORPHAN_SECONDS = 2.0
+# Process groups of the recon-all that this process waits for
+_RUNNING: set[int] = set()
 _NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOLCK}
 
 
@@ -65,7 +70,7 @@ def run_recon_all(
     records = command.subjects_dir / RECORDS
     records.mkdir(parents=True, exist_ok=True)
     with _locked(records / f"{command.directory.name}.lock", command) as (handle, exclusive):
-        if _prepare(command, records, exclusive).usable:
+        if _prepare(command, records, exclusive, environ).usable:
             return command.directory
         executable = find_recon_all(environ)
         environ = child_environment(executable, environ)
@@ -79,7 +84,7 @@ def run_recon_all(
     return _conclude(command, code, log)
 
 
-def _prepare(command: ReconAllCommand, records: Path, exclusive: bool) -> SubjectCheck:
+def _prepare(command: ReconAllCommand, records: Path, exclusive: bool, environ: Mapping[str, str]) -> SubjectCheck:
     """Refuse what is not ours, drop what cannot be resumed, and say how the tree stands."""
     folder, record = command.directory, records / f"{command.directory.name}.json"
     state = _state(command)
@@ -90,8 +95,11 @@ def _prepare(command: ReconAllCommand, records: Path, exclusive: bool) -> Subjec
             f"{folder} is unfinished and was not started by normvol, so it is left alone ({state.message})",
             "move it away or finish it with recon-all yourself",
         )
-    if folder.exists() and (before := read_json(record)) != command.record():
-        if not _only_time_points_differ(before, command.record()):
+    now = command.record(environ)
+    if folder.exists() and not _same(before := _with_version(read_json(record), folder), now):
+        if _told(before) != _told(now):
+            _refuse_version(command, before, now, record, state)
+        if not _only_time_points_differ(before, now):
             raise ReconAllError(
                 f"{folder} was started with other input or options than now", f"remove it and {record} to start anew"
             )
@@ -105,12 +113,52 @@ def _prepare(command: ReconAllCommand, records: Path, exclusive: bool) -> Subjec
         marker.unlink(missing_ok=True)
     if folder.exists() and not state.usable and not command.can_resume():
         shutil.rmtree(folder)
-    write_json(command.record(), record)
+    write_json(now, record)
     return state
 
 
+def _with_version(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """A record; of one without version, what the tree's own build stamp and logs say."""
+    if record.get("version"):
+        return dict(record)
+    version = subject.version_in_stamp(subject.read_script(folder, "build-stamp.txt"))
+    return {**record, "version": version, "segmentation": segmentation.of_tree(folder, version) if version else None}
+
+
+def _told(record: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    return record.get("version"), record.get("segmentation")
+
+
+def _same(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether two records agree in what both know."""
+    unknown = {name for name in ("version", "segmentation") if before.get(name) is None or now.get(name) is None}
+    return {**before, **dict.fromkeys(unknown)} == {**now, **dict.fromkeys(unknown)}
+
+
+def _refuse_version(
+    command: ReconAllCommand, before: Mapping[str, Any], now: Mapping[str, Any], record: Path, state: SubjectCheck
+) -> None:
+    """ReconAllError for a tree of another FreeSurfer than today's; what both know decides."""
+    known = [
+        (old, new)
+        for old, new in zip(_told(before), _told(now), strict=True)
+        if old is not None and new is not None and old != new
+    ]
+    if not known:
+        return
+    was, is_ = (
+        f"FreeSurfer {r.get('version') or 'of an unknown version'} ({r['segmentation']})" for r in (before, now)
+    )
+    verb = "made" if state.usable else "begun"
+    raise ReconAllError(
+        f"{command.directory} was {verb} by {was} and would go on with {is_}: one brain would be of two programs",
+        f"use the first version and options again, or remove {command.directory} and {record} to start anew",
+    )
+
+
 def _only_time_points_differ(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    return {**before, "time_points": None} == {**now, "time_points": None}
+    unknown = {"time_points": None, "version": None, "segmentation": None}
+    return {**before, **unknown} == {**now, **unknown}
 
 
 def _with_linked_images(command: ReconAllCommand, records: Path) -> ReconAllCommand:
@@ -181,21 +229,38 @@ def _execute(arguments: list[str], environ: dict[str, str], log: Path, lock: int
     with open(log, "ab") as stream:
         stream.write((" ".join(arguments) + "\n").encode())
         stream.flush()
-        process = subprocess.Popen(
-            arguments,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            pass_fds=(lock,),
-        )
+        try:
+            process = subprocess.Popen(
+                arguments,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=(lock,),
+            )
+        except OSError as error:
+            raise ReconAllError(
+                f"{arguments[0]} cannot be started ({error.strerror})",
+                f"its first line names the shell that it needs: install {package_of('tcsh')}",
+            ) from error
+        _RUNNING.add(process.pid)
         try:
             return process.wait(timeout=timeout)
         except subprocess.TimeoutExpired:
             return None
         finally:
             _end_group(process)
+            _RUNNING.discard(process.pid)
+
+
+def end_running() -> None:
+    """End what this process runs, at once: nobody is left who waits for it."""
+    for step in (signal.SIGTERM, signal.SIGKILL):
+        for group in tuple(_RUNNING):
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, step)
+        time.sleep(_ORPHAN_SECONDS if _RUNNING and step == signal.SIGTERM else 0)
 
 
 def _end_group(process: subprocess.Popen) -> None:
@@ -223,8 +288,15 @@ def _conclude(command: ReconAllCommand, code: int | None, log: Path) -> Path:
     read = f"{log} and {own_log}" if own_log.exists() else str(log)
     raise ReconAllError(
         f"recon-all {_ending(code)} for {command.directory.name}: {state.message}{said}",
-        f"read {read}; a new run resumes it",
+        f"{_to_install(said)}read {read}; a new run resumes it",
     )
+
+
+def _to_install(said: str) -> str:
+    """Which package a program comes from that recon-all's scripts did not find; else nothing."""
+    absent = re.search(r"([\w.-]+): Command not found", said)
+    package = package_of(absent[1]) if absent else None
+    return f"install {package}, which has {absent[1]}; " if absent and package else ""
 
 
 def _last_error(log: Path) -> str:
@@ -249,4 +321,4 @@ def _ending(code: int | None) -> str:
     return f"ended with exit code {code}" if code else "ended without error but left no whole statistics"
 
 
-__all__ = ["ReconAllCommand", "find_license", "find_recon_all", "link_fsaverage", "run_recon_all"]
+__all__ = ["ReconAllCommand", "end_running", "find_license", "find_recon_all", "link_fsaverage", "run_recon_all"]

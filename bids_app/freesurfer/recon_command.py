@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bids_app.errors import ReconAllError, UsageError
-from bids_app.freesurfer import subject
+from bids_app.freesurfer import segmentation, subject
 
 STREAMS = ("cross", "base", "long")
 _OURS = frozenset(
@@ -135,13 +135,17 @@ class ReconAllCommand:
             return (self.directory / "base-tps").exists()
         if self.stream == "long":
             return True
-        origin = self.directory / "mri" / "orig"
-        wanted = [f"{number:03d}.mgz" for number in range(1, len(self.t1w) + 1)]
-        wanted += ["T2raw.mgz"] if self.t2w else ["FLAIRraw.mgz"] if self.flair else []
-        return all((origin / name).exists() for name in wanted)
+        wanted = [f"orig/{number:03d}.mgz" for number in range(1, len(self.t1w) + 1)]
+        wanted += ["orig/T2raw.mgz"] if self.t2w else ["orig/FLAIRraw.mgz"] if self.flair else []
+        # made after the images were compared and averaged, which a run without -i does not do again
+        wanted += ["rawavg.mgz", "orig.mgz"]
+        return all((self.directory / "mri" / name).exists() for name in wanted)
 
-    def record(self) -> dict[str, Any]:
-        """What decides the result, to be compared before a tree is resumed (threads do not)."""
+    def record(self, environ: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """What decides the result, to be compared before a tree is resumed (threads do not).
+
+        With `environ` also the version that is installed and the segmentation that it takes.
+        """
         images = [*self.t1w, *(image for image in (self.t2w, self.flair) if image is not None)]
         return {
             "stream": self.stream,
@@ -150,7 +154,13 @@ class ReconAllCommand:
             "time_points": list(self.time_points),
             "images": [[str(image), _size(image)] for image in images],
             "extra": list(self.extra),
+            **(_program(environ, self.extra) if environ is not None else {}),
         }
+
+
+def _program(environ: Mapping[str, str], extra: Iterable[str]) -> dict[str, str | None]:
+    version = installed_version(environ)
+    return {"version": version, "segmentation": segmentation.chosen(version, extra, environ)}
 
 
 def _size(image: Path) -> int | None:
@@ -237,11 +247,11 @@ def find_license(option: Path | None, environ: Mapping[str, str]) -> Path:
 
 
 def installed_version(environ: Mapping[str, str]) -> str | None:
-    """Version in ``$FREESURFER_HOME/build-stamp.txt``, e.g. ``7.4.1``; None when there is none."""
-    home = environ.get("FREESURFER_HOME")
+    """Version in the build stamp of ``$FREESURFER_HOME``, else of recon-all on PATH, e.g. ``7.4.1``; else None."""
     try:
-        text = (Path(home) / "build-stamp.txt").read_text(errors="replace") if home else ""
-    except OSError:
+        home = environ.get("FREESURFER_HOME") or str(find_recon_all(environ).resolve().parent.parent)
+        text = (Path(home) / "build-stamp.txt").read_text(errors="replace")
+    except (OSError, ReconAllError):
         return None
     return subject.version_in_stamp(text)
 
@@ -261,7 +271,9 @@ _STREAM_HOURS = {"cross": 1.0, "base": 1.0, "long": 0.6}
 _THREADS_AT_BEST = 4
 
 
-def expected_cost(version: str | None, stream: str = "cross", threads: int = 1) -> Cost:
+def expected_cost(
+    version: str | None, stream: str = "cross", threads: int = 1, segmented_by: str | None = None
+) -> Cost:
     """What to ask a scheduler for; an unknown version costs as 7.
 
     Parameters
@@ -270,9 +282,13 @@ def expected_cost(version: str | None, stream: str = "cross", threads: int = 1) 
         FreeSurfer version, e.g. ``7.4.1``.
     stream : {'cross', 'base', 'long'}
     threads : int
+    segmented_by : {'atlas', 'synthseg'}, optional
+        Of `segmentation.chosen`; SynthSeg takes the memory of 8 in any version, the atlas that of 7.
     """
     major = int(version.split(".")[0]) if version and version.split(".")[0].isdecimal() else 7
     memory, slow, fast = _COSTS[min(max(major, 6), 8)]
+    if segmented_by is not None:
+        memory = _COSTS[8 if segmented_by == segmentation.SYNTHSEG else min(max(major, 6), 7)][0]
     gained = (min(threads, _THREADS_AT_BEST) - 1) / (_THREADS_AT_BEST - 1)
     hours = (slow - (slow - fast) * gained) * _STREAM_HOURS[stream]
     return Cost(_DISK_GB[stream], memory, round(hours, 1))

@@ -68,6 +68,23 @@ def base_time_points(subject_dir: Path) -> tuple[str, ...]:
     return tuple(read_script(subject_dir, "long.base-tps").split())
 
 
+def pial_image(subject_dir: Path) -> str | None:
+    """``T2w`` or ``FLAIR``: the image that recon-all refined the pial surface with, by its status log; else None.
+
+    The step does not run in longitudinal time points, although their cross-sectional runs had it.
+    """
+    if "Refine Pial Surfs" not in read_script(subject_dir, "recon-all-status.log"):
+        return None
+    raw = (("T2w", "T2raw"), ("FLAIR", "FLAIRraw"))
+    commands = read_script(subject_dir, "recon-all.cmd")
+    found = (
+        image
+        for image, name in raw
+        if f"{name}." in commands or (subject_dir / "mri" / "orig" / f"{name}.mgz").exists()
+    )
+    return next(found, None)
+
+
 def version_in_stamp(stamp: str) -> str | None:
     """The version in a build stamp, e.g. 6.0.1 in ``freesurfer-Linux-centos6_x86_64-stable-pub-v6.0.1-f53``."""
     found = _BUILD.search(stamp)

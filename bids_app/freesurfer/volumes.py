@@ -18,7 +18,7 @@ import pandas as pd
 
 from bids_app import regions
 from bids_app.errors import FreeSurferError, StatsFileError
-from bids_app.freesurfer import atlases, quality_measures, subject
+from bids_app.freesurfer import atlases, quality_measures, segmentation, subject
 from bids_app.freesurfer.completeness import completeness_notes
 from bids_app.freesurfer.stats import NAME, StatsFile, parse_stats, read_content
 
@@ -61,6 +61,10 @@ class Volumes:
         File relative to the subject directory to its SHA-256.
     notes : tuple of str
         Sentences: what is missing, what was read tolerantly.
+    not_segmented : tuple of str
+        Regions that the segmentation does not have (`segmentation`): their volume is missing, not 0.
+    pial : {'T2w', 'FLAIR', None}
+        The image that the pial surface was refined with.
     """
 
     table: pd.DataFrame
@@ -72,6 +76,8 @@ class Volumes:
     measures: Mapping[str, float] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    not_segmented: tuple[str, ...] = ()
+    pial: str | None = None
 
 
 @dataclass
@@ -87,6 +93,8 @@ class Reading:
     measures: dict[str, float]
     inputs: dict[str, str]
     notes: list[str]
+    not_segmented: tuple[str, ...] = ()
+    pial: str | None = None
 
 
 def modelled_version(version: str | None, flavour: str | None) -> str | None:
@@ -153,6 +161,8 @@ def extract_volumes(subject_dir: Path | str, *, expected_subject: str | None = N
         measures=reading.measures,
         inputs=dict(sorted(reading.inputs.items())),
         notes=tuple(reading.notes),
+        not_segmented=reading.not_segmented,
+        pial=reading.pial,
     )
 
 
@@ -191,13 +201,14 @@ def read_volumes(subject_dir: Path, *, expected_subject: str | None = None, ever
     cortical, cortex = _desikan_killiany(folder)
     globals_ = _globals((aseg_name, aseg), ("brainvol.stats", folder.find("brainvol.stats")))
     etiv = _etiv(globals_, cortex, subject_dir, flavour, folder.notes)
-    rows = _aseg_rows(aseg, aseg_name, subject_dir) + cortical + globals_
+    version = _version(aseg, subject_dir, folder.notes)
+    subcortical, not_segmented = _segmented(_aseg_rows(aseg, aseg_name, subject_dir), subject_dir, version)
+    rows = subcortical + cortical + globals_
     if etiv is not None and etiv not in globals_:
         rows.append(etiv)
-    version = _version(aseg, subject_dir, folder.notes)
     others = _other_atlases(folder, aseg, aseg_name, flavour) if everything else {}
     contrast = _contrast(folder) if everything else {}
-    folder.notes.extend(completeness_notes({row.region: row.volume_mm3 for row in rows}, flavour))
+    folder.notes.extend(completeness_notes({row.region: row.volume_mm3 for row in rows}, flavour, not_segmented))
     return Reading(
         rows=rows,
         etiv_mm3=_NAN if etiv is None else etiv.volume_mm3,
@@ -208,6 +219,8 @@ def read_volumes(subject_dir: Path, *, expected_subject: str | None = None, ever
         measures=quality_measures.measure(aseg, cortex, contrast, rows),
         inputs=folder.inputs,
         notes=folder.notes,
+        not_segmented=not_segmented,
+        pial=subject.pial_image(subject_dir) if everything else None,
     )
 
 
@@ -263,6 +276,15 @@ def _aseg_rows(aseg: StatsFile, source: str, subject_dir: Path) -> list[Row]:
         if not name.startswith("ctx-"):
             rows.append(Row(regions.canonical(name), volume, _NAN, _NAN, "aseg", source))
     return rows
+
+
+def _segmented(rows: list[Row], subject_dir: Path, version: str | None) -> tuple[list[Row], tuple[str, ...]]:
+    """The rows with those missing that the segmentation does not have, and their names."""
+    values = {row.region: row.volume_mm3 for row in rows}
+    if not segmentation.not_segmented(values, segmentation.SYNTHSEG):
+        return rows, ()
+    absent = segmentation.not_segmented(values, segmentation.of_tree(subject_dir, version))
+    return [row._replace(volume_mm3=_NAN) if row.region in absent else row for row in rows], absent
 
 
 def _desikan_killiany(folder: StatsFolder) -> tuple[list[Row], dict[str, StatsFile]]:

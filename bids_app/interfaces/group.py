@@ -14,6 +14,7 @@ class _TablesIn(BaseInterfaceInputSpec):
     exclude_quality = traits.List(traits.Str(), desc="quality verdicts to leave out")
     model = traits.Str("", usedefault=True, desc="name or path of the normative model")
     include_quality = traits.List(traits.Str(), desc="quality verdicts to keep")
+    pool = File(exists=True, desc="TOML that names the samples to take together")
 
 
 class _TablesOut(TraitedSpec):
@@ -25,7 +26,7 @@ class GroupTables(LibraryInterface):
 
     input_spec = _TablesIn
     output_spec = _TablesOut
-    libraries = ("bids_app.run.cohort",)
+    libraries = ("bids_app.run.samples",)
     _always_run = True
 
     def _call(self, folder: Path) -> dict:
@@ -33,12 +34,15 @@ class GroupTables(LibraryInterface):
         from bids_app.clinical.scored_scans import write_group_tables
         from bids_app.run.citation import write_citation
         from bids_app.run.cohort import group_findings, read_cohort
+        from bids_app.run.samples import Pool, read_samples
 
         output_dir = Path(self.inputs.output_dir)
-        scans = read_cohort(output_dir, self.inputs.exclude_quality, self.inputs.include_quality)
+        quality = (self.inputs.exclude_quality, self.inputs.include_quality)
+        pool = Pool.read(read_samples(Path(self.inputs.pool)), *quality) if isdefined(self.inputs.pool) else None
+        scans = read_cohort(output_dir, *quality) if pool is None else pool.scored()
         tables = write_group_tables(scans, output_dir)
         write_citation(output_dir, scans.summaries, self.inputs.model)
-        collect_findings(output_dir, group_findings(scans))
+        collect_findings(output_dir, group_findings(scans), None if pool is None else pool.findings())
         return {"tables": [str(path) for path in tables]}
 
 
@@ -70,5 +74,6 @@ class ClinicalAnalysis(LibraryInterface):
             include_quality=inputs.include_quality,
             participants_file=participants,
             model=inputs.model,
+            pool=Path(inputs.pool) if isdefined(inputs.pool) else None,
         )
         return {"tables": [str(path) for path in tables]}

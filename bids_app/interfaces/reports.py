@@ -21,6 +21,7 @@ class _GroupIn(BaseInterfaceInputSpec):
 
 class _ParticipantIn(_GroupIn):
     participant = traits.Str(mandatory=True)
+    whole = traits.Bool(True, usedefault=True, desc="the person's tables are of all scans, so the person is done")
 
 
 class _ReportOut(TraitedSpec):
@@ -36,10 +37,16 @@ class ParticipantReport(LibraryInterface):
     _always_run = True
 
     def _call(self, folder: Path) -> dict:
+        from bids_app.bids.markers import begin_person, end_person, person_cover
         from bids_app.reports.pages.participant import write_participant_report
 
         inputs = self.inputs
-        page = write_participant_report(Path(inputs.output_dir), inputs.participant, **inputs.formats())
+        output_dir = Path(inputs.output_dir)
+        cover = person_cover(output_dir, inputs.participant)
+        begin_person(output_dir, inputs.participant)
+        page = write_participant_report(output_dir, inputs.participant, **inputs.formats())
+        if inputs.whole:
+            end_person(output_dir, inputs.participant, cover)
         return {"report": str(page)}
 
 

@@ -50,7 +50,7 @@ class ScoreScan(LibraryInterface):
         model = load_study_model(inputs.model, inputs.scoring)
         covariates = scan_covariates(inputs.covariates, volumes)
         result = score_scan(volumes, covariates, model, inputs.adaptation, model_name=inputs.model)
-        return {"summary_file": str(write_scan(result, Path(inputs.output_dir), inputs.run_uuid))}
+        return {"summary_file": str(write_scan(result, Path(inputs.output_dir), inputs.run_uuid, inputs.adaptation))}
 
 
 class _PersonIn(_ModelIn):

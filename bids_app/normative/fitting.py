@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bids_app.arrays import FloatArray
+from bids_app.normative import resampling
 from bids_app.normative.fit import location_scale, mfpr, sinh_arcsinh
 from bids_app.normative.folds import stratified_folds
 from bids_app.normative.harmonise.training_sites import Harmoniser
@@ -56,11 +58,26 @@ def harmonise_and_fit(data: TrainingData, mode: str, harmonise: str, progress: P
     etiv, values = harmoniser.transform(data)
     if progress is not None:
         progress(f"Fitting {values.shape[1]} regions.")
+    return Fitted(harmoniser, _fit(data.age, data.sex, etiv, values, mode, data.uses_etiv))
+
+
+def with_choices(data: TrainingData, mode: str, fitted: Fitted) -> Fitted:
+    """The fits with standard errors that hold the choice of powers and shape, when people are few."""
+    if len(data.table) >= resampling.ENOUGH_PEOPLE:
+        return fitted
+    etiv, _ = fitted.harmoniser.transform(data)
+    refit = partial(_fit, mode=mode, uses_etiv=data.uses_etiv)
+    return replace(fitted, fits=resampling.with_choices(fitted.fits, refit, data.age, data.sex, etiv))
+
+
+def _fit(
+    age: FloatArray, sex: NDArray[np.object_], etiv: FloatArray, values: FloatArray, mode: str, uses_etiv: bool
+) -> dict[str, list[RegionFit]]:
+    """Fits of both sexes."""
     if mode == "calibrated":
-        return Fitted(harmoniser, fit_calibrated(data.age, data.sex, etiv, values, uses_etiv=data.uses_etiv))
-    rows = {sex: data.sex == sex for sex in SEXES}
-    fits = {sex: fit_reference(data.age[r], etiv[r], values[r], uses_etiv=data.uses_etiv) for sex, r in rows.items()}
-    return Fitted(harmoniser, fits)
+        return fit_calibrated(age, sex, etiv, values, uses_etiv=uses_etiv)
+    rows = {name: sex == name for name in SEXES}
+    return {name: fit_reference(age[r], etiv[r], values[r], uses_etiv=uses_etiv) for name, r in rows.items()}
 
 
 def fit_reference(age: FloatArray, etiv: FloatArray, values: FloatArray, *, uses_etiv: bool = True) -> list[RegionFit]:

@@ -17,6 +17,7 @@ from bids_app.normative.card import ModelCard
 from bids_app.normative.covariates import major_version
 from bids_app.normative.engines.native import NativeModel
 from bids_app.normative.engines.native_file import with_digest
+from bids_app.normative.fit.location_scale import MIN_FOR_SHAPE
 from bids_app.normative.harmonise import site_effects
 from bids_app.normative.parameters import SEXES, RegionFit, RegionModel
 from bids_app.normative.reference_counts import ReferenceCounts, count_deviations
@@ -43,6 +44,10 @@ HARMONISE = {
     "age (non-linear), sex and eTIV preserved",
     "full": "ComBat, full empirical Bayes, offset and scale; age (non-linear), sex and eTIV preserved",
 }
+UNCALIBRATED = (
+    f"The tails are not calibrated: {{n}} people were used, and the shape of the distribution needs {MIN_FOR_SHAPE}; "
+    "more or fewer than 2.5 % of healthy people may lie beyond -1.96 or 1.96."
+)
 AGE_BAND = 10
 SITE_GROUPS = 10
 
@@ -115,9 +120,26 @@ def train(
     )
     tell(data.report.sentences()[0])
     fitted, counts = _fit_and_count(data, mode, harmonise, reference_counts, tell)
+    return _trained(data, fitted, counts, name, mode, harmonise, dict(card or {}))
+
+
+def _trained(
+    data: TrainingData,
+    fitted: fitting.Fitted,
+    counts: ReferenceCounts | None,
+    name: str,
+    mode: str,
+    harmonise: str,
+    words: dict[str, Any],
+) -> Trained:
+    """The model with its card and digest, and the report with what could not be done."""
     regions_ = region_models(data, fitted, mode)
-    model = NativeModel(make_card(data, name, mode, harmonise, card or {}), regions_, counts)
-    return Trained(with_digest(model), replace(data.report, fallbacks=_fallbacks(regions_)))
+    report = replace(data.report, fallbacks=_fallbacks(regions_))
+    if mode == "calibrated" and len(data.table) < MIN_FOR_SHAPE:
+        report = replace(report, warnings=(UNCALIBRATED.format(n=len(data.table)),))
+        words["limitations"] = [*words.get("limitations", ()), *report.warnings]
+    model = NativeModel(make_card(data, name, mode, harmonise, words), regions_, counts)
+    return Trained(with_digest(model), report)
 
 
 def _fit_and_count(
@@ -125,6 +147,7 @@ def _fit_and_count(
 ) -> tuple[fitting.Fitted, ReferenceCounts | None]:
     """The fits, widened to what held-out people show, and those people's counts of deviations."""
     fitted, counts, factor = fitting.harmonise_and_fit(data, mode, harmonise, tell), None, 1.0
+    fitted = fitting.with_choices(data, mode, fitted)
     corrects = mode == "calibrated" and harmonise != "none"
     if reference_counts or corrects:
         tell(f"Scoring healthy people out of fold ({fitting.N_FOLDS} more trainings).")

@@ -31,6 +31,8 @@ class TrainingReport:
         Region to reason.
     fallbacks : DataFrame
         Columns ``region``, ``sex``, ``fallback``: models that had to be simplified.
+    warnings : tuple of str
+        What the model does not hold.
     """
 
     n_rows: int
@@ -38,6 +40,7 @@ class TrainingReport:
     dropped: pd.DataFrame
     left_out_regions: dict[str, str] = field(default_factory=dict)
     fallbacks: pd.DataFrame = field(default_factory=pd.DataFrame)
+    warnings: tuple[str, ...] = ()
 
     def sentences(self) -> tuple[str, ...]:
         """The report in words: one sentence per reason."""
@@ -49,7 +52,7 @@ class TrainingReport:
                 f"{n} of the fits are simpler: {what}."
                 for what, n in self.fallbacks["fallback"].value_counts(sort=False).items()
             ]
-        return tuple(out)
+        return (*out, *self.warnings)
 
 
 @dataclass(frozen=True)

@@ -185,7 +185,9 @@ def gauge(z: Any, deviation: str = "none") -> Markup:
     if not isinstance(z, float | int) or math.isnan(z):
         return Markup("")
     place = 50 + 10 * max(-5.0, min(5.0, float(z)))
-    return Markup('<i class="gauge {}" style="--at:{}%" aria-hidden="true"></i>').format(deviation, f"{place:.1f}")
+    return Markup('<i class="gauge{}" style="--at:{:.1f}%"></i>').format(
+        "" if deviation == "none" else f" {deviation}", place
+    )
 
 
 def data_uri(path: Path) -> str:

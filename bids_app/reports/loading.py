@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from bids_app.bids.ratings import FILE as RATINGS
 from bids_app.errors import InputError
 from bids_app.tables import read_json, read_table
 
@@ -112,6 +113,7 @@ class Person:
     crashes: tuple[str, ...]
     citation: str | None
     model_card: Record | None
+    ratings: Sheet | None = None
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,10 @@ def load_person(root: Path, label: str) -> Person:
         (_scan(root, label, file) for file in sorted(folder.glob("**/anat/*_desc-summary_morph.json"))),
         key=lambda scan: (scan.summary.get("covariates.age") or 0.0, scan.session or ""),
     )
-    unfinished = tuple(status for status in _statuses(root, label) if status.get("status") != "scored")
+    statuses = list(_statuses(root, label))
+    unfinished = tuple(status for status in statuses if status.get("status") != "scored")
+    runs = {status.get("run_uuid") for status in statuses}
+    crashes = (path for path in folder.glob("log/*/crash*") if None in runs or path.parent.name in runs)
     if not scans and not unfinished:
         raise InputError(f"nothing about sub-{label} is in {root}", "run the participant level for this label first")
     anat = folder / "anat"
@@ -162,17 +167,19 @@ def load_person(root: Path, label: str) -> Person:
         centiles=load_sheet(root, anat / f"sub-{label}_desc-centiles_morph.tsv"),
         change=load_sheet(root, anat / f"sub-{label}_desc-change_morph.tsv"),
         images=_images(folder / "figures"),
-        crashes=tuple(sorted(path.relative_to(root).as_posix() for path in folder.glob("log/*/crash*"))),
+        crashes=tuple(sorted(path.relative_to(root).as_posix() for path in crashes)),
         citation=_text(root / "CITATION.md"),
         model_card=load_record(root, root / f"model_{model}.json"),
+        ratings=_ratings(root, f"sub-{label}"),
     )
 
 
 def load_group(root: Path) -> Group:
     """Everything of the group level that is in the dataset."""
     sheets = {name: sheet for name in GROUP_TABLES if (sheet := load_sheet(root, root / f"group_{name}.tsv"))}
+    ratings = _ratings(root)
     return Group(
-        sheets=sheets,
+        sheets=sheets if ratings is None else {**sheets, "ratings": ratings},
         analyses=_analyses(root),
         reports=frozenset(path.stem for path in root.glob("sub-*.html")),
         adaptation=load_record(root, root / "adaptation.json"),
@@ -180,6 +187,14 @@ def load_group(root: Path) -> Group:
         model_cards=tuple(filter(None, (load_record(root, path) for path in sorted(root.glob("model_*.json"))))),
         description=load_record(root, root / "dataset_description.json"),
     )
+
+
+def _ratings(root: Path, participant: str | None = None) -> Sheet | None:
+    """What a reader said of everybody's scans, or of one person's."""
+    sheet = load_sheet(root, root / RATINGS)
+    if sheet is None or participant is None:
+        return sheet
+    return sheet.pick(sheet.table["participant_id"].astype(str) == participant)
 
 
 def _scan(root: Path, participant: str, file: Path) -> Scan:

@@ -86,15 +86,20 @@ def record(output_dir: Path, asked: Mapping[str, Any]) -> None:
     write_json(dict(asked), output_dir / RECORD)
 
 
-def refuse_mixed(summaries: Sequence[Mapping[str, Any]]) -> None:
+def refuse_mixed(summaries: Sequence[Mapping[str, Any]], *, samples: bool = False) -> None:
     """Raise unless all scans were scored alike.
+
+    Parameters
+    ----------
+    samples : bool
+        The scans are of several samples, each adapted (or not) to controls of its own: which controls is not compared.
 
     Raises
     ------
     InputError
         Naming both ways, how many scans each has, and how to make them alike.
     """
-    ways = Counter(_in_words(summary) for summary in summaries)
+    ways = Counter(_in_words(summary, samples) for summary in summaries)
     if len(ways) < 2:
         return
     listed = "; ".join(f"{count} scans with {way}" for way, count in ways.most_common())
@@ -104,12 +109,14 @@ def refuse_mixed(summaries: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
-def _in_words(summary: Mapping[str, Any]) -> str:
+def _in_words(summary: Mapping[str, Any], samples: bool) -> str:
     model = summary.get("model") or {}
     adaptation = model.get("adaptation")
     name = " ".join(str(model[key]) for key in ("name", "version") if model.get(key))
     adapted = "without adaptation"
-    if adaptation:
+    if adaptation and samples:
+        adapted = "adapted to controls"
+    elif adaptation:
         by = f" by {adaptation['by']}" if adaptation.get("by") else ""
         controls, digest = adaptation.get("controls") or "controls", str(adaptation.get("sha256") or "")[:8]
         adapted = f"adapted to {controls}{by} (controls {digest})"

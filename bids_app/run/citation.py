@@ -55,6 +55,7 @@ def run_facts(
         programs=dict(programs),
         controls={str(item["scanner"]): int(item["n_controls"]) for item in reversed(adaptations)},
         statistics=statistics,
+        pial=Counter(image for summary in summaries if (image := summary["freesurfer"].get("pial"))),
     )
 
 

@@ -10,6 +10,10 @@ from typing import Any
 import pandas as pd
 
 from bids_app.bids.derivatives import read_summaries, read_wide
+from bids_app.bids.layout import Scan
+from bids_app.bids.names import bare
+from bids_app.bids.phenotypes import clinical_table
+from bids_app.bids.ratings import Key, Rating, key_of, rated, rating_of, stored_ratings
 from bids_app.bids.status import read_statuses
 from bids_app.clinical.analyses import group_tables
 from bids_app.clinical.scored_scans import GROUP_COLUMNS, KEYS, ScoredScans
@@ -21,6 +25,8 @@ from bids_app.run.scan import SURFACE_TABLES
 
 # Fewer equal volumes may be chance.
 ENOUGH_REGIONS = 10
+QUALITY_REMEDY = "correct the segmentation, or include it with --include-quality"
+RATED_REMEDY = "correct the segmentation and rate the scan again"
 # The cohort of the group level that is under way; the worker processes of its graph are forked with it in memory.
 _UNDER_WAY: dict[Any, ScoredScans] = {}
 
@@ -45,7 +51,9 @@ def read_cohort(
     """Collect what the participant level wrote.
 
     Scans whose last run left them out or failed, and scans whose quality keeps them out, are not in the tables but
-    stay in `inclusion` with their reason. By default these are the scans that fail by measures which are made of
+    stay in `inclusion` with their reason. A reader's rating takes the place of the automatic verdict.
+
+    By default these are the scans that fail by measures which are made of
     neither z nor regional volumes (`Quality.technical`): leaving them out selects on no outcome.
 
     Parameters
@@ -65,17 +73,20 @@ def read_cohort(
         return _UNDER_WAY[Path(output_dir), excluded, included]
     inclusion = group_tables.inclusion_table(read_statuses(output_dir).to_dict("records"))
     kept, kept_out = [], []
-    omitted = {_key(row) for row in inclusion[inclusion["status"] != "scored"].to_dict("records")}
-    for summary in read_summaries(output_dir):
+    omitted = {key_of(row) for row in inclusion[inclusion["status"] != "scored"].to_dict("records")}
+    ratings = stored_ratings(output_dir)
+    for unrated in read_summaries(output_dir):
+        rating = rating_of(ratings, key_of(unrated))
+        summary = rated(unrated, rating)
         verdict, technical = (summary["quality"].get(name) for name in ("verdict", "technical"))
-        if verdict in excluded or (technical == "fail" and "fail" not in included):
+        if verdict in excluded or (technical == "fail" and (rating or "fail" not in included)):
             kept_out.append(summary)
-        elif _key(summary) not in omitted:
+        elif key_of(summary) not in omitted:
             kept.append(summary)
     if not kept:
         raise InputError(f"no scored scan in {output_dir}", "run the participant level first")
     refuse_mixed(kept)
-    keys = [_key(summary) for summary in kept]
+    keys = [key_of(summary) for summary in kept]
     scans = _with_groups(group_tables.scan_table(kept), kept)
     zscores = read_wide(output_dir, keys, "deviations", "z")
     ordered = [name for name in reference_regions() if name in zscores]
@@ -85,9 +96,24 @@ def read_cohort(
         zscores[[*KEYS, *ordered]],
         _uncounted(output_dir, keys),
         read_wide(output_dir, keys, "volumes", "volume_mm3"),
-        _mark_excluded(inclusion, kept_out),
+        _mark_excluded(inclusion, kept_out, ratings),
         _origin(kept),
     )
+
+
+def cohort_with_clinical(cohort: ScoredScans, bids_dir: Path, participants_file: Path | None = None) -> pd.DataFrame:
+    """One row per scored scan: covariates and counts as scored, then every other column of the BIDS tables."""
+    scans = [
+        Scan(
+            bare(row["participant_id"], "sub"),
+            bare(row["session_id"], "ses") if isinstance(row["session_id"], str) else None,
+        )
+        for row in cohort.scans.to_dict("records")
+    ]
+    clinical = clinical_table(bids_dir, scans, participants_file=participants_file)
+    scored = cohort.scans.drop(columns=["group", "site"], errors="ignore")
+    added = [name for name in clinical.columns if name not in scored.columns]
+    return pd.concat([scored.reset_index(drop=True), clinical[added].reset_index(drop=True)], axis=1)
 
 
 def _uncounted(output_dir: Path, keys: Sequence[tuple[str, str | None]]) -> pd.DataFrame:
@@ -96,11 +122,6 @@ def _uncounted(output_dir: Path, keys: Sequence[tuple[str, str | None]]) -> pd.D
     for desc in ("asymmetry", *SURFACE_TABLES):
         table = table.merge(read_wide(output_dir, keys, desc, "z", optional=desc in SURFACE_TABLES), on=KEYS)
     return table
-
-
-def _key(row: Mapping[str, Any]) -> tuple[str, str | None]:
-    session = row.get("session_id")
-    return str(row["participant_id"]), session if isinstance(session, str) else None
 
 
 def _with_groups(scans: pd.DataFrame, summaries: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -126,20 +147,25 @@ def _first_column(others: Sequence[Mapping[str, Any]], candidates: Iterable[str]
     return next((present[name] for name in candidates if name in present), None)
 
 
-def _mark_excluded(inclusion: pd.DataFrame, excluded: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def _mark_excluded(
+    inclusion: pd.DataFrame, excluded: Sequence[Mapping[str, Any]], ratings: Mapping[Key, Rating]
+) -> pd.DataFrame:
     """Say of scans excluded by their quality that and why they are out."""
-    if not excluded:
+    if not excluded and not ratings:
         return inclusion
     inclusion = inclusion.copy()
-    reasons = {_key(summary): "; ".join(summary["quality"]["reasons"]) for summary in excluded}
+    given = {key: found for key in map(key_of, inclusion.to_dict("records")) if (found := rating_of(ratings, key))}
+    reasons = {key_of(summary): "; ".join(summary["quality"]["reasons"]) for summary in excluded}
     for index, row in zip(inclusion.index, inclusion.to_dict("records"), strict=True):
-        if _key(row) in reasons:
+        if key_of(row) in reasons:
             inclusion.loc[index, ["status", "stage", "reason", "remedy"]] = [
                 "excluded",
-                "quality",
-                reasons[_key(row)],
-                "correct the segmentation, or include it with --include-quality",
+                "rating" if key_of(row) in given else "quality",
+                reasons[key_of(row)],
+                RATED_REMEDY if key_of(row) in given else QUALITY_REMEDY,
             ]
+        elif key_of(row) in given and row["status"] == "scored":
+            inclusion.loc[index, ["stage", "reason"]] = ["rating", given[key_of(row)].words]
     return inclusion
 
 

@@ -47,7 +47,9 @@ class RunConfig:
     adapt_by: str | None = None
     exclude_quality: tuple[Literal["warn", "fail"], ...] = ()
     include_quality: tuple[Literal["warn", "fail"], ...] = ()
+    qc_file: tuple[Label, ...] = ()
     analysis: str | None = None
+    pool: Path | None = None
     figure_formats: tuple[Literal["svg", "png", "pdf"], ...] = ()
 
     work_dir: Path | None = None

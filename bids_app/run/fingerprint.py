@@ -10,7 +10,7 @@ from typing import Any
 from bids_app import __version__
 
 # Raise this when the same inputs give other outputs, so that old ones are made anew.
-OUTPUT_REVISION = 2
+OUTPUT_REVISION = 3
 
 
 # Of a scan's adaptation, what moves z; who the controls were is said elsewhere

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from bids_app.bids.columns import columns_for
+from bids_app.bids.derivatives import person_summary_paths
+from bids_app.bids.markers import begin_person
 from bids_app.bids.names import derivative_path, participant_id
 from bids_app.clinical.person import centile_table, change_table
 from bids_app.errors import InputError
@@ -25,9 +27,7 @@ AGES_DRAWN = 40
 
 def person_summaries(output_dir: Path, participant: str) -> list[tuple[Path, dict[str, Any]]]:
     """Paths and contents of the summaries of a person's scored scans, by age."""
-    folder = output_dir / participant_id(participant)
-    paths = [*folder.glob("anat/*_desc-summary_morph.json"), *folder.glob("ses-*/anat/*_desc-summary_morph.json")]
-    summaries = [(path, read_json(path)) for path in sorted(paths)]
+    summaries = [(path, read_json(path)) for path in person_summary_paths(output_dir, participant)]
     return sorted(summaries, key=lambda item: (item[1]["covariates"]["age"], str(item[1]["session_id"])))
 
 
@@ -46,6 +46,7 @@ def write_person_tables(
         raise InputError(
             f"{participant_id(participant)} has no scored scan in {output_dir}", "run the participant level"
         )
+    begin_person(output_dir, participant)
     centiles = _centiles([summary for _, summary in summaries], model, adaptation)
     path = derivative_path(output_dir, participant, desc="centiles")
     written = [write_tsv(centiles, path, columns_for("centiles"))]

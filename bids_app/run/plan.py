@@ -11,7 +11,8 @@ from typing import Any
 
 from bids_app.bids.covariates import Covariates
 from bids_app.bids.layout import Scan
-from bids_app.bids.names import derivative_path, listed, participant_id, scan_name
+from bids_app.bids.markers import is_person_done, is_scan_done
+from bids_app.bids.names import LONGEST_LABEL, derivative_path, is_label, listed, participant_id, scan_name
 from bids_app.errors import NormvolError
 from bids_app.findings import Finding
 from bids_app.freesurfer.locate import trees_of_nobody
@@ -143,25 +144,26 @@ def plan_request(request: Request) -> Plan:
     scored_as = asked_for(request.model, context.model_sha256)
     differs = check_alike(request.output_dir, scored_as, force=request.force)
     names = request.places.names()
-    scans = request.dataset.scans(names)
-    asked = {scan.name for scan in request.dataset.asked(scans)}
+    scans, unnamed = _with_labels(request.dataset.scans(names))
+    asked = {scan.name for scan in request.dataset.asked(scans)} | {omission.name for omission in unnamed}
     covariates, table_findings = request.dataset.covariates(scans)
     trees = Trees(trust_names=request.places.trust_names)
     adaptations = None if request.model.controls is None else _adaptations(request, model, trees)
     can_be_scored = {scan.name for scan, item in zip(scans, covariates) if not item.problem}
     recon = ReconPlan(request.recon, scans, asked & can_be_scored)
     outcomes = [_plan_scan(scan, item, request.places, recon, trees) for scan, item in zip(scans, covariates)]
-    planned, omissions = _with_other_sessions(outcomes, trees)
+    planned, omissions = _with_other_sessions([*outcomes, *unnamed], trees)
     planned = [_with_base_finding(scan, planned) for scan in planned]
     planned = [scan for scan in planned if scan.name in asked]
     if adaptations is not None:
         planned = [_adapted(scan, adaptations, request.work_dir) for scan in planned]
     # A person's tables and report need all sessions, so one changed session brings the others along.
     columns = model.extra_covariates
+    omissions = [_shortened(omission, request.folders) for omission in omissions if omission.name in asked]
     changed = {
         scan.participant for scan in planned if request.force or not is_up_to_date(scan, context, trees, columns)
     }
-    omissions = [_shortened(omission, request.folders) for omission in omissions if omission.name in asked]
+    changed |= _not_done(planned, omissions, request.output_dir)
     return Plan(
         context=context,
         scans=tuple(scan for scan in planned if scan.participant in changed),
@@ -174,6 +176,28 @@ def plan_request(request: Request) -> Plan:
         subject_directories=request.places.roots,
         adaptations=adaptations,
     )
+
+
+def _with_labels(scans: Sequence[Scan]) -> tuple[list[Scan], list[Omission]]:
+    """The scans whose labels can be part of a file's name; the others are left out, whatever else is known of them."""
+    named, unnamed = [], []
+    for scan in scans:
+        wrong = next((label for label in (scan.participant, scan.session) if label and not is_label(label)), None)
+        if wrong is None:
+            named.append(scan)
+        else:
+            reason = f"{wrong[:80]!r} is no BIDS label (letters, digits and +, at most {LONGEST_LABEL})"
+            unnamed.append(Omission(scan.participant, scan.session, "labels", reason, "rename it, in the tables too"))
+    return named, unnamed
+
+
+def _not_done(planned: Sequence[PlannedScan], omissions: Sequence[Omission], output_dir: Path) -> set[str]:
+    """The people whose report and tables are not of what is there and of what this run leaves out."""
+    left_out: dict[str, dict[str, str]] = {scan.participant: {} for scan in planned}
+    for omission in omissions:
+        left_out.setdefault(omission.participant, {})[omission.name] = omission.reason
+    people = {scan.participant for scan in planned}
+    return {person for person in people if not is_person_done(output_dir, person, left_out[person])}
 
 
 def _of_nobody(request: Request, scans: Sequence[Scan]) -> list[Finding]:
@@ -199,7 +223,7 @@ def _context(request: Request) -> RunContext:
         scoring=request.model.scoring,
         run_uuid=uuid.uuid4().hex,
         omp_nthreads=request.recon.threads,
-        recon_memory_gb=recon_memory_gb(),
+        recon_memory_gb=recon_memory_gb(request.recon.extra),
         trust_names=request.places.trust_names,
         license_file=request.recon.license_file,
         figure_formats=request.figure_formats,
@@ -208,7 +232,7 @@ def _context(request: Request) -> RunContext:
 
 def _adaptations(request: Request, model: NormativeModel, trees: Trees) -> ScanAdaptations:
     """From the controls of the whole dataset, whoever this run was asked for."""
-    everybody = request.dataset.everybody(request.places.names())
+    everybody, _ = _with_labels(request.dataset.everybody(request.places.names()))
     covariates, _ = request.dataset.covariates(everybody)
     return estimate_adaptation(
         model,
@@ -349,7 +373,7 @@ def is_up_to_date(scan: PlannedScan, context: RunContext, trees: Trees, columns:
     expected = [derivative_path(*labels, desc=desc) for desc in EXPECTED_TABLES]
     summary = derivative_path(*labels, desc="summary", extension=".json")
     report = context.output_dir / f"{participant_id(scan.participant)}.html"
-    if not all(path.exists() for path in (*expected, summary, report)):
+    if not all(path.exists() for path in (*expected, summary, report)) or not is_scan_done(*labels):
         return False
     try:
         recorded = read_json(summary)

@@ -10,6 +10,7 @@ from typing import Any
 from bids_app.bids.layout import Scan
 from bids_app.bids.names import participant_id
 from bids_app.errors import ReconAllError, UsageError
+from bids_app.freesurfer import segmentation
 from bids_app.freesurfer.annex import is_not_fetched
 from bids_app.freesurfer.recon_all import RECORDS
 from bids_app.freesurfer.recon_command import (
@@ -76,7 +77,10 @@ class ReconPlan:
 
     def images(self, scan: Scan) -> list[str]:
         """Names of the images that recon-all gets for a scan."""
-        used = [*select_t1w(scan, self.options), *scan.t2w[:1], *([] if scan.t2w else scan.flair[:1])]
+        t1w = select_t1w(scan, self.options)
+        long = self.options.longitudinal and self.sessions_of(scan.participant) > 1
+        # a longitudinal time point is made from the T1w images alone
+        used = t1w if long else (*t1w, *scan.t2w[:1], *(() if scan.t2w else scan.flair[:1]))
         return [path.name for path in used]
 
     def wanted_images(self, scan: Scan) -> tuple[Path, ...]:
@@ -93,7 +97,8 @@ class ReconPlan:
         record = self.subjects_dir / RECORDS / f"{cross}.json"
         if subject_dir.parent != self.subjects_dir or not record.exists():
             return None
-        return [Path(path).name for path, _ in read_json(record)["images"]]
+        images = [Path(path).name for path, _ in read_json(record)["images"]]
+        return images if cross == subject_dir.name else [name for name in images if not _refines(name)]
 
     def _check_installation(self) -> None:
         find_recon_all(os.environ)
@@ -137,6 +142,11 @@ class ReconPlan:
         return sorted(made_from) != sorted(self._time_points(scan))
 
 
+def _refines(image: str) -> bool:
+    """Whether an image, by its BIDS name, serves the pial surface of a cross-sectional run only."""
+    return image.partition(".")[0].endswith(("_T2w", "_FLAIR"))
+
+
 def _refuse_mismatch(images: Sequence[Path]) -> None:
     """recon-all refuses T1w images of different dimensions or voxels, and only after it has begun."""
     shapes = {image: shape for image in images if (shape := _geometry(image)) is not None}
@@ -161,9 +171,10 @@ def _geometry(image: Path) -> str | None:
     return f"{'x'.join(map(str, dimensions))} at {'x'.join(f'{zoom:.3g}' for zoom in zooms)} mm"
 
 
-def recon_memory_gb() -> float:
-    """Memory to reserve for one recon-all of the installed version (GB)."""
-    return expected_cost(installed_version(os.environ)).memory_gb
+def recon_memory_gb(extra: Sequence[str] = ()) -> float:
+    """Memory to reserve for one recon-all of the installed version with some further arguments (GB)."""
+    version = installed_version(os.environ)
+    return expected_cost(version, segmented_by=segmentation.chosen(version, extra, os.environ)).memory_gb
 
 
 def select_t1w(scan: Scan, options: ReconOptions) -> tuple[Path, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ import pandas as pd
 from bids_app import __version__, regions
 from bids_app.bids.columns import columns_for
 from bids_app.bids.finding_files import findings_of, findings_path, write_findings
-from bids_app.bids.names import bare, derivative_path
+from bids_app.bids.markers import begin_scan
+from bids_app.bids.names import bare, derivative_path, output_path, scan_name
 from bids_app.bids.status import write_status
 from bids_app.clinical.analyses.group_tables import SITE_COLUMNS
 from bids_app.clinical.deviations import deviation_flag
@@ -29,10 +30,12 @@ from bids_app.run.counts import counts_with_expectation
 from bids_app.run.fingerprint import fingerprint
 from bids_app.run.models import model_sha256
 from bids_app.run.scan_findings import refuse_unfit, scan_findings
-from bids_app.tables import write_json, write_tsv
+from bids_app.tables import format_json, write_json, write_tsv
 
 EXPECTED_TABLES = ("volumes", "deviations", "extended", "asymmetry")
 SURFACE_TABLES = (regions.THICKNESS, regions.AREA)
+# The adaptation parameters of each scan, of which a person's tables can be made again
+ADAPTATIONS = Path("logs") / "adaptation"
 ATLAS_TABLES = ("DKT", "Destrieux")
 
 
@@ -171,6 +174,7 @@ def _tree_summary(volumes: Volumes, covariates: Mapping[str, Any]) -> dict[str, 
         "stream": volumes.stream,
         "subject": covariates.get("fs_subject"),
         "images": covariates.get("fs_images"),
+        "pial": volumes.pial,
     }
 
 
@@ -260,13 +264,9 @@ def _model_summary(model: NormativeModel, name: str, adaptation: Mapping[str, An
 def _unscored(model: NormativeModel, deviations: Deviations, volumes: Volumes) -> list[dict[str, str]]:
     scored = {name for name, z in zip(deviations.regions, deviations.z[0]) if np.isfinite(z)}
     measured = {*volumes.table["region"], *_values(volumes)}
+    absent = _without_segmentation(volumes)
     unscored = [
-        {
-            "region": name,
-            "reason": "the model knows it, but this scan's statistics do not hold it"
-            if name not in measured and not name.startswith(regions.ASYMMETRY_PREFIX)
-            else "no z-score could be computed from the values measured",
-        }
+        {"region": name, "reason": _why_unscored(name, measured, absent)}
         for name in model.regions
         if name not in scored
     ]
@@ -279,18 +279,43 @@ def _unscored(model: NormativeModel, deviations: Deviations, volumes: Volumes) -
     return unscored
 
 
-def write_scan(result: ScanResult, output_dir: Path, run_uuid: str) -> Path:
+def _without_segmentation(volumes: Volumes) -> frozenset[str]:
+    """Regions that were not segmented, and the asymmetries of these."""
+    absent = set(volumes.not_segmented)
+    pairs = {pair.name for pair in regions.pairs() if absent.intersection((pair.left, pair.right))}
+    return frozenset(absent | pairs)
+
+
+def _why_unscored(name: str, measured: Collection[str], absent: Collection[str]) -> str:
+    if name in absent:
+        return "not segmented: SynthSeg, which FreeSurfer 8 uses by default, has no such label"
+    if name not in measured and not name.startswith(regions.ASYMMETRY_PREFIX):
+        return "the model knows it, but this scan's statistics do not hold it"
+    return "no z-score could be computed from the values measured"
+
+
+def write_scan(
+    result: ScanResult, output_dir: Path, run_uuid: str, adaptation: Mapping[str, Any] | None = None
+) -> Path:
     """Write a scan's tables, dictionaries, summary and status into the derivative dataset; return the summary's path.
 
-    The summary comes last: a scan with a summary has all its tables.
+    The summary comes last, and an old one goes first: a scan with a summary has all its tables.
     """
     participant, session = _labels(result.summary)
+    begin_scan(output_dir, participant, session)
+    path = derivative_path(output_dir, participant, session, desc="summary", extension=".json")
+    if path.exists() and path.read_bytes() != format_json(result.summary).encode():
+        path.unlink(missing_ok=True)
     for name, table in result.tables.items():
-        path = _table_path(output_dir, participant, session, name)
-        write_tsv(table, path, columns_for("volumes" if name in ATLAS_TABLES else name))
+        columns = columns_for("volumes" if name in ATLAS_TABLES else name)
+        write_tsv(table, _table_path(output_dir, participant, session, name), columns)
     for name in {*ATLAS_TABLES, *SURFACE_TABLES} - set(result.tables):
         _remove(_table_path(output_dir, participant, session, name))
-    path = derivative_path(output_dir, participant, session, desc="summary", extension=".json")
+    kept = output_path(output_dir, *ADAPTATIONS.parts, f"{scan_name(participant, session)}.json")
+    if adaptation is None:
+        kept.unlink(missing_ok=True)
+    else:
+        write_json(adaptation, kept)
     write_json(result.summary, path)
     write_findings(findings_of(result.summary), findings_path(output_dir, participant, session))
     write_status(

@@ -60,6 +60,8 @@ def scan_findings(
         for name in impossible.columns[impossible.iloc[0]]
     ]
     found += note_findings(notes)
+    if volumes.not_segmented:
+        found.append(Finding("not-segmented", f"without a label: {', '.join(volumes.not_segmented)}"))
     if volumes.flavour != FREESURFER:
         found.append(
             Finding("made-by-fastsurfer", f"{volumes.flavour} made the volumes; no offset of a version was applied")

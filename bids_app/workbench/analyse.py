@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -14,9 +15,10 @@ from bids_app.clinical.analysis import UNUSED, run_analysis
 from bids_app.clinical.analysis_file import AUTO, load_analysis, read_analysis
 from bids_app.clinical.results import AnalysisResult, computed_methods, replace_results
 from bids_app.clinical.scored_scans import ScoredScans, write_group_tables
-from bids_app.errors import UsageError
+from bids_app.errors import ModelError, UsageError
 from bids_app.findings import Finding
 from bids_app.normative.harmonise.adaptation import REPORT_COLUMNS, SiteAdaptation
+from bids_app.normative.registry import load_model
 from bids_app.reports.pages.group import write_group_report
 from bids_app.tables import write_json, write_tsv
 from bids_app.workbench.score import DEFAULT_MODEL, Say, ScoreConfig, score_table
@@ -112,7 +114,8 @@ def analyse_table(config: AnalyseConfig, say: Say) -> TableAnalysis:
     analysis, text = load_analysis(config.analysis, rows.clinical)
     origin = read_origin(z_file)
     scored = make_cohort(rows, origin.model, analysis.column("diagnosis"), z_file.name)
-    results = run_analysis(rows.clinical, scored.zscores, analysis, visits=rows.visits)
+    scored = replace(scored, told=_told(origin, config.model, scored.scans))
+    results = run_analysis(rows.clinical, scored.zscores, analysis, visits=rows.visits, expected=scored.expected())
     write_group_tables(scored, config.output, TABLE_STEPS)
     replace_results(config.output, results, text)
     origin.write(config.output, _programs(scored.scans), computed_methods(results))
@@ -136,6 +139,23 @@ def _check(config: AnalyseConfig) -> None:
             raise UsageError(f"{path} lies in the output folder and has a name of its results", "name another folder")
     if config.analysis != AUTO:
         read_analysis(config.analysis)
+
+
+def _told(origin: Origin, model: str | None, scans: pd.DataFrame) -> tuple[Mapping[str, Any], ...]:
+    """What the model's own healthy people show in place of each scan; none where the model is not at hand."""
+    if origin.card is None:
+        return ()
+    try:
+        own = load_model(model or str(origin.card["name"]))
+    except ModelError:
+        return ()
+    if own.card.version != origin.card.get("version"):
+        return ()
+    found = [
+        own.expected_counts(int(n), str(sex), origin.adaptation is not None)
+        for n, sex in scans[["n_regions", "sex"]].itertuples(index=False)
+    ]
+    return tuple({"counts": {"expected": expected or {}}} for expected in found)
 
 
 def _programs(scans: pd.DataFrame) -> dict[tuple[str, str], int]:

@@ -120,7 +120,7 @@ def score_table(config: ScoreConfig, say: Say) -> Scored:
                 say(f"{outputs.n_rows} of {table.n_rows} rows scored")
     if config.output != "-":
         _describe(config, table, outputs, model, adaptation, say)
-    findings = (*table.findings(), *tally.findings(), *outputs.findings())
+    findings = (*table.findings(), *table.unscored(model), *tally.findings(), *outputs.findings())
     if config.findings:
         write_findings(findings, config.findings)
     return Scored(outputs.n_rows, outputs.unscored, outputs.sentences(), findings)

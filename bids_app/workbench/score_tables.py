@@ -13,6 +13,7 @@ import pandas as pd
 from bids_app import __version__
 from bids_app.bids.citation import MethodsFacts, methods_text, model_titles
 from bids_app.bids.columns import columns_for
+from bids_app.bids.names import output_path
 from bids_app.bids.sink import SOFTWARE
 from bids_app.errors import InputError
 from bids_app.regions import AREA, ETIV, MEASURES, THICKNESS, counted_regions, measured_names, reference_regions
@@ -65,13 +66,14 @@ class Origin:
         (output_dir / "CITATION.md").unlink(missing_ok=True)
         if self.card:
             name = str(self.card["name"])
+            card_file = output_path(output_dir, f"model_{name}.json")
             levels = (self.adaptation or {}).get("levels", {})
             controls = {str(key): len(level["people"]) for key, level in levels.items()}
             facts = MethodsFacts(
                 name, self.card, self.structure, self.regions, self.scoring, True, programs, controls, statistics
             )
             atomic_write(output_dir / "CITATION.md", methods_text(facts))
-            write_json(model_titles(self.card), output_dir / f"model_{name}.json")
+            write_json(model_titles(self.card), card_file)
 
 
 class RowsDigest:

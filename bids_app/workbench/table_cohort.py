@@ -15,13 +15,15 @@ from bids_app.bids.phenotypes import years_from_first
 from bids_app.clinical.analyses.group_tables import INCLUSION_COLUMNS, SCAN_COLUMNS, SITE_COLUMNS, first_named
 from bids_app.clinical.deviations import count_table
 from bids_app.clinical.scored_scans import GROUP_COLUMNS, KEYS, ScoredScans
-from bids_app.clinical.values import labels
+from bids_app.clinical.values import from_lines, labels
 from bids_app.errors import InputError
 from bids_app.regions import ETIV, names, reference_regions
 from bids_app.tables import read_table
 from bids_app.workbench.table_columns import rename_columns
 from bids_app.workbench.table_input import TableInput
 
+# Line 1 of a table is its header
+FIRST_LINE = 2
 NAMED_AT_MOST = 5
 AGE_DIGITS = 2
 COMPLETE = "complete the row and score the table again"
@@ -44,12 +46,15 @@ class TableRows:
         their order, then visits without a scan.
     notes : tuple of str
         Sentences on what was ignored.
+    source : str or None
+        The file whose lines the rows are, for messages; None where clinical columns come from two files.
     """
 
     data: pd.DataFrame
     zscores: pd.DataFrame
     visits: pd.DataFrame
     notes: tuple[str, ...] = ()
+    source: str | None = None
 
     @property
     def scored(self) -> np.ndarray:
@@ -60,7 +65,10 @@ class TableRows:
     @property
     def clinical(self) -> pd.DataFrame:
         """The clinical columns of the scored rows."""
-        return self.visits.iloc[: len(self.data)][self.scored].reset_index(drop=True)
+        table = self.visits.iloc[: len(self.data)][self.scored].reset_index(drop=True)
+        if self.source:
+            table.attrs = from_lines(self.source, np.flatnonzero(self.scored) + FIRST_LINE)
+        return table
 
 
 def match_rows(
@@ -103,7 +111,10 @@ def match_rows(
     own = [name for name in table.id_columns if name not in (*KEYS, "etiv_mm3")]
     rows = pd.concat([ids, data[["age", "sex"]], data[ETIV].rename("etiv_mm3"), data[own]], axis=1)
     every, notes = (rows, ()) if visits is None else _with_visits(rows, visits, mapping or {})
-    return TableRows(pd.concat([ids, data], axis=1), pd.concat([ids, z], axis=1), _on_one_clock(every, visits), notes)
+    every, alone = _on_one_clock(every, visits), source if visits is None else None
+    if alone:
+        every.attrs = from_lines(alone, np.arange(len(every)) + FIRST_LINE)
+    return TableRows(pd.concat([ids, data], axis=1), pd.concat([ids, z], axis=1), every, notes, alone)
 
 
 def make_cohort(rows: TableRows, model: str | None, diagnosis: str | None, z_source: str) -> ScoredScans:

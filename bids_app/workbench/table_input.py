@@ -14,6 +14,8 @@ import pandas as pd
 from bids_app.bids.names import listed
 from bids_app.errors import CovariateError, InputError
 from bids_app.findings import Finding
+from bids_app.freesurfer import segmentation
+from bids_app.normative.base import NormativeModel
 from bids_app.normative.plausible import typical_value, why_impossible, without_impossible
 from bids_app.regions import (
     AREA,
@@ -23,7 +25,9 @@ from bids_app.regions import (
     THICKNESS,
     VOLUME,
     counted_regions,
+    measure_of,
     reference_regions,
+    unit_of,
 )
 from bids_app.tables import read_json
 from bids_app.workbench.table_columns import IDENTIFIERS, NAMED_AT_MOST, find_columns, is_measure
@@ -187,6 +191,19 @@ class TableReader:
         self.notes = (*self._columns.notes, *self._covariates.remarks(self._survey))
         self._tally, self._doubles = Tally(), Doubles()
 
+    def unscored(self, model: NormativeModel) -> list[Finding]:
+        """Thickness and area of the table that `model` does not know, by measure."""
+        found = []
+        for measure, unit in {measure_of(name): unit_of(name) for name in self._measures}.items():
+            names = [name for name in self._measures if measure_of(name) == measure and name not in model.regions]
+            if measure != VOLUME and names:
+                shown = listed(self._columns.theirs(names), NAMED_AT_MOST)
+                seen = f"{len(names)} column(s) of {measure} ({unit}) of {self._source} that {model.card.name} lacks"
+                found.append(
+                    Finding("columns-unused", f"{seen}: {shown}", remedy=f"--model open-{measure} scores them")
+                )
+        return found
+
     def findings(self) -> list[Finding]:
         """What can change a number, of the rows that were handed out so far."""
         columns, found = self._columns, []
@@ -283,6 +300,7 @@ class TableReader:
             self._tally.add(
                 "cell-not-a-number", f"{name} holds what is no number", table, unread[name].to_numpy(), table[name]
             )
+        numbers = self._segmented(numbers, table, remarks)
         kept, impossible = without_impossible(numbers)
         for name in impossible.columns[impossible.any()]:
             reasons = numbers[name].where(impossible[name]).map(partial(why_impossible, name), na_action="ignore")
@@ -292,6 +310,25 @@ class TableReader:
                 for row in np.flatnonzero(rows):
                     remarks.setdefault(int(row), []).append(f"{name} is {reason} and counts as missing.")
         return kept.replace([np.inf, -np.inf], np.nan), impossible, remarks
+
+    def _segmented(self, numbers: pd.DataFrame, table: pd.DataFrame, remarks: dict[int, list[str]]) -> pd.DataFrame:
+        """`numbers` with the zeros missing that stand for labels that SynthSeg does not have."""
+        names = [name for name in segmentation.lacking(segmentation.SYNTHSEG) if name in numbers]
+        zero = numbers[names] == 0
+        if not zero.to_numpy().any():
+            return numbers
+        versions = table["fs_version"] if "fs_version" in table else pd.Series("", index=table.index)
+        synthetic = [segmentation.chosen(str(version)) == segmentation.SYNTHSEG for version in versions]
+        rows = np.array(synthetic) | (zero.all(axis=1).to_numpy() & (len(names) >= segmentation.TELLING))
+        filled = [name for name in segmentation.FILLED if name in numbers]
+        by_atlas = (numbers[filled] > 0).all(axis=1).to_numpy() & bool(filled)
+        absent = zero & (rows & ~by_atlas)[:, None]
+        for name in absent.columns[absent.any()]:
+            self._tally.add("not-segmented", name, table, absent[name].to_numpy())
+        for row in np.flatnonzero(absent.any(axis=1)):
+            which = ", ".join(name for name in names if absent.iloc[row][name])
+            remarks.setdefault(int(row), []).append(f"not segmented by SynthSeg, so missing: {which}.")
+        return numbers.assign(**numbers[names].mask(absent))
 
 
 def refuse_measures(survey: Survey, source: str) -> None:

@@ -7,7 +7,6 @@ import json
 import logging
 import re
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from nipype.pipeline import plugins
 
 from bids_app.errors import UsageError
 from bids_app.interfaces.base import HANDED_OVER
+from bids_app.processes import temporary_folder
 from bids_app.run.config import RunConfig
 from bids_app.workflows.plugin import WORKER_KILLED, PatientMultiProc
 
@@ -57,7 +57,7 @@ def run_graph(
     `on_status(node, event)` is called with ``start``, ``end`` or ``exception``.
     Nodes that do not depend on a failed one run all the same, unless ``stop_on_first_crash``.
     """
-    crash_dir = Path(tempfile.mkdtemp(prefix="normvol-crash-"))
+    crash_dir = temporary_folder("normvol-crash-")
     _quiet(config.verbose)
     if config.resource_monitor:
         nipype_config.enable_resource_monitor()
@@ -100,9 +100,9 @@ def _plugin(config: RunConfig, nprocs: int, on_status: Callable[[Any, str], None
     if name == "MultiProc":
         memory = (config.mem_mb or 4096) / 1024
         return PatientMultiProc(
-            {**arguments, "n_procs": nprocs, "memory_gb": memory, "raise_insufficient": False, **given}
+            {**arguments, "n_procs": nprocs, "memory_gb": memory, **given, "raise_insufficient": False}
         )
-    return getattr(plugins, f"{name}Plugin")(plugin_args={**arguments, **given})
+    return getattr(plugins, f"{name}Plugin")(plugin_args={**arguments, **given, "raise_insufficient": False})
 
 
 def plugin_settings(path: Path) -> tuple[str, dict[str, Any]]:
@@ -129,6 +129,13 @@ def plugin_settings(path: Path) -> tuple[str, dict[str, Any]]:
         )
     if not hasattr(plugins, f"{name}Plugin"):
         raise UsageError(f"nipype has no plugin {name!r} (asked for in {path})", "write for example MultiProc or SLURM")
+    for argument, kinds in {"n_procs": (int,), "memory_gb": (int, float)}.items():
+        value = arguments.get(argument, 1)
+        if isinstance(value, bool) or not isinstance(value, kinds) or not value > 0:
+            raise UsageError(
+                f"{argument} is {value!r} in the nipype plugin file {path}, with which nothing could start",
+                "write a number above 0 or leave it out",
+            )
     return name, arguments
 
 

@@ -17,6 +17,8 @@ def init_group_wf(config: RunConfig, *, work_dir: Path, name: str = "group_wf") 
     tables = pe.Node(GroupTables(), name="tables")
     quality = {"exclude_quality": list(config.exclude_quality), "include_quality": list(config.include_quality)}
     shared = {"output_dir": str(config.output_dir), "model": config.model, **quality}
+    if config.pool is not None:
+        shared["pool"] = str(config.pool)
     tables.inputs.trait_set(**shared)
     report = pe.Node(GroupReport(), name="report")
     report.inputs.trait_set(output_dir=str(config.output_dir), figure_formats=list(config.figure_formats))

@@ -14,8 +14,12 @@ from typing import Any
 
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer, run_node
 
+from bids_app.freesurfer.recon_all import end_running
+from bids_app.processes import end_with
+
 # longer than recon-all is given to end (freesurfer.recon_all)
 GRACE_SECONDS = 25.0
+NOTICE_SECONDS = 5.0
 WORKER_KILLED = "a worker process was killed from outside, most likely because memory ran out"
 
 
@@ -42,7 +46,7 @@ class PatientMultiProc(MultiProcPlugin):
         gc.freeze()
         try:
             super().run(graph, config, updatehash=updatehash)
-        except (KeyboardInterrupt, SystemExit):
+        except BaseException:
             self._stop_workers()
             raise
         finally:
@@ -55,7 +59,19 @@ class PatientMultiProc(MultiProcPlugin):
         here = self.proc_done.sum() - decided - (self._taskid - submitted)
         # A node that was done here, in this process, may have made others ready.
         if self.pending_tasks and not here:
-            wait([self._task_obj[task] for task, _ in self.pending_tasks], return_when=FIRST_COMPLETED)
+            self._wait()
+
+    def _wait(self) -> None:
+        """Sleep until a node ends; a pool that does not notice for long that a worker is dead is broken by hand."""
+        futures = [self._task_obj[task] for task, _ in self.pending_tasks]
+        while not wait(futures, NOTICE_SECONDS, FIRST_COMPLETED).done:
+            workers = list((self.pool._processes or {}).values())
+            if all(worker.is_alive() for worker in workers):
+                continue
+            # It died within a message, whose rest the pool would await for ever
+            for worker in workers:
+                worker.kill()
+            self.pool._result_queue._writer.close()
 
     def _submit_job(self, node: Any, updatehash: bool = False) -> int:
         """Hand the node to a worker; the future itself keeps the result until it is asked for."""
@@ -90,7 +106,9 @@ class PatientMultiProc(MultiProcPlugin):
 
     def _renew_pool(self) -> None:
         self.pool.shutdown(wait=False)
-        self.pool = ProcessPoolExecutor(max_workers=self.processors, initializer=_start_worker, initargs=(self._cwd,))
+        self.pool = ProcessPoolExecutor(
+            max_workers=self.processors, initializer=_start_worker, initargs=(self._cwd, os.getpid())
+        )
 
     def _stop_workers(self) -> None:
         """End the workers, with time to end what they run (recon-all), so that nothing goes on unseen."""
@@ -106,8 +124,9 @@ class PatientMultiProc(MultiProcPlugin):
                 worker.join()
 
 
-def _start_worker(folder: str) -> None:
-    """A worker leaves Ctrl-C to its parent, and ends in good order when the parent says so."""
+def _start_worker(folder: str, parent: int) -> None:
+    """A worker leaves Ctrl-C to its parent, ends in good order when the parent says so, and with the parent."""
+    end_with(parent, end_running)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end_worker)

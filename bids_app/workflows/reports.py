@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nipype.pipeline import engine as pe
 
 from bids_app.interfaces.reports import GroupReport
+from bids_app.interfaces.scoring import PersonTables
+from bids_app.run.rebuild import PersonSource
 from bids_app.workflows.participant import init_report_node
+from bids_app.workflows.scan import SCORE_GB
 
 
 def init_reports_wf(
-    participants: Sequence[str],
+    participants: Mapping[str, PersonSource | bool],
     output_dir: Path,
     *,
     work_dir: Path,
@@ -20,14 +23,35 @@ def init_reports_wf(
     figure_formats: Sequence[str] = (),
     name: str = "reports_wf",
 ) -> pe.Workflow:
-    """One node per person's report, and the group report when asked for."""
+    """One node per person's report, and the group report when asked for.
+
+    `participants` says of each person what the tables are made again from, else whether they are whole as they are.
+    """
     reports_wf = pe.Workflow(name=name, base_dir=str(work_dir))
-    for participant in participants:
-        node = init_report_node(participant, output_dir, figure_formats)
-        node.name = f"report_sub_{participant}"
-        reports_wf.add_nodes([node])
+    for participant, source in participants.items():
+        report = init_report_node(participant, output_dir, figure_formats)
+        report.name = f"report_sub_{participant.replace('+', 'plus')}"
+        report.inputs.whole = source is not False
+        reports_wf.add_nodes([report])
+        if isinstance(source, PersonSource):
+            tables = _init_tables_node(participant, source, output_dir)
+            reports_wf.connect(tables, "tables", report, "ready")
     if group:
         node = pe.Node(GroupReport(), name="group_report")
         node.inputs.trait_set(output_dir=str(output_dir), figure_formats=list(figure_formats))
         reports_wf.add_nodes([node])
     return reports_wf
+
+
+def _init_tables_node(participant: str, source: PersonSource, output_dir: Path) -> pe.Node:
+    tables = pe.Node(PersonTables(), name=f"tables_sub_{participant.replace('+', 'plus')}", mem_gb=SCORE_GB)
+    tables.inputs.trait_set(
+        participant=participant,
+        summary_files=[str(path) for path in source.summaries],
+        output_dir=str(output_dir),
+        model=source.model,
+        scoring=source.scoring,
+    )
+    if source.adaptation_file is not None:
+        tables.inputs.adaptation_file = str(source.adaptation_file)
+    return tables

@@ -35,7 +35,7 @@ def test_columns_are_those_of_the_contract():
     ]
     assert list(columns_for("volumes")) == ["region", "volume_mm3", "area_mm2", "thickness_mm", "atlas", "source"]
     assert list(columns_for("centiles")) == ["region", "age", "p025", "p05", "p25", "p50", "p75", "p95", "p975"]
-    assert list(columns_for("group_inclusion"))[2:] == ["status", "stage", "reason", "remedy", "run_uuid"]
+    assert list(columns_for("group_inclusion"))[2:] == ["sample", "status", "stage", "reason", "remedy", "run_uuid"]
 
 
 def test_wide_tables_describe_every_region():

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bids_app.clinical import person
 from bids_app.clinical.person import CHANGE_COLUMNS, centile_table, change_table, count_deviations, repeatability
 from bids_app.regions import extended_regions, reference_regions
 
@@ -63,11 +64,11 @@ def test_change_between_neighbours_and_from_first_to_last():
     ]
     assert list(table["z_change"]) == [-1.0, -2.0, -3.0]
     assert table["annual_z_change"].tolist() == [-0.5, pytest.approx(-2 / 3), pytest.approx(-0.6)]
-    assert list(table["reliable"]) == [False, True, True]
+    assert list(table["reliable"]) == [False, False, True]
 
 
 def test_the_longitudinal_stream_detects_smaller_change():
-    rows = sessions(("ses-1", 40.0, "lh_insula_volume", 0.0), ("ses-2", 41.0, "lh_insula_volume", -0.8))
+    rows = sessions(("ses-1", 40.0, "Left-Thalamus", 0.0), ("ses-2", 41.0, "Left-Thalamus", -0.8))
     cross, long = change_table(rows), change_table(rows.assign(stream="long"))
     assert not cross["reliable"].item()
     assert long["reliable"].item()
@@ -98,16 +99,44 @@ def test_swapping_the_order_of_rows_changes_nothing(first, second):
     pd.testing.assert_frame_equal(change_table(rows), change_table(rows.iloc[::-1]))
 
 
-def test_every_modelled_region_has_a_sourced_repeatability_in_both_streams():
+def test_every_modelled_region_has_a_row_with_its_source_in_both_streams():
     table = repeatability()
     assert not table.duplicated(["region", "stream"]).any()
     assert set(table["region"]) == set(reference_regions()) | set(extended_regions())
     assert table["source"].notna().all()
-    assert set(table["basis"]) == {"published", "assumed"}
-    assert table.loc[table["basis"] == "published", "source"].str.contains(r"20\d\d").all()
-    published = table["basis"] == "published"
-    assert table.loc[published, "sem_z"].between(0.05, 1.0).all()
-    assert table.loc[~published, "sem_z"].isna().all()
+    assert set(table["basis"]) == {"measured", "published", "none"}
+    known = table["basis"] != "none"
+    assert (table[["sem_percent", "sem_z", "df"]].notna().all(axis=1) == known).all()
+    assert table.loc[known, "sem_z"].between(0.05, 1.0).all()
+    assert table.loc[known, "source"].str.contains(r"scans of \d+ people").all()
+    cortical = table["region"].str.contains("_volume") & known
+    assert table.loc[cortical, "sem_z"].nunique() > 30
+
+
+@pytest.mark.parametrize("estimated", [False, True])
+def test_of_unchanged_people_3_to_7_percent_of_changes_are_called_reliable(estimated, monkeypatch):
+    """With the error that of the table, and with a table that is itself estimated from its degrees of freedom."""
+    known = repeatability().query("stream == 'long' and basis == 'measured'")
+    rng, called, said = np.random.default_rng(3), 0, 0
+    for _ in range(120):
+        if estimated:
+            drawn = known["sem_z"] * np.sqrt(rng.chisquare(known["df"]) / known["df"])
+            monkeypatch.setattr(person, "_repeatability", lambda drawn=drawn: known.assign(sem_z=drawn))
+        scans = [
+            pd.DataFrame(
+                {
+                    "session_id": session,
+                    "age": age,
+                    "region": known["region"].to_numpy(),
+                    "z": 0.4 + known["sem_z"].to_numpy() * rng.standard_normal(len(known)),
+                    "stream": "long",
+                }
+            )
+            for session, age in (("a", 40.0), ("b", 41.0))
+        ]
+        found = change_table(pd.concat(scans))["reliable"]
+        called, said = called + int(found.astype(bool).sum()), said + len(found)
+    assert 0.03 <= called / said <= 0.07
 
 
 def test_without_a_published_error_and_between_streams_no_change_is_called_reliable():

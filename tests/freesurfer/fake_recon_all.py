@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 
 TEMPLATE = "template-subject"
+# What SynthSeg has no label for, as in aseg.stats; the rows are there, with 0
+LACKS = {30, 31, 62, 63, 72, 77, 80, 85}
 STEPS = ("MotionCor", "Talairach", "SkullStripping", "CA_Reg", "Surfaces", "ASegStats")
 _WITH_VALUE = {
     "-s": "subject",
@@ -41,6 +43,8 @@ _FLAGS = {
     "-cw256",
     "-no-isrunning",
 }
+# Flags that only some versions know, and the first of these
+_SINCE = {"-synthseg": (7, 3), "-no-synthseg": (7, 3), "-synthstrip": (8, 0), "-synthmorph": (8, 0), "-threads": (7, 1)}
 
 
 def install(home: Path, *, licensed: bool = True, **settings: str) -> dict[str, str]:
@@ -56,6 +60,9 @@ def install(home: Path, *, licensed: bool = True, **settings: str) -> dict[str, 
     program.chmod(0o755)
     if licensed:
         (home / "license.txt").write_text("somebody@example.org\n1\n *x\n Fx\n")
+    if not settings.get("FAKE_RECON_WITHOUT_UPTIME"):
+        (home / "bin" / "uptime").write_text("#!/bin/sh\necho up\n")
+        (home / "bin" / "uptime").chmod(0o755)
     write_subject(home / TEMPLATE, {}, etiv=1.5e6, fs_version=version)
     return {"PATH": f"{home / 'bin'}:/usr/bin:/bin", "FREESURFER_HOME": str(home)} | settings
 
@@ -74,11 +81,15 @@ def parse(words: list[str]) -> dict:
             found["long"] = (rest.pop(0), rest.pop(0))
         elif word in _WITH_VALUE:
             found[_WITH_VALUE[word]] = rest.pop(0)
-        elif word in _FLAGS:
+        elif word in _FLAGS or numbers(os.environ.get("FAKE_RECON_VERSION", "7.4.1")) >= _SINCE.get(word, (99,)):
             found["flags"].append(word)
         else:
             stop(f"ERROR: Flag {word} unrecognized.")
     return found
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("-")[0].split("."))
 
 
 def stop(message: str) -> None:
@@ -178,13 +189,25 @@ def before_anything(words: list[str], major: int) -> list[str]:
         return [part for word in words for part in word.split()]
     if blanks and major >= 7:
         stop("pushd: Too many arguments.")
-    if major >= 7 and not any(os.access(f"{folder}/recon-all", os.X_OK) for folder in os.environ["PATH"].split(":")):
+    if major >= 7 and not on_path("recon-all"):
         stop("rca-config: Command not found.")
     if major >= 8 and "FREESURFER" not in os.environ:
         stop("FREESURFER: Undefined variable.")
-    if major >= 8 and os.environ.get("FAKE_RECON_WITHOUT_UPTIME"):
+    if synthseg(words, major) and (os.environ.get("FAKE_RECON_WITHOUT_UPTIME") or not on_path("uptime")):
         stop("uptime: Command not found.")
     return words
+
+
+def on_path(program: str) -> bool:
+    return any(os.access(f"{folder}/{program}", os.X_OK) for folder in os.environ["PATH"].split(":"))
+
+
+def synthseg(words: list[str], major: int) -> bool:
+    """Whether SynthSeg segments: the last option that tells, else the version's default."""
+    told = [word for word in words if word in ("-synthseg", "-no-synthseg")]
+    if told:
+        return told[-1] == "-synthseg"
+    return major >= 8 and os.environ.get("FS_V8_XOPTS") != "0"
 
 
 def refuse_by_version(given: dict, folder: Path, major: int) -> None:
@@ -202,6 +225,43 @@ def dimensions(image: str) -> bytes:
     return content[40:56] if len(content) >= 348 else b""
 
 
+def take_inputs(run: Run, given: dict, root: Path, version: str) -> None:
+    """Convert the images and compare them, and note whose time points these are."""
+    major = numbers(version)[0]
+    for number, image in enumerate(given["images"], start=1):
+        if not Path(image).is_file():
+            run.fail("convert")
+        (run.folder / "mri" / "orig" / f"{number:03d}.mgz").write_bytes(b"fake")
+    if len({dimensions(image) for image in given["images"]}) > 1 and major >= 7:
+        print("ERROR: inputs have mismatched dimensions!")
+        run.fail("convert")
+    if synthseg(run.words, major) and "-synthseg" not in run.words:
+        run.log("recon-all.log", "added -synthstrip -synthseg -synthmorph")
+    if given.get("base"):
+        (run.folder / "base-tps").write_text("\n".join(given["time_points"]) + "\n")
+    if given["long"] and major >= 7:
+        (run.scripts / "long.base-tps").write_bytes((root / given["long"][1] / "base-tps").read_bytes())
+    for key, name in (("t2", "T2raw.mgz"), ("flair", "FLAIRraw.mgz")):
+        if key in given:
+            (run.folder / "mri" / "orig" / name).write_bytes(b"fake")
+
+
+def do_steps(run: Run, given: dict, major: int) -> None:
+    """Every step with its trace in the logs."""
+    for name in STEPS:
+        run.step(name)
+        if name == "MotionCor":
+            for image in ("rawavg.mgz", "orig.mgz"):
+                (run.folder / "mri" / image).write_bytes(b"fake")
+        if name == "Surfaces" and not given["long"] and {"-T2pial", "-FLAIRpial"} & set(given["flags"]):
+            run.step("Refine Pial Surfs w/ T2/FLAIR")
+            image = "T2raw" if "-T2pial" in given["flags"] else "FLAIRraw"
+            run.log("recon-all.cmd", f"bbregister --mov {run.folder}/mri/orig/{image}.mgz")
+        if name == "Surfaces" and given["long"] and "-parallel" in given["flags"] and major >= 7:
+            print("ERROR: fs_time: no commands in the list")
+            run.fail("sphere")
+
+
 def main(words: list[str]) -> int:
     version = os.environ.get("FAKE_RECON_VERSION", "7.4.1")
     major = int(version.split(".")[0])
@@ -214,39 +274,24 @@ def main(words: list[str]) -> int:
     check_inputs(given, root / subject, root)
     run = Run(subject, root / subject, words)
     run.start()
-    for number, image in enumerate(given["images"], start=1):
-        if not Path(image).is_file():
-            run.fail("convert")
-        (run.folder / "mri" / "orig" / f"{number:03d}.mgz").write_bytes(b"fake")
-    if len({dimensions(image) for image in given["images"]}) > 1 and major >= 7:
-        print("ERROR: inputs have mismatched dimensions!")
-        run.fail("convert")
-    if given.get("base"):
-        (run.folder / "base-tps").write_text("\n".join(given["time_points"]) + "\n")
-    if given["long"] and major >= 7:
-        (run.scripts / "long.base-tps").write_bytes((root / given["long"][1] / "base-tps").read_bytes())
-    for key, name in (("t2", "T2raw.mgz"), ("flair", "FLAIRraw.mgz")):
-        if key in given:
-            (run.folder / "mri" / "orig" / name).write_bytes(b"fake")
-    for name in STEPS:
-        run.step(name)
-        if name == "Surfaces" and given["long"] and "-parallel" in given["flags"] and major >= 7:
-            print("ERROR: fs_time: no commands in the list")
-            run.fail("sphere")
+    take_inputs(run, given, root, version)
+    do_steps(run, given, major)
     if not os.environ.get("FAKE_RECON_SILENT"):
-        write_results(run, given)
+        write_results(run, given, without_labels=synthseg(words, major))
     run.finish()
     print(f"recon-all -s {subject} finished without error")
     return 0
 
 
-def write_results(run: Run, given: dict) -> None:
+def write_results(run: Run, given: dict, *, without_labels: bool) -> None:
     """Copy the template's statistics under the subject's name."""
     template = Path(os.environ["FREESURFER_HOME"]) / TEMPLATE
     for source in [path for path in template.rglob("*") if path.is_file()]:
         lines = source.read_text().replace(TEMPLATE, run.subject).splitlines(keepends=True)
         if given["long"]:
             lines = [line for line in lines if "SurfaceHoles" not in line]
+        if without_labels and source.name == "aseg.stats":
+            lines = [without_volume(line) for line in lines]
         target = run.folder / source.relative_to(template)
         if target.name == "recon-all-status.log":
             run.log(target.name, lines[-1].rstrip())
@@ -256,6 +301,14 @@ def write_results(run: Run, given: dict) -> None:
         (run.scripts / "long.base").write_text(given["long"][1] + "\n")
     if given.get("base"):
         (run.folder / "base-tps").write_text("\n".join(given["time_points"]) + "\n")
+
+
+def without_volume(line: str) -> str:
+    """A row of ``aseg.stats`` with nothing in it, when SynthSeg does not have the label."""
+    words = line.split()
+    if line.startswith("#") or len(words) < 5 or int(words[1]) not in LACKS:
+        return line
+    return " ".join([words[0], words[1], "0", "0.0", words[4], *["0.0"] * (len(words) - 5)]) + "\n"
 
 
 if __name__ == "__main__":

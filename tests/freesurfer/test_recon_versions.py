@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -11,9 +12,12 @@ import pytest
 
 from bids_app.errors import ReconAllError, UsageError
 from bids_app.freesurfer.check import check_subject
+from bids_app.freesurfer.programs import packages
 from bids_app.freesurfer.recon_all import run_recon_all
-from bids_app.freesurfer.recon_command import ReconAllCommand, child_environment, find_recon_all
-from bids_app.freesurfer.subject import base_time_points
+from bids_app.freesurfer.recon_command import ReconAllCommand, child_environment, expected_cost, find_recon_all
+from bids_app.freesurfer.subject import base_time_points, pial_image
+from bids_app.freesurfer.volumes import extract_volumes
+from bids_app.tables import read_json, write_json
 from tests.freesurfer.fake_recon_all import install
 
 VERSIONS = ("6.0.0", "7.1.0", "7.2.0", "7.3.2", "7.4.1", "8.0.0", "8.1.0")
@@ -187,3 +191,153 @@ def test_t1w_images_of_different_dimensions_are_refused_by_recon_all_after_it_be
     with pytest.raises(ReconAllError, match="mismatched dimensions"):
         run(tmp_path, "7.4.1", name="sub-01", t1w=tuple(images))
     assert (tmp_path / "subjects/sub-01/mri/orig/002.mgz").exists()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_one_or_several_images_with_t2_or_flair_are_accepted_and_recorded_where_used(tmp_path, image, version):
+    both = run(tmp_path, version, name="a", t1w=(image, image), t2w=image, flair=image)
+    flair = run(tmp_path, version, name="b", t1w=(image,), flair=image, threads=4)
+    assert [pial_image(tree) for tree in (both, flair)] == ["T2w", "FLAIR"]
+    assert not (both / "mri/orig/FLAIRraw.mgz").exists()
+    run(tmp_path, version, name="base", stream="base", time_points=("a",))
+    long = run(tmp_path, version, name="a", stream="long", base="base", time_points=("a",))
+    assert pial_image(long) is None
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("step", ["MotionCor", "CA_Reg", "ASegStats"])
+def test_a_killed_run_is_finished_by_the_next(tmp_path, image, version, step):
+    environ = environment(tmp_path, version) | {"FAKE_RECON_VERSION": version}
+    command = ReconAllCommand(subjects_dir=tmp_path / "subjects", name="sub-01", t1w=(image,), flair=image)
+    with pytest.raises(ReconAllError, match="killed"):
+        run_recon_all(command, environ=environ | {"FAKE_RECON_KILL": step})
+    assert command.can_resume() == (step != "MotionCor")
+    assert check_subject(run_recon_all(command, environ=environ)).usable
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_unknown_flag_is_named_before_any_log(tmp_path, image, version):
+    code, words = raw(tmp_path, version, "-s", "x", "-i", str(image), "-sd", str(tmp_path), "-all", "-bogus")
+    assert (code, words.strip().splitlines()[-1]) == (1, "ERROR: Flag -bogus unrecognized.")
+    assert not (tmp_path / "x").exists()
+
+
+def test_images_of_different_dimensions_are_refused_again_by_the_second_run(tmp_path):
+    images = []
+    for size in (4, 5):
+        path = tmp_path / f"t1w_{size}.nii.gz"
+        nib.save(nib.Nifti1Image(np.zeros((size, size, size), dtype=np.int16), np.eye(4)), path)
+        images.append(path)
+    for _ in range(2):
+        with pytest.raises(ReconAllError, match="mismatched dimensions"):
+            run(tmp_path, "7.4.1", name="sub-01", t1w=tuple(images))
+
+
+@pytest.mark.parametrize(("version", "words"), [("8.0.0", ()), ("8.1.0", ()), ("7.4.1", ("-synthseg",))])
+def test_without_uptime_synthseg_cannot_run_and_its_package_is_named(tmp_path, image, version, words):
+    with pytest.raises(ReconAllError, match="uptime: Command not found") as failed:
+        run_recon_all(
+            ReconAllCommand(subjects_dir=tmp_path / "subjects", name="sub-01", t1w=(image,), extra=words),
+            environ=environment(tmp_path, version, FAKE_RECON_WITHOUT_UPTIME="1") | {"FAKE_RECON_VERSION": version},
+        )
+    assert "install procps" in failed.value.remedy
+
+
+@pytest.mark.parametrize("version", VERSIONS[:5])
+def test_without_uptime_the_atlas_runs(tmp_path, image, version):
+    environ = environment(tmp_path, version, FAKE_RECON_WITHOUT_UPTIME="1")
+    command = ReconAllCommand(subjects_dir=tmp_path / "subjects", name="sub-01", t1w=(image,))
+    assert check_subject(run_recon_all(command, environ=environ)).usable
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("xopts", [None, "0"])
+def test_labels_of_the_default_segmentation(tmp_path, image, version, xopts):
+    environ = environment(tmp_path, version) | {"FAKE_RECON_VERSION": version}
+    environ |= {} if xopts is None else {"FS_V8_XOPTS": xopts}
+    command = ReconAllCommand(subjects_dir=tmp_path / "subjects", name="sub-01", t1w=(image,))
+    found = extract_volumes(run_recon_all(command, environ=environ))
+    lacks = version.startswith("8") and xopts is None
+    assert ("WM-hypointensities" in found.not_segmented) == lacks
+    record = read_json(tmp_path / "subjects/.normvol/sub-01.json")
+    assert (record["version"], record["segmentation"]) == (version, "synthseg" if lacks else "atlas")
+
+
+def test_a_shell_that_is_not_there_is_said(tmp_path, image):
+    environ = environment(tmp_path, "7.4.1")
+    find_recon_all(environ).write_text("#!/nowhere/tcsh -f\n")
+    with pytest.raises(ReconAllError, match="cannot be started") as failed:
+        run(tmp_path, "7.4.1", name="sub-01", t1w=(image,))
+    assert "install tcsh" in failed.value.remedy
+
+
+OTHERS = [
+    ({"version": "7.4.1"}, {"version": "8.1.0"}),
+    ({"version": "7.3.2"}, {"version": "7.4.1"}),
+    ({"version": "8.1.0"}, {"version": "8.1.0", "FS_V8_XOPTS": "0"}),
+    ({"version": "8.1.0", "FS_V8_XOPTS": "0"}, {"version": "8.1.0"}),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), OTHERS)
+@pytest.mark.parametrize("stream", ["cross", "base", "long"])
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_tree_of_another_freesurfer_is_not_resumed(tmp_path, image, first, second, stream, recorded):
+    def at(given, **fields):
+        environ = environment(tmp_path, given["version"]) | {"FAKE_RECON_VERSION": given["version"]}
+        environ |= {name: value for name, value in given.items() if name != "version"} | fields
+        return environ
+
+    subjects = tmp_path / "subjects"
+    for name in ("a", "b")[: {"cross": 0, "base": 2, "long": 2}[stream]]:
+        run_recon_all(ReconAllCommand(subjects_dir=subjects, name=name, t1w=(image,)), environ=at(first))
+    base = ReconAllCommand(subjects_dir=subjects, name="base", stream="base", time_points=("a", "b"))
+    if stream == "long":
+        run_recon_all(base, environ=at(first))
+    long = ReconAllCommand(subjects_dir=subjects, name="a", stream="long", base="base", time_points=("a", "b"))
+    command = {"cross": ReconAllCommand(subjects_dir=subjects, name="a", t1w=(image,)), "base": base, "long": long}
+    with pytest.raises(ReconAllError):
+        run_recon_all(command[stream], environ=at(first, FAKE_RECON_KILL="CA_Reg"))
+    if not recorded:  # as before versions were recorded: the tree's own files say it
+        record = subjects / ".normvol" / f"{command[stream].directory.name}.json"
+        content = read_json(record)
+        del content["version"], content["segmentation"]
+        write_json(content, record)
+        stamp = f"freesurfer-linux-fake_x86_64-{first['version']}-20230613-fake\n"
+        (command[stream].directory / "scripts" / "build-stamp.txt").write_text(stamp)
+        (command[stream].directory / "scripts" / "recon-all.env").write_text(
+            f"FS_V8_XOPTS={first.get('FS_V8_XOPTS', 1)}\n"
+        )
+    with pytest.raises(ReconAllError, match="begun by FreeSurfer") as refused:
+        run_recon_all(command[stream], environ=at(second))
+    assert "to start anew" in refused.value.remedy
+    assert run_recon_all(command[stream], environ=at(first)).exists()
+
+
+def test_a_finished_tree_of_another_freesurfer_is_no_time_point_of_a_base(tmp_path, image):
+    run(tmp_path, "7.4.1", name="a", t1w=(image,))
+    with pytest.raises(ReconAllError, match=r"was made by FreeSurfer 7\.4\.1"):
+        run(tmp_path, "8.1.0", name="a", t1w=(image,))
+
+
+@pytest.mark.parametrize(
+    ("version", "segmented_by", "memory"),
+    [
+        ("6.0.0", "atlas", 8),
+        ("7.4.1", "atlas", 8),
+        ("7.4.1", "synthseg", 24),
+        ("8.1.0", "synthseg", 24),
+        ("8.1.0", "atlas", 8),
+    ],
+)
+def test_memory_goes_by_the_segmentation(version, segmented_by, memory):
+    assert expected_cost(version, segmented_by=segmented_by).memory_gb == memory
+
+
+def test_the_image_has_what_the_scripts_call():
+    dockerfile = (Path(__file__).parents[2] / "Dockerfile").read_text()
+    full = dockerfile[dockerfile.index("FROM slim AS full") :]
+    installed = full[full.index("--no-install-recommends") : full.index("rm -rf")].split()
+    debian_slim_has = {"coreutils"}
+    assert {"uptime", "time", "gawk", "bc", "tcsh", "perl", "libgomp.so.1"} <= packages().keys()
+    assert set(packages().values()) - debian_slim_has <= set(installed)

@@ -9,12 +9,19 @@ import pandas as pd
 import pytest
 
 from bids_app.errors import ModelError, UsageError
+from bids_app.normative import resampling
 from bids_app.normative.engines import native_file as model_file
 from bids_app.normative.training import NormativeEstimator, train
 from bids_app.regions import ETIV, add_asymmetry, reference_regions
 from tests.normative.simulated import THALAMUS, VENTRICLE, people, thalamus_mean, thalamus_sd
 
 BOTH = (THALAMUS, VENTRICLE)
+
+
+@pytest.fixture(autouse=True)
+def few_refits(monkeypatch):
+    """Standard errors have their own tests (test_resampling); here refits would only take time."""
+    monkeypatch.setattr(resampling, "N_REFITS", 3)
 
 
 def scanners(n_sites=12, per_site=80, spread=0.6, seed=0):

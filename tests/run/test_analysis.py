@@ -5,8 +5,8 @@ import json
 import pytest
 
 from bids_app.clinical.results import not_computed, write_result
-from bids_app.run.analysis import cohort_with_clinical, write_analyses
-from bids_app.run.cohort import read_cohort
+from bids_app.run.analysis import write_analyses
+from bids_app.run.cohort import cohort_with_clinical, read_cohort
 from tests.run.test_cohort import write_scan
 
 

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from bids_app.bids.names import derivative_path
+from bids_app.bids.ratings import keep_ratings
 from bids_app.bids.status import write_status
 from bids_app.clinical import scored_scans
 from bids_app.clinical.scored_scans import write_group_tables
@@ -96,6 +97,44 @@ def test_the_first_scan_of_a_person_is_the_youngest(tmp_path):
         write_scan(tmp_path, "1", session)
     found = read_cohort(tmp_path)
     assert found.scans["session_id"][found.baseline()].tolist() == ["ses-1"]
+
+
+def rate(root, *lines):
+    table = root / "ratings.tsv"
+    table.write_text("participant_id\tsession_id\trating\treason\n" + "".join(f"{line}\n" for line in lines))
+    keep_ratings(root, [table])
+
+
+def test_a_readers_rating_beats_the_automatic_verdict_both_ways(tmp_path):
+    write_scan(tmp_path, "1")
+    write_scan(tmp_path, "2", verdict="fail", technical="fail")
+    before = read_cohort(tmp_path).zscores
+    rate(tmp_path, "sub-1\tn/a\texclude\tmotion", "sub-2\tn/a\tkeep\tn/a")
+    found = read_cohort(tmp_path, ["fail"], ["warn"])
+    assert found.scans["participant_id"].tolist() == ["sub-2"]
+    assert found.scans["quality"].tolist() == ["pass"]
+    assert found.zscores[REGIONS].iloc[0].tolist() == before[REGIONS].iloc[0].tolist()
+
+
+def test_a_readers_exclusion_stays_out_whatever_is_included(tmp_path):
+    write_scan(tmp_path, "1")
+    write_scan(tmp_path, "2")
+    rate(tmp_path, "sub-2\tn/a\texclude\tmotion")
+    found = read_cohort(tmp_path, (), ["fail", "warn"])
+    assert found.scans["participant_id"].tolist() == ["sub-1"]
+    row = found.inclusion.set_index("participant_id").loc["sub-2"]
+    assert (row["status"], row["stage"]) == ("excluded", "rating")
+    assert row["reason"] == "exclude by a reader's rating: motion"
+    assert "rate the scan again" in row["remedy"]
+
+
+def test_a_doubtful_scan_counts_as_a_warning_and_is_named_in_the_inclusion(tmp_path):
+    write_scan(tmp_path, "1")
+    write_scan(tmp_path, "2")
+    rate(tmp_path, "sub-2\tn/a\tdoubtful\tn/a")
+    row = read_cohort(tmp_path).inclusion.set_index("participant_id").loc["sub-2"]
+    assert (row["status"], row["stage"], row["reason"]) == ("scored", "rating", "doubtful by a reader's rating")
+    assert read_cohort(tmp_path, ["warn"]).scans["participant_id"].tolist() == ["sub-1"]
 
 
 def test_the_cohort_is_read_once_inside_and_anew_outside(tmp_path):

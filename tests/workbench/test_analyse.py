@@ -13,6 +13,8 @@ from bids_app.cli import exitcodes
 from bids_app.cli.model import main
 from bids_app.clinical import analysis
 from bids_app.clinical.analysis_file import read_analysis
+from bids_app.clinical.deviations import expected_count
+from bids_app.normative.parameters import SEXES
 from bids_app.normative.registry import load_model
 from bids_app.regions import ETIV, reference_regions
 from bids_app.tables import read_json, read_table, write_json, write_tsv
@@ -365,3 +367,22 @@ def test_an_analysis_that_dies_of_a_bug_fails_the_command_with_its_traceback(fol
     assert analyse(folder) == exitcodes.FAILED
     assert 'raise ZeroDivisionError("oops")' in capsys.readouterr().err
     assert (folder / "out" / "group.html").is_file()
+
+
+def test_the_expected_range_is_that_of_the_models_own_healthy_people(folder):
+    """The yardstick of a person's report: without adaptation, healthy people at sites that the model does not know."""
+    words = ["analyse", str(folder / "people.tsv"), "-o", str(folder / "out"), "--model", "open-reference"]
+    assert main([*words, "--analysis", str(folder / "analysis.toml")]) == exitcodes.OK
+    table = read_table(folder / "out" / "group_counts.tsv")
+    highs = [load_model("open-reference").expected_counts(82, sex, False)["n_infra"]["high"] for sex in SEXES]
+    shown = table.loc[table["tail"] == "infra", "expected_high"]
+    assert shown.between(min(highs), max(highs)).all()
+    assert (shown != expected_count(82, "infra").high).all()
+
+
+def test_a_value_off_its_scale_is_named_with_file_and_line(folder):
+    changed(folder, "people.tsv", lambda table: table.assign(edss=table["edss"].where(table.index != 4, 12.5)))
+    (folder / "analysis.toml").write_text(OUTCOMES)
+    assert analyse(folder) == exitcodes.OK
+    said = read_json(folder / "out" / "group_roles.json")["Sentences"]
+    assert any("12.5" in sentence and "people.tsv, line 6" in sentence for sentence in said)

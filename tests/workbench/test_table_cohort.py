@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from bids_app.clinical.scored_scans import write_group_tables
+from bids_app.clinical.values import from_lines, unusable
 from bids_app.errors import InputError
 from bids_app.regions import ETIV
 from bids_app.tables import read_table, write_tsv
@@ -144,3 +145,11 @@ def test_dates_give_the_years_since_the_first_visit(tmp_path):
         tmp_path, table.iloc[1:].drop(columns="session_id"), scores(people()).iloc[1:], visits=without_sessions
     )
     assert "years_from_first" not in rows.clinical
+
+
+def test_an_impossible_value_is_named_with_its_file_and_line():
+    table = pd.DataFrame({"participant_id": ["sub-1", "sub-2", "sub-3"], "edss": [1.0, 12.0, 99.0]})
+    table.attrs = from_lines("people.tsv", [2, 5, 9])
+    (said,) = unusable(table, table["edss"], table["edss"] > 10, "edss", "not one of 0 to 10")
+    assert "12 (sub-2; people.tsv, line 5)" in said
+    assert "99 (sub-3; people.tsv, line 9)" in said

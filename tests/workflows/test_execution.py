@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from nipype.interfaces.base import BaseInterfaceInputSpec, TraitedSpec, traits
 from nipype.pipeline import engine as pe
 
-from bids_app.errors import FreeSurferError
+from bids_app.errors import FreeSurferError, UsageError
 from bids_app.interfaces.base import LibraryInterface
 from bids_app.run.config import RunConfig
-from bids_app.workflows.execution import run_graph
+from bids_app.workflows.execution import plugin_settings, run_graph
 
 REASON = 'the tree "/data/a; b/Error: c" has\ttwo "names"'
 REMEDY = "rename it; then run again"
@@ -56,3 +57,23 @@ def test_a_bug_is_not_taken_for_an_error_of_the_users(tmp_path):
     crash = crash_of(tmp_path, bug=True)
     assert not crash.expected
     assert crash.reason.startswith("unexpected error in fails: KeyError")
+
+
+@pytest.mark.parametrize(
+    "argument", ["memory_gb: 0", "memory_gb: lots", "memory_gb: .nan", "n_procs: 0", "n_procs: 1.5"]
+)
+def test_a_plugin_file_with_which_nothing_could_start_is_refused(tmp_path, argument):
+    path = tmp_path / "plugin.yml"
+    path.write_text(f"plugin: MultiProc\nplugin_args: {{{argument}}}\n")
+    with pytest.raises(UsageError, match=f"{argument.partition(':')[0]} is .* in the nipype plugin file"):
+        plugin_settings(path)
+
+
+@pytest.mark.parametrize("plugin", ["MultiProc", "LegacyMultiProc"])
+def test_less_memory_than_a_node_asks_for_neither_hangs_nor_fails(tmp_path, plugin):
+    path = tmp_path / "plugin.yml"
+    path.write_text(f"plugin: {plugin}\nplugin_args: {{memory_gb: 0.01, n_procs: 1, raise_insufficient: true}}\n")
+    graph = pe.Workflow(name="failing_wf", base_dir=str(tmp_path / "work"))
+    graph.add_nodes([pe.Node(Failing(), name="fails", mem_gb=0.5)])
+    (crash,) = run_graph(graph, RunConfig(bids_dir=tmp_path, output_dir=tmp_path / "out", nipype_plugin_file=path))
+    assert crash.reason == REASON

@@ -118,7 +118,7 @@ def test_group_graph_has_an_analysis_only_when_asked_for(tmp_path):
 
 
 def test_report_graph_has_a_node_per_person(tmp_path):
-    graph = init_reports_wf(["01", "02"], tmp_path, work_dir=tmp_path, group=True)
+    graph = init_reports_wf({"01": True, "02": True}, tmp_path, work_dir=tmp_path, group=True)
     assert nodes(graph) == {"report_sub_01", "report_sub_02", "group_report"}
 
 

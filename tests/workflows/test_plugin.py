@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import struct
+import sys
 import time
 
 import pytest
@@ -40,6 +42,12 @@ class Step(LibraryInterface):
             raise ZeroDivisionError("division by zero")
         if self.inputs.behaviour == "sleep":
             time.sleep(1.5)
+        if self.inputs.behaviour == "die handing over":
+            frame = sys._getframe()
+            while "result_queue" not in frame.f_locals:
+                frame = frame.f_back
+            os.write(frame.f_locals["result_queue"]._writer.fileno(), struct.pack("!i", 10**6) + b"begun")
+            os.kill(os.getpid(), signal.SIGKILL)
         if self.inputs.behaviour == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         return {"value": self.inputs.value + 1}
@@ -158,3 +166,21 @@ def test_what_is_overridden_of_nipype_is_as_it_was_when_it_was_overridden():
     made.pool.shutdown()
     assert {"pool", "processors", "_taskid", "_task_obj", "_cwd"} <= set(vars(made))
     assert {"procs", "proc_done", "pending_tasks"} <= set(vars(made))
+
+
+def test_a_worker_that_dies_while_it_hands_over_is_noticed(tmp_path, config, monkeypatch):
+    monkeypatch.setattr("bids_app.workflows.plugin.NOTICE_SECONDS", 0.5)
+    begun = time.monotonic()
+    crashes = run_graph(chain(tmp_path, ["die handing over", "add"]), config)
+    assert [crash.reason for crash in crashes] == [WORKER_KILLED]
+    assert time.monotonic() - begun < 30
+
+
+@pytest.mark.parametrize("failure", [BlockingIOError(11, "no process"), RuntimeError("can't start new thread")])
+def test_no_worker_stays_when_the_system_gives_no_process(tmp_path, config, monkeypatch, failure):
+    def refused(*arguments, **options):
+        raise failure
+
+    monkeypatch.setattr("bids_app.workflows.plugin.PatientMultiProc._submit_job", refused)
+    with pytest.raises(type(failure)):
+        run_graph(chain(tmp_path, ["add"]), config)

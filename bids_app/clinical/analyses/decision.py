@@ -40,6 +40,8 @@ EVERYBODY = "everybody"
 def decision_results(risk: RiskData, name: str, what: str) -> list[AnalysisResult]:
     """Decision curves of every rule and of the number of deviations; nothing where nobody has an event.
 
+    Patient groups that are not pooled have curves of their own.
+
     Parameters
     ----------
     risk : RiskData
@@ -48,19 +50,24 @@ def decision_results(risk: RiskData, name: str, what: str) -> list[AnalysisResul
     """
     config, outcome = risk.followed.data.config, risk.outcomes[name]
     seen = outcome["time"].notna().to_numpy()
-    time, event = outcome["time"][seen].to_numpy(), outcome["event"][seen].to_numpy()
-    horizon = reading_time(outcome[seen])
-    if not (event[time <= horizon] == 1).any():
+    if not seen.any():
         return []
-    # Beyond one and a half times the risk of all, acting on everybody only does harm and would fill the picture.
-    overall = 1 - kaplan_meier(time, event).at([horizon])[0, 0]
-    thresholds = THRESHOLDS[: max(5, int(np.searchsorted(THRESHOLDS, 1.5 * overall)))]
-    samples = resampling.resample(len(time), config.bootstrap, config.seed)
-    benefits = {
-        strategy: [net_benefit(time, event, picked, horizon, thresholds, drawn) for drawn in (None, samples)]
-        for strategy, picked in _strategies(risk, seen, time, event, horizon, thresholds).items()
-    }
-    table = _curves(benefits, thresholds).assign(horizon=horizon)
+    horizon = reading_time(outcome[seen])
+    strata = (
+        {"": seen} if risk.strata is None else {f"{s}: ": seen & (risk.strata == s) for s in np.unique(risk.strata)}
+    )
+    parts = {prefix: _table(risk, outcome, chosen, horizon) for prefix, chosen in strata.items()}
+    tables = {prefix: part for prefix, part in parts.items() if part is not None}
+    if not tables:
+        return []
+    sentences = [
+        sentence if not prefix else f"{prefix}{sentence[0].lower()}{sentence[1:]}"
+        for prefix, part in tables.items()
+        for sentence in _sentences(part, horizon)
+    ]
+    table = pd.concat(
+        [part.assign(strategy=prefix + part["strategy"]) for prefix, part in tables.items()], ignore_index=True
+    ).assign(horizon=horizon)
     methods = METHODS.format(
         rules="; ".join(f"{rule.name}: {rule.definition}" for rule in risk.rules),
         what=what,
@@ -83,10 +90,27 @@ def decision_results(risk: RiskData, name: str, what: str) -> list[AnalysisResul
             table,
             methods=methods,
             figure=figure,
-            sentences=_sentences(table, horizon),
+            sentences=tuple(sentences),
             **known(COLUMNS, table),
         )
     ]
+
+
+def _table(risk: RiskData, outcome: pd.DataFrame, seen: np.ndarray, horizon: float) -> pd.DataFrame | None:
+    """Net benefits among some people with an outcome; None where nobody has an event by the horizon."""
+    config = risk.followed.data.config
+    time, event = outcome["time"][seen].to_numpy(), outcome["event"][seen].to_numpy()
+    if not (event[time <= horizon] == 1).any():
+        return None
+    # Beyond one and a half times the risk of all, acting on everybody only does harm and would fill the picture.
+    overall = 1 - kaplan_meier(time, event).at([horizon])[0, 0]
+    thresholds = THRESHOLDS[: max(5, int(np.searchsorted(THRESHOLDS, 1.5 * overall)))]
+    samples = resampling.resample(len(time), config.bootstrap, config.seed)
+    benefits = {
+        strategy: [net_benefit(time, event, picked, horizon, thresholds, drawn) for drawn in (None, samples)]
+        for strategy, picked in _strategies(risk, seen, time, event, horizon, thresholds).items()
+    }
+    return _curves(benefits, thresholds)
 
 
 def _strategies(

@@ -59,6 +59,7 @@ STEP_OF_STAGE = {
     "covariates": "covariates",
     "fastsurfer": "complete",
     "quality": "kept",
+    "rating": "kept",
 }
 ALL = "all"
 

@@ -190,6 +190,9 @@ def survival_result(
 ) -> AnalysisResult:
     """Kaplan-Meier curves by ``group`` of people with ``time event``, and what they say, with `notes` at the end.
 
+    With a column ``stratum`` (patient groups that are not pooled) every stratum has curves of its own, and the log-rank
+    test compares within strata.
+
     Raises
     ------
     AnalysisError
@@ -199,17 +202,20 @@ def survival_result(
     if followed.empty:
         raise AnalysisError(f"nobody was followed beyond the first visit, so time to {what} is unknown")
     horizon = reading_time(followed)
-    curves = {str(group): kaplan_meier(part["time"], part["event"]) for group, part in followed.groupby("group")}
+    strata = followed.get("stratum")
+    label = followed["group"] if strata is None else strata + ", " + followed["group"]
+    curves = {str(group): kaplan_meier(part["time"], part["event"]) for group, part in followed.groupby(label)}
     table = pd.concat([curve_table(curve, group) for group, curve in curves.items()], ignore_index=True)
     sentences = [_curve_sentence(group, curve, what, horizon) for group, curve in curves.items()]
     if len(curves) > 1 and followed["event"].any():
         try:
-            test = log_rank(followed["time"], followed["event"], followed["group"])
+            test = log_rank(followed["time"], followed["event"], followed["group"], strata)
         except AnalysisError as error:
             sentences.append(f"{upper_first(error.reason)}.")
         else:
             degrees = f"{plural(test.df, 'degree')} of freedom"
-            sentences.append(f"Log-rank test of the difference between groups: {p_value(test.p)} ({degrees}).")
+            within = "" if strata is None else ", within patient groups"
+            sentences.append(f"Log-rank test of the difference between groups{within}: {p_value(test.p)} ({degrees}).")
             table["p"] = test.p
     sentences += few_people(min(int(curve.at_risk[0]) for curve in curves.values()))
     unknown = int(people["time"].isna().sum())

@@ -309,28 +309,21 @@ def _sentence(row: Mapping[Hashable, Any]) -> str:
 
 
 def _trajectories(risk: RiskData) -> AnalysisResult | None:
-    """Mean EDSS over time by risk group, from the mixed model."""
-    from scipy.stats import norm
-
+    """Mean EDSS over time by risk group, from the mixed model; patient groups that are not pooled have their own."""
     rows = _edss_rows(risk, risk.primary)
     if rows is None:
         return None
-    edss, years, high, codes, _ = rows
-    X = np.column_stack([np.ones(len(edss)), years, high, years * high])
-    try:
-        fit = RandomInterceptDesign(X, codes).fit(edss)
-    except AnalysisError:
-        return None
+    names = rows[-1]
     blocks = []
-    for group, flag in ((OTHERS, 0.0), (AT_RISK, 1.0)):
-        member = high == flag
-        grid = np.linspace(0, max(float(np.quantile(years[member], 0.95)), 1e-9), 25)
-        G = np.column_stack([np.ones(25), grid, np.full(25, flag), grid * flag])
-        mean, half = G @ fit.beta, norm.ppf(0.975) * np.sqrt(np.einsum("ij,jk,ik->i", G, fit.cov_beta, G))
-        label = f"{group} (n = {len(np.unique(codes[member]))})"
-        blocks.append(
-            pd.DataFrame({"group": label, "years": grid, "edss": mean, "low": mean - half, "high": mean + half})
+    for stratum in [None] if risk.strata is None else np.unique(risk.strata):
+        chosen = set(
+            risk.people["participant_id"] if stratum is None else risk.people["participant_id"][risk.strata == stratum]
         )
+        blocks += _mean_curves(
+            rows, np.array([name in chosen for name in names]), "" if stratum is None else f"{stratum}, "
+        )
+    if not blocks:
+        return None
     table = pd.concat(blocks, ignore_index=True)
     figure = Trajectory(
         x="years", y="edss", low="low", high="high", group="group", xlabel="Years since the first scan", ylabel="EDSS"
@@ -350,10 +343,38 @@ def _trajectories(risk: RiskData) -> AnalysisResult | None:
     )
 
 
+def _mean_curves(
+    rows: tuple[FloatArray, FloatArray, FloatArray, np.ndarray, list[str]], chosen: np.ndarray, prefix: str
+) -> list[pd.DataFrame]:
+    """Mean EDSS over time of the others and of the people at risk, among the `chosen` people (m,)."""
+    from scipy.stats import norm
+
+    kept = chosen[rows[3]]
+    edss, years, high, codes = (values[kept] for values in rows[:4])
+    X = np.column_stack([np.ones(len(edss)), years, high, years * high])
+    try:
+        fit = RandomInterceptDesign(X, np.unique(codes, return_inverse=True)[1]).fit(edss)
+    except AnalysisError:
+        return []
+    blocks = []
+    for group, flag in ((OTHERS, 0.0), (AT_RISK, 1.0)):
+        member = high == flag
+        grid = np.linspace(0, max(float(np.quantile(years[member], 0.95)), 1e-9), 25)
+        G = np.column_stack([np.ones(25), grid, np.full(25, flag), grid * flag])
+        mean, half = G @ fit.beta, norm.ppf(0.975) * np.sqrt(np.einsum("ij,jk,ik->i", G, fit.cov_beta, G))
+        label = f"{prefix}{group} (n = {len(np.unique(codes[member]))})"
+        blocks.append(
+            pd.DataFrame({"group": label, "years": grid, "edss": mean, "low": mean - half, "high": mean + half})
+        )
+    return blocks
+
+
 def _curves(risk: RiskData, name: str, what: str) -> AnalysisResult:
     """Kaplan-Meier curves by risk group."""
     outcome, rule = risk.outcomes[name], risk.primary
     seen = rule.told(outcome["time"].notna().to_numpy())
     table = outcome[seen].assign(group=np.where(rule.at_risk[seen], AT_RISK, OTHERS))
+    if risk.strata is not None:
+        table = table.assign(stratum=risk.strata[seen])
     title, methods = f"Time to {what} by risk group", f"At risk: {rule.definition}. "
     return survival_result(f"risk_{name}", title, table, what, methods)

@@ -8,10 +8,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
 from types import ModuleType
 
 from bids_app.errors import ModelError
+from bids_app.processes import temporary_folder
 
 _CACHES = {
     "PCN_HOME_DIR": "pcntoolkit",
@@ -50,9 +50,8 @@ def pcntoolkit() -> ModuleType:
 def _set_caches() -> None:
     import atexit
     import shutil
-    import tempfile
 
-    folder = Path(tempfile.mkdtemp(prefix="normvol-pcntoolkit-"))
+    folder = temporary_folder("normvol-pcntoolkit-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for variable, name in _CACHES.items():
         if variable not in os.environ:

@@ -3,7 +3,39 @@
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const one = (selector, root = document) => root.querySelector(selector);
 
-  all(".needs-js").forEach((element) => { element.hidden = false; });
+  // what stands in a noscript element is taken out when its fold is opened, so that a long page opens at once
+  const enhancers = [];
+  const enhance = (root) => {
+    all(".needs-js", root).forEach((element) => { element.hidden = false; });
+    enhancers.forEach((step) => step(root));
+  };
+  const takeOut = (fold) => all(":scope > noscript, :scope > .content > noscript", fold).forEach((kept) => {
+    const box = document.createElement("div");
+    box.innerHTML = kept.textContent;
+    kept.replaceWith(box);
+    enhance(box);
+  });
+  const takeOutAll = () => all("details").forEach(takeOut);
+  document.addEventListener("toggle", (event) => { if (event.target.open) takeOut(event.target); }, true);
+  const reveal = (element) => {
+    for (let fold = element?.closest("details"); fold; fold = fold.parentNode.closest("details")) { fold.open = true; takeOut(fold); }
+    const own = element?.matches("section, article") && one("details.fold", element);
+    if (own) { own.open = true; takeOut(own); }
+  };
+  const toFragment = () => {
+    const id = decodeURIComponent(location.hash.slice(1));
+    const target = id && document.getElementById(id);
+    if (target) { reveal(target); target.scrollIntoView(); }
+  };
+  addEventListener("hashchange", toFragment);
+
+  // print: the first level is unfolded for the paper
+  let unfolded = [];
+  addEventListener("beforeprint", () => {
+    unfolded = all("details.fold:not([open])");
+    unfolded.forEach((fold) => { fold.open = true; takeOut(fold); });
+  });
+  addEventListener("afterprint", () => { unfolded.forEach((fold) => { fold.open = false; }); });
 
   // theme: the system's choice until the reader makes one
   const root = document.documentElement;
@@ -29,7 +61,7 @@
     if (x !== null || y !== null) return x !== null ? -1 : 1;
     return a.localeCompare(b);
   };
-  all("table.sortable").forEach((table) => {
+  enhancers.push((root) => all("table.sortable", root).forEach((table) => {
     all("thead th", table).forEach((heading) => {
       const index = [...heading.parentNode.children].indexOf(heading);
       const button = document.createElement("button");
@@ -45,13 +77,14 @@
         one("tbody", table).append(...rows);
       });
     });
-  });
+  }));
 
   // search and filter over all tables of regions
-  const search = one("[data-search]");
-  if (search) {
-    const only = one("[data-only-flagged]");
-    const found = one("[data-found]");
+  enhancers.push((root) => {
+    const search = one("[data-search]", root);
+    if (!search) return;
+    const only = one("[data-only-flagged]", root);
+    const found = one("[data-found]", root);
     const filter = () => {
       const wanted = search.value.trim().toLowerCase().split(/\s+/);
       const idle = search.value.trim() === "" && !(only && only.checked);
@@ -74,7 +107,11 @@
     };
     search.addEventListener("input", filter);
     if (only) only.addEventListener("change", filter);
-  }
+  });
+  enhancers.push((root) => one("[data-people]", root)?.addEventListener("input", (event) => {
+    const wanted = event.target.value.trim().toLowerCase();
+    all(".people li", root).forEach((item) => { item.hidden = !item.textContent.toLowerCase().includes(wanted); });
+  }));
 
   // any region's chart on demand
   const picker = one("[data-picker]");
@@ -88,6 +125,38 @@
       place.querySelectorAll("[id]").forEach((element) => element.removeAttribute("id"));
     });
   }
+
+  const download = (name, content, type) => {
+    const link = document.createElement("a");
+    link.href = content instanceof Blob ? URL.createObjectURL(content) : URL.createObjectURL(new Blob([content], { type }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  };
+
+  // a reader's rating of each scan, kept in this browser until it is downloaded
+  const folder = `normvol-ratings ${location.pathname.replace(/[^/]*$/, "")}`;
+  let ratings = {};
+  try { ratings = JSON.parse(localStorage.getItem(folder) ?? "{}"); } catch { /* private window */ }
+  all("[data-scan]").forEach((form) => {
+    const scan = form.dataset.scan;
+    const reason = one("[data-reason]", form);
+    all("input[type=radio]", form).forEach((input) => { input.checked = ratings[scan]?.[0] === input.value; });
+    reason.value = ratings[scan]?.[1] ?? "";
+    form.addEventListener("input", () => {
+      const chosen = one("input:checked", form);
+      if (chosen) ratings[scan] = [chosen.value, reason.value.replace(/\s+/g, " ").trim()];
+      try { localStorage.setItem(folder, JSON.stringify(ratings)); } catch { /* private window */ }
+    });
+  });
+  one("[data-ratings]")?.addEventListener("click", () => {
+    const said = one("[data-said]");
+    const bare = Object.keys(ratings).filter((scan) => ratings[scan][0] === "exclude" && !ratings[scan][1]);
+    if (bare.length) { said.textContent = `Say why ${bare[0].replace("\tn/a", "").replace("\t", " ")} is excluded.`; return; }
+    const rows = Object.keys(ratings).sort().map((scan) => `${scan}\t${ratings[scan][0]}\t${ratings[scan][1] || "n/a"}`);
+    said.textContent = rows.length ? `${rows.length} rated.` : "Nothing is rated yet.";
+    if (rows.length) download("ratings.tsv", ["participant_id\tsession_id\trating\treason", ...rows, ""].join("\n"), "text/tab-separated-values");
+  });
 
   // heat map: the value under the pointer, and the person's report on a click
   all("[data-heat]").forEach((figure) => {
@@ -113,4 +182,7 @@
       if (link) location.href = link;
     });
   });
+
+  enhance(document);
+  toFragment();
 })();

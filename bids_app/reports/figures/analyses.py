@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from bids_app.clinical.analyses.case_control import ROBUST
 from bids_app.clinical.figures import (
     BrainMap,
     Figure,
@@ -31,6 +32,9 @@ CHARTS: dict[type[Figure], Callable[[pd.DataFrame, Any], str]] = {
     Trajectory: cohort_charts.trajectory,
 }
 MOST_PARTS = 6
+Q_LIMIT = 0.05
+# several models of one number: the one that the sentences tell is drawn, the others are folded
+MODELS = "method"
 # the reader's order; names are matched by their start, others come before the last two
 ORDER = (
     "burden",
@@ -74,12 +78,28 @@ class Analysis(NamedTuple):
     sheet: Sheet
     drawings: list[Drawing]
     is_map: bool
+    models: bool
     problem: str | None
 
     @property
     def computed(self) -> bool:
         """Whether there is a result; otherwise the table holds the reason."""
         return list(self.sheet.table.columns) != ["analysis", "reason"]
+
+    @property
+    def per_person(self) -> bool:
+        """Whether it is a table with rows of people, which are read by search."""
+        return not self.drawings and "participant_id" in self.sheet.table
+
+    @property
+    def shown(self) -> list[Drawing]:
+        """The drawings that are seen at once: of several models of one number only the told one."""
+        return self.drawings[:1] if self.models else self.drawings
+
+    @property
+    def other_models(self) -> list[Drawing]:
+        """The drawings of the same number by other models."""
+        return self.drawings[1:] if self.models else []
 
 
 def read_analyses(group: Group) -> list[Analysis]:
@@ -111,6 +131,7 @@ def _analysis(name: str, record: Record, sheet: Sheet, group: Group) -> Analysis
         sheet,
         drawings,
         isinstance(figure, BrainMap),
+        figure is not None and figure.facet == MODELS,
         problem,
     )
 
@@ -133,6 +154,8 @@ def _draw(name: str, figure: Figure, table: pd.DataFrame) -> list[Drawing]:
         return []
     facet = figure.facet
     parts = list(table.groupby(facet, sort=False)) if facet in table else [("", table)]
+    if facet == MODELS:
+        parts.sort(key=lambda part: part[0] != ROBUST)
     drawings = []
     for index, (label, part) in enumerate(parts[:MOST_PARTS]):
         title = display_name(str(label))
@@ -152,6 +175,7 @@ def _map(prefix: str, title: str, table: pd.DataFrame, figure: BrainMap) -> Draw
         "label": figure.xlabel or figure.value,
         "threshold": figure.threshold,
         "limits": figure.limits or _limits(values, figure.scale),
+        "marked": set(rows.loc[rows["q"] < Q_LIMIT, figure.region]) if "q" in rows else None,
     }
     return Drawing(title, *map_pair(values, prefix, **options))
 

@@ -5,7 +5,7 @@ The same map goes into reports (inline, follows the page's text colour) and into
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -21,6 +21,7 @@ LINES = {
     "region": 'stroke="#5f6368" stroke-width="1.6"',
     "infra": 'stroke="#111" stroke-width="5"',
     "supra": 'stroke="#111" stroke-width="5"',
+    "marked": 'stroke="#111" stroke-width="7"',
     "missing": 'stroke="#5f6368" stroke-width="1.6"',
     "empty": 'fill="#eceef0" stroke="#9aa0a6" stroke-width="1.2"',
     "context": 'fill="#dfe2e5" stroke="#9aa0a6" stroke-width="1.2"',
@@ -41,6 +42,7 @@ def brain_map_svg(
     title: str | None = None,
     views: Sequence[str] = VIEWS,
     tooltips: Mapping[str, str] | None = None,
+    marked: Collection[str] | None = None,
     prefix: str = "brainmap",
     shared: str | None = None,
     standalone: bool = False,
@@ -66,6 +68,8 @@ def brain_map_svg(
         Names from `atlas.VIEWS`.
     tooltips : mapping, optional
         Region name to the text shown on hovering, instead of "<region>: <label> = <value>".
+    marked : collection of str, optional
+        Regions with a strong outline that the legend explains as q < 0.05 (empty: the legend says there is none).
     prefix : str
         Start of every id in the element; must differ between the maps of one page.
     shared : str, optional
@@ -81,7 +85,7 @@ def brain_map_svg(
     """
     if shared and (title or tuple(views) != VIEWS):
         raise ValueError("shared outlines fit the whole map without a title only")
-    options = MapOptions(scale, limits, label, threshold, title, tuple(views), tooltips or {})
+    options = MapOptions(scale, limits, label, threshold, title, tuple(views), tooltips or {}, marked)
     return scene_svg(make_scene(values, options), prefix=prefix, shared=shared, standalone=standalone)
 
 

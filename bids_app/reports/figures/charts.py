@@ -11,7 +11,20 @@ import pandas as pd
 
 from bids_app.regions import display_name
 from bids_app.reports.components import number
-from bids_app.reports.figures.svg import Plot, dot, line, padded, path, rect, spread, svg, text, tick_text
+from bids_app.reports.figures.svg import (
+    Plot,
+    dot,
+    labels,
+    line,
+    padded,
+    path,
+    rect,
+    sparse,
+    spread,
+    svg,
+    text,
+    tick_text,
+)
 
 CENTILES = ("p05", "p25", "p50", "p75", "p95")
 LIMITS = ("p025", "p975")
@@ -74,7 +87,7 @@ def centile_chart(
     whole = Fan(fan["age"].to_numpy(float), {name: fan[name].to_numpy(float) for name in SHARES if name in fan})
     near, scale = whole.around(visits), _unit_scale(whole.curves["p50"])
     plot = _centile_plot(near, visits, scale, width, height)
-    lines = {name: plot.points(near.ages, values * scale) for name, values in near.curves.items()}
+    lines = {name: sparse(plot.points(near.ages, values * scale)) for name, values in near.curves.items()}
     body = [
         *plot.y_axis(4, "mL" if scale == ML else ""),
         *plot.x_axis(6),
@@ -82,7 +95,7 @@ def centile_chart(
         *_bands(lines),
         *(path(lines[name], "fan limit") for name in LIMITS if name in lines),
         path(lines["p50"], "fan median"),
-        *_centile_labels(plot, lines),
+        _centile_labels(plot, lines),
         *(_inset(plot, whole, near) if near.ages.size < whole.ages.size else ()),
         *_visits(plot, visits, scale, near),
     ]
@@ -107,21 +120,20 @@ def _bands(lines: dict[str, list[tuple[float, float]]]) -> list[str]:
     return [path([*lines[low], *lines[high][::-1]], cls, close=True) for low, high, cls in pairs]
 
 
-def _centile_labels(plot: Plot, lines: dict[str, list[tuple[float, float]]]) -> list[str]:
+def _centile_labels(plot: Plot, lines: dict[str, list[tuple[float, float]]]) -> str:
     """The centiles' numbers at the right end, the most important first where there is no room for all."""
     placed: dict[str, float] = {}
     for name in LABELLED_FIRST:
         if name in lines and all(abs(lines[name][-1][1] - y) >= LABEL_GAP for y in placed.values()):
             placed[name] = lines[name][-1][1]
-    return [text(plot.right + 4, y + 3, f"{SHARES[name]:g}", "centile-label") for name, y in placed.items()]
+    return labels(((plot.right + 4, y + 3, f"{SHARES[name]:g}") for name, y in placed.items()), "centile-label")
 
 
 def _inset(plot: Plot, whole: Fan, near: Fan) -> list[str]:
     """The whole lifespan in small, and in it the ages of the chart."""
     ends = float(np.nanmin(whole.curves["p05"])), float(np.nanmax(whole.curves["p95"]))
     small = Plot(plot.right - INSET[0], 3, *INSET, (whole.ages[0], whole.ages[-1]), ends)
-    thin = slice(None, None, max(1, len(whole.ages) // 14))
-    lines = {n: small.points(whole.ages[thin], values[thin]) for n, values in whole.curves.items()}
+    lines = {n: sparse(small.points(whole.ages, whole.curves[n])) for n in ("p05", "p50", "p95")}
     here = small.px(near.ages[0]), small.px(near.ages[-1])
     return [
         path([*lines["p05"], *lines["p95"][::-1]], "fan outer", close=True),

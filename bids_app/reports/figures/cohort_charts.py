@@ -61,7 +61,7 @@ def _bars(plot: Plot, values: np.ndarray, tail: str) -> list[str]:
             plot.px(a + 0.4),
             plot.bottom,
             f"bar {tail}",
-            f"{a} regions: {t} scans",
+            f"{a} regions: {t} {'person' if t == 1 else 'people'}",
         )
         for a, t in zip(amounts, times, strict=True)
     ]

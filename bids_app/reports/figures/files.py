@@ -6,10 +6,13 @@ the same bytes from the same SVG.
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
+from multiprocessing import get_context
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -88,9 +91,6 @@ def rendered(svg: str, file_format: str, *, width_mm: float | None = None, dpi: 
     dpi : float
         Resolution of a PNG.
     """
-    import matplotlib
-    import typst
-
     size = re.search(r'<svg [^>]*?\bwidth="([\d.]+)" height="([\d.]+)"', svg)
     if not size:
         raise ValueError("an SVG without width and height")
@@ -100,14 +100,38 @@ def rendered(svg: str, file_format: str, *, width_mm: float | None = None, dpi: 
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "f.svg").write_text(svg, encoding="utf-8")
         (Path(folder) / "page.typ").write_text(page, encoding="utf-8")
-        return typst.compile(
-            str(Path(folder) / "page.typ"),
-            root=folder,
-            format=file_format,
-            ppi=float(dpi),
-            font_paths=[str(Path(matplotlib.get_data_path()) / "fonts" / "ttf")],
-            ignore_system_fonts=True,
-        )
+        return _fork_safe(_compiled, folder, file_format, float(dpi))
+
+
+def _compiled(folder: str, file_format: str, dpi: float) -> bytes:
+    """What Typst makes of ``page.typ``."""
+    import matplotlib
+    import typst
+
+    result: bytes = typst.compile(
+        str(Path(folder) / "page.typ"),
+        root=folder,
+        format=file_format,
+        ppi=dpi,
+        font_paths=[str(Path(matplotlib.get_data_path()) / "fonts" / "ttf")],
+        ignore_system_fonts=True,
+    )
+    return result
+
+
+_started: list[int] = []
+
+
+def _fork_safe(work: Callable[..., bytes], *arguments: object) -> bytes:
+    """Call Typst here, or in a process of its own where this one was forked from one that had called it.
+
+    Its threads do not survive a fork, so that the call would wait for them for ever.
+    """
+    if not set(_started) - {os.getpid()}:
+        _started.append(os.getpid())
+        return work(*arguments)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
+        return fresh.submit(work, *arguments).result()
 
 
 def write_formats(path: Path, svg: str, formats: Iterable[str]) -> list[Path]:

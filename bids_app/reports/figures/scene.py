@@ -6,7 +6,7 @@ The text on a map says only what the caller's table holds: nothing is estimated 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ MARGIN = 12
 BAR = (1000, 34)
 SMALL, MEDIUM, LARGE = 40, 42, 52
 LETTER = 20
+MARKED = ("marked", ", q < 0.05")
 FLAGS = {-1: ("infra", ", infra-normal"), 0: ("region", ""), 1: ("supra", ", supra-normal")}
 
 
@@ -74,6 +75,7 @@ class MapOptions:
     title: str | None = None
     views: Sequence[str] = VIEWS
     tooltips: Mapping[str, str] = field(default_factory=dict)
+    marked: Collection[str] | None = None
 
     def __post_init__(self) -> None:
         if self.scale not in SCALES:
@@ -192,7 +194,7 @@ def _region_shapes(known, options, scale, places) -> list[Shape]:
         for name, path in view.regions.items():
             whole[name] = whole.get(name, "") + shift_path(path, x, y)
     found = [_region_shape(name, path, known.get(name), options, scale) for name, path in whole.items()]
-    found.sort(key=lambda shape: shape.style in ("infra", "supra"))
+    found.sort(key=lambda shape: shape.style in ("infra", "supra", MARKED[0]))
     shade = [Shape(shift_path(path, x, y), "shade") for view, x, y in places for path in view.shade if path]
     outlines = [Shape(shift_path(view.outline, x, y), "outline") for view, x, y in places]
     return [*context, *found, *shade, *outlines]
@@ -204,7 +206,7 @@ def _region_shape(name: str, path: str, value: float | None, options: MapOptions
         style = "missing" if name in regions.reference_regions() else "empty"
         return Shape(path, style, None, name, options.tooltips.get(name, f"{shown}: no value"))
     flag = options.flags(value)
-    style, remark = FLAGS[flag]
+    style, remark = MARKED if name in (options.marked or ()) else FLAGS[flag]
     words = f"{shown}: {options.label} = {number(value, decimals(scale))}{remark}"
     return Shape(path, style, scale.hex(value), name, options.tooltips.get(name, words), hatched=flag < 0)
 
@@ -253,6 +255,10 @@ def _legend_items(options: MapOptions, scale: Scale, missing: bool) -> list[tupl
             ("infra", scale.hex(-options.threshold), f"infra-normal, {options.label} ≤ −{limit}"),
             ("supra", scale.hex(options.threshold), f"supra-normal, {options.label} ≥ {limit}"),
         ]
+    if options.marked is not None:
+        items.append(
+            (MARKED[0], "#ffffff", "q < 0.05") if options.marked else ("empty", None, "no region with q < 0.05")
+        )
     return [*items, ("missing", None, "no value")] if missing else items
 
 

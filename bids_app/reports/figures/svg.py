@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from markupsafe import escape
@@ -70,12 +71,38 @@ def path(points: Iterable[tuple[float, float]], cls: str, close: bool = False) -
     return f'<path class="{cls}" d="{drawn}{"Z" if close else ""}"/>' if drawn else ""
 
 
+def sparse(points: Sequence[tuple[float, float]], tolerance: float = 0.1) -> list[tuple[float, float]]:
+    """The points of a curve that matter: those left out lie within `tolerance` (pixels, upwards) of the line."""
+    kept = [0]
+    for end in range(2, len(points)):
+        (x0, y0), (x1, y1) = points[kept[-1]], points[end]
+        slope = (y1 - y0) / ((x1 - x0) or 1)
+        if any(not abs(y0 + slope * (x - x0) - y) <= tolerance for x, y in points[kept[-1] + 1 : end]):
+            kept.append(end - 1)
+    return [points[i] for i in (*kept, len(points) - 1)] if len(points) > 1 else list(points)
+
+
 def _tenths(x: int, y: int, before: str = "") -> str:
     """Two numbers in tenths as path data, as short as it can be; a minus sign parts numbers by itself."""
-    first, second = (
-        f"{value / 10:g}".replace("0.", ".", 1) if abs(value) < 10 else f"{value / 10:g}" for value in (x, y)
-    )
+    first, second = _tenth(x), _tenth(y)
     return f"{'' if first.startswith('-') else before}{first}{'' if second.startswith('-') else ' '}{second}"
+
+
+@lru_cache(maxsize=4096)
+def _tenth(value: int) -> str:
+    return f"{value / 10:g}".replace("0.", ".", 1) if abs(value) < 10 else f"{value / 10:g}"
+
+
+def strokes(lines: Iterable[tuple[float, float, float, float]], cls: str) -> str:
+    """Several straight lines (x1, y1, x2, y2) as one path."""
+    drawn = "".join(f"M{f(x1)} {f(y1)}L{f(x2)} {f(y2)}" for x1, y1, x2, y2 in lines)
+    return f'<path class="{cls}" d="{drawn}"/>' if drawn else ""
+
+
+def labels(places: Iterable[tuple[float, float, object]], cls: str, anchor: str = "start") -> str:
+    """Several texts (x, y, content) that look alike."""
+    inner = "".join(text(*place) for place in places)
+    return f'<g class="{cls}" text-anchor="{anchor}">{inner}</g>' if inner else ""
 
 
 def dot(x: float, y: float, radius: float, cls: str, title: str = "") -> str:
@@ -145,18 +172,18 @@ class Plot:
     def x_axis(self, count: int = 5, title: str = "") -> list[str]:
         """Baseline, ticks and title below the plot."""
         values = log_ticks(*self.x) if self.log_x else ticks(*self.x, count)
-        marks = [line(self.px(v), self.bottom, self.px(v), self.bottom + 3, "axis") for v in values]
-        labels = [text(self.px(v), self.bottom + 13, tick_text(v), "tick", "middle") for v in values]
+        marks = [(self.px(v), self.bottom, self.px(v), self.bottom + 3) for v in values]
+        words = labels(((self.px(v), self.bottom + 13, tick_text(v)) for v in values), "tick", "middle")
         name = [text(self.left + self.width / 2, self.bottom + 27, title, "axis-title", "middle")] if title else []
-        return [line(self.left, self.bottom, self.right, self.bottom, "axis"), *marks, *labels, *name]
+        return [strokes([(self.left, self.bottom, self.right, self.bottom), *marks], "axis"), words, *name]
 
     def y_axis(self, count: int = 4, title: str = "") -> list[str]:
         """Hairlines across the plot with labels on the left; the title stands above the axis."""
         values = ticks(*self.y, count)
-        rules = [line(self.left, self.py(v), self.right, self.py(v), "rule") for v in values]
-        labels = [text(self.left - 6, self.py(v) + 3.5, tick_text(v), "tick", "end") for v in values]
+        rules = strokes([(self.left, self.py(v), self.right, self.py(v)) for v in values], "rule")
+        words = labels(((self.left - 6, self.py(v) + 3.5, tick_text(v)) for v in values), "tick", "end")
         name = [text(self.left, self.top - 8, title, "axis-title", "start")] if title else []
-        return [*rules, *labels, *name]
+        return [rules, words, *name]
 
 
 def padded(low: float, high: float, share: float = 0.05) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from bids_app.reports.figures.files import FORMATS, write_formats
 from bids_app.reports.figures.heatmap import heat_map, png_uri
 from bids_app.reports.figures.maps import page_geometry
 from bids_app.reports.loading import Group, load_group
+from bids_app.reports.pages import group_glance
 from bids_app.reports.pages import group_sections as sections
 from bids_app.reports.pages.finding_sections import group_findings
 from bids_app.reports.pages.page import render
@@ -59,6 +60,8 @@ def _context(group: Group, root: Path) -> dict[str, Any]:
         "geometry": page_geometry(),
         "sheets": sheets,
         "findings": group_findings(group),
+        "verdict": group_glance.verdict(group),
+        "leading": group_glance.leading(group),
         "left_out": sections.left_out(group),
         "columns_of": sections.columns_of,
         "counts": sections.count_drawings(group),

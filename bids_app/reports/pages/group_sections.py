@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from bids_app.clinical.deviations import first_scans
 from bids_app.reports.components import DIGITS, Column, column_digits, metric_title
 from bids_app.reports.figures import cohort_charts
 from bids_app.reports.figures.files import standalone
@@ -18,6 +19,7 @@ TITLES = {
     "session_id": "Session",
     "status": "Status",
     "stage": "Stage",
+    "rating": "Rating",
     "reason": "Reason",
     "remedy": "What to do",
     "n_participants": "People",
@@ -131,8 +133,9 @@ def count_drawings(group: Group) -> list[Drawing]:
     if sheet is None or sheet.table.empty:
         return []
     found = []
+    people = sheet.table[first_scans(sheet.table)]
     for tail in ("infra", "supra"):
-        values = {name: part[f"n_{tail}"].to_numpy(float) for name, part in _by_group(sheet.table)}
+        values = {name: part[f"n_{tail}"].to_numpy(float) for name, part in _by_group(people)}
         inline = cohort_charts.counts_chart(values, _expected(counts, tail), tail)
         found.append(Drawing(TAILS[tail], inline, f"group_counts_{tail}.svg", standalone(inline)))
     return found
@@ -140,7 +143,7 @@ def count_drawings(group: Group) -> list[Drawing]:
 
 def _by_group(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     if "group" not in table or table["group"].nunique() < 2:
-        yield "all scans", table
+        yield "all", table
         return
     for name, part in table.groupby("group", sort=True):
         yield str(name), part
@@ -163,7 +166,7 @@ def prevalence_drawings(group: Group) -> list[Drawing]:
         return []
     found = []
     for tail, words in (("infra", "z ≤ −1.96"), ("supra", "z ≥ 1.96")):
-        top = _round_up(100 * float(sheet.table[f"share_{tail}"].max()))
+        top = round_up(100 * float(sheet.table[f"share_{tail}"].max()))
         for index, (name, part) in enumerate(sheet.table.groupby("group", sort=False)):
             values = dict(zip(part["region"], 100 * part[f"share_{tail}"].astype(float), strict=True))
             options = {
@@ -178,7 +181,8 @@ def prevalence_drawings(group: Group) -> list[Drawing]:
     return found
 
 
-def _round_up(value: float) -> float:
+def round_up(value: float) -> float:
+    """The end of a scale of per cent that holds `value`."""
     return next((step for step in (5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 75.0, 100.0) if step >= value), 100.0)
 
 

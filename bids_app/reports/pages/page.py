@@ -14,6 +14,7 @@ from bids_app.regions import display_name
 from bids_app.reports import components
 
 MOST_TABLE_ROWS = 1000
+MOST_PERSON_ROWS = 300
 
 
 @lru_cache(maxsize=1)
@@ -40,6 +41,7 @@ def environment() -> Environment:
         fact_title=components.fact_title,
         metric_title=components.metric_title,
         MOST_TABLE_ROWS=MOST_TABLE_ROWS,
+        MOST_PERSON_ROWS=MOST_PERSON_ROWS,
     )
     return env
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from bids_app.bids.names import output_path
 from bids_app.reports.components import prose
 from bids_app.reports.figures.files import standalone, write_formats
 from bids_app.reports.figures.maps import map_pair, page_geometry
@@ -49,7 +50,7 @@ def write_participant_report(
     context = _context(person, root)
     for path, svg in _figure_files(root, person, context):
         write_formats(path, svg, figure_formats)
-    return atomic_write(root / f"sub-{person.label}.html", render("participant.html.j2", **context))
+    return atomic_write(output_path(root, f"sub-{person.label}.html"), render("participant.html.j2", **context))
 
 
 def _context(person: Person, root: Path) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def _brain_maps(person: Person) -> list[dict[str, str]]:
 
 def _figure_files(root: Path, person: Person, context: dict[str, Any]) -> Iterator[tuple[Path, str]]:
     """Where each drawing goes as an SVG file, and its text."""
-    folder = root / f"sub-{person.label}" / "figures"
+    folder = output_path(root, f"sub-{person.label}", "figures", "figure").parent
     for brain in context["maps"]:
         yield folder / f"{brain['stem']}_desc-brainmap_morph.svg", brain["file"]
     for chart in context["charts"]["shown"]:

@@ -199,7 +199,7 @@ def change_section(person: Person) -> dict[str, Any] | None:
     elif rows["z_change_se"].isna().any():
         unknown = int(rows["z_change_se"].isna().sum())
         sentence += (
-            f" Of {unknown} of {len(rows)} regions no measurement error is published, so nothing is said of them."
+            f" Of {unknown} of {len(rows)} regions the measurement error is not known, so nothing is said of them."
         )
     return {
         "sheet": person.change,

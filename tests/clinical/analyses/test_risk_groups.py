@@ -122,3 +122,39 @@ def test_a_handful_of_people_ends_in_sentences(seed):
     config = AnalysisConfig(roles=ROLES, control="HC", risk_rule=1, bootstrap=5)
     for result in run_analysis(table, z, config):
         assert not any("unexpected" in sentence for sentence in result.sentences), result.sentences
+
+
+def two_diseases(cohort, **options):
+    """The cohort with every third person in a second disease."""
+    scans, z = cohort
+    names = sorted(set(scans.loc[scans["diagnosis"] != "HC", "participant_id"]))
+    other = scans["participant_id"].isin(names[::3])
+    return results_of((scans.assign(diagnosis=scans["diagnosis"].mask(other, "NMO")), z), **options)
+
+
+def test_several_diseases_have_curves_of_their_own_and_are_compared_within_each(cohort):
+    apart = two_diseases(cohort)
+    for name in ("risk_relapse", "risk_trajectories"):
+        labels = [label.split(" (n")[0] for label in apart[name].table["group"].unique()]
+        assert sorted(labels) == sorted(f"{group}, {who}" for group in ("MS", "NMO") for who in (AT_RISK, OTHERS))
+    row = apart["risk_groups"].table.query("rule == 'count' and outcome == 'relapse'").iloc[0]
+    assert apart["risk_relapse"].table["p"].unique() == pytest.approx([row["p_log_rank"]])
+    strategies = set(apart["decision_relapse"].table["strategy"])
+    assert {"MS: everybody", "NMO: everybody", "MS: count rule", "NMO: count rule"} <= strategies
+    assert all(sentence.startswith(("MS: ", "NMO: ")) for sentence in apart["decision_relapse"].sentences)
+
+
+def test_pooled_diseases_share_their_curves(cohort, results):
+    pooled = two_diseases(cohort, pool_groups=True)
+    for name in ("risk_relapse", "decision_relapse", "risk_trajectories"):
+        pd.testing.assert_frame_equal(pooled[name].table, results[name].table)
+
+
+def test_a_disease_without_events_has_no_decision_curve(cohort):
+    scans, z = cohort
+    alone = scans["participant_id"] == sorted(set(scans.loc[scans["diagnosis"] != "HC", "participant_id"]))[0]
+    scans = scans.assign(
+        diagnosis=scans["diagnosis"].mask(alone, "NMO"), relapse_dates=scans["relapse_dates"].mask(alone)
+    )
+    found = results_of((scans, z))
+    assert not found["decision_relapse"].table["strategy"].str.startswith("NMO").any()

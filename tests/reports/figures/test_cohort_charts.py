@@ -119,7 +119,7 @@ def test_bounds_may_be_unknown() -> None:
 
 def test_counts_are_drawn_per_group_on_one_axis() -> None:
     svg = cohort_charts.counts_chart({"a": np.array([0, 0, 3.0]), "b": np.array([])}, (0, 8), "infra")
-    assert "0 regions: 2 scans" in svg
+    assert "0 regions: 2 people" in svg
     ElementTree.fromstring(svg)
 
 

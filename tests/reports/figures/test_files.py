@@ -5,6 +5,8 @@ import io
 import re
 import shutil
 import subprocess
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,12 +15,13 @@ import pytest
 from PIL import Image
 
 from bids_app.errors import UsageError
-from bids_app.reports.figures.files import FORMATS, checked_ending, rendered, standalone
+from bids_app.reports.figures.files import FORMATS, SVG, checked_ending, rendered, standalone
 from bids_app.reports.pages.group import write_group_report
 from tests.reports import dataset
 
 WIDTH = 720
 BLOCK = 8
+SIMPLE = f'<svg xmlns="{SVG}" width="40" height="20"><rect width="20" height="20" fill="#c00"/></svg>'
 TEXT = re.compile(r"<text\b.*?</text>", re.DOTALL)
 
 
@@ -132,3 +135,9 @@ def test_other_endings_are_refused():
 
 def test_a_chart_without_rows_has_no_file():
     assert standalone("") == ""
+
+
+def test_a_worker_forked_from_a_process_that_has_drawn_draws_as_well():
+    here = rendered(SIMPLE, "png", dpi=96)
+    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
+        assert pool.submit(rendered, SIMPLE, "png", dpi=96).result(timeout=60) == here

@@ -1,0 +1,74 @@
+"""Temporary folders and helping processes that go when this process goes, however it goes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import IO
+
+LOOK_SECONDS = 0.5
+# Ends its reading when this process and all forked from it have ended: they alone hold the other end of the pipe.
+_CLEANER = 'while IFS= read -r folder; do set -- "$@" "$folder"; done; [ $# = 0 ] || rm -rf -- "$@"'
+
+
+def temporary_folder(prefix: str) -> Path:
+    """A new folder that is removed when this process and its workers have ended, killed ones too."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix)).absolute()
+    cleaner = _cleaner(os.getpid())
+    if cleaner is not None and "\n" not in str(folder):
+        with suppress(OSError):
+            cleaner.write(os.fsencode(folder) + b"\n")
+    return folder
+
+
+@contextmanager
+def scratch_folder(prefix: str) -> Iterator[Path]:
+    """A `temporary_folder` that is removed at the end of the block."""
+    folder = temporary_folder(prefix)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@cache
+def _cleaner(process: int) -> IO[bytes] | None:
+    """The pipe to a shell that removes what it was told of; None where no process can be started."""
+    try:
+        shell = subprocess.Popen(
+            ["/bin/sh", "-c", _CLEANER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            cwd="/",
+            start_new_session=True,
+        )
+    except OSError:
+        return None
+    # It outlives this process on purpose, so nobody waits for it
+    shell.returncode = 0
+    return shell.stdin
+
+
+def end_with(parent: int, first: Callable[[], None] | None = None) -> None:
+    """End this process within a second of the end of its `parent`; `first` is called before."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOK_SECONDS)
+        try:
+            if first is not None:
+                first()
+        finally:
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="end-with-parent").start()

@@ -1,0 +1,63 @@
+"""Nothing outlives a process that is killed: no folder, no worker, nothing that a worker runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+PARENT = """
+import os, subprocess, sys, time
+from pathlib import Path
+from bids_app.freesurfer import recon_all
+from bids_app.processes import end_with, temporary_folder
+
+folder = temporary_folder("killed-")
+parent = os.getpid()
+child = os.fork()
+if child == 0:
+    running = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    recon_all._RUNNING.add(running.pid)
+    end_with(parent, recon_all.end_running)
+    print(running.pid, os.getpid(), folder, flush=True)
+    while True:
+        (folder / "still-at-work").write_text("x")
+        time.sleep(0.05)
+time.sleep(600)
+"""
+
+
+def alive(process):
+    try:
+        with open(f"/proc/{process}/stat", encoding="ascii") as stream:
+            return stream.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_until(true, seconds=8.0):
+    until = time.monotonic() + seconds
+    while not true() and time.monotonic() < until:
+        time.sleep(0.05)
+    return true()
+
+
+def test_a_killed_process_takes_workers_their_programs_and_its_folder_along(tmp_path):
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, env=environment)
+    running, worker, folder = process.stdout.readline().split()
+    assert alive(running)
+    assert alive(worker)
+    assert os.path.isdir(folder)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert wait_until(lambda: not alive(worker) and not alive(running), 5)
+    assert wait_until(lambda: not os.listdir(tmp_path))
+
+
+def test_a_folder_of_a_process_that_ends_by_itself_goes_too(tmp_path):
+    code = "from bids_app.processes import temporary_folder as t; (t('x y-') / 'file').touch(); t('second-')"
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(tmp_path)}, check=True)
+    assert wait_until(lambda: not os.listdir(tmp_path))
