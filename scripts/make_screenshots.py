@@ -24,7 +24,7 @@ WIDTH, HEIGHT = 1280, 1500
 # file, page, section at the top of the picture, colours of the system
 SHOTS = (
     ("participant", "sub-01", None, "light"),
-    ("participant-dark", "sub-01", "brain", "dark"),
+    ("participant-dark", "sub-01", "centiles", "dark"),
     ("group", "group", None, "light"),
     ("group-statistics", "group", "analyses", "light"),
 )

@@ -90,7 +90,7 @@ def _next_run(arguments: argparse.Namespace) -> dict[str, list[str]]:
     places = {"fs_subjects_dir": Path(arguments.fs_subjects_dir).absolute()} if arguments.fs_subjects_dir else {}
     bids, output = Path(arguments.bids).absolute(), Path(arguments.output_dir).absolute()
     config = RunConfig(
-        bids_dir=bids, output_dir=output, model=arguments.model, recon="ingest", **places, **_scored_as(output)
+        bids_dir=bids, output_dir=output, model=str(arguments.model), recon="ingest", **places, **_scored_as(output)
     )
     with tempfile.TemporaryDirectory(prefix="normvol-status-") as work_dir:
         plan = make_plan(config, Path(work_dir))

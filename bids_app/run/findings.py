@@ -36,7 +36,6 @@ def _scan(omission: Omission) -> tuple[str, str | None]:
 
 def record_planned(plan: Plan, output_dir: Path) -> None:
     """Write what the plan found about scans that are left out and, in a run of all people, about the dataset."""
-    record(output_dir, plan.scored_as)
     for omission in plan.omissions:
         found = [finding.of(*_scan(omission)) for finding in omission.findings]
         write_findings(found, findings_path(output_dir, omission.participant, omission.session))
@@ -53,6 +52,8 @@ def closing_lines(plan: Plan, output_dir: Path) -> list[str]:
         found += read_findings_file(findings_path(output_dir, *key))
     if plan.everybody:
         collect_findings(output_dir)
+    # At the end: until then a run that is started again finds what the folder held before
+    record(output_dir, plan.scored_as)
     fetch = [path for omission in plan.omissions for path in omission.to_fetch]
     lines = [f"to fetch all that is missing: {fetch_command(fetch)}"] if fetch else []
     return lines + summary_lines(found, str(output_dir / (GROUP_FILE if plan.everybody else FOLDER)))

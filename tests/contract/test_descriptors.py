@@ -6,7 +6,7 @@ import importlib.util
 import json
 import re
 
-from bids_app.cli import exitcodes
+from bids_app.cli import exitcodes, status
 from bids_app.cli.parser import build_parser
 
 
@@ -33,7 +33,8 @@ def test_every_option_has_help():
 
 
 def test_options_of_the_docs_exist(repository):
-    known = {option for action in build_parser()._actions for option in action.option_strings}
+    parsers = (build_parser(), status.build_parser())
+    known = {option for parser in parsers for action in parser._actions for option in action.option_strings}
     page = (repository / "docs" / "usage.md").read_text().partition("## Options of fMRIPrep")[0]
     ours = page.replace("apptainer run --containall", "").split("#SBATCH")
     used = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ours[0] + ours[1].split("\n", 1)[1]))

@@ -21,7 +21,7 @@ BOTH = (THALAMUS, VENTRICLE)
 @pytest.fixture(autouse=True)
 def few_refits(monkeypatch):
     """Standard errors have their own tests (test_resampling); here refits would only take time."""
-    monkeypatch.setattr(resampling, "N_REFITS", 3)
+    monkeypatch.setattr(resampling, "N_REFITS", 6)
 
 
 def scanners(n_sites=12, per_site=80, spread=0.6, seed=0):

@@ -351,6 +351,8 @@ def _mean_curves(
 
     kept = chosen[rows[3]]
     edss, years, high, codes = (values[kept] for values in rows[:4])
+    if len(np.unique(high)) < 2:
+        return []
     X = np.column_stack([np.ones(len(edss)), years, high, years * high])
     try:
         fit = RandomInterceptDesign(X, np.unique(codes, return_inverse=True)[1]).fit(edss)

@@ -1,5 +1,5 @@
 "use strict";
-(() => {
+const report = (() => {
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const one = (selector, root = document) => root.querySelector(selector);
 
@@ -84,10 +84,20 @@
     const search = one("[data-search]", root);
     if (!search) return;
     const only = one("[data-only-flagged]", root);
+    const choices = all("[data-filter]", root);
+    const known = JSON.parse(one("#known-regions")?.textContent ?? "{}");
+    const chosen = (name) => choices.find((choice) => choice.dataset.filter === name)?.value ?? "";
+    const fits = (row) => {
+      const region = row.children[0].title;
+      const side = /^(lh_|Left-)/.test(region) ? "left" : /^(rh_|Right-)/.test(region) ? "right" : "";
+      const lobe = known.regions?.[region] === undefined ? "" : known.lobes[known.regions[region]];
+      return (!chosen("lobe") || lobe === chosen("lobe")) && (!chosen("side") || side === chosen("side"))
+        && (!chosen("deviation") || row.classList.contains(chosen("deviation")));
+    };
     const found = one("[data-found]", root);
     const filter = () => {
       const wanted = search.value.trim().toLowerCase().split(/\s+/);
-      const idle = search.value.trim() === "" && !(only && only.checked);
+      const idle = search.value.trim() === "" && !(only && only.checked) && choices.every((choice) => !choice.value);
       let count = 0;
       all("table.searchable").forEach((table) => {
         let kept = 0;
@@ -95,7 +105,8 @@
           const heading = row.children[0];
           const text = `${heading.textContent} ${heading.title}`.toLowerCase();
           const flagged = row.classList.contains("infra") || row.classList.contains("supra");
-          row.hidden = !(wanted.every((word) => text.includes(word)) && (!only || !only.checked || flagged));
+          row.hidden = !(wanted.every((word) => text.includes(word)) && (!only || !only.checked || flagged) && fits(row)
+            && (!chosen("measure") || table.dataset.measure === chosen("measure")));
           if (!row.hidden) kept += 1;
         });
         table.closest(".scroll").hidden = kept === 0;
@@ -107,6 +118,7 @@
     };
     search.addEventListener("input", filter);
     if (only) only.addEventListener("change", filter);
+    choices.forEach((choice) => choice.addEventListener("change", filter));
   });
   enhancers.push((root) => one("[data-people]", root)?.addEventListener("input", (event) => {
     const wanted = event.target.value.trim().toLowerCase();
@@ -120,9 +132,12 @@
     const place = one("[data-picked]");
     gallery.hidden = true;
     picker.addEventListener("change", () => {
+      all("details", gallery).forEach(takeOut);
       const chart = picker.value && document.getElementById(picker.value);
       place.replaceChildren(...(chart ? [chart.cloneNode(true)] : []));
-      place.querySelectorAll("[id]").forEach((element) => element.removeAttribute("id"));
+      place.querySelectorAll("[id]").forEach((element) => { element.dataset.region = element.id.slice(8); element.removeAttribute("id"); });
+      place.querySelectorAll(".save").forEach((element) => element.remove());
+      enhance(place);
     });
   }
 
@@ -158,31 +173,6 @@
     if (rows.length) download("ratings.tsv", ["participant_id\tsession_id\trating\treason", ...rows, ""].join("\n"), "text/tab-separated-values");
   });
 
-  // heat map: the value under the pointer, and the person's report on a click
-  all("[data-heat]").forEach((figure) => {
-    const data = JSON.parse(one("script[type='application/json']", figure).textContent);
-    const bytes = Uint8Array.from(atob(data.z), (letter) => letter.charCodeAt(0));
-    const z = new Int16Array(bytes.buffer);
-    const image = one("img", figure);
-    const tip = one(".tip", figure);
-    const at = (event) => {
-      const box = image.getBoundingClientRect();
-      const column = Math.min(data.regions.length - 1, Math.max(0, Math.floor(((event.clientX - box.left) / box.width) * data.regions.length)));
-      const row = Math.min(data.people.length - 1, Math.max(0, Math.floor(((event.clientY - box.top) / box.height) * data.people.length)));
-      return [row, column];
-    };
-    image.addEventListener("pointermove", (event) => {
-      const [row, column] = at(event);
-      const value = z[row * data.regions.length + column];
-      const shown = value === -32768 ? "not scored" : `z ${(value / 100).toFixed(2).replace("-", "\u2212")}`;
-      tip.textContent = `${data.people[row]} · ${data.regions[column]} · ${shown}`;
-    });
-    image.addEventListener("click", (event) => {
-      const link = data.links[at(event)[0]];
-      if (link) location.href = link;
-    });
-  });
-
-  enhance(document);
-  toFragment();
+  const start = () => { enhance(document); toFragment(); };
+  return { all, one, enhancers, takeOut, download, start };
 })();

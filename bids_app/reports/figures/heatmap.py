@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from bids_app.reports.components import chapter, data_block
 from bids_app.reports.figures.colour import Scale
 
 LIMIT = 4.0
+MOST_ROWS = 1000
 MISSING_RGB = (128, 128, 128)
 NOT_SCORED = -32768
 CHAPTERS = (
@@ -36,32 +38,39 @@ def heat_map(zscores: pd.DataFrame, scans: pd.DataFrame, reports: frozenset[str]
     zscores : DataFrame
         ``group_zscores.tsv``.
     scans : DataFrame
-        ``group_deviations.tsv``; rows are ordered by ``group`` and number of infra-normal regions.
+        ``group_deviations.tsv``; rows are ordered by ``group`` and number of infra-normal regions. Beyond `MOST_ROWS`
+        scans a row is the mean of neighbours.
     reports : set of str
         Participants whose report is in the folder.
     """
     regions = _regions(zscores)
     table = _ordered(zscores, scans)
-    z = table[regions].to_numpy(float)
-    people = [
-        who if pd.isna(session) else f"{who} {session}"
-        for who, session in zip(table["participant_id"], table["session_id"], strict=True)
-    ]
+    z, drawn = _binned(table[regions].to_numpy(float), table)
+    people, links = drawn["name"].tolist(), [f"{who}.html" if who in reports else None for who in drawn["who"]]
     rounded = np.where(np.isnan(z), NOT_SCORED, np.clip(np.rint(np.nan_to_num(z) * 100), -32767, 32767)).astype("<i2")
     return {
         "png": png(z),
         "height": int(min(max(3 * len(z), 160), 900)),
-        "groups": _shares(table["group"]),
+        "bar": colour_bar(),
+        "columns": _shares(pd.Series([display_name(region).split(" ", 1)[-1] for region in regions])),
+        "groups": _shares(drawn["group"]),
         "chapters": _shares(pd.Series([chapter(region) for region in regions])),
         "data": data_block(
             {
+                "names": regions,
                 "regions": [display_name(region) for region in regions],
                 "people": people,
-                "links": [f"{who}.html" if who in reports else None for who in table["participant_id"]],
+                "links": links,
                 "z": base64.b64encode(rounded.tobytes()).decode("ascii"),
             }
         ),
     }
+
+
+def colour_bar() -> str:
+    """The colours from -LIMIT to LIMIT as a CSS gradient."""
+    scale = Scale("diverging", -LIMIT, LIMIT)
+    return ", ".join(scale.hex(value) for value in np.linspace(-LIMIT, LIMIT, 17))
 
 
 def png(z: np.ndarray) -> bytes:
@@ -78,6 +87,35 @@ def png(z: np.ndarray) -> bytes:
 def png_uri(content: bytes) -> str:
     """PNG bytes for an ``img`` element."""
     return f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _binned(z: np.ndarray, table: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:
+    """Rows of the picture and what they are: scans, or beyond `MOST_ROWS` means of neighbours of one group.
+
+    Parameters
+    ----------
+    z : array (scan, region)
+    table : DataFrame
+        ``participant_id``, ``session_id`` and ``group`` of each row of `z`, in the order of the picture.
+
+    Returns
+    -------
+    (array (row, region), DataFrame)
+        The columns are ``name``, ``who`` (participant, None for a mean) and ``group``.
+    """
+    if len(z) <= MOST_ROWS:
+        sessions = table["session_id"].fillna("").astype(str)
+        named = (table["participant_id"].astype(str) + " " + sessions).str.strip()
+        return z, pd.DataFrame({"name": named, "who": table["participant_id"], "group": table["group"]})
+    size = math.ceil(len(z) / MOST_ROWS)
+    place = table.groupby("group", sort=False).cumcount().to_numpy()
+    bins = pd.DataFrame({"group": table["group"].to_numpy(), "bin": place // size})
+    order = [bins["group"], bins["bin"]]
+    means = pd.DataFrame(z).groupby(order, sort=False).mean()
+    sizes = bins.groupby(["group", "bin"], sort=False).size()
+    names = [f"{group or 'scans'} {bin * size + 1} to {bin * size + n}, mean" for (group, bin), n in sizes.items()]
+    groups = [group for group, _ in sizes.index]
+    return means.to_numpy(float), pd.DataFrame({"name": names, "who": None, "group": groups})
 
 
 def _regions(zscores: pd.DataFrame) -> list[str]:

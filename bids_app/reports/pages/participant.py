@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from bids_app.bids.names import output_path
-from bids_app.reports.components import prose
+from bids_app.regions import display_name
+from bids_app.reports.components import prose, shown
 from bids_app.reports.figures.files import standalone, write_formats
 from bids_app.reports.figures.maps import map_pair, page_geometry
 from bids_app.reports.loading import Person, Scan, load_person
@@ -74,6 +75,8 @@ def _context(person: Person, root: Path) -> dict[str, Any]:
         "charts": sections.centile_charts(person),
         "change": sections.change_section(person),
         "tables": [{"label": scan.label, "tables": sections.scan_tables(scan)} for scan in person.scans],
+        "filters": sections.table_filters(person),
+        "known_regions": sections.known_regions(person),
         "paired": sections.paired_rows(latest) if latest else [],
         "metrics": list(
             dict.fromkeys(name for scan in person.scans for name in scan.summary.get("quality.metrics") or ())
@@ -100,10 +103,19 @@ def _brain_maps(person: Person) -> list[dict[str, str]]:
     for scan in reversed(person.scans):
         table = scan.deviations.table.dropna(subset=["z"]) if scan.deviations else pd.DataFrame({"region": [], "z": []})
         values = dict(zip(table["region"], table["z"].astype(float), strict=True))
-        inline, file = map_pair(values, f"map-{len(maps)}", scale="diverging", limits=MAP_LIMITS, label="z")
+        told = {row["region"]: _told(row) for row in table.to_dict("records")}
+        inline, file = map_pair(
+            values, f"map-{len(maps)}", scale="diverging", limits=MAP_LIMITS, label="z", tooltips=told
+        )
         if inline:
             maps.append({"label": scan.label, "stem": scan.stem, "drawing": inline, "file": file})
     return maps
+
+
+def _told(row: Mapping[Hashable, Any]) -> str:
+    """What a region's tooltip says."""
+    name, volume = display_name(str(row["region"])), shown(row["volume_mm3"], "volume_mm3")
+    return f"{name}: z {shown(row['z'], 'z')}, centile {shown(row['centile'], 'centile')}, {volume} mm³"
 
 
 def _figure_files(root: Path, person: Person, context: dict[str, Any]) -> Iterator[tuple[Path, str]]:

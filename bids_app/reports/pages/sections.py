@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
-from bids_app.regions import display_name, pairs, reference_regions
-from bids_app.reports.components import Column, capitalised, chapter, data_uri
+from bids_app.regions import ASYMMETRY_PREFIX, display_name, pairs, reference_regions, region_table
+from bids_app.reports.components import Column, capitalised, chapter, data_block, data_uri
 from bids_app.reports.figures.charts import Visit, centile_chart, change_chart, range_strip
 from bids_app.reports.loading import Person, Scan, Sheet, load_record
 
@@ -42,13 +43,14 @@ ASYMMETRY_COLUMNS = (
     Column("expected_index", "Expected"),
     *VOLUME_COLUMNS[3:],
 )
-SURFACE_COLUMNS = (
-    Column("region", "Region", "region"),
-    Column("value", "Measured"),
-    Column("expected", "Expected"),
-    *VOLUME_COLUMNS[3:],
-)
-COLUMNS = {"asymmetry": ASYMMETRY_COLUMNS, "thickness": SURFACE_COLUMNS, "area": SURFACE_COLUMNS}
+
+
+def _surface_columns(digits: int) -> tuple[Column, ...]:
+    measured = Column("value", "Measured", digits=digits), Column("expected", "Expected", digits=digits)
+    return VOLUME_COLUMNS[0], *measured, *VOLUME_COLUMNS[3:]
+
+
+COLUMNS = {"asymmetry": ASYMMETRY_COLUMNS, "thickness": _surface_columns(2), "area": _surface_columns(0)}
 CHANGE_COLUMNS = (
     Column("region", "Region", "region"),
     Column("session_from", "From", "text"),
@@ -217,9 +219,34 @@ def change_section(person: Person) -> dict[str, Any] | None:
 def scan_tables(scan: Scan) -> list[dict[str, Any]]:
     """The tables of one scan with the columns to show."""
     return [
-        {"sheet": sheet, "caption": CAPTIONS[name], "columns": COLUMNS.get(name, VOLUME_COLUMNS)}
+        {"name": name, "sheet": sheet, "caption": CAPTIONS[name], "columns": COLUMNS.get(name, VOLUME_COLUMNS)}
         for name, sheet in scan.sheets.items()
     ]
+
+
+def table_filters(person: Person) -> dict[str, list[tuple[str, str]]]:
+    """Choices above the tables of regions: value and title of each."""
+    names = {name for scan in person.scans for name in scan.sheets}
+    return {
+        "Lobe": [(lobe, lobe) for lobe in dict.fromkeys(map(chapter, region_table().index))],
+        "Side": [("left", "left"), ("right", "right")],
+        "Measure": [(name, caption) for name, caption in CAPTIONS.items() if name in names],
+        "Deviation": [("infra", "smaller"), ("supra", "larger")],
+    }
+
+
+def known_regions(person: Person) -> Markup:
+    """The lobe of each region in the tables, for the page's script."""
+    tables = (sheet.table["region"] for scan in person.scans for sheet in scan.sheets.values())
+    lobes = list(dict.fromkeys(map(chapter, region_table().index)))
+    names = dict.fromkeys(region for table in tables for region in table)
+    bare = {name: name.removeprefix(ASYMMETRY_PREFIX) for name in names}
+    return data_block(
+        {
+            "lobes": lobes,
+            "regions": {name: lobes.index(chapter(bare[name])) for name in names if chapter(bare[name]) in lobes},
+        }
+    )
 
 
 def paired_rows(scan: Scan) -> list[tuple[str, tuple[Any, Any]]]:

@@ -4,6 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from bids_app.bids.ratings import Rating, read_ratings
 from bids_app.reports.pages.participant import write_participant_report
 from tests.reports import dataset
 from tests.reports.browser.chromium import Browser, count_pages
@@ -16,10 +17,21 @@ RUN_AXE = """
 const done = arguments[arguments.length - 1];
 // rows and charts are all made alike: the first of each is enough
 const alike = ["tbody tr:nth-child(n+7)", ".all-charts figure:nth-child(n+3)"].map((selector) => [selector]);
-axe.run({include: [["html"]], exclude: alike}, {resultTypes: ["violations"]}).then(
+const options = {resultTypes: ["violations"], rules: {"target-size": {enabled: true}}};
+axe.run({include: [["html"]], exclude: alike}, options).then(
   (found) => done(found.violations.map((v) => [v.impact, v.id, v.nodes.slice(0, 3).map((n) => n.html.slice(0, 200))])),
   (error) => done([["critical", String(error), []]]));
 """
+
+
+# what is folded may hold folds
+UNFOLD = """
+const done = arguments[arguments.length - 1];
+const open = (times) => {
+  document.querySelectorAll("details").forEach((fold) => { fold.open = true; });
+  if (times) setTimeout(() => open(times - 1), 50); else done(document.querySelectorAll("noscript").length);
+};
+open(4);"""
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +58,7 @@ def test_no_serious_accessibility_violation(
 ) -> None:
     chromium.appearance(scheme)
     chromium.open(derivatives / f"{name}.html")
-    chromium.run("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    chromium.run_async(UNFOLD)
     chromium.run(axe)
     found = chromium.run_async(RUN_AXE)
     assert [violation for violation in found if violation[0] in SERIOUS] == []
@@ -59,7 +71,7 @@ def test_a_person_prints_on_at_most_three_pages(chromium: Browser, derivatives: 
 
 
 @pytest.mark.parametrize("name", PAGES)
-@pytest.mark.parametrize("width", [360, 768, 1280])
+@pytest.mark.parametrize("width", [360, 390, 768, 1280])
 def test_the_page_is_never_wider_than_the_window(chromium: Browser, derivatives: Path, name: str, width: int) -> None:
     chromium.width(width)
     chromium.open(derivatives / f"{name}.html")
@@ -131,6 +143,142 @@ def test_the_heat_map_names_the_cell_under_the_pointer(chromium: Browser, deriva
         return document.querySelector("[data-heat] .tip").textContent;""")
     data = json.loads(chromium.run("return document.querySelector('[data-heat] script').textContent"))
     assert tip.startswith(f"{data['people'][0]} · {data['regions'][0]} · z ")
+
+
+def test_a_region_is_selected_everywhere_and_its_address_can_be_sent(chromium: Browser, derivatives: Path) -> None:
+    chromium.open(derivatives / "sub-01.html")
+    chromium.run(
+        "document.querySelector('svg.brain-map use[href=\"#atlas-Left-Thalamus\"]')"
+        ".dispatchEvent(new MouseEvent('click', {bubbles: true}))"
+    )
+    assert chromium.run("return location.hash") == "#region=Left-Thalamus"
+    seen = """
+        return [document.querySelectorAll("svg.brain-map .pick").length,
+                [...document.querySelectorAll("tr.selected th")].map((e) => e.title)[0],
+                document.querySelector(".selection p").textContent]"""
+    rings, row, words = chromium.run(seen)
+    assert rings == chromium.run("return document.querySelectorAll('svg.brain-map').length")
+    assert row == "Left-Thalamus"
+    assert words.startswith("left thalamus: z ")
+    assert "centile" in words
+    assert "mm³" in words
+    chromium.open(derivatives / "sub-01.html")
+    chromium.run("location.hash = '#region=Left-Thalamus'")
+    assert chromium.run(
+        "return new Promise((done) => setTimeout(() => done(document.querySelectorAll('.pick').length)))"
+    )
+    chromium.run("document.body.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape', bubbles: true}))")
+    assert chromium.run("return document.querySelectorAll('.pick, .selected').length") == 0
+
+
+def test_arrow_keys_go_from_region_to_region(chromium: Browser, derivatives: Path) -> None:
+    chromium.open(derivatives / "sub-01.html")
+    press = """
+        const map = document.querySelector("svg.brain-map");
+        map.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowRight", bubbles: true}));
+        return location.hash"""
+    first, second = chromium.run(press), chromium.run(press)
+    assert first.startswith("#region=")
+    assert first != second
+
+
+def test_tables_are_filtered_by_side_and_deviation(chromium: Browser, derivatives: Path) -> None:
+    chromium.open(derivatives / "sub-01.html")
+    kept = chromium.run("""
+        for (const [name, value] of [["side", "left"], ["deviation", "infra"]]) {
+          const choice = document.querySelector(`[data-filter=${name}]`);
+          choice.value = value; choice.dispatchEvent(new Event("change"));
+        }
+        return [...document.querySelectorAll("table.searchable tbody tr:not([hidden])")]
+          .map((row) => [row.className, row.children[0].title])""")
+    assert kept
+    assert all("infra" in classes and name.startswith(("lh_", "Left-")) for classes, name in kept)
+
+
+CATCH = """
+    window.saved = [];
+    URL.createObjectURL = (blob) => { window.saved.push(blob); return "data:,"; };"""
+PRESS = """
+    const buttons = [...document.querySelectorAll(`${arguments[0]} .save button`)];
+    buttons.find((button) => button.textContent === arguments[1]).click();"""
+LAST = "return window.saved.at(-1).text()"
+
+
+def test_tables_and_figures_can_be_taken_away(chromium: Browser, derivatives: Path) -> None:
+    chromium.open(derivatives / "sub-01.html")
+    chromium.run(CATCH + PRESS, "#regions", "TSV")
+    lines = chromium.run(LAST).splitlines()
+    assert lines[0].split("\t")[:4] == ["Region", "Volume", "Expected", "z"]
+    assert float(lines[1].split("\t")[3])
+    chromium.run(PRESS, "#glance", "SVG")
+    drawing = ElementTree.fromstring(chromium.run(LAST))
+    assert "var(" not in chromium.run(LAST)
+    targets = {use.get("href").removeprefix("#") for use in drawing.iter("{http://www.w3.org/2000/svg}use")}
+    assert targets <= {element.get("id") for element in drawing.iter()}
+    size = chromium.run(
+        PRESS
+        + """
+        const taken = () => { const {type, size} = window.saved.at(-1); return type === "image/png" && [type, size]; };
+        return new Promise((done) => {
+          const wait = setInterval(() => { if (taken()) { clearInterval(wait); done(taken()); } }, 20);
+        })""",
+        "#glance",
+        "PNG",
+    )
+    assert size[0] == "image/png"
+    assert size[1] > 20_000
+
+
+def test_a_rating_is_downloaded_as_the_file_that_the_command_reads(
+    chromium: Browser, derivatives: Path, tmp_path: Path
+) -> None:
+    chromium.open(derivatives / "sub-01.html")
+    chromium.run("localStorage.clear()")
+    chromium.open(derivatives / "sub-01.html")
+    rate = """
+        const form = document.querySelectorAll("[data-scan]")[1];
+        form.querySelector("[value=exclude]").click();
+        form.querySelector("[data-reason]").value = arguments[0];
+        form.dispatchEvent(new Event("input"));
+        document.querySelector("[data-ratings]").click();
+        return [document.querySelector("[data-said]").textContent, window.saved.length]"""
+    assert chromium.run(CATCH + rate, "") == ["Say why sub-01 ses-2 is excluded.", 0]
+    assert chromium.run(rate, "  moved\ta lot ") == ["1 rated.", 1]
+    (tmp_path / "ratings.tsv").write_text(chromium.run(LAST))
+    assert read_ratings(tmp_path / "ratings.tsv") == {("sub-01", "ses-2"): Rating("exclude", "moved a lot")}
+    chromium.run("localStorage.clear()")
+
+
+def test_the_heat_map_is_read_by_arrow_keys(chromium: Browser, derivatives: Path) -> None:
+    chromium.open(derivatives / "group.html")
+    tip = chromium.run("""
+        const box = document.querySelector(".heat-image");
+        for (const key of ["ArrowDown", "ArrowRight", "ArrowRight"])
+          box.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
+        return document.querySelector("[data-heat] .tip").textContent;""")
+    data = json.loads(chromium.run("return document.querySelector('[data-heat] script').textContent"))
+    assert tip.startswith(f"{data['people'][1]} · {data['regions'][2]} · z ")
+
+
+def test_the_group_prints_its_figures_on_at_most_twelve_pages(chromium: Browser, derivatives: Path) -> None:
+    chromium.open(derivatives / "group.html")
+    assert 2 <= count_pages(chromium.pdf()) <= 12
+    assert chromium.run("return document.querySelectorAll('details.fold[open]').length") == 0
+
+
+def test_the_group_opens_on_at_most_six_screens_with_few_elements(chromium: Browser, derivatives: Path) -> None:
+    chromium.open(derivatives / "group.html")
+    height, nodes = chromium.run(
+        "return [document.documentElement.scrollHeight, document.querySelectorAll('*').length]"
+    )
+    assert height <= 6 * 900
+    assert nodes <= 8000
+
+
+def test_the_contents_stay_in_sight(chromium: Browser, derivatives: Path) -> None:
+    chromium.open(derivatives / "group.html")
+    chromium.run("document.documentElement.style.scrollBehavior = 'auto'; scrollTo(0, 2000)")
+    assert chromium.run("return document.querySelector('nav.contents-line').getBoundingClientRect().top") == 0
 
 
 def test_markup_in_the_data_does_nothing(chromium: Browser, tmp_path: Path) -> None:

@@ -39,3 +39,17 @@ def test_one_pixel_per_value_with_missing_ones_in_grey() -> None:
     assert image.getpixel((0, 1)) == image.getpixel((1, 1))
     red, _, blue = image.getpixel((0, 0))
     assert blue > red
+
+
+def test_many_scans_are_drawn_as_means_of_neighbours_of_one_group() -> None:
+    people = [f"sub-{i}" for i in range(2500)]
+    keys = pd.DataFrame({"participant_id": people, "session_id": np.nan})
+    z = pd.DataFrame(np.arange(2500.0)[:, None] / 100 * np.ones((1, 82)), columns=list(reference_regions()))
+    scans = keys.assign(group=["a"] * 10 + ["b"] * 2490, n_infra=range(2500))
+    content = heat_map(pd.concat([keys, z], axis=1), scans, frozenset(people))
+    data = json.loads(content["data"])
+    shown = np.frombuffer(base64.b64decode(data["z"]), "<i2").reshape(-1, 82)[:, 0]
+    assert content["groups"] == [("a", 4), ("b", 830)]
+    assert data["people"][:4] == ["a 1 to 3, mean", "a 4 to 6, mean", "a 7 to 9, mean", "a 10 to 10, mean"]
+    assert shown[:4].tolist() == [8, 5, 2, 0]
+    assert set(data["links"]) == {None}
