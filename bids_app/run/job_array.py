@@ -198,10 +198,10 @@ def _walltime(seconds: float) -> str:
 def _carried_out(command: str) -> str:
     """Run `command`, hand the scheduler's TERM on to it, and do not fail for people who are left out (exit code 4)."""
     return (
+        "trap 'kill -TERM \"$!\" 2>/dev/null || true' TERM\n"
         f"{command} &\n"
-        "trap 'kill -TERM %1 2>/dev/null || true' TERM\n"
-        "code=0\nwait %1 || code=$?\n"
-        "while kill -0 %1 2>/dev/null; do code=0; wait %1 || code=$?; done\n"
+        'code=0\nwait "$!" || code=$?\n'
+        'while kill -0 "$!" 2>/dev/null; do code=0; wait "$!" || code=$?; done\n'
         'case "$code" in 0 | 4) exit 0 ;; *) exit "$code" ;; esac\n'
     )
 
