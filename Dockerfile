@@ -11,8 +11,8 @@ COPY docs/package-index.md /src/docs/
 COPY bids_app/__init__.py /src/bids_app/
 RUN /opt/normvol/bin/pip install --no-cache-dir /src
 COPY bids_app /src/bids_app
-RUN /opt/normvol/bin/pip install --no-cache-dir --no-deps --force-reinstall /src \
- && /opt/normvol/bin/python -m compileall -q /opt/normvol/lib || true
+RUN /opt/normvol/bin/pip install --no-cache-dir --no-deps --force-reinstall /src
+RUN /opt/normvol/bin/python -m compileall -q /opt/normvol/lib
 
 # Templates are optional: what cannot be fetched at build time is replaced by the packaged drawing.
 FROM build AS templates
