@@ -45,12 +45,22 @@ def surface_failures(table: pd.DataFrame) -> NDArray[np.bool_]:
     return failed
 
 
-def with_surface_notes(notes: tuple[str, ...], z: FloatArray, regions: tuple[str, ...]) -> tuple[str, ...]:
-    """The notes (n,) with a sentence on scans whose z of thickness (n, p) is beyond 6 in three regions or more."""
-    thick = np.array([measure_of(name) == THICKNESS for name in regions])
-    if not thick.any():
-        return notes
-    beyond = (np.abs(z[:, thick]) > FAILED_Z).sum(axis=1)
+def thickness_of(regions: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of `regions` that are thickness."""
+    return tuple(name for name in regions if measure_of(name) == THICKNESS)
+
+
+def with_surface_notes(notes: tuple[str, ...], distance: FloatArray) -> tuple[str, ...]:
+    """The notes (n,) with a sentence on scans whose surfaces failed.
+
+    Parameters
+    ----------
+    notes : tuple of n str
+    distance : (n, p) array
+        Thickness minus what is expected, in units of half the distance between z = -1 and z = 1. Not z: a model with
+        heavy tails makes z of the impossible small.
+    """
+    beyond = (np.abs(distance) > FAILED_Z).sum(axis=1)
     return tuple(
         f"{note} thickness is beyond {FAILED_Z:g} SD in {count} regions: the surfaces have probably failed.".strip()
         if count >= FAILED_REGIONS

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_app.normative.surfaces import surface_failures, with_surface_notes
+from bids_app.normative.surfaces import surface_failures, thickness_of, with_surface_notes
 from bids_app.regions import counted_regions
 
 REGIONS = counted_regions("thickness")[:10]
@@ -38,7 +38,11 @@ def test_people_without_thickness_are_not_judged():
     assert not surface_failures(table[["age", "sex"]]).any()
 
 
-def test_the_note_counts_thickness_only():
-    z = np.array([[7.0, -7.0, 8.0, 0.0], [7.0, 7.0, 0.0, 9.0]])
-    notes = with_surface_notes(("Before.", ""), z, (*REGIONS[:3], "lh_insula_area"))
+def test_the_note_counts_regions_far_from_what_is_expected():
+    distance = np.array([[7.0, -7.0, 8.0, 0.0], [7.0, 7.0, 0.0, 5.9]])
+    notes = with_surface_notes(("Before.", ""), distance)
     assert notes == ("Before. thickness is beyond 6 SD in 3 regions: the surfaces have probably failed.", "")
+
+
+def test_thickness_is_told_from_area_and_volume():
+    assert thickness_of((REGIONS[0], "lh_insula_area", "Left-Thalamus")) == (REGIONS[0],)

@@ -20,7 +20,7 @@ from bids_app.normative.fit import sinh_arcsinh
 from bids_app.normative.parameters import LOG_FLOOR_MM3, SEXES, RegionModel, Stack, stack
 from bids_app.normative.prediction import Moments, moments
 from bids_app.normative.reference_counts import ReferenceCounts
-from bids_app.normative.surfaces import with_surface_notes
+from bids_app.normative.surfaces import thickness_of, with_surface_notes
 from bids_app.regions import VOLUME, add_differences, measure_of
 
 OWN_SEX = "own-sex"
@@ -127,7 +127,11 @@ class NativeModel(NormativeModel):
         if adaptation is not None:
             z, se = adapt(z, se, adaptation, data, regions)
             expected = kernel.volumes(covariates, unadapt(np.zeros(1), adaptation, data, regions))
-        notes = with_surface_notes(covariates.notes(np.atleast_1d(in_range.all(axis=1))), z, regions)
+        notes = covariates.notes(np.atleast_1d(in_range.all(axis=1)))
+        if thick := thickness_of(regions):
+            low, high = (self.volumes_at(data, np.full((len(data), len(thick)), u), thick, adaptation) for u in (-1, 1))
+            columns = [regions.index(name) for name in thick]
+            notes = with_surface_notes(notes, 2 * (observed - expected)[:, columns] / (high - low))
         return Deviations(regions, observed, expected, z, se, 100 * ndtr(z), in_range, notes)
 
     def _covariates(self, data: pd.DataFrame) -> Covariates:
