@@ -79,12 +79,14 @@ def test_a_handful_of_the_matrix(tmp_path, monkeypatch, version, stream, threads
 
 
 @pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.parametrize(("version", "stream", "threads", "interruption"), [m for m in MATRIX if m not in HANDFUL])
 def test_the_whole_matrix(tmp_path, monkeypatch, version, stream, threads, interruption):
     interrupted_and_run_again(tmp_path, monkeypatch, version, stream, threads, interruption)
 
 
 @pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.parametrize("stream", STREAMS)
 @pytest.mark.parametrize(("first", "second"), [("7.4.1", "8.1.0"), ("8.0.0", "8.1.0"), ("6.0.0", "7.1.0")])
 def test_another_version_does_not_go_on_in_a_tree(tmp_path, monkeypatch, stream, first, second):
