@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
@@ -97,23 +96,21 @@ def rendered(svg: str, file_format: str, *, width_mm: float | None = None, dpi: 
     across = width_mm or float(size[1]) * CSS_PIXEL_MM
     down = across * float(size[2]) / float(size[1])
     page = f'#set document(date: none)\n#set page(width: {across}mm, height: {down}mm, margin: 0pt)\n#image("f.svg")'
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "f.svg").write_text(svg, encoding="utf-8")
-        (Path(folder) / "page.typ").write_text(page, encoding="utf-8")
-        return _fork_safe(_compiled, folder, file_format, float(dpi))
+    return _fork_safe(_compiled, page, svg, file_format, float(dpi))
 
 
-def _compiled(folder: str, file_format: str, dpi: float) -> bytes:
-    """What Typst makes of ``page.typ``."""
+def _compiled(page: str, svg: str, file_format: str, dpi: float) -> bytes:
+    """What Typst makes of a page with ``f.svg``; no file is written, so that none can stay."""
     import matplotlib
     import typst
 
+    fonts = str(Path(matplotlib.get_data_path()) / "fonts" / "ttf")
     result: bytes = typst.compile(
-        str(Path(folder) / "page.typ"),
-        root=folder,
+        {"main.typ": page.encode(), "f.svg": svg.encode()},
+        root=fonts,
         format=file_format,
         ppi=dpi,
-        font_paths=[str(Path(matplotlib.get_data_path()) / "fonts" / "ttf")],
+        font_paths=[fonts],
         ignore_system_fonts=True,
     )
     return result
