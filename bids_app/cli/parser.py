@@ -217,6 +217,13 @@ def _named_path(text: str) -> str:
     return str(Path(text).expanduser().absolute())
 
 
+# Options that do nothing where samples are pooled, and where they belong
+OF_ONE_SAMPLE = {
+    "qc_file": "give it to the group level of that sample, which keeps the ratings",
+    "participants_file": "name it as participants_file in the sample's table of the file of --pool",
+}
+
+
 def _check(config: RunConfig) -> None:
     """Refuse what no run can do, before anything is written."""
     from bids_app.errors import UsageError
@@ -238,6 +245,9 @@ def _check(config: RunConfig) -> None:
         raise UsageError(f"--analysis {config.analysis}: there is no such file", "give a TOML file, or auto")
     if config.pool is not None and config.analysis_level != "group":
         raise UsageError("--pool belongs to the group level", "score each sample in a folder of its own first")
+    for name, remedy in OF_ONE_SAMPLE.items() if config.pool is not None else ():
+        if getattr(config, name):
+            raise UsageError(f"--{name.replace('_', '-')} is about one sample, and --pool about several", remedy)
     if config.fs_license_file is not None and not config.fs_license_file.is_file():
         raise UsageError(f"--fs-license-file {config.fs_license_file}: there is no such file")
     if _is_raw(config.output_dir) and not (config.bids_dir / DESCRIPTION).exists():

@@ -169,3 +169,9 @@ def test_a_shell_can_complete_the_options(shell, capsys):
     assert stopped.value.code == 0
     assert "participant-label" in script
     assert "fs-no-reconall" not in script
+
+
+@pytest.mark.parametrize(("option", "words"), [("--qc-file", "keeps the ratings"), ("--participants-file", "table of")])
+def test_what_belongs_to_one_sample_is_refused_beside_pool(tmp_path, option, words):
+    with pytest.raises(UsageError, match=rf"{option} is about one sample.*{words}"):
+        parse_config(["/b", "/o", "group", "--pool", str(tmp_path / "p.toml"), option, str(tmp_path / "x.tsv")])
