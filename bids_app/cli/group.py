@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from bids_app.processes import scratch_folder
 from bids_app.run.cohort import one_cohort
 from bids_app.run.config import RunConfig
 from bids_app.run.plan import Omission
-from bids_app.run.samples import Pool, read_samples
+from bids_app.run.samples import Pool, Sample, read_samples
 from bids_app.workflows.execution import run_graph
 from bids_app.workflows.group import init_group_wf
 
@@ -37,10 +38,12 @@ def run_group(config: RunConfig) -> int:
     """Write the group tables, statistics and report of what is in the output folder."""
     if config.analysis is not None and config.analysis != AUTO:
         read_analysis(config.analysis)
-    if config.pool is not None:
-        return _carry_out(config, _pooled(config, config.pool))
-    with one_cohort(config.output_dir, config.exclude_quality, config.include_quality) as cohort:
-        return _carry_out(config, cohort)
+    samples = () if config.pool is None else _samples(config, config.pool)
+    quality = (config.exclude_quality, config.include_quality)
+    with ExitStack() as once:
+        places = [sample.output_dir for sample in samples] or [config.output_dir]
+        cohorts = [once.enter_context(one_cohort(place, *quality)) for place in places]
+        return _carry_out(config, Pool.read(samples, *quality).scored() if samples else cohorts[0])
 
 
 def _carry_out(config: RunConfig, cohort: ScoredScans) -> int:
@@ -90,15 +93,15 @@ def _close(config: RunConfig, cohort: ScoredScans, missing: pd.DataFrame, log: l
     return exitcodes.OMISSIONS if len(missing) else exitcodes.OK
 
 
-def _pooled(config: RunConfig, pool: Path) -> ScoredScans:
-    """The scans of the samples that are pooled into the output folder."""
+def _samples(config: RunConfig, pool: Path) -> tuple[Sample, ...]:
+    """The samples that are pooled into the output folder."""
     samples = read_samples(pool)
     if summary_paths(config.output_dir) and all(not s.output_dir.samefile(config.output_dir) for s in samples):
         raise UsageError(
             f"{config.output_dir} holds scans of its own that {pool} does not name",
             "name it there as a sample, or name another output folder",
         )
-    return Pool.read(samples, config.exclude_quality, config.include_quality).scored()
+    return samples
 
 
 def _unknown_ratings(config: RunConfig, cohort: ScoredScans) -> list[str]:
