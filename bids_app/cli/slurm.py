@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +13,7 @@ from bids_app.cli import exitcodes
 from bids_app.cli.guard import guarded
 from bids_app.cli.options import Option, Parser, add_general_options, add_options, made
 from bids_app.cli.resources import parse_memory
+from bids_app.processes import scratch_folder
 
 OPTIONS: list[Option] = [
     ("BIDS_DIR", "the BIDS dataset (read only)"),
@@ -71,11 +70,8 @@ def _run(arguments: argparse.Namespace, others: Sequence[str]) -> int:
         config = replace(config, omp_nthreads=getattr(arguments, "nprocs", 1))
     jobs = _with_full_paths(made(JobArray, arguments))
     check_output_dir(config.bids_dir, config.output_dir)
-    scratch = Path(tempfile.mkdtemp(prefix="normvol-work-"))
-    try:
+    with scratch_folder("normvol-work-") as scratch:
         plan = make_plan(config, config.work_dir or scratch)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     people = people_to_do(plan, config.output_dir)
     if not people:
         print(f"nobody is missing or stale; next: normvol {config.bids_dir} {config.output_dir} group")

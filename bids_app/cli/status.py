@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -84,6 +83,7 @@ def _words(states: Sequence[ScanState], counts: Counter[str], coming: dict[str, 
 
 def _next_run(arguments: argparse.Namespace) -> dict[str, list[str]]:
     """The scans that a next run of all people would score, leave alone and leave out."""
+    from bids_app.processes import scratch_folder
     from bids_app.run.config import RunConfig
     from bids_app.run.plan import make_plan
 
@@ -92,8 +92,8 @@ def _next_run(arguments: argparse.Namespace) -> dict[str, list[str]]:
     config = RunConfig(
         bids_dir=bids, output_dir=output, model=str(arguments.model), recon="ingest", **places, **_scored_as(output)
     )
-    with tempfile.TemporaryDirectory(prefix="normvol-status-") as work_dir:
-        plan = make_plan(config, Path(work_dir))
+    with scratch_folder("normvol-status-") as work_dir:
+        plan = make_plan(config, work_dir)
     return {
         "to score": [scan.name for scan in plan.scans],
         "up to date": [scan.name for scan in plan.up_to_date],

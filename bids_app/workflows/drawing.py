@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from nipype.pipeline import engine as pe
 
+from bids_app.processes import scratch_folder
 from bids_app.tables import atomic_write
 
 
@@ -17,8 +17,8 @@ def draw_graph(workflow: pe.Workflow, folder: Path) -> list[Path]:
     Nodes have the colours and sub-graphs the frames of nipype's ``colored`` drawing.
     """
     written = []
-    with tempfile.TemporaryDirectory(prefix="normvol-graph-") as place:
-        drawn = Path(place) / "graph.dot"
+    with scratch_folder("normvol-graph-") as place:
+        drawn = place / "graph.dot"
         workflow.write_graph(str(drawn), graph2use="colored", format="svg" if shutil.which("dot") else "dot")
         for path in (drawn, drawn.with_suffix(".svg")):
             if path.exists():

@@ -116,7 +116,7 @@ def _compiled(page: str, svg: str, file_format: str, dpi: float) -> bytes:
     return result
 
 
-_started: list[int] = []
+_callers: set[int] = set()
 
 
 def _fork_safe(work: Callable[..., bytes], *arguments: object) -> bytes:
@@ -124,8 +124,8 @@ def _fork_safe(work: Callable[..., bytes], *arguments: object) -> bytes:
 
     Its threads do not survive a fork, so that the call would wait for them for ever.
     """
-    if not set(_started) - {os.getpid()}:
-        _started.append(os.getpid())
+    if _callers <= {os.getpid()}:
+        _callers.add(os.getpid())
         return work(*arguments)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
         return fresh.submit(work, *arguments).result()
