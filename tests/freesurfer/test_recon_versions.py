@@ -182,14 +182,16 @@ def test_recon_alls_own_last_error_line_and_the_log_that_exists_are_named(tmp_pa
     assert "recon-all.log" not in failed.value.remedy
 
 
-def test_t1w_images_of_different_dimensions_are_refused_by_recon_all_after_it_began(tmp_path):
-    images = []
-    for size in (4, 5):
-        path = tmp_path / f"t1w_{size}.nii.gz"
+def images_of_two_sizes(folder):
+    images = tuple(folder / f"t1w_{size}.nii.gz" for size in (4, 5))
+    for size, path in zip((4, 5), images, strict=True):
         nib.save(nib.Nifti1Image(np.zeros((size, size, size), dtype=np.int16), np.eye(4)), path)
-        images.append(path)
+    return images
+
+
+def test_t1w_images_of_different_dimensions_are_refused_by_recon_all_after_it_began(tmp_path):
     with pytest.raises(ReconAllError, match="mismatched dimensions"):
-        run(tmp_path, "7.4.1", name="sub-01", t1w=tuple(images))
+        run(tmp_path, "7.4.1", name="sub-01", t1w=images_of_two_sizes(tmp_path))
     assert (tmp_path / "subjects/sub-01/mri/orig/002.mgz").exists()
 
 
@@ -223,14 +225,10 @@ def test_an_unknown_flag_is_named_before_any_log(tmp_path, image, version):
 
 
 def test_images_of_different_dimensions_are_refused_again_by_the_second_run(tmp_path):
-    images = []
-    for size in (4, 5):
-        path = tmp_path / f"t1w_{size}.nii.gz"
-        nib.save(nib.Nifti1Image(np.zeros((size, size, size), dtype=np.int16), np.eye(4)), path)
-        images.append(path)
+    images = images_of_two_sizes(tmp_path)
     for _ in range(2):
         with pytest.raises(ReconAllError, match="mismatched dimensions"):
-            run(tmp_path, "7.4.1", name="sub-01", t1w=tuple(images))
+            run(tmp_path, "7.4.1", name="sub-01", t1w=images)
 
 
 @pytest.mark.parametrize(("version", "words"), [("8.0.0", ()), ("8.1.0", ()), ("7.4.1", ("-synthseg",))])

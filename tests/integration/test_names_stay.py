@@ -14,20 +14,10 @@ from bids_app.bids.status import read_statuses
 from bids_app.cli import exitcodes
 from bids_app.cli.main import main
 from bids_app.errors import ModelError
-from bids_app.freesurfer.synthetic import write_subject
 from bids_app.normative.documents import digest
 from bids_app.normative.registry import load_model
-from tests.integration.test_runs import make_dataset
 
 EVIL = ["x/../../../../bids/dataset_description", "..", "\u00b2", "1" * 300, "a\\b", "a\x1b[2Jb", "x/../../y"]
-
-
-@pytest.fixture
-def bids(tmp_path):
-    folder = make_dataset(tmp_path / "bids")
-    for label in ("01", "02"):
-        write_subject(folder / "derivatives/freesurfer" / f"sub-{label}", {"Left-Thalamus": 7000.0}, etiv=1.5e6)
-    return folder
 
 
 def run(bids, output, *more):

@@ -13,24 +13,15 @@ import pytest
 from bids_app.bids.status import read_statuses
 from bids_app.cli import exitcodes, reports_only
 from bids_app.cli.main import main
-from bids_app.freesurfer.synthetic import write_subject
 from bids_app.run import scan
 from bids_app.workflows import participant
-from tests.integration.test_runs import make_dataset, scored
+from tests.integration.test_runs import scored
 
 # Workers are forked, so they see what the test has replaced.
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(multiprocessing.get_start_method() != "fork", reason="workers are not forked here"),
 ]
-
-
-@pytest.fixture
-def bids(tmp_path):
-    folder = make_dataset(tmp_path / "bids")
-    for label in ("01", "02"):
-        write_subject(folder / "derivatives/freesurfer" / f"sub-{label}", {"Left-Thalamus": 7000.0}, etiv=1.5e6)
-    return folder
 
 
 def kill_worker(monkeypatch, tmp_path, *, times: int):
