@@ -12,6 +12,7 @@ from bids_app.clinical.analyses import (
     group_comparison,
     hazards,
     outcome_analyses,
+    pictures,
     risk_groups,
     score_analyses,
 )
@@ -42,6 +43,8 @@ ANALYSES: tuple[Analysis, ...] = (
     Analysis("deviation_prevalence", "Share of people in deviation per region", (), group_comparison.prevalence),
     Analysis("case_control", "Number of deviations, groups against controls", ("diagnosis",), group_comparison.counts),
     Analysis("region_differences", "Regional differences from controls", ("diagnosis",), group_comparison.regions),
+    Analysis("calibration", "Fit of the reference to the controls", ("diagnosis",), pictures.calibration),
+    Analysis("courses", "Everybody in the leading regions", (), pictures.courses),
     Analysis(
         "scores_counts",
         "Clinical scores and number of deviations, at the first visit",
@@ -63,6 +66,8 @@ ANALYSES: tuple[Analysis, ...] = (
         ANY_SCORE,
         score_analyses.regions_all,
     ),
+    Analysis("scores_people", "Clinical scores and deviations of each person", ANY_SCORE, pictures.scores_people),
+    Analysis("visits", "First and last visit", (), pictures.visits),
     Analysis("change_rates", "Change of z over time", (), change_analyses.rates),
     Analysis("stability", "Stability of deviations", (), change_analyses.stability),
     Analysis("progression", "Time to confirmed progression", ("edss", "progression"), outcome_analyses.progression),
