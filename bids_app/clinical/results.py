@@ -20,6 +20,7 @@ import pandas as pd
 from bids_app.bids.names import output_path
 from bids_app.clinical.figures import Figure, figure_from_json
 from bids_app.errors import InputError
+from bids_app.findings import Finding
 from bids_app.regions import ETIV, derived_names, display_name, measured_names
 from bids_app.tables import atomic_write, format_tsv, read_json, read_table, write_json
 
@@ -62,6 +63,7 @@ class AnalysisResult:
     methods: str = ""
     figure: Figure | None = field(default=None)
     failure: str = ""
+    findings: tuple[Finding, ...] = ()
 
 
 @lru_cache(maxsize=1)

@@ -120,9 +120,10 @@ def analyse_table(config: AnalyseConfig, say: Say) -> TableAnalysis:
     replace_results(config.output, results, text)
     origin.write(config.output, _programs(scored.scans), computed_methods(results))
     _write_adaptation(origin, config.output)
-    said = (text for text in results[0].sentences if not text.startswith(UNUSED))
+    known = {f"{finding.seen}." for finding in results[0].findings}
+    said = (text for text in results[0].sentences if not text.startswith(UNUSED) and text not in known)
     notes = (*notes, *rows.notes, *said, *_outdated(origin, table, config.table, z_file), *_flagged(rows.clinical))
-    every = scored_table.findings if config.zscores is None else tuple(findings)
+    every = (*results[0].findings, *(scored_table.findings if config.zscores is None else findings))
     write_findings(every, config.output / FINDINGS)
     return TableAnalysis(scored, tuple(results), notes, write_group_report(config.output), every)
 

@@ -77,19 +77,7 @@ def inclusion_table(statuses: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def first_named(table: pd.DataFrame, candidates: Iterable[str]) -> str | None:
-    """The column of `table` that has the first of some names (in small letters) that is there.
-
-    Parameters
-    ----------
-    table : DataFrame
-    candidates : iterable of str
-        In order of preference.
-
-    Returns
-    -------
-    str or None
-        As it is spelt in `table`.
-    """
+    """The column of `table` that has the first of some names (in small letters) that is there."""
     present = {str(name).lower(): str(name) for name in table.columns}
     return next((present[name] for name in candidates if name in present), None)
 
