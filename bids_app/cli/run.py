@@ -20,7 +20,7 @@ from bids_app.cli import exitcodes, summary
 from bids_app.cli.progress import PeopleProgress, open_log
 from bids_app.errors import InputError
 from bids_app.normative.structure import structure
-from bids_app.processes import temporary_folder
+from bids_app.processes import private_folder, temporary_folder
 from bids_app.run.config import RunConfig
 from bids_app.run.findings import closing_lines, record_planned
 from bids_app.run.models import load_study_model
@@ -47,6 +47,8 @@ def run(config: RunConfig) -> int:
         from bids_app.workflows.dask_cluster import check_scheduler
 
         check_scheduler(config.scheduler)
+    if config.work_dir is not None:
+        private_folder(config.work_dir, make=not config.dry_run)
     rated = _keep_ratings(config)
     if config.reports_only:
         from bids_app.cli.reports_only import run_reports
