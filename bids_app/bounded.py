@@ -102,7 +102,7 @@ class BoundedTable(io.RawIOBase):
 
 
 @contextmanager
-def bounded_table(path: Path) -> Iterator[io.BufferedReader]:
+def bounded_table(path: Path) -> Iterator[Any]:
     """The bytes of a table of text, gzipped ones unpacked, no further than a table may go."""
     with io.BufferedReader(BoundedTable(path), 1 << 18) as stream:
         yield stream

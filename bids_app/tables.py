@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import tempfile
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
@@ -22,6 +23,9 @@ from bids_app.errors import InputError, UsageError
 NA = "n/a"
 NA_VALUES = ("", "n/a", "N/A", "na", "NA", "NaN", "nan", "null", "None")
 FLOAT_FORMAT = "%.12g"
+# How a name that is not UTF-8 on disk is written: spelt out
+UNWRITABLE = "backslashreplace"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 SPREADSHEETS = (".xlsx", ".xlsm")
 MAX_YAML_VALUES = 100_000
 
@@ -29,7 +33,7 @@ MAX_YAML_VALUES = 100_000
 def atomic_write(path: Path | str, content: str | bytes) -> Path:
     """Write `content` to `path` so that a reader sees the old file or the whole new one."""
     with atomic_stream(path) as stream:
-        stream.write(content.encode("utf-8") if isinstance(content, str) else content)
+        stream.write(content.encode("utf-8", UNWRITABLE) if isinstance(content, str) else content)
     return Path(path)
 
 
@@ -113,7 +117,9 @@ def write_json(content: Any, path: Path | str) -> Path:
 
 def format_json(content: Any) -> str:
     """The text that `write_json` writes."""
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # Spelt out as text: as an escape of JSON it would come back as what no table can hold
+    return _SURROGATE.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text)
 
 
 def write_parquet(table: pd.DataFrame, path: Path | str) -> Path:

@@ -97,7 +97,11 @@ def _value(name: str, value: Any) -> Any:
     prefix = {"session": "ses-", "subject": "sub-"}.get(name)
     if isinstance(value, str) and prefix:
         return value.removeprefix(prefix)
-    return list(value) if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_value(name, item) for item in value]
+    if isinstance(value, Mapping):
+        raise UsageError(f"the filter {name} is a table", "write a value, or a list of values")
+    return value
 
 
 class _OtherPeople:

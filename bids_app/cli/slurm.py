@@ -62,9 +62,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace, others: Sequence[str]) -> int:
     from bids_app.bids.sink import check_output_dir
     from bids_app.cli.parser import parse_config
-    from bids_app.run.job_array import JobArray, people_to_do, submit, write_jobs
+    from bids_app.run.job_array import JobArray, check_submission, people_to_do, submit, write_jobs
     from bids_app.run.plan import make_plan
 
+    if getattr(arguments, "submit", False):
+        check_submission()
     config = parse_config([str(arguments.bids_dir), str(arguments.output_dir), "participant", *others])
     if "--omp-nthreads" not in " ".join(others):
         config = replace(config, omp_nthreads=getattr(arguments, "nprocs", 1))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.bids.derivatives import SUMMARY_SUFFIX
+from bids_app.bids.names import output_path
 from bids_app.errors import InputError, UsageError
 from bids_app.findings import Finding
 from bids_app.run.request import ModelChoice
@@ -98,7 +99,7 @@ def _recorded(output_dir: Path) -> Mapping[str, Any] | None:
 
 def record(output_dir: Path, asked: Mapping[str, Any]) -> None:
     """Remember how this folder's results are made; equal jobs write equal bytes."""
-    write_json(dict(asked), output_dir / RECORD)
+    write_json(dict(asked), output_path(output_dir, *RECORD.parts))
 
 
 def refuse_mixed(summaries: Sequence[Mapping[str, Any]], *, samples: bool = False) -> None:

@@ -14,7 +14,15 @@ import numpy as np
 import pandas as pd
 
 from bids_app.bounded import bounded_table, check_columns
-from bids_app.tables import SPREADSHEETS, atomic_stream, format_tsv, read_spreadsheet, table_errors, text_dialect
+from bids_app.tables import (
+    SPREADSHEETS,
+    UNWRITABLE,
+    atomic_stream,
+    format_tsv,
+    read_spreadsheet,
+    table_errors,
+    text_dialect,
+)
 
 # Bytes of a column that Parquet's reader holds at a time.
 PARQUET_BUFFER = 1 << 20
@@ -157,6 +165,6 @@ def tsv_writer(path: Path | str) -> Iterator[TsvWriter]:
         yield TsvWriter(sys.stdout)
         return
     with atomic_stream(path) as stream:
-        text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
+        text = io.TextIOWrapper(stream, encoding="utf-8", errors=UNWRITABLE, newline="")
         yield TsvWriter(text)
         text.detach()  # flushed; the file stays open, and so locked, until it has its name

@@ -26,6 +26,7 @@ from bids_app.workflows.plugin import WORKER_KILLED, PatientMultiProc
 # A cluster's scheduler is asked rarely, nipype's pools on this machine often; ours waits and does not poll.
 POLL_SECONDS = {"PatientMultiProc": 0, "MultiProcPlugin": 0.01, "LegacyMultiProcPlugin": 0.01}
 CLUSTER_POLL_SECONDS = 2
+MOST_ASKED = 10_000
 
 
 @dataclass(frozen=True)
@@ -125,10 +126,10 @@ def plugin_settings(path: Path) -> tuple[str, dict[str, Any]]:
         raise UsageError(f"nipype has no plugin {name!r} (asked for in {path})", "write for example MultiProc or SLURM")
     for argument, kinds in {"n_procs": (int,), "memory_gb": (int, float)}.items():
         value = arguments.get(argument, 1)
-        if isinstance(value, bool) or not isinstance(value, kinds) or not value > 0:
+        if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value <= MOST_ASKED:
             raise UsageError(
-                f"{argument} is {value!r} in the nipype plugin file {path}, with which nothing could start",
-                "write a number above 0 or leave it out",
+                f"{argument} is {str(value)[:40]} in the nipype plugin file {path}, with which nothing could start",
+                f"write a number above 0, at most {MOST_ASKED:,}, or leave it out",
             )
     return name, arguments
 
