@@ -233,5 +233,5 @@ def replace_results(output_dir: Path, results: Iterable[AnalysisResult], text: s
     for path in written_results(output_dir):
         path.unlink()
         path.with_suffix(".tsv").unlink(missing_ok=True)
-    atomic_write(output_dir / ANALYSIS_FILE, text)
+    atomic_write(output_path(output_dir, ANALYSIS_FILE), text)
     return [write_result(result, output_dir) for result in results]

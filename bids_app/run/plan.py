@@ -21,7 +21,7 @@ from bids_app.freesurfer.subject import base_time_points
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.harmonise.adaptation import unadapted_warning
 from bids_app.run.adaptation import ScanAdaptations, estimate_adaptation
-from bids_app.run.alike import asked_for, check_alike
+from bids_app.run.alike import asked_for, check_alike, with_before
 from bids_app.run.config import RunConfig
 from bids_app.run.fingerprint import fingerprint
 from bids_app.run.missing_trees import why_no_tree
@@ -141,7 +141,8 @@ def plan_request(request: Request) -> Plan:
     """Three steps with a table between each: scans, their covariates, their FreeSurfer trees."""
     model = load_study_model(request.model.name, request.model.scoring)
     context = _context(request)
-    scored_as = asked_for(request.model, context.model_sha256)
+    asked_for_now = asked_for(request.model, context.model_sha256)
+    scored_as = with_before(request.output_dir, asked_for_now, force=request.force)
     differs = check_alike(request.output_dir, scored_as, force=request.force)
     names = request.places.names()
     scans, unnamed = _with_labels(request.dataset.scans(names))
