@@ -14,7 +14,7 @@ import pandas as pd
 from bids_app.bids.derivatives import summary_paths
 from bids_app.bids.finding_files import GROUP_FILE, read_findings_file
 from bids_app.bids.names import bare, output_path
-from bids_app.bids.ratings import key_of, stored_ratings, unknown
+from bids_app.bids.ratings import scan_keys, stored_ratings, unknown
 from bids_app.bids.sink import write_dataset_files
 from bids_app.cli import exitcodes
 from bids_app.cli.progress import open_log
@@ -113,7 +113,7 @@ def _samples(config: RunConfig, pool: Path) -> tuple[Sample, ...]:
 
 def _unknown_ratings(config: RunConfig, cohort: ScoredScans) -> list[str]:
     """Ratings of scans that the dataset does not have."""
-    names = unknown(stored_ratings(config.output_dir), map(key_of, cohort.inclusion.to_dict("records")))
+    names = unknown(stored_ratings(config.output_dir), scan_keys(cohort.inclusion))
     return [f"the rating of {name} is about no scan of {config.output_dir}" for name in names]
 
 

@@ -28,8 +28,6 @@ GROUP_TABLES = (
     "quality",
     "sites",
     "adaptation",
-    "volumes",
-    "extended",
 )
 
 

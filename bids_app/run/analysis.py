@@ -48,8 +48,8 @@ def write_analyses(
     quality = (tuple(exclude_quality), tuple(include_quality))
     if pool is None:
         cohort = read_cohort(output_dir, *quality)
-        clinical = cohort_with_clinical(cohort, bids_dir, participants_file)
         visits = clinical_table(bids_dir, participants_file=participants_file)
+        clinical = cohort_with_clinical(cohort, bids_dir, participants_file, visits)
     else:
         together = Pool.read(read_samples(pool), *quality)
         cohort, clinical, visits = together.scored(), together.clinical(), together.visits()

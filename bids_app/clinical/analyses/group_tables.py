@@ -64,15 +64,16 @@ STEP_OF_STAGE = {
 ALL = "all"
 
 
-def inclusion_table(statuses: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+def inclusion_table(statuses: pd.DataFrame | Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """``group_inclusion``: one row per scan that was looked at.
 
     Parameters
     ----------
-    statuses : iterable of mappings
+    statuses : DataFrame, or iterable of mappings
         The content of ``logs/status/*.json``.
     """
-    table = pd.DataFrame(list(statuses)).reindex(columns=list(INCLUSION_COLUMNS))
+    given = statuses if isinstance(statuses, pd.DataFrame) else pd.DataFrame(list(statuses))
+    table = given.infer_objects().reindex(columns=list(INCLUSION_COLUMNS))
     return table.sort_values(list(KEYS), na_position="first", ignore_index=True)
 
 
@@ -374,19 +375,20 @@ def quality_table(summaries: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     DataFrame
         ``participant_id session_id metric value low high outlier verdict``.
     """
-    rows = [
-        (
-            summary["participant_id"],
-            summary.get("session_id"),
-            metric,
-            float(value),
-            summary.get("quality", {}).get("verdict"),
-        )
-        for summary in summaries
-        for metric, value in summary.get("quality", {}).get("metrics", {}).items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    ]
-    table = pd.DataFrame(rows, columns=[*KEYS, "metric", "value", "verdict"])
+    cells: dict[str, list[Any]] = {name: [] for name in (*KEYS, "metric", "value", "verdict")}
+    for summary in summaries:
+        quality = summary.get("quality", {})
+        values = {
+            metric: float(value)
+            for metric, value in quality.get("metrics", {}).items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+        same = (summary["participant_id"], summary.get("session_id"), quality.get("verdict"))
+        for name, value in zip((*KEYS, "verdict"), same, strict=True):
+            cells[name] += [value] * len(values)
+        cells["metric"] += values
+        cells["value"] += values.values()
+    table = pd.DataFrame(cells)
     if table.empty:
         return table.assign(low=[], high=[], outlier=[])[
             [*KEYS, "metric", "value", "low", "high", "outlier", "verdict"]
