@@ -89,6 +89,12 @@ SHOW: list[Option] = [
     ("--region REGION", "the parameters of this region"),
     ("--json", "the card as JSON"),
 ]
+SUBJECTS: list[Option] = [
+    ("SUBJECTS_DIR", "FreeSurfer's or FastSurfer's subjects directory, or a derivative with sourcedata/freesurfer"),
+    ("-o --output FILE.tsv", "the table; FILE.json beside it describes the columns", {"required": True}),
+    ("--longitudinal", "take the time points of the longitudinal stream (default: the cross-sectional runs)"),
+    ("--nprocs N", "processes at once (default: what scheduler and cgroup allow)"),
+]
 TRAIN: list[Option] = [
     *TABLE,
     ("-o --output MODEL.json", "the model file", {"required": True}),
@@ -212,6 +218,7 @@ EPILOGS: dict[str, str] = {"import": "formats:\n" + "\n".join(f"  {name:<26}{tex
 SUBCOMMANDS: dict[str, tuple[str, list[Option]]] = {
     "list": ("list the packaged models", LIST),
     "show": ("show a model's card, or the parameters of one region", SHOW),
+    "table": ("what FreeSurfer measured in every subject of a folder", SUBJECTS),
     "train": ("train a model from a table of healthy people", TRAIN),
     "evaluate": ("how well a model (or a training recipe, cross-validated) describes healthy people", EVALUATE),
     "score": ("z-scores of a table of volumes", SCORE),
