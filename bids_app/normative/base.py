@@ -89,7 +89,20 @@ class Deviations:
 
 
 def tails(z: ArrayLike, threshold: float = Z_CRITICAL) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Whether each z is infra-normal (z <= -threshold) and supra-normal (z >= threshold); NaN is neither."""
+    """Whether each z is infra-normal (z <= -threshold) and supra-normal (z >= threshold); NaN is neither.
+
+    Parameters
+    ----------
+    z : array
+        Any shape.
+    threshold : float
+        Positive, in z units.
+
+    Returns
+    -------
+    infra, supra : bool arrays
+        The shape of `z`.
+    """
     values = np.asarray(z, dtype=float)
     return values <= -threshold, values >= threshold
 
