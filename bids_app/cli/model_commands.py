@@ -61,6 +61,16 @@ def run_table(arguments: argparse.Namespace) -> int:
     return exitcodes.OMISSIONS if found.unread else exitcodes.OK
 
 
+def run_wide(arguments: argparse.Namespace) -> int:
+    """One row per scan and one column per region, for R, REDCap, SPSS or ENIGMA's scripts."""
+    from bids_app.workbench.wide import WideConfig, wide_table
+
+    config = made(WideConfig, arguments)
+    rows, columns = wide_table(config)
+    say(f"{rows} rows, {columns} columns of measures: {config.output}")
+    return exitcodes.OK
+
+
 def run_train(arguments: argparse.Namespace) -> int:
     """Train a normative model from a table of healthy people."""
     from bids_app.workbench.train import TrainConfig, train_model
