@@ -290,6 +290,11 @@ def read_spreadsheet(path: Path, text: bool | Collection[str] = False) -> pd.Dat
             f"{path.name} is a spreadsheet, and openpyxl, which reads it, is not installed",
             "install normvol[xlsx], or save the first sheet as tab-separated text",
         ) from error
+    return typed_cells(table, text)
+
+
+def typed_cells(table: pd.DataFrame, text: bool | Collection[str] = False) -> pd.DataFrame:
+    """A table of objects with the types that its cells have, and columns as text as in `read_table`."""
     wanted = text if isinstance(text, Collection) else table.columns if text else ()
     written = {name: table[name].map(_written, na_action="ignore") for name in wanted if name in table}
     return table.infer_objects().assign(**written)

@@ -17,7 +17,6 @@ from bids_app.bids.markers import begin_scan
 from bids_app.bids.names import bare, derivative_path, output_path, scan_name
 from bids_app.bids.status import write_status
 from bids_app.clinical.analyses.group_tables import SITE_COLUMNS
-from bids_app.clinical.deviations import deviation_flag
 from bids_app.clinical.scored_scans import GROUP_COLUMNS
 from bids_app.errors import CovariateError, InputError
 from bids_app.freesurfer.quality import Quality, assess_quality
@@ -179,18 +178,9 @@ def _tree_summary(volumes: Volumes, covariates: Mapping[str, Any]) -> dict[str, 
 
 
 def _deviation_tables(deviations: Deviations) -> dict[str, pd.DataFrame]:
-    table = pd.DataFrame(
-        {
-            "region": deviations.regions,
-            "volume_mm3": deviations.observed[0],
-            "expected_mm3": deviations.expected[0],
-            "z": deviations.z[0],
-            "z_se": deviations.z_se[0],
-            "centile": deviations.centile[0],
-            "deviation": deviation_flag(deviations.z[0]),
-            "in_range": deviations.in_range[0],
-        }
-    )
+    columns = ["region", "volume_mm3", "expected_mm3", "z", "z_se", "centile", "deviation", "in_range"]
+    long = deviations.to_long().rename(columns={"observed": "volume_mm3", "expected": "expected_mm3"})
+    table = long[columns].reset_index(drop=True)
     reference, asymmetry = set(regions.reference_regions()), set(regions.asymmetry_names())
     is_reference, is_asymmetry = table["region"].isin(reference), table["region"].isin(asymmetry)
     measure = table["region"].map(regions.measure_of)

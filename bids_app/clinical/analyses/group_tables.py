@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from bids_app.clinical.deviations import TAILS, expected_counts, first_scans, tails
-from bids_app.normative.base import Z_CRITICAL
+from bids_app.clinical.deviations import TAILS, expected_counts, first_scans
+from bids_app.normative.base import Z_CRITICAL, tails
 
 KEYS = ("participant_id", "session_id")
 SCAN_COLUMNS = (
