@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from bids_app.clinical.analysis_file import SCORES, AnalysisConfig
+from bids_app.clinical.analysis_file import LOGGED, SCORES, AnalysisConfig
 from bids_app.clinical.deviations import ExpectedCount, count_table, expected_counts, first_scans
 from bids_app.clinical.values import (
     WRITE_ISO,
@@ -29,10 +29,12 @@ from bids_app.errors import AnalysisError
 from bids_app.normative.base import Z_CRITICAL
 from bids_app.regions import display_name, reference_regions
 
-NUMERIC_ROLES = (*SCORES, "time", "relapses", "progression")
+NUMERIC_ROLES = (*SCORES, "nhpt_other", "time", "relapses", "progression")
 COUNTS = ("n_infra", "n_supra", "n_total", "n_regions")
 YEARS_FROM_FIRST = "years_from_first"
 DAYS_PER_YEAR = 365.25
+# A group of whom nobody has a lesion volume of so many mm^3 is one measured in mL.
+FEWEST_MM3 = 200
 # Years by which the age of a later session may be lower (rounded ages).
 AGE_TOLERANCE = 0.5
 
@@ -146,9 +148,13 @@ class CohortData:
     def covariates(self) -> tuple[str, ...]:
         """Columns that associations are adjusted for: those of the options, the treatment and several groups."""
         treatment, diagnosis = self.config.column("treatment"), self.config.column("diagnosis")
-        extra = (treatment,) if treatment and treatment not in self.config.covariates else ()
-        strata = self.strata if diagnosis not in self.config.covariates else ()
-        return (*self.config.covariates, *extra, *strata)
+        logged = {
+            self.config.column(role): self.config.model_column(role) for role in LOGGED if role in self.config.roles
+        }
+        named = tuple(logged.get(name, name) for name in self.config.covariates)
+        extra = (treatment,) if treatment and treatment not in named else ()
+        strata = self.strata if diagnosis not in named else ()
+        return (*named, *extra, *strata)
 
     def control(self) -> str:
         """The control level of the diagnosis.
@@ -269,6 +275,9 @@ def _typed(
             if roles.get(role) in table:
                 table[roles[role]], said = _numeric(table, role, roles[role])
                 notes |= dict.fromkeys(said)
+                if role in LOGGED:
+                    table[f"log1p_{roles[role]}"] = np.log1p(table[roles[role]])
+                    notes |= dict.fromkeys(_unit_doubt(role, roles[role], table[roles[role]]))
         if roles.get("visit_date") in table:
             name = roles["visit_date"]
             read, problem = dates(table[name]), date_problem(table[name])
@@ -292,6 +301,13 @@ def _numeric(table: pd.DataFrame, role: str, name: str) -> tuple[pd.Series, list
         return read, notes
     off = off_scale(read, scale)
     return read.mask(off), [*notes, *unusable(table, read, off, what, f"not one of {scale.words}")]
+
+
+def _unit_doubt(role: str, name: str, values: pd.Series) -> list[str]:
+    """A caution where volumes of lesions look like millilitres: log(1 + value) is made for cubic millimetres."""
+    if role != "lesion_volume" or not 0 < values.max() < FEWEST_MM3:
+        return []
+    return [f"All values of {name} (role {role}) are below {FEWEST_MM3}; they are taken as mm^3, not as mL."]
 
 
 def _contradictions(scans: pd.DataFrame) -> list[str]:
