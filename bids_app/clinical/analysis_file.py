@@ -223,7 +223,18 @@ def from_mapping(content: Mapping[str, Any], source: str = "the analysis file") 
 
 
 def propose(cohort: pd.DataFrame) -> tuple[AnalysisConfig, str]:
-    """A configuration from the names and values of the columns of `cohort`, and its text to write down."""
+    """A configuration from the names and values of the columns of `cohort`, and its text to write down.
+
+    Parameters
+    ----------
+    cohort : DataFrame
+
+    Returns
+    -------
+    AnalysisConfig
+    str
+        TOML with remarks on what was chosen.
+    """
     roles: dict[str, str] = {}
     remarks: list[str] = []
     for role, pattern in PATTERNS.items():
@@ -276,7 +287,17 @@ def _fits(role: str, values: pd.Series) -> bool:
 
 
 def control_level(values: pd.Series) -> str | None:
-    """The level of a diagnosis column that means healthy, None when no level says so."""
+    """The level of a diagnosis column that means healthy, None when no level says so.
+
+    Parameters
+    ----------
+    values : Series
+
+    Returns
+    -------
+    str or None
+        As it is spelt in the column.
+    """
     levels = {re.sub(r"[\s_-]+", " ", level.strip().lower()): level for level in labels(values).dropna().unique()}
     return next((levels[name] for name in CONTROL_LEVELS if name in levels), None)
 

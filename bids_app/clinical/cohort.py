@@ -89,7 +89,13 @@ class CohortData:
 
     @cached_property
     def first(self) -> np.ndarray:
-        """Whether each scan is its person's first, by age (bool, one per scan)."""
+        """Whether each scan is its person's first, by age (bool, one per scan).
+
+        Returns
+        -------
+        (n,) bool array
+            One per scan; True once per person.
+        """
         return first_scans(self.scans)
 
     @cached_property
@@ -102,7 +108,13 @@ class CohortData:
 
     @cached_property
     def patients(self) -> np.ndarray:
-        """Scans of people with a disease: all but the controls (bool, one per scan)."""
+        """Scans of people with a disease: all but the controls (bool, one per scan).
+
+        Returns
+        -------
+        (n,) bool array
+            All True where the cohort has no group or no control level.
+        """
         if "group" not in self.scans or self.config.control is None:
             return np.ones(len(self.scans), dtype=bool)
         return self.scans["group"].isin(self.groups).to_numpy()
@@ -124,7 +136,18 @@ class CohortData:
         return () if usual else (self.counting,)
 
     def clock(self, table: pd.DataFrame) -> str:
-        """The column of `table` that tells time: the role time, else years since the first visit, else age."""
+        """The column of `table` that tells time: the role time, else years since the first visit, else age.
+
+        Parameters
+        ----------
+        table : DataFrame
+            Scans with ``age`` and, possibly, a column of time.
+
+        Returns
+        -------
+        str
+            The name of a column of `table`, in years.
+        """
         for name in (self.config.column("time"), YEARS_FROM_FIRST):
             if name in table and numbers(table[name]).notna().any():
                 return str(name)

@@ -106,12 +106,46 @@ def make_result(
     unit: str | None = None,
     **extra: str,
 ) -> AnalysisResult:
-    """An `AnalysisResult` whose columns are described by `describe`."""
+    """An `AnalysisResult` whose columns are described by `describe`.
+
+    Parameters
+    ----------
+    name : str
+        The stem of its files, ``group_<name>``.
+    title : str
+    table : DataFrame
+    sentences : tuple of str
+        What the table says, with estimates and intervals.
+    methods : str
+        For the methods paragraph.
+    figure : Figure, optional
+    unit : str, optional
+        Of the estimates.
+    **extra
+        Descriptions of columns that `describe` does not know.
+
+    Returns
+    -------
+    AnalysisResult
+    """
     return AnalysisResult(name, title, table, describe(table, unit, **extra), sentences, methods, figure)
 
 
 def map_limits(values: pd.Series, diverging: bool = True) -> tuple[float, float] | None:
-    """Limits of a colour scale that all maps of a figure share: round numbers (1, 2, 5 times a power of ten)."""
+    """Limits of a colour scale that all maps of a figure share: round numbers (1, 2, 5 times a power of ten).
+
+    Parameters
+    ----------
+    values : Series
+        NaN are passed over.
+    diverging : bool
+        Symmetric about 0, otherwise from 0.
+
+    Returns
+    -------
+    (float, float) or None
+        None where nothing is known or all is 0.
+    """
     largest = float(values.abs().max())
     if not np.isfinite(largest) or largest == 0:
         return None

@@ -37,11 +37,23 @@ class ScoredScans:
     told: tuple[Mapping[str, Any], ...] = ()
 
     def expected(self) -> pd.DataFrame:
-        """What a healthy person shows in place of each scan (`group_tables.expected_table`)."""
+        """What a healthy person shows in place of each scan (`group_tables.expected_table`).
+
+        Returns
+        -------
+        DataFrame
+            One row per scan, see `group_tables.expected_table`.
+        """
         return group_tables.expected_table(self.scans, self.summaries or self.told)
 
     def baseline(self) -> pd.Series:
-        """Whether each scan is its person's first (by age), for statistics that take one scan per person."""
+        """Whether each scan is its person's first (by age), for statistics that take one scan per person.
+
+        Returns
+        -------
+        Series of bool
+            With the index of the scans.
+        """
         order = self.scans.sort_values(["age", "session_id"], kind="stable", na_position="first")
         return ~order.duplicated("participant_id").reindex(self.scans.index)
 

@@ -193,7 +193,28 @@ def case_control_result(
     covariates: Sequence[str] = (),
     sets: pd.DataFrame | None = None,
 ) -> AnalysisResult:
-    """`compare_counts` with its sentences and forest plot."""
+    """`compare_counts` with its sentences and forest plot.
+
+    Parameters
+    ----------
+    cohort : DataFrame
+        One row per person.
+    group, control, column : str
+        Two levels of a column.
+    covariates : sequence of str
+        The ratio is adjusted for these.
+    sets : DataFrame, optional
+        Of `Matching.sets`.
+
+    Returns
+    -------
+    AnalysisResult
+
+    Raises
+    ------
+    AnalysisError
+        As `compare_counts`.
+    """
     table = compare_counts(cohort, group, control, column, covariates, sets)
     # The robust row where there is one: it comes after the likelihood's.
     first = table[table["method"] != "theta = 1"].drop_duplicates("tail", keep="last")
