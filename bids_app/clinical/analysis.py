@@ -12,9 +12,11 @@ from bids_app.clinical.analyses import (
     change_analyses,
     group_comparison,
     hazards,
+    lesion_analyses,
     outcome_analyses,
     risk_groups,
     score_analyses,
+    worsening_analyses,
 )
 from bids_app.clinical.analysis_file import ROLES, SCORES, AnalysisConfig, grouping_column
 from bids_app.clinical.cohort import CohortData, prepare
@@ -66,9 +68,16 @@ ANALYSES: tuple[Analysis, ...] = (
         ANY_SCORE,
         score_analyses.regions_all,
     ),
+    Analysis("lesions", "Lesions", ("lesion_volume", "lesion_count"), lesion_analyses.lesions),
     Analysis("change_rates", "Change of z over time", (), change_analyses.rates),
     Analysis("stability", "Stability of deviations", (), change_analyses.stability),
     Analysis("progression", "Time to confirmed progression", ("edss", "progression"), outcome_analyses.progression),
+    Analysis(
+        "worsening",
+        "Confirmed worsening with and without relapses",
+        ("edss", "nhpt", "nhpt_other", "t25fw", "sdmt"),
+        worsening_analyses.worsening,
+    ),
     Analysis("relapse", "Time to the first relapse", ("relapse_dates", "relapses"), outcome_analyses.relapses),
     Analysis(
         "hazards",

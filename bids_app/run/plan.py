@@ -24,6 +24,7 @@ from bids_app.run.adaptation import ScanAdaptations, estimate_adaptation
 from bids_app.run.alike import asked_for, check_alike, with_before
 from bids_app.run.config import RunConfig
 from bids_app.run.fingerprint import fingerprint
+from bids_app.run.lesions import LesionPlan, stamp_of
 from bids_app.run.missing_trees import why_no_tree
 from bids_app.run.models import load_study_model, model_sha256
 from bids_app.run.recon import ReconPlan, recon_memory_gb
@@ -155,7 +156,8 @@ def plan_request(request: Request) -> Plan:
     outcomes = [_plan_scan(scan, item, request.places, recon, trees) for scan, item in zip(scans, covariates)]
     planned, omissions = _with_other_sessions([*outcomes, *unnamed], trees)
     planned = [_with_base_finding(scan, planned) for scan in planned]
-    planned = [scan for scan in planned if scan.name in asked]
+    lesions = LesionPlan(request.dataset.bids_dir, request.derivatives, request.lesions)
+    planned = [_with_lesions(scan, lesions) for scan in planned if scan.name in asked]
     if adaptations is not None:
         planned = [_adapted(scan, adaptations, request.work_dir) for scan in planned]
     # A person's tables and report need all sessions, so one changed session brings the others along.
@@ -244,6 +246,14 @@ def _adaptations(request: Request, model: NormativeModel, trees: Trees) -> ScanA
         controls=str(request.model.controls),
         by=request.model.by,
     )
+
+
+def _with_lesions(scan: PlannedScan, lesions: LesionPlan) -> PlannedScan:
+    tree = scan.subject_dir or (scan.recon.directory if scan.recon else None)
+    if tree is None:
+        return scan
+    known = lesions.covariates(Scan(scan.participant, scan.session), tree)
+    return replace(scan, covariates={**scan.covariates, **known}) if known else scan
 
 
 def _adapted(scan: PlannedScan, adaptations: ScanAdaptations, work_dir: Path) -> PlannedScan:
@@ -396,4 +406,12 @@ def scan_fingerprint(scan: PlannedScan, context: RunContext, trees: Trees, colum
     facts = trees.facts(scan.subject_dir)
     covariates = {**scan.covariates, "etiv_mm3": facts.etiv_mm3, "fs_version": facts.fs_version}
     adaptation = read_json(scan.adaptation_file) if scan.adaptation_file else None
-    return fingerprint(facts.inputs, covariates, context.model_sha256, context.scoring, adaptation, columns)
+    return fingerprint(
+        facts.inputs,
+        covariates,
+        context.model_sha256,
+        context.scoring,
+        adaptation,
+        columns,
+        stamp_of(scan.covariates.get("lesions")),
+    )

@@ -129,6 +129,8 @@ class Request:
     work_dir: Path
     force: bool = False
     figure_formats: tuple[str, ...] = ()
+    derivatives: tuple[str, ...] = ()
+    lesions: Path | None = None
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -196,4 +198,6 @@ def open_request(config: RunConfig, work_dir: Path) -> Request:
         output_dir=config.output_dir,
         work_dir=work_dir,
         force=config.force,
+        derivatives=config.derivatives,
+        lesions=config.lesions,
     )

@@ -27,6 +27,7 @@ from bids_app.normative.plausible import without_impossible
 from bids_app.run.adaptation import StoredAdaptation
 from bids_app.run.counts import counts_with_expectation
 from bids_app.run.fingerprint import fingerprint
+from bids_app.run.lesions import scan_lesions, stamp_of
 from bids_app.run.models import model_sha256
 from bids_app.run.scan_findings import refuse_unfit, scan_findings
 from bids_app.tables import format_json, write_json, write_tsv
@@ -122,6 +123,10 @@ def score_scan(
     quality = _quality(volumes, covariates, model, deviations)
     sex, columns = str(covariates["sex"]), model.extra_covariates
     seen = scan_findings(volumes, measured, impossible, quality, deviations.notes)
+    lesions = scan_lesions(covariates.get("lesions"), covariates.get("fs_images"))
+    if lesions is not None:
+        seen += lesions.findings
+        tables |= {"lesions": lesions.table} if lesions.table is not None else {}
     findings = (finding.to_json() for finding in seen)
     notes = [*volumes.notes, *(note for note in deviations.notes if note)]
     summary = {
@@ -131,6 +136,7 @@ def score_scan(
         "counts": counts_with_expectation(tables["deviations"], model, sex, adapted=stored is not None),
         **_surface_counts(tables, model, sex, stored is not None),
         "quality": _quality_summary(quality),
+        **({} if lesions is None else {"lesions": lesions.summary}),
         "model": _model_summary(model, model_name, adaptation),
         "freesurfer": _tree_summary(volumes, covariates),
         "inputs": dict(volumes.inputs),
@@ -139,7 +145,13 @@ def score_scan(
         "warnings": [*model.card.z_notes, *notes, *(stored.notes if stored else (unadapted_warning(model),))],
         "software": {"normvol": __version__},
         "fingerprint": fingerprint(
-            volumes.inputs, covariates, model_sha256(model_name), model.card.scoring, adaptation, columns
+            volumes.inputs,
+            covariates,
+            model_sha256(model_name),
+            model.card.scoring,
+            adaptation,
+            columns,
+            stamp_of(covariates.get("lesions")),
         ),
     }
     return ScanResult(tables, summary)
@@ -299,7 +311,7 @@ def write_scan(
     for name, table in result.tables.items():
         columns = columns_for("volumes" if name in ATLAS_TABLES else name)
         write_tsv(table, _table_path(output_dir, participant, session, name), columns)
-    for name in {*ATLAS_TABLES, *SURFACE_TABLES} - set(result.tables):
+    for name in {*ATLAS_TABLES, *SURFACE_TABLES, "lesions"} - set(result.tables):
         _remove(_table_path(output_dir, participant, session, name))
     kept = output_path(output_dir, *ADAPTATIONS.parts, f"{scan_name(participant, session)}.json")
     if adaptation is None:

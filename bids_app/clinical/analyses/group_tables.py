@@ -33,6 +33,8 @@ SCAN_COLUMNS = (
     "scoring",
     "adaptation",
 )
+# Where any scan has them: its lesions (`run.lesions`), under names that play the roles of an analysis
+LESIONS = {"lesion_volume_mm3": "volume_mm3", "lesion_count": "count"}
 PROGRAM = {"flavour": "flavour", "fs_version": "version"}
 SITE_COLUMNS = ("site", "scanner", "center", "centre", "site_id", "scanner_id")
 # Without the run's identifier: the same cohort gives the same bytes
@@ -93,9 +95,9 @@ def scan_table(summaries: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns: `SCAN_COLUMNS`; age in years, eTIV in mm^3.
+        Columns: `SCAN_COLUMNS`, and `LESIONS` where any scan has them; age in years, eTIV in mm^3.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for summary in summaries:
         covariates, model = summary.get("covariates", {}), summary.get("model", {})
         name = " ".join(str(model[key]) for key in ("name", "version") if model.get(key))
@@ -109,9 +111,11 @@ def scan_table(summaries: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
                 "model": name or None,
                 "scoring": model.get("scoring"),
                 "adaptation": _adaptation(model.get("adaptation")),
+                **{key: (summary.get("lesions") or {}).get(name) for key, name in LESIONS.items()},
             }
         )
-    return pd.DataFrame(rows, columns=list(SCAN_COLUMNS))
+    table = pd.DataFrame(rows, columns=[*SCAN_COLUMNS, *LESIONS])
+    return table.drop(columns=[name for name in LESIONS if table[name].isna().all()])
 
 
 def _adaptation(content: Mapping[str, Any] | None) -> str:
@@ -194,6 +198,7 @@ def cohort_table(scans: pd.DataFrame) -> pd.DataFrame:
                 "age_max": age.max(),
                 "etiv_mean_ml": etiv.mean(),
                 "etiv_sd_ml": etiv.std(),
+                **{f"{key}_median": pd.to_numeric(people[key]).median() for key in LESIONS if key in people},
             }
         )
     return pd.DataFrame(rows)
