@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 
 from bids_app.normative.base import NormativeModel
-from bids_app.normative.registry import load_model, model_names, split_name
+from bids_app.normative.registry import load_model, packaged_files, split_name
 
 
 @lru_cache(maxsize=2)
@@ -30,9 +29,7 @@ def model_sha256(name_or_path: str) -> str:
     parts = split_name(name_or_path)
     if len(parts) > 1:
         return hashlib.sha256("".join(map(model_sha256, parts)).encode()).hexdigest()
-    path = Path(name_or_path)
-    if name_or_path in model_names():
-        path = Path(str(files("bids_app.data"))) / "models" / f"{name_or_path}.json"
+    path = packaged_files().get(name_or_path, Path(name_or_path))
     contents = sorted(item for item in path.rglob("*") if item.is_file()) if path.is_dir() else [path]
     digest = hashlib.sha256()
     for item in contents:

@@ -355,8 +355,8 @@ def _site_sd(model: NormativeModel, regions: tuple[str, ...]) -> FloatArray:
 
 
 def _within(model: NormativeModel, site_sd: FloatArray) -> FloatArray:
-    """Full harmonisation leaves z a variance of 1 within sites, otherwise sites are part of that 1."""
-    if "full" in model.card.harmonisation:
+    """Full harmonisation or site as an effect leaves z a variance of 1 within sites, else sites are part of that 1."""
+    if any(word in model.card.harmonisation for word in ("full", "batch effect")):
         return np.ones_like(site_sd)
     return np.maximum(1 - site_sd**2, SMALLEST_WITHIN)
 
