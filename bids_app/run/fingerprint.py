@@ -25,11 +25,12 @@ def fingerprint(
     scoring: str,
     adaptation: Mapping[str, Any] | None,
     columns: Iterable[str] = (),
+    second_sha256: str | None = None,
 ) -> str:
     """SHA-256 over what decides a scan's measures and z, and nothing else.
 
     That is: hashes of the stats files, age, sex, eTIV and FreeSurfer version, the other `columns` that the model uses,
-    the model's content and scoring, the adaptation's numbers and the software. What else the tables say of a person
+    the models' content and scoring, the adaptation's numbers and the software. What else the tables say of a person
     (a score, a group) changes none of it.
     """
     content = {
@@ -40,4 +41,7 @@ def fingerprint(
         "adaptation": None if adaptation is None else {name: adaptation[name] for name in _ADAPTING},
         "software": [__version__, OUTPUT_REVISION],
     }
+    if second_sha256 is not None:
+        second = (adaptation or {}).get("second")
+        content["second"] = [second_sha256, second and {name: second[name] for name in _ADAPTING}]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

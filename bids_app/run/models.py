@@ -6,6 +6,7 @@ import hashlib
 from functools import lru_cache
 from pathlib import Path
 
+from bids_app.clinical.second_opinion import check_shared
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.registry import load_model, packaged_files, split_name
 
@@ -21,6 +22,21 @@ def load_study_model(name_or_path: str, scoring: str = "own-sex") -> NormativeMo
     """
     model = load_model(name_or_path)
     return model if scoring == "own-sex" else model.with_scoring(scoring)
+
+
+def load_second_model(name_or_path: str | None, first: NormativeModel) -> NormativeModel | None:
+    """The model that is set beside the first; None when none is asked for.
+
+    Raises
+    ------
+    ModelError
+        When it is unknown or damaged, is the first model, or has no region in common with it.
+    """
+    if name_or_path is None:
+        return None
+    second = load_study_model(name_or_path)
+    check_shared(first, second)
+    return second
 
 
 @lru_cache(maxsize=8)
