@@ -173,7 +173,7 @@ def train(table: pd.DataFrame, name: str, date: str, folder: Path) -> None:
     recipe = {option: words.pop(option) for option in ("mode", "harmonise")}
     regions = training.default_regions(add_asymmetry(table), recipe["mode"], words.pop("measure", VOLUME))
     trained = training.train(
-        table, name=name, regions=regions, card={**COMMON, **words, "date": date}, progress=print, **recipe
+        table, name=name, regions=regions, refit=True, card={**COMMON, **words, "date": date}, progress=print, **recipe
     )
     model = replace(trained.model, card=with_sources(trained.model.card, table))
     path = model_file.save(model, folder / f"{name}.json")

@@ -128,7 +128,8 @@ def score_scan(
     quality = _quality(volumes, covariates, model, deviations)
     second = None if second_name is None else load_study_model(second_name)
     sex, columns = str(covariates["sex"]), used_columns(model, second)
-    seen = scan_findings(volumes, measured, impossible, quality, deviations.notes)
+    said = (*deviations.notes, *(stored.notes if stored else ()))
+    seen = scan_findings(volumes, measured, impossible, quality, said)
     findings = (finding.to_json() for finding in seen)
     notes = [*volumes.notes, *(note for note in deviations.notes if note)]
     summary = {

@@ -116,7 +116,9 @@ class PCNtoolkitModel(NormativeModel):
             passes = [self._score(table, observed[rows], regions) for table in tables]
             z[rows] = np.mean([scored[0] for scored in passes], axis=0)
             expected[rows] = np.mean([scored[1] for scored in passes], axis=0)
-            between = np.var([scored[0] for scored in passes], axis=0, ddof=1) if len(passes) > 1 else 0.0
+            # An adaptation brings its own standard error of what sites do.
+            several = len(passes) > 1 and adaptation is None
+            between = np.var([scored[0] for scored in passes], axis=0, ddof=1) if several else 0.0
             spread[rows] = np.sqrt(np.mean([scored[2] for scored in passes], axis=0) ** 2 + between)
         if adaptation is not None:
             z, spread = adapt(z, spread, adaptation, data, regions)
