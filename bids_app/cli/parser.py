@@ -72,6 +72,10 @@ GROUPS: dict[str, list[Option]] = {
     "normative model": [
         ("--model NAME|PATH", "default open-calibrated; see normvol-model list"),
         (
+            "--second-model NAME|PATH",
+            "score with this model too (open-blr); tables and reports mark the deviations on which the two disagree",
+        ),
+        (
             "--scoring {own-sex,reference-compat}",
             "reference-compat divides by the male RMSE for everyone, as the published script does",
         ),

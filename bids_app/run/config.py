@@ -61,6 +61,7 @@ class RunConfig:
 
     model: str = "open-calibrated"
     scoring: Literal["own-sex", "reference-compat"] = "own-sex"
+    second_model: str | None = None
     adapt_controls: str | None = None
     adapt_by: str | None = None
     exclude_quality: tuple[Literal["warn", "fail"], ...] = ()

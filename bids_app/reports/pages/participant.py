@@ -70,6 +70,7 @@ def _context(person: Person, root: Path) -> dict[str, Any]:
         "tails": sections.count_tails(person) if latest else [],
         "most": most,
         "flagged_any": flagged_any,
+        "second": sections.second_opinion(latest) if latest else None,
         "maps": maps,
         "geometry": page_geometry() if maps else "",
         "charts": sections.centile_charts(person),
