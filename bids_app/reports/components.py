@@ -7,7 +7,7 @@ import json
 import math
 import mimetypes
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -238,7 +238,7 @@ def data_block(content: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
-@lru_cache(maxsize=256)
+@cache
 def chapter(region: str) -> str:
     """The heading that a region's chart stands under."""
     table = region_table()

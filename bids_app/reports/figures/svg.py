@@ -168,7 +168,12 @@ class Plot:
 
     def points(self, xs: Iterable[float], ys: Iterable[float]) -> list[tuple[float, float]]:
         """Pixels of data points."""
-        return [(self.px(x), self.py(y)) for x, y in zip(xs, ys, strict=True)]
+        if self.log_x:
+            return [(self.px(x), self.py(y)) for x, y in zip(xs, ys, strict=True)]
+        (low, high), (bottom, top) = self.x, self.y
+        across, up = self.width / ((high - low) or 1), self.height / ((top - bottom) or 1)
+        left, base = self.left - low * across, self.top + self.height + bottom * up
+        return [(left + x * across, base - y * up) for x, y in zip(xs, ys, strict=True)]
 
     def x_axis(self, count: int = 5, title: str = "", whole: bool = False) -> list[str]:
         """Baseline, ticks and title below the plot."""

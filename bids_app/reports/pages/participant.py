@@ -87,6 +87,7 @@ def _context(person: Person, root: Path) -> dict[str, Any]:
             dict.fromkeys(name for scan in person.scans for name in scan.summary.get("quality.metrics") or ())
         ),
         "overlays": sections.overlay_images(person, root),
+        "overlay_legend": sections.overlay_legend(),
         "overlay_notes": sections.overlay_notes(person, root),
         "methods": prose(person.citation) if person.citation else None,
     }
