@@ -202,6 +202,37 @@ def count_associations(
     return _finish(blocks, problems)
 
 
+def fitted_line(cohort: pd.DataFrame, outcome: pd.Series, predictor: pd.Series, model: ScoreModel) -> pd.DataFrame:
+    """The line of a cross-sectional model at the mean of its covariates, with its 95 % interval, at every person.
+
+    Returns
+    -------
+    DataFrame
+        Index of the rows of `cohort` that the model uses: ``x`` (predictor), ``y`` (outcome), ``fit low high``.
+
+    Raises
+    ------
+    AnalysisError
+        When the model cannot be fitted.
+    """
+    from scipy.stats import t
+
+    X = pd.concat([predictor.astype(float).rename("predictor"), design(cohort, model.covariates)], axis=1)
+    rows = np.flatnonzero((X.notna().all(axis=1) & outcome.notna()).to_numpy())
+    rows = rows[first_scans(cohort.iloc[rows])]
+    y, x = outcome.iloc[rows].astype(float), X["predictor"].iloc[rows]
+    responses, predictors = _standardised(y.to_frame(), X.iloc[rows])
+    fit = fit_linear(responses, predictors)
+    # standardised predictors are centred, so that the intercept and the slope are independent
+    se = np.hypot(fit.se[0, 0], fit.se[1, 0] * predictors[:, 1])
+    middle, half = fit.beta[1, 0] * predictors[:, 1], t.ppf(0.975, fit.df) * se
+    raw = {
+        name: y.mean() + y.std() * value
+        for name, value in (("fit", middle), ("low", middle - half), ("high", middle + half))
+    }
+    return pd.DataFrame({"x": x, "y": y, **raw})
+
+
 def _check_change(cohort: pd.DataFrame, score: str, model: ScoreModel) -> None:
     """A score that never changes within a person leaves a longitudinal model of it without residual variance."""
     values = cohort.loc[cohort[score].notna(), score].groupby(cohort["participant_id"])
