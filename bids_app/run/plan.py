@@ -21,14 +21,15 @@ from bids_app.freesurfer.subject import base_time_points
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.harmonise.adaptation import unadapted_warning
 from bids_app.run.adaptation import ScanAdaptations, estimate_adaptation
-from bids_app.run.alike import asked_for, check_alike
+from bids_app.run.alike import asked_for, check_alike, with_before
 from bids_app.run.config import RunConfig
 from bids_app.run.fingerprint import fingerprint
+from bids_app.run.lesions import LesionPlan, stamp_of
 from bids_app.run.missing_trees import why_no_tree
-from bids_app.run.models import load_study_model, model_sha256
+from bids_app.run.models import load_second_model, load_study_model, model_sha256
 from bids_app.run.recon import ReconPlan, recon_memory_gb
 from bids_app.run.request import Request, SubjectPlaces, open_request
-from bids_app.run.scan import EXPECTED_TABLES, kept_columns
+from bids_app.run.scan import EXPECTED_TABLES, kept_columns, used_columns
 from bids_app.run.trees import Trees
 from bids_app.tables import read_json
 
@@ -61,6 +62,8 @@ class RunContext:
     trust_names: bool = False
     license_file: Path | None = None
     figure_formats: tuple[str, ...] = ()
+    second_model: str | None = None
+    second_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -140,25 +143,28 @@ def make_plan(config: RunConfig, work_dir: Path) -> Plan:
 def plan_request(request: Request) -> Plan:
     """Three steps with a table between each: scans, their covariates, their FreeSurfer trees."""
     model = load_study_model(request.model.name, request.model.scoring)
+    second = load_second_model(request.model.second, model)
     context = _context(request)
-    scored_as = asked_for(request.model, context.model_sha256)
+    asked_for_now = asked_for(request.model, context.model_sha256, context.second_sha256)
+    scored_as = with_before(request.output_dir, asked_for_now, force=request.force)
     differs = check_alike(request.output_dir, scored_as, force=request.force)
     names = request.places.names()
     scans, unnamed = _with_labels(request.dataset.scans(names))
     asked = {scan.name for scan in request.dataset.asked(scans)} | {omission.name for omission in unnamed}
     covariates, table_findings = request.dataset.covariates(scans)
     trees = Trees(trust_names=request.places.trust_names)
-    adaptations = None if request.model.controls is None else _adaptations(request, model, trees)
+    adaptations = None if request.model.controls is None else _adaptations(request, model, trees, second=second)
     can_be_scored = {scan.name for scan, item in zip(scans, covariates) if not item.problem}
     recon = ReconPlan(request.recon, scans, asked & can_be_scored)
     outcomes = [_plan_scan(scan, item, request.places, recon, trees) for scan, item in zip(scans, covariates)]
     planned, omissions = _with_other_sessions([*outcomes, *unnamed], trees)
     planned = [_with_base_finding(scan, planned) for scan in planned]
-    planned = [scan for scan in planned if scan.name in asked]
+    lesions = LesionPlan(request.dataset.bids_dir, request.derivatives, request.lesions)
+    planned = [_with_lesions(scan, lesions) for scan in planned if scan.name in asked]
     if adaptations is not None:
         planned = [_adapted(scan, adaptations, request.work_dir) for scan in planned]
     # A person's tables and report need all sessions, so one changed session brings the others along.
-    columns = model.extra_covariates
+    columns = used_columns(model, second)
     omissions = [_shortened(omission, request.folders) for omission in omissions if omission.name in asked]
     changed = {
         scan.participant for scan in planned if request.force or not is_up_to_date(scan, context, trees, columns)
@@ -227,22 +233,25 @@ def _context(request: Request) -> RunContext:
         trust_names=request.places.trust_names,
         license_file=request.recon.license_file,
         figure_formats=request.figure_formats,
+        second_model=request.model.second,
+        second_sha256=None if request.model.second is None else model_sha256(request.model.second),
     )
 
 
-def _adaptations(request: Request, model: NormativeModel, trees: Trees) -> ScanAdaptations:
+def _adaptations(request: Request, model: NormativeModel, trees: Trees, **other: Any) -> ScanAdaptations:
     """From the controls of the whole dataset, whoever this run was asked for."""
     everybody, _ = _with_labels(request.dataset.everybody(request.places.names()))
     covariates, _ = request.dataset.covariates(everybody)
-    return estimate_adaptation(
-        model,
-        covariates,
-        everybody,
-        trees,
-        request.places.roots,
-        controls=str(request.model.controls),
-        by=request.model.by,
-    )
+    other |= {"controls": str(request.model.controls), "by": request.model.by}
+    return estimate_adaptation(model, covariates, everybody, trees, request.places.roots, **other)
+
+
+def _with_lesions(scan: PlannedScan, lesions: LesionPlan) -> PlannedScan:
+    tree = scan.subject_dir or (scan.recon.directory if scan.recon else None)
+    if tree is None:
+        return scan
+    known = lesions.covariates(Scan(scan.participant, scan.session), tree)
+    return replace(scan, covariates={**scan.covariates, **known}) if known else scan
 
 
 def _adapted(scan: PlannedScan, adaptations: ScanAdaptations, work_dir: Path) -> PlannedScan:
@@ -395,4 +404,6 @@ def scan_fingerprint(scan: PlannedScan, context: RunContext, trees: Trees, colum
     facts = trees.facts(scan.subject_dir)
     covariates = {**scan.covariates, "etiv_mm3": facts.etiv_mm3, "fs_version": facts.fs_version}
     adaptation = read_json(scan.adaptation_file) if scan.adaptation_file else None
-    return fingerprint(facts.inputs, covariates, context.model_sha256, context.scoring, adaptation, columns)
+    lesions = stamp_of(scan.covariates.get("lesions"))
+    how = context.model_sha256, context.scoring, adaptation, columns, lesions, context.second_sha256
+    return fingerprint(facts.inputs, covariates, *how)
