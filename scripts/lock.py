@@ -2,7 +2,8 @@
 
     python scripts/lock.py [--upgrade]
 
-Needs uv. Versions that stand there are kept as long as setup.cfg allows them; core.txt is full.txt without what only PCNtoolkit needs.
+Needs uv. Versions that stand there are kept as long as setup.cfg allows them; core.txt is full.txt without what only
+PCNtoolkit needs.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ def wanted(name: str, root: Path = ROOT) -> list[str]:
 
 def header(name: str, root: Path = ROOT) -> str:
     """First lines of a lock file; they change with what setup.cfg asks for."""
-    python = "3.11 and 3.12"
     asked = hashlib.sha256("\n".join(wanted(name, root)).encode()).hexdigest()
-    return f"# Made by scripts/lock.py for Python {python}; pip install --require-hashes -r requirements/{name}.txt\n# setup.cfg: {asked}\n"
+    made = "Made by scripts/lock.py for Python 3.11 and 3.12"
+    return f"# {made}; pip install --require-hashes -r requirements/{name}.txt\n# setup.cfg: {asked}\n"
 
 
 def pins(text: str) -> dict[str, str]:
@@ -51,7 +52,9 @@ def compile_lock(name: str, options: list[str]) -> None:
         kept.write_text("".join(f"{key}=={value}\n" for key, value in pins((FOLDER / "full.txt").read_text()).items()))
         command = ["uv", "pip", "compile", str(asked), "--universal", "--python-version", "3.11", "--generate-hashes"]
         command += ["--no-header", "--no-annotate", "--no-emit-index-url", "-q", "-o", str(file), *options]
-        subprocess.run([*command, *(["-c", str(kept)] if name == "core" else [])], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [*command, *(["-c", str(kept)] if name == "core" else [])], check=True, stdout=subprocess.DEVNULL
+        )
     file.write_text(header(name) + file.read_text(encoding="utf-8"), encoding="utf-8")
 
 

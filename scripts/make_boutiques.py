@@ -1,4 +1,4 @@
-"""Write boutiques.json, and nipoppy's copy of it, from the parser, so that the descriptor cannot drift from the command line."""
+"""Write boutiques.json and nipoppy's copy of it from the parser, so that they cannot drift from the command line."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -31,6 +32,12 @@ class Programs:
         who = {f"GIT_{role}_{key}": f"{value}" for role in ("AUTHOR", "COMMITTER") for key, value in PERSON.items()}
         return kept | who | {"PATH": path, "HOME": str(self.home), "OMP_NUM_THREADS": "1"}
 
+    def script(self, lines: str, cwd: Path, **more: str | Path) -> str:
+        """Run lines of the documentation, each of which must succeed."""
+        return self.run(
+            "bash", "-euo", "pipefail", "-c", lines, cwd=cwd, **{key: str(value) for key, value in more.items()}
+        )
+
     def run(self, *words: str | Path, cwd: Path, code: int | None = 0, **more: str) -> str:
         """Run a program; what it said."""
         words = [str(word) for word in words]
@@ -40,6 +47,13 @@ class Programs:
         said = done.stdout + done.stderr
         assert code is None or done.returncode == code, f"{words} ended with {done.returncode}\n{said}"
         return said
+
+
+def block(repository: Path, name: str) -> str:
+    """The lines of docs/platforms.md under the mark ``<!-- test: NAME -->``."""
+    page = (repository / "docs" / "platforms.md").read_text()
+    (found,) = re.findall(rf"^<!-- test: {name} -->\n```sh\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    return found
 
 
 PERSON = {"NAME": "test", "EMAIL": "test@example.org"}

@@ -9,9 +9,9 @@ import pytest
 
 from bids_app import __version__
 from bids_app.freesurfer.synthetic import write_subject
-from tests.platforms.conftest import AGES, write_raw
+from tests.platforms.conftest import AGES, block, write_raw
 
-# Stands for the program that is not here: it runs the script that Boutiques wrote, on this machine and not as a login shell.
+# Stands for the program that is not here: runs what Boutiques wrote on this machine, and not as a login shell.
 APPTAINER = """#!/bin/bash
 printf '%s\\n' "$*" >> "$(dirname "$0")/words"
 verb=$1
@@ -38,12 +38,7 @@ def test_the_pipeline_names_this_version(pipeline):
 
 
 @pytest.mark.slow
-def test_nipoppy_finds_the_pipeline_valid(pipeline, nipoppy, tmp_path):
-    assert "are all valid" in nipoppy.run("nipoppy", "pipeline", "validate", pipeline, cwd=tmp_path)
-
-
-@pytest.mark.slow
-def test_a_study_is_processed_session_by_session_and_tracked(pipeline, nipoppy, tmp_path):
+def test_a_study_is_processed_session_by_session_and_tracked(repository, nipoppy, tmp_path):
     study = tmp_path / "study"
     raw = write_raw(tmp_path / "raw")
     nipoppy.run("nipoppy", "init", "--study", study, "--bids-source", raw, "--mode", "copy", cwd=tmp_path)
@@ -56,13 +51,11 @@ def test_a_study_is_processed_session_by_session_and_tracked(pipeline, nipoppy, 
     (stub / "apptainer").write_text(APPTAINER)
     (stub / "apptainer").chmod(0o755)
     path = {"PATH": f"{stub}:{nipoppy.environment['PATH']}"}
-    nipoppy.run("nipoppy", "pipeline", "install", "--study", study, pipeline, "--assume-yes", cwd=tmp_path, **path)
-    settings = (study / "global_config.json").read_text()
-    assert '"FREESURFER_SUBJECTS_DIR": null' in settings
-    settings = settings.replace('"FREESURFER_SUBJECTS_DIR": null', f'"FREESURFER_SUBJECTS_DIR": "{trees}"')
-    (study / "global_config.json").write_text(settings)
-    process = ["nipoppy", "process", "--study", study, "--pipeline", "normvol", "--pipeline-step"]
-    nipoppy.run(*process, "participant", "--participant-id", "01", "--session-id", "2", cwd=tmp_path, **path)
+    names = path | {"STUDY": study, "NORMVOL": repository, "TREES": trees}
+    assert "are all valid" in nipoppy.script(block(repository, "nipoppy"), tmp_path, **names)
+    assert f'"FREESURFER_SUBJECTS_DIR": "{trees}"' in (study / "global_config.json").read_text()
+    process = ["nipoppy", "process", "--study", study, "--pipeline", "normvol"]
+    nipoppy.run(*process, "--participant-id", "01", "--session-id", "2", cwd=tmp_path, **path)
     out = study / "derivatives" / "normvol" / __version__ / "output"
     assert {file.name for file in out.rglob("*desc-deviations_morph.tsv")} == {"sub-01_ses-2_desc-deviations_morph.tsv"}
     assert f"{trees}:{trees}:ro" in (stub / "words").read_text()
@@ -74,6 +67,5 @@ def test_a_study_is_processed_session_by_session_and_tracked(pipeline, nipoppy, 
         ("01", "2", "SUCCESS"),
         ("02", "1", "FAIL"),
     }
-    nipoppy.run(*process, "participant", cwd=tmp_path, **path)
-    nipoppy.run(*process, "group", cwd=tmp_path, **path)
+    nipoppy.script(block(repository, "nipoppy-process"), tmp_path, **names)
     assert len((out / "group_deviations.tsv").read_text().splitlines()) == 1 + len(AGES)
