@@ -31,9 +31,10 @@ def fetch() -> int:
         try:
             found = api.get(name, **entities)
         except Exception as error:
-            found = None
-            print(f"left out {name} {entities}: {type(error).__name__}")
-        print(f"fetched {name} {entities}: {'yes' if found else 'nothing matched'}")
+            found, why = None, type(error).__name__
+        else:
+            why = "nothing matched"
+        print(f"{'fetched' if found else 'left out'} {name} {entities}{'' if found else ': ' + why}")
         lost += not found
     return lost
 

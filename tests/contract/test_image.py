@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -69,6 +71,15 @@ def test_full_becomes_root_for_its_packages_and_has_all_of_recon_alls(stages):
     assert set(packages().values()) - {"coreutils"} <= installed
     names = ("SUBJECTS_DIR", "MNI_DIR", "MNI_DATAPATH", "MNI_PERL5LIB", "PERL5LIB", "FSFAST_HOME", "FS_OVERRIDE")
     assert all(f"{name}=" in stages["full"] for name in (*names, "LOCAL_DIR", "FSF_OUTPUT_FORMAT", "FREESURFER_HOME"))
+
+
+@pytest.mark.parametrize(("words", "code"), [([], 1), (["--optional"], 0)])
+def test_templates_that_cannot_be_fetched_end_the_build_unless_optional(repository, monkeypatch, capsys, words, code):
+    script = load_script(repository, "fetch_templates")
+    monkeypatch.setitem(sys.modules, "templateflow", SimpleNamespace(api=SimpleNamespace(get=lambda *_, **__: [])))
+    monkeypatch.setattr(sys, "argv", ["fetch_templates.py", *words])
+    assert script.main() == code
+    assert capsys.readouterr().out.count("left out") == len(script.TEMPLATES)
 
 
 @pytest.fixture
