@@ -36,6 +36,12 @@ class SiteEffects:
     errors: FloatArray
     site_sd: FloatArray
 
+    @property
+    def shrunk(self) -> FloatArray:
+        """The offsets (v, p) shrunk by their evidence: ``max(0, 1 - (error / offset)^2)`` (James & Stein 1961)."""
+        size = np.maximum(np.abs(self.offsets), np.finfo(float).tiny)
+        return np.asarray(self.offsets * np.maximum(0.0, 1 - (self.errors / size) ** 2))
+
 
 def estimate(residuals: FloatArray, sites: ArrayLike, versions: ArrayLike) -> SiteEffects:
     """Estimate the effects.
