@@ -2,8 +2,8 @@
 
 Sites of 45 to 100 people are left out together; PCNtoolkit's BLR (as `open-blr`) and the calibrated model are trained
 on all others. k people of each left-out site, at least two of each sex, are its controls, the others are scored:
-`BLR.transfer` (mean and SD of the controls' residuals by sex), our adaptation on the BLR's z, and on the calibrated
-model's.
+`BLR.transfer` (mean and SD of the controls' residuals, by sex, or of all controls together), our adaptation on the
+BLR's z, and on the calibrated model's.
 Printed: mean standardised log loss against a Gaussian of the training people (lower is better), tails, SD of z.
 
     python benchmarks/bench_transfer.py TABLE [--controls 5 20] [--draws 5] [--regions 10]
@@ -24,6 +24,7 @@ from bids_app.arrays import FloatArray
 from bids_app.normative import training
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.card import ModelCard
+from bids_app.normative.engines import blr
 from bids_app.normative.engines.pcntoolkit import PCNtoolkitModel
 from bids_app.normative.engines.pcntoolkit_training import PCNtoolkitOptions, train_pcntoolkit
 from bids_app.normative.harmonise.adaptation import SiteAdaptation
@@ -55,16 +56,21 @@ def main() -> None:
     ours = training.train(rest, name="ours", harmonise="location", regions=regions, reference_counts=False).model
     with tempfile.TemporaryDirectory() as folder:
         theirs = train_pcntoolkit(rest, Path(folder) / "blr", regions, CARD, BLR)
+        quick = blr.load(blr.pack(Path(folder) / "blr", Path(folder) / "blr.zip"))
     normal = rest[list(regions)].mean(), rest[list(regions)].std(ddof=0)
-    rows = [row for k in options.controls for row in compared(left, k, options.draws, ours, theirs, normal)]
+    rows = [row for k in options.controls for row in compared(left, k, options.draws, (ours, quick, theirs), normal)]
     print(pd.DataFrame(rows).groupby(["controls", "way"], sort=False).mean().to_string(float_format="{:.4f}".format))
 
 
 def compared(
-    left: pd.DataFrame, k: int, draws: int, ours: NormativeModel, theirs: PCNtoolkitModel, normal: tuple[Any, Any]
+    left: pd.DataFrame,
+    k: int,
+    draws: int,
+    models: tuple[NormativeModel, NormativeModel, PCNtoolkitModel],
+    normal: tuple[Any, Any],
 ) -> list[dict[str, Any]]:
-    """Measures of each way, by site and draw."""
-    rows = []
+    """Measures of each way, by site and draw; the BLR is read by us (quick) and by PCNtoolkit (its transfer)."""
+    rows, (ours, quick, theirs) = [], models
     for _, people in left.groupby("site"):
         local = people.reset_index(drop=True)
         for draw in range(draws):
@@ -73,8 +79,9 @@ def compared(
                 continue
             controls, rest = local[chosen], local[~chosen]
             found = {
-                "PCNtoolkit's transfer": transferred(theirs, controls, rest),
-                "BLR, our adaptation": adapted(theirs, controls, rest, theirs.regions),
+                "PCNtoolkit's transfer, by sex": transferred(theirs, controls, rest, SEX_CODES),
+                "PCNtoolkit's transfer, together": transferred(theirs, controls, rest, dict.fromkeys(SEX_CODES, 0)),
+                "BLR, our adaptation": adapted(quick, controls, rest, theirs.regions),
                 "calibrated, our adaptation": adapted(ours, controls, rest, theirs.regions),
             }
             volumes = rest[list(theirs.regions)].to_numpy()
@@ -116,16 +123,18 @@ def adapted(
     return z, -0.5 * (LOG_2PI + z**2) + np.log(slope)
 
 
-def transferred(model: PCNtoolkitModel, controls: pd.DataFrame, rest: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
-    """z and log density per mm^3 under `BLR.transfer`, sex being the batch effect at the new scanner."""
+def transferred(
+    model: PCNtoolkitModel, controls: pd.DataFrame, rest: pd.DataFrame, codes: dict[str, int]
+) -> tuple[FloatArray, FloatArray]:
+    """z and log density per mm^3 under `BLR.transfer`, `codes` of sex being the batch effect at the new scanner."""
     known = model.sites[0]
     columns = []
     for region in model.regions:
         fitted, scaler = model.toolkit[region], model.toolkit.outscalers[region]
         (x, effects, y), (new_x, new_effects, new_y) = (
-            _arrays(model, region, rows.assign(site=known)) for rows in (controls, rest)
+            _arrays(model, region, rows.assign(site=known), codes) for rows in (controls, rest)
         )
-        moved = fitted.transfer(x, effects, {"sex": SEX_CODES}, y)
+        moved = fitted.transfer(x, effects, {"sex": {str(code): code for code in set(codes.values())}}, y)
         z = moved.forward(new_x, new_effects, new_y).to_numpy()
         density = moved.elemwise_logp(new_x, new_effects, new_y).to_numpy() - np.log(np.ravel(scaler.s)[0])
         columns.append((z, density))
@@ -133,14 +142,14 @@ def transferred(model: PCNtoolkitModel, controls: pd.DataFrame, rest: pd.DataFra
     return np.column_stack(z), np.column_stack(density)
 
 
-def _arrays(model: PCNtoolkitModel, region: str, rows: pd.DataFrame) -> tuple[Any, Any, Any]:
+def _arrays(model: PCNtoolkitModel, region: str, rows: pd.DataFrame, codes: dict[str, int]) -> tuple[Any, Any, Any]:
     """Scaled covariates, code of sex and scaled volumes of one region."""
     table = pd.DataFrame(
         {name: rows[model.columns[name]] / model.scale.get(name, 1.0) for name in model.toolkit.covariates}
     )
     x, _ = model._design(table.assign(sex=rows["sex"], site=rows["site"]))
-    codes = rows["sex"].map(SEX_CODES).to_numpy()[:, None]
-    effects = DataArray(codes, dims=("observations", "batch_effect_dims"), coords={"batch_effect_dims": ["sex"]})
+    coded = rows["sex"].map(codes).to_numpy()[:, None]
+    effects = DataArray(coded, dims=("observations", "batch_effect_dims"), coords={"batch_effect_dims": ["sex"]})
     return x, effects, model._scaled(region, rows[region].to_numpy(dtype=float))
 
 

@@ -39,8 +39,8 @@ class SiteEffects:
     @property
     def shrunk(self) -> FloatArray:
         """The offsets (v, p) shrunk by their evidence: ``max(0, 1 - (error / offset)^2)`` (James & Stein 1961)."""
-        size = np.maximum(np.abs(self.offsets), np.finfo(float).tiny)
-        return np.asarray(self.offsets * np.maximum(0.0, 1 - (self.errors / size) ** 2))
+        doubt = self.errors / np.maximum(np.abs(self.offsets), self.errors)
+        return np.asarray(self.offsets * (1 - doubt**2))
 
 
 def estimate(residuals: FloatArray, sites: ArrayLike, versions: ArrayLike) -> SiteEffects:
