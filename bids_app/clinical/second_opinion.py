@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bids_app.clinical.deviations import deviation_flag
 from bids_app.errors import ModelError
-from bids_app.normative.base import Deviations, NormativeModel
+from bids_app.normative.base import Deviations, NormativeModel, deviation_flag
 
 DEVIATES = ("infra", "supra")
 

@@ -133,6 +133,8 @@ class Request:
     work_dir: Path
     force: bool = False
     figure_formats: tuple[str, ...] = ()
+    derivatives: tuple[str, ...] = ()
+    lesions: Path | None = None
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -200,4 +202,6 @@ def open_request(config: RunConfig, work_dir: Path) -> Request:
         output_dir=config.output_dir,
         work_dir=work_dir,
         force=config.force,
+        derivatives=config.derivatives,
+        lesions=config.lesions,
     )

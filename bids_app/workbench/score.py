@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bids_app.errors import UsageError
 from bids_app.findings import Finding
-from bids_app.normative.base import NormativeModel
+from bids_app.normative.base import Deviations, NormativeModel
 from bids_app.normative.harmonise.adaptation import REPORT_COLUMNS, SiteAdaptation, unadapted_warning
 from bids_app.normative.plausible import too_young
 from bids_app.normative.registry import load_model
@@ -22,9 +22,10 @@ from bids_app.normative.structure import structure
 from bids_app.regions import add_asymmetry
 from bids_app.selection import select_rows
 from bids_app.tables import write_json, write_tsv
-from bids_app.workbench.score_outputs import ScoreOutputs
+from bids_app.workbench.score_outputs import CommonNotes, ScoreOutputs, row_notes
 from bids_app.workbench.score_tables import Origin, describe_scores, write_description
 from bids_app.workbench.second import SecondOpinion
+from bids_app.workbench.table_columns import IDENTIFIERS
 from bids_app.workbench.table_findings import write_findings
 from bids_app.workbench.table_input import TableChoice, TableInput, TableReader
 from bids_app.workbench.table_survey import Tally
@@ -117,10 +118,7 @@ def score_table(config: ScoreConfig, say: Say) -> Scored:
         tally, outputs = Tally(), ScoreOutputs(files, model, adaptation, stack)
         beside = None if second is None else _second_opinion(config, model, second, table, stack)
         for piece in table.pieces():
-            data = _model_input(model, piece)
-            young = young_people(model, data, tally)
-            data = data.assign(age=data["age"].mask(young))
-            remarks = {int(row): [TOO_YOUNG] for row in np.flatnonzero(young)} | dict(piece.remarks)
+            data, remarks = _scorable(model, piece, tally)
             found = model.deviations(data, adaptation)
             outputs.write(piece.ids, data, found, remarks)
             if beside is not None:
@@ -142,6 +140,46 @@ def _second_opinion(
     adapted = config.adapt_controls and second.card.adaptation_allowed
     adaptation = SiteAdaptation.fit(second, _controls(config, second, table), config.adapt_by) if adapted else None
     return SecondOpinion(config.output, model, second, adaptation, stack)
+
+
+def score_frame(
+    table: TableReader, model: NormativeModel, adaptation: SiteAdaptation | None = None
+) -> tuple[Deviations, tuple[Finding, ...]]:
+    """Score a whole table in memory: deviations with the rows' identifiers and notes, and what can change a number."""
+    piece = next(table.pieces())
+    tally, common = Tally(), CommonNotes()
+    data, remarks = _scorable(model, piece, tally)
+    data = identified(data)
+    found = model.deviations(data, adaptation)
+    notes = row_notes(found, data, adaptation)
+    common.add(notes)
+    whole = tuple(" ".join(filter(None, (*remarks.get(row, ()), note))) for row, note in enumerate(notes))
+    scans = piece.ids[[name for name in IDENTIFIERS if name in piece.ids]]
+    findings = (*table.findings(), *tally.findings(), *common.findings())
+    return replace(found, notes=whole, scans=scans), findings
+
+
+def fit_adaptation(table: TableReader, model: NormativeModel, by: str | None = None) -> SiteAdaptation:
+    """The adaptation to the healthy people of a table in memory."""
+    return SiteAdaptation.fit(model, identified(_model_input(model, next(table.pieces()))), by)
+
+
+def identified(data: pd.DataFrame) -> pd.DataFrame:
+    """Model input whose people are told apart by what was measured where nothing else does.
+
+    A row number would not do: controls and patients may come from two tables that both start with row 0.
+    """
+    if "participant_id" in data:
+        return data
+    return data.assign(participant_id=pd.util.hash_pandas_object(data.astype(str), index=False).astype(str))
+
+
+def _scorable(model: NormativeModel, piece: TableInput, tally: Tally) -> tuple[pd.DataFrame, dict[int, list[str]]]:
+    """Model input of a piece without the ages that are too low, and what is said of its rows."""
+    data = _model_input(model, piece)
+    young = young_people(model, data, tally)
+    remarks = {int(row): [TOO_YOUNG] for row in np.flatnonzero(young)} | dict(piece.remarks)
+    return data.assign(age=data["age"].mask(young)), remarks
 
 
 def young_people(model: NormativeModel, data: pd.DataFrame, tally: Tally) -> NDArray[np.bool_]:

@@ -77,6 +77,15 @@ CHANGE_COLUMNS = (
     Column("annual_z_change", "Per year"),
     Column("reliable", "Reliable", "text"),
 )
+LESION_COLUMNS = (
+    Column("region", "Region", "region"),
+    Column("region_mm3", "Volume", digits=0),
+    Column("lesion_mm3", "Lesion in it", digits=0),
+    Column("share", "Share", digits=3),
+    Column("surroundings_share", "Share of its surroundings", digits=3),
+)
+# What is shown beside the lesions
+BESIDE_LESIONS = ("WM-hypointensities", "Left-Lateral-Ventricle", "Right-Lateral-Ventricle")
 CAPTIONS = {
     "deviations": "Reference regions (counted)",
     "extended": "Further volumes (not counted)",
@@ -246,6 +255,18 @@ def change_section(person: Person) -> dict[str, Any] | None:
         "sentence": sentence,
         "drawing": change_chart(drawn) if len(drawn) else "",
     }
+
+
+def lesion_rows(person: Person) -> list[dict[str, Any]]:
+    """Each scan with lesions known: its table of regions, and the rows of `BESIDE_LESIONS`."""
+    found = []
+    for scan in person.scans:
+        if scan.summary.get("lesions") is not None:
+            rows = _volume_rows(scan)
+            beside = [rows[name] for name in BESIDE_LESIONS if name in rows]
+            table = scan.lesions if scan.lesions is not None and len(scan.lesions.table) else None
+            found.append({"scan": scan, "beside": beside, "sheet": table, "columns": LESION_COLUMNS})
+    return found
 
 
 def scan_tables(scan: Scan) -> list[dict[str, Any]]:
