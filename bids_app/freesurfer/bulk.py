@@ -16,7 +16,7 @@ from bids_app import regions
 from bids_app.errors import FreeSurferError
 from bids_app.freesurfer.volumes import read_volumes, region_values
 from bids_app.processes import end_with
-from bids_app.tables import NA
+from bids_app.tables import NA, inert
 
 ID_COLUMNS = ("subject", "fs_version", "flavour", "stream", "problem")
 _BATCH = 512
@@ -100,4 +100,4 @@ def write_volumes_table(subject_dirs: Iterable[Path | str], path: Path | str, *,
 def _cell(value: str | float | None) -> str:
     if value is None or value != value:
         return NA
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
+    return f"{value:.12g}" if isinstance(value, float) else inert(str(value))
