@@ -67,6 +67,12 @@ def collect_findings(
     return found
 
 
+def add_findings(output_dir: Path | str, findings: Iterable[Finding]) -> None:
+    """Put findings of the group level before those that ``group_findings.tsv`` holds."""
+    path = Path(output_dir) / GROUP_FILE
+    collect_findings(output_dir, findings, read_findings_file(path))
+
+
 def _table(findings: Iterable[Finding]) -> pd.DataFrame:
     rows = [[getattr(finding, name) for name in COLUMNS] for finding in findings]
     return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bids_app.bids.columns import columns_for
 from bids_app.bids.names import output_path
-from bids_app.clinical.analyses import group_tables
+from bids_app.clinical.analyses import group_tables, prevalence
 from bids_app.regions import ETIV
 from bids_app.tables import write_parquet, write_tsv
 
@@ -38,11 +38,23 @@ class ScoredScans:
     told: tuple[Mapping[str, Any], ...] = ()
 
     def expected(self) -> pd.DataFrame:
-        """What a healthy person shows in place of each scan (`group_tables.expected_table`)."""
+        """What a healthy person shows in place of each scan (`group_tables.expected_table`).
+
+        Returns
+        -------
+        DataFrame
+            One row per scan, see `group_tables.expected_table`.
+        """
         return group_tables.expected_table(self.scans, self.summaries or self.told)
 
     def baseline(self) -> pd.Series:
-        """Whether each scan is its person's first (by age), for statistics that take one scan per person."""
+        """Whether each scan is its person's first (by age), for statistics that take one scan per person.
+
+        Returns
+        -------
+        Series of bool
+            With the index of the scans.
+        """
         order = self.scans.sort_values(["age", "session_id"], kind="stable", na_position="first")
         return ~order.duplicated("participant_id").reindex(self.scans.index)
 
@@ -71,7 +83,7 @@ def write_group_tables(
         "volumes": _model_input(scored),
         "cohort": group_tables.cohort_table(scored.scans),
         "counts": group_tables.counts_table(scored.scans, scored.expected()),
-        "prevalence": group_tables.prevalence_table(scored.zscores[first], groups),
+        "prevalence": prevalence.prevalence_table(scored.zscores[first], groups),
         "sites": group_tables.site_table(scored.scans, scored.zscores),
         "quality": group_tables.quality_table(scored.summaries),
     }
