@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bids_app.arrays import FloatArray
 from bids_app.errors import UsageError
-from bids_app.normative.base import Z_CRITICAL
+from bids_app.normative.base import Z_CRITICAL, tails
 from bids_app.regions import reference_regions
 
 # Mean correlation of z between the 82 reference regions of the open healthy reference
@@ -29,34 +29,22 @@ class ExpectedCount(NamedTuple):
     high: int
 
 
-def tails(z: ArrayLike, threshold: float = Z_CRITICAL) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Whether each z is infra-normal (z <= -threshold) and supra-normal (z >= threshold); NaN is neither."""
-    values = np.asarray(z, dtype=float)
-    return values <= -threshold, values >= threshold
-
-
 def first_scans(scans: pd.DataFrame) -> NDArray[np.bool_]:
-    """Whether each row (``participant_id age``) is its person's first by age; of equal ages the upper row."""
+    """Whether each row (``participant_id age``) is its person's first by age; of equal ages the upper row.
+
+    Parameters
+    ----------
+    scans : (n rows) DataFrame
+        ``participant_id`` and ``age`` in years; scans without an age come last.
+
+    Returns
+    -------
+    (n,) bool array
+    """
     order = np.argsort(scans["age"].to_numpy(dtype=float), kind="stable")
     mask = np.zeros(len(order), dtype=bool)
     mask[order[~scans["participant_id"].iloc[order].duplicated().to_numpy()]] = True
     return mask
-
-
-def deviation_flag(z: ArrayLike, threshold: float = Z_CRITICAL) -> NDArray[np.object_]:
-    """``infra`` (z <= -threshold), ``supra`` (z >= threshold), ``none``; None where z is NaN.
-
-    Parameters
-    ----------
-    z : array of any shape
-    threshold : float
-        In standard normal units.
-    """
-    z = np.asarray(z, dtype=float)
-    infra, supra = tails(z, threshold)
-    flag = np.where(infra, "infra", np.where(supra, "supra", "none")).astype(object)
-    flag[np.isnan(z)] = None
-    return flag
 
 
 def region_set(name: str | Sequence[str]) -> tuple[str, ...]:
@@ -152,6 +140,20 @@ def expected_count(
 
 
 def expected_counts(n_regions: ArrayLike, tail: str = "infra", threshold: float = Z_CRITICAL) -> pd.DataFrame:
-    """``mean low high`` of `expected_count`, one row per scan with so many regions (n,)."""
+    """``mean low high`` of `expected_count`, one row per scan with so many regions (n,).
+
+    Parameters
+    ----------
+    n_regions : (n,) int array
+        Scored regions of each scan.
+    tail : {"infra", "supra", "total"}
+    threshold : float
+        In z units.
+
+    Returns
+    -------
+    DataFrame
+        n rows ``mean low high``: healthy people's mean count and its 95 % range.
+    """
     rows = [expected_count(int(number), tail, threshold) for number in np.asarray(n_regions, dtype=int)]
     return pd.DataFrame(rows, columns=list(ExpectedCount._fields))

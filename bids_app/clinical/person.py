@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import ndtri, stdtrit
 
-from bids_app.clinical.deviations import REGION_CORRELATION, TAILS, deviation_flag, expected_count, tails
-from bids_app.normative.base import Z_CRITICAL, Adaptation, NormativeModel
+from bids_app.clinical.deviations import REGION_CORRELATION, TAILS, expected_count
+from bids_app.normative.base import Z_CRITICAL, Adaptation, NormativeModel, deviation_flag, tails
 from bids_app.regions import ETIV, reference_regions
 from bids_app.tables import read_table
 
@@ -142,6 +142,11 @@ def repeatability() -> pd.DataFrame:
     measurement, the standard deviation of repeated scans within people in percent of the volume, ``sem_z`` the same in
     z units of the packaged model, ``df`` its degrees of freedom. ``basis`` is ``measured`` (computed from repeated
     scans by benchmarks/repeatability.py), ``published`` or ``none`` (NaN: nothing is said of the region).
+
+    Returns
+    -------
+    DataFrame
+        One row per region and stream.
     """
     return _repeatability().copy()
 

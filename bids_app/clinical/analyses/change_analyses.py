@@ -272,7 +272,21 @@ def repeated_scans(data: CohortData) -> tuple[pd.DataFrame, pd.DataFrame, Harmon
 
 
 def harmonised(data: CohortData, scans: pd.DataFrame) -> tuple[pd.DataFrame, Harmonisation]:
-    """z of `scans`, harmonised over scanners by longitudinal ComBat when somebody changed scanner."""
+    """z of `scans`, harmonised over scanners by longitudinal ComBat when somebody changed scanner.
+
+    Parameters
+    ----------
+    data : CohortData
+    scans : (n rows) DataFrame
+        ``participant_id age years`` and the scanner's column.
+
+    Returns
+    -------
+    z : (n rows) DataFrame
+        One column per region; unchanged where nobody changed scanner or harmonisation is impossible.
+    how : Harmonisation
+        What was done, or why not.
+    """
     z = data.zscores.loc[scans.index]
     column = data.config.column("scanner")
     if column not in scans or scans.groupby("participant_id")[column].nunique().max() < 2:

@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from bids_app.clinical.deviations import TAILS, expected_counts, first_scans, tails
-from bids_app.normative.base import Z_CRITICAL
+from bids_app.clinical.deviations import TAILS, expected_counts, first_scans
 
 KEYS = ("participant_id", "session_id")
 SCAN_COLUMNS = (
@@ -33,6 +32,8 @@ SCAN_COLUMNS = (
     "scoring",
     "adaptation",
 )
+# Where any scan has them: its lesions (`run.lesions`), under names that play the roles of an analysis
+LESIONS = {"lesion_volume_mm3": "volume_mm3", "lesion_count": "count"}
 PROGRAM = {"flavour": "flavour", "fs_version": "version"}
 SITE_COLUMNS = ("site", "scanner", "center", "centre", "site_id", "scanner_id")
 # Without the run's identifier: the same cohort gives the same bytes
@@ -84,8 +85,18 @@ def first_named(table: pd.DataFrame, candidates: Iterable[str]) -> str | None:
 
 
 def scan_table(summaries: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """``group_deviations``: one row per scored scan, from the content of its ``desc-summary``."""
-    rows = []
+    """``group_deviations``: one row per scored scan, from the content of its ``desc-summary``.
+
+    Parameters
+    ----------
+    summaries : iterable of mapping
+
+    Returns
+    -------
+    DataFrame
+        Columns: `SCAN_COLUMNS`, and `LESIONS` where any scan has them; age in years, eTIV in mm^3.
+    """
+    rows: list[dict[str, Any]] = []
     for summary in summaries:
         covariates, model = summary.get("covariates", {}), summary.get("model", {})
         name = " ".join(str(model[key]) for key in ("name", "version") if model.get(key))
@@ -99,9 +110,11 @@ def scan_table(summaries: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
                 "model": name or None,
                 "scoring": model.get("scoring"),
                 "adaptation": _adaptation(model.get("adaptation")),
+                **{key: (summary.get("lesions") or {}).get(name) for key, name in LESIONS.items()},
             }
         )
-    return pd.DataFrame(rows, columns=list(SCAN_COLUMNS))
+    table = pd.DataFrame(rows, columns=[*SCAN_COLUMNS, *LESIONS])
+    return table.drop(columns=[name for name in LESIONS if table[name].isna().all()])
 
 
 def _adaptation(content: Mapping[str, Any] | None) -> str:
@@ -113,7 +126,20 @@ def _adaptation(content: Mapping[str, Any] | None) -> str:
 
 
 def flow_table(inclusion: pd.DataFrame, steps: Mapping[str, str] = STEPS) -> pd.DataFrame:
-    """``group_flow``: how many people and scans reach each of `steps`, from `inclusion_table`."""
+    """``group_flow``: how many people and scans reach each of `steps`, from `inclusion_table`.
+
+    Parameters
+    ----------
+    inclusion : DataFrame
+        ``participant_id status stage``.
+    steps : mapping of str to str
+        Title of each step, in order.
+
+    Returns
+    -------
+    DataFrame
+        ``step title n_participants n_scans n_left_out``.
+    """
     order = list(steps)
     step_of = inclusion["stage"].astype(object).str.lower().map(STEP_OF_STAGE)
     lost_at = step_of.where(step_of.isin(order), "scored").map(order.index)
@@ -126,7 +152,7 @@ def flow_table(inclusion: pd.DataFrame, steps: Mapping[str, str] = STEPS) -> pd.
     return pd.DataFrame(rows, columns=["step", "title", "n_participants", "n_scans", "n_left_out"])
 
 
-def _split(table: pd.DataFrame, groups: ArrayLike | None) -> list[tuple[str, pd.DataFrame]]:
+def split(table: pd.DataFrame, groups: ArrayLike | None) -> list[tuple[str, pd.DataFrame]]:
     """The rows of each level of `groups`; none when there are fewer than two levels."""
     labels = pd.Series(np.asarray(groups), dtype=object) if groups is not None else pd.Series(dtype=object)
     if labels.nunique() < 2:
@@ -136,7 +162,7 @@ def _split(table: pd.DataFrame, groups: ArrayLike | None) -> list[tuple[str, pd.
 
 def _groups(scans: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """Everybody first, then each level of the column ``group`` when there is more than one."""
-    return [(ALL, scans), *_split(scans, scans.get("group"))]
+    return [(ALL, scans), *split(scans, scans.get("group"))]
 
 
 def _people(scans: pd.DataFrame) -> pd.DataFrame:
@@ -171,6 +197,7 @@ def cohort_table(scans: pd.DataFrame) -> pd.DataFrame:
                 "age_max": age.max(),
                 "etiv_mean_ml": etiv.mean(),
                 "etiv_sd_ml": etiv.std(),
+                **{f"{key}_median": pd.to_numeric(people[key]).median() for key in LESIONS if key in people},
             }
         )
     return pd.DataFrame(rows)
@@ -233,59 +260,6 @@ def counts_table(scans: pd.DataFrame, expected: pd.DataFrame | None = None) -> p
     return pd.DataFrame(rows)
 
 
-def exact_interval(events: ArrayLike, trials: ArrayLike, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Clopper-Pearson interval of a share (Clopper & Pearson 1934); (0, 1) where there are no trials."""
-    from scipy.special import betaincinv
-
-    k, n = np.asarray(events, dtype=float), np.asarray(trials, dtype=float)
-    tail = (1 - level) / 2
-    with np.errstate(invalid="ignore"):
-        low = np.where(k > 0, betaincinv(np.maximum(k, 1), n - k + 1, tail), 0.0)
-        high = np.where(k < n, betaincinv(k + 1, np.maximum(n - k, 1), 1 - tail), 1.0)
-    return low, high
-
-
-def prevalence_table(
-    zscores: pd.DataFrame,
-    groups: ArrayLike | None = None,
-    regions: Sequence[str] | None = None,
-    threshold: float = Z_CRITICAL,
-) -> pd.DataFrame:
-    """``group_prevalence``: share of people in deviation per region and group, with exact 95 % intervals.
-
-    Parameters
-    ----------
-    zscores : DataFrame
-        One row per person (one scan each), one column per region.
-    groups : array, optional
-        Group of each row; everybody is the group ``all`` when it is absent or has one level.
-    regions : sequence of str, optional
-        Default: every column of `zscores` but the keys.
-
-    Returns
-    -------
-    DataFrame
-        ``region group n n_infra share_infra low_infra high_infra n_supra share_supra low_supra high_supra``.
-        The intervals take rows as independent.
-    """
-    columns = list(regions) if regions is not None else [name for name in zscores.columns if name not in KEYS]
-    z = zscores[columns]
-    blocks = [_prevalence(part, name, threshold) for name, part in _split(z, groups) or [(ALL, z)]]
-    return pd.concat(blocks, ignore_index=True)
-
-
-def _prevalence(z: pd.DataFrame, group: str, threshold: float) -> pd.DataFrame:
-    values = z.to_numpy(dtype=float)
-    n = (~np.isnan(values)).sum(axis=0)
-    table = pd.DataFrame({"region": z.columns, "group": group, "n": n})
-    for tail, events in zip(TAILS, tails(values, threshold)):
-        k = events.sum(axis=0)
-        low, high = exact_interval(k, n)
-        share = np.divide(k, n, out=np.full(len(n), np.nan), where=n > 0)
-        table = table.assign(**{f"n_{tail}": k, f"share_{tail}": share, f"low_{tail}": low, f"high_{tail}": high})
-    return table
-
-
 def site_table(scans: pd.DataFrame, zscores: pd.DataFrame) -> pd.DataFrame:
     """``group_sites``: mean and spread of z per site and FreeSurfer version.
 
@@ -331,6 +305,15 @@ def quality_table(summaries: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
     A value is an outlier beyond 3 robust standard deviations (1.4826 median absolute deviations) of the
     cohort's median; `low` and `high` are these bounds. Fewer than 10 scans give no bounds.
+
+    Parameters
+    ----------
+    summaries : iterable of mapping
+
+    Returns
+    -------
+    DataFrame
+        ``participant_id session_id metric value low high outlier verdict``.
     """
     cells: dict[str, list[Any]] = {name: [] for name in (*KEYS, "metric", "value", "verdict")}
     for summary in summaries:

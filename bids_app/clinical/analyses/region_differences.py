@@ -178,7 +178,18 @@ def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def region_result(table: pd.DataFrame, control: str, tests: Iterable[str] = (WELCH,)) -> AnalysisResult:
-    """The table of `region_differences` with its sentences and brain map; `tests` says how they were made."""
+    """The table of `region_differences` with its sentences and brain map; `tests` says how they were made.
+
+    Parameters
+    ----------
+    table : DataFrame
+    control : str
+    tests : iterable of str
+
+    Returns
+    -------
+    AnalysisResult
+    """
     sentences = []
     for name, part in table.groupby("group", sort=True):
         found, tested = part[part["q"] < 0.05], int(part["q"].notna().sum())
@@ -214,7 +225,21 @@ def region_result(table: pd.DataFrame, control: str, tests: Iterable[str] = (WEL
 
 
 def prevalence_sentences(prevalence: pd.DataFrame, threshold: float = Z_CRITICAL, most: int = 3) -> tuple[str, ...]:
-    """The regions that deviate most often, one sentence per group of a prevalence table."""
+    """The regions that deviate most often, one sentence per group of a prevalence table.
+
+    Parameters
+    ----------
+    prevalence : DataFrame
+        Of `prevalence_table`, one row of z per person.
+    threshold : float
+        In z units.
+    most : int
+        So many regions are named, and the thalamus always.
+
+    Returns
+    -------
+    tuple of str
+    """
     from scipy.special import ndtr
 
     sentences, expected = [], float(ndtr(-threshold))
@@ -228,11 +253,12 @@ def prevalence_sentences(prevalence: pd.DataFrame, threshold: float = Z_CRITICAL
         thalamus = part[part["region"].isin(THALAMUS) & ~part["region"].isin(top["region"])]
         shares = listing([_share(row) for row in _rows(top)])
         sentences.append(
-            f"In group {name} z <= -{threshold:g} is most frequent in the {shares}; the healthy reference expects "
-            f"{percent(expected)}."
+            f"Of the people of group {name}, at their first scan, most have z <= -{threshold:g} in the {shares}; the "
+            f"healthy reference expects {percent(expected)} of people."
         )
         if len(thalamus):
-            sentences.append(f"In group {name} it is seen in the {listing([_share(row) for row in _rows(thalamus)])}.")
+            seen = listing([_share(row) for row in _rows(thalamus)])
+            sentences.append(f"Of the people of group {name} it is seen in the {seen}.")
     return tuple(sentences)
 
 
@@ -241,5 +267,8 @@ def _rows(table: pd.DataFrame) -> list[dict[Hashable, Any]]:
 
 
 def _share(row: Mapping[Hashable, Any]) -> str:
+    """``left thalamus (3 of 12 people, 25 %, 95 % interval 5.5 to 57 %)``; of none the upper bound alone."""
+    counted = f"{row['n_infra']} of {plural(row['n'], 'person', 'people')}"
     low, high = percent(row["low_infra"]).removesuffix(" %"), percent(row["high_infra"])
-    return f"{display_name(row['region'])} ({percent(row['share_infra'])}, 95 % interval {low} to {high})"
+    share = f"{percent(row['share_infra'])}, 95 % interval {low} to {high}" if row["n_infra"] else f"at most {high}"
+    return f"{display_name(row['region'])} ({counted}, {share})"

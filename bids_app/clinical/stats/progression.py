@@ -96,10 +96,10 @@ def confirmed_progression(
     AnalysisError
         Without any visit.
     """
-    years, edss = _ordered(times, scores)
-    calm = _calm(years, relapses, rule.relapse_free)
+    years, edss = ordered_visits(times, scores)
+    calm = calm_visits(years, relapses, rule.relapse_free)
     zero = years[0] if scan is None else scan
-    start = _baseline(years, zero, calm, rule.window)
+    start = nearest_calm(years, zero, calm, rule.window)
     if start is None:
         return ProgressionEvent(np.nan, False, np.nan, np.nan, np.nan, NO_BASELINE)
     baseline, reference, waiting = edss[start], edss[start], False
@@ -125,7 +125,7 @@ def confirmed_progression(
     return ProgressionEvent(end, False, reference if rule.roving else baseline, np.nan, np.nan, note)
 
 
-def _ordered(times: ArrayLike, scores: ArrayLike) -> tuple[FloatArray, FloatArray]:
+def ordered_visits(times: ArrayLike, scores: ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Times (m,) in ascending order, each once, and the mean score at each."""
     years, edss = np.asarray(times, dtype=float), np.asarray(scores, dtype=float)
     known = np.isfinite(years) & np.isfinite(edss)
@@ -138,14 +138,14 @@ def _ordered(times: ArrayLike, scores: ArrayLike) -> tuple[FloatArray, FloatArra
     return years[opens], np.bincount(visit, edss) / np.bincount(visit)
 
 
-def _baseline(years: FloatArray, scan: float, calm: np.ndarray, window: float) -> int | None:
+def nearest_calm(years: FloatArray, scan: float, calm: np.ndarray, window: float) -> int | None:
     """The visit nearest the scan and within the window that is not soon after a relapse; of two the earlier."""
     distance = np.where(calm, np.abs(years - scan), np.inf)
     nearest = int(np.argmin(distance))
     return nearest if distance[nearest] <= window + ROUNDING else None
 
 
-def _calm(years: FloatArray, relapses: Sequence[float], window: float) -> np.ndarray:
+def calm_visits(years: FloatArray, relapses: Sequence[float], window: float) -> np.ndarray:
     """Whether no relapse began within `window` years before each visit."""
     since = years[:, None] - np.asarray(relapses, dtype=float).reshape(1, -1)
     return ~((since >= -ROUNDING) & (since < window - ROUNDING)).any(axis=1)
