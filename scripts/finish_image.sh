@@ -6,7 +6,9 @@ venv=$1
 site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 # h5py and numba import their tests.
 find "$site" -type d \( -name tests -o -name test \) ! -path "$site/h5py/*" ! -path "$site/numba/*" -prune -exec rm -rf {} +
-rm -rf "$site"/pyarrow/include "$site"/pip "$site"/pip-*.dist-info
+# Remote stores and Flight of Arrow (nothing is fetched at run time), example data.
+rm -rf "$site"/pyarrow/{include,*flight*,libarrow_s3*,_s3fs*} "$site"/pip "$site"/pip-*.dist-info "$site"/traits/examples "$site"/nipype/testing/data
+find "$site/statsmodels/datasets" -name '*.csv' -delete
 "$venv/bin/python" -B - > "$venv/licences.tsv" <<'PYTHON'
 from importlib.metadata import distributions
 
