@@ -95,7 +95,8 @@ def rendered(svg: str, file_format: str, *, width_mm: float | None = None, dpi: 
         raise ValueError("an SVG without width and height")
     across = width_mm or float(size[1]) * CSS_PIXEL_MM
     down = across * float(size[2]) / float(size[1])
-    page = f'#set document(date: none)\n#set page(width: {across}mm, height: {down}mm, margin: 0pt)\n#image("f.svg")'
+    size = f"width: {across}mm, height: {down}mm"
+    page = f'#set document(date: none)\n#set page({size}, margin: 0pt)\n#image("f.svg", width: 100%)'
     return _fork_safe(_compiled, page, svg, file_format, float(dpi))
 
 
