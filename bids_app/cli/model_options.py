@@ -146,6 +146,11 @@ SCORE: list[Option] = [
         "z: TABLE's identifying columns and one column per region (default -, the terminal); OUT.json beside it says "
         "which model made it",
     ),
+    (
+        "--second-model NAME|PATH",
+        "score with this model too (open-blr): OUT_second.tsv has its z, OUT_disagreements.tsv the deviations on which "
+        "the two disagree",
+    ),
     ("--se FILE.tsv", "standard errors of z, in the same form"),
     ("--centiles FILE.tsv", "centiles, in the same form"),
     ("--counts FILE.tsv", "deviations per row over the reference regions, and the notes on each row"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import pandas as pd
@@ -11,14 +12,18 @@ from bids_app.clinical.analyses import (
     change_analyses,
     group_comparison,
     hazards,
+    lesion_analyses,
     outcome_analyses,
     risk_groups,
     score_analyses,
+    worsening_analyses,
 )
-from bids_app.clinical.analysis_file import ROLES, SCORES, AnalysisConfig
+from bids_app.clinical.analysis_file import ROLES, SCORES, AnalysisConfig, grouping_column
 from bids_app.clinical.cohort import CohortData, prepare
 from bids_app.clinical.figures import Table
 from bids_app.clinical.results import AnalysisResult, failed, make_result, not_computed
+from bids_app.clinical.values import labels
+from bids_app.clinical.wording import listing
 from bids_app.errors import NormvolError
 
 ANY_SCORE = tuple(SCORES)
@@ -63,9 +68,16 @@ ANALYSES: tuple[Analysis, ...] = (
         ANY_SCORE,
         score_analyses.regions_all,
     ),
+    Analysis("lesions", "Lesions", ("lesion_volume", "lesion_count"), lesion_analyses.lesions),
     Analysis("change_rates", "Change of z over time", (), change_analyses.rates),
     Analysis("stability", "Stability of deviations", (), change_analyses.stability),
     Analysis("progression", "Time to confirmed progression", ("edss", "progression"), outcome_analyses.progression),
+    Analysis(
+        "worsening",
+        "Confirmed worsening with and without relapses",
+        ("edss", "nhpt", "nhpt_other", "t25fw", "sdmt"),
+        worsening_analyses.worsening,
+    ),
     Analysis("relapse", "Time to the first relapse", ("relapse_dates", "relapses"), outcome_analyses.relapses),
     Analysis(
         "hazards",
@@ -111,7 +123,7 @@ def run_analysis(
     Returns
     -------
     list of AnalysisResult
-        The first one, ``roles``, lists which column plays which role.
+        The first one, ``roles``, lists which column plays which role, and has the findings on the cohort.
 
     Raises
     ------
@@ -119,7 +131,7 @@ def run_analysis(
         When the tables do not belong together.
     """
     data = prepare(cohort, zscores, config, visits, expected)
-    results = [roles_result(data)]
+    results = [replace(roles_result(data), findings=data.findings)]
     for analysis in analyses:
         results += _run(analysis, data)
     return results
@@ -150,6 +162,13 @@ def _missing(analysis: Analysis, data: CohortData) -> str | None:
     if named:
         return f"{'; '.join(named)}."
     roles = " or ".join(analysis.any_of)
+    likely = grouping_column(data.visits) if "diagnosis" in analysis.any_of else None
+    if likely is not None:
+        levels = listing(sorted(set(labels(data.visits[likely]).dropna())))
+        return (
+            f"no level of the column {likely} ({levels}) is known to mean healthy; in the analysis file, set diagnosis "
+            f'= "{likely}" in [roles] and control in [options].'
+        )
     return f"no column has the role {roles}; name it in [roles] of the analysis file."
 
 

@@ -50,7 +50,21 @@ def _surface_columns(digits: int) -> tuple[Column, ...]:
     return VOLUME_COLUMNS[0], *measured, *VOLUME_COLUMNS[3:]
 
 
-COLUMNS = {"asymmetry": ASYMMETRY_COLUMNS, "thickness": _surface_columns(2), "area": _surface_columns(0)}
+SECOND_COLUMNS = (
+    Column("region", "Region", "region"),
+    Column("z", "z"),
+    Column("z_second", "z, second model"),
+    Column("z_second_se", "SE"),
+    Column("deviation", "Deviation", "text"),
+    Column("deviation_second", "Second model", "text"),
+    Column("agree", "Agree", "text"),
+)
+COLUMNS = {
+    "asymmetry": ASYMMETRY_COLUMNS,
+    "thickness": _surface_columns(2),
+    "area": _surface_columns(0),
+    "second": SECOND_COLUMNS,
+}
 CHANGE_COLUMNS = (
     Column("region", "Region", "region"),
     Column("session_from", "From", "text"),
@@ -63,12 +77,22 @@ CHANGE_COLUMNS = (
     Column("annual_z_change", "Per year"),
     Column("reliable", "Reliable", "text"),
 )
+LESION_COLUMNS = (
+    Column("region", "Region", "region"),
+    Column("region_mm3", "Volume", digits=0),
+    Column("lesion_mm3", "Lesion in it", digits=0),
+    Column("share", "Share", digits=3),
+    Column("surroundings_share", "Share of its surroundings", digits=3),
+)
+# What is shown beside the lesions
+BESIDE_LESIONS = ("WM-hypointensities", "Left-Lateral-Ventricle", "Right-Lateral-Ventricle")
 CAPTIONS = {
     "deviations": "Reference regions (counted)",
     "extended": "Further volumes (not counted)",
     "thickness": "Cortical thickness, mm (counted apart)",
     "area": "Area of the white surface, mm² (counted apart)",
     "asymmetry": "Asymmetry: (left − right) / (left + right)",
+    "second": "Second model beside the first",
 }
 
 
@@ -113,6 +137,23 @@ def most_deviating(scan: Scan) -> tuple[list[tuple[int, dict[str, Any]]], bool]:
     flagged = table["deviation"].isin(["infra", "supra"]) if len(table) else pd.Series(dtype=bool)
     shown = table[flagged].head(LISTED_REGIONS) if flagged.any() else table.head(3)
     return list(Sheet("", shown).rows()), bool(flagged.any())
+
+
+def second_opinion(scan: Scan) -> dict[str, Any] | None:
+    """The regions on which the models disagree, the largest difference first, and the place of every region's row."""
+    sheet = scan.sheets.get("second")
+    if sheet is None:
+        return None
+    table = sheet.table
+    differs = table[table["agree"].astype(str).str.lower() == "false"]
+    order = (differs["z"] - differs["z_second"]).abs().sort_values(ascending=False, kind="stable").index
+    return {
+        "name": scan.summary.get("second_model.name"),
+        "sheet": sheet.pick(differs.loc[order]),
+        "columns": SECOND_COLUMNS[:-1],
+        "file": sheet.file,
+        "rows": {row["region"]: (index, row) for index, row in sheet.pick(differs).rows()},
+    }
 
 
 def by_extremity(sheet: Sheet | None) -> pd.DataFrame:
@@ -214,6 +255,18 @@ def change_section(person: Person) -> dict[str, Any] | None:
         "sentence": sentence,
         "drawing": change_chart(drawn) if len(drawn) else "",
     }
+
+
+def lesion_rows(person: Person) -> list[dict[str, Any]]:
+    """Each scan with lesions known: its table of regions, and the rows of `BESIDE_LESIONS`."""
+    found = []
+    for scan in person.scans:
+        if scan.summary.get("lesions") is not None:
+            rows = _volume_rows(scan)
+            beside = [rows[name] for name in BESIDE_LESIONS if name in rows]
+            table = scan.lesions if scan.lesions is not None and len(scan.lesions.table) else None
+            found.append({"scan": scan, "beside": beside, "sheet": table, "columns": LESION_COLUMNS})
+    return found
 
 
 def scan_tables(scan: Scan) -> list[dict[str, Any]]:
