@@ -10,8 +10,8 @@ from bids_app.cli import exitcodes, slurm, status
 from bids_app.cli.parser import build_parser
 
 
-def load_script(repository, name):
-    spec = importlib.util.spec_from_file_location(name, repository / "scripts" / f"{name}.py")
+def load_script(repository, name, folder="scripts"):
+    spec = importlib.util.spec_from_file_location(name, repository / folder / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
