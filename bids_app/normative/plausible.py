@@ -91,13 +91,35 @@ def _factor(name: str) -> float:
 
 
 def too_young(age: pd.Series, sex: pd.Series, age_range: Mapping[str, tuple[float, float]]) -> NDArray[np.bool_]:
-    """Whether each person is more than a year younger than the youngest of their sex in the training data."""
+    """Whether each person is more than a year younger than the youngest of their sex in the training data.
+
+    Parameters
+    ----------
+    age, sex : (n,) Series
+        Age in years.
+    age_range : mapping
+        From sex to the youngest and oldest age.
+
+    Returns
+    -------
+    (n,) bool array
+    """
     youngest = sex.map({name: low for name, (low, _) in age_range.items()}).astype(float)
     return np.asarray(age.astype(float) < youngest - YEARS_BELOW)
 
 
 def without_impossible(data: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`data` with impossible cells missing, and the mask of these cells (`impossible`)."""
+    """`data` with impossible cells missing, and the mask of these cells (`impossible`).
+
+    Parameters
+    ----------
+    data : DataFrame
+        n scans.
+
+    Returns
+    -------
+    data, mask : (n rows) DataFrames
+    """
     mask = impossible(data)
     if not mask.to_numpy().any():
         return data, mask

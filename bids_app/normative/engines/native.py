@@ -13,7 +13,7 @@ from scipy.special import ndtr
 
 from bids_app.arrays import FloatArray
 from bids_app.errors import ModelError
-from bids_app.normative.base import Adaptation, Deviations, NormativeModel, adapt, scored_regions, unadapt
+from bids_app.normative.base import SITE_TAIL, Adaptation, Deviations, NormativeModel, adapt, scored_regions, unadapt
 from bids_app.normative.card import ModelCard
 from bids_app.normative.covariates import Covariates, read_covariates
 from bids_app.normative.fit import sinh_arcsinh
@@ -182,7 +182,7 @@ class _Kernel:
         self.compat = model.scoring == REFERENCE_COMPAT
         self.adapted = adapted
         site_sd = [region.site_sd or 0.0 for region in self.chosen]
-        self.site_variance = np.zeros(len(regions)) if adapted else np.square(site_sd)
+        self.site_variance = np.zeros(len(regions)) if adapted else np.square(SITE_TAIL * np.array(site_sd))
 
     def score(
         self, covariates: Covariates, observed: FloatArray

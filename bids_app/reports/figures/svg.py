@@ -21,14 +21,15 @@ def f(value: float) -> str:
     return text[:-2] if text.endswith(".0") else text
 
 
-def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Round numbers between `low` and `high`, about `count` of them."""
+def ticks(low: float, high: float, count: int = 5, whole: bool = False) -> list[float]:
+    """Round numbers (of them only whole ones) between `low` and `high`, about `count` of them."""
     span = high - low
     if not span > 0:
         return [low]
     raw = span / max(count, 1)
     power = 10 ** math.floor(math.log10(raw))
-    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999)
+    steps = [m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999]
+    step = next(step for step in (*steps, 1) if not whole or step == round(step) >= 1)
     first = math.ceil(low / step - 1e-9)
     return [round(i * step, 10) for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
@@ -182,9 +183,9 @@ class Plot:
         columns: tuple[Any, Any] = self.px(cast(float, across)), self.py(cast(float, up))
         return list(zip(columns[0].tolist(), columns[1].tolist(), strict=True))
 
-    def x_axis(self, count: int = 5, title: str = "") -> list[str]:
+    def x_axis(self, count: int = 5, title: str = "", whole: bool = False) -> list[str]:
         """Baseline, ticks and title below the plot."""
-        values = log_ticks(*self.x) if self.log_x else ticks(*self.x, count)
+        values = log_ticks(*self.x) if self.log_x else ticks(*self.x, count, whole)
         marks = [(self.px(v), self.bottom, self.px(v), self.bottom + 3) for v in values]
         words = labels(((self.px(v), self.bottom + 13, tick_text(v)) for v in values), "tick", "middle")
         name = [text(self.left + self.width / 2, self.bottom + 27, title, "axis-title", "middle")] if title else []
