@@ -73,7 +73,23 @@ class NormativeEstimator:
         return hasattr(self, "model_")
 
     def fit(self, X: pd.DataFrame, y: Any = None) -> NormativeEstimator:
-        """Train on the table `X`; `y` is ignored."""
+        """Train on the table `X`; `y` is ignored.
+
+        Parameters
+        ----------
+        X : DataFrame
+            ``age sex``, eTIV, ``site`` where there are several, and one column per region.
+        y : ignored
+
+        Returns
+        -------
+        NormativeEstimator
+
+        Raises
+        ------
+        InputError
+            As `train`.
+        """
         self.model_, self.report_ = train(
             self._table(X),
             name="estimator",
@@ -91,19 +107,48 @@ class NormativeEstimator:
         return self.fit(X).transform(X)
 
     def predict(self, X: pd.DataFrame) -> pd.DataFrame:
-        """Expected volumes, one column per region."""
+        """Expected volumes, one column per region.
+
+        Parameters
+        ----------
+        X : (n rows) DataFrame
+
+        Returns
+        -------
+        (n rows, p columns) DataFrame
+            In the unit of each region.
+        """
         model = self._fitted()
         zero = np.zeros((len(X), len(model.regions)))
         volumes = model.volumes_at(self._table(X), zero, model.regions)
         return pd.DataFrame(volumes, index=X.index, columns=list(model.regions))
 
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
-        """z-scores, one column per region."""
+        """z-scores, one column per region.
+
+        Parameters
+        ----------
+        X : (n rows) DataFrame
+
+        Returns
+        -------
+        (n rows, p columns) DataFrame
+        """
         found = self._fitted().deviations(self._table(X))
         return pd.DataFrame(found.z, index=X.index, columns=list(found.regions))
 
     def score(self, X: pd.DataFrame, y: Any = None) -> float:
-        """Coefficient of determination of the expected volumes, mean over regions."""
+        """Coefficient of determination of the expected volumes, mean over regions.
+
+        Parameters
+        ----------
+        X : (n rows) DataFrame
+        y : ignored
+
+        Returns
+        -------
+        float
+        """
         found = self._fitted().deviations(self._table(X))
         missed = np.nansum((found.observed - found.expected) ** 2, axis=0)
         total = np.nansum((found.observed - np.nanmean(found.observed, axis=0)) ** 2, axis=0)

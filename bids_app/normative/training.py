@@ -193,8 +193,7 @@ def region_models(data: TrainingData, fitted: fitting.Fitted, mode: str) -> tupl
             transform="log" if data.log[i] else "identity",
             fits={sex: _in_volume(fits[i]) if data.log[i] else fits[i] for sex, fits in fitted.fits.items()},
             versions={
-                version: (_short(effects.offsets[k, i]), _short(effects.errors[k, i]))
-                for k, version in enumerate(known)
+                version: (_short(effects.shrunk[k, i]), _short(effects.errors[k, i])) for k, version in enumerate(known)
             },
             site_sd=_short(effects.site_sd[i]) if several else None,
         )

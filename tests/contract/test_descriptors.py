@@ -18,8 +18,9 @@ def load_script(repository, name, folder="scripts"):
 
 
 def test_boutiques_is_what_the_parser_says(repository):
-    made = load_script(repository, "make_boutiques").descriptor()
-    assert json.loads((repository / "boutiques.json").read_text()) == json.loads(json.dumps(made))
+    script = load_script(repository, "make_boutiques")
+    made = json.loads(json.dumps(script.descriptor()))
+    assert [json.loads((repository / name).read_text()) == made for name in script.FILES_WRITTEN] == [True, True]
 
 
 def test_usage_page_has_the_exit_codes(repository):

@@ -74,18 +74,22 @@ class Fan(NamedTuple):
 
 
 def centile_chart(
-    region: str, fan: pd.DataFrame, visits: Sequence[Visit], width: float = 300, height: float = 214
+    region: str,
+    fan: pd.DataFrame | Mapping[str, np.ndarray],
+    visits: Sequence[Visit],
+    width: float = 300,
+    height: float = 214,
 ) -> str:
     """The centiles of volume by age around the person's sessions, which a line joins, and the lifespan as an inset.
 
     Parameters
     ----------
-    fan : DataFrame
+    fan : DataFrame or mapping of arrays
         Columns ``age``, ``p05`` to ``p95`` and perhaps the limits ``p025`` and ``p975`` (mm^3), in order of age.
     visits : sequence of Visit
         In order of age; none for the whole lifespan.
     """
-    whole = Fan(fan["age"].to_numpy(float), {name: fan[name].to_numpy(float) for name in SHARES if name in fan})
+    whole = Fan(np.asarray(fan["age"], float), {name: np.asarray(fan[name], float) for name in SHARES if name in fan})
     near, scale = whole.around(visits), _unit_scale(whole.curves["p50"])
     plot = _centile_plot(near, visits, scale, width, height)
     lines = {name: sparse(plot.points(near.ages, values * scale)) for name, values in near.curves.items()}
