@@ -28,7 +28,7 @@ from bids_app.findings import summary_lines
 from bids_app.processes import scratch_folder
 from bids_app.run.cohort import one_cohort
 from bids_app.run.config import RunConfig
-from bids_app.run.plan import Omission
+from bids_app.run.planned import Omission
 from bids_app.run.samples import Pool, Sample, read_samples
 from bids_app.tables import atomic_write
 from bids_app.workflows.execution import run_graph

@@ -18,13 +18,15 @@ from bids_app.bids.sink import check_output_dir, write_dataset_files
 from bids_app.bids.status import status_path, write_status
 from bids_app.cli import exitcodes, summary
 from bids_app.cli.progress import PeopleProgress, open_log
+from bids_app.cli.resources import too_little_memory
 from bids_app.errors import InputError
 from bids_app.normative.structure import structure
 from bids_app.processes import private_folder, scratch_folder, temporary_folder
 from bids_app.run.config import RunConfig
 from bids_app.run.findings import closing_lines, record_planned
 from bids_app.run.models import load_study_model
-from bids_app.run.plan import Omission, Plan, PlannedScan, make_plan, shorten
+from bids_app.run.plan import make_plan, shorten
+from bids_app.run.planned import Omission, Plan, PlannedScan
 from bids_app.run.rebuild import person_source
 from bids_app.tables import atomic_write, read_json
 from bids_app.workflows.cluster_plugins import check_cluster_plugin
@@ -148,6 +150,8 @@ def _record_start(config: RunConfig, plan: Plan, log: logging.Logger) -> None:
     )
     for note in plan.notes:
         log.info("note  %s", note)
+    if warning := too_little_memory(config.mem_mb):
+        log.warning("%s", warning)
     log.info("FreeSurfer subjects are looked for in: %s", ", ".join(map(str, plan.subject_directories)) or "nowhere")
     for omission in plan.omissions:
         _write_status(config, plan, omission, "omitted")

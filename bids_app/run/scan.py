@@ -105,13 +105,10 @@ def score_scan(
     volumes : Volumes
     covariates : mapping
         As `scan_covariates` returns them.
-    model : NormativeModel
     adaptation : mapping, optional
         The scan's stored adaptation parameters (`study.adaptation`).
-    model_name : str
-        Name or path that the model was loaded from (its content is hashed into the summary).
-    second_name : str, optional
-        Of a model whose z is set beside.
+    model_name, second_name : str
+        Where the model was loaded from, and one whose z is set beside (their content is hashed into the summary).
 
     Raises
     ------
@@ -128,17 +125,15 @@ def score_scan(
     quality = _quality(volumes, covariates, model, deviations)
     second = None if second_name is None else load_study_model(second_name)
     sex, columns = str(covariates["sex"]), used_columns(model, second)
-    said = (*deviations.notes, *(stored.notes if stored else ()))
-    seen = scan_findings(volumes, measured, impossible, quality, said)
+    of_adaptation = stored.notes if stored else ()
+    seen = scan_findings(volumes, measured, impossible, quality, (*deviations.notes, *of_adaptation))
     lesions = scan_lesions(covariates.get("lesions"), covariates.get("fs_images"))
     if lesions is not None:
         seen += lesions.findings
-        tables |= {"lesions": lesions.table} if lesions.table is not None else {}
-    findings = (finding.to_json() for finding in seen)
-    notes = [*volumes.notes, *(note for note in deviations.notes if note)]
+        tables |= lesions.tables
+    how = model_sha256(model_name), model.card.scoring, adaptation, columns, stamp_of(covariates.get("lesions"))
     summary = {
-        "participant_id": covariates["participant_id"],
-        "session_id": covariates.get("session_id"),
+        **{key: covariates.get(key) for key in ("participant_id", "session_id")},
         "covariates": _covariate_summary(covariates, columns),
         "counts": counts_with_expectation(tables["deviations"], model, sex, adapted=stored is not None),
         **_surface_counts(tables, model, sex, stored is not None),
@@ -149,21 +144,19 @@ def score_scan(
         "freesurfer": _tree_summary(volumes, covariates),
         "inputs": dict(volumes.inputs),
         "unscored": _unscored(model, deviations, volumes),
-        "findings": [*(covariates.get("findings") or ()), *findings],
-        "warnings": [*model.card.z_notes, *notes, *(stored.notes if stored else (unadapted_warning(model),))],
+        "findings": [*(covariates.get("findings") or ()), *(finding.to_json() for finding in seen)],
+        "warnings": _warnings(model, volumes, deviations, stored),
         "software": {"normvol": __version__},
-        "fingerprint": fingerprint(
-            volumes.inputs,
-            covariates,
-            model_sha256(model_name),
-            model.card.scoring,
-            adaptation,
-            columns,
-            stamp_of(covariates.get("lesions")),
-            None if second_name is None else model_sha256(second_name),
-        ),
+        "fingerprint": fingerprint(volumes.inputs, covariates, *how, second_name and model_sha256(second_name)),
     }
     return ScanResult(tables, summary)
+
+
+def _warnings(
+    model: NormativeModel, volumes: Volumes, deviations: Deviations, stored: StoredAdaptation | None
+) -> list[str]:
+    adapted = stored.notes if stored else (unadapted_warning(model),)
+    return [*model.card.z_notes, *volumes.notes, *filter(None, deviations.notes), *adapted]
 
 
 def used_columns(model: NormativeModel, second: NormativeModel | None) -> tuple[str, ...]:

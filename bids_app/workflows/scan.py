@@ -8,7 +8,7 @@ from nipype.pipeline import engine as pe
 from bids_app.freesurfer.recon_command import ReconAllCommand
 from bids_app.interfaces.freesurfer import DrawScan, ReadScan, ReconAll
 from bids_app.interfaces.scoring import ScoreScan
-from bids_app.run.plan import PlannedScan, RunContext
+from bids_app.run.planned import PlannedScan, RunContext
 
 SCORE_GB = 0.3
 DRAW_GB = 0.5

@@ -202,37 +202,6 @@ def count_associations(
     return _finish(blocks, problems)
 
 
-def fitted_line(cohort: pd.DataFrame, outcome: pd.Series, predictor: pd.Series, model: ScoreModel) -> pd.DataFrame:
-    """The line of a cross-sectional model at the mean of its covariates, with its 95 % interval, at every person.
-
-    Returns
-    -------
-    DataFrame
-        Index of the rows of `cohort` that the model uses: ``x`` (predictor), ``y`` (outcome), ``fit low high``.
-
-    Raises
-    ------
-    AnalysisError
-        When the model cannot be fitted.
-    """
-    from scipy.stats import t
-
-    X = pd.concat([predictor.astype(float).rename("predictor"), design(cohort, model.covariates)], axis=1)
-    rows = np.flatnonzero((X.notna().all(axis=1) & outcome.notna()).to_numpy())
-    rows = rows[first_scans(cohort.iloc[rows])]
-    y, x = outcome.iloc[rows].astype(float), X["predictor"].iloc[rows]
-    responses, predictors = _standardised(y.to_frame(), X.iloc[rows])
-    fit = fit_linear(responses, predictors)
-    # standardised predictors are centred, so that the intercept and the slope are independent
-    se = np.hypot(fit.se[0, 0], fit.se[1, 0] * predictors[:, 1])
-    middle, half = fit.beta[1, 0] * predictors[:, 1], t.ppf(0.975, fit.df) * se
-    raw = {
-        name: y.mean() + y.std() * value
-        for name, value in (("fit", middle), ("low", middle - half), ("high", middle + half))
-    }
-    return pd.DataFrame({"x": x, "y": y, **raw})
-
-
 def _check_change(cohort: pd.DataFrame, score: str, model: ScoreModel) -> None:
     """A score that never changes within a person leaves a longitudinal model of it without residual variance."""
     values = cohort.loc[cohort[score].notna(), score].groupby(cohort["participant_id"])
@@ -295,7 +264,7 @@ def _fit_all(
             lost += [(str(outcomes.columns[column]), CONSTANT) for column in columns[flat]]
             columns = columns[~flat]
         try:
-            responses, predictors = _standardised(outcomes.iloc[rows, columns], X.iloc[rows])
+            responses, predictors = standardised_rows(outcomes.iloc[rows, columns], X.iloc[rows])
             if model.longitudinal:
                 block = _longitudinal(responses, predictors, people[rows], years[rows], model)
             else:
@@ -328,8 +297,8 @@ def _patterns(outcomes: FloatArray, usable: np.ndarray) -> Iterator[tuple[np.nda
         yield np.flatnonzero(patterns[:, index]), np.flatnonzero(kind == index)
 
 
-def _standardised(outcomes: pd.DataFrame, X: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
-    """Outcomes and design (intercept first, then the predictor); covariates that do not vary are left out."""
+def standardised_rows(outcomes: pd.DataFrame, X: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
+    """Standardised outcomes and design (intercept, predictor, covariates); covariates that do not vary are left out."""
     if len(X) < 3:
         few = f"only {plural(len(X), 'scan')} with all values" if len(X) else "no scan has all values"
         raise AnalysisError(few)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bids_app.clinical.analyses import associations
@@ -13,6 +14,7 @@ from bids_app.clinical.cohort import CohortData
 from bids_app.clinical.deviations import first_scans
 from bids_app.clinical.figures import BrainMap, Calibration, Courses, Scatter
 from bids_app.clinical.results import AnalysisResult, make_result, map_limits
+from bids_app.clinical.stats.linear import design, fit_linear
 from bids_app.clinical.values import numbers
 from bids_app.clinical.wording import listing, plural, software
 from bids_app.errors import AnalysisError
@@ -150,6 +152,39 @@ def _panels(
     return blocks
 
 
+def _fitted_line(
+    cohort: pd.DataFrame, outcome: pd.Series, predictor: pd.Series, model: associations.ScoreModel
+) -> pd.DataFrame:
+    """The line of a cross-sectional model at the mean of its covariates, with its 95 % interval, at every person.
+
+    Returns
+    -------
+    DataFrame
+        Index of the rows of `cohort` that the model uses: ``x`` (predictor), ``y`` (outcome), ``fit low high``.
+
+    Raises
+    ------
+    AnalysisError
+        When the model cannot be fitted.
+    """
+    from scipy.stats import t
+
+    X = pd.concat([predictor.astype(float).rename("predictor"), design(cohort, model.covariates)], axis=1)
+    rows = np.flatnonzero((X.notna().all(axis=1) & outcome.notna()).to_numpy())
+    rows = rows[first_scans(cohort.iloc[rows])]
+    y, x = outcome.iloc[rows].astype(float), X["predictor"].iloc[rows]
+    responses, predictors = associations.standardised_rows(y.to_frame(), X.iloc[rows])
+    fit = fit_linear(responses, predictors)
+    # standardised predictors are centred, so that the intercept and the slope are independent
+    se = np.hypot(fit.se[0, 0], fit.se[1, 0] * predictors[:, 1])
+    middle, half = fit.beta[1, 0] * predictors[:, 1], t.ppf(0.975, fit.df) * se
+    raw = {
+        name: y.mean() + y.std() * value
+        for name, value in (("fit", middle), ("low", middle - half), ("high", middle + half))
+    }
+    return pd.DataFrame({"x": x, "y": y, **raw})
+
+
 def _panel(
     people: pd.DataFrame,
     outcome: pd.Series,
@@ -159,7 +194,7 @@ def _panel(
     model: associations.ScoreModel,
 ) -> pd.DataFrame:
     title, x_name, y_name = said
-    line = associations.fitted_line(people, outcome, predictor, model)
+    line = _fitted_line(people, outcome, predictor, model)
     beta = f"{title}: beta {row['beta']:.2f} ({row['low']:.2f} to {row['high']:.2f})".replace("-", "\N{MINUS SIGN}")
     who = people.loc[line.index, _there(people, "participant_id", "session_id", "group")]
     return pd.concat([who, line], axis=1).assign(panel=beta, x_name=x_name, y_name=y_name)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from bids_app.arrays import FloatArray
 from bids_app.errors import InputError, ModelError
-from bids_app.normative.base import NormativeModel
+from bids_app.normative.base import SITE_TAIL, NormativeModel
 from bids_app.normative.harmonise.adaptation_posterior import (
     REGION_SCALE_PRIOR_DF,
     Posterior,
@@ -36,8 +36,8 @@ DEFAULT_SITE_SD = 0.4
 SMALLEST_WITHIN = 0.25
 AGE_MARGIN = 10.0
 LARGEST_Z = 6.0
-# SD of the difference between the shifts of women and of men, over the development sites.
-OTHER_SEX_SD = 0.2
+# SD of the difference between the shifts of women and of men: 61 left-out sites with eight people of each sex or more.
+OTHER_SEX_SD = 0.15
 
 
 @dataclass(frozen=True)
@@ -143,11 +143,12 @@ class SiteAdaptation:
 
         The adapted deviation is ``(z - shift) / scale``. A person among the controls is left out of their
         own estimate, with all their scans. On a scanner without controls the shift is 0, the scale 1 and
-        the standard error that between scanners (`site_sd`). NaN standard errors: region unknown. Where every
-        control has the other sex the standard error holds how far the sexes' shifts differ (`OTHER_SEX_SD`).
+        the standard error that between scanners (`site_sd`, with heavier tails: `SITE_TAIL`). Where every
+        control has the other sex it also holds how far the sexes' shifts differ (`OTHER_SEX_SD`). NaN
+        standard errors: region unknown.
         """
         shift = np.zeros((len(data), len(self.regions)))
-        scale, se = np.ones_like(shift), np.tile(self.site_sd, (len(data), 1))
+        scale, se = np.ones_like(shift), np.tile(SITE_TAIL * self.site_sd, (len(data), 1))
         keys, people = level_keys(data, self.by), person_ids(data)
         for key, level in self.levels.items():
             rows = np.flatnonzero(keys == key)

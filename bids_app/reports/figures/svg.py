@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any, cast
 
+import numpy as np
 from markupsafe import escape
 
 from bids_app.reports.components import MINUS
@@ -75,14 +77,21 @@ def path(points: Iterable[tuple[float, float]], cls: str, close: bool = False) -
 def sparse(points: Sequence[tuple[float, float]], tolerance: float = 0.1) -> list[tuple[float, float]]:
     """The points of a curve that matter: those left out lie within `tolerance` (pixels, upwards) of the line."""
     kept = [0]
+    x0, y0 = points[0] if points else (0.0, 0.0)
+    lowest, highest = -math.inf, math.inf
     for end in range(2, len(points)):
-        (x0, y0), (x1, y1) = points[kept[-1]], points[end]
-        slope = (y1 - y0) / ((x1 - x0) or 1)
-        if any(not abs(y0 + slope * (x - x0) - y) <= tolerance for x, y in points[kept[-1] + 1 : end]):
+        (x, y), (x1, y1) = points[end - 1], points[end]
+        # the slopes from the last point kept that pass all points since within the tolerance
+        lowest = max((y - tolerance - y0) / ((x - x0) or 1), lowest)  # NaN when the first is
+        highest = min((y + tolerance - y0) / ((x - x0) or 1), highest)
+        if not lowest <= (y1 - y0) / ((x1 - x0) or 1) <= highest:
             kept.append(end - 1)
+            x0, y0 = x, y
+            lowest, highest = -math.inf, math.inf
     return [points[i] for i in (*kept, len(points) - 1)] if len(points) > 1 else list(points)
 
 
+@lru_cache(maxsize=1 << 15)
 def _tenths(x: int, y: int, before: str = "") -> str:
     """Two numbers in tenths as path data, as short as it can be; a minus sign parts numbers by itself."""
     first, second = _tenth(x), _tenth(y)
@@ -170,10 +179,9 @@ class Plot:
         """Pixels of data points."""
         if self.log_x:
             return [(self.px(x), self.py(y)) for x, y in zip(xs, ys, strict=True)]
-        (low, high), (bottom, top) = self.x, self.y
-        across, up = self.width / ((high - low) or 1), self.height / ((top - bottom) or 1)
-        left, base = self.left - low * across, self.top + self.height + bottom * up
-        return [(left + x * across, base - y * up) for x, y in zip(xs, ys, strict=True)]
+        across, up = (np.array(values if isinstance(values, np.ndarray) else [*values], float) for values in (xs, ys))
+        columns: tuple[Any, Any] = self.px(cast(float, across)), self.py(cast(float, up))
+        return list(zip(columns[0].tolist(), columns[1].tolist(), strict=True))
 
     def x_axis(self, count: int = 5, title: str = "", whole: bool = False) -> list[str]:
         """Baseline, ticks and title below the plot."""

@@ -158,6 +158,7 @@ def _visits(table: pd.DataFrame, region: str) -> list[Visit]:
             float(row["volume_mm3"]),
             float(row.get("z", MISSING)),
             str(row.get("deviation", "none")),
+            person=str(row.get("participant_id", "")),
         )
         for row in rows.sort_values("age").to_dict("records")
     ]
