@@ -15,6 +15,7 @@ OUTPUT_REVISION = 3
 
 # Of a scan's adaptation, what moves z; who the controls were is said elsewhere
 _ADAPTING = ("regions", "shift", "scale", "shift_se")
+_LESIONS = ("count", "volume_mm3", "parts", "sha256")
 _DECIDING = ("age", "sex", "etiv_mm3", "fs_version")
 
 
@@ -25,13 +26,12 @@ def fingerprint(
     scoring: str,
     adaptation: Mapping[str, Any] | None,
     columns: Iterable[str] = (),
-    lesions: Mapping[str, Any] | None = None,
 ) -> str:
     """SHA-256 over what decides a scan's measures and z, and nothing else.
 
     That is: hashes of the stats files, age, sex, eTIV and FreeSurfer version, the other `columns` that the model uses,
-    the model's content and scoring, the adaptation's numbers, what is known of lesions and the software. What else the
-    tables say of a person (a score, a group) changes none of it.
+    the model's content and scoring, the adaptation's numbers, what is known of the scan's lesions, limits of quality
+    that were asked for, and the software. What else the tables say of a person (a score, a group) changes none of it.
     """
     content = {
         "inputs": dict(inputs),
@@ -41,6 +41,8 @@ def fingerprint(
         "adaptation": None if adaptation is None else {name: adaptation[name] for name in _ADAPTING},
         "software": [__version__, OUTPUT_REVISION],
     }
-    if lesions is not None:
-        content["lesions"] = dict(lesions)
+    if covariates.get("lesions"):
+        content["lesions"] = {name: covariates["lesions"][name] for name in _LESIONS}
+    if covariates.get("quality_limits"):
+        content["quality_limits"] = list(covariates["quality_limits"])
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
