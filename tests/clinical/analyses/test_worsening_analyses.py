@@ -106,10 +106,19 @@ def test_edss_plus_is_of_the_tests_that_are_asked_for():
 def test_without_dates_of_relapses_nothing_can_be_told():
     found = results(cohort().drop(columns="relapse_dates"))
     assert set(found["worsening_events"].table["event_type"]) == {"undetermined"}
-    assert any("relapse_dates" in sentence for sentence in found["worsening_events"].sentences)
+    assert any("relapse_dates" in sentence for sentence in found["worsening_share"].sentences)
     assert "worsening_definitions" not in found
     assert found["worsening_share"].table["share"].isna().all()
-    assert not found["worsening_share"].sentences or "PIRA" not in found["worsening_share"].sentences[0]
+    assert found["worsening_share"].sentences[0] == "EDSS: 4 confirmed worsenings in 3 of 5 people (4 undetermined)."
+
+
+def test_nobody_who_worsens_is_a_result_too():
+    table = cohort()
+    found = results(table[table["participant_id"] == "sub-stable"].drop(columns="nhpt"))
+    assert set(found) == {"worsening_share", "worsening_events"}
+    assert len(found["worsening_events"].table) == 0
+    assert found["worsening_share"].sentences[0] == "EDSS: 0 confirmed worsenings in 0 of 1 person."
+    assert found["worsening_share"].table["n_events"].tolist() == [0]
 
 
 def test_scores_given_as_z_have_no_threshold():
