@@ -23,6 +23,8 @@ DAYS_PER_YEAR = 365.25
 SPACING = 4
 # A relapse begins so many days before the visit that shows it.
 ONSET_DAYS = (5, 25)
+# Of PIRA this share is followed by a relapse that leaves nothing: definitions differ on whether it still is PIRA.
+FOLLOWED, FOLLOWED_DAYS = 0.25, (60, 145)
 STARTS = (1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
 HIGHEST = 7.0
 # Seconds at no disability and per point of EDSS, and points of the SDMT
@@ -130,6 +132,8 @@ def _course(
             at = float(times[visit])
             if kind in (RAW, RELAPSE):
                 attacks.append(at - float(generator.uniform(*ONSET_DAYS)) / DAYS_PER_YEAR)
+            if kind == PIRA and generator.random() < FOLLOWED:
+                attacks.append(at + float(generator.uniform(*FOLLOWED_DAYS)) / DAYS_PER_YEAR)
             after = level if kind == RELAPSE else level + step
             events.append((kind, at, level, after))
             flare, level = (step if kind == RELAPSE else 0.0), after

@@ -93,7 +93,9 @@ def worsening(data: CohortData) -> list[AnalysisResult]:
         results.append(_definitions(followed, methods))
     for name, people in worsening_outcomes(followed, events, courses).items():
         key, what = name.split()[0].lower().replace("-", "_"), WORSENING[name]
-        results.append(survival_result(f"worsening_{key}", f"Time to the first {what}", people, what, methods))
+        notes = (_parts_note(followed),) if name == EDSS_PLUS else ()
+        title = f"Time to the first {what}"
+        results.append(survival_result(f"worsening_{key}", title, people, what, methods, notes))
     return results
 
 
@@ -106,7 +108,7 @@ def worsening_outcomes(
     if events is None or courses is None:
         events, courses = followed.worsening()
     courses = courses[courses["followed"].notna()]
-    parts = [name for name in followed.data.config.worsening.edss_plus if name in followed.measures]
+    parts = _parts(followed)
     edss = events["measure"] == "edss"
     wanted = {
         PIRA: (edss & (events["event_type"] == PIRA), ["edss"]),
@@ -122,6 +124,18 @@ def worsening_outcomes(
             people = first_of(events[rows], own)
             found[name] = people.assign(group=people["participant_id"].map(groups))
     return found
+
+
+def _parts(followed: FollowUp) -> list[str]:
+    """The tests that EDSS-plus worsening is made of here."""
+    return [name for name in followed.data.config.worsening.edss_plus if name in followed.measures]
+
+
+def _parts_note(followed: FollowUp) -> str:
+    parts = _parts(followed)
+    named = [MEASURES[name].words for name in parts]
+    own = "; Cadavid's EDSS-Plus has no SDMT (set edss_plus to leave it out)" if "sdmt" in parts else ""
+    return f"EDSS-plus worsening is the first worsening of {', '.join(named[:-1])} or {named[-1]}{own}."
 
 
 def worsening_methods(followed: FollowUp) -> str:
@@ -274,11 +288,11 @@ def _definitions(followed: FollowUp, methods: str) -> AnalysisResult:
         )
     table = pd.DataFrame(rows)
     found = table["share"].dropna()
+    events = f"{table['n_events'].min()} to {table['n_events'].max()} confirmed worsenings"
     sentence = (
-        f"By {len(table)} combinations of definition, baseline and confirmation the share of PIRA is "
-        f"{percent(found.min())} to {percent(found.max())}, and the number of confirmed worsenings "
-        f"{table['n_events'].min()} to {table['n_events'].max()}: a share means little without its definition (1,440 "
-        "variants gave 56 to 86 % in a register, Bsteh et al. 2025, doi:10.1177/13524585251396283)."
+        f"By {len(table)} combinations of definition, baseline and confirmation there are {events}, of which "
+        f"{percent(found.min())} to {percent(found.max())} are PIRA; in a register 1,440 variants gave 56 to 86 % "
+        "(Bsteh et al. 2025, doi:10.1177/13524585251396283), so a share means little without its definition."
         if len(found)
         else "By no definition can the type of any worsening be told."
     )
