@@ -56,5 +56,5 @@ def _wide(sets: list[str], asymmetry: bool, **words: str) -> Dictionary:
         described[name] = {key: text.format(region=display_name(name)) for key, text in words.items()}
         caution = next((text for base, text in CAUTIONS.items() if name.endswith(base)), None)
         if caution:
-            described[name]["Description"] += f". {caution.rstrip('.')}"
+            described[name]["Description"] += f". {' '.join(caution)}"
     return described

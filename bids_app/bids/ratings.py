@@ -10,7 +10,7 @@ import pandas as pd
 
 from bids_app.bids.age_sex import is_missing
 from bids_app.bids.columns import columns_for
-from bids_app.bids.names import natural_key, participant_id, session_id
+from bids_app.bids.names import natural_key, output_path, participant_id, session_id
 from bids_app.bids.source_tables import Row, plain, read_sheet
 from bids_app.errors import InputError
 from bids_app.tables import write_tsv
@@ -61,7 +61,7 @@ def read_ratings(path: Path) -> dict[Key, Rating | None]:
             {column: row.get(names.get(column, ""), "") for column in COLUMNS}, f"{path}, line {number}"
         )
         if found.setdefault(key, rating) != rating:
-            raise InputError(f"{path} rates {_named(key)} twice", "leave one of the lines")
+            raise InputError(f"{path} rates {scan_named(key)} twice", "leave one of the lines")
     return found
 
 
@@ -75,11 +75,12 @@ def _rating(row: Row, where: str) -> tuple[Key, Rating | None]:
     if rating.lower() not in VERDICTS:
         raise InputError(f"{where}: {rating!r} is no rating", f"write {', '.join(VERDICTS)}, or n/a to take it back")
     if rating.lower() == "exclude" and not reason:
-        raise InputError(f"{where}: {_named(key)} is excluded without a reason", "say why in the column reason")
+        raise InputError(f"{where}: {scan_named(key)} is excluded without a reason", "say why in the column reason")
     return key, Rating(rating.lower(), " ".join(reason.split()))
 
 
-def _named(key: Key) -> str:
+def scan_named(key: Key) -> str:
+    """``sub-X`` or ``sub-X_ses-Y``."""
     return "_".join(part for part in key if part)
 
 
@@ -107,7 +108,7 @@ def keep_ratings(output_dir: Path | str, files: Iterable[Path]) -> tuple[str, ..
     order = sorted(kept, key=lambda key: (natural_key(key[0]), natural_key(key[1])))
     rows = [(*key, *kept[key]) for key in order]
     table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).replace("", None)
-    write_tsv(table, Path(output_dir) / FILE, columns_for("ratings"))
+    write_tsv(table, output_path(output_dir, *Path(FILE).parts), columns_for("ratings"))
     return tuple(sorted({key[0] for key in {*before, *kept} if before.get(key) != kept.get(key)}))
 
 
@@ -115,6 +116,15 @@ def key_of(row: Mapping[str, Any]) -> Key:
     """The scan that a summary or a table's row is about."""
     session = row.get("session_id")
     return str(row["participant_id"]), session if isinstance(session, str) else None
+
+
+def scan_keys(table: pd.DataFrame) -> list[Key]:
+    """`key_of` every row of a table."""
+    sessions = table["session_id"].tolist()
+    return [
+        (str(who), session if isinstance(session, str) else None)
+        for who, session in zip(table["participant_id"].tolist(), sessions, strict=True)
+    ]
 
 
 def rating_of(ratings: Mapping[Key, Rating], key: Key) -> Rating | None:
@@ -126,7 +136,7 @@ def unknown(ratings: Iterable[Key], scans: Iterable[Key]) -> list[str]:
     """Names of rated scans that are none of `scans`."""
     known = set(scans)
     people = {key[0] for key in known}
-    return [_named(key) for key in ratings if key not in known and (key[1] is not None or key[0] not in people)]
+    return [scan_named(key) for key in ratings if key not in known and (key[1] is not None or key[0] not in people)]
 
 
 def rated(summary: Mapping[str, Any], rating: Rating | None) -> dict[str, Any]:

@@ -20,11 +20,12 @@ from bids_app.cli import exitcodes, summary
 from bids_app.cli.progress import PeopleProgress, open_log
 from bids_app.errors import InputError
 from bids_app.normative.structure import structure
-from bids_app.processes import temporary_folder
+from bids_app.processes import private_folder, temporary_folder
 from bids_app.run.config import RunConfig
 from bids_app.run.findings import closing_lines, record_planned
 from bids_app.run.models import load_study_model
-from bids_app.run.plan import Omission, Plan, PlannedScan, make_plan, shorten
+from bids_app.run.plan import make_plan, shorten
+from bids_app.run.planned import Omission, Plan, PlannedScan
 from bids_app.run.rebuild import person_source
 from bids_app.tables import atomic_write, read_json
 from bids_app.workflows.cluster_plugins import check_cluster_plugin
@@ -47,6 +48,8 @@ def run(config: RunConfig) -> int:
         from bids_app.workflows.dask_cluster import check_scheduler
 
         check_scheduler(config.scheduler)
+    if config.work_dir is not None:
+        private_folder(config.work_dir, make=not config.dry_run)
     rated = _keep_ratings(config)
     if config.reports_only:
         from bids_app.cli.reports_only import run_reports
@@ -85,7 +88,12 @@ def run_participants(config: RunConfig, rated: Sequence[str] = ()) -> int:
 
 
 def _carry_out(config: RunConfig, plan: Plan, rated: Sequence[str]) -> int:
-    log = open_log(config.output_dir / "logs" / f"run-{plan.context.run_uuid}.log", config.verbose, config.quiet)
+    log = open_log(
+        output_path(config.output_dir, "logs", f"run-{plan.context.run_uuid}.log"),
+        config.verbose,
+        config.quiet,
+        config.shared,
+    )
     model = load_study_model(config.model, config.scoring)
     write_dataset_files(
         config.output_dir,
@@ -134,7 +142,7 @@ def _record_start(config: RunConfig, plan: Plan, log: logging.Logger) -> None:
     if plan.adaptations is not None:
         plan.adaptations.write(config.output_dir)
     for people in plan.people():
-        config.write(_log_path(config, plan, people[0].participant, "config.toml"))
+        config.write_shared(_log_path(config, plan, people[0].participant, "config.toml"))
 
 
 def _log_path(config: RunConfig, plan: Plan, participant: str, name: str) -> Path:
@@ -162,9 +170,9 @@ def _run_in_batches(config: RunConfig, plan: Plan, log: logging.Logger) -> list[
     if config.write_graph and people:
         from bids_app.workflows.drawing import draw_graph
 
-        draw_graph(init_normvol_wf(people[:1], plan.context), config.output_dir / "logs")
+        draw_graph(init_normvol_wf(people[:1], plan.context), output_path(config.output_dir, "logs", "graph").parent)
     progress = _progress(people)
-    monitor = ResourceTable(config.output_dir / "logs" / f"resources-{plan.context.run_uuid}.tsv", progress)
+    monitor = ResourceTable(output_path(config.output_dir, "logs", f"resources-{plan.context.run_uuid}.tsv"), progress)
     callback = monitor if config.resource_monitor else progress
     if config.scheduler != "local":
         from bids_app.workflows.dask_people import run_people
@@ -240,7 +248,9 @@ def _record_failures(config: RunConfig, plan: Plan, crashes: Sequence[Crash]) ->
             if not _is_of(crash, scan) or not _concerns(crash, scan):
                 continue
             stage = crash.node.rsplit(".", 1)[-1]
-            crash_file = atomic_write(_log_path(config, plan, scan.participant, f"crash-{stage}.txt"), crash.text)
+            crash_file = atomic_write(
+                _log_path(config, plan, scan.participant, f"crash-{stage}.txt"), config.shared(crash.text)
+            )
             folders = (*plan.subject_directories, config.output_dir, config.bids_dir)
             where = f"see {crash_file.relative_to(config.output_dir)}"
             reason, remedy = shorten(crash.reason, folders), shorten(crash.remedy, folders) if crash.expected else where

@@ -20,6 +20,7 @@ import pandas as pd
 from bids_app.bids.names import output_path
 from bids_app.clinical.figures import Figure, figure_from_json
 from bids_app.errors import InputError
+from bids_app.findings import Finding
 from bids_app.regions import ETIV, derived_names, display_name, measured_names
 from bids_app.tables import atomic_write, format_tsv, read_json, read_table, write_json
 
@@ -62,6 +63,7 @@ class AnalysisResult:
     methods: str = ""
     figure: Figure | None = field(default=None)
     failure: str = ""
+    findings: tuple[Finding, ...] = ()
 
 
 @lru_cache(maxsize=1)
@@ -231,5 +233,5 @@ def replace_results(output_dir: Path, results: Iterable[AnalysisResult], text: s
     for path in written_results(output_dir):
         path.unlink()
         path.with_suffix(".tsv").unlink(missing_ok=True)
-    atomic_write(output_dir / ANALYSIS_FILE, text)
+    atomic_write(output_path(output_dir, ANALYSIS_FILE), text)
     return [write_result(result, output_dir) for result in results]

@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from bids_app.bids.columns import columns_for
-from bids_app.clinical.analyses import group_tables
+from bids_app.bids.names import output_path
+from bids_app.clinical.analyses import group_tables, prevalence
 from bids_app.regions import ETIV
 from bids_app.tables import write_parquet, write_tsv
 
@@ -82,22 +83,22 @@ def write_group_tables(
         "volumes": _model_input(scored),
         "cohort": group_tables.cohort_table(scored.scans),
         "counts": group_tables.counts_table(scored.scans, scored.expected()),
-        "prevalence": group_tables.prevalence_table(scored.zscores[first], groups),
+        "prevalence": prevalence.prevalence_table(scored.zscores[first], groups),
         "sites": group_tables.site_table(scored.scans, scored.zscores),
         "quality": group_tables.quality_table(scored.summaries),
     }
     absent = () if scored.summaries else _without_content(scored)
     for name in absent:
         for suffix in (".tsv", ".json"):
-            (output_dir / f"group_{name}{suffix}").unlink(missing_ok=True)
+            output_path(output_dir, f"group_{name}{suffix}").unlink(missing_ok=True)
     for name in WIDE_TABLES:
-        path = output_dir / f"group_{name}.parquet"
+        path = output_path(output_dir, f"group_{name}.parquet")
         if name in absent or len(scored.scans) < PARQUET_FROM:
             path.unlink(missing_ok=True)
         else:
             write_parquet(tables[name], path)
     return [
-        write_tsv(table, output_dir / f"group_{name}.tsv", _described(f"group_{name}", table))
+        write_tsv(table, output_path(output_dir, f"group_{name}.tsv"), _described(f"group_{name}", table))
         for name, table in tables.items()
         if name not in absent
     ]

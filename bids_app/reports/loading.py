@@ -15,7 +15,7 @@ from bids_app.tables import read_json, read_table
 
 OWN_FIGURE_SUFFIX = "_morph.svg"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".svg")
-DEVIATION_SETS = ("deviations", "extended", "asymmetry", "thickness", "area")
+DEVIATION_SETS = ("deviations", "extended", "asymmetry", "thickness", "area", "second")
 GROUP_TABLES = (
     "findings",
     "inclusion",
@@ -28,8 +28,6 @@ GROUP_TABLES = (
     "quality",
     "sites",
     "adaptation",
-    "volumes",
-    "extended",
 )
 
 

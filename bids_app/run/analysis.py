@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bids_app.bids.finding_files import add_findings
 from bids_app.bids.phenotypes import clinical_table
 from bids_app.clinical.analysis import run_analysis
 from bids_app.clinical.analysis_file import load_analysis
@@ -52,8 +53,8 @@ def write_analyses(
     quality = (tuple(exclude_quality), tuple(include_quality))
     if pool is None:
         cohort = read_cohort(output_dir, *quality)
-        clinical = cohort_with_clinical(cohort, bids_dir, participants_file)
         visits = clinical_table(bids_dir, participants_file=participants_file)
+        clinical = cohort_with_clinical(cohort, bids_dir, participants_file, visits)
     else:
         together = Pool.read(read_samples(pool), *quality)
         cohort, clinical, visits = together.scored(), together.clinical(), together.visits()
@@ -64,6 +65,7 @@ def write_analyses(
         text = config.to_toml()
     results = run_analysis(clinical, cohort.zscores, config, visits=visits, expected=cohort.expected())
     written = replace_results(output_dir, results, text)
+    add_findings(output_dir, results[0].findings)
     write_citation(output_dir, cohort.summaries, model, results)
     return written
 

@@ -26,11 +26,12 @@ def fingerprint(
     scoring: str,
     adaptation: Mapping[str, Any] | None,
     columns: Iterable[str] = (),
+    second_sha256: str | None = None,
 ) -> str:
     """SHA-256 over what decides a scan's measures and z, and nothing else.
 
     That is: hashes of the stats files, age, sex, eTIV and FreeSurfer version, the other `columns` that the model uses,
-    the model's content and scoring, the adaptation's numbers, what is known of the scan's lesions, limits of quality
+    the models' content and scoring, the adaptation's numbers, what is known of the scan's lesions, limits of quality
     that were asked for, and the software. What else the tables say of a person (a score, a group) changes none of it.
     """
     content = {
@@ -45,4 +46,7 @@ def fingerprint(
         content["lesions"] = {name: covariates["lesions"][name] for name in _LESIONS}
     if covariates.get("quality_limits"):
         content["quality_limits"] = list(covariates["quality_limits"])
+    if second_sha256 is not None:
+        second = (adaptation or {}).get("second")
+        content["second"] = [second_sha256, second and {name: second[name] for name in _ADAPTING}]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

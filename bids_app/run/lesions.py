@@ -38,6 +38,11 @@ class ScanLesions(NamedTuple):
     table: pd.DataFrame | None
     findings: list[Finding]
 
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The table by its name in the scan's derivatives, where there is one."""
+        return {} if self.table is None else {"lesions": self.table}
+
 
 class LesionPlan:
     """Finds the lesions of every scan of a run.

@@ -9,12 +9,14 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from bids_app.bids.names import output_path
 from bids_app.bids.sink import check_result_folder
 from bids_app.clinical.analyses.group_tables import TABLE_STEPS
 from bids_app.clinical.analysis import UNUSED, run_analysis
-from bids_app.clinical.analysis_file import AUTO, load_analysis, read_analysis
+from bids_app.clinical.analysis_file import AUTO, SCORES, load_analysis, read_analysis
 from bids_app.clinical.results import AnalysisResult, computed_methods, replace_results
 from bids_app.clinical.scored_scans import ScoredScans, write_group_tables
+from bids_app.clinical.tidy import write_tidy
 from bids_app.errors import ModelError, UsageError
 from bids_app.findings import Finding
 from bids_app.normative.harmonise.adaptation import REPORT_COLUMNS, SiteAdaptation
@@ -117,13 +119,17 @@ def analyse_table(config: AnalyseConfig, say: Say) -> TableAnalysis:
     scored = replace(scored, told=_told(origin, config.model, scored.scans))
     results = run_analysis(rows.clinical, scored.zscores, analysis, visits=rows.visits, expected=scored.expected())
     write_group_tables(scored, config.output, TABLE_STEPS)
+    write_tidy(
+        scored, config.output, rows.clinical, [name for role in SCORES if (name := analysis.column(role)) is not None]
+    )
     replace_results(config.output, results, text)
     origin.write(config.output, _programs(scored.scans), computed_methods(results))
     _write_adaptation(origin, config.output)
-    said = (text for text in results[0].sentences if not text.startswith(UNUSED))
+    known = {f"{finding.seen}." for finding in results[0].findings}
+    said = (text for text in results[0].sentences if not text.startswith(UNUSED) and text not in known)
     notes = (*notes, *rows.notes, *said, *_outdated(origin, table, config.table, z_file), *_flagged(rows.clinical))
-    every = scored_table.findings if config.zscores is None else tuple(findings)
-    write_findings(every, config.output / FINDINGS)
+    every = (*results[0].findings, *(scored_table.findings if config.zscores is None else findings))
+    write_findings(every, output_path(config.output, FINDINGS))
     return TableAnalysis(scored, tuple(results), notes, write_group_report(config.output), every)
 
 
@@ -185,9 +191,9 @@ def _flagged(scored: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _write_adaptation(origin: Origin, output_dir: Path) -> None:
-    table = output_dir / ADAPTATION_TABLE
+    table = output_path(output_dir, ADAPTATION_TABLE)
     if origin.adaptation:
-        write_json(dict(origin.adaptation), output_dir / ADAPTATION_FILE)
+        write_json(dict(origin.adaptation), output_path(output_dir, ADAPTATION_FILE))
         write_tsv(SiteAdaptation.from_dict(origin.adaptation).report(), table, REPORT_COLUMNS)
     elif table.exists():  # of an earlier run; an adaptation.json without this table is somebody else's
         for path in (output_dir / ADAPTATION_FILE, table, table.with_suffix(".json")):

@@ -13,7 +13,18 @@ from typing import IO, Any
 import numpy as np
 import pandas as pd
 
-from bids_app.tables import SPREADSHEETS, atomic_stream, format_tsv, read_spreadsheet, table_errors, text_dialect
+from bids_app.bounded import bounded_table, check_columns
+from bids_app.tables import (
+    NA_VALUES,
+    SPREADSHEETS,
+    UNWRITABLE,
+    atomic_stream,
+    format_tsv,
+    read_spreadsheet,
+    table_errors,
+    text_dialect,
+    typed_cells,
+)
 
 # Bytes of a column that Parquet's reader holds at a time.
 PARQUET_BUFFER = 1 << 20
@@ -46,7 +57,9 @@ class TableFile:
                 return tuple(map(str, read_spreadsheet(self.path).columns))
             if self._parquet:
                 return tuple(map(str, self._open().schema_arrow.empty_table().to_pandas().columns))
-            return tuple(map(str, pd.read_csv(self.path, nrows=0, **text_dialect(self.path)).columns))
+            dialect = text_dialect(self.path)
+            with bounded_table(self.path) as stream:
+                return tuple(map(str, pd.read_csv(stream, nrows=0, **dialect).columns))
 
     def pieces(
         self, rows: int | None, text: tuple[str, ...] = (), numbers: tuple[str, ...] = ()
@@ -71,13 +84,12 @@ class TableFile:
         self, rows: int | None, text: tuple[str, ...], numbers: tuple[str, ...]
     ) -> Iterator[pd.DataFrame]:
         """A spreadsheet is read whole: it holds at most a million rows."""
-        whole = read_spreadsheet(self.path, text).astype(dict.fromkeys(numbers, float))
-        for start in range(0, max(1, len(whole)), rows or max(1, len(whole))):
-            yield whole.iloc[start : start + rows if rows else None].reset_index(drop=True)
+        yield from _cut(read_spreadsheet(self.path, text), rows, numbers)
 
     def _text_pieces(self, rows: int | None, text: tuple[str, ...], numbers: tuple[str, ...]) -> Iterator[pd.DataFrame]:
         types: dict[str, Any] = dict.fromkeys(text, str) | dict.fromkeys(numbers, float)
-        with pd.read_csv(self.path, dtype=types, iterator=True, **text_dialect(self.path)) as reader:
+        dialect = text_dialect(self.path)
+        with bounded_table(self.path) as stream, pd.read_csv(stream, dtype=types, iterator=True, **dialect) as reader:
             # An empty table ends at once; it still has one piece, without rows.
             first = reader.get_chunk(rows) if rows else reader.read()
             yield first.reset_index(drop=True)
@@ -92,7 +104,9 @@ class TableFile:
     def _open(self) -> Any:
         from pyarrow.parquet import ParquetFile
 
-        return ParquetFile(self.path, buffer_size=PARQUET_BUFFER)
+        source = ParquetFile(self.path, buffer_size=PARQUET_BUFFER)
+        check_columns(self.path, source.metadata.num_columns)
+        return source
 
     def _parquet_pieces(
         self, rows: int | None, text: tuple[str, ...], numbers: tuple[str, ...]
@@ -111,6 +125,40 @@ class TableFile:
                     kept, size = whole.slice(rows).to_batches(), size - rows
         if size or not source.metadata.num_rows:
             yield _frame(pa.Table.from_batches(kept, source.schema_arrow), text, numbers)
+
+
+class FrameFile:
+    """A DataFrame in the manner of `TableFile`; a named index is a column, and a cell such as ``n/a`` is missing."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        named = [str(name) for name in table.index.names if name is not None]
+        kept = table if not named or set(named) & set(map(str, table.columns)) else table.reset_index()
+        seen: dict[str, int] = {}
+        self._cells = kept.astype(object).where(kept.notna(), np.nan).replace(list(NA_VALUES), np.nan)
+        self._cells = self._cells.set_axis([_distinct(str(name), seen) for name in kept.columns], axis=1)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns, a name that is there twice with ``.1`` at its end."""
+        return tuple(self._cells.columns)
+
+    def pieces(
+        self, rows: int | None, text: tuple[str, ...] = (), numbers: tuple[str, ...] = ()
+    ) -> Iterator[pd.DataFrame]:
+        """As `TableFile.pieces`."""
+        yield from _cut(typed_cells(self._cells, text), rows, numbers)
+
+
+def _distinct(name: str, seen: dict[str, int]) -> str:
+    seen[name] = seen.get(name, -1) + 1
+    return f"{name}.{seen[name]}" if seen[name] else name
+
+
+def _cut(whole: pd.DataFrame, rows: int | None, numbers: tuple[str, ...]) -> Iterator[pd.DataFrame]:
+    """A table in pieces of `rows` rows, at least one."""
+    whole = whole.astype(dict.fromkeys(numbers, float))
+    for start in range(0, max(1, len(whole)), rows or max(1, len(whole))):
+        yield whole.iloc[start : start + rows if rows else None].reset_index(drop=True)
 
 
 def _frame(table: Any, text: tuple[str, ...], numbers: tuple[str, ...]) -> pd.DataFrame:
@@ -151,6 +199,6 @@ def tsv_writer(path: Path | str) -> Iterator[TsvWriter]:
         yield TsvWriter(sys.stdout)
         return
     with atomic_stream(path) as stream:
-        text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
+        text = io.TextIOWrapper(stream, encoding="utf-8", errors=UNWRITABLE, newline="")
         yield TsvWriter(text)
         text.detach()  # flushed; the file stays open, and so locked, until it has its name

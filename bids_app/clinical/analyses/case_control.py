@@ -193,27 +193,11 @@ def case_control_result(
     covariates: Sequence[str] = (),
     sets: pd.DataFrame | None = None,
 ) -> AnalysisResult:
-    """`compare_counts` with its sentences and forest plot.
-
-    Parameters
-    ----------
-    cohort : DataFrame
-        One row per person.
-    group, control, column : str
-        Two levels of a column.
-    covariates : sequence of str
-        The ratio is adjusted for these.
-    sets : DataFrame, optional
-        Of `Matching.sets`.
+    """`compare_counts`, whose parameters these are, with its sentences and forest plot.
 
     Returns
     -------
     AnalysisResult
-
-    Raises
-    ------
-    AnalysisError
-        As `compare_counts`.
     """
     table = compare_counts(cohort, group, control, column, covariates, sets)
     # The robust row where there is one: it comes after the likelihood's.

@@ -32,6 +32,8 @@ from bids_app.errors import AnalysisError
 EDSS_PLUS = "EDSS-plus worsening"
 # Outcomes over time, and what they are called in sentences
 WORSENING = {PIRA: PIRA, RAW: "relapse-associated worsening", EDSS_PLUS: EDSS_PLUS}
+# Fewer people with an outcome are no material for a Cox model (Peduzzi et al. 1995, doi:10.1016/0895-4356(95)00048-8).
+FEWEST_EVENTS = 10
 WEEKS = (12, 24, 48)
 SOURCES = {
     "portaccio2025": "Portaccio et al. 2025, Neurology 105, hdl.handle.net/2158/1438101",
@@ -93,7 +95,9 @@ def worsening(data: CohortData) -> list[AnalysisResult]:
         results.append(_definitions(followed, methods))
     for name, people in worsening_outcomes(followed, events, courses).items():
         key, what = name.split()[0].lower().replace("-", "_"), WORSENING[name]
-        notes = (_parts_note(followed),) if name == EDSS_PLUS else ()
+        notes: tuple[str, ...] = (_parts_note(followed),) if name == EDSS_PLUS else ()
+        if people["event"].sum() < FEWEST_EVENTS:
+            notes += (f"Fewer than {FEWEST_EVENTS} people had it, so it is in no Cox model and no risk group.",)
         title = f"Time to the first {what}"
         results.append(survival_result(f"worsening_{key}", title, people, what, methods, notes))
     return results

@@ -8,11 +8,13 @@ Our folder is PCNtoolkit's, plus ``card.json`` with the model card and the meani
      "levels": {"sex": {"F": "female", "M": "male"}}}
 
 `columns` maps the model's covariates and batch effects to our columns where their names differ, `scale` says what our
-value is divided by, `levels` which label of sex is which.
+value is divided by, `levels` which label of sex is which, and `site_versions` (optional) gives the FreeSurfer major
+version of sites: a scan of an unknown site is then scored at known sites of its own version.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +32,10 @@ from bids_app.tables import read_json
 CARD_FILE = "card.json"
 FORMAT = "normvol-pcntoolkit"
 MODEL_TYPES = ("BLR", "HBR")
+_NAMES = {
+    "type": re.compile(r"BLR|HBR|[A-Za-z]*Prior"),
+    "warp_name": re.compile(r"Warp[A-Za-z]+|WarpCompose\((Warp[A-Za-z]+,?)+\)"),
+}
 MAX_JSON_BYTES = 64 * 1024**2
 MAX_DRAWS_BYTES = 1024**3
 COLUMN_NAMES = {
@@ -91,6 +97,7 @@ def load_pcntoolkit_model(path: Path | str, unknown_sites: str = "average") -> P
         _scale(described, folder),
         unknown_sites,
         digest,
+        site_versions=described.get("site_versions", {}),
     )
     return replace(model, card=replace(model.card, engine="pcntoolkit", sites=model.card.sites or len(model.sites)))
 
@@ -121,7 +128,9 @@ def _check_files(folder: Path) -> str:
         content = read_limited(path, MAX_JSON_BYTES)
         digest.update(content)
         try:
-            kind = "BLR" if path == root else json.loads(content)["model"]["type"]
+            document = json.loads(content)
+            _check_names(document, path)
+            kind = "BLR" if path == root else document["model"]["type"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ModelError(f"{path} is damaged ({error})", "save the model again with PCNtoolkit 1.x") from error
         if kind not in MODEL_TYPES:
@@ -132,6 +141,17 @@ def _check_files(folder: Path) -> str:
         if draws.is_file() and draws.stat().st_size > MAX_DRAWS_BYTES:
             raise ModelError(f"{draws} is larger than {MAX_DRAWS_BYTES // 1024**2} MB", "it is not read")
     return digest.hexdigest()
+
+
+def _check_names(content: Any, path: Path) -> None:
+    """Refuse names that are not those of its classes: PCNtoolkit evaluates the name of a warp, and looks others up."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            names = _NAMES.get(str(key))
+            if names is not None and isinstance(value, str) and names.fullmatch(value.replace(" ", "")) is None:
+                raise ModelError(f"{path} has the {key} {value[:80]!r}, which is none of PCNtoolkit", "do not use it")
+    for item in content.values() if isinstance(content, dict) else content if isinstance(content, list) else ():
+        _check_names(item, path)
 
 
 def _columns(toolkit: Any, given: Mapping[str, str], folder: Path) -> dict[str, str]:

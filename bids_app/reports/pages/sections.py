@@ -50,7 +50,21 @@ def _surface_columns(digits: int) -> tuple[Column, ...]:
     return VOLUME_COLUMNS[0], *measured, *VOLUME_COLUMNS[3:]
 
 
-COLUMNS = {"asymmetry": ASYMMETRY_COLUMNS, "thickness": _surface_columns(2), "area": _surface_columns(0)}
+SECOND_COLUMNS = (
+    Column("region", "Region", "region"),
+    Column("z", "z"),
+    Column("z_second", "z, second model"),
+    Column("z_second_se", "SE"),
+    Column("deviation", "Deviation", "text"),
+    Column("deviation_second", "Second model", "text"),
+    Column("agree", "Agree", "text"),
+)
+COLUMNS = {
+    "asymmetry": ASYMMETRY_COLUMNS,
+    "thickness": _surface_columns(2),
+    "area": _surface_columns(0),
+    "second": SECOND_COLUMNS,
+}
 CHANGE_COLUMNS = (
     Column("region", "Region", "region"),
     Column("session_from", "From", "text"),
@@ -78,6 +92,7 @@ CAPTIONS = {
     "thickness": "Cortical thickness, mm (counted apart)",
     "area": "Area of the white surface, mm² (counted apart)",
     "asymmetry": "Asymmetry: (left − right) / (left + right)",
+    "second": "Second model beside the first",
 }
 
 
@@ -122,6 +137,23 @@ def most_deviating(scan: Scan) -> tuple[list[tuple[int, dict[str, Any]]], bool]:
     flagged = table["deviation"].isin(["infra", "supra"]) if len(table) else pd.Series(dtype=bool)
     shown = table[flagged].head(LISTED_REGIONS) if flagged.any() else table.head(3)
     return list(Sheet("", shown).rows()), bool(flagged.any())
+
+
+def second_opinion(scan: Scan) -> dict[str, Any] | None:
+    """The regions on which the models disagree, the largest difference first, and the place of every region's row."""
+    sheet = scan.sheets.get("second")
+    if sheet is None:
+        return None
+    table = sheet.table
+    differs = table[table["agree"].astype(str).str.lower() == "false"]
+    order = (differs["z"] - differs["z_second"]).abs().sort_values(ascending=False, kind="stable").index
+    return {
+        "name": scan.summary.get("second_model.name"),
+        "sheet": sheet.pick(differs.loc[order]),
+        "columns": SECOND_COLUMNS[:-1],
+        "file": sheet.file,
+        "rows": {row["region"]: (index, row) for index, row in sheet.pick(differs).rows()},
+    }
 
 
 def by_extremity(sheet: Sheet | None) -> pd.DataFrame:
@@ -248,7 +280,7 @@ def scan_tables(scan: Scan) -> list[dict[str, Any]]:
 def cautions(scan: Scan) -> list[str]:
     """What must be known of some structures in the tables of a scan."""
     seen = {name for sheet in scan.sheets.values() for name in sheet.table["region"]}
-    return [text for base, text in CAUTIONS.items() if any(str(name).endswith(base) for name in seen)]
+    return [text for base, (text, _) in CAUTIONS.items() if any(str(name).endswith(base) for name in seen)]
 
 
 def table_filters(person: Person) -> dict[str, list[tuple[str, str]]]:

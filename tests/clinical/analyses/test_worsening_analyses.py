@@ -85,12 +85,19 @@ def test_the_share_depends_on_the_definition():
 
 
 def test_times_to_each_kind_are_outcomes_of_risk_groups_and_hazards():
-    followed = follow_up(data(cohort()))
-    found = outcomes_of(followed, pd.Series(["sub-both", "sub-pegs", "sub-pira", "sub-raw", "sub-stable"]))
-    assert list(found) == ["progression", "PIRA", "RAW", EDSS_PLUS] or "relapse" in found
+    parts = [cohort().assign(participant_id=lambda t, n=n: t["participant_id"] + str(n)) for n in range(5)]
+    followed = follow_up(data(pd.concat(parts, ignore_index=True)))
+    people = pd.Series(["sub-both0", "sub-pegs0", "sub-pira0", "sub-raw0", "sub-stable0"])
+    found = outcomes_of(followed, people)
+    assert list(found) == ["progression", "relapse", "PIRA", "RAW", EDSS_PLUS]
     assert found["PIRA"].to_numpy().tolist() == [[4, 1], [5, 0], [2, 1], [5, 0], [5, 0]]
     assert found["RAW"]["event"].tolist() == [1, 0, 0, 1, 0]
     assert found[EDSS_PLUS].to_numpy().tolist() == [[2, 1], [3, 1], [2, 1], [2, 1], [5, 0]]
+
+
+def test_what_few_people_had_is_in_no_cox_model_and_says_so():
+    assert not {"PIRA", "RAW", EDSS_PLUS} & set(outcomes_of(follow_up(data(cohort())), pd.Series(["sub-both"])))
+    assert "so it is in no Cox model" in results(cohort())["worsening_pira"].sentences[-1]
 
 
 def test_edss_plus_is_of_the_tests_that_are_asked_for():
