@@ -21,7 +21,7 @@ import pandas as pd
 from bids_app.normative import training
 from bids_app.normative.card import RESEARCH_ONLY, ModelCard
 from bids_app.normative.engines import native_file as model_file
-from bids_app.regions import VOLUME, add_asymmetry
+from bids_app.regions import VOLUME, add_asymmetry, summed_pairs
 from bids_app.tables import read_table
 
 MODELS = Path(__file__).resolve().parents[1] / "bids_app" / "data" / "models"
@@ -116,6 +116,16 @@ MODEL_CARDS: dict[str, dict[str, Any]] = {
         ),
         "citations": CALIBRATED_CITATIONS,
     },
+    "open-sums": {
+        "mode": "calibrated",
+        "harmonise": "location",
+        "regions": tuple(summed_pairs()),
+        "title": "Open sums of left and right (location, scale and shape)",
+        "summary": "Fractional polynomials of mean and standard deviation with sinh-arcsinh residuals for the volumes of "
+        "left and right together of the thalamus, six other deep structures and the cerebellar cortex by sex, trained "
+        "on openly licensed data. For use beside open-calibrated: --model open-calibrated+open-sums.",
+        "citations": CALIBRATED_CITATIONS,
+    },
     "open-area": {
         "mode": "calibrated",
         "harmonise": "location",
@@ -151,9 +161,11 @@ def train(table: pd.DataFrame, name: str, date: str, folder: Path) -> None:
     """Train one packaged model and write it."""
     words = dict(MODEL_CARDS[name])
     recipe = {option: words.pop(option) for option in ("mode", "harmonise")}
-    regions = training.default_regions(add_asymmetry(table), recipe["mode"], words.pop("measure", VOLUME))
+    sums = words.pop("regions", ())
+    regions = sums or training.default_regions(add_asymmetry(table), recipe["mode"], words.pop("measure", VOLUME))
+    words = {**COMMON, **words, "date": date}
     trained = training.train(
-        table, name=name, regions=regions, card={**COMMON, **words, "date": date}, progress=print, **recipe
+        table, name=name, regions=regions, card=words, progress=print, reference_counts=not sums, **recipe
     )
     model = replace(trained.model, card=with_sources(trained.model.card, table))
     path = model_file.save(model, folder / f"{name}.json")

@@ -75,6 +75,11 @@ GROUPS: dict[str, list[Option]] = {
             "local healthy people to estimate scanner shifts from, for example 'group == \"control\"'",
         ),
         ("--adapt-by COLUMN", "estimate the shifts per level of this column (scanner)"),
+        (
+            "--change-model FILE.json",
+            "correlations of repeated healthy scans, from normvol-model train-change, for change between visits; the "
+            "output folder keeps it; none: do without again",
+        ),
     ],
     "group level": [
         ("--analysis FILE|auto", "clinical statistics as this TOML file says; auto proposes one and writes it down"),

@@ -45,6 +45,7 @@ class RunConfig:
     scoring: Literal["own-sex", "reference-compat"] = "own-sex"
     adapt_controls: str | None = None
     adapt_by: str | None = None
+    change_model: str | None = None
     exclude_quality: tuple[Literal["warn", "fail"], ...] = ()
     include_quality: tuple[Literal["warn", "fail"], ...] = ()
     qc_file: tuple[Label, ...] = ()
