@@ -23,6 +23,7 @@ __all__ = ["centile_table", "change_table", "count_deviations", "deviation_flag"
 
 # the outer ones are the limits of a deviation (z = -1.96 and 1.96)
 CENTILES = {"p025": 2.5, "p05": 5.0, "p25": 25.0, "p50": 50.0, "p75": 75.0, "p95": 95.0, "p975": 97.5}
+MOST_ERROR_Z = 0.5
 # Of the fan of what is expected after the last visit
 YEARS_AHEAD, STEP = 5.0, 0.5
 CHANGE_COLUMNS = (
@@ -210,10 +211,11 @@ def error_correlations(stream: str) -> ChangeModel:
     """Correlations of repeated scans from the repeatability table: ``1 - sem_z^2``, whatever the time between them.
 
     They know of measurement error alone and not of how healthy people move among their peers, so over years a
-    conditional z by them is too far from 0.
+    conditional z by them is too far from 0. Regions whose error is above `MOST_ERROR_Z` are left out: a correlation so
+    low would take a z that stays low for a change.
     """
     table = _repeatability()
-    rows = table[(table["stream"] == stream) & (table["sem_z"] < 1)]
+    rows = table[(table["stream"] == stream) & (table["sem_z"] <= MOST_ERROR_Z)]
     found = {row["region"]: RegionChange(1 - float(row["sem_z"]) ** 2) for row in rows.to_dict("records")}
     return ChangeModel(regions=found, basis="repeatability", stream="long" if stream == "long" else "cross")
 

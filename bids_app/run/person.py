@@ -106,7 +106,7 @@ def _forecast(
     trained: ChangeModel | None,
 ) -> pd.DataFrame:
     """The conditional fan from the last visit, with the head size of that visit's z."""
-    path, summary = last
+    _, summary = last
     z = _scored_sessions([last]).set_index("region")["z"].reindex(list(modelled_volumes(model)))
     person = _model_rows([summary], [summary["covariates"]["age"]]).iloc[0].to_dict()
     return forecast_table(model, person, z, summary["freesurfer"]["stream"], trained, adaptation)
