@@ -163,7 +163,7 @@ def write_change(root: Path, participant: str, visits: list[tuple[str, float, np
     """Change between consecutive visits."""
     rows = []
     for (first, age_first, z_first), (last, age_last, z_last) in [*pairwise(visits), (visits[0], visits[-1])]:
-        years = age_last - age_first
+        years = age_last - age_first or float("nan")
         change = z_last - z_first
         se = np.full(len(change), 0.35)
         rows.append(
@@ -193,17 +193,18 @@ def write_person(
     sex: str = "female",
     burden: float = 0.6,
     seed: int = 1,
+    years: float = 1.4,
     **extra,
 ) -> np.ndarray:
-    """One person with all tables; returns z of the last visit."""
+    """One person with all tables, visits `years` apart; returns z of the last visit."""
     rng = np.random.default_rng(seed)
     z = rng.normal(-burden * 0.5, 1.0, len(reference_regions()))
     z[[1, 8]] -= 2.2 * burden
     visits = []
     for index, session in enumerate(sessions):
         z = z + (rng.normal(-0.12, 0.3, len(z)) if index else 0)
-        visits.append((session, age + 1.4 * index, z))
-        write_scan(root, participant, session, round(age + 1.4 * index, 2), sex, z, rng, **extra)
+        visits.append((session, age + years * index, z))
+        write_scan(root, participant, session, round(age + years * index, 2), sex, z, rng, **extra)
         name = f"sub-{participant}" + (f"_ses-{session}" if session else "")
         write_json(
             {

@@ -228,11 +228,12 @@ def prevalence_sentences(prevalence: pd.DataFrame, threshold: float = Z_CRITICAL
         thalamus = part[part["region"].isin(THALAMUS) & ~part["region"].isin(top["region"])]
         shares = listing([_share(row) for row in _rows(top)])
         sentences.append(
-            f"In group {name} z <= -{threshold:g} is most frequent in the {shares}; the healthy reference expects "
-            f"{percent(expected)}."
+            f"Of the people of group {name}, at their first scan, most have z <= -{threshold:g} in the {shares}; the "
+            f"healthy reference expects {percent(expected)} of people."
         )
         if len(thalamus):
-            sentences.append(f"In group {name} it is seen in the {listing([_share(row) for row in _rows(thalamus)])}.")
+            seen = listing([_share(row) for row in _rows(thalamus)])
+            sentences.append(f"Of the people of group {name} it is seen in the {seen}.")
     return tuple(sentences)
 
 
@@ -241,5 +242,8 @@ def _rows(table: pd.DataFrame) -> list[dict[Hashable, Any]]:
 
 
 def _share(row: Mapping[Hashable, Any]) -> str:
+    """``left thalamus (3 of 12 people, 25 %, 95 % interval 5.5 to 57 %)``; of none the upper bound alone."""
+    counted = f"{row['n_infra']} of {plural(row['n'], 'person', 'people')}"
     low, high = percent(row["low_infra"]).removesuffix(" %"), percent(row["high_infra"])
-    return f"{display_name(row['region'])} ({percent(row['share_infra'])}, 95 % interval {low} to {high})"
+    share = f"{percent(row['share_infra'])}, 95 % interval {low} to {high}" if row["n_infra"] else f"at most {high}"
+    return f"{display_name(row['region'])} ({counted}, {share})"

@@ -234,4 +234,11 @@ def test_the_most_frequent_deviation_is_named():
     z = pd.DataFrame({"Left-Thalamus": [-3.0, -3.0, 0.0, 0.0], "Left-Caudate": [0.0, 0.0, 0.0, 0.0]})
     sentences = prevalence_sentences(prevalence_table(z, ["MS", "MS", "HC", "HC"]))
     assert sentences[0] == "In group HC no region has z <= -1.96 in anybody."
-    assert "left thalamus (100 %, 95 % interval 16 to 100 %)" in sentences[1]
+    assert "Of the people of group MS, at their first scan" in sentences[1]
+    assert "left thalamus (2 of 2 people, 100 %, 95 % interval 16 to 100 %)" in sentences[1]
+
+
+def test_a_deviation_that_nobody_has_is_given_its_upper_bound():
+    z = pd.DataFrame({"Left-Thalamus": [0.0] * 3, "Left-Caudate": [-3.0, -3.0, 0.0], "Left-Putamen": [-3.0, -3.0, 0.0]})
+    sentences = prevalence_sentences(prevalence_table(z), most=2)
+    assert "left thalamus (0 of 3 people, at most 71 %)" in sentences[1]

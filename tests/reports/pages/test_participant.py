@@ -63,6 +63,24 @@ def test_overlay_images_are_embedded(root: Path) -> None:
     assert len(page) < 1_500_000
 
 
+def test_overlays_name_their_colours(root: Path) -> None:
+    dataset.write_person(root, "01", ("1",))
+    (root / "sub-01/figures").mkdir()
+    (root / "sub-01/figures/sub-01_ses-1_desc-overlayAxial_T1w.png").write_bytes(b"\x89PNG small")
+    page = write_participant_report(root, "01").read_text()
+    assert "blue, the border of the white matter; red, the outer border of the cortex" in page
+
+
+def test_change_between_scans_of_one_age_is_a_whole_sentence(root: Path) -> None:
+    dataset.write_person(root, "01", ("1", "2"), years=0.0)
+    page = write_participant_report(root, "01").read_text()
+    assert "The sessions have the same age, so no change per year is given." in page
+    change = page[page.index('<section id="change"') :]
+    change = change[: change.index("</section>")]
+    for hole in ("nan", "None", "inf ", "n/a years", "> years"):
+        assert hole not in change.replace("n_infra", "")
+
+
 def test_flagged_regions_come_first_with_the_most_extreme_on_top(derivatives: Path) -> None:
     table = read_table(derivatives / "sub-01/ses-3/anat/sub-01_ses-3_desc-deviations_morph.tsv")
     flagged = table[table["deviation"] != "none"].sort_values("z", key=lambda z: -z.abs())["region"]
