@@ -38,6 +38,33 @@ AGE_TOLERANCE = 0.5
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What the scans of a cohort measure beside z of the reference regions; same rows in every table.
+
+    Parameters
+    ----------
+    volumes : DataFrame
+        mm^3, one column per region.
+    extended : DataFrame
+        z beyond the reference regions, as far as they were scored.
+    healthy : DataFrame or None
+        Median volumes of healthy people of the age and sex of each scan and the head size of its person.
+    """
+
+    volumes: pd.DataFrame
+    extended: pd.DataFrame
+    healthy: pd.DataFrame | None = None
+
+    def pick(self, rows: np.ndarray) -> Measured:
+        """Some of the rows (bool), numbered anew."""
+        tables = (self.volumes, self.extended, self.healthy)
+        kept = [
+            None if table is None else table.reset_index(drop=True)[rows].reset_index(drop=True) for table in tables
+        ]
+        return Measured(*kept)
+
+
+@dataclass(frozen=True)
 class CohortData:
     """What the analyses of one cohort share.
 
@@ -59,6 +86,8 @@ class CohortData:
         Sentences on values that cannot be used and people who are in no group.
     healthy : DataFrame or None
         What a healthy person shows in place of each scan, by the model (`group_tables.expected_table`).
+    measured : Measured or None
+        Volumes and further z of the same scans, where they are at hand.
     """
 
     scans: pd.DataFrame
@@ -68,6 +97,7 @@ class CohortData:
     absent: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     healthy: pd.DataFrame | None = None
+    measured: Measured | None = None
 
     def expected(self, tail: str, counts: pd.DataFrame | None = None) -> pd.DataFrame:
         """``mean low high`` of a healthy person's number of deviations in place of each scan.
@@ -173,6 +203,7 @@ def prepare(
     config: AnalysisConfig,
     visits: pd.DataFrame | None = None,
     expected: pd.DataFrame | None = None,
+    measured: Measured | None = None,
 ) -> CohortData:
     """Check and complete the tables of a cohort.
 
@@ -185,7 +216,7 @@ def prepare(
     config : AnalysisConfig
     visits : DataFrame, optional
         Clinical visits, with or without a scan.
-    expected : DataFrame, optional
+    expected, measured : optional
         As for `run_analysis`.
 
     Raises
@@ -208,6 +239,8 @@ def prepare(
     healthy = (
         None if expected is None else expected.reset_index(drop=True)[z.notna().any(axis=1)].reset_index(drop=True)
     )
+    if measured is not None:
+        measured = measured.pick(z.notna().any(axis=1).to_numpy())
     scans, z, unscored = _scored(scans, z)
     scans = pd.concat([scans, count_table(z, config.regions, config.threshold)], axis=1)
     notes += [*unread, *unscored, *_contradictions(scans)]
@@ -219,7 +252,7 @@ def prepare(
         scans = scans.drop(columns="group", errors="ignore")
     if "sex" in scans:
         scans["sex"] = _of_person(scans["sex"], scans)
-    return CohortData(scans, z, kept, seen, absent, tuple(notes), healthy)
+    return CohortData(scans, z, kept, seen, absent, tuple(notes), healthy, measured)
 
 
 def _scored(scans: pd.DataFrame, z: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:

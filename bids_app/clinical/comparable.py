@@ -14,6 +14,7 @@ COMPARABLE, WITH_CARE, NOT_COMPARABLE = VERDICTS = ("comparable", "with care", "
 # Relative differences of eTIV, as the limits of quality between sessions (an adult's skull keeps its size)
 ETIV_CARE, ETIV_NOT = 0.05, 0.10
 SCANNER_COLUMNS = ("scanner", "scanner_id", "site", "site_id", "center", "centre")
+OTHER_FACTS = ("fs_version", "flavour", "stream", "filled", "pial", "etiv_mm3", "quality")
 _FILLED = re.compile(r"fill|inpaint", re.IGNORECASE)
 _RELEASE = re.compile(r"(\d+)(?:\.(\d+|x))?")
 
@@ -63,7 +64,7 @@ def facts_of_summary(summary: Mapping[str, Any]) -> ScanFacts:
 
 def facts_of_rows(scans: pd.DataFrame, scanner: str | None) -> list[ScanFacts]:
     """The facts in the rows of a table of scans; `scanner` is the column of the scanner."""
-    names = {"scanner": scanner, **{name: name for name in ("fs_version", "flavour", "stream", "etiv_mm3", "quality")}}
+    names = {"scanner": scanner, **{name: name for name in OTHER_FACTS}}
     known = {ours: theirs for ours, theirs in names.items() if theirs in scans}
     rows = scans[list(known.values())].astype(object).to_dict("records")
     return [

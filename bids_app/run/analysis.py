@@ -9,9 +9,26 @@ from bids_app.bids.phenotypes import clinical_table
 from bids_app.clinical.analysis import run_analysis
 from bids_app.clinical.analysis_file import load_analysis
 from bids_app.clinical.results import replace_results
+from bids_app.clinical.scored_scans import ScoredScans
+from bids_app.errors import NormvolError
+from bids_app.normative.base import NormativeModel
+from bids_app.normative.registry import load_model
 from bids_app.run.citation import write_citation
 from bids_app.run.cohort import cohort_with_clinical, read_cohort
 from bids_app.run.samples import Pool, read_samples, with_sample
+
+
+def scoring_model(cohort: ScoredScans, name: str) -> NormativeModel | None:
+    """The model that scored the cohort, where it is at hand: the one named, or a packaged one; None otherwise."""
+    used = set(cohort.scans["model"].dropna())
+    for candidate in dict.fromkeys((name, *(str(text).split()[0] for text in sorted(used)))):
+        try:
+            found = load_model(candidate)
+        except NormvolError:
+            continue
+        if used == {f"{found.card.name} {found.card.version}"}:
+            return found
+    return None
 
 
 def write_analyses(
@@ -56,7 +73,14 @@ def write_analyses(
     if pool is not None:
         config = with_sample(config, clinical)
         text = config.to_toml()
-    results = run_analysis(clinical, cohort.zscores, config, visits=visits, expected=cohort.expected())
+    results = run_analysis(
+        clinical,
+        cohort.zscores,
+        config,
+        visits=visits,
+        expected=cohort.expected(),
+        measured=cohort.measured(scoring_model(cohort, model)),
+    )
     written = replace_results(output_dir, results, text)
     write_citation(output_dir, cohort.summaries, model, results)
     return written

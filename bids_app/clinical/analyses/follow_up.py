@@ -226,3 +226,30 @@ def _origins(data: CohortData, first: pd.DataFrame, visits: pd.DataFrame) -> pd.
         at_scan = visits.merge(keys, on=["participant_id", "session_id"]).groupby("participant_id")["_clock"].min()
         return at_scan.reindex(origin.index).fillna(origin)
     return origin
+
+
+def clock_times(data: CohortData, column: str) -> dict[str, float]:
+    """Clock value (`CohortData.clock`) of each person's earliest entry of a column of dates, or of years since the
+    first visit.
+
+    Raises
+    ------
+    AnalysisError
+        When an entry is neither a date nor a number, or a date cannot be placed.
+    """
+    table = _source(data, column)
+    clock = _clock(data, table)
+    start = clock.groupby(table["participant_id"]).min().to_dict()
+    anchors = _dated(table, clock)
+    written = table.loc[table[column].notna(), ["participant_id", column]].drop_duplicates()
+    entries = pd.Series(sorted({str(cell).strip() for cell in written[column]}), dtype=object)
+    problem = date_problem(entries)
+    if problem:
+        raise AnalysisError(f"{column} cannot be used: {problem}", WRITE_ISO)
+    moments = dict(zip(entries, dates(entries), strict=True))
+    found: dict[str, float] = {}
+    for person, cell in zip(written["participant_id"].astype(str), written[column], strict=True):
+        text = str(cell).strip()
+        at = _placed(person, text, moments[text], start[person], anchors)
+        found[person] = min(at, found.get(person, np.inf))
+    return found
