@@ -12,13 +12,14 @@ from scipy.special import stdtrit
 
 from bids_app.arrays import FloatArray
 from bids_app.clinical.comparable import visit_pairs
-from bids_app.clinical.composites import HEALTHY, PATIENTS, composites, published, with_composites
+from bids_app.clinical.composites import HEALTHY, PATIENTS, composite_name, composites, published, with_composites
 from bids_app.clinical.person import repeatability
 from bids_app.normative.base import Adaptation, NormativeModel
 from bids_app.regions import ASYMMETRY_PREFIX, SUM_PREFIX, VOLUME, measure_of, names
 
 RATE_COLUMNS = (
     "region",
+    "structure",
     "session_from",
     "session_to",
     "years",
@@ -170,6 +171,7 @@ def _pair(
     return pd.DataFrame(
         {
             "region": first.index,
+            "structure": [composite_name(name) for name in first.index],
             "session_from": one["session_id"],
             "session_to": other["session_id"],
             "years": years,

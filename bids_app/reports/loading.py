@@ -16,6 +16,7 @@ from bids_app.tables import read_json, read_table
 OWN_FIGURE_SUFFIX = "_morph.svg"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".svg")
 DEVIATION_SETS = ("deviations", "extended", "asymmetry", "thickness", "area")
+PERSON_TABLES = ("centiles", "change", "rates", "comparability", "forecast")
 GROUP_TABLES = (
     "findings",
     "inclusion",
@@ -108,6 +109,9 @@ class Person:
     scans: tuple[Scan, ...]
     centiles: Sheet | None
     change: Sheet | None
+    rates: Sheet | None
+    comparability: Sheet | None
+    forecast: Sheet | None
     images: tuple[Path, ...]
     unfinished: tuple[Record, ...]
     crashes: tuple[str, ...]
@@ -164,8 +168,7 @@ def load_person(root: Path, label: str) -> Person:
         label=label,
         scans=tuple(scans),
         unfinished=unfinished,
-        centiles=load_sheet(root, anat / f"sub-{label}_desc-centiles_morph.tsv"),
-        change=load_sheet(root, anat / f"sub-{label}_desc-change_morph.tsv"),
+        **{name: load_sheet(root, anat / f"sub-{label}_desc-{name}_morph.tsv") for name in PERSON_TABLES},
         images=_images(folder / "figures"),
         crashes=tuple(sorted(path.relative_to(root).as_posix() for path in crashes)),
         citation=_text(root / "CITATION.md"),

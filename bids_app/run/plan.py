@@ -17,7 +17,6 @@ from bids_app.errors import NormvolError
 from bids_app.findings import Finding
 from bids_app.freesurfer.locate import trees_of_nobody
 from bids_app.freesurfer.recon_command import ReconAllCommand
-from bids_app.freesurfer.subject import base_time_points
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.harmonise.adaptation import unadapted_warning
 from bids_app.run.adaptation import ScanAdaptations, estimate_adaptation
@@ -29,6 +28,7 @@ from bids_app.run.models import load_study_model, model_sha256
 from bids_app.run.recon import ReconPlan, recon_memory_gb
 from bids_app.run.request import Request, SubjectPlaces, open_request
 from bids_app.run.scan import EXPECTED_TABLES, kept_columns
+from bids_app.run.streams import stream_findings
 from bids_app.run.trees import Trees
 from bids_app.tables import read_json
 
@@ -42,6 +42,7 @@ PLANNED_KINDS = frozenset(
         "session-label-matched",
         "tree-choice",
         "tree-name-trusted",
+        "streams-mixed",
     )
 )
 
@@ -153,7 +154,7 @@ def plan_request(request: Request) -> Plan:
     recon = ReconPlan(request.recon, scans, asked & can_be_scored)
     outcomes = [_plan_scan(scan, item, request.places, recon, trees) for scan, item in zip(scans, covariates)]
     planned, omissions = _with_other_sessions([*outcomes, *unnamed], trees)
-    planned = [_with_base_finding(scan, planned) for scan in planned]
+    planned = _with_stream_findings(planned)
     planned = [scan for scan in planned if scan.name in asked]
     if adaptations is not None:
         planned = [_adapted(scan, adaptations, request.work_dir) for scan in planned]
@@ -333,18 +334,19 @@ def _with_other_sessions(
     ], omissions
 
 
-def _with_base_finding(scan: PlannedScan, planned: Sequence[PlannedScan]) -> PlannedScan:
-    """Say when the longitudinal trees of a person were made from different bases: they must not be compared."""
-    if scan.subject_dir is None or ".long." not in scan.subject_dir.name:
-        return scan
-    trees = [other.subject_dir for other in planned if other.participant == scan.participant and other.subject_dir]
-    points = {tree.name: base_time_points(tree) for tree in trees if ".long." in tree.name}
-    known = {name: found for name, found in points.items() if found}
-    if len({tuple(sorted(found)) for found in known.values()}) < 2:
-        return scan
-    seen = "; ".join(f"{name} from {', '.join(found)}" for name, found in sorted(known.items()))
-    finding = Finding("long-base-differs", f"the longitudinal trees were made from bases of different sessions: {seen}")
-    return replace(scan, covariates={**scan.covariates, "findings": [*scan.covariates["findings"], finding.to_json()]})
+def _with_stream_findings(planned: Sequence[PlannedScan]) -> list[PlannedScan]:
+    """Say when trees of a person must not be compared: different longitudinal bases, or both streams."""
+    trees: dict[str, list[Path]] = {}
+    for scan in planned:
+        if scan.subject_dir is not None:
+            trees.setdefault(scan.participant, []).append(scan.subject_dir)
+    out = []
+    for scan in planned:
+        own = trees.get(scan.participant, [])
+        found = stream_findings(scan.subject_dir, own) if scan.subject_dir is not None and len(own) > 1 else []
+        kept = [*scan.covariates["findings"], *(finding.to_json() for finding in found)]
+        out.append(replace(scan, covariates={**scan.covariates, "findings": kept}) if found else scan)
+    return out
 
 
 def _others(etiv: Mapping[str | None, float | None], scan: PlannedScan) -> list[float]:

@@ -13,6 +13,7 @@ from bids_app.clinical.figures import Forest
 from bids_app.clinical.results import AnalysisResult, make_result
 from bids_app.clinical.wording import listing, percent, software
 from bids_app.errors import AnalysisError
+from bids_app.normative.base import Z_CRITICAL
 from bids_app.regions import display_name
 from bids_app.regions import summed_pairs as pairs_by_sum
 from bids_app.tables import read_table
@@ -60,8 +61,9 @@ def summed_pairs(data: CohortData) -> list[AnalysisResult]:
             n = int(known[part.index].sum())
             for way in (way for way in WAYS if way in low and n):
                 flagged = int((low[way] & known)[part.index].sum())
-                ends = exact_interval(flagged, n)
-                healthy = _healthy().loc[name, way] if name in _healthy().index else None
+                ends = map(float, exact_interval(flagged, n))
+                usual = data.config.threshold == Z_CRITICAL and name in _healthy().index
+                healthy = float(_healthy().loc[name, way]) if usual else float("nan")
                 rows.append((group, name, display_name(name), WAYS[way], n, flagged, flagged / n, *ends, healthy))
     if not rows:
         raise AnalysisError("no structure has z of both sides")
@@ -84,10 +86,10 @@ def summed_pairs(data: CohortData) -> list[AnalysisResult]:
         estimate="share_infra",
         low="low_infra",
         high="high_infra",
-        null="healthy",
+        null=0.025,
         facet="group",
         where={"region": "sum_Thalamus"},
-        xlabel="Share of people with an infra-normal thalamus (line: healthy people)",
+        xlabel="Share of people with an infra-normal thalamus (line: 2.5 %)",
     )
     return [
         make_result(
@@ -108,7 +110,8 @@ def _sentences(table: pd.DataFrame) -> list[str]:
     sentences = []
     for group, part in table[table["region"] == "sum_Thalamus"].groupby("group", sort=True):
         named = [
-            f"{row['way']} {percent(row['share_infra'])} (healthy people {percent(row['healthy'])})"
+            f"{row['way']} {percent(row['share_infra'])}"
+            + (f" (healthy people {percent(row['healthy'])})" if row["healthy"] > 0 else "")
             for row in part.to_dict("records")
         ]
         sentences.append(f"The thalamus of group {group} is infra-normal by {listing(named)}.")

@@ -40,7 +40,8 @@ SIDE_WORDS = {"infra": "smaller", "supra": "larger"}
 
 
 class Visit(NamedTuple):
-    """One session's point in a centile chart; `z_se` is the standard error of its z."""
+    """One session's point in a centile chart; `z_se` is the standard error of its z, `apart` whether it cannot be
+    compared with the session before."""
 
     label: str
     age: float
@@ -48,6 +49,7 @@ class Visit(NamedTuple):
     z: float
     deviation: str
     z_se: float = math.nan
+    apart: bool = False
 
 
 class Fan(NamedTuple):
@@ -73,7 +75,12 @@ class Fan(NamedTuple):
 
 
 def centile_chart(
-    region: str, fan: pd.DataFrame, visits: Sequence[Visit], width: float = 300, height: float = 214
+    region: str,
+    fan: pd.DataFrame,
+    visits: Sequence[Visit],
+    ahead: pd.DataFrame | None = None,
+    width: float = 300,
+    height: float = 214,
 ) -> str:
     """The centiles of volume by age around the person's sessions, which a line joins, and the lifespan as an inset.
 
@@ -83,10 +90,13 @@ def centile_chart(
         Columns ``age``, ``p05`` to ``p95`` and perhaps the limits ``p025`` and ``p975`` (mm^3), in order of age.
     visits : sequence of Visit
         In order of age; none for the whole lifespan.
+    ahead : DataFrame, optional
+        The same columns: what is expected of healthy people with the last session's z after it.
     """
-    whole = Fan(fan["age"].to_numpy(float), {name: fan[name].to_numpy(float) for name in SHARES if name in fan})
+    whole = _fan(fan)
     near, scale = whole.around(visits), _unit_scale(whole.curves["p50"])
-    plot = _centile_plot(near, visits, scale, width, height)
+    later = None if ahead is None or ahead.empty else _fan(ahead)
+    plot = _centile_plot(near, visits, scale, width, height, later)
     lines = {name: sparse(plot.points(near.ages, values * scale)) for name, values in near.curves.items()}
     body = [
         *plot.y_axis(4, "mL" if scale == ML else ""),
@@ -97,20 +107,35 @@ def centile_chart(
         path(lines["p50"], "fan median"),
         _centile_labels(plot, lines),
         *(_inset(plot, whole, near) if near.ages.size < whole.ages.size else ()),
+        *(_ahead(plot, later, scale) if later else ()),
         *_visits(plot, visits, scale, near),
     ]
     label = f"Centile chart of the {display_name(region)}: volume by age with the sessions of this person"
     return svg(width, height, body, label)
 
 
+def _fan(table: pd.DataFrame) -> Fan:
+    return Fan(table["age"].to_numpy(float), {name: table[name].to_numpy(float) for name in SHARES if name in table})
+
+
+def _ahead(plot: Plot, later: Fan, scale: float) -> list[str]:
+    """The band that holds nine tenths of what is expected after the last session, and its middle."""
+    lines = {name: sparse(plot.points(later.ages, values * scale)) for name, values in later.curves.items()}
+    band = path([*lines["p05"], *lines["p95"][::-1]], "ahead band", close=True)
+    return [band, path(lines["p50"], "ahead median")]
+
+
 def _unit_scale(values: np.ndarray) -> float:
     return ML if np.nanmax(np.abs(values)) > 5 else 1.0
 
 
-def _centile_plot(fan: Fan, visits: Sequence[Visit], scale: float, width: float, height: float) -> Plot:
+def _centile_plot(
+    fan: Fan, visits: Sequence[Visit], scale: float, width: float, height: float, later: Fan | None = None
+) -> Plot:
     ends = [visit.volume + side * fan.error(visit) for visit in visits for side in (-1, 0, 1)]
-    values = np.concatenate([*fan.curves.values(), ends]) * scale
-    years = [fan.ages[0], fan.ages[-1], *(visit.age for visit in visits)]
+    bands = [] if later is None else [later.curves["p05"], later.curves["p95"]]
+    values = np.concatenate([*fan.curves.values(), *bands, ends]) * scale
+    years = [fan.ages[0], fan.ages[-1], *(visit.age for visit in visits), *(() if later is None else later.ages)]
     heights = padded(float(np.nanmin(values)), float(np.nanmax(values)))
     return Plot(40, 32, width - 66, height - 66, (min(years), max(years)), heights)
 
@@ -156,7 +181,14 @@ def _visits(plot: Plot, visits: Sequence[Visit], scale: float, fan: Fan) -> list
         dot(x, y, 4 if v is visits[-1] else 3, f"visit {v.deviation}", _visit_words(v, visits[0], scale))
         for v, x, y in drawn
     ]
-    return [path(points, "course") if len(points) > 1 else "", *bars, *dots]
+    return [*_course(points, [visit.apart for visit in visits]), *bars, *dots]
+
+
+def _course(points: Sequence[tuple[float, float]], apart: Sequence[bool]) -> list[str]:
+    """The line through the sessions; greyed between two that cannot be compared."""
+    if len(points) < 2 or not any(apart[1:]):
+        return [path(points, "course") if len(points) > 1 else ""]
+    return [path(points[i : i + 2], "course apart" if apart[i + 1] else "course") for i in range(len(points) - 1)]
 
 
 def _visit_words(visit: Visit, first: Visit, scale: float) -> str:

@@ -74,6 +74,7 @@ def _context(person: Person, root: Path) -> dict[str, Any]:
         "geometry": page_geometry() if maps else "",
         "charts": sections.centile_charts(person),
         "change": sections.change_section(person),
+        "rates": sections.rates_section(person),
         "tables": [{"label": scan.label, "tables": sections.scan_tables(scan)} for scan in person.scans],
         "filters": sections.table_filters(person),
         "known_regions": sections.known_regions(person),

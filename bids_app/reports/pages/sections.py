@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from bids_app.clinical.comparable import NOT_COMPARABLE
+from bids_app.clinical.composites import composites
 from bids_app.regions import ASYMMETRY_PREFIX, display_name, pairs, reference_regions, region_table
 from bids_app.reports.components import Column, capitalised, chapter, data_block, data_uri
 from bids_app.reports.figures.charts import Visit, centile_chart, change_chart, range_strip
@@ -62,6 +64,31 @@ CHANGE_COLUMNS = (
     Column("z_change_se", "SE"),
     Column("annual_z_change", "Per year"),
     Column("reliable", "Reliable", "text"),
+    Column("z_expected", "Expected z"),
+    Column("z_gain", "Conditional z"),
+    Column("comparable", "Can be compared", "text"),
+)
+RATE_COLUMNS = (
+    Column("structure", "Volume", "text"),
+    Column("session_from", "From", "text"),
+    Column("session_to", "To", "text"),
+    Column("years", "Years"),
+    Column("annual_percent_change", "% a year", digits=2),
+    Column("annual_percent_change_se", "SE", digits=2),
+    Column("low", "95 % from", digits=2),
+    Column("high", "to", digits=2),
+    Column("healthy_percent_change", "Healthy people", digits=2),
+    Column("published_healthy", "Published, healthy", digits=2),
+    Column("published_ms", "Published, MS", digits=2),
+    Column("stream", "Stream", "text"),
+    Column("comparable", "Can be compared", "text"),
+)
+COMPARED_COLUMNS = (
+    Column("session_from", "From", "text"),
+    Column("session_to", "To", "text"),
+    Column("comparable", "Can be compared", "text"),
+    Column("reasons", "What differs", "long"),
+    Column("etiv_difference_percent", "eTIV, difference in %", digits=1),
 )
 CAPTIONS = {
     "deviations": "Reference regions (counted)",
@@ -134,10 +161,11 @@ def centile_charts(person: Person) -> dict[str, Any]:
         if row["deviation"] in ("infra", "supra") and row["region"] in fans
     ]
     first = flagged[:SHOWN_CHARTS] or [r for r in by_extremity(person.scans[-1].deviations)["region"] if r in fans][:3]
-    visits = _visits_by_region(person.scans)
+    visits = _visits_by_region(person.scans, _apart(person))
+    ahead = {} if person.forecast is None else dict(iter(person.forecast.table.groupby("region", sort=False)))
     rows = _volume_rows(person.scans[-1])
     charts = {
-        region: _chart(region, centile_chart(region, fan, visits.get(region, [])), rows.get(region))
+        region: _chart(region, centile_chart(region, fan, visits.get(region, []), ahead.get(region)), rows.get(region))
         for region, fan in fans.items()
     }
     note = "flagged regions, the most extreme first" if flagged else "no region is flagged; the most extreme are shown"
@@ -146,7 +174,28 @@ def centile_charts(person: Person) -> dict[str, Any]:
     others: dict[str, list[Chart]] = {}
     for region in (r for r in charts if r not in first):
         others.setdefault(chapter(region), []).append(charts[region])
-    return {"shown": [charts[region] for region in first], "others": others, "note": note}
+    return {
+        "shown": [charts[region] for region in first],
+        "others": others,
+        "note": note,
+        "ahead": _ahead(person),
+        "apart": bool(_apart(person)),
+    }
+
+
+def _ahead(person: Person) -> str:
+    """What the band after the last session rests on: ``trained``, ``repeatability``, or nothing where there is none."""
+    known = [] if person.forecast is None else person.forecast.table["basis"].dropna()
+    return str(known.iloc[0]) if len(known) else ""
+
+
+def _apart(person: Person) -> set[tuple[Any, Any]]:
+    """The pairs of sessions that cannot be compared."""
+    if person.comparability is None:
+        return set()
+    rows = person.comparability.table
+    rows = rows[rows["comparable"] == NOT_COMPARABLE]
+    return set(zip(rows["session_from"], rows["session_to"], strict=True))
 
 
 def _thin(fan: pd.DataFrame) -> pd.DataFrame:
@@ -155,13 +204,14 @@ def _thin(fan: pd.DataFrame) -> pd.DataFrame:
     return fan.iloc[keep]
 
 
-def _visits_by_region(scans: Sequence[Scan]) -> dict[str, list[Visit]]:
+def _visits_by_region(scans: Sequence[Scan], apart: set[tuple[Any, Any]]) -> dict[str, list[Visit]]:
     visits: dict[str, list[Visit]] = {}
-    for scan in scans:
+    for before, scan in zip([None, *scans], scans):
+        moved = before is not None and (before.session, scan.session) in apart
         age = scan.summary.get("covariates.age")
         for _, _, row in _volume_rows(scan).values() if age is not None else ():
             values = (float(row[name]) for name in ("volume_mm3", "z"))
-            visit = Visit(scan.label, float(age), *values, str(row["deviation"]), float(row.get("z_se", np.nan)))
+            visit = Visit(scan.label, float(age), *values, str(row["deviation"]), float(row.get("z_se", np.nan)), moved)
             visits.setdefault(row["region"], []).append(visit)
     return visits
 
@@ -196,7 +246,9 @@ def change_section(person: Person) -> dict[str, Any] | None:
         if reliable.any()
         else "No region changed by more than its measurement error."
     )
-    if not reliable.any() and rows["z_change_se"].isna().all():
+    if (pair["session_from"], pair["session_to"]) in _apart(person):
+        sentence = "These sessions cannot be compared, so no change is called reliable; see the change of volume."
+    elif not reliable.any() and rows["z_change_se"].isna().all():
         sentence = "The measurement error of these regions is not known, so no change is called reliable."
     elif rows["z_change_se"].isna().any():
         unknown = int(rows["z_change_se"].isna().sum())
@@ -205,7 +257,7 @@ def change_section(person: Person) -> dict[str, Any] | None:
         )
     return {
         "sheet": person.change,
-        "columns": CHANGE_COLUMNS,
+        "columns": _present(CHANGE_COLUMNS, table),
         "first": pair["session_from"],
         "last": pair["session_to"],
         "row": int(longest.index[-1]),
@@ -213,6 +265,32 @@ def change_section(person: Person) -> dict[str, Any] | None:
         "apart": bool(pd.notna(longest["years"].iloc[-1])),
         "sentence": sentence,
         "drawing": change_chart(drawn) if len(drawn) else "",
+    }
+
+
+def _present(columns: Sequence[Column], table: pd.DataFrame) -> list[Column]:
+    return [column for column in columns if column.name in table]
+
+
+def rates_section(person: Person) -> dict[str, Any] | None:
+    """Annualised change of the composites between the sessions furthest apart that can be compared."""
+    if person.rates is None or not len(person.rates.table):
+        return None
+    sheet, table = person.rates, person.rates.table
+    usable = table[table["comparable"] != NOT_COMPARABLE]
+    shown = sheet.pick(table.iloc[:0])
+    if len(usable):
+        widest = usable[usable["years"] == usable["years"].max()].iloc[-1]
+        pair = (usable["session_from"] == widest["session_from"]) & (usable["session_to"] == widest["session_to"])
+        shown = sheet.pick(usable[pair & usable["region"].isin(list(composites()))])
+    return {
+        "shown": shown,
+        "sheet": sheet,
+        "compared": person.comparability,
+        "columns": RATE_COLUMNS,
+        "compared_columns": COMPARED_COLUMNS,
+        "mixed": (table["stream"] == "mixed").any(),
+        "left": int((person.comparability.table["comparable"] == NOT_COMPARABLE).sum()) if person.comparability else 0,
     }
 
 
