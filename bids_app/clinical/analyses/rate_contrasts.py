@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bids_app.clinical.analyses.outcome_analyses import known
-from bids_app.clinical.analyses.volume_rates import BEYOND, COMPOSITE, OBSERVED, RATE_COLUMNS, REGION, with_kinds
+from bids_app.clinical.analyses.volume_rates import BEYOND, COMPOSITE, OBSERVED, RATE_COLUMNS, REGION, TOLD, with_kinds
 from bids_app.clinical.analyses.volume_scans import ALL_SCANS, baselines
 from bids_app.clinical.cohort import CohortData
 from bids_app.clinical.figures import BrainMap
@@ -106,25 +106,27 @@ def _against_control(
 
 
 def _contrast_sentences(table: pd.DataFrame, control: str) -> tuple[str, ...]:
+    """How many volumes differ, the composites that are `TOLD`, and the people per arm where that can be said."""
     sentences = []
     for (baseline, group), part in table[table["measure"] == OBSERVED].groupby(["baseline", "group"], sort=True):
         tested, found = int(part["q"].notna().sum()), part[part["q"] < 0.05]
-        text = (
-            f"Volumes of group {group} ({baseline}) change at another rate than those of {control} in {len(found)} of "
-            f"{plural(tested, 'volume')} after correction for multiple tests"
+        when = "" if baseline == ALL_SCANS else f", {baseline},"
+        sentences.append(
+            f"Volumes of group {group}{when} change at another rate than those of {control} in {len(found)} of "
+            f"{plural(tested, 'volume')} after correction for multiple tests."
         )
-        sums = part[(part["kind"] == COMPOSITE) & part["difference"].notna()].to_dict("records")
+        sums = part[(part["kind"] == COMPOSITE) & part["difference"].notna()]
         named = [
-            f"{row['structure']} {row['difference']:+.2f} % a year ({interval(row['low'], row['high'])}, "
-            f"{q_value(row['q'])})"
-            for row in sums
+            f"{row['structure']} {row['difference']:+.2f} % ({interval(row['low'], row['high'])}, {q_value(row['q'])})"
+            for row in sums[sums["region"].isin(TOLD)].to_dict("records")
         ]
-        sentences.append(f"{text}; difference: {listing(named, 6)}." if named else f"{text}.")
-        arms = [row for row in sums if np.isfinite(row["n_per_arm_50"])]
+        if named:
+            sentences.append(f"Difference a year{when.rstrip(',')}: {listing(named)}.")
+        arms = [
+            f"{row['structure']} {row['n_per_arm_30']:.0f} and {row['n_per_arm_50']:.0f}"
+            for row in sums[np.isfinite(sums["n_per_arm_50"])].to_dict("records")
+        ]
         if arms:
-            words = [f"{row['structure']} {row['n_per_arm_30']:.0f} and {row['n_per_arm_50']:.0f}" for row in arms]
-            sentences.append(
-                f"People per arm of a trial that slows this difference by 30 and by 50 % ({baseline}, 80 % power): "
-                f"{listing(words, 6)}."
-            )
+            trial = f"People per arm of a trial that slows this difference by 30 and by 50 %{when.rstrip(',')}"
+            sentences.append(f"{trial} (80 % power): {listing(arms, 6)}.")
     return tuple(sentences)

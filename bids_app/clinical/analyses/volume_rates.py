@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -17,8 +19,10 @@ from bids_app.clinical.volume_change import measurement_error
 from bids_app.clinical.wording import few_people, interval, listing, plural, software
 from bids_app.errors import AnalysisError
 
-OBSERVED, BEYOND = "rate", "rate beyond the healthy expectation"
+OBSERVED, BEYOND = "rate", "beyond expectation"
 COMPOSITE, REGION = "composite", "region"
+# The composites that sentences tell of; the table holds all
+TOLD = ("whole-brain", "thalamus", "ventricles")
 RATE_COLUMNS = {
     "kind": "Sum of regions (composite, see docs/ms.md) or a region",
     "structure": "The composite or region in plain words",
@@ -93,7 +97,13 @@ def rates(data: CohortData) -> list[AnalysisResult]:
         where={"kind": COMPOSITE, "baseline": ALL_SCANS},
         xlabel="Change of volume, percent a year",
     )
-    sentences = (*_rate_sentences(table), *every.sentences, *treated, *few, *few_people(int(table["n_people"].max())))
+    sentences = (
+        *_rate_sentences(table, data.config.control),
+        *every.sentences,
+        *treated,
+        *few,
+        *few_people(int(table["n_people"].max())),
+    )
     return [
         make_result(
             "volume_rates",
@@ -150,20 +160,22 @@ def described(table: pd.DataFrame, stream: str) -> pd.DataFrame:
     )
 
 
-def _rate_sentences(table: pd.DataFrame) -> tuple[str, ...]:
-    """One sentence per group on the composites, in words, and one per baseline where there are two."""
-    sentences = []
-    for (baseline, group), part in table[table["kind"] == COMPOSITE].groupby(["baseline", "group"], sort=True):
-        named = [_rate_words(row) for row in part.to_dict("records")]
+def _rate_sentences(table: pd.DataFrame, control: str | None) -> tuple[str, ...]:
+    """The composites that are `TOLD`, one sentence per group and baseline, the controls last."""
+    told = table[table["region"].isin(TOLD)]
+    found = {}
+    for (baseline, group), part in told.groupby(["baseline", "group"], sort=True):
+        named = listing([_rate_words(row) for row in part.to_dict("records")])
         people = plural(int(part["n_people"].max()), "person", "people")
-        sentences.append(f"Group {group} ({people}, {baseline}), percent a year: {listing(named, 6)}.")
-    return (*sentences, PUBLISHED_NOTE)
+        when = "" if baseline == ALL_SCANS else f", {baseline}"
+        found[baseline, group == control, group] = f"Group {group} ({people}{when}) changes a year: {named}."
+    return (*(found[key] for key in sorted(found)), PUBLISHED_NOTE)
 
 
-def _rate_words(row: dict) -> str:
+def _rate_words(row: dict[Any, Any]) -> str:
     expected = row["healthy_rate"]
-    healthy = f", healthy people of these ages {expected:+.2f}" if np.isfinite(expected) else ""
-    return f"{row['structure']} {row['rate']:+.2f} ({interval(row['low'], row['high'])}{healthy})"
+    healthy = f"; healthy people of these ages {expected:+.2f} %" if np.isfinite(expected) else ""
+    return f"{row['structure']} {row['rate']:+.2f} % ({interval(row['low'], row['high'])}{healthy})"
 
 
 def _published_result() -> AnalysisResult:

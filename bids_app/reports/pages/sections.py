@@ -83,6 +83,8 @@ RATE_COLUMNS = (
     Column("stream", "Stream", "text"),
     Column("comparable", "Can be compared", "text"),
 )
+# Of one pair of sessions, which the sentence above the table names
+PAIR_COLUMNS = (RATE_COLUMNS[0], *(column for column in RATE_COLUMNS[4:11]))
 COMPARED_COLUMNS = (
     Column("session_from", "From", "text"),
     Column("session_to", "To", "text"),
@@ -287,7 +289,9 @@ def rates_section(person: Person) -> dict[str, Any] | None:
         "shown": shown,
         "sheet": sheet,
         "compared": person.comparability,
+        "pair": next(shown.rows(), None),
         "columns": RATE_COLUMNS,
+        "pair_columns": PAIR_COLUMNS,
         "compared_columns": COMPARED_COLUMNS,
         "mixed": (table["stream"] == "mixed").any(),
         "left": int((person.comparability.table["comparable"] == NOT_COMPARABLE).sum()) if person.comparability else 0,
