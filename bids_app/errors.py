@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# with signs that turn the direction of text, and bytes that are no text
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2028\u2029\u2066-\u2069\ud800-\udfff]")
 
 
 class NormvolError(Exception):
@@ -35,7 +36,12 @@ class NormvolError(Exception):
 
 def printable(text: str) -> str:
     """`text` as a terminal may show it: control characters, which data can hold, are spelt out."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return _CONTROL.sub(_spelt, text)
+
+
+def _spelt(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 class UsageError(NormvolError):

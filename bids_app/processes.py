@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 import threading
@@ -13,6 +14,8 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import IO
+
+from bids_app.errors import UsageError
 
 LOOK_SECONDS = 0.5
 # Ends its reading when this process and all forked from it have ended: they alone hold the other end of the pipe.
@@ -27,6 +30,38 @@ def temporary_folder(prefix: str) -> Path:
         with suppress(OSError):
             cleaner.write(os.fsencode(folder) + b"\n")
     return folder
+
+
+def private_folder(folder: Path, *, make: bool = True) -> None:
+    """Make a folder that only this user can write, or see that it is one: nipype's pickles in it can run anything.
+
+    Raises
+    ------
+    UsageError
+        When it is a file or belongs to somebody else, or when others could have written what it holds.
+    """
+    if make:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+    if not folder.exists():
+        return
+    about = folder.stat()
+    new = f"name a folder that does not exist yet, such as {folder / 'normvol'}, or trust it"
+    if not stat.S_ISDIR(about.st_mode):
+        raise UsageError(f"the work folder {folder} is a file", "name a folder")
+    if about.st_uid != os.geteuid():
+        raise UsageError(
+            f"the work folder {folder} belongs to another user (uid {about.st_uid}), who could have planted something",
+            f"{new}: run as that user",
+        )
+    if about.st_mode & 0o002 or (about.st_mode & 0o020 and any(folder.iterdir())):
+        raise UsageError(
+            f"the work folder {folder} can be written by others, who could have planted something",
+            f"{new}: chmod 700 {folder}",
+        )
+    if make and about.st_mode & 0o077:
+        folder.chmod(0o700)
 
 
 @contextmanager

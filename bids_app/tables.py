@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import fcntl
-import gzip
 import json
 import os
+import re
 import tempfile
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
@@ -15,19 +15,25 @@ from typing import IO, Any
 from zipfile import BadZipFile
 
 import pandas as pd
+import yaml
 
+from bids_app import bounded
 from bids_app.errors import InputError, UsageError
 
 NA = "n/a"
 NA_VALUES = ("", "n/a", "N/A", "na", "NA", "NaN", "nan", "null", "None")
 FLOAT_FORMAT = "%.12g"
+# How a name that is not UTF-8 on disk is written: spelt out
+UNWRITABLE = "backslashreplace"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 SPREADSHEETS = (".xlsx", ".xlsm")
+MAX_YAML_VALUES = 100_000
 
 
 def atomic_write(path: Path | str, content: str | bytes) -> Path:
     """Write `content` to `path` so that a reader sees the old file or the whole new one."""
     with atomic_stream(path) as stream:
-        stream.write(content.encode("utf-8") if isinstance(content, str) else content)
+        stream.write(content.encode("utf-8", UNWRITABLE) if isinstance(content, str) else content)
     return Path(path)
 
 
@@ -111,7 +117,9 @@ def write_json(content: Any, path: Path | str) -> Path:
 
 def format_json(content: Any) -> str:
     """The text that `write_json` writes."""
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # Spelt out as text: as an escape of JSON it would come back as what no table can hold
+    return _SURROGATE.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text)
 
 
 def write_parquet(table: pd.DataFrame, path: Path | str) -> Path:
@@ -124,11 +132,43 @@ def write_parquet(table: pd.DataFrame, path: Path | str) -> Path:
 
 
 def read_json(path: Path | str) -> Any:
-    """Read a JSON file; raise InputError with the file's name when it is not JSON."""
+    """Read a JSON file; raise InputError with the file's name when it is not JSON, or of a size that none has."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"cannot read {path} as JSON ({error})", "check or remove the file") from error
+        return json.loads(bounded.read_text(path, bounded.MAX_JSON_BYTES))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"cannot read {path} as JSON ({_why(error)})", "check or remove the file") from error
+
+
+def read_yaml(path: Path, what: str) -> Any:
+    """Read a YAML (or JSON) file as plain data: tags that would make objects are refused.
+
+    Raises
+    ------
+    UsageError
+        When `what` it is (for the message) cannot be read.
+    """
+    try:
+        content = yaml.safe_load(bounded.read_text(path, bounded.MAX_SETTINGS_BYTES))
+        if _values(content, {}) > MAX_YAML_VALUES:
+            raise ValueError(f"its aliases make more than {MAX_YAML_VALUES:,} values")
+        return content
+    except (OSError, UnicodeDecodeError, InputError) as error:
+        raise UsageError(f"cannot read the {what} {path} ({_why(error)})", "check the path") from error
+    except (yaml.YAMLError, ValueError, RecursionError, AttributeError, TypeError) as error:
+        raise UsageError(f"the {what} {path} is neither YAML nor JSON ({_why(error)})") from error
+
+
+def _values(content: Any, known: dict[int, int]) -> int:
+    """How many values there are when those that aliases share are counted each time."""
+    if id(content) not in known:
+        known[id(content)] = 0  # of an alias within itself
+        inner = content.values() if isinstance(content, dict) else content if isinstance(content, list | set) else ()
+        known[id(content)] = 1 + sum(_values(item, known) for item in inner)
+    return known[id(content)]
+
+
+def _why(error: BaseException) -> str:
+    return "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
 
 
 def read_table(path: Path | str, text: bool | Collection[str] = False) -> pd.DataFrame:
@@ -150,11 +190,22 @@ def read_table(path: Path | str, text: bool | Collection[str] = False) -> pd.Dat
     path = Path(path)
     with table_errors(path):
         if path.suffix == ".parquet":
+            check_parquet(path)
             return pd.read_parquet(path)
         if path.suffix.lower() in SPREADSHEETS:
             return read_spreadsheet(path, text)
         dtype = dict.fromkeys(text, str) if isinstance(text, Collection) else str if text else None
-        return pd.read_csv(path, dtype=dtype, **text_dialect(path))
+        dialect = text_dialect(path)
+        with bounded.bounded_table(path) as stream:
+            return pd.read_csv(stream, dtype=dtype, **dialect)
+
+
+def check_parquet(path: Path) -> None:
+    """InputError when a Parquet file has more columns or cells than are read."""
+    from pyarrow.parquet import read_metadata
+
+    about = read_metadata(path)
+    bounded.check_columns(path, about.num_columns, about.num_rows)
 
 
 def read_spreadsheet(path: Path, text: bool | Collection[str] = False) -> pd.DataFrame:
@@ -165,6 +216,7 @@ def read_spreadsheet(path: Path, text: bool | Collection[str] = False) -> pd.Dat
     InputError
         When openpyxl, which reads spreadsheets, is not installed.
     """
+    bounded.check_spreadsheet(path)
     try:
         table = pd.read_excel(path, dtype=object, na_values=list(NA_VALUES), keep_default_na=False)
     except ImportError as error:
@@ -186,11 +238,12 @@ def text_dialect(path: Path) -> dict[str, Any]:
 
     A CSV whose header has semicolons and no comma comes from a spreadsheet of a country with decimal commas.
     """
+    with bounded.bounded_table(path) as stream:
+        header = stream.readline()
     marks = {"sep": "\t"}
     if ".csv" in path.suffixes[-2:]:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as stream:
-            header = stream.readline()
         marks = {"sep": ";", "decimal": ","} if b";" in header and b"," not in header else {"sep": ","}
+    bounded.check_columns(path, header.count(marks["sep"].encode()) + 1)
     return {
         **marks,
         "encoding": "utf-8-sig",
@@ -218,6 +271,6 @@ def table_errors(path: Path) -> Iterator[None]:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; raise UsageError naming the file when it is not TOML."""
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"cannot read the configuration file {path} ({error})") from error
+        return tomllib.loads(bounded.read_text(path, bounded.MAX_SETTINGS_BYTES))
+    except (OSError, ValueError, RecursionError, InputError) as error:
+        raise UsageError(f"cannot read the configuration file {path} ({_why(error)})") from error

@@ -186,7 +186,10 @@ def disturb(template: Path, folder: Path, case: Case, rng: random.Random, known:
         process.send_signal(number)
         process.wait()
     problems = _orphans(process.pid) + _left_over(folder / "tmp")
-    run(folder, case.command)
+    try:
+        run(folder, case.command)
+    except RuntimeError as error:
+        problems.append(f"run again, {error}")
     found = digests(folder / case.output)
     problems += [f"{name} differs" for name in sorted(known.digests) if found.get(name) != known.digests[name]]
     problems += [f"{name} is left over" for name in sorted(set(found) - set(known.digests))]

@@ -7,6 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+
+import pytest
+
+from bids_app.errors import UsageError
+from bids_app.processes import private_folder
 
 PARENT = """
 import os, subprocess, sys, time
@@ -61,3 +67,55 @@ def test_a_folder_of_a_process_that_ends_by_itself_goes_too(tmp_path):
     code = "from bids_app.processes import temporary_folder as t; (t('x y-') / 'file').touch(); t('second-')"
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(tmp_path)}, check=True)
     assert wait_until(lambda: not os.listdir(tmp_path))
+
+
+def mode(folder):
+    return folder.stat().st_mode & 0o777
+
+
+def test_a_work_folder_is_this_users_alone(tmp_path):
+    private_folder(tmp_path / "a" / "work")
+    assert mode(tmp_path / "a" / "work") == 0o700
+    assert mode(tmp_path / "a") != 0o700
+    (tmp_path / "b").mkdir(mode=0o755)
+    (tmp_path / "b" / "kept").touch()
+    private_folder(tmp_path / "b", make=False)
+    assert mode(tmp_path / "b") == 0o755
+    private_folder(tmp_path / "b")
+    assert mode(tmp_path / "b") == 0o700
+    private_folder(tmp_path / "absent", make=False)
+    assert not (tmp_path / "absent").exists()
+
+
+@pytest.mark.parametrize(("permissions", "empty"), [(0o777, True), (0o702, True), (0o770, False), (0o1777, True)])
+def test_a_work_folder_that_others_can_write_is_refused(tmp_path, permissions, empty):
+    folder = tmp_path / "work"
+    folder.mkdir()
+    if not empty:
+        (folder / "result_read.pklz").touch()
+    folder.chmod(permissions)
+    with pytest.raises(UsageError, match="can be written by others") as caught:
+        private_folder(folder)
+    assert f"chmod 700 {folder}" in caught.value.remedy
+    assert mode(folder) == permissions & 0o777
+
+
+def test_an_empty_work_folder_of_a_group_becomes_this_users_alone(tmp_path):
+    folder = tmp_path / "work"
+    folder.mkdir()
+    folder.chmod(0o775)
+    private_folder(folder)
+    assert mode(folder) == 0o700
+
+
+def test_a_work_folder_of_somebody_else_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "work").mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(UsageError, match="belongs to another user"):
+        private_folder(tmp_path / "work")
+
+
+def test_a_file_is_no_work_folder(tmp_path):
+    Path(tmp_path / "work").touch()
+    with pytest.raises(UsageError, match="is a file"):
+        private_folder(tmp_path / "work")

@@ -54,6 +54,8 @@ def test_numbers_where_labels_stand_are_labels_and_whole_numbers_are_numbers():
         ({"place": 3}, "the option place takes text in quotes, not 3"),
         ({"rule": 0}, "the option rule is one of auto or must be 1 or more, not 0"),
         ({"roles": 1}, "the option roles takes a table, not 1"),
+        ({"place": "a\0b"}, "c.toml: a text holds a NUL"),
+        ({"n": ["x"] * 1000}, "the option n takes a whole number, not ['x', 'x'"),
         (3, "a table of options is needed, not 3"),
     ],
 )
@@ -61,4 +63,5 @@ def test_what_does_not_fit_is_a_sentence_with_file_key_and_value(values, words):
     with pytest.raises(UsageError) as error:
         from_plain(Config, {"place": "x", **values} if isinstance(values, dict) else values, "c.toml")
     assert words in str(error.value)
+    assert len(str(error.value)) < 500
     assert str(error.value).startswith("c.toml: ")

@@ -63,8 +63,14 @@ def collect_findings(
     `also` are findings of the group level, `scans` those of the scans (default: those of the output folder).
     """
     found = [*also, *(read_findings(output_dir) if scans is None else scans)]
-    write_tsv(_table(found), Path(output_dir) / GROUP_FILE, columns_for("group_findings"))
+    write_tsv(_table(found), output_path(output_dir, GROUP_FILE), columns_for("group_findings"))
     return found
+
+
+def add_findings(output_dir: Path | str, findings: Iterable[Finding]) -> None:
+    """Put findings of the group level before those that ``group_findings.tsv`` holds."""
+    path = Path(output_dir) / GROUP_FILE
+    collect_findings(output_dir, findings, read_findings_file(path))
 
 
 def _table(findings: Iterable[Finding]) -> pd.DataFrame:

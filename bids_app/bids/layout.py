@@ -125,7 +125,7 @@ def _people(bids_dir: Path, names: list[Key]) -> list[str]:
     table = bids_dir / "participants.tsv"
     if table.exists():
         # a row whose label only spells a folder's otherwise (1 for 01) is no second person; covariates name it
-        folders = {unpadded(label) for label in found}
+        folders = {unpadded(label) for label in found} - {""}
         labels = (bare(row["participant_id"], "sub") for row in read_rows(table) if row.get("participant_id"))
         found |= {label for label in labels if unpadded(label) not in folders}
     # A subjects folder may serve several studies: its people count only where the dataset names nobody.
@@ -185,7 +185,7 @@ def _state(folders: Iterable[Path]) -> str:
     """Changes when an image comes to or leaves one of `folders`."""
     digest = hashlib.sha256()
     for folder in folders:
-        digest.update(f"{folder}\t{os.stat(folder).st_mtime_ns}\n".encode())
+        digest.update(f"{folder}\t{os.stat(folder).st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 

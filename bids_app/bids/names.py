@@ -16,7 +16,7 @@ LONGEST_NAME = 240
 # of two paths: the root and one folder, such as /home
 SHARED_PARTS = 2
 _LABEL = re.compile(r"[A-Za-z0-9+]+")
-_NUMBERS = re.compile(r"(\d+)")
+_NUMBERS = re.compile(r"([0-9]+)")
 _FREESURFER_NAME = re.compile(r"sub-(?P<participant>[A-Za-z0-9+]+)(?:_ses-(?P<session>[A-Za-z0-9+]+))?(?:\.long\..+)?")
 
 
@@ -92,11 +92,16 @@ def scan_name(participant: str, session: str | None = None) -> str:
     return "_".join(part for part in (participant_id(participant), session_id(session)) if part)
 
 
-def natural_key(label: str | None) -> tuple[tuple[int, int, str], ...]:
-    """Sorting key that puts ``2`` before ``10`` and None first."""
-    return tuple(
-        (0, int(part), part) if part.isdecimal() else (1, 0, part) for part in _NUMBERS.split(label or "") if part
-    )
+def natural_key(label: str | None) -> tuple[tuple[int, int, str, str], ...]:
+    """Sorting key that puts ``2`` before ``10`` and None first; numbers may have any number of digits."""
+    return tuple(_part_key(part) for part in _NUMBERS.split(label or "") if part)
+
+
+def _part_key(part: str) -> tuple[int, int, str, str]:
+    if not (part.isdecimal() and part.isascii()):
+        return (1, 0, "", part)
+    digits = part.lstrip("0")
+    return (0, len(digits), digits, part)
 
 
 def split_freesurfer_name(name: str) -> tuple[str, str | None] | None:

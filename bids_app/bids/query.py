@@ -89,11 +89,19 @@ def _value(name: str, value: Any) -> Any:
     if value is None or value == "*":
         return Query.NONE if value is None else Query.ANY
     if isinstance(value, str) and value.startswith("Query."):
-        return getattr(Query, value.removeprefix("Query."))
+        named = Query.__members__.get(value.removeprefix("Query."))
+        if named is None:
+            known = ", ".join(f"Query.{word}" for word in Query.__members__)
+            raise UsageError(f"{value!r} ({name}) is no filter", f"known are {known}")
+        return named
     prefix = {"session": "ses-", "subject": "sub-"}.get(name)
     if isinstance(value, str) and prefix:
         return value.removeprefix(prefix)
-    return list(value) if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_value(name, item) for item in value]
+    if isinstance(value, Mapping):
+        raise UsageError(f"the filter {name} is a table", "write a value, or a list of values")
+    return value
 
 
 class _OtherPeople:

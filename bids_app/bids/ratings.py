@@ -10,7 +10,7 @@ import pandas as pd
 
 from bids_app.bids.age_sex import is_missing
 from bids_app.bids.columns import columns_for
-from bids_app.bids.names import natural_key, participant_id, session_id
+from bids_app.bids.names import natural_key, output_path, participant_id, session_id
 from bids_app.bids.source_tables import Row, plain, read_sheet
 from bids_app.errors import InputError
 from bids_app.tables import write_tsv
@@ -107,7 +107,7 @@ def keep_ratings(output_dir: Path | str, files: Iterable[Path]) -> tuple[str, ..
     order = sorted(kept, key=lambda key: (natural_key(key[0]), natural_key(key[1])))
     rows = [(*key, *kept[key]) for key in order]
     table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).replace("", None)
-    write_tsv(table, Path(output_dir) / FILE, columns_for("ratings"))
+    write_tsv(table, output_path(output_dir, *Path(FILE).parts), columns_for("ratings"))
     return tuple(sorted({key[0] for key in {*before, *kept} if before.get(key) != kept.get(key)}))
 
 

@@ -144,11 +144,13 @@ def write_dataset_files(
     label = f"{name} {model_card['version']}" if model_card and model_card.get("version") else name
     card_file = output_path(output, f"model_{name}.json")
     sources = [folder for folder in subject_directories if not folder.is_relative_to(output)]
-    write_json(_description(output, bids, label, sources), output / "dataset_description.json")
-    atomic_write(output / ".bidsignore", "\n".join(IGNORED) + "\n")
-    atomic_write(output / "README.md", template("boilerplate_readme.md").substitute(version=__version__, model=label))
+    write_json(_description(output, bids, label, sources), output_path(output, "dataset_description.json"))
+    atomic_write(output_path(output, ".bidsignore"), "\n".join(IGNORED) + "\n")
+    atomic_write(
+        output_path(output, "README.md"), template("boilerplate_readme.md").substitute(version=__version__, model=label)
+    )
     facts = MethodsFacts(name, model_card or {}, structure, regions, scoring)
-    atomic_write(output / "CITATION.md", methods_text(facts))
+    atomic_write(output_path(output, "CITATION.md"), methods_text(facts))
     if model_card:
         write_json(model_titles(model_card), card_file)
 

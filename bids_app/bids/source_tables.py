@@ -6,6 +6,7 @@ import codecs
 import csv
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -13,9 +14,10 @@ from typing import Any
 
 import pandas as pd
 
+from bids_app import bounded
 from bids_app.bids.age_sex import is_missing
 from bids_app.bids.names import bare, is_label
-from bids_app.errors import BIDSError
+from bids_app.errors import BIDSError, InputError
 from bids_app.tables import read_json, read_table
 
 Row = dict[str, str]
@@ -77,7 +79,7 @@ def read_sheet(path: Path) -> tuple[list[str], list[Row]]:
 def _as_rows(path: Path, names: list[str], cells: Iterable[Sequence[str]]) -> tuple[list[str], list[Row]]:
     """Header under BIDS names, and the rows without their missing cells."""
     header = _standard(names)
-    twice = next((name for name in header if name and header.count(name) > 1), None)
+    twice = next((name for name, times in Counter(header).items() if name and times > 1), None)
     if twice:
         raise BIDSError(f"{path} has more than one column {twice}", "rename or remove one")
     rows = [{name: cell for name, cell in zip(header, line) if name and not is_missing(cell)} for line in cells]
@@ -106,7 +108,14 @@ def _cells(path: Path) -> list[list[str]]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return re.split(r"\r\n|\r|\n", _decoded(path.read_bytes()))
+        with bounded.bounded_table(path) as stream:
+            content = bounded.read_at_most(stream, path, bounded.MAX_SHEET_BYTES)
+        lines = re.split(r"\r\n|\r|\n", _decoded(content))
+        bounded.check_lines(path, len(lines))
+        bounded.check_columns(path, max(map(lines[0].count, "\t;,")) + 1, len(lines))
+        return lines
+    except InputError as error:
+        raise BIDSError(error.reason, error.remedy) from error
     except (OSError, UnicodeDecodeError) as error:
         raise BIDSError(f"cannot read {path} as a table ({error})", "it must be tab-separated text") from error
 
@@ -176,7 +185,10 @@ def read_any_sheet(path: Path) -> tuple[list[str], list[Row]]:
 
 def _read_spreadsheet(path: Path) -> pd.DataFrame:
     try:
+        bounded.check_spreadsheet(path)
         return pd.read_excel(path, dtype=object)
+    except InputError as error:
+        raise BIDSError(error.reason, error.remedy) from error
     except ImportError as error:
         raise BIDSError(
             f"reading the spreadsheet {path} needs the package openpyxl",

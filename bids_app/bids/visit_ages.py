@@ -25,7 +25,7 @@ _FIRST = re.compile(r"(pre|bl|base|screen|init|first|entry|start)")
 _LATER = re.compile(r"(post|fu|follow|retest|last|end|exit)")
 
 
-def visit_order(label: str) -> tuple[int, tuple[tuple[int, int, str], ...]]:
+def visit_order(label: str) -> tuple[int, tuple[tuple[int, int, str, str], ...]]:
     """Sorting key of session labels in time: numbers in order, ``pre`` before ``post``."""
     text = label.lower()
     return (-1 if _FIRST.match(text) else 1 if _LATER.match(text) else 0), natural_key(label)

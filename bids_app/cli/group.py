@@ -13,7 +13,7 @@ import pandas as pd
 
 from bids_app.bids.derivatives import summary_paths
 from bids_app.bids.finding_files import GROUP_FILE, read_findings_file
-from bids_app.bids.names import bare
+from bids_app.bids.names import bare, output_path
 from bids_app.bids.ratings import key_of, stored_ratings, unknown
 from bids_app.bids.sink import write_dataset_files
 from bids_app.cli import exitcodes
@@ -30,6 +30,7 @@ from bids_app.run.cohort import one_cohort
 from bids_app.run.config import RunConfig
 from bids_app.run.plan import Omission
 from bids_app.run.samples import Pool, Sample, read_samples
+from bids_app.tables import atomic_write
 from bids_app.workflows.execution import run_graph
 from bids_app.workflows.group import init_group_wf
 
@@ -53,14 +54,19 @@ def _carry_out(config: RunConfig, cohort: ScoredScans) -> int:
         return exitcodes.OK
     if config.pool is not None:
         write_dataset_files(config.output_dir, bids_dir=config.bids_dir, model=config.model, scoring=config.scoring)
-    log = open_log(config.output_dir / "logs" / f"group-{uuid.uuid4().hex}.log", config.verbose, config.quiet)
+    log = open_log(
+        output_path(config.output_dir, "logs", f"group-{uuid.uuid4().hex}.log"),
+        config.verbose,
+        config.quiet,
+        config.shared,
+    )
     if config.participant_label or config.session_label:
         log.info("note  the group level takes every scored scan of %s; labels do not narrow it", config.output_dir)
     with scratch_folder("normvol-work-") as work_dir:
         crashes = run_graph(init_group_wf(config, work_dir=work_dir), config)
     for crash in crashes:
-        path = config.output_dir / "logs" / f"crash-{crash.node.rsplit('.', 1)[-1]}.txt"
-        path.write_text(crash.text, encoding="utf-8")
+        name = f"crash-{crash.node.rsplit('.', 1)[-1]}.txt"
+        atomic_write(output_path(config.output_dir, "logs", name), config.shared(crash.text))
         log.warning("failed in %s: %s", crash.node.rsplit(".", 1)[-1], crash.reason)
     if crashes:
         if all(crash.expected for crash in crashes):
@@ -84,6 +90,7 @@ def _close(config: RunConfig, cohort: ScoredScans, missing: pd.DataFrame, log: l
     for line in summary_lines(findings, str(config.output_dir / GROUP_FILE)):
         log.info(line)
     log.info("report: %s", config.output_dir / "group.html")
+    log.info("all that is done and why the rest is not: normvol-status %s", config.output_dir)
     written = written_results(config.output_dir) if config.analysis else {}
     failures = [text for content in written.values() if (text := content.get(FAILURE))]
     for text in failures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -12,8 +13,11 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from bids_app.cli import exitcodes
-from bids_app.errors import NormvolError, UsageError
+from bids_app.errors import NormvolError, UsageError, printable
 from bids_app.processes import temporary_folder
+
+# What the system says of a path that nothing can have
+NO_SUCH_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR)
 
 
 def guarded(call: Callable[[], int]) -> int:
@@ -43,6 +47,9 @@ def guarded(call: Callable[[], int]) -> int:
         )
         return exitcodes.FAILED
     except OSError as error:
+        if error.errno in NO_SUCH_PATH:
+            print(f"normvol: {error.strerror}: {printable(str(error.filename))[:200]}; check the path", file=sys.stderr)
+            return exitcodes.INPUT
         where = f" ({error.filename})" if error.filename else ""
         print(
             f"normvol: the system refused: {error.strerror or error}{where}; check that disk and folders can be "

@@ -170,11 +170,11 @@ def parse_config(argv: Sequence[str] | None = None) -> Any:
     """
     given = vars(build_parser().parse_args(argv))
     # Imported after the arguments are read: --help and --version stay instant.
-    from bids_app.run.config import RunConfig
+    from bids_app.run.config import RunConfig, placed
     from bids_app.tables import read_toml
 
     path = given.pop("config_file", None)
-    values = _from_file(read_toml(path)) if path else {}
+    values = _from_file(placed(read_toml(path), Path(path), given)) if path else {}
     values.update(given)
     values.setdefault("nprocs", available_cpus())
     values.setdefault("mem_mb", available_memory_mb())

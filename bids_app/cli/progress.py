@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,13 @@ from bids_app.errors import printable
 LOGGER = "normvol"
 
 
-def open_log(path: Path | None, verbose: int = 0, quiet: bool = False) -> logging.Logger:
-    """The run's logger: to standard error (when `quiet`, only what went wrong), and to `path` when given."""
+def open_log(
+    path: Path | None, verbose: int = 0, quiet: bool = False, shared: Callable[[str], str] = str
+) -> logging.Logger:
+    """The run's logger: to standard error (when `quiet`, only what went wrong), and to `path` when given.
+
+    What goes to `path` goes through `shared` first.
+    """
     logger = logging.getLogger(LOGGER)
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.propagate = False
@@ -26,7 +32,8 @@ def open_log(path: Path | None, verbose: int = 0, quiet: bool = False) -> loggin
         path.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(path, encoding="utf-8"))
     for handler in handlers:
-        handler.setFormatter(_Printable("%(asctime)s  %(message)s", "%H:%M:%S"))
+        to_file = isinstance(handler, logging.FileHandler)
+        handler.setFormatter(_Printable("%(asctime)s  %(message)s", "%H:%M:%S", shared if to_file else str))
         logger.addHandler(handler)
     return logger
 
@@ -34,8 +41,12 @@ def open_log(path: Path | None, verbose: int = 0, quiet: bool = False) -> loggin
 class _Printable(logging.Formatter):
     """What data hold is shown, and never steers the terminal."""
 
+    def __init__(self, form: str, times: str, shared: Callable[[str], str]) -> None:
+        super().__init__(form, times)
+        self._shared = shared
+
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
+        return printable(self._shared(super().format(record)))
 
 
 class _TerminalHandler(logging.Handler):

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bids_app.bids.derivatives import read_summaries
-from bids_app.bids.names import bare, participant_id
+from bids_app.bids.names import bare, output_path, participant_id
 from bids_app.cli import exitcodes
 from bids_app.cli.progress import open_log
 from bids_app.errors import InputError
 from bids_app.processes import scratch_folder
 from bids_app.run.config import RunConfig
 from bids_app.run.rebuild import PersonSource, outdated_people, person_source
+from bids_app.tables import atomic_write
 from bids_app.workflows.execution import Crash, run_graph
 from bids_app.workflows.reports import init_reports_wf
 
@@ -44,8 +45,7 @@ def run_reports(config: RunConfig) -> int:
         crashes = _run(config, sources, work_dir)
     for crash in crashes:
         name = f"crash-{crash.node.rsplit('.', 1)[-1]}-{uuid.uuid4().hex[:8]}.txt"
-        (config.output_dir / "logs").mkdir(exist_ok=True)
-        (config.output_dir / "logs" / name).write_text(crash.text, encoding="utf-8")
+        atomic_write(output_path(config.output_dir, "logs", name), config.shared(crash.text))
         log.warning("failed: %s (see logs/%s)", crash.reason, name)
     if crashes:
         return exitcodes.FAILED

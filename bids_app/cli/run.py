@@ -20,7 +20,7 @@ from bids_app.cli import exitcodes, summary
 from bids_app.cli.progress import PeopleProgress, open_log
 from bids_app.errors import InputError
 from bids_app.normative.structure import structure
-from bids_app.processes import temporary_folder
+from bids_app.processes import private_folder, temporary_folder
 from bids_app.run.change_models import install_change_model
 from bids_app.run.config import RunConfig
 from bids_app.run.findings import closing_lines, record_planned
@@ -48,6 +48,8 @@ def run(config: RunConfig) -> int:
         from bids_app.workflows.dask_cluster import check_scheduler
 
         check_scheduler(config.scheduler)
+    if config.work_dir is not None:
+        private_folder(config.work_dir, make=not config.dry_run)
     rated = _keep_ratings(config)
     if config.reports_only:
         from bids_app.cli.reports_only import run_reports
@@ -93,7 +95,12 @@ def use_change_model(config: RunConfig) -> str | None:
 
 
 def _carry_out(config: RunConfig, plan: Plan, rated: Sequence[str], change: str | None) -> int:
-    log = open_log(config.output_dir / "logs" / f"run-{plan.context.run_uuid}.log", config.verbose, config.quiet)
+    log = open_log(
+        output_path(config.output_dir, "logs", f"run-{plan.context.run_uuid}.log"),
+        config.verbose,
+        config.quiet,
+        config.shared,
+    )
     if change:
         log.info("%s", change)
     model = load_study_model(config.model, config.scoring)
@@ -144,7 +151,7 @@ def _record_start(config: RunConfig, plan: Plan, log: logging.Logger) -> None:
     if plan.adaptations is not None:
         plan.adaptations.write(config.output_dir)
     for people in plan.people():
-        config.write(_log_path(config, plan, people[0].participant, "config.toml"))
+        config.write_shared(_log_path(config, plan, people[0].participant, "config.toml"))
 
 
 def _log_path(config: RunConfig, plan: Plan, participant: str, name: str) -> Path:
@@ -172,9 +179,9 @@ def _run_in_batches(config: RunConfig, plan: Plan, log: logging.Logger) -> list[
     if config.write_graph and people:
         from bids_app.workflows.drawing import draw_graph
 
-        draw_graph(init_normvol_wf(people[:1], plan.context), config.output_dir / "logs")
+        draw_graph(init_normvol_wf(people[:1], plan.context), output_path(config.output_dir, "logs", "graph").parent)
     progress = _progress(people)
-    monitor = ResourceTable(config.output_dir / "logs" / f"resources-{plan.context.run_uuid}.tsv", progress)
+    monitor = ResourceTable(output_path(config.output_dir, "logs", f"resources-{plan.context.run_uuid}.tsv"), progress)
     callback = monitor if config.resource_monitor else progress
     if config.scheduler != "local":
         from bids_app.workflows.dask_people import run_people
@@ -250,7 +257,9 @@ def _record_failures(config: RunConfig, plan: Plan, crashes: Sequence[Crash]) ->
             if not _is_of(crash, scan) or not _concerns(crash, scan):
                 continue
             stage = crash.node.rsplit(".", 1)[-1]
-            crash_file = atomic_write(_log_path(config, plan, scan.participant, f"crash-{stage}.txt"), crash.text)
+            crash_file = atomic_write(
+                _log_path(config, plan, scan.participant, f"crash-{stage}.txt"), config.shared(crash.text)
+            )
             folders = (*plan.subject_directories, config.output_dir, config.bids_dir)
             where = f"see {crash_file.relative_to(config.output_dir)}"
             reason, remedy = shorten(crash.reason, folders), shorten(crash.remedy, folders) if crash.expected else where

@@ -13,7 +13,7 @@ from bids_app.cli import exitcodes
 from bids_app.cli.guard import guarded
 from bids_app.cli.options import Option, Parser, add_general_options, add_options, made
 from bids_app.cli.resources import parse_memory
-from bids_app.processes import scratch_folder
+from bids_app.processes import private_folder, scratch_folder
 
 OPTIONS: list[Option] = [
     ("BIDS_DIR", "the BIDS dataset (read only)"),
@@ -62,14 +62,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace, others: Sequence[str]) -> int:
     from bids_app.bids.sink import check_output_dir
     from bids_app.cli.parser import parse_config
-    from bids_app.run.job_array import JobArray, people_to_do, submit, write_jobs
+    from bids_app.run.job_array import JobArray, check_submission, people_to_do, submit, write_jobs
     from bids_app.run.plan import make_plan
 
+    if getattr(arguments, "submit", False):
+        check_submission()
     config = parse_config([str(arguments.bids_dir), str(arguments.output_dir), "participant", *others])
     if "--omp-nthreads" not in " ".join(others):
         config = replace(config, omp_nthreads=getattr(arguments, "nprocs", 1))
     jobs = _with_full_paths(made(JobArray, arguments))
     check_output_dir(config.bids_dir, config.output_dir)
+    if config.work_dir is not None:
+        private_folder(config.work_dir)
     with scratch_folder("normvol-work-") as scratch:
         plan = make_plan(config, config.work_dir or scratch)
     people = people_to_do(plan, config.output_dir)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import pandas as pd
@@ -19,10 +20,12 @@ from bids_app.clinical.analyses import (
     volume_rates,
     volume_scans,
 )
-from bids_app.clinical.analysis_file import ROLES, SCORES, AnalysisConfig
+from bids_app.clinical.analysis_file import ROLES, SCORES, AnalysisConfig, grouping_column
 from bids_app.clinical.cohort import CohortData, Measured, prepare
 from bids_app.clinical.figures import Table
 from bids_app.clinical.results import AnalysisResult, failed, make_result, not_computed
+from bids_app.clinical.values import labels
+from bids_app.clinical.wording import listing
 from bids_app.errors import NormvolError
 
 ANY_SCORE = tuple(SCORES)
@@ -122,7 +125,7 @@ def run_analysis(
     Returns
     -------
     list of AnalysisResult
-        The first one, ``roles``, lists which column plays which role.
+        The first one, ``roles``, lists which column plays which role, and has the findings on the cohort.
 
     Raises
     ------
@@ -130,7 +133,7 @@ def run_analysis(
         When the tables do not belong together.
     """
     data = prepare(cohort, zscores, config, visits, expected, measured)
-    results = [roles_result(data)]
+    results = [replace(roles_result(data), findings=data.findings)]
     for analysis in analyses:
         results += _run(analysis, data)
     return results
@@ -161,6 +164,13 @@ def _missing(analysis: Analysis, data: CohortData) -> str | None:
     if named:
         return f"{'; '.join(named)}."
     roles = " or ".join(analysis.any_of)
+    likely = grouping_column(data.visits) if "diagnosis" in analysis.any_of else None
+    if likely is not None:
+        levels = listing(sorted(set(labels(data.visits[likely]).dropna())))
+        return (
+            f"no level of the column {likely} ({levels}) is known to mean healthy; in the analysis file, set diagnosis "
+            f'= "{likely}" in [roles] and control in [options].'
+        )
     return f"no column has the role {roles}; name it in [roles] of the analysis file."
 
 

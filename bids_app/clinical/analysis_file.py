@@ -57,6 +57,7 @@ CONTROL_LEVELS = (
     "none",
     "0",
 )
+MOST_LEVELS = 20
 # Names of columns after lower case and `_` for everything that is not a letter or digit; first match wins.
 PATTERNS = {
     "diagnosis": r"(clinical_)?diagnosis|dx|dx_group|diagnostic_group|diagnosis_group|group|case_control|patient|ms|"
@@ -199,7 +200,18 @@ def from_mapping(content: Mapping[str, Any], source: str = "the analysis file") 
 
 
 def propose(cohort: pd.DataFrame) -> tuple[AnalysisConfig, str]:
-    """A configuration from the names and values of the columns of `cohort`, and its text to write down."""
+    """A configuration from the names and values of the columns of `cohort`, and its text to write down.
+
+    Parameters
+    ----------
+    cohort : DataFrame
+
+    Returns
+    -------
+    AnalysisConfig
+    str
+        TOML with remarks on what was chosen.
+    """
     roles: dict[str, str] = {}
     remarks: list[str] = []
     for role, pattern in PATTERNS.items():
@@ -238,11 +250,28 @@ def _alternatives(pattern: str) -> list[str]:
     return [*parts, current]
 
 
+def grouping_column(cohort: pd.DataFrame) -> str | None:
+    """The column that is named like a diagnosis and has levels, none of which is known to mean healthy.
+
+    Parameters
+    ----------
+    cohort : DataFrame
+
+    Returns
+    -------
+    str or None
+    """
+    for name in _by_preference(cohort, PATTERNS["diagnosis"]):
+        if 2 <= cohort[name].nunique() <= MOST_LEVELS and control_level(cohort[name]) is None:
+            return name
+    return None
+
+
 def _fits(role: str, values: pd.Series) -> bool:
     """Whether the values of a column can play a role."""
     known = values.dropna()
     if role == "diagnosis":
-        return 2 <= known.nunique() <= 20 and control_level(known) is not None
+        return 2 <= known.nunique() <= MOST_LEVELS and control_level(known) is not None
     if role in ("treatment", "scanner", "relapse_dates"):
         return bool(known.nunique() >= (1 if role == "relapse_dates" else 2))
     if role == "visit_date":
@@ -254,7 +283,17 @@ def _fits(role: str, values: pd.Series) -> bool:
 
 
 def control_level(values: pd.Series) -> str | None:
-    """The level of a diagnosis column that means healthy, None when no level says so."""
+    """The level of a diagnosis column that means healthy, None when no level says so.
+
+    Parameters
+    ----------
+    values : Series
+
+    Returns
+    -------
+    str or None
+        As it is spelt in the column.
+    """
     levels = {re.sub(r"[\s_-]+", " ", level.strip().lower()): level for level in labels(values).dropna().unique()}
     return next((levels[name] for name in CONTROL_LEVELS if name in levels), None)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bids_app.clinical.analysis_file import SCORES, AnalysisConfig
+from bids_app.clinical.cohort_findings import as_findings, contradicting, of_groups, same_everywhere, with_z
 from bids_app.clinical.deviations import ExpectedCount, count_table, expected_counts, first_scans
 from bids_app.clinical.values import (
     WRITE_ISO,
@@ -26,15 +27,14 @@ from bids_app.clinical.values import (
 )
 from bids_app.clinical.wording import listing, plural
 from bids_app.errors import AnalysisError
+from bids_app.findings import Finding
 from bids_app.normative.base import Z_CRITICAL
-from bids_app.regions import display_name, reference_regions
+from bids_app.regions import reference_regions
 
 NUMERIC_ROLES = (*SCORES, "time", "relapses", "progression")
 COUNTS = ("n_infra", "n_supra", "n_total", "n_regions")
 YEARS_FROM_FIRST = "years_from_first"
 DAYS_PER_YEAR = 365.25
-# Years by which the age of a later session may be lower (rounded ages).
-AGE_TOLERANCE = 0.5
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ class CohortData:
         One row per clinical visit, with or without a scan; `scans` when there is no such table.
     absent : mapping-like tuple of (role, column)
         Roles of the configuration whose column is not in the cohort.
-    notes : tuple of str
-        Sentences on values that cannot be used and people who are in no group.
+    findings : tuple of Finding
+        Values that cannot be used, regions without z, people who contradict themselves or are in no group.
     healthy : DataFrame or None
         What a healthy person shows in place of each scan, by the model (`group_tables.expected_table`).
     measured : Measured or None
@@ -95,9 +95,14 @@ class CohortData:
     config: AnalysisConfig
     visits: pd.DataFrame
     absent: tuple[tuple[str, str], ...] = ()
-    notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
     healthy: pd.DataFrame | None = None
     measured: Measured | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """`findings` as sentences."""
+        return tuple(f"{finding.seen}." for finding in self.findings)
 
     def expected(self, tail: str, counts: pd.DataFrame | None = None) -> pd.DataFrame:
         """``mean low high`` of a healthy person's number of deviations in place of each scan.
@@ -117,7 +122,13 @@ class CohortData:
 
     @cached_property
     def first(self) -> np.ndarray:
-        """Whether each scan is its person's first, by age (bool, one per scan)."""
+        """Whether each scan is its person's first, by age (bool, one per scan).
+
+        Returns
+        -------
+        (n,) bool array
+            One per scan; True once per person.
+        """
         return first_scans(self.scans)
 
     @cached_property
@@ -130,7 +141,13 @@ class CohortData:
 
     @cached_property
     def patients(self) -> np.ndarray:
-        """Scans of people with a disease: all but the controls (bool, one per scan)."""
+        """Scans of people with a disease: all but the controls (bool, one per scan).
+
+        Returns
+        -------
+        (n,) bool array
+            All True where the cohort has no group or no control level.
+        """
         if "group" not in self.scans or self.config.control is None:
             return np.ones(len(self.scans), dtype=bool)
         return self.scans["group"].isin(self.groups).to_numpy()
@@ -152,7 +169,18 @@ class CohortData:
         return () if usual else (self.counting,)
 
     def clock(self, table: pd.DataFrame) -> str:
-        """The column of `table` that tells time: the role time, else years since the first visit, else age."""
+        """The column of `table` that tells time: the role time, else years since the first visit, else age.
+
+        Parameters
+        ----------
+        table : DataFrame
+            Scans with ``age`` and, possibly, a column of time.
+
+        Returns
+        -------
+        str
+            The name of a column of `table`, in years.
+        """
         for name in (self.config.column("time"), YEARS_FROM_FIRST):
             if name in table and numbers(table[name]).notna().any():
                 return str(name)
@@ -234,37 +262,42 @@ def prepare(
     seen = scans if visits is None else visits.reset_index(drop=True)
     absent = tuple((role, name) for role, name in config.roles.items() if name not in scans and name not in seen)
     roles = {role: name for role, name in config.roles.items() if (role, name) not in absent}
-    scans, seen, kept, notes = _one_spelling(scans, seen, replace(config, roles=roles))
+    scans, seen, kept, joined = _one_spelling(scans, seen, replace(config, roles=roles))
     scans, seen, unread = _typed(scans, seen, roles)
     healthy = (
         None if expected is None else expected.reset_index(drop=True)[z.notna().any(axis=1)].reset_index(drop=True)
     )
     if measured is not None:
         measured = measured.pick(z.notna().any(axis=1).to_numpy())
-    scans, z, unscored = _scored(scans, z)
+    scans, z, unscored = with_z(scans, z)
     scans = pd.concat([scans, count_table(z, config.regions, config.threshold)], axis=1)
-    notes += [*unread, *unscored, *_contradictions(scans)]
-    if roles.get("diagnosis") in scans:
-        level = labels(scans[roles["diagnosis"]])
+    scans, contradictions, grouped = _persons(scans, kept)
+    sentences = {
+        "levels-joined": joined,
+        "values-unusable": unread,
+        "z-missing": unscored,
+        "z-constant": same_everywhere(z),
+        "people-contradict": contradictions,
+        "group-unknown": grouped,
+    }
+    return CohortData(scans, z, kept, seen, absent, as_findings(sentences), healthy, measured)
+
+
+def _persons(scans: pd.DataFrame, config: AnalysisConfig) -> tuple[pd.DataFrame, list[str], list[str]]:
+    """`scans` with one group and sex per person, who contradicts themself, and who is in no group."""
+    contradictions = contradicting(scans)
+    grouped: list[str] = []
+    column = config.column("diagnosis")
+    if column in scans:
+        level = labels(scans[column])
         scans["group"] = _of_person(level, scans)
-        notes += _group_notes(scans, level, kept)
+        changing, grouped = of_groups(scans, level, config)
+        contradictions += changing
     else:
         scans = scans.drop(columns="group", errors="ignore")
     if "sex" in scans:
         scans["sex"] = _of_person(scans["sex"], scans)
-    return CohortData(scans, z, kept, seen, absent, tuple(notes), healthy, measured)
-
-
-def _scored(scans: pd.DataFrame, z: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
-    """The scans with any z, as no deviation is known of the others, and sentences on what has no z."""
-    without = z.isna().all(axis=1).to_numpy()
-    if without.all():
-        raise AnalysisError("no scan has a z-score of a reference region")
-    empty = [display_name(str(name)) for name in z if z[name].isna().all()]
-    notes = [f"{plural(int(without.sum()), 'scan')} without any z-score left out."] if without.any() else []
-    if empty:
-        notes.append(f"No scan has a z-score of the {listing(empty)}; every result is that of the other regions.")
-    return scans[~without].reset_index(drop=True), z[~without].reset_index(drop=True), notes
+    return scans, contradictions, grouped
 
 
 def _one_spelling(
@@ -327,25 +360,6 @@ def _numeric(table: pd.DataFrame, role: str, name: str) -> tuple[pd.Series, list
     return read.mask(off), [*notes, *unusable(table, read, off, what, f"not one of {scale.words}")]
 
 
-def _contradictions(scans: pd.DataFrame) -> list[str]:
-    """People whose sex, or the order of whose ages, differs between their scans, by name."""
-    notes, people = [], scans["participant_id"]
-    if "sex" in scans:
-        several = scans["sex"].groupby(people).nunique()
-        who = list(several.index[several > 1])
-        if who:
-            notes.append(f"The sex of {listing(who)} differs between scans; that of the first scan counts.")
-    if "session_id" in scans and scans["session_id"].notna().any():
-        order = scans.dropna(subset=["session_id", "age"]).sort_values(["participant_id", "session_id"], kind="stable")
-        falls = order["age"].astype(float).groupby(order["participant_id"]).diff() < -AGE_TOLERANCE
-        who = list(dict.fromkeys(order.loc[falls, "participant_id"]))
-        if who:
-            notes.append(
-                f"The age of {listing(who)} falls from one session to the next; age decides which scan is the first."
-            )
-    return notes
-
-
 def _timed(table: pd.DataFrame, date: pd.Series) -> pd.DataFrame:
     """`table` with years since each person's first visit by `date`; people without any date keep their years."""
     person = table["participant_id"]
@@ -361,26 +375,3 @@ def _of_person(level: pd.Series, scans: pd.DataFrame) -> pd.Series:
     known = level.iloc[order].dropna()
     first = known.groupby(scans["participant_id"].loc[known.index].to_numpy()).first()
     return scans["participant_id"].map(first).astype(object)
-
-
-def _group_notes(scans: pd.DataFrame, level: pd.Series, config: AnalysisConfig) -> list[str]:
-    """Who is in no group, whose diagnosis changes, and levels of the configuration that nobody has."""
-    column, people, notes = config.column("diagnosis"), scans["participant_id"], []
-    without = people[scans["group"].isna()].nunique()
-    if without:
-        notes.append(
-            f"{plural(without, 'person', 'people')} without {column} {'is' if without == 1 else 'are'} in no "
-            "group and left out of the analyses of groups, scores and outcomes."
-        )
-    several = level.groupby(people).nunique()
-    who = list(several.index[several > 1])
-    if who:
-        counted = plural(len(who), "person", "people")
-        notes.append(f"{column} changes between the scans of {counted} ({listing(who)}); the first counts.")
-    levels = sorted(set(scans["group"].dropna()))
-    wanted = [name for name in (config.control, *config.groups) if name is not None and name not in levels]
-    if wanted:
-        notes.append(f"Nobody who was scanned has {column} {listing(wanted)}; the levels are {listing(levels, 20)}.")
-    if config.control is not None and config.control not in levels and len(levels) > 1 and not config.groups:
-        notes.append("So nobody is a control, and everybody counts as having a disease; check control in [options].")
-    return notes

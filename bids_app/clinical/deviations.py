@@ -30,13 +30,36 @@ class ExpectedCount(NamedTuple):
 
 
 def tails(z: ArrayLike, threshold: float = Z_CRITICAL) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Whether each z is infra-normal (z <= -threshold) and supra-normal (z >= threshold); NaN is neither."""
+    """Whether each z is infra-normal (z <= -threshold) and supra-normal (z >= threshold); NaN is neither.
+
+    Parameters
+    ----------
+    z : array
+        Any shape.
+    threshold : float
+        Positive, in z units.
+
+    Returns
+    -------
+    infra, supra : bool arrays
+        The shape of `z`.
+    """
     values = np.asarray(z, dtype=float)
     return values <= -threshold, values >= threshold
 
 
 def first_scans(scans: pd.DataFrame) -> NDArray[np.bool_]:
-    """Whether each row (``participant_id age``) is its person's first by age; of equal ages the upper row."""
+    """Whether each row (``participant_id age``) is its person's first by age; of equal ages the upper row.
+
+    Parameters
+    ----------
+    scans : (n rows) DataFrame
+        ``participant_id`` and ``age`` in years; scans without an age come last.
+
+    Returns
+    -------
+    (n,) bool array
+    """
     order = np.argsort(scans["age"].to_numpy(dtype=float), kind="stable")
     mask = np.zeros(len(order), dtype=bool)
     mask[order[~scans["participant_id"].iloc[order].duplicated().to_numpy()]] = True
@@ -152,6 +175,20 @@ def expected_count(
 
 
 def expected_counts(n_regions: ArrayLike, tail: str = "infra", threshold: float = Z_CRITICAL) -> pd.DataFrame:
-    """``mean low high`` of `expected_count`, one row per scan with so many regions (n,)."""
+    """``mean low high`` of `expected_count`, one row per scan with so many regions (n,).
+
+    Parameters
+    ----------
+    n_regions : (n,) int array
+        Scored regions of each scan.
+    tail : {"infra", "supra", "total"}
+    threshold : float
+        In z units.
+
+    Returns
+    -------
+    DataFrame
+        n rows ``mean low high``: healthy people's mean count and its 95 % range.
+    """
     rows = [expected_count(int(number), tail, threshold) for number in np.asarray(n_regions, dtype=int)]
     return pd.DataFrame(rows, columns=list(ExpectedCount._fields))

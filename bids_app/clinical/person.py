@@ -203,6 +203,11 @@ def repeatability() -> pd.DataFrame:
     measurement, the standard deviation of repeated scans within people in percent of the volume, ``sem_z`` the same in
     z units of the packaged model, ``df`` its degrees of freedom. ``basis`` is ``measured`` (computed from repeated
     scans by benchmarks/repeatability.py), ``published`` or ``none`` (NaN: nothing is said of the region).
+
+    Returns
+    -------
+    DataFrame
+        One row per region and stream.
     """
     return _repeatability().copy()
 

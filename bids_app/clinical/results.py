@@ -20,6 +20,7 @@ import pandas as pd
 from bids_app.bids.names import output_path
 from bids_app.clinical.figures import Figure, figure_from_json
 from bids_app.errors import InputError
+from bids_app.findings import Finding
 from bids_app.regions import ETIV, derived_names, display_name, measured_names
 from bids_app.tables import atomic_write, format_tsv, read_json, read_table, write_json
 
@@ -62,6 +63,7 @@ class AnalysisResult:
     methods: str = ""
     figure: Figure | None = field(default=None)
     failure: str = ""
+    findings: tuple[Finding, ...] = ()
 
 
 @lru_cache(maxsize=1)
@@ -106,12 +108,46 @@ def make_result(
     unit: str | None = None,
     **extra: str,
 ) -> AnalysisResult:
-    """An `AnalysisResult` whose columns are described by `describe`."""
+    """An `AnalysisResult` whose columns are described by `describe`.
+
+    Parameters
+    ----------
+    name : str
+        The stem of its files, ``group_<name>``.
+    title : str
+    table : DataFrame
+    sentences : tuple of str
+        What the table says, with estimates and intervals.
+    methods : str
+        For the methods paragraph.
+    figure : Figure, optional
+    unit : str, optional
+        Of the estimates.
+    **extra
+        Descriptions of columns that `describe` does not know.
+
+    Returns
+    -------
+    AnalysisResult
+    """
     return AnalysisResult(name, title, table, describe(table, unit, **extra), sentences, methods, figure)
 
 
 def map_limits(values: pd.Series, diverging: bool = True) -> tuple[float, float] | None:
-    """Limits of a colour scale that all maps of a figure share: round numbers (1, 2, 5 times a power of ten)."""
+    """Limits of a colour scale that all maps of a figure share: round numbers (1, 2, 5 times a power of ten).
+
+    Parameters
+    ----------
+    values : Series
+        NaN are passed over.
+    diverging : bool
+        Symmetric about 0, otherwise from 0.
+
+    Returns
+    -------
+    (float, float) or None
+        None where nothing is known or all is 0.
+    """
     largest = float(values.abs().max())
     if not np.isfinite(largest) or largest == 0:
         return None
@@ -197,5 +233,5 @@ def replace_results(output_dir: Path, results: Iterable[AnalysisResult], text: s
     for path in written_results(output_dir):
         path.unlink()
         path.with_suffix(".tsv").unlink(missing_ok=True)
-    atomic_write(output_dir / ANALYSIS_FILE, text)
+    atomic_write(output_path(output_dir, ANALYSIS_FILE), text)
     return [write_result(result, output_dir) for result in results]

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bids_app.bids.columns import columns_for
+from bids_app.bids.names import output_path
 from bids_app.clinical.analyses import group_tables
 from bids_app.clinical.cohort import Measured
 from bids_app.clinical.volume_change import healthy_volumes, rate_regions
@@ -41,7 +42,13 @@ class ScoredScans:
     told: tuple[Mapping[str, Any], ...] = ()
 
     def expected(self) -> pd.DataFrame:
-        """What a healthy person shows in place of each scan (`group_tables.expected_table`)."""
+        """What a healthy person shows in place of each scan (`group_tables.expected_table`).
+
+        Returns
+        -------
+        DataFrame
+            One row per scan, see `group_tables.expected_table`.
+        """
         return group_tables.expected_table(self.scans, self.summaries or self.told)
 
     def measured(self, model: NormativeModel | None = None) -> Measured:
@@ -65,7 +72,13 @@ class ScoredScans:
             return None
 
     def baseline(self) -> pd.Series:
-        """Whether each scan is its person's first (by age), for statistics that take one scan per person."""
+        """Whether each scan is its person's first (by age), for statistics that take one scan per person.
+
+        Returns
+        -------
+        Series of bool
+            With the index of the scans.
+        """
         order = self.scans.sort_values(["age", "session_id"], kind="stable", na_position="first")
         return ~order.duplicated("participant_id").reindex(self.scans.index)
 
@@ -101,15 +114,15 @@ def write_group_tables(
     absent = () if scored.summaries else _without_content(scored)
     for name in absent:
         for suffix in (".tsv", ".json"):
-            (output_dir / f"group_{name}{suffix}").unlink(missing_ok=True)
+            output_path(output_dir, f"group_{name}{suffix}").unlink(missing_ok=True)
     for name in WIDE_TABLES:
-        path = output_dir / f"group_{name}.parquet"
+        path = output_path(output_dir, f"group_{name}.parquet")
         if name in absent or len(scored.scans) < PARQUET_FROM:
             path.unlink(missing_ok=True)
         else:
             write_parquet(tables[name], path)
     return [
-        write_tsv(table, output_dir / f"group_{name}.tsv", _described(f"group_{name}", table))
+        write_tsv(table, output_path(output_dir, f"group_{name}.tsv"), _described(f"group_{name}", table))
         for name, table in tables.items()
         if name not in absent
     ]

@@ -43,14 +43,36 @@ FSS_MEAN, FSS_SUM = Scale(1, 7, 0, "1 to 7 (mean of the items)"), Scale(9, 63, 0
 
 
 def numbers(values: pd.Series) -> pd.Series:
-    """A column (n,) as numbers, a decimal comma read as a point; NaN where a cell is no number."""
+    """A column (n,) as numbers, a decimal comma read as a point; NaN where a cell is no number.
+
+    Parameters
+    ----------
+    values : Series
+        Text or numbers.
+
+    Returns
+    -------
+    Series of float
+        The index of `values`.
+    """
     if not pd.api.types.is_numeric_dtype(values):
         values = values.astype(str).str.strip().str.replace(r"^([+-]?\d+),(\d+)$", r"\1.\2", regex=True)
     return pd.to_numeric(values, errors="coerce").astype(float)
 
 
 def scale_of(role: str, column: str, values: pd.Series) -> Scale | None:
-    """The scale of a role's column; that of FSS by its values, none for scores given as z."""
+    """The scale of a role's column; that of FSS by its values, none for scores given as z.
+
+    Parameters
+    ----------
+    role, column : str
+    values : Series of float
+
+    Returns
+    -------
+    Scale or None
+        None for a role without a known scale.
+    """
     if role == "fss":
         possible = values[(values >= FSS_MEAN.low) & (values <= FSS_SUM.high)]
         return FSS_MEAN if not len(possible) or (possible <= FSS_MEAN.high).mean() > 0.5 else FSS_SUM
@@ -58,7 +80,18 @@ def scale_of(role: str, column: str, values: pd.Series) -> Scale | None:
 
 
 def off_scale(values: pd.Series, scale: Scale) -> pd.Series:
-    """Whether each number (n,) is no value of the scale: outside it, between its steps, or a code for missing."""
+    """Whether each number (n,) is no value of the scale: outside it, between its steps, or a code for missing.
+
+    Parameters
+    ----------
+    values : Series of float
+    scale : Scale
+
+    Returns
+    -------
+    Series of bool
+        False for missing values.
+    """
     outside = (values < scale.low) | (values > scale.high) | values.isin(MISSING_CODES)
     if scale.step:
         outside |= ((values / scale.step) % 1).between(1e-6, 1 - 1e-6)
@@ -69,6 +102,15 @@ def dates(values: pd.Series) -> pd.Series:
     """A column of dates (n,) as days, in the one order of the whole column; NaT where a cell is none.
 
     Year-month-day is preferred; day-month-year and month-day-year are told apart by the column's values above 12.
+
+    Parameters
+    ----------
+    values : Series of text
+
+    Returns
+    -------
+    Series of datetime64
+        NaT in the whole column, but for year-month-day, where `date_problem` finds its order unknown.
     """
     text = [str(value).strip() for value in values]
     order = _order(text)
@@ -86,7 +128,17 @@ def dates(values: pd.Series) -> pd.Series:
 
 
 def date_problem(values: pd.Series) -> str | None:
-    """Why the order of day and month of a column cannot be told, None where it can."""
+    """Why the order of day and month of a column cannot be told, None where it can.
+
+    Parameters
+    ----------
+    values : Series of text
+
+    Returns
+    -------
+    str or None
+        Half a sentence.
+    """
     return {
         "unknown": "day and month cannot be told apart in any of the dates",
         "mixed": "some dates can only be day-month-year, others only month-day-year",
@@ -94,7 +146,16 @@ def date_problem(values: pd.Series) -> str | None:
 
 
 def looks_dated(values: pd.Series) -> bool:
-    """Whether nine of ten known cells of a column look like dates."""
+    """Whether nine of ten known cells of a column look like dates.
+
+    Parameters
+    ----------
+    values : Series
+
+    Returns
+    -------
+    bool
+    """
     text = [str(value).strip() for value in values.dropna()]
     return bool(len(text) and np.mean([bool(ISO.match(cell) or NUMBERED.match(cell)) for cell in text]) > 0.9)
 
@@ -111,7 +172,18 @@ def _order(text: list[str]) -> str:
 
 
 def labels(values: pd.Series) -> pd.Series:
-    """The levels of a column (n,) as text; whole numbers lose their decimals, missing stays None."""
+    """The levels of a column (n,) as text; whole numbers lose their decimals, missing stays None.
+
+    Parameters
+    ----------
+    values : Series
+        Text, numbers or both.
+
+    Returns
+    -------
+    Series of object
+        str or None.
+    """
     text = [None if pd.isna(value) else str(int(value)) if _is_whole(value) else str(value) for value in values]
     return pd.Series(text, index=values.index, dtype=object)
 
@@ -126,7 +198,17 @@ def level_key(level: str) -> str:
 
 
 def spellings(columns: Iterable[pd.Series]) -> dict[str, str]:
-    """From every text level to the one spelling of it: the most frequent, of equals the first in the alphabet."""
+    """From every text level to the one spelling of it: the most frequent, of equals the first in the alphabet.
+
+    Parameters
+    ----------
+    columns : iterable of Series
+        Levels that differ in case or blanks are one.
+
+    Returns
+    -------
+    dict of str to str
+    """
     cells = [value for column in columns for value in column.dropna() if isinstance(value, str)]
     known: dict[str, dict[str, int]] = {}
     for cell in cells:
@@ -159,6 +241,19 @@ def named_values(table: pd.DataFrame, values: pd.Series, rows: pd.Series, most: 
     """The values of some rows (n, bool) with person and session, and file and line where these are known.
 
     For example ``-999 (sub-01, ses-2; people.tsv, line 7) and 12 (sub-02; people.tsv, line 9)``.
+
+    Parameters
+    ----------
+    table : (n rows) DataFrame
+        Its ``attrs`` may hold ``file`` and ``lines``.
+    values : (n,) Series
+    rows : (n,) Series of bool
+    most : int
+        So many are named, the rest is counted.
+
+    Returns
+    -------
+    str
     """
     lines = table.attrs.get("lines", ())
     said = []
@@ -173,7 +268,20 @@ def named_values(table: pd.DataFrame, values: pd.Series, rows: pd.Series, most: 
 
 
 def unusable(table: pd.DataFrame, values: pd.Series, rows: pd.Series, column: str, why: str) -> list[str]:
-    """The sentence on values of a column that are counted as missing; none without such rows."""
+    """The sentence on values of a column that are counted as missing; none without such rows.
+
+    Parameters
+    ----------
+    table : (n rows) DataFrame
+    values : (n,) Series
+    rows : (n,) Series of bool
+    column, why : str
+
+    Returns
+    -------
+    list of str
+        At most one.
+    """
     count = int(rows.sum())
     if not count:
         return []

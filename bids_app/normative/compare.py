@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bids_app.arrays import FloatArray
+from bids_app.bids.names import output_path
 from bids_app.errors import ModelError
 from bids_app.normative.base import Z_CRITICAL, Deviations, NormativeModel
 from bids_app.normative.card import ModelCard
@@ -77,8 +78,8 @@ def column_dictionary() -> dict[str, Any]:
 def write_comparison(comparison: Comparison, card_a: ModelCard, card_b: ModelCard, folder: Path) -> Path:
     """Write ``comparison.tsv``, ``comparison_scans.tsv`` and ``comparison_models.json`` (both cards) into `folder`."""
     columns = column_dictionary()
-    write_tsv(comparison.regions, folder / "comparison.tsv", columns)
-    write_tsv(comparison.scans, folder / "comparison_scans.tsv", columns)
+    write_tsv(comparison.regions, output_path(folder, "comparison.tsv"), columns)
+    write_tsv(comparison.scans, output_path(folder, "comparison_scans.tsv"), columns)
     write_json(
         {
             "a": card_a.to_json(),
@@ -87,7 +88,7 @@ def write_comparison(comparison: Comparison, card_a: ModelCard, card_b: ModelCar
             "only_b": list(comparison.only_b),
             "n_scans": len(comparison.scans),
         },
-        folder / "comparison_models.json",
+        output_path(folder, "comparison_models.json"),
     )
     return folder
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bids_app.arrays import FloatArray
+from bids_app.bids.names import output_path
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.evaluation import CENTILE_Z, COLUMNS, HeldOut, age_bands, column_dictionary, summarise
 from bids_app.normative.parameters import SEXES
@@ -49,14 +50,14 @@ def write_evaluation(
     ``evaluation_qq.tsv``, ``evaluation_centiles.tsv`` (the model's curves at the median eTIV by sex),
     ``evaluation_points.tsv`` (where the people's own centiles lie) and ``evaluation.json`` (`about`).
     """
-    write_tsv(measures, folder / "evaluation.tsv")
-    write_tsv(summarise(measures), folder / "evaluation_summary.tsv")
-    write_tsv(qq_table(predictions), folder / "evaluation_qq.tsv", _DICTIONARY)
+    write_tsv(measures, output_path(folder, "evaluation.tsv"))
+    write_tsv(summarise(measures), output_path(folder, "evaluation_summary.tsv"))
+    write_tsv(qq_table(predictions), output_path(folder, "evaluation_qq.tsv"), _DICTIONARY)
     words = {**_DICTIONARY, **_CENTILE_WORDS}
-    write_tsv(curve_table(model, data, predictions.regions), folder / "evaluation_centiles.tsv", words)
-    write_tsv(point_table(model, data, predictions), folder / "evaluation_points.tsv", words)
+    write_tsv(curve_table(model, data, predictions.regions), output_path(folder, "evaluation_centiles.tsv"), words)
+    write_tsv(point_table(model, data, predictions), output_path(folder, "evaluation_points.tsv"), words)
     columns = {name: column_dictionary()[name] for name in COLUMNS}
-    write_json({**about, "columns": columns}, folder / "evaluation.json")
+    write_json({**about, "columns": columns}, output_path(folder, "evaluation.json"))
 
 
 def qq_table(predictions: HeldOut) -> pd.DataFrame:

@@ -43,12 +43,32 @@ def stratified_folds(*strata: ArrayLike, n_folds: int = 5, seed: int = 0) -> NDA
 
 
 def site_folds(sites: ArrayLike) -> NDArray[np.int64]:
-    """Fold of each row when every site is a fold of its own (leave one site out), in the order of labels."""
+    """Fold of each row when every site is a fold of its own (leave one site out), in the order of labels.
+
+    Parameters
+    ----------
+    sites : (n,) array
+
+    Returns
+    -------
+    (n,) int array
+    """
     return np.unique(np.asarray(sites).astype(str), return_inverse=True)[1]
 
 
 def leave_one_site_out(sites: ArrayLike, min_people: int = 1) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Yield each site of at least `min_people` rows, in the order of labels, with the mask of its rows."""
+    """Yield each site of at least `min_people` rows, in the order of labels, with the mask of its rows.
+
+    Parameters
+    ----------
+    sites : (n,) array
+    min_people : int
+
+    Yields
+    ------
+    site : str
+    mask : (n,) bool array
+    """
     labels = np.asarray(sites).astype(str)
     for site, count in zip(*np.unique(labels, return_counts=True)):
         if count >= min_people:

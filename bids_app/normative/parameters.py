@@ -125,7 +125,18 @@ class Stack:
 
 
 def triangle(rows: Sequence[float] | None, size: int) -> FloatArray:
-    """Lower triangular (size, size) array from its rows; NaN when `rows` is None."""
+    """Lower triangular (size, size) array from its rows; NaN when `rows` is None.
+
+    Parameters
+    ----------
+    rows : sequence of float or None
+    size : int
+
+    Returns
+    -------
+    (size, size) array
+        Zero behind the rows that are given.
+    """
     if rows is None:
         return np.full((size, size), np.nan)
     width = round((float(np.sqrt(8 * len(rows) + 1)) - 1) / 2)
@@ -135,7 +146,18 @@ def triangle(rows: Sequence[float] | None, size: int) -> FloatArray:
 
 
 def flat(root: FloatArray, width: int, digits: int = 8) -> tuple[float, ...]:
-    """Rows of the leading lower triangle of `root`, rounded to significant `digits`."""
+    """Rows of the leading lower triangle of `root`, rounded to significant `digits`.
+
+    Parameters
+    ----------
+    root : (q, q) array
+    width, digits : int
+
+    Returns
+    -------
+    tuple of float
+        ``width (width + 1) / 2`` numbers.
+    """
     return tuple(float(f"{value:.{digits - 1}e}") for value in root[np.tril_indices(width)])
 
 

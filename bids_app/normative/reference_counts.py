@@ -85,7 +85,17 @@ def _summary(histogram: NDArray[np.int64], factor: float) -> dict[str, float]:
 
 
 def count_deviations(z: FloatArray, sex: ArrayLike) -> ReferenceCounts:
-    """Histograms of the counts of `z` (n, p) by sex; the deviation rule is ``|z| >= 1.96``."""
+    """Histograms of the counts of `z` (n, p) by sex; the deviation rule is ``|z| >= 1.96``.
+
+    Parameters
+    ----------
+    z : (n, p) array
+    sex : (n,) array of str
+
+    Returns
+    -------
+    ReferenceCounts
+    """
     sexes = np.asarray(sex)
     infra, supra = (z <= -Z_CRITICAL).sum(axis=1), (z >= Z_CRITICAL).sum(axis=1)
     counts = dict(zip(KINDS, (infra, supra, infra + supra)))

@@ -17,6 +17,7 @@ import pandas as pd
 from bids_app.arrays import FloatArray
 from bids_app.bids.covariates import Covariates, covariate_table
 from bids_app.bids.layout import Scan
+from bids_app.bids.names import output_path
 from bids_app.errors import FreeSurferError, InputError, UsageError
 from bids_app.freesurfer.volumes import region_values
 from bids_app.normative.base import NormativeModel
@@ -97,8 +98,8 @@ class ScanAdaptations:
 
     def write(self, output_dir: Path) -> None:
         """Write ``adaptation.json`` and ``group_adaptation.tsv``."""
-        write_json(self.adaptation.to_dict(), output_dir / "adaptation.json")
-        write_tsv(self.adaptation.report(), output_dir / "group_adaptation.tsv", REPORT_COLUMNS)
+        write_json(self.adaptation.to_dict(), output_path(output_dir, "adaptation.json"))
+        write_tsv(self.adaptation.report(), output_path(output_dir, "group_adaptation.tsv"), REPORT_COLUMNS)
 
 
 def estimate_adaptation(

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.bids.derivatives import SUMMARY_SUFFIX
+from bids_app.bids.names import output_path
 from bids_app.errors import InputError, UsageError
 from bids_app.findings import Finding
 from bids_app.run.request import ModelChoice
 from bids_app.tables import read_json, write_json
 
 RECORD = Path("logs") / "scoring.json"
+BEFORE = "before"
 
 
 def asked_for(choice: ModelChoice, sha256: str) -> dict[str, Any]:
@@ -33,20 +35,34 @@ def scored_as(summary: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def with_before(output_dir: Path, asked: Mapping[str, Any], *, force: bool) -> dict[str, Any]:
+    """What a run is to `record`: `asked`, and under ``before`` how the results that it replaces were made.
+
+    A forced run that is given again, as after a kill, keeps what the first one said.
+    """
+    recorded = _recorded(output_dir)
+    if recorded is None:
+        return dict(asked)
+    last = {name: recorded.get(name) for name in asked}
+    before = (recorded.get(BEFORE) if force else None) if last == asked else last
+    return {**asked, BEFORE: before} if isinstance(before, Mapping) else dict(asked)
+
+
 def check_alike(output_dir: Path, asked: Mapping[str, Any], *, force: bool) -> list[Finding]:
-    """Compare a run with what the output folder holds; a finding where `force` lets them differ.
+    """Look at what a run replaces, as `with_before` says it; a finding where `force` lets it.
 
     Raises
     ------
     UsageError
-        When they differ and `force` is not given.
+        When something would be replaced and `force` is not given.
     """
-    before = _recorded(output_dir)
-    different = [name for name in asked if before is not None and before.get(name) != asked[name]]
-    if not different or before is None:
+    before = asked.get(BEFORE)
+    if before is None:
         return []
     said = "; ".join(
-        f"{_TITLES[name]}: {_said(name, before.get(name))} before, {_said(name, asked[name])} now" for name in different
+        f"{title}: {_said(name, before.get(name))} before, {_said(name, asked[name])} now"
+        for name, title in _TITLES.items()
+        if before.get(name) != asked[name]
     )
     if not force:
         raise UsageError(
@@ -83,7 +99,7 @@ def _recorded(output_dir: Path) -> Mapping[str, Any] | None:
 
 def record(output_dir: Path, asked: Mapping[str, Any]) -> None:
     """Remember how this folder's results are made; equal jobs write equal bytes."""
-    write_json(dict(asked), output_dir / RECORD)
+    write_json(dict(asked), output_path(output_dir, *RECORD.parts))
 
 
 def refuse_mixed(summaries: Sequence[Mapping[str, Any]], *, samples: bool = False) -> None:

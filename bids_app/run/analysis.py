@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from bids_app.bids.finding_files import add_findings
 from bids_app.bids.phenotypes import clinical_table
 from bids_app.clinical.analysis import run_analysis
 from bids_app.clinical.analysis_file import load_analysis
@@ -82,5 +83,6 @@ def write_analyses(
         measured=cohort.measured(scoring_model(cohort, model)),
     )
     written = replace_results(output_dir, results, text)
+    add_findings(output_dir, results[0].findings)
     write_citation(output_dir, cohort.summaries, model, results)
     return written

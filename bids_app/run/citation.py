@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.bids.citation import MethodsFacts, methods_text
+from bids_app.bids.names import output_path
 from bids_app.clinical.results import AnalysisResult, computed_methods
 from bids_app.errors import NormvolError
 from bids_app.normative.base import NormativeModel
@@ -34,7 +35,7 @@ def write_citation(
     if found is None:
         return None
     facts = run_facts(summaries, found, computed_methods(results))
-    return atomic_write(output_dir / "CITATION.md", methods_text(facts))
+    return atomic_write(output_path(output_dir, "CITATION.md"), methods_text(facts))
 
 
 def run_facts(

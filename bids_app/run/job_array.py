@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bids_app.bids.names import participant_id
+from bids_app.bids.names import output_path, participant_id
 from bids_app.bids.status import read_statuses
 from bids_app.errors import SchedulerError, UsageError
 from bids_app.run.config import RunConfig
@@ -143,7 +143,7 @@ def write_jobs(config: RunConfig, people: Sequence[tuple[str, float]], jobs: Job
     settings = RunConfig(**values).to_toml()
     settings = "".join(line for line in settings.splitlines(True) if line.split(" ")[0] not in OF_A_TASK)
     name = hashlib.sha256((lines + settings).encode()).hexdigest()[:8]
-    folder = config.output_dir / "logs" / "slurm" / f"array-{name}"
+    folder = output_path(config.output_dir, "logs", "slurm", f"array-{name}", "log").parent
     (folder / "log").mkdir(parents=True, exist_ok=True)
     atomic_write(folder / "tasks.txt", lines)
     atomic_write(folder / "config.toml", settings)
@@ -250,18 +250,29 @@ def _submit(folder: Path) -> str:
     )
 
 
+def check_submission() -> None:
+    """See that jobs can be submitted from here, before anything is written.
+
+    Raises
+    ------
+    SchedulerError
+        When there is no sbatch here.
+    """
+    if shutil.which("sbatch") is None:
+        raise SchedulerError(
+            "there is no sbatch on this machine, and nothing was written",
+            "run this on the cluster; or leave --submit out, and run the submit.sh that is named then there",
+        )
+
+
 def submit(folder: Path) -> str:
     """Submit the jobs of `folder` and return what was submitted.
 
     Raises
     ------
     SchedulerError
-        When there is no sbatch here, or it refuses.
+        When sbatch refuses.
     """
-    if shutil.which("sbatch") is None:
-        raise SchedulerError(
-            "there is no sbatch on this machine", f"run on the cluster: bash {shlex.quote(str(folder))}/submit.sh"
-        )
     done = subprocess.run(["bash", str(folder / "submit.sh")], capture_output=True, text=True, check=False)
     if done.returncode:
         raise SchedulerError(

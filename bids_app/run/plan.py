@@ -20,7 +20,7 @@ from bids_app.freesurfer.recon_command import ReconAllCommand
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.harmonise.adaptation import unadapted_warning
 from bids_app.run.adaptation import ScanAdaptations, estimate_adaptation
-from bids_app.run.alike import asked_for, check_alike
+from bids_app.run.alike import asked_for, check_alike, with_before
 from bids_app.run.config import RunConfig
 from bids_app.run.fingerprint import fingerprint
 from bids_app.run.missing_trees import why_no_tree
@@ -142,7 +142,8 @@ def plan_request(request: Request) -> Plan:
     """Three steps with a table between each: scans, their covariates, their FreeSurfer trees."""
     model = load_study_model(request.model.name, request.model.scoring)
     context = _context(request)
-    scored_as = asked_for(request.model, context.model_sha256)
+    asked_for_now = asked_for(request.model, context.model_sha256)
+    scored_as = with_before(request.output_dir, asked_for_now, force=request.force)
     differs = check_alike(request.output_dir, scored_as, force=request.force)
     names = request.places.names()
     scans, unnamed = _with_labels(request.dataset.scans(names))
@@ -340,13 +341,12 @@ def _with_stream_findings(planned: Sequence[PlannedScan]) -> list[PlannedScan]:
     for scan in planned:
         if scan.subject_dir is not None:
             trees.setdefault(scan.participant, []).append(scan.subject_dir)
-    out = []
-    for scan in planned:
-        own = trees.get(scan.participant, [])
-        found = stream_findings(scan.subject_dir, own) if scan.subject_dir is not None and len(own) > 1 else []
-        kept = [*scan.covariates["findings"], *(finding.to_json() for finding in found)]
-        out.append(replace(scan, covariates={**scan.covariates, "findings": kept}) if found else scan)
-    return out
+    return [_and_findings(scan, stream_findings(scan.subject_dir, trees.get(scan.participant, ()))) for scan in planned]
+
+
+def _and_findings(scan: PlannedScan, found: Sequence[Finding]) -> PlannedScan:
+    kept = [*scan.covariates["findings"], *(finding.to_json() for finding in found)]
+    return replace(scan, covariates={**scan.covariates, "findings": kept}) if found else scan
 
 
 def _others(etiv: Mapping[str | None, float | None], scan: PlannedScan) -> list[float]:

@@ -17,8 +17,10 @@ from bids_app.regions import reference_regions
 LONG = ".long."
 
 
-def stream_findings(tree: Path, trees: Sequence[Path]) -> list[Finding]:
-    """What is to be said of a scan's tree beside all trees (`trees`) of its person."""
+def stream_findings(tree: Path | None, trees: Sequence[Path]) -> list[Finding]:
+    """What is to be said of a scan's tree (None: it is still to be made) beside all trees (`trees`) of its person."""
+    if tree is None or len(trees) < 2:
+        return []
     return [*_different_bases(tree, trees), *_mixed_streams(trees)]
 
 

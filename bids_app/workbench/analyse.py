@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from bids_app.bids.names import output_path
 from bids_app.bids.sink import check_result_folder
 from bids_app.clinical.analyses.group_tables import TABLE_STEPS
 from bids_app.clinical.analysis import UNUSED, run_analysis
@@ -128,10 +129,11 @@ def analyse_table(config: AnalyseConfig, say: Say) -> TableAnalysis:
     replace_results(config.output, results, text)
     origin.write(config.output, _programs(scored.scans), computed_methods(results))
     _write_adaptation(origin, config.output)
-    said = (text for text in results[0].sentences if not text.startswith(UNUSED))
+    known = {f"{finding.seen}." for finding in results[0].findings}
+    said = (text for text in results[0].sentences if not text.startswith(UNUSED) and text not in known)
     notes = (*notes, *rows.notes, *said, *_outdated(origin, table, config.table, z_file), *_flagged(rows.clinical))
-    every = scored_table.findings if config.zscores is None else tuple(findings)
-    write_findings(every, config.output / FINDINGS)
+    every = (*results[0].findings, *(scored_table.findings if config.zscores is None else findings))
+    write_findings(every, output_path(config.output, FINDINGS))
     return TableAnalysis(scored, tuple(results), notes, write_group_report(config.output), every)
 
 
@@ -199,9 +201,9 @@ def _flagged(scored: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _write_adaptation(origin: Origin, output_dir: Path) -> None:
-    table = output_dir / ADAPTATION_TABLE
+    table = output_path(output_dir, ADAPTATION_TABLE)
     if origin.adaptation:
-        write_json(dict(origin.adaptation), output_dir / ADAPTATION_FILE)
+        write_json(dict(origin.adaptation), output_path(output_dir, ADAPTATION_FILE))
         write_tsv(SiteAdaptation.from_dict(origin.adaptation).report(), table, REPORT_COLUMNS)
     elif table.exists():  # of an earlier run; an adaptation.json without this table is somebody else's
         for path in (output_dir / ADAPTATION_FILE, table, table.with_suffix(".json")):

@@ -72,7 +72,7 @@ class Origin:
             facts = MethodsFacts(
                 name, self.card, self.structure, self.regions, self.scoring, True, programs, controls, statistics
             )
-            atomic_write(output_dir / "CITATION.md", methods_text(facts))
+            atomic_write(output_path(output_dir, "CITATION.md"), methods_text(facts))
             write_json(model_titles(self.card), card_file)
 
 

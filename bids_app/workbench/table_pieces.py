@@ -13,7 +13,16 @@ from typing import IO, Any
 import numpy as np
 import pandas as pd
 
-from bids_app.tables import SPREADSHEETS, atomic_stream, format_tsv, read_spreadsheet, table_errors, text_dialect
+from bids_app.bounded import bounded_table, check_columns
+from bids_app.tables import (
+    SPREADSHEETS,
+    UNWRITABLE,
+    atomic_stream,
+    format_tsv,
+    read_spreadsheet,
+    table_errors,
+    text_dialect,
+)
 
 # Bytes of a column that Parquet's reader holds at a time.
 PARQUET_BUFFER = 1 << 20
@@ -46,7 +55,9 @@ class TableFile:
                 return tuple(map(str, read_spreadsheet(self.path).columns))
             if self._parquet:
                 return tuple(map(str, self._open().schema_arrow.empty_table().to_pandas().columns))
-            return tuple(map(str, pd.read_csv(self.path, nrows=0, **text_dialect(self.path)).columns))
+            dialect = text_dialect(self.path)
+            with bounded_table(self.path) as stream:
+                return tuple(map(str, pd.read_csv(stream, nrows=0, **dialect).columns))
 
     def pieces(
         self, rows: int | None, text: tuple[str, ...] = (), numbers: tuple[str, ...] = ()
@@ -77,7 +88,8 @@ class TableFile:
 
     def _text_pieces(self, rows: int | None, text: tuple[str, ...], numbers: tuple[str, ...]) -> Iterator[pd.DataFrame]:
         types: dict[str, Any] = dict.fromkeys(text, str) | dict.fromkeys(numbers, float)
-        with pd.read_csv(self.path, dtype=types, iterator=True, **text_dialect(self.path)) as reader:
+        dialect = text_dialect(self.path)
+        with bounded_table(self.path) as stream, pd.read_csv(stream, dtype=types, iterator=True, **dialect) as reader:
             # An empty table ends at once; it still has one piece, without rows.
             first = reader.get_chunk(rows) if rows else reader.read()
             yield first.reset_index(drop=True)
@@ -92,7 +104,9 @@ class TableFile:
     def _open(self) -> Any:
         from pyarrow.parquet import ParquetFile
 
-        return ParquetFile(self.path, buffer_size=PARQUET_BUFFER)
+        source = ParquetFile(self.path, buffer_size=PARQUET_BUFFER)
+        check_columns(self.path, source.metadata.num_columns)
+        return source
 
     def _parquet_pieces(
         self, rows: int | None, text: tuple[str, ...], numbers: tuple[str, ...]
@@ -151,6 +165,6 @@ def tsv_writer(path: Path | str) -> Iterator[TsvWriter]:
         yield TsvWriter(sys.stdout)
         return
     with atomic_stream(path) as stream:
-        text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
+        text = io.TextIOWrapper(stream, encoding="utf-8", errors=UNWRITABLE, newline="")
         yield TsvWriter(text)
         text.detach()  # flushed; the file stays open, and so locked, until it has its name

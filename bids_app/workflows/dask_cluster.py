@@ -8,9 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bids_app.errors import SchedulerError, UsageError
+from bids_app.tables import read_yaml
 
 CONNECT_SECONDS = 60
 # Kinds of clusters of dask-jobqueue, and their classes
@@ -51,10 +50,7 @@ def check_scheduler(scheduler: str) -> tuple[str, Any]:
 
 
 def _cluster_settings(path: Path) -> tuple[str, dict[str, Any]]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"cannot read the cluster file {path} ({' '.join(str(error).split())})") from error
+    content = read_yaml(path, "cluster file")
     section = content.get("jobqueue") if isinstance(content, dict) else None
     if not isinstance(section, dict) or len(section) != 1 or not isinstance(next(iter(section.values())), dict):
         raise UsageError(f"{path} must hold one cluster: 'jobqueue:', below it its kind, below that cores and memory")

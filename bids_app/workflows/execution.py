@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from nipype import config as nipype_config
 from nipype.pipeline import engine as pe
 from nipype.pipeline import plugins
@@ -21,11 +20,13 @@ from bids_app.errors import UsageError
 from bids_app.interfaces.base import HANDED_OVER
 from bids_app.processes import temporary_folder
 from bids_app.run.config import RunConfig
+from bids_app.tables import read_yaml
 from bids_app.workflows.plugin import WORKER_KILLED, PatientMultiProc
 
 # A cluster's scheduler is asked rarely, nipype's pools on this machine often; ours waits and does not poll.
 POLL_SECONDS = {"PatientMultiProc": 0, "MultiProcPlugin": 0.01, "LegacyMultiProcPlugin": 0.01}
 CLUSTER_POLL_SECONDS = 2
+MOST_ASKED = 10_000
 
 
 @dataclass(frozen=True)
@@ -113,13 +114,7 @@ def plugin_settings(path: Path) -> tuple[str, dict[str, Any]]:
     UsageError
         When it cannot be read, has another form, or nipype has no such plugin.
     """
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the nipype plugin file {path} ({error})", "check the path") from error
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"the nipype plugin file {path} is neither YAML nor JSON ({reason})") from error
+    settings = read_yaml(path, "nipype plugin file")
     settings = settings if isinstance(settings, dict) else {}
     name, arguments = settings.get("plugin"), settings.get("plugin_args") or {}
     if not isinstance(name, str) or not isinstance(arguments, dict):
@@ -131,10 +126,10 @@ def plugin_settings(path: Path) -> tuple[str, dict[str, Any]]:
         raise UsageError(f"nipype has no plugin {name!r} (asked for in {path})", "write for example MultiProc or SLURM")
     for argument, kinds in {"n_procs": (int,), "memory_gb": (int, float)}.items():
         value = arguments.get(argument, 1)
-        if isinstance(value, bool) or not isinstance(value, kinds) or not value > 0:
+        if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value <= MOST_ASKED:
             raise UsageError(
-                f"{argument} is {value!r} in the nipype plugin file {path}, with which nothing could start",
-                "write a number above 0 or leave it out",
+                f"{argument} is {str(value)[:40]} in the nipype plugin file {path}, with which nothing could start",
+                f"write a number above 0, at most {MOST_ASKED:,}, or leave it out",
             )
     return name, arguments
 

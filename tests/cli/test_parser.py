@@ -39,6 +39,40 @@ def test_configuration_file_round_trip(tmp_path):
     assert parse_config(["/b", "/o", "participant", "--config-file", str(path)]) == config
 
 
+def test_a_shared_configuration_has_no_place_of_this_machine_and_runs_again(tmp_path):
+    output = tmp_path / "study" / "out"
+    options = ["--derivatives", f"fs={tmp_path}/study/fs", "--qc-file", f"{tmp_path}/study/qc.tsv", "--model", "open"]
+    options += ["--scheduler", "dask:tcp://host:1", "-w", str(tmp_path / "work")]
+    config = parse_config([f"{tmp_path}/study/bids", str(output), "participant", *options])
+    path = config.write_shared(output / "sub-01" / "log" / "x" / "config.toml")
+    assert str(tmp_path) not in path.read_text()
+    again = parse_config([f"{tmp_path}/study/bids", str(output), "participant", "--config-file", str(path)])
+    assert again == replace(config, work_dir=None)
+    moved = (tmp_path / "study").rename(tmp_path / "moved")
+    path = moved / "out/sub-01/log/x/config.toml"
+    again = parse_config([f"{moved}/bids", f"{moved}/out", "participant", "--config-file", str(path)])
+    assert again.qc_file == (f"{moved}/qc.tsv",)
+    assert again.derivatives == (f"fs={moved}/fs",)
+
+
+def test_a_place_apart_from_the_output_is_given_again(tmp_path):
+    apart = ["--fs-subjects-dir", "/elsewhere/subjects", "--recon-args=-expert /elsewhere/opts"]
+    config = parse_config(["/b", str(tmp_path / "out"), "participant", *apart])
+    path = config.write_shared(tmp_path / "out" / "config.toml")
+    assert "elsewhere" not in path.read_text()
+    with pytest.raises(UsageError, match="--fs-subjects-dir, --recon-args was, which lay apart"):
+        parse_config(["/b", str(tmp_path / "out"), "participant", "--config-file", str(path)])
+    again = parse_config(["/b", str(tmp_path / "out"), "participant", "--config-file", str(path), *apart])
+    assert again == config
+
+
+def test_words_for_others_name_no_place_of_this_machine(tmp_path):
+    config = parse_config([f"{tmp_path}/bids", f"{tmp_path}/out", "participant", "-w", "/elsewhere/work"])
+    text = f"no {tmp_path}/out/a, {tmp_path}/bids: '{tmp_path}/bids/x' /elsewhere/work/y {tmp_path}/bids2"
+    said = config.shared(text)
+    assert said.startswith("no ./a, ../bids: '../bids/x' work/y ")
+
+
 def test_command_line_wins_over_the_file(tmp_path):
     path = parse_config(["/b", "/o", "participant", "--nprocs", "2"]).write(tmp_path / "config.toml")
     again = parse_config(["/b", "/o", "participant", "--nprocs", "1", "--config-file", str(path)])

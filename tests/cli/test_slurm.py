@@ -56,11 +56,11 @@ def test_who_is_left_out_for_the_reason_on_record_has_no_task(bids, tmp_path):
         assert [label for label, _ in people_to_do(plan, tmp_path / "out")] == labels
 
 
-def test_without_sbatch_the_jobs_are_written_and_the_command_says_how_to_go_on(bids, tmp_path, monkeypatch, capsys):
+def test_without_sbatch_nothing_is_written_and_the_command_says_how_to_go_on(bids, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert run(bids, tmp_path, "--submit") == exitcodes.INPUT
     assert "submit.sh" in capsys.readouterr().err
-    assert (written(tmp_path) / "submit.sh").exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_wrong_option_is_a_sentence(bids, tmp_path, capsys):

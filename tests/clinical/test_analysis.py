@@ -332,3 +332,12 @@ def test_several_groups_have_a_term_of_their_own_unless_they_are_pooled(cohort):
     assert betas[1] < betas[0] - 0.05
     assert "in one model with a term for the group" in " ".join(apart["scores_counts"].sentences)
     assert "are pooled, as pool_groups asks" in " ".join(pooled["scores_regions"].sentences)
+
+
+def test_levels_without_a_known_control_are_named_with_what_to_write(cohort):
+    table, z = cohort
+    coded = table.assign(group=np.where(table["dx"] == "HC", 2, 1)).drop(columns="dx")
+    found = {result.name: result for result in run_analysis(coded, z, propose(coded)[0])}
+    words = " ".join(found["case_control"].sentences)
+    assert "no level of the column group (1 and 2) is known to mean healthy" in words
+    assert 'set diagnosis = "group" in [roles] and control in [options]' in words

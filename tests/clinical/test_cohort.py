@@ -130,3 +130,28 @@ def test_sex_and_ages_that_contradict_themselves_are_named(cohort):
     assert any("The sex of sub-001 differs" in note for note in data.notes)
     assert any("The age of sub-002 falls" in note for note in data.notes)
     assert data.scans["sex"].iloc[3] == data.scans["sex"].iloc[4] == sex.iloc[3]
+
+
+def test_a_region_with_one_z_for_everybody_is_a_finding(cohort):
+    table, z = cohort
+    z = z.assign(**{z.columns[0]: 0.0})
+    found = prepare(table, z, config()).findings
+    assert [finding.kind for finding in found] == ["z-constant"]
+    assert found[0].seen.endswith("(0)")
+
+
+def test_controls_by_a_code_are_a_finding(cohort):
+    table, z = cohort
+    coded = table.assign(dx=(table["dx"] == "MS").astype(int))
+    found = prepare(coded, z, config(control="0")).findings
+    assert [finding.kind for finding in found] == ["group-unknown"]
+    assert "The people with dx 0, a code, are taken for the controls" in found[0].seen
+
+
+def test_what_changes_a_number_has_its_kind(cohort):
+    table, z = cohort
+    edss = table["edss"].astype(float).tolist() if "edss" in table else [2.0] * len(table)
+    odd = table.assign(edss=[-999.0, *edss[1:]], sex=["male", "female", *(["male"] * (len(table) - 2))])
+    odd["participant_id"] = ["sub-x", "sub-x", *table["participant_id"][2:]]
+    kinds = [finding.kind for finding in prepare(odd, z, config(roles={"edss": "edss", "diagnosis": "dx"})).findings]
+    assert {"values-unusable", "people-contradict"} <= set(kinds)

@@ -17,7 +17,17 @@ from bids_app.errors import ModelError
 from bids_app.normative.documents import digest
 from bids_app.normative.registry import load_model
 
-EVIL = ["x/../../../../bids/dataset_description", "..", "\u00b2", "1" * 300, "a\\b", "a\x1b[2Jb", "x/../../y"]
+EVIL = [
+    "x/../../../../bids/dataset_description",
+    "..",
+    "\u00b2",
+    "1" * 300,
+    "a\\b",
+    "a\x1b[2Jb",
+    "x/../../y",
+    "9" * 5000,
+    "a\0b",
+]
 
 
 def run(bids, output, *more):
@@ -32,17 +42,33 @@ def digests(folder):
 def test_people_with_impossible_labels_are_left_out_and_the_others_go_on(bids, tmp_path, capsys):
     table = bids / "participants.tsv"
     table.write_text(table.read_text() + "".join(f"sub-{label}\t40\tF\n" for label in EVIL))
+    os.makedirs(os.fsencode(bids) + b"/sub-\xe9/anat")
     before = digests(bids)
     assert run(bids, tmp_path / "out") == exitcodes.OMISSIONS
     assert digests(bids) == before
     statuses = read_statuses(tmp_path / "out")
     assert sorted(statuses.loc[statuses["status"] == "scored", "participant_id"]) == ["sub-01", "sub-02"]
     left_out = statuses[statuses["status"] == "omitted"]
-    assert sorted(left_out["participant_id"]) == sorted(f"sub-{label}" for label in EVIL)
+    assert sorted(left_out["participant_id"]) == sorted(f"sub-{label}" for label in [*EVIL, "\\udce9"])
     assert left_out["reason"].str.contains("is no BIDS label").all()
     assert "\x1b" not in capsys.readouterr().err
     outside = [path for path in tmp_path.rglob("*") if path.is_file() and path.parents[-3].name not in ("bids", "out")]
     assert {path.relative_to(tmp_path).parts[0] for path in outside} <= {"bids", "out"}
+
+
+def test_a_dataset_whose_path_is_no_text_is_a_sentence(bids, tmp_path, capsys):
+    place = os.fsencode(tmp_path) + b"/da\xe9ta"
+    os.rename(bids, place)
+    assert run(os.fsdecode(place), tmp_path / "out") == exitcodes.USAGE
+    assert "is not in UTF-8" in capsys.readouterr().err
+
+
+def test_a_work_folder_that_others_can_write_is_refused(bids, tmp_path, capsys):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work").chmod(0o777)
+    assert run(bids, tmp_path / "out", "-w", str(tmp_path / "work")) == exitcodes.USAGE
+    assert "can be written by others" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_model_named_out_of_the_folder_is_refused(bids, tmp_path, capsys):
@@ -62,12 +88,26 @@ def _model_file():
     return json.loads((files("bids_app.data") / "models" / "open-calibrated.json").read_text("utf-8"))
 
 
-@pytest.mark.parametrize("place", ["sub-01", "logs"])
+@pytest.mark.parametrize("place", ["sub-01", "logs", "logs/done", "sub-01/figures"])
 def test_a_link_in_the_output_folder_that_leads_out_is_refused(bids, tmp_path, place, capsys):
     (tmp_path / "precious").mkdir()
     (tmp_path / "out").mkdir()
+    (tmp_path / "out" / place).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / "out" / place).symlink_to(tmp_path / "precious")
-    assert run(bids, tmp_path / "out") == exitcodes.INPUT
+    refused = exitcodes.FAILED if place.startswith("sub-01/") else exitcodes.INPUT  # that person fails
+    assert run(bids, tmp_path / "out") == refused
+    assert "leads out of" in capsys.readouterr().err
+    assert not [path for path in (tmp_path / "precious").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("place", ["logs", "figures"])
+def test_a_link_that_leads_out_is_refused_by_the_group_level(bids, tmp_path, place, capsys):
+    assert run(bids, tmp_path / "out") == exitcodes.OK
+    if (tmp_path / "out" / place).exists():
+        (tmp_path / "out" / place).rename(tmp_path / "elsewhere")
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "out" / place).symlink_to(tmp_path / "precious")
+    assert main([str(bids), str(tmp_path / "out"), "group"]) == exitcodes.INPUT
     assert "leads out of" in capsys.readouterr().err
     assert not [path for path in (tmp_path / "precious").rglob("*") if path.is_file()]
 

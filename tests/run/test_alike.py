@@ -4,7 +4,7 @@ import pytest
 
 from bids_app.bids.names import derivative_path
 from bids_app.errors import InputError, UsageError
-from bids_app.run.alike import asked_for, check_alike, record, refuse_mixed, scored_as
+from bids_app.run.alike import RECORD, asked_for, check_alike, record, refuse_mixed, scored_as, with_before
 from bids_app.run.request import ModelChoice
 from bids_app.tables import write_json
 
@@ -16,20 +16,24 @@ def summary(sha256="abc", scoring="own-sex", adaptation=None):
     return {"model": {"name": "m", "sha256": sha256, "scoring": scoring, "adaptation": adaptation}}
 
 
+def differs(output, asked, *, force=False):
+    return check_alike(output, with_before(output, asked, force=force), force=force)
+
+
 def scored(output, content=None):
     write_json(content or summary(), derivative_path(output, "01", "1", desc="summary", extension=".json"))
 
 
 def test_a_folder_without_results_fits_every_run(tmp_path):
     record(tmp_path, ADAPTED)
-    assert check_alike(tmp_path, PLAIN, force=False) == []
+    assert differs(tmp_path, PLAIN) == []
 
 
 def test_the_same_options_fit(tmp_path):
     scored(tmp_path)
-    assert check_alike(tmp_path, PLAIN, force=False) == []
+    assert differs(tmp_path, PLAIN) == []
     record(tmp_path, PLAIN)
-    assert check_alike(tmp_path, PLAIN, force=False) == []
+    assert differs(tmp_path, PLAIN) == []
 
 
 @pytest.mark.parametrize(
@@ -43,11 +47,24 @@ def test_the_same_options_fit(tmp_path):
 def test_other_options_are_refused_unless_forced(tmp_path, asked, words):
     scored(tmp_path)
     with pytest.raises(UsageError, match="made with other options") as caught:
-        check_alike(tmp_path, asked, force=False)
+        differs(tmp_path, asked)
     assert words in caught.value.reason
     assert "--force" in caught.value.remedy
-    (finding,) = check_alike(tmp_path, asked, force=True)
+    (finding,) = differs(tmp_path, asked, force=True)
     assert (finding.kind, finding.seen) == ("run-differs", words)
+
+
+def test_a_forced_run_that_is_given_again_says_what_the_first_one_said(tmp_path):
+    scored(tmp_path)
+    first = differs(tmp_path, ADAPTED, force=True)
+    record(tmp_path, with_before(tmp_path, ADAPTED, force=True))
+    again = (tmp_path / RECORD).read_bytes()
+    assert differs(tmp_path, ADAPTED, force=True) == first
+    record(tmp_path, with_before(tmp_path, ADAPTED, force=True))
+    assert (tmp_path / RECORD).read_bytes() == again
+    assert differs(tmp_path, ADAPTED) == []
+    record(tmp_path, with_before(tmp_path, ADAPTED, force=False))
+    assert differs(tmp_path, ADAPTED, force=True) == []
 
 
 def test_how_a_scan_was_scored_is_in_its_summary():

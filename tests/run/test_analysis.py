@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from bids_app.bids.finding_files import GROUP_FILE, collect_findings
 from bids_app.clinical.results import not_computed, write_result
+from bids_app.findings import Finding
 from bids_app.run.analysis import write_analyses
 from bids_app.run.cohort import cohort_with_clinical, read_cohort
 from tests.run.test_cohort import write_scan
@@ -45,3 +47,14 @@ def test_results_of_an_earlier_analysis_are_replaced_and_the_request_is_written(
     assert all(path.exists() for path in written)
     assert "seed = 7" in (out / "analysis.toml").read_text()
     assert "\ndiagnosis" not in (out / "analysis.toml").read_text()
+
+
+def test_what_the_analyses_found_stands_with_the_findings_of_the_group(study):
+    bids, out = study
+    table = bids / "participants.tsv"
+    table.write_text(table.read_text().replace("2.5", "-999").replace("n/a", "3"))
+    for _ in range(2):  # once, however often
+        collect_findings(out, [Finding("site-small", "one person at a site")])
+        write_analyses(out, bids, "auto")
+    rows = (out / GROUP_FILE).read_text().splitlines()[1:]
+    assert [row.split("\t")[0] for row in rows] == ["values-unusable", "site-small"]

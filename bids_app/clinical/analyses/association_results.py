@@ -72,7 +72,20 @@ def _estimate(row: Mapping[Hashable, Any], people: bool = False) -> str:
 
 
 def region_result(table: pd.DataFrame, scores: Mapping[str, str], model: ScoreModel = FIRST_VISIT) -> AnalysisResult:
-    """The table of `region_associations` with sentences and one brain map per score, as `count_result`."""
+    """The table of `region_associations` with sentences and one brain map per score, as `count_result`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `region_associations`.
+    scores : mapping of str to str
+        From the column of a score to its name in sentences.
+    model : ScoreModel
+
+    Returns
+    -------
+    AnalysisResult
+    """
     table = _named(table, scores)
     sentences = [
         sentence

@@ -169,7 +169,26 @@ def region_associations(
 def count_associations(
     cohort: pd.DataFrame, scores: Sequence[str], model: ScoreModel = FIRST_VISIT, counts: Sequence[str] = ("n_infra",)
 ) -> pd.DataFrame:
-    """Each clinical score as the outcome of the number of deviations; columns as `region_associations`."""
+    """Each clinical score as the outcome of the number of deviations; columns as `region_associations`.
+
+    Parameters
+    ----------
+    cohort : (n rows) DataFrame
+        One row per scan with the scores, the counts and the covariates of `model`.
+    scores : sequence of str
+    model : ScoreModel
+    counts : sequence of str
+
+    Returns
+    -------
+    DataFrame
+        ``region`` is None. Problems of single scores are in ``attrs``.
+
+    Raises
+    ------
+    AnalysisError
+        When no score could be analysed.
+    """
     blocks, problems = [], []
     for score in scores:
         for count in counts:
@@ -209,7 +228,18 @@ def _finish(blocks: list[pd.DataFrame], problems: list[tuple[str, str]]) -> pd.D
 
 
 def corrected(table: pd.DataFrame) -> pd.DataFrame:
-    """`table` with ``q`` beside ``p``: over the regions of each score and effect, or over the scores of each effect."""
+    """`table` with ``q`` beside ``p``: over the regions of each score and effect, or over the scores of each effect.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``score region effect p``.
+
+    Returns
+    -------
+    DataFrame
+        Benjamini-Hochberg q; NaN where p is.
+    """
     family = ["effect"] if table["region"].isna().all() else ["score", "effect"]
     q = table.groupby(family)["p"].transform(lambda p: false_discovery(p.to_numpy(dtype=float)))
     return table.assign(q=q.to_numpy(dtype=float))

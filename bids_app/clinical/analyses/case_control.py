@@ -193,7 +193,12 @@ def case_control_result(
     covariates: Sequence[str] = (),
     sets: pd.DataFrame | None = None,
 ) -> AnalysisResult:
-    """`compare_counts` with its sentences and forest plot."""
+    """`compare_counts`, whose parameters these are, with its sentences and forest plot.
+
+    Returns
+    -------
+    AnalysisResult
+    """
     table = compare_counts(cohort, group, control, column, covariates, sets)
     # The robust row where there is one: it comes after the likelihood's.
     first = table[table["method"] != "theta = 1"].drop_duplicates("tail", keep="last")

@@ -280,8 +280,23 @@ def followed_scans(data: CohortData) -> pd.DataFrame:
 def harmonised(
     data: CohortData, scans: pd.DataFrame, values: pd.DataFrame | None = None
 ) -> tuple[pd.DataFrame, Harmonisation]:
-    """z of `scans` (or other `values`, same rows), harmonised over scanners by longitudinal ComBat when somebody
-    changed scanner."""
+    """z of `scans`, harmonised over scanners by longitudinal ComBat when somebody changed scanner.
+
+    Parameters
+    ----------
+    data : CohortData
+    scans : (n rows) DataFrame
+        ``participant_id age years`` and the scanner's column.
+    values : (n rows) DataFrame, optional
+        What is harmonised; default: z.
+
+    Returns
+    -------
+    z : (n rows) DataFrame
+        One column per region; unchanged where nobody changed scanner or harmonisation is impossible.
+    how : Harmonisation
+        What was done, or why not.
+    """
     z = data.zscores.loc[scans.index] if values is None else values
     column = data.config.column("scanner")
     if column not in scans or scans.groupby("participant_id")[column].nunique().max() < 2:

@@ -58,7 +58,13 @@ class FollowUp:
 
     @cached_property
     def people(self) -> pd.DataFrame:
-        """One row per person: ``participant_id group n_visits end`` (years since the first scan)."""
+        """One row per person: ``participant_id group n_visits end`` (years since the first scan).
+
+        Returns
+        -------
+        DataFrame
+            Sorted by label.
+        """
         grouped = self.visits.groupby("participant_id", sort=True)
         return grouped.agg(group=("group", "first"), n_visits=(YEARS, "size"), end=(YEARS, "max")).reset_index()
 
@@ -86,7 +92,18 @@ class FollowUp:
 
     def relapses(self) -> pd.DataFrame:
         """Time to the first relapse and number of relapses: ``participant_id n_visits time event n_relapses
-        followed group``, with counts also ``unknown unknown_years`` (see `counted_relapses`)."""
+        followed group``, with counts also ``unknown unknown_years`` (see `counted_relapses`).
+
+        Returns
+        -------
+        DataFrame
+            Times in years since the first scan.
+
+        Raises
+        ------
+        AnalysisError
+            Without a column of relapses.
+        """
         counted = self.data.config.column("relapses")
         if self.data.config.column("relapse_dates") in self.visits:
             return self._grouped(first_after(self.people, self.relapse_times()))

@@ -87,7 +87,17 @@ def first_named(table: pd.DataFrame, candidates: Iterable[str]) -> str | None:
 
 
 def scan_table(summaries: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """``group_deviations``: one row per scored scan, from the content of its ``desc-summary``."""
+    """``group_deviations``: one row per scored scan, from the content of its ``desc-summary``.
+
+    Parameters
+    ----------
+    summaries : iterable of mapping
+
+    Returns
+    -------
+    DataFrame
+        Columns: `SCAN_COLUMNS`; age in years, eTIV in mm^3.
+    """
     rows = []
     for summary in summaries:
         covariates, model = summary.get("covariates", {}), summary.get("model", {})
@@ -117,7 +127,20 @@ def _adaptation(content: Mapping[str, Any] | None) -> str:
 
 
 def flow_table(inclusion: pd.DataFrame, steps: Mapping[str, str] = STEPS) -> pd.DataFrame:
-    """``group_flow``: how many people and scans reach each of `steps`, from `inclusion_table`."""
+    """``group_flow``: how many people and scans reach each of `steps`, from `inclusion_table`.
+
+    Parameters
+    ----------
+    inclusion : DataFrame
+        ``participant_id status stage``.
+    steps : mapping of str to str
+        Title of each step, in order.
+
+    Returns
+    -------
+    DataFrame
+        ``step title n_participants n_scans n_left_out``.
+    """
     order = list(steps)
     step_of = inclusion["stage"].astype(object).str.lower().map(STEP_OF_STAGE)
     lost_at = step_of.where(step_of.isin(order), "scored").map(order.index)
@@ -238,7 +261,18 @@ def counts_table(scans: pd.DataFrame, expected: pd.DataFrame | None = None) -> p
 
 
 def exact_interval(events: ArrayLike, trials: ArrayLike, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Clopper-Pearson interval of a share (Clopper & Pearson 1934); (0, 1) where there are no trials."""
+    """Clopper-Pearson interval of a share (Clopper & Pearson 1934); (0, 1) where there are no trials.
+
+    Parameters
+    ----------
+    events, trials : arrays of int
+    level : float
+
+    Returns
+    -------
+    low, high : arrays
+        Shares, 0 to 1.
+    """
     from scipy.special import betaincinv
 
     k, n = np.asarray(events, dtype=float), np.asarray(trials, dtype=float)
@@ -335,6 +369,15 @@ def quality_table(summaries: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
     A value is an outlier beyond 3 robust standard deviations (1.4826 median absolute deviations) of the
     cohort's median; `low` and `high` are these bounds. Fewer than 10 scans give no bounds.
+
+    Parameters
+    ----------
+    summaries : iterable of mapping
+
+    Returns
+    -------
+    DataFrame
+        ``participant_id session_id metric value low high outlier verdict``.
     """
     rows = [
         (

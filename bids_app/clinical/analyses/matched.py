@@ -27,7 +27,20 @@ def matching_methods(settings: MatchSettings) -> str:
 def matching_result(
     cohort: pd.DataFrame, matching: Matching, treated: ArrayLike, settings: MatchSettings, group: str, control: str
 ) -> AnalysisResult:
-    """The balance table and love plot of a matching."""
+    """The balance table and love plot of a matching.
+
+    Parameters
+    ----------
+    cohort : (n rows) DataFrame
+    matching : Matching
+    treated : (n,) bool array
+    settings : MatchSettings
+    group, control : str
+
+    Returns
+    -------
+    AnalysisResult
+    """
     table = balance(cohort, matching, treated, settings.covariates)
     covariates = table[table["covariate"] != SCORE]
     known = covariates.dropna(subset=["smd_after"])

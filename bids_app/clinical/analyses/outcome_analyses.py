@@ -245,7 +245,19 @@ def survival_result(
 
 
 def curve_table(curve: SurvivalCurve, group: str) -> pd.DataFrame:
-    """A curve as rows, the first one at time 0."""
+    """A curve as rows, the first one at time 0.
+
+    Parameters
+    ----------
+    curve : SurvivalCurve
+        Times in years.
+    group : str
+
+    Returns
+    -------
+    DataFrame
+        ``group years at_risk events censored survival se low high``.
+    """
     start = {
         "years": 0.0,
         "at_risk": curve.at_risk[0],
@@ -265,7 +277,17 @@ def curve_table(curve: SurvivalCurve, group: str) -> pd.DataFrame:
 
 
 def reading_time(people: pd.DataFrame) -> float:
-    """The largest whole number of years (at least 1, or the longest follow-up) that a tenth of people reached."""
+    """The largest whole number of years (at least 1, or the longest follow-up) that a tenth of people reached.
+
+    Parameters
+    ----------
+    people : DataFrame
+        ``time`` in years.
+
+    Returns
+    -------
+    float
+    """
     reached = float(np.quantile(people["time"], 0.9))
     return float(np.floor(reached)) if reached >= 1 else float(people["time"].max())
 
@@ -290,12 +312,34 @@ def _at_most(followed: int) -> str:
 
 
 def people_result(name: str, title: str, people: pd.DataFrame, methods: str) -> AnalysisResult:
-    """One row per person, drawn as a table."""
+    """One row per person, drawn as a table.
+
+    Parameters
+    ----------
+    name, title : str
+    people : DataFrame
+        ``participant_id group`` and outcomes.
+    methods : str
+
+    Returns
+    -------
+    AnalysisResult
+    """
     order = ["participant_id", "group", *[column for column in people if column not in ("participant_id", "group")]]
     table = people[order]
     return make_result(name, title, table, methods=methods, figure=Table(), **known(PEOPLE_COLUMNS, table))
 
 
 def known(descriptions: Mapping[str, str], table: pd.DataFrame) -> dict[str, Any]:
-    """The descriptions of columns that `table` has."""
+    """The descriptions of columns that `table` has.
+
+    Parameters
+    ----------
+    descriptions : mapping of str to str
+    table : DataFrame
+
+    Returns
+    -------
+    dict of str to str
+    """
     return {name: text for name, text in descriptions.items() if name in table}

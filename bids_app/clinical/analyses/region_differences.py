@@ -178,7 +178,18 @@ def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def region_result(table: pd.DataFrame, control: str, tests: Iterable[str] = (WELCH,)) -> AnalysisResult:
-    """The table of `region_differences` with its sentences and brain map; `tests` says how they were made."""
+    """The table of `region_differences` with its sentences and brain map; `tests` says how they were made.
+
+    Parameters
+    ----------
+    table : DataFrame
+    control : str
+    tests : iterable of str
+
+    Returns
+    -------
+    AnalysisResult
+    """
     sentences = []
     for name, part in table.groupby("group", sort=True):
         found, tested = part[part["q"] < 0.05], int(part["q"].notna().sum())
@@ -214,7 +225,21 @@ def region_result(table: pd.DataFrame, control: str, tests: Iterable[str] = (WEL
 
 
 def prevalence_sentences(prevalence: pd.DataFrame, threshold: float = Z_CRITICAL, most: int = 3) -> tuple[str, ...]:
-    """The regions that deviate most often, one sentence per group of a prevalence table."""
+    """The regions that deviate most often, one sentence per group of a prevalence table.
+
+    Parameters
+    ----------
+    prevalence : DataFrame
+        Of `group_tables.prevalence_table`, one row of z per person.
+    threshold : float
+        In z units.
+    most : int
+        So many regions are named, and the thalamus always.
+
+    Returns
+    -------
+    tuple of str
+    """
     from scipy.special import ndtr
 
     sentences, expected = [], float(ndtr(-threshold))

@@ -40,7 +40,17 @@ class RiskData:
     strata: np.ndarray | None = None
 
     def group_terms(self, rows: np.ndarray) -> FloatArray:
-        """Indicators (m, groups - 1) of the group of some people (m, positions); no column for one group."""
+        """Indicators (m, groups - 1) of the group of some people (m, positions); no column for one group.
+
+        Parameters
+        ----------
+        rows : (m,) int array
+            Positions of people.
+
+        Returns
+        -------
+        (m, groups - 1) array
+        """
         if self.strata is None:
             return np.empty((len(rows), 0))
         own = self.strata[rows]
@@ -73,7 +83,18 @@ def risk_data(data: CohortData) -> RiskData:
 
 
 def outcomes_of(followed: FollowUp, people: pd.Series) -> dict[str, pd.DataFrame]:
-    """``time event`` of each outcome that is known, one row per label in `people`, NaN without follow-up."""
+    """``time event`` of each outcome that is known, one row per label in `people`, NaN without follow-up.
+
+    Parameters
+    ----------
+    followed : FollowUp
+    people : (n,) Series of str
+
+    Returns
+    -------
+    dict of str to DataFrame
+        ``progression``, ``relapse``: n rows ``time event``, time in years.
+    """
     found = {}
     for name, read in (("progression", followed.progression), ("relapse", followed.relapses)):
         try:

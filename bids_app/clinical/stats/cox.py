@@ -129,7 +129,21 @@ class PartialLikelihood:
         self.group, self.n_groups = group, len(size)
 
     def terms(self, beta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        """Log likelihood, and per death its score (d, k) and information (d, k, k)."""
+        """Log likelihood, and per death its score (d, k) and information (d, k, k).
+
+        The sums over the risk set with Efron's correction for ties (Efron 1977; Therneau & Grambsch 2000, section 3.3).
+
+        Parameters
+        ----------
+        beta : (k,) array
+
+        Returns
+        -------
+        loglik : float
+        score : (d, k) array
+            One row per death; the score of the model is its sum.
+        information : (d, k, k) array
+        """
         eta = self.X @ beta
         eta = eta - eta.max()
         risk = np.exp(eta)
@@ -146,7 +160,16 @@ class PartialLikelihood:
         return loglik, self.X[self.deaths] - mean, square - mean[:, :, None] * mean[:, None, :]
 
     def loglik(self, beta: FloatArray) -> float:
-        """Log partial likelihood at `beta` (k,)."""
+        """Log partial likelihood at `beta` (k,).
+
+        Parameters
+        ----------
+        beta : (k,) array
+
+        Returns
+        -------
+        float
+        """
         return self.terms(np.asarray(beta, dtype=float))[0]
 
     def maximise(self) -> CoxMaximum:
@@ -197,7 +220,25 @@ def _check(X: FloatArray, status: FloatArray) -> None:
 
 
 def fit_cox(time: ArrayLike, event: ArrayLike, X: ArrayLike, ties: str = "efron", level: float = 0.95) -> CoxFit:
-    """Fit ``hazard(t) = h0(t) exp(X beta)``; see `PartialLikelihood` for the arguments and errors."""
+    """Fit ``hazard(t) = h0(t) exp(X beta)``; see `PartialLikelihood` for the arguments and errors.
+
+    Parameters
+    ----------
+    time, event, X, ties
+        As in `PartialLikelihood`.
+    level : float
+        Of the Wald intervals.
+
+    Returns
+    -------
+    CoxFit
+        Coefficients that cannot be estimated (monotone likelihood) have NaN as standard error.
+
+    Raises
+    ------
+    AnalysisError
+        As `PartialLikelihood`.
+    """
     from scipy.stats import norm
 
     model = PartialLikelihood(time, event, X, ties)
@@ -228,6 +269,24 @@ def proportionality(time: ArrayLike, event: ArrayLike, X: ArrayLike, ties: str =
     """Score tests of proportional hazards for each column of `X`, and globally.
 
     NaN where events are too few, and for all where a coefficient of the model cannot be estimated.
+
+    The score test of survival 3.x (Grambsch & Therneau 1994, with its exact variance), on the Kaplan-Meier scale of
+    time.
+
+    Parameters
+    ----------
+    time, event, X, ties
+        As in `PartialLikelihood`.
+
+    Returns
+    -------
+    Proportionality
+        Statistics and p values (k,) and the global ones.
+
+    Raises
+    ------
+    AnalysisError
+        As `PartialLikelihood`.
     """
     from scipy.stats import chi2
 
@@ -282,7 +341,18 @@ def concordance(time: ArrayLike, event: ArrayLike, risk: ArrayLike) -> Concordan
 
 
 def concordance_columns(time: ArrayLike, event: ArrayLike, risk: ArrayLike) -> dict[str, float]:
-    """``concordance`` with the bounds ``concordance_low`` and ``concordance_high`` of its normal 95 % interval."""
+    """``concordance`` with the bounds ``concordance_low`` and ``concordance_high`` of its normal 95 % interval.
+
+    Parameters
+    ----------
+    time, event, risk : (n,) arrays
+        As in `concordance`; a higher risk means an earlier event.
+
+    Returns
+    -------
+    dict of str to float
+        Bounds are cut at 0 and 1.
+    """
     from scipy.stats import norm
 
     found = concordance(time, event, risk)

@@ -158,6 +158,16 @@ def pool_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
     The tables have the same rows in the same order and the columns ``beta se df``; the result has ``beta se
     statistic df low high p missing_information`` pooled and everything else from the first table.
+
+    Parameters
+    ----------
+    tables : sequence of DataFrame
+        One per imputed dataset, of one shape.
+
+    Returns
+    -------
+    DataFrame
+        Rubin 1987; degrees of freedom of Barnard & Rubin 1999.
     """
     from scipy.stats import t
 

@@ -72,14 +72,41 @@ def standardise(values: ArrayLike) -> FloatArray:
 
 
 def person_parts(values: ArrayLike, codes: np.ndarray) -> tuple[FloatArray, FloatArray]:
-    """Each row's mean of its person and the deviation from it, (n,) each; `codes` (n,) number the people from 0."""
+    """Each row's mean of its person and the deviation from it, (n,) each; `codes` (n,) number the people from 0.
+
+    Parameters
+    ----------
+    values : (n,) array
+    codes : (n,) int array
+
+    Returns
+    -------
+    mean, deviation : (n,) arrays
+        Their sum is `values`.
+    """
     array = np.asarray(values, dtype=float)
     mean = (np.bincount(codes, array) / np.maximum(np.bincount(codes), 1))[codes]
     return mean, array - mean
 
 
 def design(cohort: pd.DataFrame, covariates: Sequence[str]) -> pd.DataFrame:
-    """Numeric columns of the covariates; a text column becomes indicators, its first level left out."""
+    """Numeric columns of the covariates; a text column becomes indicators, its first level left out.
+
+    Parameters
+    ----------
+    cohort : (n rows) DataFrame
+    covariates : sequence of str
+
+    Returns
+    -------
+    (n rows) DataFrame
+        Without intercept; NaN where a covariate is missing.
+
+    Raises
+    ------
+    AnalysisError
+        For a column that is absent, or text with too many levels.
+    """
     absent = [name for name in covariates if name not in cohort]
     if absent:
         raise AnalysisError(f"the column {', '.join(absent)} is not in the cohort table")
@@ -99,7 +126,17 @@ def design(cohort: pd.DataFrame, covariates: Sequence[str]) -> pd.DataFrame:
 
 
 def false_discovery(p: np.ndarray) -> np.ndarray:
-    """Benjamini-Hochberg adjusted p values (n,) of `p` (n,); NaN stays NaN and is not part of the family."""
+    """Benjamini-Hochberg adjusted p values (n,) of `p` (n,); NaN stays NaN and is not part of the family.
+
+    Parameters
+    ----------
+    p : (n,) array
+
+    Returns
+    -------
+    (n,) array
+        Benjamini & Hochberg 1995.
+    """
     from scipy.stats import false_discovery_control
 
     p = np.asarray(p, dtype=float)

@@ -47,13 +47,24 @@ class Matching:
     separated: bool
 
     def rows(self) -> np.ndarray:
-        """Positions of all matched rows, ascending."""
+        """Positions of all matched rows, ascending.
+
+        Returns
+        -------
+        (m,) int array
+            Positions in the cohort, each once.
+        """
         return np.unique(np.concatenate([self.treated, self.control]))
 
     def sets(self) -> pd.DataFrame:
         """``set weight`` of each of `rows`: number of its matched set, and how much it counts.
 
         A treated row counts as one; the controls of each count as one together (Stuart 2010, section 4).
+
+        Returns
+        -------
+        DataFrame
+            Index: positions in the cohort, as `rows`; a control that was used twice has two rows.
         """
         rows = np.concatenate([np.unique(self.treated), self.control])
         treated = np.concatenate([np.unique(self.treated), self.treated])
@@ -316,7 +327,19 @@ def _moments(values: FloatArray, weight: FloatArray) -> tuple[float, float]:
 
 
 def pairs_table(cohort: pd.DataFrame, matching: Matching) -> pd.DataFrame:
-    """Who was matched with whom: ``pair treated control distance_treated distance_control``."""
+    """Who was matched with whom: ``pair treated control distance_treated distance_control``.
+
+    Parameters
+    ----------
+    cohort : DataFrame
+        The people that were matched, with ``participant_id``.
+    matching : Matching
+
+    Returns
+    -------
+    DataFrame
+        One row per pair; the distances are those that were matched on.
+    """
     labels = cohort["participant_id"].to_numpy()
     sets = pd.Series(matching.treated).rank(method="dense").astype(int)
     return pd.DataFrame(

@@ -65,7 +65,19 @@ class MixedModel:
         self.design = RandomInterceptDesign(X, people)
 
     def fit(self, y: ArrayLike, level: float = 0.95) -> FixedEffects:
-        """Fit one response and test its fixed effects."""
+        """Fit one response and test its fixed effects.
+
+        Parameters
+        ----------
+        y : (n,) array
+        level : float
+            Of the intervals.
+
+        Returns
+        -------
+        FixedEffects
+            Arrays (k,), one value per column of the design.
+        """
         return self.test(self.design.fit(y), level)
 
     def test(self, fit: RandomInterceptFit, level: float = 0.95) -> FixedEffects:
@@ -82,7 +94,21 @@ def effects(
     singular: bool,
     level: float = 0.95,
 ) -> FixedEffects:
-    """t tests and intervals of estimates with their standard errors and degrees of freedom."""
+    """t tests and intervals of estimates with their standard errors and degrees of freedom.
+
+    Parameters
+    ----------
+    beta, se, df : (k,) arrays
+    variance_person, variance_residual : float
+    singular : bool
+        Whether a variance lies at its bound of 0.
+    level : float
+        Of the intervals.
+
+    Returns
+    -------
+    FixedEffects
+    """
     from scipy.stats import t
 
     statistic = beta / se

@@ -63,7 +63,12 @@ class CountFit:
 
     @property
     def unbounded(self) -> np.ndarray:
-        """Coefficients whose estimate is infinite (separation, a group of zeros)."""
+        """Coefficients whose estimate is infinite (separation, a group of zeros).
+
+        Returns
+        -------
+        (k,) bool array
+        """
         return np.abs(self.coef) > INFINITE
 
 

@@ -110,7 +110,22 @@ class RandomSlopeModel:
         return np.asarray(np.add.reduceat(products, self.starts, axis=0))
 
     def fit(self, y: ArrayLike, level: float = 0.95) -> FixedEffects:
-        """Fit one response and test its fixed effects."""
+        """Fit one response and test its fixed effects.
+
+        REML over the relative covariance factor of the person's intercept and slope (Bates et al. 2015, section 3),
+        with Satterthwaite's degrees of freedom from the curvature at the optimum (Kuznetsova et al. 2017).
+
+        Parameters
+        ----------
+        y : (n,) array
+        level : float
+            Of the intervals.
+
+        Returns
+        -------
+        FixedEffects
+            Arrays (k,), one value per column of X.
+        """
         A = np.column_stack([self.X, np.asarray(y, dtype=float)])
         rows = self._per_person(self.Z, A)
         outer = np.einsum("gai,gbj->abgij", rows, rows)

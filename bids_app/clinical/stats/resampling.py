@@ -12,13 +12,34 @@ MOST = 12.0
 
 
 def resample(n: int, samples: int, seed: int) -> np.ndarray:
-    """How often each of `n` people is in each of `samples` bootstrap samples: (samples, n) int array."""
+    """How often each of `n` people is in each of `samples` bootstrap samples: (samples, n) int array.
+
+    Parameters
+    ----------
+    n, samples, seed : int
+
+    Returns
+    -------
+    (samples, n) int array
+        Each row sums to n.
+    """
     generator = np.random.default_rng(seed)
     return generator.multinomial(n, np.full(n, 1 / n), size=samples)
 
 
 def percentile_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
-    """Percentile bootstrap interval; infinite estimates count, missing ones do not; NaN without samples."""
+    """Percentile bootstrap interval; infinite estimates count, missing ones do not; NaN without samples.
+
+    Parameters
+    ----------
+    values : (samples,) array
+    level : float
+
+    Returns
+    -------
+    low, high : float
+        NaN with fewer than two known values.
+    """
     known = np.asarray(values, dtype=float)
     known = known[~np.isnan(known)]
     if len(known) < 2:

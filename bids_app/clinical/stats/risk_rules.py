@@ -53,7 +53,16 @@ class RiskRule:
     known: np.ndarray | None = None
 
     def told(self, rows: np.ndarray) -> np.ndarray:
-        """Those of `rows` (n, bool) whose state is known."""
+        """Those of `rows` (n, bool) whose state is known.
+
+        Parameters
+        ----------
+        rows : (n,) bool array
+
+        Returns
+        -------
+        (n,) bool array
+        """
         return rows if self.known is None else rows & self.known
 
 
@@ -64,14 +73,37 @@ def reference_k(n_regions: int, threshold: float = Z_CRITICAL) -> int:
 
 
 def count_rule(counts: ArrayLike, k: int, source: str = "given") -> RiskRule:
-    """At least `k` infra-normal deviations."""
+    """At least `k` infra-normal deviations.
+
+    Parameters
+    ----------
+    counts : (n,) int array
+        Infra-normal deviations per person.
+    k : int
+    source : {"given", "reference", "data"}
+        Where k comes from, for the definition in words.
+
+    Returns
+    -------
+    RiskRule
+    """
     words = {"given": "", "reference": ", more than 97.5 % of healthy people have", "data": ", chosen on these data"}
     definition = f"at least {k} infra-normal deviation{'s' if k != 1 else ''}{words[source]}"
     return RiskRule("count", definition, np.asarray(np.greater_equal(counts, k)), float(k))
 
 
 def reference_rule(counts: ArrayLike, high: ArrayLike) -> RiskRule:
-    """More infra-normal deviations (n,) than 97.5 % of healthy people have in a person's place (`high`, (n,))."""
+    """More infra-normal deviations (n,) than 97.5 % of healthy people have in a person's place (`high`, (n,)).
+
+    Parameters
+    ----------
+    counts, high : (n,) arrays
+
+    Returns
+    -------
+    RiskRule
+        `count_rule` where the bound is the same for everybody.
+    """
     values, bounds = np.asarray(counts, dtype=float), np.asarray(high, dtype=float)
     k = int(np.median(bounds)) + 1
     if np.ptp(bounds) == 0:
@@ -82,7 +114,20 @@ def reference_rule(counts: ArrayLike, high: ArrayLike) -> RiskRule:
 
 
 def thalamus_rule(zscores: pd.DataFrame, threshold: float = Z_CRITICAL) -> RiskRule | None:
-    """Left or right thalamus at or below -threshold; None where no thalamus was scored."""
+    """Left or right thalamus at or below -threshold; None where no thalamus was scored.
+
+    Parameters
+    ----------
+    zscores : (n rows) DataFrame
+        One column per region.
+    threshold : float
+        In z units.
+
+    Returns
+    -------
+    RiskRule or None
+        A person with one thalamus missing is known only if the other is at risk.
+    """
     present = [name for name in THALAMUS if name in zscores]
     if not present:
         return None
@@ -94,7 +139,18 @@ def thalamus_rule(zscores: pd.DataFrame, threshold: float = Z_CRITICAL) -> RiskR
 
 
 def candidates(counts: ArrayLike, event: ArrayLike) -> list[int]:
-    """Values of k that leave enough people, and an event, on either side."""
+    """Values of k that leave enough people, and an event, on either side.
+
+    Parameters
+    ----------
+    counts : (n,) int array
+    event : (n,) bool array
+
+    Returns
+    -------
+    list of int
+        Ascending; empty where no threshold divides the people.
+    """
     values, dead = np.asarray(counts, dtype=float), np.asarray(event, dtype=bool)
     found = []
     for k in range(1, int(values.max()) + 1 if len(values) else 1):
@@ -144,7 +200,19 @@ def _validated_likelihood(high: FloatArray, time: FloatArray, event: FloatArray,
 
 
 def balanced_folds(event: FloatArray, folds: int, seed: int) -> np.ndarray:
-    """Fold of each person, events spread evenly."""
+    """Fold of each person, events spread evenly.
+
+    Parameters
+    ----------
+    event : (n,) array
+        0 or 1.
+    folds, seed : int
+
+    Returns
+    -------
+    (n,) int array
+        0 to folds - 1.
+    """
     generator = np.random.default_rng(seed)
     order = np.lexsort((generator.random(len(event)), event))
     fold = np.empty(len(event), dtype=int)
@@ -157,6 +225,16 @@ def chosen_rules(counts: ArrayLike, time: ArrayLike, event: ArrayLike, seed: int
 
     The first looks better than it is, because the people who chose k are those who are compared. For the
     second, k is chosen (by inner cross-validation) without the people of each outer fold, who are then grouped by it.
+
+    Parameters
+    ----------
+    counts, time, event : (n,) arrays
+        Time in years.
+    seed : int
+
+    Returns
+    -------
+    apparent, honest : RiskRule
     """
     values, times, dead = (np.asarray(array, dtype=float) for array in (counts, time, event))
     k = choose_k(values, times, dead, seed)

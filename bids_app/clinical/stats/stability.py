@@ -15,13 +15,35 @@ COUNTS = ("n_visits", "n_deviating", "n_worsening", "n_recovery", "n_stable_devi
 
 
 def states(zscores: pd.DataFrame, threshold: float = Z_CRITICAL) -> FloatArray:
-    """1 where z <= -threshold, 0 where above, NaN where unknown; shape of `zscores`."""
+    """1 where z <= -threshold, 0 where above, NaN where unknown; shape of `zscores`.
+
+    Parameters
+    ----------
+    zscores : (n rows, r columns) DataFrame
+    threshold : float
+        In z units.
+
+    Returns
+    -------
+    (n, r) array
+    """
     z = zscores.to_numpy(dtype=float)
     return np.where(np.isnan(z), np.nan, tails(z, threshold)[0].astype(float))
 
 
 def entropy_bits(share: ArrayLike) -> FloatArray:
-    """Shannon entropy of a state that is taken in a `share` of visits: 0 (always or never) to 1 (half of them)."""
+    """Shannon entropy of a state that is taken in a `share` of visits: 0 (always or never) to 1 (half of them).
+
+    Parameters
+    ----------
+    share : array
+        0 to 1, any shape; NaN stays NaN.
+
+    Returns
+    -------
+    array
+        In bits, the shape of `share`.
+    """
     p = np.asarray(share, dtype=float)
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = [np.where(q > 0, -q * np.log2(q), 0.0) for q in (p, 1 - p)]

@@ -45,7 +45,17 @@ class SurvivalCurve:
     high: FloatArray
 
     def at(self, times: ArrayLike) -> FloatArray:
-        """Survival, low, high and number at risk at `times` (q,); shape (4, q); NaN after the last time."""
+        """Survival, low, high and number at risk at `times` (q,); shape (4, q); NaN after the last time.
+
+        Parameters
+        ----------
+        times : (q,) array
+            In the unit of the curve; equal to a time of the curve within R's tolerance for ties.
+
+        Returns
+        -------
+        (4, q) array
+        """
         wanted = np.atleast_1d(np.asarray(times, dtype=float))
         last = np.searchsorted(self.time, wanted * (1 + SAME_TIME), side="right")
         columns = [np.concatenate([[1.0], values])[last] for values in (self.survival, self.low, self.high)]

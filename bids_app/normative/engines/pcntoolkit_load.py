@@ -13,6 +13,7 @@ value is divided by, `levels` which label of sex is which.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,10 @@ from bids_app.tables import read_json
 CARD_FILE = "card.json"
 FORMAT = "normvol-pcntoolkit"
 MODEL_TYPES = ("BLR", "HBR")
+_NAMES = {
+    "type": re.compile(r"BLR|HBR|[A-Za-z]*Prior"),
+    "warp_name": re.compile(r"Warp[A-Za-z]+|WarpCompose\((Warp[A-Za-z]+,?)+\)"),
+}
 MAX_JSON_BYTES = 64 * 1024**2
 MAX_DRAWS_BYTES = 1024**3
 COLUMN_NAMES = {
@@ -121,7 +126,9 @@ def _check_files(folder: Path) -> str:
         content = read_limited(path, MAX_JSON_BYTES)
         digest.update(content)
         try:
-            kind = "BLR" if path == root else json.loads(content)["model"]["type"]
+            document = json.loads(content)
+            _check_names(document, path)
+            kind = "BLR" if path == root else document["model"]["type"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ModelError(f"{path} is damaged ({error})", "save the model again with PCNtoolkit 1.x") from error
         if kind not in MODEL_TYPES:
@@ -132,6 +139,17 @@ def _check_files(folder: Path) -> str:
         if draws.is_file() and draws.stat().st_size > MAX_DRAWS_BYTES:
             raise ModelError(f"{draws} is larger than {MAX_DRAWS_BYTES // 1024**2} MB", "it is not read")
     return digest.hexdigest()
+
+
+def _check_names(content: Any, path: Path) -> None:
+    """Refuse names that are not those of its classes: PCNtoolkit evaluates the name of a warp, and looks others up."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            names = _NAMES.get(str(key))
+            if names is not None and isinstance(value, str) and names.fullmatch(value.replace(" ", "")) is None:
+                raise ModelError(f"{path} has the {key} {value[:80]!r}, which is none of PCNtoolkit", "do not use it")
+    for item in content.values() if isinstance(content, dict) else content if isinstance(content, list) else ():
+        _check_names(item, path)
 
 
 def _columns(toolkit: Any, given: Mapping[str, str], folder: Path) -> dict[str, str]:

@@ -33,5 +33,14 @@ class AgeGroups:
         self.age = self.total(scaled) / self.people
 
     def total(self, values: FloatArray) -> FloatArray:
-        """Sum (g, ...) over the people of each group of values (n, ...)."""
+        """Sum (g, ...) over the people of each group of values (n, ...).
+
+        Parameters
+        ----------
+        values : (n, ...) array
+
+        Returns
+        -------
+        (g, ...) array
+        """
         return np.asarray(np.add.reduceat(values[self._order], self._starts, axis=0))

@@ -56,14 +56,34 @@ class Design:
                 self.parts.append((q, r, regions[members]))
 
     def predict(self, coefficients: FloatArray) -> FloatArray:
-        """Linear predictor (n, p) of coefficients (p, 6)."""
+        """Linear predictor (n, p) of coefficients (p, 6).
+
+        Parameters
+        ----------
+        coefficients : (p, 6) array
+            Zeros behind the columns that a region's powers use.
+
+        Returns
+        -------
+        (n, p) array
+        """
         out = np.empty(self.shape)
         for q, r, members in self.parts:
             out[:, members] = q @ (r @ coefficients[members, : r.shape[1]].T)
         return out
 
     def quadratic(self, roots: FloatArray) -> FloatArray:
-        """``|L x|^2`` (n, p) for roots L (p, 6, 6)."""
+        """``|L x|^2`` (n, p) for roots L (p, 6, 6).
+
+        Parameters
+        ----------
+        roots : (p, 6, 6) array
+
+        Returns
+        -------
+        (n, p) array
+            The leverage of each person in each region, where L L' is the covariance of the coefficients.
+        """
         out = np.empty(self.shape)
         for q, r, members in self.parts:
             width = r.shape[1]
@@ -76,7 +96,13 @@ class Design:
         return out
 
     def ordinary_roots(self) -> FloatArray:
-        """Roots (p, 6, 6) of ``(X'X)^-1``."""
+        """Roots (p, 6, 6) of ``(X'X)^-1``.
+
+        Returns
+        -------
+        (p, 6, 6) array
+            Lower triangular; from the R factor of each design's QR decomposition.
+        """
         roots = np.zeros((self.shape[1], WIDTH, WIDTH))
         for _, r, members in self.parts:
             roots[members, : r.shape[1], : r.shape[1]] = np.linalg.inv(r).T

@@ -37,7 +37,19 @@ def shift_and_scale(x: FloatArray) -> tuple[float, float]:
 
 
 def power(x: FloatArray, exponent: float) -> FloatArray:
-    """``x ** exponent``, or ``log(x)`` for exponent 0 (Box-Tidwell convention)."""
+    """``x ** exponent``, or ``log(x)`` for exponent 0 (Box-Tidwell convention).
+
+    Parameters
+    ----------
+    x : array
+        Positive.
+    exponent : float
+
+    Returns
+    -------
+    array
+        The shape of `x`.
+    """
     if exponent == 0:
         return np.log(x)
     if exponent == 1:
@@ -69,7 +81,17 @@ def basis(x: FloatArray, powers: ArrayLike) -> FloatArray:
 
 
 def candidates(x: FloatArray) -> FloatArray:
-    """All columns that an FP1 or FP2 can use: ``x^p`` (8), then ``x^p log x`` (8); shape (n, 16)."""
+    """All columns that an FP1 or FP2 can use: ``x^p`` (8), then ``x^p log x`` (8); shape (n, 16).
+
+    Parameters
+    ----------
+    x : (n,) array
+        Positive.
+
+    Returns
+    -------
+    (n, 16) array
+    """
     logarithm = np.log(x)
     plain = [power(x, p) for p in POWERS]
     return np.column_stack(plain + [column * logarithm for column in plain])

@@ -36,7 +36,17 @@ class Data:
     offset: FloatArray
 
     def mean_design(self, powers: FloatArray) -> Design:
-        """Design of the location."""
+        """Design of the location.
+
+        Parameters
+        ----------
+        powers : (p, 2) array
+            Of age; NaN where a region uses one power.
+
+        Returns
+        -------
+        Design
+        """
         return Design(self.scaled, self.male, self.etiv, powers, np.full(len(powers), self.etiv_power))
 
 
@@ -52,7 +62,17 @@ class Parts:
     shape: FloatArray
 
     def where(self, chosen: NDArray[np.bool_], other: Parts) -> Parts:
-        """These parts in the `chosen` (p,) regions, the `other` elsewhere."""
+        """These parts in the `chosen` (p,) regions, the `other` elsewhere.
+
+        Parameters
+        ----------
+        chosen : (p,) bool array
+        other : Parts
+
+        Returns
+        -------
+        Parts
+        """
 
         def pick(mine: FloatArray, theirs: FloatArray) -> FloatArray:
             return np.where(chosen.reshape(-1, *(1,) * (mine.ndim - 1)), mine, theirs)
@@ -130,7 +150,21 @@ def _new_curve(data: Data, spread: Design, point: _Point) -> tuple[Design, Parts
 
 
 def linear_columns(male: FloatArray, etiv: FloatArray | None, power: float) -> FloatArray:
-    """Columns (n, 1 or 2) beside age: male and, where it is a covariate, ``eTIV^power``."""
+    """Columns (n, 1 or 2) beside age: male and, where it is a covariate, ``eTIV^power``.
+
+    Parameters
+    ----------
+    male : (n,) array
+        1 for males, 0 for females.
+    etiv : (n,) array or None
+        In mm^3 over its typical size.
+    power : float
+        Of eTIV.
+
+    Returns
+    -------
+    (n, 1 or 2) array
+    """
     return np.column_stack([male] if etiv is None else [male, etiv**power])
 
 

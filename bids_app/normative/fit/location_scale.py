@@ -77,12 +77,34 @@ class CalibratedFit:
     n: int = 0
 
     def location(self, age: FloatArray, male: FloatArray, etiv: FloatArray) -> FloatArray:
-        """Location (n, p)."""
+        """Location (n, p).
+
+        Parameters
+        ----------
+        age, male, etiv : (n,) arrays
+            Age in years; eTIV in mm^3.
+
+        Returns
+        -------
+        (n, p) array
+            On the modelled scale.
+        """
         x = (age + self.shift) / self.scale
         return Design(x, male, etiv, self.powers, self.etiv_power).predict(self.coefficients)
 
     def sigma(self, age: FloatArray, male: FloatArray, etiv: FloatArray) -> FloatArray:
-        """Scale (n, p)."""
+        """Scale (n, p).
+
+        Parameters
+        ----------
+        age, male, etiv : (n,) arrays
+            As for `location`.
+
+        Returns
+        -------
+        (n, p) array
+            Positive, on the modelled scale.
+        """
         x = (age + self.shift) / self.scale
         return np.exp(Design(x, male, etiv, self.sigma_powers).predict(self.sigma_coefficients))
 
@@ -127,7 +149,19 @@ def fit_location_scale_shape(
 
 
 def with_zero_etiv(values: FloatArray, column: int) -> FloatArray:
-    """Coefficients (p, q) or roots (p, q, q) of a fit without eTIV, with zeros at `column`; the last is given up."""
+    """Coefficients (p, q) or roots (p, q, q) of a fit without eTIV, with zeros at `column`; the last is given up.
+
+    Parameters
+    ----------
+    values : (p, q) or (p, q, q) array
+    column : int
+        Where the coefficient of eTIV stands.
+
+    Returns
+    -------
+    array
+        The shape of `values`.
+    """
     for axis in range(1, values.ndim):
         values = np.insert(values, column, 0.0, axis=axis)
     return values[:, :-1] if values.ndim == 2 else values[:, :-1, :-1]

@@ -54,17 +54,42 @@ class MFPRFit:
 
     @property
     def rmse(self) -> FloatArray:
-        """Root mean squared residual, divisor n."""
+        """Root mean squared residual, divisor n.
+
+        Returns
+        -------
+        (p,) array
+            In the unit of the volumes.
+        """
         return np.sqrt(self.deviance / self.n)
 
     @property
     def parameters(self) -> NDArray[np.intp]:
-        """Number of coefficients of each region."""
+        """Number of coefficients of each region.
+
+        Returns
+        -------
+        (p,) int array
+            Intercept included.
+        """
         linear = self.coefficients.shape[1] - 2
         return linear + np.sum(~np.isnan(self.powers), axis=1)
 
     def predict(self, age: FloatArray, linear: FloatArray) -> FloatArray:
-        """Expected volumes (n, p) at `age` (n,) years and `linear` (n, k)."""
+        """Expected volumes (n, p) at `age` (n,) years and `linear` (n, k).
+
+        Parameters
+        ----------
+        age : (n,) array
+            In years.
+        linear : (n, k) array
+            The linear covariates of the fit, in its order.
+
+        Returns
+        -------
+        (n, p) array
+            In the unit of the volumes.
+        """
         out = np.empty((age.size, len(self.powers)))
         scaled = (age + self.shift) / self.scale
         for powers, members in fp.groups(self.powers):
@@ -74,7 +99,19 @@ class MFPRFit:
 
 
 def design(scaled_age: FloatArray, linear: FloatArray, powers: ArrayLike) -> FloatArray:
-    """Design matrix: intercept, linear covariates, fractional polynomial of scaled age."""
+    """Design matrix: intercept, linear covariates, fractional polynomial of scaled age.
+
+    Parameters
+    ----------
+    scaled_age : (n,) array
+        Shifted and scaled to be positive, as the fit says.
+    linear : (n, k) array
+    powers : (1 or 2,) array
+
+    Returns
+    -------
+    (n, 1 + k + 1 or 2) array
+    """
     return np.column_stack([np.ones(scaled_age.size), linear, fp.basis(scaled_age, powers)])
 
 
@@ -152,7 +189,22 @@ def _select(scaled: FloatArray, linear: FloatArray, volumes: FloatArray, alpha: 
 
 
 def candidate_deviances(scaled: FloatArray, linear: FloatArray, volumes: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Residual sums of squares of all FP1 (8, p) and FP2 (36, p) models."""
+    """Residual sums of squares of all FP1 (8, p) and FP2 (36, p) models.
+
+    One QR decomposition of all candidate columns serves every model: a model's residual sum of squares is what its
+    columns of the triangle leave of the coordinates of the volumes.
+
+    Parameters
+    ----------
+    scaled : (n,) array
+    linear : (n, k) array
+    volumes : (n, p) array
+
+    Returns
+    -------
+    one, two : (8, p) and (36, p) arrays
+        In the order of ``fractional_polynomials.POWERS`` and ``PAIRS``.
+    """
     fixed = 1 + linear.shape[1]
     q, r = np.linalg.qr(np.column_stack([np.ones(scaled.size), linear, fp.candidates(scaled)]))
     triangle = r[fixed:, fixed:]
@@ -197,7 +249,27 @@ def _deviance(scaled: FloatArray, linear: FloatArray, y: FloatArray, powers: lis
 def least_squares(
     scaled: FloatArray, linear: FloatArray, volumes: FloatArray, powers: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Coefficients (p, q), deviances (p,) and covariance roots (p, q, q) at given powers."""
+    """Coefficients (p, q), deviances (p,) and covariance roots (p, q, q) at given powers.
+
+    Solved by QR with one step of iterative refinement.
+
+    Parameters
+    ----------
+    scaled : (n,) array
+    linear : (n, k) array
+    volumes : (n, p) array
+    powers : (p, 2) array
+        NaN in the second column where a region uses one power.
+
+    Returns
+    -------
+    coefficients : (p, 1 + k + 2) array
+        Zero behind those that a region uses.
+    deviance : (p,) array
+        Residual sums of squares.
+    roots : (p, q, q) array
+        L with ``L L' = (X'X)^-1``.
+    """
     p, widest = volumes.shape[1], 1 + linear.shape[1] + 2
     coefficients, deviance = np.zeros((p, widest)), np.empty(p)
     roots = np.zeros((p, widest, widest))

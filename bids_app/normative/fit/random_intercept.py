@@ -45,21 +45,61 @@ class RandomInterceptSums:
         return len(self.cross) - 1
 
     def weighted(self, ratio: float) -> FloatArray:
-        """``sigma2 A' V^-1 A`` at ``ratio = tau2 / sigma2``, shape (k + 1, k + 1)."""
+        """``sigma2 A' V^-1 A`` at ``ratio = tau2 / sigma2``, shape (k + 1, k + 1).
+
+        Parameters
+        ----------
+        ratio : float
+            Not negative.
+
+        Returns
+        -------
+        (k + 1, k + 1) array
+            By Woodbury's identity, from the sums within each size of person.
+        """
         return self.cross - np.tensordot(ratio / (1 + self.sizes * ratio), self.between, 1)
 
     def weighted_slope(self, ratio: float) -> FloatArray:
-        """Derivative of `weighted` with respect to `ratio`."""
+        """Derivative of `weighted` with respect to `ratio`.
+
+        Parameters
+        ----------
+        ratio : float
+
+        Returns
+        -------
+        (k + 1, k + 1) array
+        """
         return -np.tensordot(1 / (1 + self.sizes * ratio) ** 2, self.between, 1)
 
     def coefficients(self, ratio: float) -> tuple[FloatArray, float]:
-        """Generalised least squares at `ratio`: beta (k,) and the weighted residual sum of squares."""
+        """Generalised least squares at `ratio`: beta (k,) and the weighted residual sum of squares.
+
+        Parameters
+        ----------
+        ratio : float
+
+        Returns
+        -------
+        beta : (k,) array
+        rss : float
+        """
         matrix = self.weighted(ratio)
         beta: FloatArray = np.asarray(np.linalg.solve(matrix[:-1, :-1], matrix[:-1, -1]), dtype=float)
         return beta, float(matrix[-1, -1] - matrix[:-1, -1] @ beta)
 
     def cov_beta(self, sigma2: float, tau2: float) -> FloatArray:
-        """Covariance (k, k) of the fixed effects at the given variances."""
+        """Covariance (k, k) of the fixed effects at the given variances.
+
+        Parameters
+        ----------
+        sigma2, tau2 : float
+            Variances within and between people.
+
+        Returns
+        -------
+        (k, k) array
+        """
         return np.asarray(sigma2 * np.linalg.inv(self.weighted(tau2 / sigma2)[:-1, :-1]))
 
     def profiled_deviance(self, ratio: float) -> float:
@@ -67,7 +107,17 @@ class RandomInterceptSums:
         return float(self.profiled_deviances(np.array([ratio]))[0])
 
     def profiled_deviances(self, ratios: FloatArray) -> FloatArray:
-        """`profiled_deviance` at many ratios (m,) at once."""
+        """`profiled_deviance` at many ratios (m,) at once.
+
+        Parameters
+        ----------
+        ratios : (m,) array
+
+        Returns
+        -------
+        (m,) array
+            -2 log restricted likelihood, the residual variance profiled out (Bates et al. 2015, section 3.4).
+        """
         matrix = self.cross - np.tensordot(ratios[:, None] / (1 + ratios[:, None] * self.sizes), self.between, 1)
         fixed, right = matrix[:, :-1, :-1], matrix[:, :-1, -1]
         rss = matrix[:, -1, -1] - np.sum(right * np.linalg.solve(fixed, right[..., None])[..., 0], axis=1)
@@ -157,7 +207,21 @@ class RandomInterceptDesign:
         self._group_sums = _sum_by(self.X, self.codes, len(self.labels))
 
     def fit(self, y: ArrayLike) -> RandomInterceptFit:
-        """Fit one response `y` (n,) by REML."""
+        """Fit one response `y` (n,) by REML.
+
+        Parameters
+        ----------
+        y : (n,) array
+
+        Returns
+        -------
+        RandomInterceptFit
+
+        Raises
+        ------
+        AnalysisError
+            When `y` has missing values or another length.
+        """
         response = np.asarray(y, dtype=float)
         if response.shape != self.codes.shape or not np.isfinite(response).all():
             raise AnalysisError("the response of a mixed model has missing values", "drop these rows")

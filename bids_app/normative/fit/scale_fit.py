@@ -26,6 +26,20 @@ def fit_log_sigma(
     """Coefficients (p, 6) of log sigma for squared residuals (n, p), and whether each region failed.
 
     A region whose iterations do not converge gets a constant.
+
+    Parameters
+    ----------
+    design : Design
+        Of the scale.
+    squares : (n, p) array
+    start : (p, 6) array, optional
+    tolerance : float
+        On the change of the log likelihood per person.
+
+    Returns
+    -------
+    coefficients : (p, 6) array
+    failed : (p,) bool array
     """
     level = 0.5 * np.log(np.maximum(squares.mean(axis=0), np.finfo(float).tiny))
     constant = np.zeros((squares.shape[1], WIDTH))
@@ -104,7 +118,16 @@ def _likelihood(q: FloatArray, g: FloatArray, squares: FloatArray, w: FloatArray
 
 
 def excess_kurtosis(residuals: FloatArray) -> FloatArray:
-    """Excess kurtosis (p,) of residuals (n, p), at least 0."""
+    """Excess kurtosis (p,) of residuals (n, p), at least 0.
+
+    Parameters
+    ----------
+    residuals : (n, p) array
+
+    Returns
+    -------
+    (p,) array
+    """
     squares = residuals**2
     variance = np.maximum(squares.mean(axis=0), np.finfo(float).tiny)
     return np.maximum(np.mean((squares / variance) ** 2, axis=0) - 3, 0)

@@ -130,7 +130,17 @@ def _step(gradient: FloatArray, curvature: FloatArray, damping: FloatArray) -> F
 
 
 def log_prior(shape: FloatArray) -> FloatArray:
-    """Log density (p,) of shapes (p, 4) before the data, up to a constant."""
+    """Log density (p,) of shapes (p, 4) before the data, up to a constant.
+
+    Parameters
+    ----------
+    shape : (p, 4) array
+        ``xi width epsilon delta`` of `sinh_arcsinh`.
+
+    Returns
+    -------
+    (p,) array
+    """
     return -_penalty(_parameters(shape))
 
 

@@ -16,25 +16,67 @@ STEEPEST = 20.0
 
 
 def to_z(u: FloatArray, shape: FloatArray) -> FloatArray:
-    """z (n, p) of standardised residuals u (n, p)."""
+    """z (n, p) of standardised residuals u (n, p).
+
+    Parameters
+    ----------
+    u : (n, p) array
+    shape : (p, 4) array
+        ``xi width epsilon delta``; width and delta positive.
+
+    Returns
+    -------
+    (n, p) array
+    """
     xi, width, epsilon, delta = shape.T
     return np.sinh(delta * np.arcsinh((u - xi) / width) - epsilon)
 
 
 def from_z(z: FloatArray, shape: FloatArray) -> FloatArray:
-    """Standardised residuals (n, p) that have z (n, p); inverse of `to_z`."""
+    """Standardised residuals (n, p) that have z (n, p); inverse of `to_z`.
+
+    Parameters
+    ----------
+    z : (n, p) array
+    shape : (p, 4) array
+
+    Returns
+    -------
+    (n, p) array
+    """
     xi, width, epsilon, delta = shape.T
     return xi + width * np.sinh((np.arcsinh(z) + epsilon) / delta)
 
 
 def slope(u: FloatArray, z: FloatArray, shape: FloatArray) -> FloatArray:
-    """dz/du (n, p), positive."""
+    """dz/du (n, p), positive.
+
+    Parameters
+    ----------
+    u, z : (n, p) arrays
+        ``z = to_z(u, shape)``.
+    shape : (p, 4) array
+
+    Returns
+    -------
+    (n, p) array
+    """
     xi, width, _, delta = shape.T
     return delta / width * np.sqrt((1 + z**2) / (1 + ((u - xi) / width) ** 2))
 
 
 def log_density(u: FloatArray, shape: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Log density of u (n, p), up to a constant, and its derivative by u, each (n, p)."""
+    """Log density of u (n, p), up to a constant, and its derivative by u, each (n, p).
+
+    Parameters
+    ----------
+    u : (n, p) array
+    shape : (p, 4) array
+
+    Returns
+    -------
+    density, derivative : (n, p) arrays
+    """
     xi, width, epsilon, delta = shape.T
     a = (u - xi) / width
     root = np.sqrt(1 + a**2)

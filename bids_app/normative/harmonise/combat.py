@@ -38,15 +38,43 @@ class SiteSums:
         return cls(labels, codes, np.argsort(codes, kind="stable"), starts, counts.astype(float))
 
     def sum(self, values: FloatArray) -> FloatArray:
-        """Sum of `values` (n, p) by site, (s, p)."""
+        """Sum of `values` (n, p) by site, (s, p).
+
+        Parameters
+        ----------
+        values : (n, p) array
+
+        Returns
+        -------
+        (s, p) array
+            In the order of `labels`.
+        """
         return np.add.reduceat(values[self.order], self.starts, axis=0)
 
     def mean(self, values: FloatArray) -> FloatArray:
-        """Mean of `values` (n, p) by site, (s, p)."""
+        """Mean of `values` (n, p) by site, (s, p).
+
+        Parameters
+        ----------
+        values : (n, p) array
+
+        Returns
+        -------
+        (s, p) array
+        """
         return self.sum(values) / self.counts[:, None]
 
     def means_in_order(self, values: FloatArray) -> FloatArray:
-        """`mean` of values whose rows are already in `order`."""
+        """`mean` of values whose rows are already in `order`.
+
+        Parameters
+        ----------
+        values : (n, p) array
+
+        Returns
+        -------
+        (s, p) array
+        """
         return np.asarray(np.add.reduceat(values, self.starts, axis=0) / self.counts[:, None])
 
     def slices(self) -> Iterator[slice]:
@@ -138,7 +166,23 @@ class Combat:
         return out
 
     def fit_transform(self, features: ArrayLike, sites: ArrayLike, covariates: ArrayLike | None = None) -> FloatArray:
-        """`fit`, then `transform` of the same rows."""
+        """`fit`, then `transform` of the same rows.
+
+        Parameters
+        ----------
+        features : (n, p) array
+        sites : (n,) array
+        covariates : (n, k) array, optional
+
+        Returns
+        -------
+        (n, p) array
+
+        Raises
+        ------
+        InputError
+            As `fit`.
+        """
         return self.fit(features, sites, covariates).transform(features, sites, covariates)
 
     def _check_sites(self, groups: SiteSums, n_features: int) -> None:

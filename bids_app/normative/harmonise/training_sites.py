@@ -38,7 +38,20 @@ class Harmoniser:
         return self
 
     def transform(self, data: TrainingData) -> tuple[FloatArray, FloatArray]:
-        """eTIV (n,) and modelled volumes (n, p) without site effects; people at unknown sites stay as is."""
+        """eTIV (n,) and modelled volumes (n, p) without site effects; people at unknown sites stay as is.
+
+        Parameters
+        ----------
+        data : TrainingData
+            n people, p measures.
+
+        Returns
+        -------
+        etiv : (n,) array
+            In mm^3.
+        values : (n, p) array
+            On the modelled scale.
+        """
         etiv, values = data.etiv, data.modelled()
         if self._combat is None:
             return etiv, values

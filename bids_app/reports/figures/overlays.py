@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from bids_app.bids.names import output_path
 from bids_app.freesurfer.annex import is_not_fetched
 from bids_app.reports.figures import inflated, slices, templates_flow
 from bids_app.reports.figures.scene import MapOptions
@@ -72,10 +73,12 @@ def overlay_figures(
     subject, folder = Path(subject_dir), Path(output_folder)
     notes: list[str] = []
     pictures = _pictures(subject, z, notes)
-    figures = tuple(atomic_write(folder / f"{stem}_{name}", content) for name, content in pictures.items())
+    figures = tuple(atomic_write(output_path(folder, f"{stem}_{name}"), content) for name, content in pictures.items())
     for name in set(FIGURES) - set(pictures):
         (folder / f"{stem}_{name}").unlink(missing_ok=True)
-    write_json({"Figures": [path.name for path in figures], "Notes": notes}, folder / f"{stem}_desc-overlays.json")
+    write_json(
+        {"Figures": [path.name for path in figures], "Notes": notes}, output_path(folder, f"{stem}_desc-overlays.json")
+    )
     return OverlayResult(figures, tuple(notes))
 
 

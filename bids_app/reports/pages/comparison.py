@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bids_app.bids.names import output_path
 from bids_app.regions import display_name, region_table
 from bids_app.reports.components import Column
 from bids_app.reports.figures.brainmap import brain_map_svg
@@ -79,7 +80,7 @@ def write_comparison_report(folder: Path | str) -> Path:
         maps=_maps(regions.table),
         display_name=display_name,
     )
-    return atomic_write(folder / PAGE, page)
+    return atomic_write(output_path(folder, PAGE), page)
 
 
 def _card(card: dict[str, Any]) -> dict[str, Any]:

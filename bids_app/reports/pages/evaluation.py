@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from bids_app.bids.names import output_path
 from bids_app.errors import InputError
 from bids_app.regions import display_name, reference_regions
 from bids_app.reports.components import Column
@@ -66,7 +67,7 @@ def write_evaluation_report(folder: Path | str) -> Path:
         raise InputError(f"{root} holds no complete evaluation", "run normvol-model evaluate again")
     sheets = {name: Sheet(f"{name}.tsv", read_table(root / f"{name}.tsv")) for name in TABLES}
     about = Record("evaluation.json", read_json(root / "evaluation.json"))
-    return atomic_write(root / "evaluation.html", render("evaluation.html.j2", **_context(sheets, about)))
+    return atomic_write(output_path(root, "evaluation.html"), render("evaluation.html.j2", **_context(sheets, about)))
 
 
 def _context(sheets: dict[str, Sheet], about: Record) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from bids_app.bids.names import output_path
 from bids_app.clinical.analyses.group_tables import KEYS
 from bids_app.errors import InputError
 from bids_app.reports.components import prose
@@ -43,8 +44,8 @@ def write_group_report(output_dir: Path | str, *, figure_formats: Sequence[str] 
     if not group.sheets:
         raise InputError(f"no group table is in {root}", "run the group level first, or normvol-model analyse")
     context = _context(group, root)
-    _write_figures(root / "figures", context, figure_formats)
-    return atomic_write(root / "group.html", render("group.html.j2", **context))
+    _write_figures(output_path(root, "figures", "figure").parent, context, figure_formats)
+    return atomic_write(output_path(root, "group.html"), render("group.html.j2", **context))
 
 
 def _context(group: Group, root: Path) -> dict[str, Any]:
@@ -84,7 +85,7 @@ def _write_figures(folder: Path, context: dict[str, Any], formats: Sequence[str]
         for index, drawing in enumerate(analysis.drawings):
             part = f"_{index + 1}" if len(analysis.drawings) > 1 else ""
             files[f"group_{analysis.name}{part}.svg"] = drawing.file
-    written = {path for name, svg in files.items() for path in write_formats(folder / name, svg, formats)}
+    written = {path for name, svg in files.items() for path in write_formats(output_path(folder, name), svg, formats)}
     if context["heat"] and formats:
         written.add(atomic_write(folder / "group_heatmap.png", context["heat"]["png"]))
     for path in folder.glob("group_*"):

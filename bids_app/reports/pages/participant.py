@@ -123,9 +123,9 @@ def _figure_files(root: Path, person: Person, context: dict[str, Any]) -> Iterat
     """Where each drawing goes as an SVG file, and its text."""
     folder = output_path(root, f"sub-{person.label}", "figures", "figure").parent
     for brain in context["maps"]:
-        yield folder / f"{brain['stem']}_desc-brainmap_morph.svg", brain["file"]
+        yield output_path(folder, f"{brain['stem']}_desc-brainmap_morph.svg"), brain["file"]
     for chart in context["charts"]["shown"]:
         name = f"sub-{person.label}_region-{chart.region}_desc-centiles_morph.svg"
-        yield folder / name, standalone(chart.drawing)
+        yield output_path(folder, name), standalone(chart.drawing)
     if context["change"] and context["change"]["drawing"]:
         yield folder / f"sub-{person.label}_desc-change_morph.svg", standalone(context["change"]["drawing"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -224,8 +225,6 @@ def test_columns_that_are_not_understood_are_refused_until_the_card_says(tmp_pat
 
 @pytest.mark.parametrize("damage", ["truncate", "kind", "empty", "card"])
 def test_damaged_folders_are_model_errors(folder, tmp_path, damage):
-    import shutil
-
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     part = copy / "model" / "Left-Thalamus" / "regression_model.json"
     if damage == "truncate":
@@ -238,6 +237,23 @@ def test_damaged_folders_are_model_errors(folder, tmp_path, damage):
         shutil.rmtree(copy / "model")
     with pytest.raises(ModelError):
         load_model(copy)
+
+
+@pytest.mark.parametrize("file", ["Left-Thalamus/regression_model.json", "normative_model.json"])
+@pytest.mark.parametrize("key", ["warp_name", "type"])
+def test_names_that_would_be_evaluated_are_refused(folder, tmp_path, file, key):
+    """PCNtoolkit evaluates the name of a warp, and looks classes up by name."""
+    mark = tmp_path / "mark"
+    evil = f"Warp if open({str(mark)!r}, 'w') else Warp"
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    path = copy / "model" / file
+    content = json.loads(path.read_text())
+    part = content.get("model") or content["template_regression_model"]
+    part[key] = evil
+    path.write_text(json.dumps(content))
+    with pytest.raises(ModelError, match="none of PCNtoolkit"):
+        load_model(copy)
+    assert not mark.exists()
 
 
 def test_impossible_options_are_refused(tmp_path):

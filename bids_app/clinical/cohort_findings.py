@@ -1,0 +1,89 @@
+"""What a cohort's own tables hold that can change a result, in sentences and as findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+
+from bids_app.clinical.analysis_file import AnalysisConfig
+from bids_app.clinical.wording import listing, plural
+from bids_app.errors import AnalysisError
+from bids_app.findings import Finding
+from bids_app.regions import display_name
+
+# Years by which the age of a later session may be lower (rounded ages).
+AGE_TOLERANCE = 0.5
+# Scans of which a measured region has more than one value.
+SEVERAL = 5
+
+
+def as_findings(sentences: Mapping[str, Iterable[str]]) -> tuple[Finding, ...]:
+    """The sentences of each kind as findings."""
+    return tuple(Finding(kind, note.rstrip(".")) for kind, notes in sentences.items() for note in notes)
+
+
+def with_z(scans: pd.DataFrame, z: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """The scans with any z, as no deviation is known of the others, and sentences on what has no z."""
+    without = z.isna().all(axis=1).to_numpy()
+    if without.all():
+        raise AnalysisError("no scan has a z-score of a reference region")
+    empty = [display_name(str(name)) for name in z if z[name].isna().all()]
+    notes = [f"{plural(int(without.sum()), 'scan')} without any z-score left out."] if without.any() else []
+    if empty:
+        notes.append(f"No scan has a z-score of the {listing(empty)}; every result is that of the other regions.")
+    return scans[~without].reset_index(drop=True), z[~without].reset_index(drop=True), notes
+
+
+def same_everywhere(z: pd.DataFrame) -> list[str]:
+    """A sentence on regions that have one z in all of several scans, which no measurement gives."""
+    if len(z) < SEVERAL:
+        return []
+    same = [name for name in z if z[name].notna().sum() >= SEVERAL and z[name].nunique() == 1]
+    if not same:
+        return []
+    named = listing([f"{display_name(str(name))} ({z[name].dropna().iloc[0]:g})" for name in same])
+    return [f"The z-score is the same in every scan in the {named}."]
+
+
+def contradicting(scans: pd.DataFrame) -> list[str]:
+    """People whose sex, or the order of whose ages, differs between their scans, by name."""
+    notes, people = [], scans["participant_id"]
+    if "sex" in scans:
+        several = scans["sex"].groupby(people).nunique()
+        who = list(several.index[several > 1])
+        if who:
+            notes.append(f"The sex of {listing(who)} differs between scans; that of the first scan counts.")
+    if "session_id" in scans and scans["session_id"].notna().any():
+        order = scans.dropna(subset=["session_id", "age"]).sort_values(["participant_id", "session_id"], kind="stable")
+        falls = order["age"].astype(float).groupby(order["participant_id"]).diff() < -AGE_TOLERANCE
+        who = list(dict.fromkeys(order.loc[falls, "participant_id"]))
+        if who:
+            notes.append(
+                f"The age of {listing(who)} falls from one session to the next; age decides which scan is the first."
+            )
+    return notes
+
+
+def of_groups(scans: pd.DataFrame, level: pd.Series, config: AnalysisConfig) -> tuple[list[str], list[str]]:
+    """Whose diagnosis changes; who is in no group, controls by a code, levels of the configuration that nobody has."""
+    column, people, notes = config.column("diagnosis"), scans["participant_id"], []
+    without = people[scans["group"].isna()].nunique()
+    if without:
+        notes.append(
+            f"{plural(without, 'person', 'people')} without {column} {'is' if without == 1 else 'are'} in no "
+            "group and left out of the analyses of groups, scores and outcomes."
+        )
+    several = level.groupby(people).nunique()
+    who = list(several.index[several > 1])
+    counted = plural(len(who), "person", "people")
+    changing = [f"{column} changes between the scans of {counted} ({listing(who)}); the first counts."] if who else []
+    if config.control is not None and config.control.isdecimal():
+        notes.append(f"The people with {column} {config.control}, a code, are taken for the controls.")
+    levels = sorted(set(scans["group"].dropna()))
+    wanted = [name for name in (config.control, *config.groups) if name is not None and name not in levels]
+    if wanted:
+        notes.append(f"Nobody who was scanned has {column} {listing(wanted)}; the levels are {listing(levels, 20)}.")
+    if config.control is not None and config.control not in levels and len(levels) > 1 and not config.groups:
+        notes.append("So nobody is a control, and everybody counts as having a disease; check control in [options].")
+    return changing, notes
