@@ -121,9 +121,9 @@ MODEL_CARDS: dict[str, dict[str, Any]] = {
         "harmonise": "location",
         "regions": tuple(summed_pairs()),
         "title": "Open sums of left and right (location, scale and shape)",
-        "summary": "Fractional polynomials of mean and standard deviation with sinh-arcsinh residuals for the volumes of "
-        "left and right together of the thalamus, six other deep structures and the cerebellar cortex by sex, trained "
-        "on openly licensed data. For use beside open-calibrated: --model open-calibrated+open-sums.",
+        "summary": "Fractional polynomials of mean and standard deviation with sinh-arcsinh residuals for the volumes "
+        "of left and right together of the thalamus, six other deep structures and the cerebellar cortex by sex, "
+        "trained on openly licensed data. For use beside open-calibrated: --model open-calibrated+open-sums.",
         "citations": CALIBRATED_CITATIONS,
     },
     "open-area": {
