@@ -18,7 +18,7 @@ from bids_app.errors import InputError
 from bids_app.tables import read_json, write_json
 
 # The change model that the people's tables were made with, where there is one
-CHANGE_MODEL = "model_change.json"
+CHANGE_MODEL = "change_model.json"
 SCANS, PEOPLE = Path("logs", "done", "scans"), Path("logs", "done", "people")
 
 

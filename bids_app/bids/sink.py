@@ -21,6 +21,7 @@ IGNORED = (
     "CITATION.md",
     "adaptation.json",
     "analysis.toml",
+    "change_model.json",
     "model_*.json",
     "group_*",
     "figures",

@@ -207,7 +207,7 @@ def _absolute(config: RunConfig) -> RunConfig:
     kind, colon, place = config.scheduler.partition(":")
     if colon and "://" not in place:
         changed["scheduler"] = f"{kind}:{Path(place).expanduser().absolute()}"
-    for name in ("model", "analysis"):
+    for name in ("model", "analysis", "change_model"):
         value = getattr(config, name)
         if value is not None and Path(value).expanduser().exists():
             changed[name] = str(Path(value).expanduser().absolute())
@@ -248,6 +248,11 @@ def _check(config: RunConfig) -> None:
         raise UsageError(f"{both[0]} is in both --exclude-quality and --include-quality", "name it in one of them")
     if config.analysis is not None and config.analysis != "auto" and not Path(config.analysis).is_file():
         raise UsageError(f"--analysis {config.analysis}: there is no such file", "give a TOML file, or auto")
+    if config.change_model is not None and (config.analysis_level != "participant" or config.reports_only):
+        raise UsageError(
+            "--change-model is about the tables of people, which the participant level makes",
+            "give it to the participant level; the output folder keeps it",
+        )
     if config.pool is not None and config.analysis_level != "group":
         raise UsageError("--pool belongs to the group level", "score each sample in a folder of its own first")
     for name, remedy in OF_ONE_SAMPLE.items() if config.pool is not None else ():

@@ -13,7 +13,7 @@ from bids_app.clinical.results import replace_results
 from bids_app.clinical.scored_scans import ScoredScans
 from bids_app.errors import NormvolError
 from bids_app.normative.base import NormativeModel
-from bids_app.normative.registry import load_model
+from bids_app.normative.registry import load_model, model_names, split_name
 from bids_app.run.citation import write_citation
 from bids_app.run.cohort import cohort_with_clinical, read_cohort
 from bids_app.run.samples import Pool, read_samples, with_sample
@@ -22,7 +22,9 @@ from bids_app.run.samples import Pool, read_samples, with_sample
 def scoring_model(cohort: ScoredScans, name: str) -> NormativeModel | None:
     """The model that scored the cohort, where it is at hand: the one named, or a packaged one; None otherwise."""
     used = set(cohort.scans["model"].dropna())
-    for candidate in dict.fromkeys((name, *(str(text).split()[0] for text in sorted(used)))):
+    recorded = (str(text).split()[0] for text in sorted(used))
+    packaged = (text for text in recorded if set(split_name(text)) <= set(model_names()))
+    for candidate in filter(None, dict.fromkeys((name, *packaged))):
         try:
             found = load_model(candidate)
         except NormvolError:
