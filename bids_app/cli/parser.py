@@ -248,7 +248,7 @@ def _check(config: RunConfig) -> None:
         raise UsageError(f"{both[0]} is in both --exclude-quality and --include-quality", "name it in one of them")
     if config.analysis is not None and config.analysis != "auto" and not Path(config.analysis).is_file():
         raise UsageError(f"--analysis {config.analysis}: there is no such file", "give a TOML file, or auto")
-    if config.change_model is not None and (config.analysis_level != "participant" or config.reports_only):
+    if config.change_model is not None and config.reports_only:
         raise UsageError(
             "--change-model is about the tables of people, which the participant level makes",
             "give it to the participant level; the output folder keeps it",
