@@ -10,7 +10,14 @@ import numpy as np
 import pandas as pd
 
 from bids_app.clinical.analysis_file import SCORES, AnalysisConfig
-from bids_app.clinical.cohort_findings import as_findings, contradicting, of_groups, same_everywhere, with_z
+from bids_app.clinical.cohort_findings import (
+    as_findings,
+    contradicting,
+    mixing_streams,
+    of_groups,
+    same_everywhere,
+    with_z,
+)
 from bids_app.clinical.deviations import ExpectedCount, count_table, expected_counts, first_scans
 from bids_app.clinical.values import (
     WRITE_ISO,
@@ -278,6 +285,7 @@ def prepare(
         "z-missing": unscored,
         "z-constant": same_everywhere(z),
         "people-contradict": contradictions,
+        "streams-mixed": mixing_streams(scans),
         "group-unknown": grouped,
     }
     return CohortData(scans, z, kept, seen, absent, as_findings(sentences), healthy, measured)

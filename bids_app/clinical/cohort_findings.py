@@ -46,6 +46,15 @@ def same_everywhere(z: pd.DataFrame) -> list[str]:
     return [f"The z-score is the same in every scan in the {named}."]
 
 
+def mixing_streams(scans: pd.DataFrame) -> list[str]:
+    """People with scans of both FreeSurfer streams, by name."""
+    if "stream" not in scans:
+        return []
+    kinds = scans["stream"].groupby(scans["participant_id"]).nunique()
+    who = [str(name) for name in kinds.index[kinds > 1]]
+    return [f"Scans of {listing(who)} are of both FreeSurfer streams, cross and long."] if who else []
+
+
 def contradicting(scans: pd.DataFrame) -> list[str]:
     """People whose sex, or the order of whose ages, differs between their scans, by name."""
     notes, people = [], scans["participant_id"]

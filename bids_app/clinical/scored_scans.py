@@ -53,7 +53,12 @@ class ScoredScans:
 
     def measured(self, model: NormativeModel | None = None) -> Measured:
         """Volumes and further z of the scans, and what healthy people have in their place by `model`."""
-        volumes, extended = (table.drop(columns=KEYS, errors="ignore") for table in (self.volumes, self.extended))
+        tables = (self.volumes, self.extended, self.zscores)
+        volumes, extended, z = (table.drop(columns=KEYS, errors="ignore") for table in tables)
+        # A volume that has no z was refused as impossible when it was scored.
+        scored = pd.concat([z, extended], axis=1)
+        both = [name for name in volumes if name in scored and scored[name].notna().any()]
+        volumes = volumes.assign(**{name: volumes[name].where(scored[name].notna()) for name in both})
         return Measured(volumes, extended, None if model is None else self._healthy(model))
 
     def _healthy(self, model: NormativeModel) -> pd.DataFrame | None:

@@ -127,11 +127,17 @@ def _rates(
         ],
         columns=["session_id", "age", "stream"],
     )
-    measured = pd.DataFrame(
-        [_scan_table(path, "volumes").set_index("region")["volume_mm3"].to_dict() for path, _ in summaries]
-    )
+    measured = pd.DataFrame([_usable_volumes(path) for path, _ in summaries])
     rows = _model_rows(contents, list(sessions["age"]))
     return rates_table(sessions, measured, healthy_volumes(model, rows, rate_regions(), adaptation), verdicts)
+
+
+def _usable_volumes(summary_path: Path) -> dict[str, float]:
+    """The measured volumes of a scan without those that were refused a z."""
+    volumes = _scan_table(summary_path, "volumes").set_index("region")["volume_mm3"]
+    scored = pd.concat([_scan_table(summary_path, name) for name in SCORED_TABLES])
+    refused = set(scored.loc[scored["z"].isna(), "region"])
+    return {str(name): value for name, value in volumes.items() if name not in refused}
 
 
 def _scan_table(summary_path: Path, name: str) -> pd.DataFrame:

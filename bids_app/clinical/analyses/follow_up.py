@@ -169,9 +169,14 @@ def _dated(visits: pd.DataFrame, clock: pd.Series) -> dict[str, tuple[pd.Timesta
 
 
 def _placed(
-    person: str, entry: str, moment: pd.Timestamp, start: float, anchors: Mapping[str, tuple[pd.Timestamp, float]]
+    person: str,
+    entry: str,
+    moment: pd.Timestamp,
+    start: float,
+    anchors: Mapping[str, tuple[pd.Timestamp, float]],
+    what: str = "relapse",
 ) -> float:
-    """Clock value of a relapse that is given as a date (`moment`) or as years since the first visit."""
+    """Clock value of a relapse (or `what`) that is given as a date (`moment`) or as years since the first visit."""
     try:
         years = float(entry)
     except ValueError:
@@ -180,7 +185,7 @@ def _placed(
         return years + start
     if pd.isna(moment) or person not in anchors:
         why = "it is neither a date nor a number of years" if pd.isna(moment) else "no visit of theirs has a date"
-        raise AnalysisError(f"the relapse {entry!r} of {person} cannot be placed in time: {why}")
+        raise AnalysisError(f"the {what} {entry!r} of {person} cannot be placed in time: {why}")
     date, at = anchors[person]
     return at + (moment - date).days / DAYS_PER_YEAR
 
@@ -267,6 +272,6 @@ def clock_times(data: CohortData, column: str) -> dict[str, float]:
     found: dict[str, float] = {}
     for person, cell in zip(written["participant_id"].astype(str), written[column], strict=True):
         text = str(cell).strip()
-        at = _placed(person, text, moments[text], start[person], anchors)
+        at = _placed(person, text, moments[text], start[person], anchors, column)
         found[person] = min(at, found.get(person, np.inf))
     return found

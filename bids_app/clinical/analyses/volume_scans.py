@@ -168,7 +168,11 @@ def followed(data: CohortData) -> Followed:
         MIXED: "Trees of the cross-sectional and the longitudinal stream are mixed; a person's rate is of one of them.",
         UNKNOWN: "FreeSurfer's stream of the scans is not known, so standard errors of people are not given.",
     }.get(stream, f"All trees are of the {'longitudinal' if stream == 'long' else 'cross-sectional'} stream.")
-    return Followed(scans, logs, expected, stream, (said, *sentences), methods)
+    absent = [composite_name(name) for name in composites() if name not in volumes]
+    lacking = (
+        (f"No rate of the {listing(absent, 6)}: volumes of all its parts are not in the tables.",) if absent else ()
+    )
+    return Followed(scans, logs, expected, stream, (said, *sentences, *lacking), methods)
 
 
 def _comparable_scans(data: CohortData, scans: pd.DataFrame) -> tuple[pd.Index, tuple[str, ...]]:
@@ -198,7 +202,10 @@ def baselines(data: CohortData) -> tuple[dict[str, Followed], tuple[str, ...], s
     column = data.config.column("treatment_start")
     if column is None:
         return {ALL_SCANS: every}, (), ""
-    start, months = clock_times(data, column), data.config.rebaseline_months
+    try:
+        start, months = clock_times(data, column), data.config.rebaseline_months
+    except AnalysisError as error:
+        return {ALL_SCANS: every}, (f"No rates after re-baselining: {str(error).rstrip('.')}.",), ""
     clock = numbers(every.scans[data.clock(data.scans)])
     begun = every.scans["participant_id"].astype(str).map(start)
     late = begun.isna() | (clock >= begun + months / 12 - 1e-6)
