@@ -8,12 +8,14 @@ import os
 import re
 import tempfile
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import IO, Any
 from zipfile import BadZipFile
 
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -26,6 +28,8 @@ FLOAT_FORMAT = "%.12g"
 # How a name that is not UTF-8 on disk is written: spelt out
 UNWRITABLE = "backslashreplace"
 _SURROGATE = re.compile("[\ud800-\udfff]")
+ROWS_PER_PIECE = 2_000
+_QUOTED = re.compile(r'["\t\r\n]')
 SPREADSHEETS = (".xlsx", ".xlsm")
 MAX_YAML_VALUES = 100_000
 
@@ -81,7 +85,64 @@ def _permissions() -> int:
 
 def format_tsv(table: pd.DataFrame, header: bool = True) -> str:
     """The bytes of `write_tsv` as text: tab separated, ``n/a`` for missing, 12 significant digits."""
+    return "".join(tsv_pieces(table, header))
+
+
+def tsv_pieces(table: pd.DataFrame, header: bool = True) -> Iterator[str]:
+    """The text of `format_tsv`, some rows at a time: a wide table as one text takes twice the memory of its numbers."""
+    for start in range(0, max(len(table), 1), ROWS_PER_PIECE):
+        piece = table.iloc[start : start + ROWS_PER_PIECE]
+        yield _joined_blocks(piece, header and start == 0) or _to_csv(piece, header and start == 0)
+
+
+def _to_csv(table: pd.DataFrame, header: bool) -> str:
     return table.to_csv(sep="\t", index=False, na_rep=NA, float_format=FLOAT_FORMAT, lineterminator="\n", header=header)
+
+
+def _joined_blocks(table: pd.DataFrame, header: bool) -> str | None:
+    """What `_to_csv` gives, in a fifth of its time: neighbouring columns of numbers are formatted as one block.
+
+    None for a table that only pandas can write: one column, no row, cells that need quotes, other types.
+    """
+    if min(table.shape) < 1 or table.shape[1] < 2 or not _unquoted(table.columns):
+        return None
+    blocks: list[list[str]] = []
+    for numbers, run in groupby((column for _, column in table.items()), _is_float):
+        if numbers:
+            blocks.append(_lines_of_numbers([column.to_numpy() for column in run]))
+            continue
+        for column in run:
+            cells = _cells(column)
+            if cells is None:
+                return None
+            blocks.append(cells)
+    lines = ["\t".join(table.columns)] if header else []
+    return "\n".join([*lines, *map("\t".join, zip(*blocks, strict=True)), ""])
+
+
+def _is_float(column: pd.Series) -> bool:
+    return column.dtype == np.float64
+
+
+def _lines_of_numbers(columns: Sequence[np.ndarray]) -> list[str]:
+    """A line of text per row of `columns`."""
+    line = "\t".join([FLOAT_FORMAT] * len(columns)) + "\n"
+    numbers = tuple(np.column_stack(columns).ravel().tolist())
+    return (line * len(columns[0]) % numbers).replace("nan", NA).split("\n")[:-1]
+
+
+def _cells(column: pd.Series) -> list[str] | None:
+    """Texts, truth values and whole numbers as they are written; None for others, and for texts that need quotes."""
+    cells = column.tolist()
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "bi":
+        return list(map(str, cells))
+    for place in np.flatnonzero(column.isna()):
+        cells[place] = NA
+    return cells if _unquoted(cells) else None
+
+
+def _unquoted(cells: Iterable[Any]) -> bool:
+    return set(map(type, cells)) <= {str} and not _QUOTED.search("".join(cells))
 
 
 def write_tsv(table: pd.DataFrame, path: Path | str, columns: Mapping[str, Any] | None = None) -> Path:
@@ -107,7 +168,9 @@ def write_tsv(table: pd.DataFrame, path: Path | str, columns: Mapping[str, Any] 
         if missing:
             raise ValueError(f"no description for columns {missing} of {path.name}")
         write_json({name: columns[name] for name in table.columns}, path.with_suffix(".json"))
-    return atomic_write(path, format_tsv(table))
+    with atomic_stream(path) as stream:
+        stream.writelines(piece.encode("utf-8", UNWRITABLE) for piece in tsv_pieces(table))
+    return path
 
 
 def write_json(content: Any, path: Path | str) -> Path:
@@ -131,10 +194,13 @@ def write_parquet(table: pd.DataFrame, path: Path | str) -> Path:
     return Path(path)
 
 
-def read_json(path: Path | str) -> Any:
-    """Read a JSON file; raise InputError with the file's name when it is not JSON, or of a size that none has."""
+def read_json(path: Path | str, made_of_pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """Read a JSON file; raise InputError with the file's name when it is not JSON, or of a size that none has.
+
+    `made_of_pairs` makes an object of its names and values (default: a dict).
+    """
     try:
-        return json.loads(bounded.read_text(path, bounded.MAX_JSON_BYTES))
+        return json.loads(bounded.read_text(path, bounded.MAX_JSON_BYTES), object_pairs_hook=made_of_pairs)
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"cannot read {path} as JSON ({_why(error)})", "check or remove the file") from error
 
@@ -224,6 +290,11 @@ def read_spreadsheet(path: Path, text: bool | Collection[str] = False) -> pd.Dat
             f"{path.name} is a spreadsheet, and openpyxl, which reads it, is not installed",
             "install normvol[xlsx], or save the first sheet as tab-separated text",
         ) from error
+    return typed_cells(table, text)
+
+
+def typed_cells(table: pd.DataFrame, text: bool | Collection[str] = False) -> pd.DataFrame:
+    """A table of objects with the types that its cells have, and columns as text as in `read_table`."""
     wanted = text if isinstance(text, Collection) else table.columns if text else ()
     written = {name: table[name].map(_written, na_action="ignore") for name in wanted if name in table}
     return table.infer_objects().assign(**written)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -41,7 +42,7 @@ class Source:
 
     def row(self, participant: str, session: str | None) -> Row:
         """The first row of a scan; empty when there is none."""
-        return self.rows.get(participant, {}).get(session, [{}])[0]
+        return self.rows.get(participant, {}).get(session, [{}])[0] if self.rows else {}
 
     def sessions(self, participant: str) -> set[str]:
         """The sessions that have rows."""
@@ -94,6 +95,9 @@ class Source:
         return {time for time in times if time}
 
 
+NOTHING = Source()
+
+
 def load_source(path: Path) -> Source:
     """A table of people (``participants.tsv`` or the user's own), its JSON dictionary beside it.
 
@@ -131,11 +135,11 @@ def load_phenotypes(bids_dir: Path) -> list[Source]:
 
 def load_scans_table(bids_dir: Path, participant: str, session: str | None) -> Source:
     """The rows of ``sub-X[_ses-Y]_scans.tsv`` as those of the scan; empty when there is none."""
-    folder = bids_dir / participant_id(participant)
-    folder = folder if session is None else folder / f"ses-{session}"
-    path = folder / f"{scan_name(participant, session)}_scans.tsv"
-    if not path.exists():
-        return Source()
+    folders = [participant_id(participant)] if session is None else [participant_id(participant), f"ses-{session}"]
+    place = os.path.join(bids_dir, *folders, f"{scan_name(participant, session)}_scans.tsv")
+    if not os.path.exists(place):
+        return NOTHING
+    path = Path(place)
     header, rows = read_sheet(path)
     anat = [row for row in rows if row.get("filename", "").startswith("anat/")]
     roles = find_roles(header, {**read_sidecar(bids_dir / "scans.tsv"), **read_sidecar(path)}, rows)
@@ -149,8 +153,9 @@ def load_visits(bids_dir: Path, people: Iterable[str]) -> dict[str, Source]:
     common_sidecar = read_sidecar(whole)
     found: dict[str, Source] = {}
     for person in people:
-        path = bids_dir / f"sub-{person}" / f"sub-{person}_sessions.tsv"
-        if path.exists():
+        place = os.path.join(bids_dir, f"sub-{person}", f"sub-{person}_sessions.tsv")
+        if os.path.exists(place):
+            path = Path(place)
             header, rows = read_sheet(path)
             keyed: dict[str | None, list[Row]] = {}
             for row in rows:

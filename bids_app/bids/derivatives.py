@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bids_app.bids.names import bare, derivative_path, natural_key, participant_id
+from bids_app.bids.names import bare, derivative_parts, natural_key, participant_id
 from bids_app.errors import InputError
 from bids_app.tables import NA_VALUES, read_json
 
 KEYS = ["participant_id", "session_id"]
 HASHES = frozenset(("inputs", "fingerprint"))
+# Beyond, only what was met before is shared: most values differ from scan to scan.
+MOST_SHARED = 2_000
 SUMMARY_SUFFIX = "_desc-summary_morph.json"
 ScanKey = tuple[str, str | None]
 
@@ -58,14 +61,40 @@ def read_summaries(output_dir: Path | str) -> list[dict[str, Any]]:
     InputError
         When a summary is damaged.
     """
-    return [_shared(read_json(path)) for _, path in summary_paths(output_dir)]
+    make = _Shared()
+    return [read_json(path, make) for _, path in summary_paths(output_dir)]
 
 
-def _shared(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {sys.intern(name): _shared(item) for name, item in value.items() if name not in HASHES}
-    if isinstance(value, list):
-        return [_shared(item) for item in value]
+class _Shared:
+    """Makes the objects of JSON texts; of lists and objects that hold no other, equal ones are one if met early."""
+
+    def __init__(self) -> None:
+        self.known: dict[Any, Any] = {}
+
+    def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        try:
+            return self._one(tuple(pairs), lambda: {sys.intern(name): _interned(value) for name, value in pairs})
+        except TypeError:
+            return {sys.intern(name): self._value(value) for name, value in pairs if name not in HASHES}
+
+    def _value(self, value: Any) -> Any:
+        if not isinstance(value, list):
+            return _interned(value)
+        try:
+            return self._one((list, *value), lambda: value)
+        except TypeError:
+            return value
+
+    def _one(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        found = self.known.get(key)
+        if found is None:
+            found = make()
+            if len(self.known) < MOST_SHARED:
+                self.known[key] = found
+        return found
+
+
+def _interned(value: Any) -> Any:
     return sys.intern(value) if isinstance(value, str) else value
 
 
@@ -96,24 +125,33 @@ def read_wide(
         When a table is absent or damaged.
     """
     keys = list(keys)
+    root = os.fspath(output_dir)
     position: dict[str, int] = {}
-    cells: list[tuple[list[int], np.ndarray]] = []
+    values = np.empty((len(keys), 0))
     before: list[str] = []
     columns: list[int] = []
-    for participant, session in keys:
-        path = derivative_path(output_dir, participant, session, desc=desc)
-        regions, numbers = ([], []) if optional and not path.exists() else read_column(path, value)
+    for row, (participant, session) in enumerate(keys):
+        regions, numbers = _column_of(
+            os.path.join(root, *derivative_parts(participant, session, desc)), value, optional
+        )
         if regions != before:
             before, columns = regions, [position.setdefault(region, len(position)) for region in regions]
-        cells.append((columns, np.array(numbers)))
-    values = np.full((len(keys), len(position)), np.nan)
-    for row, (places, found) in enumerate(cells):
-        values[row, places] = found
+            values = _widened(values, len(position))
+        values[row, columns] = numbers
     frame = pd.DataFrame(keys, columns=KEYS, dtype=object)
     return pd.concat([frame, pd.DataFrame(values, columns=list(position))], axis=1)
 
 
-def read_column(path: Path, value: str) -> tuple[list[str], list[float]]:
+def _column_of(path: str, value: str, optional: bool) -> tuple[list[str], list[float]]:
+    return ([], []) if optional and not os.path.exists(path) else read_column(path, value)
+
+
+def _widened(values: np.ndarray, width: int) -> np.ndarray:
+    """`values` with as many columns more, of NaN, as it lacks."""
+    return np.hstack([values, np.full((len(values), width - values.shape[1]), np.nan)])
+
+
+def read_column(path: Path | str, value: str) -> tuple[list[str], list[float]]:
     """Regions and one numeric column of a table that normvol wrote.
 
     Split by hand and as a whole: thousands of tables of 82 rows cost pandas a millisecond each.
@@ -123,7 +161,7 @@ def read_column(path: Path, value: str) -> tuple[list[str], list[float]]:
             lines = stream.read().splitlines()
         header = lines[0].split("\t")
         width = len(header)
-        if any(line.count("\t") != width - 1 for line in lines):
+        if {*map(str.count, lines, repeat("\t"))} != {width - 1}:
             raise ValueError("a row has more or fewer cells than the header")
         cells = "\t".join(lines).split("\t")[width:]
         numbers = cells[header.index(value) :: width]

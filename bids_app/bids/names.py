@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from bids_app.errors import InputError, UsageError
@@ -17,6 +17,7 @@ LONGEST_NAME = 240
 SHARED_PARTS = 2
 _LABEL = re.compile(r"[A-Za-z0-9+]+")
 _NUMBERS = re.compile(r"([0-9]+)")
+_NO_NAME = re.compile(r"[/\\\x00-\x1f\x7f]")
 _FREESURFER_NAME = re.compile(r"sub-(?P<participant>[A-Za-z0-9+]+)(?:_ses-(?P<session>[A-Za-z0-9+]+))?(?:\.long\..+)?")
 
 
@@ -39,15 +40,28 @@ def output_path(root: Path | str, *parts: str) -> Path:
         When a part cannot be one file or folder name, or a link in `root` leads out of it.
     """
     for part in parts:
-        if part in ("", ".", "..") or re.search(r"[/\\\x00-\x1f\x7f]", part) or len(os.fsencode(part)) > LONGEST_NAME:
+        if part in ("", ".", "..") or _NO_NAME.search(part) or len(os.fsencode(part)) > LONGEST_NAME:
             raise InputError(f"{part[:80]!r} cannot be the name of a file", "rename it without / and signs of control")
     path = Path(root, *parts)
-    place, inside = os.path.realpath(path.parent), os.path.realpath(root)
+    if any(map(os.path.islink, _folders_below(root, parts))):
+        _refuse_outside(path.parent, root)
+    return path
+
+
+def _folders_below(root: Path | str, parts: Sequence[str]) -> Iterator[str]:
+    """The folders between `root` and the last of `parts`."""
+    folder = os.fspath(root)
+    for part in parts[:-1]:
+        folder = os.path.join(folder, part)
+        yield folder
+
+
+def _refuse_outside(folder: Path, root: Path | str) -> None:
+    place, inside = os.path.realpath(folder), os.path.realpath(root)
     if place != inside and not place.startswith(inside.rstrip(os.sep) + os.sep):
         raise InputError(
-            f"{path.parent} leads out of {root} to {place}, where nothing is written", "remove the link, then run again"
+            f"{folder} leads out of {root} to {place}, where nothing is written", "remove the link, then run again"
         )
-    return path
 
 
 def relative_place(path: Path | str, root: Path | str) -> str | None:
@@ -141,13 +155,30 @@ def derivative_path(
     InputError
         When a link leads out of `output_dir`.
     """
+    return output_path(output_dir, *derivative_parts(participant, session, desc, suffix + extension, seg, folder))
+
+
+def derivative_parts(
+    participant: str,
+    session: str | None,
+    desc: str,
+    ending: str = "morph.tsv",
+    seg: str | None = None,
+    folder: str = "anat",
+) -> tuple[str, ...]:
+    """The folders below the output folder, and the name, of `derivative_path`: enough for reading.
+
+    Raises
+    ------
+    UsageError
+        When a label holds anything but letters, digits and ``+``.
+    """
     participant = bare(participant, "sub")
     session = None if session is None else bare(session, "ses")
     _check_labels(participant, session, seg, desc)
-    entities = [scan_name(participant, session), seg and f"seg-{seg}", f"desc-{desc}"]
-    name = "_".join(part for part in entities if part) + f"_{suffix}{extension}"
-    parts = (participant_id(participant), session_id(session), folder)
-    return output_path(output_dir, *(part for part in parts if part), name)
+    entities = [scan_name(participant, session), seg and f"seg-{seg}", f"desc-{desc}", ending]
+    folders = (participant_id(participant), session_id(session), folder)
+    return (*(part for part in folders if part), "_".join(part for part in entities if part))
 
 
 def _check_labels(*labels: str | None) -> None:

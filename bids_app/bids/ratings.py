@@ -61,7 +61,7 @@ def read_ratings(path: Path) -> dict[Key, Rating | None]:
             {column: row.get(names.get(column, ""), "") for column in COLUMNS}, f"{path}, line {number}"
         )
         if found.setdefault(key, rating) != rating:
-            raise InputError(f"{path} rates {_named(key)} twice", "leave one of the lines")
+            raise InputError(f"{path} rates {scan_named(key)} twice", "leave one of the lines")
     return found
 
 
@@ -75,11 +75,12 @@ def _rating(row: Row, where: str) -> tuple[Key, Rating | None]:
     if rating.lower() not in VERDICTS:
         raise InputError(f"{where}: {rating!r} is no rating", f"write {', '.join(VERDICTS)}, or n/a to take it back")
     if rating.lower() == "exclude" and not reason:
-        raise InputError(f"{where}: {_named(key)} is excluded without a reason", "say why in the column reason")
+        raise InputError(f"{where}: {scan_named(key)} is excluded without a reason", "say why in the column reason")
     return key, Rating(rating.lower(), " ".join(reason.split()))
 
 
-def _named(key: Key) -> str:
+def scan_named(key: Key) -> str:
+    """``sub-X`` or ``sub-X_ses-Y``."""
     return "_".join(part for part in key if part)
 
 
@@ -117,6 +118,15 @@ def key_of(row: Mapping[str, Any]) -> Key:
     return str(row["participant_id"]), session if isinstance(session, str) else None
 
 
+def scan_keys(table: pd.DataFrame) -> list[Key]:
+    """`key_of` every row of a table."""
+    sessions = table["session_id"].tolist()
+    return [
+        (str(who), session if isinstance(session, str) else None)
+        for who, session in zip(table["participant_id"].tolist(), sessions, strict=True)
+    ]
+
+
 def rating_of(ratings: Mapping[Key, Rating], key: Key) -> Rating | None:
     """The rating of a scan; a row without session is about every scan of the person that has no row of its own."""
     return ratings.get(key) or ratings.get((key[0], None))
@@ -126,7 +136,7 @@ def unknown(ratings: Iterable[Key], scans: Iterable[Key]) -> list[str]:
     """Names of rated scans that are none of `scans`."""
     known = set(scans)
     people = {key[0] for key in known}
-    return [_named(key) for key in ratings if key not in known and (key[1] is not None or key[0] not in people)]
+    return [scan_named(key) for key in ratings if key not in known and (key[1] is not None or key[0] not in people)]
 
 
 def rated(summary: Mapping[str, Any], rating: Rating | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,12 @@ def read_statuses(output_dir: Path | str) -> pd.DataFrame:
 
     Texts that are empty, and ``session_id`` without sessions, are None.
     """
-    found = [read_json(path) for path in (Path(output_dir) / "logs" / "status").glob("sub-*.json")]
-    found.sort(key=lambda row: (natural_key(row["participant_id"]), natural_key(row.get("session_id"))))
-    rows = [[row.get(name) or None for name in COLUMNS] for row in found]
+    paths = (Path(output_dir) / "logs" / "status").glob("sub-*.json")
+    rows = [tuple(_text(row.get(name)) for name in COLUMNS) for row in map(read_json, paths)]
+    rows.sort(key=lambda row: (natural_key(row[0]), natural_key(row[1])))
     return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+
+
+def _text(value: Any) -> Any:
+    """One text in memory for all scans that it is said of."""
+    return sys.intern(value) if isinstance(value, str) and value else value or None

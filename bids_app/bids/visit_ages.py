@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bids_app.bids.age_sex import DAYS_PER_YEAR, MAX_AGE
 from bids_app.bids.covariate_columns import Answer, age_at_visit, age_of
-from bids_app.bids.covariate_sources import Source, load_phenotypes, load_scans_table, load_visits
+from bids_app.bids.covariate_sources import NOTHING, Source, load_phenotypes, load_scans_table, load_visits
 from bids_app.bids.layout import Scan
 from bids_app.bids.names import natural_key
 from bids_app.bids.visit_times import MAX_FOLLOW_UP
@@ -65,7 +65,7 @@ class VisitAges:
 
     def visits_of(self, participant: str) -> Source:
         """The rows of the person's sessions.tsv."""
-        return self.visits.get(participant, Source())
+        return self.visits.get(participant, NOTHING)
 
     def sessions(self, participant: str) -> list[str]:
         """Every visit of a person, in time as far as labels tell: scans, and visits of sessions.tsv without folder."""
@@ -84,9 +84,10 @@ class VisitAges:
         return self._found[participant]
 
     def _folders(self, participant: str) -> set[str]:
-        folder = self.bids_dir / f"sub-{participant}"
-        names = os.listdir(folder) if folder.is_dir() else []
-        return {name[4:] for name in names if name.startswith("ses-") and (folder / name / "anat").is_dir()}
+        folder = os.path.join(self.bids_dir, f"sub-{participant}")
+        names = os.listdir(folder) if os.path.isdir(folder) else []
+        sessions = (name for name in names if name.startswith("ses-"))
+        return {name[4:] for name in sessions if os.path.isdir(os.path.join(folder, name, "anat"))}
 
     def _is_folder(self, participant: str, session: str) -> bool:
         return (self.bids_dir / f"sub-{participant}" / f"ses-{session}").is_dir()

@@ -14,7 +14,7 @@ import pandas as pd
 from bids_app.bids.derivatives import summary_paths
 from bids_app.bids.finding_files import GROUP_FILE, read_findings_file
 from bids_app.bids.names import bare, output_path
-from bids_app.bids.ratings import key_of, stored_ratings, unknown
+from bids_app.bids.ratings import scan_keys, stored_ratings, unknown
 from bids_app.bids.sink import write_dataset_files
 from bids_app.cli import exitcodes
 from bids_app.cli.progress import open_log
@@ -28,7 +28,7 @@ from bids_app.findings import summary_lines
 from bids_app.processes import scratch_folder
 from bids_app.run.cohort import one_cohort
 from bids_app.run.config import RunConfig
-from bids_app.run.plan import Omission
+from bids_app.run.planned import Omission
 from bids_app.run.samples import Pool, Sample, read_samples
 from bids_app.tables import atomic_write
 from bids_app.workflows.execution import run_graph
@@ -113,7 +113,7 @@ def _samples(config: RunConfig, pool: Path) -> tuple[Sample, ...]:
 
 def _unknown_ratings(config: RunConfig, cohort: ScoredScans) -> list[str]:
     """Ratings of scans that the dataset does not have."""
-    names = unknown(stored_ratings(config.output_dir), map(key_of, cohort.inclusion.to_dict("records")))
+    names = unknown(stored_ratings(config.output_dir), scan_keys(cohort.inclusion))
     return [f"the rating of {name} is about no scan of {config.output_dir}" for name in names]
 
 

@@ -44,6 +44,33 @@ def run_show(arguments: argparse.Namespace) -> int:
     return exitcodes.OK
 
 
+def run_table(arguments: argparse.Namespace) -> int:
+    """Volume, thickness and area of every subject of a FreeSurfer folder, with eTIV, version and quality."""
+    from bids_app.cli.resources import available_cpus
+    from bids_app.workbench.subjects import SubjectsConfig, subjects_table
+    from bids_app.workbench.table_findings import finding_lines
+
+    arguments.nprocs = getattr(arguments, "nprocs", available_cpus())
+    config = made(SubjectsConfig, arguments)
+    found = subjects_table(config, say)
+    for name, reason in found.unread:
+        say(f"not read: {name}: {reason}")
+    for line in finding_lines(found.findings, f"the column quality_reasons of {config.output}"):
+        say(line)
+    say(f"{found.n_rows - len(found.unread)} of {found.n_rows} subjects read: {config.output}")
+    return exitcodes.OMISSIONS if found.unread else exitcodes.OK
+
+
+def run_wide(arguments: argparse.Namespace) -> int:
+    """One row per scan and one column per region, for R, REDCap, SPSS or ENIGMA's scripts."""
+    from bids_app.workbench.wide import WideConfig, wide_table
+
+    config = made(WideConfig, arguments)
+    rows, columns = wide_table(config)
+    say(f"{rows} rows, {columns} columns of measures: {config.output}")
+    return exitcodes.OK
+
+
 def run_train(arguments: argparse.Namespace) -> int:
     """Train a normative model from a table of healthy people."""
     from bids_app.workbench.train import TrainConfig, train_model

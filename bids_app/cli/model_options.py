@@ -89,6 +89,27 @@ SHOW: list[Option] = [
     ("--region REGION", "the parameters of this region"),
     ("--json", "the card as JSON"),
 ]
+SUBJECTS: list[Option] = [
+    ("SUBJECTS_DIR", "FreeSurfer's or FastSurfer's subjects directory, or a derivative with sourcedata/freesurfer"),
+    ("-o --output FILE.tsv", "the table; FILE.json beside it describes the columns", {"required": True}),
+    ("--longitudinal", "take the time points of the longitudinal stream (default: the cross-sectional runs)"),
+    ("--nprocs N", "processes at once (default: what scheduler and cgroup allow)"),
+]
+WIDE: list[Option] = [
+    ("TABLE", "group_long.tsv or .parquet, the folder that holds it, or a table with one column per region"),
+    (
+        "-o --output FILE",
+        "the table to write, .csv or .tsv; FILE.json beside it describes the columns",
+        {"required": True},
+    ),
+    ("--values VALUE...", "of a long table: value, expected, z, z_se, centile (default z)"),
+    (
+        "--names {freesurfer,enigma,plain}",
+        "names of the columns: FreeSurfer's (default), ENIGMA's where it has one, or plain ones for REDCap and "
+        "SPSS, with a data dictionary that REDCap imports",
+    ),
+    ("--measures MEASURE...", "only these: volume, thickness, area"),
+]
 TRAIN: list[Option] = [
     *TABLE,
     ("-o --output MODEL.json", "the model file", {"required": True}),
@@ -130,6 +151,11 @@ SCORE: list[Option] = [
         "-o --output OUT.tsv",
         "z: TABLE's identifying columns and one column per region (default -, the terminal); OUT.json beside it says "
         "which model made it",
+    ),
+    (
+        "--second-model NAME|PATH",
+        "score with this model too (open-blr): OUT_second.tsv has its z, OUT_disagreements.tsv the deviations on which "
+        "the two disagree",
     ),
     ("--se FILE.tsv", "standard errors of z, in the same form"),
     ("--centiles FILE.tsv", "centiles, in the same form"),
@@ -218,6 +244,8 @@ EPILOGS: dict[str, str] = {"import": "formats:\n" + "\n".join(f"  {name:<26}{tex
 SUBCOMMANDS: dict[str, tuple[str, list[Option]]] = {
     "list": ("list the packaged models", LIST),
     "show": ("show a model's card, or the parameters of one region", SHOW),
+    "table": ("what FreeSurfer measured in every subject of a folder", SUBJECTS),
+    "wide": ("one row per scan and one column per region, named as other programs want", WIDE),
     "train": ("train a model from a table of healthy people", TRAIN),
     "train-change": ("correlations over time from repeated scans of healthy people", TRAIN_CHANGE),
     "evaluate": ("how well a model (or a training recipe, cross-validated) describes healthy people", EVALUATE),

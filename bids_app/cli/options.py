@@ -90,7 +90,7 @@ class Pairs(argparse.Action):
         setattr(namespace, self.dest, dict(values))
 
 
-PLACES = ("BIDS_DIR", "DIR", "FILE", "MODEL", "OUTDIR", "OUTPUT_DIR", "TABLE", "Z")
+PLACES = ("BIDS_DIR", "DIR", "FILE", "MODEL", "OUTDIR", "OUTPUT_DIR", "SUBJECTS_DIR", "TABLE", "Z")
 KINDS: Mapping[str, Any] = {"N": positive, **dict.fromkeys(PLACES, Path)}
 PAIRS: Mapping[str, Any] = {"type": pair, "action": Pairs}
 

@@ -63,9 +63,18 @@ GROUPS: dict[str, list[Option]] = {
             "--t1w-derivative NAME=PATH[:DESC]",
             "take T1w images, for example lesion-filled ones, from this derivative dataset",
         ),
+        (
+            "--lesions FILE|DIR",
+            "number and volume of the lesions of each scan: a table, or a folder of LST-AI's or SAMSEG's files "
+            "(masks named label-lesion_mask in T1w space are found by themselves)",
+        ),
     ],
     "normative model": [
         ("--model NAME|PATH", "default open-calibrated; see normvol-model list"),
+        (
+            "--second-model NAME|PATH",
+            "score with this model too (open-blr); tables and reports mark the deviations on which the two disagree",
+        ),
         (
             "--scoring {own-sex,reference-compat}",
             "reference-compat divides by the male RMSE for everyone, as the published script does",

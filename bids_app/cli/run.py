@@ -25,7 +25,8 @@ from bids_app.run.change_models import install_change_model
 from bids_app.run.config import RunConfig
 from bids_app.run.findings import closing_lines, record_planned
 from bids_app.run.models import load_study_model
-from bids_app.run.plan import Omission, Plan, PlannedScan, make_plan, shorten
+from bids_app.run.plan import make_plan, shorten
+from bids_app.run.planned import Omission, Plan, PlannedScan
 from bids_app.run.rebuild import person_source
 from bids_app.tables import atomic_write, read_json
 from bids_app.workflows.cluster_plugins import check_cluster_plugin

@@ -8,7 +8,7 @@ from bids_app.bids.names import listed, scan_name
 from bids_app.clinical.results import AnalysisResult
 from bids_app.run.config import RunConfig
 from bids_app.run.findings import planned
-from bids_app.run.plan import Omission, Plan, PlannedScan
+from bids_app.run.planned import Omission, Plan, PlannedScan
 
 REASONS_AT_MOST = 20
 

@@ -12,6 +12,7 @@ from bids_app.clinical.analyses import (
     change_analyses,
     group_comparison,
     hazards,
+    lesion_analyses,
     outcome_analyses,
     rate_contrasts,
     risk_groups,
@@ -19,6 +20,7 @@ from bids_app.clinical.analyses import (
     summed_pairs,
     volume_rates,
     volume_scans,
+    worsening_analyses,
 )
 from bids_app.clinical.analysis_file import ROLES, SCORES, AnalysisConfig, grouping_column
 from bids_app.clinical.cohort import CohortData, Measured, prepare
@@ -70,6 +72,7 @@ ANALYSES: tuple[Analysis, ...] = (
         ANY_SCORE,
         score_analyses.regions_all,
     ),
+    Analysis("lesions", "Lesions", ("lesion_volume", "lesion_count"), lesion_analyses.lesions),
     Analysis("change_rates", "Change of z over time", (), change_analyses.rates),
     Analysis("comparability", "Scans that can be compared", (), volume_scans.comparability),
     Analysis("volume_rates", "Change of volumes per year", (), volume_rates.rates),
@@ -77,6 +80,12 @@ ANALYSES: tuple[Analysis, ...] = (
     Analysis("summed_pairs", "Left and right together", (), summed_pairs.summed_pairs),
     Analysis("stability", "Stability of deviations", (), change_analyses.stability),
     Analysis("progression", "Time to confirmed progression", ("edss", "progression"), outcome_analyses.progression),
+    Analysis(
+        "worsening",
+        "Confirmed worsening with and without relapses",
+        ("edss", "nhpt", "nhpt_other", "t25fw", "sdmt"),
+        worsening_analyses.worsening,
+    ),
     Analysis("relapse", "Time to the first relapse", ("relapse_dates", "relapses"), outcome_analyses.relapses),
     Analysis(
         "hazards",

@@ -1,7 +1,7 @@
 """Which column plays which role in the clinical statistics, and how they are done (``--analysis``).
 
-The file is TOML with two tables, ``[roles]`` and ``[options]``; every key is optional. ``auto`` proposes
-one from the columns that the cohort has, and the proposal is written down so that it can be edited.
+The file is TOML with the tables ``[roles]``, ``[options]`` and ``[worsening]``; every key is optional. ``auto``
+proposes one from the columns that the cohort has, and the proposal is written down so that it can be edited.
 """
 
 from __future__ import annotations
@@ -16,20 +16,39 @@ import pandas as pd
 from pydantic import Field, PositiveFloat
 
 from bids_app.clinical.values import labels, looks_dated, numbers
+from bids_app.clinical.worsening_options import WorseningOptions
 from bids_app.errors import UsageError
 from bids_app.normative.base import Z_CRITICAL
 from bids_app.settings import Label, from_plain, refuse_unknown, to_toml
 from bids_app.tables import read_toml
 
 AUTO = "auto"
-SCORES = {"edss": "EDSS", "pasat": "PASAT", "fss": "FSS", "sdmt": "SDMT", "disease_duration": "disease duration"}
+TABLES = ("roles", "worsening")
+SCORES = {
+    "edss": "EDSS",
+    "pasat": "PASAT",
+    "fss": "FSS",
+    "sdmt": "SDMT",
+    "nhpt": "9-hole peg test",
+    "t25fw": "timed 25-foot walk",
+    "disease_duration": "disease duration",
+    "lesion_volume": "log(1 + lesion volume)",
+    "lesion_count": "log(1 + number of lesions)",
+}
+# Roles whose values are many small and few very large: every model takes log(1 + value).
+LOGGED = ("lesion_volume", "lesion_count")
 ROLES = {
     "diagnosis": "column that tells people with a disease from controls",
     "edss": "Expanded Disability Status Scale",
     "pasat": "Paced Auditory Serial Addition Test (cognition)",
     "fss": "Fatigue Severity Scale",
     "sdmt": "Symbol Digit Modalities Test (cognition)",
+    "nhpt": "9-hole peg test, seconds",
+    "nhpt_other": "9-hole peg test of the other hand, seconds",
+    "t25fw": "timed 25-foot walk, seconds",
     "disease_duration": "years since onset",
+    "lesion_volume": "volume of the lesions at the scan, mm^3",
+    "lesion_count": "number of lesions at the scan",
     "time": "years since the first visit (default: from the dates of the visits, else differences of age)",
     "visit_date": "date of the visit (default: acq_time of sessions.tsv or scans.tsv)",
     "relapse_dates": "dates of relapses, or years since the first visit, separated by ; or ,",
@@ -66,6 +85,13 @@ PATTERNS = {
     "pasat": r"pasat(_?3s?)?(_(total|score|correct|z))?",
     "fss": r"fss(_(total|score|mean))?|fatigue_severity_scale",
     "sdmt": r"(oral_)?sdmt(_(total|score|correct|z))?",
+    "nhpt": r"(nhpt|9_?hpt|nine_hole_peg(_test)?|9_hole_peg(_test)?)"
+    r"(_(dominant|dom|mean|avg|average|time|s|sec|right))*",
+    "nhpt_other": r"(nhpt|9_?hpt|nine_hole_peg(_test)?|9_hole_peg(_test)?)_(other|non_?dominant|nondom|ndom|left)"
+    r"(_(mean|time|s|sec))*",
+    "t25fw": r"(t25_?fwt?|25_?fwt?|timed_25_?(foot|ft)_walk(_test)?)(_(mean|avg|average|time|s|sec))*",
+    "lesion_volume": r"(total_|t2_|flair_|wm_)*lesions?_?(volume|vol|load)(_(total|mm3|mm_3))*|tlv|lesion_volume_total",
+    "lesion_count": r"(n|no|num|number|count)(_of)?_(t2_|wm_)*lesions?|(total_|t2_|wm_)*lesions?_?(count|number|num|n)",
     "disease_duration": r"(disease|ms|illness)_duration(_(years|yrs|y))?|duration_of_(disease|illness)(_years)?|"
     r"duration_(disease|illness|years)|years_since_(onset|diagnosis|first_symptoms?)|time_since_(onset|diagnosis)",
     "time": r"years_from_first|(time|years|yrs)_(since|from)_(baseline|first_visit|first_scan|inclusion)|"
@@ -134,6 +160,8 @@ class AnalysisConfig:
         infra-normal deviations.
     bootstrap : int
         Bootstrap samples for intervals of risk groups.
+    worsening : WorseningOptions
+        The table ``[worsening]``.
     """
 
     roles: Mapping[str, str] = field(default_factory=dict)
@@ -159,6 +187,7 @@ class AnalysisConfig:
     rebaseline_months: Annotated[float, Field(ge=0)] = 6.0
     risk_rule: Literal["reference", "data"] | Annotated[int, Field(ge=1)] = "reference"
     bootstrap: Annotated[int, Field(ge=0)] = 1000
+    worsening: WorseningOptions = field(default_factory=WorseningOptions)
 
     def column(self, role: str) -> str | None:
         """Column of `role`, None when it has none."""
@@ -166,14 +195,19 @@ class AnalysisConfig:
 
     def scores(self) -> dict[str, str]:
         """Column to shown name of the clinical scores that have a column."""
-        return {self.roles[role]: shown for role, shown in SCORES.items() if role in self.roles}
+        return {self.model_column(role): shown for role, shown in SCORES.items() if role in self.roles}
+
+    def model_column(self, role: str) -> str:
+        """The column that models take for a role that has one: that of its logarithm where `LOGGED`."""
+        return f"log1p_{self.roles[role]}" if role in LOGGED else self.roles[role]
 
     def to_toml(self) -> str:
         """This configuration as TOML; roles without a column are comments that say what they are for."""
         roles = to_toml({"roles": {key: self.roles[key] for key in ROLES if key in self.roles}})
         unused = "".join(f'# {key} = "column"  # {what}\n' for key, what in ROLES.items() if key not in self.roles)
-        options = {key: value for key, value in vars(self).items() if key != "roles"}
-        return f"{roles}{unused}\n{to_toml({'options': options})}"
+        options = {key: value for key, value in vars(self).items() if key not in TABLES}
+        rest = to_toml({"options": options, "worsening": vars(self.worsening)})
+        return f"{roles}{unused}\n{rest}"
 
 
 def read_analysis(path: Path | str) -> AnalysisConfig:
@@ -189,14 +223,15 @@ def read_analysis(path: Path | str) -> AnalysisConfig:
 
 def from_mapping(content: Mapping[str, Any], source: str = "the analysis file") -> AnalysisConfig:
     """Build a configuration from the tables ``roles`` and ``options``; `source` names the file in messages."""
-    refuse_unknown(content, ("roles", "options"), f"{source}: ", "table")
-    roles, options = content.get("roles", {}), content.get("options", {})
+    refuse_unknown(content, ("roles", "options", "worsening"), f"{source}: ", "table")
+    roles, options, worsening = (content.get(name, {}) for name in ("roles", "options", "worsening"))
     refuse_unknown(roles, ROLES, f"{source}: ", "role")
     wrong = sorted(key for key, value in roles.items() if not isinstance(value, str))
     if wrong:
         raise UsageError(f"{source}: the role {wrong[0]} must be the name of a column in quotes")
-    refuse_unknown(options, [item.name for item in fields(AnalysisConfig) if item.name != "roles"], f"{source}: ")
-    return replace(from_plain(AnalysisConfig, options, source), roles=dict(roles))
+    refuse_unknown(options, [item.name for item in fields(AnalysisConfig) if item.name not in TABLES], f"{source}: ")
+    own = from_plain(WorseningOptions, worsening, source, "option of [worsening]")
+    return replace(from_plain(AnalysisConfig, options, source), roles=dict(roles), worsening=own)
 
 
 def propose(cohort: pd.DataFrame) -> tuple[AnalysisConfig, str]:

@@ -9,13 +9,14 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from bids_app.clinical.analysis_file import SCORES, AnalysisConfig
+from bids_app.clinical.analysis_file import LOGGED, SCORES, AnalysisConfig
 from bids_app.clinical.cohort_findings import (
     as_findings,
     contradicting,
     mixing_streams,
     of_groups,
     same_everywhere,
+    unit_doubt,
     with_z,
 )
 from bids_app.clinical.deviations import ExpectedCount, count_table, expected_counts, first_scans
@@ -38,7 +39,7 @@ from bids_app.findings import Finding
 from bids_app.normative.base import Z_CRITICAL
 from bids_app.regions import reference_regions
 
-NUMERIC_ROLES = (*SCORES, "time", "relapses", "progression")
+NUMERIC_ROLES = (*SCORES, "nhpt_other", "time", "relapses", "progression")
 COUNTS = ("n_infra", "n_supra", "n_total", "n_regions")
 YEARS_FROM_FIRST = "years_from_first"
 DAYS_PER_YEAR = 365.25
@@ -211,9 +212,13 @@ class CohortData:
     def covariates(self) -> tuple[str, ...]:
         """Columns that associations are adjusted for: those of the options, the treatment and several groups."""
         treatment, diagnosis = self.config.column("treatment"), self.config.column("diagnosis")
-        extra = (treatment,) if treatment and treatment not in self.config.covariates else ()
-        strata = self.strata if diagnosis not in self.config.covariates else ()
-        return (*self.config.covariates, *extra, *strata)
+        logged = {
+            self.config.column(role): self.config.model_column(role) for role in LOGGED if role in self.config.roles
+        }
+        named = tuple(logged.get(name, name) for name in self.config.covariates)
+        extra = (treatment,) if treatment and treatment not in named else ()
+        strata = self.strata if diagnosis not in named else ()
+        return (*named, *extra, *strata)
 
     def control(self) -> str:
         """The control level of the diagnosis.
@@ -282,6 +287,7 @@ def prepare(
     sentences = {
         "levels-joined": joined,
         "values-unusable": unread,
+        "lesion-unit": unit_doubt(scans, roles.get("lesion_volume")),
         "z-missing": unscored,
         "z-constant": same_everywhere(z),
         "people-contradict": contradictions,
@@ -343,6 +349,8 @@ def _typed(
             if roles.get(role) in table:
                 table[roles[role]], said = _numeric(table, role, roles[role])
                 notes |= dict.fromkeys(said)
+                if role in LOGGED:
+                    table[f"log1p_{roles[role]}"] = np.log1p(table[roles[role]])
         if roles.get("visit_date") in table:
             name = roles["visit_date"]
             read, problem = dates(table[name]), date_problem(table[name])

@@ -16,6 +16,8 @@ from bids_app.regions import display_name
 AGE_TOLERANCE = 0.5
 # Scans of which a measured region has more than one value.
 SEVERAL = 5
+# A group of whom nobody has a lesion volume of so many mm^3 is one measured in mL.
+FEWEST_MM3 = 200
 
 
 def as_findings(sentences: Mapping[str, Iterable[str]]) -> tuple[Finding, ...]:
@@ -53,6 +55,13 @@ def mixing_streams(scans: pd.DataFrame) -> list[str]:
     kinds = scans["stream"].groupby(scans["participant_id"]).nunique()
     who = [str(name) for name in kinds.index[kinds > 1]]
     return [f"Scans of {listing(who)} are of both FreeSurfer streams, cross and long."] if who else []
+
+
+def unit_doubt(scans: pd.DataFrame, column: str | None) -> list[str]:
+    """A caution where volumes of lesions look like millilitres: log(1 + value) is made for cubic millimetres."""
+    if column not in scans or not 0 < scans[column].max() < FEWEST_MM3:
+        return []
+    return [f"All values of {column} (role lesion_volume) are below {FEWEST_MM3}; they are taken as mm^3, not as mL."]
 
 
 def contradicting(scans: pd.DataFrame) -> list[str]:

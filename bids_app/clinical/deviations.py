@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bids_app.arrays import FloatArray
 from bids_app.errors import UsageError
-from bids_app.normative.base import Z_CRITICAL
+from bids_app.normative.base import Z_CRITICAL, tails
 from bids_app.regions import reference_regions
 
 # Mean correlation of z between the 82 reference regions of the open healthy reference
@@ -27,25 +27,6 @@ class ExpectedCount(NamedTuple):
     mean: float
     low: int
     high: int
-
-
-def tails(z: ArrayLike, threshold: float = Z_CRITICAL) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Whether each z is infra-normal (z <= -threshold) and supra-normal (z >= threshold); NaN is neither.
-
-    Parameters
-    ----------
-    z : array
-        Any shape.
-    threshold : float
-        Positive, in z units.
-
-    Returns
-    -------
-    infra, supra : bool arrays
-        The shape of `z`.
-    """
-    values = np.asarray(z, dtype=float)
-    return values <= -threshold, values >= threshold
 
 
 def first_scans(scans: pd.DataFrame) -> NDArray[np.bool_]:
@@ -64,22 +45,6 @@ def first_scans(scans: pd.DataFrame) -> NDArray[np.bool_]:
     mask = np.zeros(len(order), dtype=bool)
     mask[order[~scans["participant_id"].iloc[order].duplicated().to_numpy()]] = True
     return mask
-
-
-def deviation_flag(z: ArrayLike, threshold: float = Z_CRITICAL) -> NDArray[np.object_]:
-    """``infra`` (z <= -threshold), ``supra`` (z >= threshold), ``none``; None where z is NaN.
-
-    Parameters
-    ----------
-    z : array of any shape
-    threshold : float
-        In standard normal units.
-    """
-    z = np.asarray(z, dtype=float)
-    infra, supra = tails(z, threshold)
-    flag = np.where(infra, "infra", np.where(supra, "supra", "none")).astype(object)
-    flag[np.isnan(z)] = None
-    return flag
 
 
 def region_set(name: str | Sequence[str]) -> tuple[str, ...]:

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri, stdtrit
 
 from bids_app.clinical.comparable import NOT_COMPARABLE, visit_pairs
-from bids_app.clinical.deviations import REGION_CORRELATION, TAILS, deviation_flag, expected_count, tails
-from bids_app.normative.base import Z_CRITICAL, Adaptation, NormativeModel
+from bids_app.clinical.deviations import REGION_CORRELATION, TAILS, expected_count
+from bids_app.normative.base import Z_CRITICAL, Adaptation, NormativeModel, deviation_flag, tails
 from bids_app.normative.change_model import ChangeModel, RegionChange, conditional_z
 from bids_app.regions import ETIV, reference_regions
 from bids_app.tables import read_table

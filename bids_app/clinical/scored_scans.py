@@ -11,7 +11,7 @@ import pandas as pd
 
 from bids_app.bids.columns import columns_for
 from bids_app.bids.names import output_path
-from bids_app.clinical.analyses import group_tables
+from bids_app.clinical.analyses import group_tables, prevalence
 from bids_app.clinical.cohort import Measured
 from bids_app.clinical.volume_change import healthy_volumes, rate_regions
 from bids_app.errors import NormvolError
@@ -112,7 +112,7 @@ def write_group_tables(
         "volumes": _model_input(scored),
         "cohort": group_tables.cohort_table(scored.scans),
         "counts": group_tables.counts_table(scored.scans, scored.expected()),
-        "prevalence": group_tables.prevalence_table(scored.zscores[first], groups),
+        "prevalence": prevalence.prevalence_table(scored.zscores[first], groups),
         "sites": group_tables.site_table(scored.scans, scored.zscores),
         "quality": group_tables.quality_table(scored.summaries),
     }

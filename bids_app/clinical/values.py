@@ -22,18 +22,27 @@ WRITE_ISO = "write dates as 2019-05-31"
 
 
 class Scale(NamedTuple):
-    """Lowest and highest value of a score, its step (0: any value between), and both in words."""
+    """Lowest and highest value of a score, its step (0: any value between), both in words, and whether it has codes.
+
+    Without `codes` 99 and 999 are values as others.
+    """
 
     low: float
     high: float
     step: float
     words: str
+    codes: bool = True
 
 
 SCALES = {
     "edss": Scale(0, 10, 0.5, "0 to 10 in steps of 0.5"),
     "pasat": Scale(0, 60, 0, "0 to 60"),
     "sdmt": Scale(0, 110, 0, "0 to 110"),
+    "nhpt": Scale(0.1, 300, 0, "0.1 to 300 seconds"),
+    "nhpt_other": Scale(0.1, 300, 0, "0.1 to 300 seconds"),
+    "t25fw": Scale(0.1, 180, 0, "0.1 to 180 seconds"),
+    "lesion_volume": Scale(0, float("inf"), 0, "0 or more", codes=False),
+    "lesion_count": Scale(0, float("inf"), 1, "0, 1, 2, ...", codes=False),
     "disease_duration": Scale(0, 98, 0, "0 to 98 years"),
     "relapses": Scale(0, 98, 1, "0, 1, 2, ..."),
     "progression": Scale(0, 1, 1, "0 or 1"),
@@ -92,7 +101,9 @@ def off_scale(values: pd.Series, scale: Scale) -> pd.Series:
     Series of bool
         False for missing values.
     """
-    outside = (values < scale.low) | (values > scale.high) | values.isin(MISSING_CODES)
+    outside = (values < scale.low) | (values > scale.high)
+    if scale.codes:
+        outside |= values.isin(MISSING_CODES)
     if scale.step:
         outside |= ((values / scale.step) % 1).between(1e-6, 1 - 1e-6)
     return outside & values.notna()

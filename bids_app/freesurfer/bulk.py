@@ -6,7 +6,7 @@ import csv
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -14,18 +14,32 @@ import pandas as pd
 
 from bids_app import regions
 from bids_app.errors import FreeSurferError
+from bids_app.freesurfer import subject
+from bids_app.freesurfer.check import check_subject, require_usable
+from bids_app.freesurfer.quality import assess_quality
 from bids_app.freesurfer.volumes import read_volumes, region_values
 from bids_app.processes import end_with
 from bids_app.tables import NA
 
-ID_COLUMNS = ("subject", "fs_version", "flavour", "stream", "problem")
+ID_COLUMNS = (
+    "participant_id",
+    "session_id",
+    "subject",
+    "fs_version",
+    "flavour",
+    "stream",
+    "quality",
+    "quality_reasons",
+    "problem",
+)
+PROBLEM = ID_COLUMNS.index("problem")
 _BATCH = 512
 _CHUNK = 16
 
 Record = tuple[str | float | None, ...]
 
 
-def columns() -> tuple[str, ...]:
+def _columns() -> tuple[str, ...]:
     """Columns of the table: the id columns, then every region and measure of data/regions.tsv."""
     return (*ID_COLUMNS, *regions.measured_names())
 
@@ -33,13 +47,47 @@ def columns() -> tuple[str, ...]:
 def read_record(subject_dir: Path | str) -> Record:
     """One row of the table; a directory that cannot be read has its reason in ``problem`` and no volumes."""
     path = Path(subject_dir)
-    names = regions.measured_names()
     try:
-        found = read_volumes(path, everything=False)
+        return _measured(path)
     except FreeSurferError as error:
-        return (path.name, None, None, None, str(error), *[None] * len(names))
+        unknown = [None] * (PROBLEM - 3)
+        return (*identifiers(path), *unknown, str(error), *[None] * len(regions.measured_names()))
+
+
+def _measured(path: Path) -> Record:
+    participant, session, name = identifiers(path)
+    labelled = "/" in name
+    require_usable(check_subject(path, expected_subject=f"{participant}_{session}" if labelled else None))
+    found = read_volumes(path, everything=False)
+    quality = assess_quality(found)
     values = region_values(found.rows, found.measures)
-    return (path.name, found.fs_version, found.flavour, found.stream, None, *[values.get(name) for name in names])
+    reasons = "; ".join(quality.reasons) or None
+    program = (found.fs_version, found.flavour, found.stream)
+    measured = [values.get(region) for region in regions.measured_names()]
+    return (participant, session, name, *program, quality.verdict, reasons, None, *measured)
+
+
+def identifiers(path: Path) -> tuple[str, str | None, str]:
+    """``participant_id``, ``session_id`` and name of a subject directory; a name that is not BIDS' is the person's."""
+    name = f"{path.parent.name}/{path.name}" if path.name.startswith("ses-") else path.name
+    found = subject.labels(name)
+    person = f"sub-{found['sub']}" if "sub" in found else name.partition(".long.")[0]
+    return person, f"ses-{found['ses']}" if "ses" in found else None, name
+
+
+def subject_table(subject_dir: Path, columns: Mapping[str, object]) -> pd.DataFrame:
+    """The row of one subject, with `columns` after those that name it.
+
+    Raises
+    ------
+    FreeSurferError
+        When its directory cannot be used.
+    """
+    row = dict(zip(_columns(), _measured(subject_dir)))
+    del row["problem"]
+    names = [name for name in ID_COLUMNS if name in row and name not in columns]
+    measured = {name: float("nan") if value is None else value for name, value in row.items() if name not in ID_COLUMNS}
+    return pd.DataFrame([{**{name: row[name] for name in names}, **columns, **measured}])
 
 
 def iterate_records(subject_dirs: Iterable[Path | str], *, nprocs: int = 1) -> Iterator[Record]:
@@ -65,15 +113,29 @@ def volumes_table(subject_dirs: Iterable[Path | str], *, nprocs: int = 1) -> pd.
     Returns
     -------
     DataFrame
-        ``subject fs_version flavour stream problem`` and one column per region in mm^3, mm or mm^2 (NaN where absent).
+        `ID_COLUMNS` and one column per region in mm^3, mm or mm^2 (NaN where absent).
     """
-    names = columns()
+    names = _columns()
     table = pd.DataFrame(list(iterate_records(subject_dirs, nprocs=nprocs)), columns=list(names))
     return table.astype(dict.fromkeys(names[len(ID_COLUMNS) :], float))
 
 
-def write_volumes_table(subject_dirs: Iterable[Path | str], path: Path | str, *, nprocs: int = 1) -> int:
+def write_volumes_table(
+    subject_dirs: Iterable[Path | str],
+    path: Path | str,
+    *,
+    nprocs: int = 1,
+    seen: Callable[[Record], None] = lambda record: None,
+) -> int:
     """Stream the table of `volumes_table` to a TSV file, which appears whole or not at all.
+
+    Parameters
+    ----------
+    subject_dirs, nprocs :
+        As in `volumes_table`.
+    path : path-like
+    seen : callable
+        Is given every row.
 
     Returns
     -------
@@ -86,9 +148,10 @@ def write_volumes_table(subject_dirs: Iterable[Path | str], path: Path | str, *,
     try:
         with os.fdopen(handle, "w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
-            writer.writerow(columns())
+            writer.writerow(_columns())
             for record in iterate_records(subject_dirs, nprocs=nprocs):
-                problems += record[ID_COLUMNS.index("problem")] is not None
+                problems += record[PROBLEM] is not None
+                seen(record)
                 writer.writerow([_cell(value) for value in record])
         os.replace(temporary, path)
     except BaseException:

@@ -24,6 +24,7 @@ from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
 
+from bids_app.bids.names import natural_key
 from bids_app.errors import FreeSurferError, UsageError
 from bids_app.freesurfer.near_misses import of_nobody
 from bids_app.freesurfer.subject import is_longitudinal_base
@@ -192,6 +193,26 @@ def is_subject_directory(path: Path) -> bool:
         and not path.name.startswith(_TEMPLATES)
         and not _is_parent_of_sessions(path)
     )
+
+
+def every_tree(root: Path) -> tuple[list[Path], list[str]]:
+    """Every scan's directory in a subjects directory, in natural order, and the names of folders that are none.
+
+    A folder without FreeSurfer output is a scan's (whose run never began) only when BIDS names it.
+    """
+    trees, strangers = [], []
+    for name in sorted(os.listdir(root), key=natural_key):
+        path = root / name
+        if not os.path.isdir(path) or name.startswith((*_TEMPLATES, ".")):
+            continue
+        if _is_parent_of_sessions(path):
+            inside = sorted((entry for entry in os.listdir(path) if entry.startswith("ses-")), key=natural_key)
+            trees += [path / entry for entry in inside]
+        elif _has_output(path) or name.startswith("sub-"):
+            trees.append(path)
+        else:
+            strangers.append(name)
+    return trees, strangers
 
 
 def _is_parent_of_sessions(path: Path) -> bool:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from bids_app import regions
 from bids_app.freesurfer.subject import FREESURFER
-from bids_app.freesurfer.volumes import Volumes
+from bids_app.freesurfer.volumes import Reading, Volumes
 
 PASS, WARN, FAIL = "pass", "warn", "fail"
 _ORDER = (PASS, WARN, FAIL)
@@ -80,7 +80,7 @@ LIMITS: dict[str, Limit] = {
             "aseg_aparc_difference",
             None,
             None,
-            0.02,
+            0.001,
             0.03,
             "relative difference between aseg.stats and ?h.aparc.stats",
             "46 real trees, FreeSurfer 6.0 to 7.4.1: equal to all digits",
@@ -164,7 +164,7 @@ class Quality:
 
 
 def assess_quality(
-    volumes: Volumes,
+    volumes: Volumes | Reading,
     *,
     ranges: Mapping[str, tuple[float, float]] | None = None,
     other_sessions_etiv: Iterable[float] = (),
@@ -174,7 +174,7 @@ def assess_quality(
 
     Parameters
     ----------
-    volumes : Volumes
+    volumes : Volumes or Reading
     ranges : mapping, optional
         Region (and ``EstimatedTotalIntraCranialVol``) to the smallest and largest value (mm^3) that the model
         was trained on.
@@ -183,7 +183,7 @@ def assess_quality(
     z : mapping or Series, optional
         Region (or asymmetry index) to z-score in the model.
     """
-    values = dict(zip(volumes.table["region"], volumes.table["volume_mm3"]))
+    values = volumes.values
     metrics = dict(volumes.measures) | _metrics(volumes, values, list(other_sessions_etiv))
     extreme = _extreme(values, ranges or {}, z if z is not None else {})
     if extreme is not None and not math.isnan(extreme[0]):
@@ -202,7 +202,7 @@ def _worst(found: Iterable[tuple[str, str]]) -> str:
     return max((level for level, _ in found), key=_ORDER.index, default=PASS)
 
 
-def _metrics(volumes: Volumes, values: Mapping[str, float], others: Sequence[float]) -> dict[str, float]:
+def _metrics(volumes: Volumes | Reading, values: Mapping[str, float], others: Sequence[float]) -> dict[str, float]:
     found = {"etiv_litres": volumes.etiv_mm3 / 1e6}
     others = [value for value in others if value == value]
     if others and volumes.etiv_mm3 == volumes.etiv_mm3:
@@ -228,7 +228,7 @@ def _judge(limit: Limit, value: float) -> tuple[str, str] | None:
 
 
 def _hard_reasons(
-    volumes: Volumes, values: Mapping[str, float], ranges: Mapping[str, tuple[float, float]]
+    volumes: Volumes | Reading, values: Mapping[str, float], ranges: Mapping[str, tuple[float, float]]
 ) -> list[tuple[str, str]]:
     reasons = []
     if math.isnan(volumes.etiv_mm3):

@@ -33,6 +33,12 @@ _OURS = frozenset(
         "-no-isrunning",
     }
 )
+_OURS_IN_ANY_CASE = {flag.lower() for flag in _OURS if len(flag) > 2}
+# With these -all makes less than a whole subject, or nothing
+_LESS_THAN_ALL = {
+    "-dontrun": "recon-all would print its commands and run none of them; --dry-run shows what normvol would run",
+    "-hemi": "one hemisphere has no volumes of the other; leave it out",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +82,12 @@ class ReconAllCommand:
         needed = {"cross": self.t1w, "base": self.time_points, "long": self.base}
         if self.stream not in needed or not needed[self.stream]:
             raise ValueError(f"recon-all stream {self.stream!r} without its input")
-        ours = sorted(_OURS.intersection(self.extra))
+        ours = sorted(word for word in self.extra if word in _OURS or word.lower() in _OURS_IN_ANY_CASE)
         if ours:
             raise UsageError(f"--recon-args must not hold {', '.join(ours)}", "normvol sets these itself")
+        for word in self.extra:
+            if word.lower() in _LESS_THAN_ALL:
+                raise UsageError(f"--recon-args must not hold {word}", _LESS_THAN_ALL[word.lower()])
         self._refuse_words()
 
     def _refuse_words(self) -> None:

@@ -12,6 +12,7 @@ import os
 import re
 import stat
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -106,8 +107,12 @@ def read_content(path: Path | str) -> bytes:
         ) from error
 
 
+@lru_cache(maxsize=8)
 def parse_stats(content: bytes, path: str) -> StatsFile:
-    """Parse the bytes of a stats file; `path` is for messages. See `read_stats`."""
+    """Parse the bytes of a stats file; `path` is for messages. See `read_stats`.
+
+    The last ones are kept: a tree is checked first and read afterwards.
+    """
     lines = _lines(content, path)
     header: dict[str, str] = {}
     measures: dict[str, Measure] = {}

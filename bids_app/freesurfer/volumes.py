@@ -79,6 +79,11 @@ class Volumes:
     not_segmented: tuple[str, ...] = ()
     pial: str | None = None
 
+    @property
+    def values(self) -> dict[str, float]:
+        """Volume (mm^3) by region."""
+        return dict(zip(self.table["region"], self.table["volume_mm3"]))
+
 
 @dataclass
 class Reading:
@@ -95,6 +100,11 @@ class Reading:
     notes: list[str]
     not_segmented: tuple[str, ...] = ()
     pial: str | None = None
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Volume (mm^3) by region."""
+        return {row.region: row.volume_mm3 for row in self.rows}
 
 
 def modelled_version(version: str | None, flavour: str | None) -> str | None:

@@ -15,6 +15,9 @@ class _TablesIn(BaseInterfaceInputSpec):
     model = traits.Str("", usedefault=True, desc="name or path of the normative model")
     include_quality = traits.List(traits.Str(), desc="quality verdicts to keep")
     pool = File(exists=True, desc="TOML that names the samples to take together")
+    bids_dir = Directory(mandatory=True)
+    analysis = traits.Str(desc="TOML file, or auto")
+    participants_file = File(exists=True)
 
 
 class _TablesOut(TraitedSpec):
@@ -35,21 +38,27 @@ class GroupTables(LibraryInterface):
         from bids_app.run.citation import write_citation
         from bids_app.run.cohort import group_findings, read_cohort
         from bids_app.run.samples import Pool, read_samples
+        from bids_app.run.tidy import write_tidy_tables
 
         output_dir = Path(self.inputs.output_dir)
         quality = (self.inputs.exclude_quality, self.inputs.include_quality)
         pool = Pool.read(read_samples(Path(self.inputs.pool)), *quality) if isdefined(self.inputs.pool) else None
         scans = read_cohort(output_dir, *quality) if pool is None else pool.scored()
         tables = write_group_tables(scans, output_dir)
+        tables += write_tidy_tables(
+            output_dir,
+            Path(self.inputs.bids_dir),
+            quality,
+            participants_file=Path(self.inputs.participants_file) if isdefined(self.inputs.participants_file) else None,
+            analysis=self.inputs.analysis if isdefined(self.inputs.analysis) else None,
+            pool=pool,
+        )
         write_citation(output_dir, scans.summaries, self.inputs.model)
         collect_findings(output_dir, group_findings(scans), None if pool is None else pool.findings())
         return {"tables": [str(path) for path in tables]}
 
 
 class _AnalysisIn(_TablesIn):
-    bids_dir = Directory(mandatory=True)
-    analysis = traits.Str(mandatory=True, desc="TOML file, or auto")
-    participants_file = File(exists=True)
     ready = traits.List(traits.Any, desc="what must be written before")
 
 

@@ -26,6 +26,7 @@ class _ScoreIn(_ModelIn):
     volumes_file = File(exists=True, mandatory=True)
     covariates = traits.Dict(mandatory=True, desc="row of the covariate table")
     run_uuid = traits.Str(mandatory=True)
+    second_model = traits.Str(desc="name or path of a model whose z is set beside")
 
 
 class _ScoreOut(TraitedSpec):
@@ -49,7 +50,9 @@ class ScoreScan(LibraryInterface):
         volumes = load_volumes(Path(inputs.volumes_file))
         model = load_study_model(inputs.model, inputs.scoring)
         covariates = scan_covariates(inputs.covariates, volumes)
-        result = score_scan(volumes, covariates, model, inputs.adaptation, model_name=inputs.model)
+        second = inputs.second_model if isdefined(inputs.second_model) else None
+        names = {"model_name": inputs.model, "second_name": second}
+        result = score_scan(volumes, covariates, model, inputs.adaptation, **names)
         return {"summary_file": str(write_scan(result, Path(inputs.output_dir), inputs.run_uuid, inputs.adaptation))}
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bids_app.arrays import FloatArray
 from bids_app.errors import ModelError
-from bids_app.regions import VOLUME
+from bids_app.regions import VOLUME, measure_of, unit_of
 
 if TYPE_CHECKING:
     from bids_app.normative.card import ModelCard
@@ -41,6 +41,8 @@ class Deviations:
         Covariates inside the range that the region's model was trained on.
     notes : tuple of str, length n
         Per scan, sentences on covariates out of range and how they were handled (empty when none).
+    scans : DataFrame or None
+        Identifiers of the scans (``participant_id``, ``session_id``), n rows; None where the caller knows them.
     """
 
     regions: tuple[str, ...]
@@ -51,6 +53,74 @@ class Deviations:
     centile: FloatArray
     in_range: NDArray[np.bool_]
     notes: tuple[str, ...] = field(default=())
+    scans: pd.DataFrame | None = None
+
+    def to_frame(self, values: str = "z") -> pd.DataFrame:
+        """One row per scan: its identifiers, then one column per region.
+
+        Parameters
+        ----------
+        values : {'z', 'centile', 'expected', 'observed', 'z_se', 'in_range'}
+            What the regions' columns hold, in the units above.
+        """
+        scans = self._scans()
+        return pd.concat([scans, pd.DataFrame(getattr(self, values), scans.index, list(self.regions))], axis=1)
+
+    def to_long(self) -> pd.DataFrame:
+        """One row per scan and region: identifiers, ``region measure unit`` and every value of it.
+
+        ``deviation`` is ``infra`` for z <= -1.96, ``supra`` for z >= 1.96, ``none`` between, missing without z.
+        """
+        scans, n = self._scans(), len(self.regions)
+        known = {"region": self.regions, "measure": map(measure_of, self.regions), "unit": map(unit_of, self.regions)}
+        values = {
+            name: getattr(self, name).ravel() for name in ("observed", "expected", "z", "z_se", "centile", "in_range")
+        }
+        long = scans.loc[scans.index.repeat(n)]
+        described = {name: np.tile(np.array(list(words), dtype=object), len(scans)) for name, words in known.items()}
+        return long.assign(**described, **values, deviation=deviation_flag(values["z"]))
+
+    def with_index(self, index: pd.Index) -> Deviations:
+        """The same with another index of the scans, which `to_frame` and `to_long` give back."""
+        return replace(self, scans=self._scans().set_axis(index))
+
+    def _scans(self) -> pd.DataFrame:
+        return pd.DataFrame(index=pd.RangeIndex(len(self.z))) if self.scans is None else self.scans
+
+
+def tails(z: ArrayLike, threshold: float = Z_CRITICAL) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether each z is infra-normal (z <= -threshold) and supra-normal (z >= threshold); NaN is neither.
+
+    Parameters
+    ----------
+    z : array
+        Any shape.
+    threshold : float
+        Positive, in z units.
+
+    Returns
+    -------
+    infra, supra : bool arrays
+        The shape of `z`.
+    """
+    values = np.asarray(z, dtype=float)
+    return values <= -threshold, values >= threshold
+
+
+def deviation_flag(z: ArrayLike, threshold: float = Z_CRITICAL) -> NDArray[np.object_]:
+    """``infra`` (z <= -threshold), ``supra`` (z >= threshold), ``none``; None where z is NaN.
+
+    Parameters
+    ----------
+    z : array of any shape
+    threshold : float
+        In standard normal units.
+    """
+    z = np.asarray(z, dtype=float)
+    infra, supra = tails(z, threshold)
+    flag = np.where(infra, "infra", np.where(supra, "supra", "none")).astype(object)
+    flag[np.isnan(z)] = None
+    return flag
 
 
 class Adaptation(Protocol):

@@ -61,9 +61,9 @@ def harmonise_and_fit(data: TrainingData, mode: str, harmonise: str, progress: P
     return Fitted(harmoniser, _fit(data.age, data.sex, etiv, values, mode, data.uses_etiv))
 
 
-def with_choices(data: TrainingData, mode: str, fitted: Fitted) -> Fitted:
-    """The fits with standard errors that hold the choice of powers and shape, when people are few."""
-    if len(data.table) >= resampling.ENOUGH_PEOPLE:
+def with_choices(data: TrainingData, mode: str, fitted: Fitted, always: bool = False) -> Fitted:
+    """The fits with standard errors that hold the choice of powers and shape, when people are few or `always`."""
+    if len(data.table) >= resampling.ENOUGH_PEOPLE and not always:
         return fitted
     etiv, _ = fitted.harmoniser.transform(data)
     refit = partial(_fit, mode=mode, uses_etiv=data.uses_etiv)

@@ -13,6 +13,7 @@ KINDS = {
     r"intracranial volume .* is outside": "outside-etiv-range",
     r"only \d+ (fe)?male people of": "few-of-that-age",
     r"FreeSurfer \S+ is not among the versions": "outside-versions",
+    r"no (fe)?male control was scanned": "controls-of-one-sex",
     r"thickness is beyond": "surfaces-failed",
     r"some regions were trained on a narrower range": "outside-age-range",
 }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from importlib.resources import files
 from pathlib import Path
 
 from bids_app.errors import ModelError, did_you_mean
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.card import ModelCard
+from bids_app.normative.engines import blr
 from bids_app.normative.engines import generalised_gamma_file as gamma_file
 from bids_app.normative.engines import native_file as model_file
 from bids_app.normative.engines import terms as terms_model
@@ -16,21 +16,27 @@ from bids_app.normative.engines.combined import JOINT, combine
 from bids_app.normative.engines.generalised_gamma import GammaModel
 from bids_app.normative.engines.native import NativeModel
 from bids_app.normative.engines.terms import TermsModel
+from bids_app.tables import read_json
 
 NATIVE_FILE = "model.json"
 
 
+def packaged_files() -> dict[str, Path]:
+    """Files of the packaged models by name, in alphabetical order: JSON of ours, zip archives of PCNtoolkit's."""
+    found = (Path(str(entry)) for entry in (files("bids_app.data") / "models").iterdir())
+    return {path.stem: path for path in sorted(found) if path.suffix in (".json", ".zip")}
+
+
 def model_names() -> tuple[str, ...]:
     """Names of the packaged models, in alphabetical order."""
-    folder = files("bids_app.data") / "models"
-    return tuple(sorted(entry.name.removesuffix(".json") for entry in folder.iterdir() if entry.name.endswith(".json")))
+    return tuple(packaged_files())
 
 
 def list_models() -> tuple[ModelCard, ...]:
     """Cards of the packaged models."""
-    folder = files("bids_app.data") / "models"
     return tuple(
-        ModelCard.from_json(json.loads((folder / f"{name}.json").read_text("utf-8"))["card"]) for name in model_names()
+        blr.card(path) if path.suffix == ".zip" else ModelCard.from_json(read_json(path)["card"])
+        for path in packaged_files().values()
     )
 
 
@@ -66,8 +72,9 @@ def load_model(name_or_path: str | Path) -> NormativeModel:
     ModelError
         When there is no such model, or it cannot be used.
     """
-    if str(name_or_path) in model_names():
-        return model_file.load(str(files("bids_app.data") / "models" / f"{name_or_path}.json"))
+    packaged = packaged_files().get(str(name_or_path))
+    if packaged is not None:
+        return blr.load(packaged) if packaged.suffix == ".zip" else model_file.load(packaged)
     path, parts = Path(name_or_path), split_name(name_or_path)
     if len(parts) > 1:
         return combine(tuple(map(load_model, parts)))

@@ -70,6 +70,7 @@ def train(
     etiv: bool | None = None,
     min_per_sex: int = 30,
     reference_counts: bool = True,
+    refit: bool = False,
     card: dict[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Trained:
@@ -95,6 +96,9 @@ def train(
         Fewest people of each sex.
     reference_counts : bool
         Whether to count deviations of healthy people that the model has not seen (fifteen more fits).
+    refit : bool
+        Whether standard errors hold the choice of powers and shape however many people there are
+        (`resampling.N_REFITS` more fits); always so below `resampling.ENOUGH_PEOPLE`.
     card : dict, optional
         Fields of the `ModelCard` (title, licence, citations, ...).
     progress : callable, optional
@@ -115,7 +119,7 @@ def train(
     uses_etiv = measure_of(regions[0]) != THICKNESS if etiv is None else etiv
     data = prepare(table, regions, logarithms=calibrated, uses_etiv=uses_etiv, **each)
     tell(data.report.sentences()[0])
-    fitted, counts = _fit_and_count(data, mode, harmonise, reference_counts, tell)
+    fitted, counts = _fit_and_count(data, mode, harmonise, reference_counts, refit, tell)
     return _trained(data, fitted, counts, name, mode, harmonise, dict(card or {}))
 
 
@@ -139,11 +143,11 @@ def _trained(
 
 
 def _fit_and_count(
-    data: TrainingData, mode: str, harmonise: str, reference_counts: bool, tell: Progress
+    data: TrainingData, mode: str, harmonise: str, reference_counts: bool, refit: bool, tell: Progress
 ) -> tuple[fitting.Fitted, ReferenceCounts | None]:
     """The fits, widened to what held-out people show, and those people's counts of deviations."""
     fitted, counts, factor = fitting.harmonise_and_fit(data, mode, harmonise, tell), None, 1.0
-    fitted = fitting.with_choices(data, mode, fitted)
+    fitted = fitting.with_choices(data, mode, fitted, refit)
     corrects = mode == "calibrated" and harmonise != "none"
     if reference_counts or corrects:
         tell(f"Scoring healthy people out of fold ({fitting.N_FOLDS} more trainings).")

@@ -15,7 +15,7 @@ from bids_app.tables import read_json, read_table
 
 OWN_FIGURE_SUFFIX = "_morph.svg"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".svg")
-DEVIATION_SETS = ("deviations", "extended", "asymmetry", "thickness", "area")
+DEVIATION_SETS = ("deviations", "extended", "asymmetry", "thickness", "area", "second")
 PERSON_TABLES = ("centiles", "change", "rates", "comparability", "forecast")
 GROUP_TABLES = (
     "findings",
@@ -29,8 +29,6 @@ GROUP_TABLES = (
     "quality",
     "sites",
     "adaptation",
-    "volumes",
-    "extended",
 )
 
 
@@ -85,6 +83,7 @@ class Scan:
     session: str | None
     summary: Record
     sheets: dict[str, Sheet]
+    lesions: Sheet | None = None
 
     @property
     def deviations(self) -> Sheet | None:
@@ -202,14 +201,13 @@ def _ratings(root: Path, participant: str | None = None) -> Sheet | None:
 
 def _scan(root: Path, participant: str, file: Path) -> Scan:
     summary = Record(file.relative_to(root).as_posix(), read_json(file))
-    sheets = {}
-    for name in DEVIATION_SETS:
-        sheet = load_sheet(
-            root, file.with_name(file.name.replace("_desc-summary_morph.json", f"_desc-{name}_morph.tsv"))
-        )
-        if sheet is not None:
-            sheets[name] = sheet
-    return Scan(participant, summary.get("session_id"), summary, sheets)
+    found = {
+        name: load_sheet(root, file.with_name(file.name.replace("_desc-summary_morph.json", f"_desc-{name}_morph.tsv")))
+        for name in (*DEVIATION_SETS, "lesions")
+    }
+    lesions = found.pop("lesions")
+    sheets = {name: sheet for name, sheet in found.items() if sheet is not None}
+    return Scan(participant, summary.get("session_id"), summary, sheets, lesions)
 
 
 def _statuses(root: Path, label: str) -> Iterator[Record]:

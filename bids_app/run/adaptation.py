@@ -66,6 +66,7 @@ class ScanAdaptations:
     adaptation: SiteAdaptation
     notes: tuple[str, ...]
     controls: str = ""
+    second: SiteAdaptation | None = None
 
     @cached_property
     def sha256(self) -> str:
@@ -77,8 +78,6 @@ class ScanAdaptations:
     def assign(self, covariates: Mapping[str, Any], path: Path) -> Path:
         """Write the parameters of one scan (a row of covariates; the person left out of the controls) to `path`."""
         row = pd.DataFrame([covariates])
-        regions = self.adaptation.regions
-        shift, scale, shift_se = (values[0] for values in self.adaptation.parameters(row, regions))
         count = int(self.adaptation.n_controls(row)[0])
         by = self.adaptation.by
         content = {
@@ -88,18 +87,28 @@ class ScanAdaptations:
             "scanner": "all" if by is None else str(covariates.get(by)),
             "n_controls": count,
             "left_out": any(covariates["participant_id"] in level.people for level in self.adaptation.levels.values()),
-            "regions": list(regions),
-            "shift": _numbers(shift),
-            "scale": _numbers(scale),
-            "shift_se": _numbers(shift_se),
-            "notes": [note for note in self.adaptation.notes(row) if note],
+            **_parameters(self.adaptation, row),
         }
+        if self.second is not None:
+            content["second"] = _parameters(self.second, row)
         return write_json(content, path)
 
     def write(self, output_dir: Path) -> None:
         """Write ``adaptation.json`` and ``group_adaptation.tsv``."""
         write_json(self.adaptation.to_dict(), output_path(output_dir, "adaptation.json"))
         write_tsv(self.adaptation.report(), output_path(output_dir, "group_adaptation.tsv"), REPORT_COLUMNS)
+
+
+def _parameters(adaptation: SiteAdaptation, row: pd.DataFrame) -> dict[str, Any]:
+    """What `StoredAdaptation` is read from, of a table of one row."""
+    shift, scale, shift_se = (values[0] for values in adaptation.parameters(row, adaptation.regions))
+    return {
+        "regions": list(adaptation.regions),
+        "shift": _numbers(shift),
+        "scale": _numbers(scale),
+        "shift_se": _numbers(shift_se),
+        "notes": [note for note in adaptation.notes(row) if note],
+    }
 
 
 def estimate_adaptation(
@@ -111,6 +120,7 @@ def estimate_adaptation(
     *,
     controls: str,
     by: str | None = None,
+    second: NormativeModel | None = None,
 ) -> ScanAdaptations:
     """Estimate each scanner's shift from the scans that ``--adapt-controls`` selects.
 
@@ -129,6 +139,8 @@ def estimate_adaptation(
         Condition that selects the controls (`select_rows`).
     by : str, optional
         Column that says which scanner.
+    second : NormativeModel, optional
+        Adapted to the same controls, where its card allows it.
 
     Raises
     ------
@@ -151,7 +163,9 @@ def estimate_adaptation(
     notes = [f"site adaptation from {used['participant_id'].nunique()} local controls ({controls})"]
     if left_out:
         notes.append(f"controls that could not be used for the adaptation: {', '.join(left_out)}")
-    return ScanAdaptations(SiteAdaptation.fit(model, used, by=by), tuple(notes), controls)
+    adapts = second is not None and second.card.adaptation_allowed
+    other = SiteAdaptation.fit(second, used, by=by) if second is not None and adapts else None
+    return ScanAdaptations(SiteAdaptation.fit(model, used, by=by), tuple(notes), controls, other)
 
 
 def _usable(

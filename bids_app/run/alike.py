@@ -18,9 +18,15 @@ RECORD = Path("logs") / "scoring.json"
 BEFORE = "before"
 
 
-def asked_for(choice: ModelChoice, sha256: str) -> dict[str, Any]:
+def asked_for(choice: ModelChoice, sha256: str, second_sha256: str | None = None) -> dict[str, Any]:
     """How a run is asked to score, as plain values."""
-    return {"model_sha256": sha256, "scoring": choice.scoring, "adapt_controls": choice.controls, "adapt_by": choice.by}
+    return {
+        "model_sha256": sha256,
+        "scoring": choice.scoring,
+        "adapt_controls": choice.controls,
+        "adapt_by": choice.by,
+        "second_sha256": second_sha256,
+    }
 
 
 def scored_as(summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,6 +38,7 @@ def scored_as(summary: Mapping[str, Any]) -> dict[str, Any]:
         "scoring": model.get("scoring"),
         "adapt_controls": adaptation.get("controls"),
         "adapt_by": adaptation.get("by"),
+        "second_sha256": (summary.get("second_model") or {}).get("sha256"),
     }
 
 
@@ -77,13 +84,14 @@ _TITLES = {
     "scoring": "scoring",
     "adapt_controls": "--adapt-controls",
     "adapt_by": "--adapt-by",
+    "second_sha256": "--second-model",
 }
 
 
 def _said(name: str, value: Any) -> str:
     if value is None:
         return "none"
-    return f"content {str(value)[:12]}" if name == "model_sha256" else str(value)
+    return f"content {str(value)[:12]}" if name.endswith("_sha256") else str(value)
 
 
 def _recorded(output_dir: Path) -> Mapping[str, Any] | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import pandas as pd
+
 from bids_app.bids.finding_files import add_findings
 from bids_app.bids.phenotypes import clinical_table
 from bids_app.clinical.analysis import run_analysis
@@ -17,6 +19,9 @@ from bids_app.normative.registry import load_model, model_names, split_name
 from bids_app.run.citation import write_citation
 from bids_app.run.cohort import cohort_with_clinical, read_cohort
 from bids_app.run.samples import Pool, read_samples, with_sample
+
+# Volumes that the results on lesions show beside them
+BESIDE_LESIONS = ("WM-hypointensities", "Left-Lateral-Ventricle", "Right-Lateral-Ventricle")
 
 
 def scoring_model(cohort: ScoredScans, name: str) -> NormativeModel | None:
@@ -67,11 +72,12 @@ def write_analyses(
     quality = (tuple(exclude_quality), tuple(include_quality))
     if pool is None:
         cohort = read_cohort(output_dir, *quality)
-        clinical = cohort_with_clinical(cohort, bids_dir, participants_file)
         visits = clinical_table(bids_dir, participants_file=participants_file)
+        clinical = cohort_with_clinical(cohort, bids_dir, participants_file, visits)
     else:
         together = Pool.read(read_samples(pool), *quality)
         cohort, clinical, visits = together.scored(), together.clinical(), together.visits()
+    clinical = _beside_lesions(clinical, cohort.volumes)
     config, text = load_analysis(analysis, clinical)
     if pool is not None:
         config = with_sample(config, clinical)
@@ -88,3 +94,9 @@ def write_analyses(
     add_findings(output_dir, results[0].findings)
     write_citation(output_dir, cohort.summaries, model, results)
     return written
+
+
+def _beside_lesions(clinical: pd.DataFrame, volumes: pd.DataFrame) -> pd.DataFrame:
+    """The clinical table with the volumes (same rows) that the results on lesions show, where it has no such column."""
+    added = {name: volumes[name].to_numpy() for name in BESIDE_LESIONS if name in volumes and name not in clinical}
+    return clinical.assign(**added)

@@ -13,7 +13,7 @@ from bids_app.bids.derivatives import read_summaries, read_wide
 from bids_app.bids.layout import Scan
 from bids_app.bids.names import bare
 from bids_app.bids.phenotypes import clinical_table
-from bids_app.bids.ratings import Key, Rating, key_of, rated, rating_of, stored_ratings
+from bids_app.bids.ratings import Key, Rating, key_of, rated, rating_of, scan_keys, scan_named, stored_ratings
 from bids_app.bids.status import read_statuses
 from bids_app.clinical.analyses import group_tables
 from bids_app.clinical.scored_scans import GROUP_COLUMNS, KEYS, ScoredScans
@@ -71,9 +71,9 @@ def read_cohort(
     excluded, included = frozenset(exclude_quality), frozenset(include_quality)
     if (Path(output_dir), excluded, included) in _UNDER_WAY:
         return _UNDER_WAY[Path(output_dir), excluded, included]
-    inclusion = group_tables.inclusion_table(read_statuses(output_dir).to_dict("records"))
+    inclusion = group_tables.inclusion_table(read_statuses(output_dir))
     kept, kept_out = [], []
-    omitted = {key_of(row) for row in inclusion[inclusion["status"] != "scored"].to_dict("records")}
+    omitted = set(scan_keys(inclusion[inclusion["status"] != "scored"]))
     ratings = stored_ratings(output_dir)
     for unrated in read_summaries(output_dir):
         rating = rating_of(ratings, key_of(unrated))
@@ -101,16 +101,19 @@ def read_cohort(
     )
 
 
-def cohort_with_clinical(cohort: ScoredScans, bids_dir: Path, participants_file: Path | None = None) -> pd.DataFrame:
-    """One row per scored scan: covariates and counts as scored, then every other column of the BIDS tables."""
-    scans = [
-        Scan(
-            bare(row["participant_id"], "sub"),
-            bare(row["session_id"], "ses") if isinstance(row["session_id"], str) else None,
-        )
-        for row in cohort.scans.to_dict("records")
-    ]
-    clinical = clinical_table(bids_dir, scans, participants_file=participants_file)
+def cohort_with_clinical(
+    cohort: ScoredScans, bids_dir: Path, participants_file: Path | None = None, visits: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """One row per scored scan: covariates and counts as scored, then every other column of the BIDS tables.
+
+    `visits`, the `clinical_table` of every visit, is taken as it is where each visit is a scan and each scan a visit.
+    """
+    keys = scan_keys(cohort.scans)
+    if visits is not None and scan_keys(visits) == keys:
+        clinical = visits
+    else:
+        scans = [Scan(bare(who, "sub"), None if session is None else bare(session, "ses")) for who, session in keys]
+        clinical = clinical_table(bids_dir, scans, participants_file=participants_file)
     scored = cohort.scans.drop(columns=["group", "site"], errors="ignore")
     added = [name for name in clinical.columns if name not in scored.columns]
     return pd.concat([scored.reset_index(drop=True), clinical[added].reset_index(drop=True)], axis=1)
@@ -154,18 +157,18 @@ def _mark_excluded(
     if not excluded and not ratings:
         return inclusion
     inclusion = inclusion.copy()
-    given = {key: found for key in map(key_of, inclusion.to_dict("records")) if (found := rating_of(ratings, key))}
     reasons = {key_of(summary): "; ".join(summary["quality"]["reasons"]) for summary in excluded}
-    for index, row in zip(inclusion.index, inclusion.to_dict("records"), strict=True):
-        if key_of(row) in reasons:
+    for index, key, status in zip(inclusion.index, scan_keys(inclusion), inclusion["status"].tolist(), strict=True):
+        given = rating_of(ratings, key)
+        if key in reasons:
             inclusion.loc[index, ["status", "stage", "reason", "remedy"]] = [
                 "excluded",
-                "rating" if key_of(row) in given else "quality",
-                reasons[key_of(row)],
-                RATED_REMEDY if key_of(row) in given else QUALITY_REMEDY,
+                "rating" if given else "quality",
+                reasons[key],
+                RATED_REMEDY if given else QUALITY_REMEDY,
             ]
-        elif key_of(row) in given and row["status"] == "scored":
-            inclusion.loc[index, ["stage", "reason"]] = ["rating", given[key_of(row)].words]
+        elif given and status == "scored":
+            inclusion.loc[index, ["stage", "reason"]] = ["rating", given.words]
     return inclusion
 
 
@@ -174,8 +177,8 @@ def group_findings(scored: ScoredScans) -> list[Finding]:
     regions = [name for name in reference_regions() if name in scored.volumes]
     volumes = scored.volumes[regions].round(1)
     known = volumes.notna().sum(axis=1) >= ENOUGH_REGIONS
-    names = scored.volumes[KEYS].apply(lambda row: "_".join(str(part) for part in row if isinstance(part, str)), axis=1)
+    names = pd.Series(list(map(scan_named, scan_keys(scored.volumes))), index=volumes.index)
     same = pd.util.hash_pandas_object(volumes[known], index=False)
-    alike = names[known].groupby(same, sort=False).agg(list)
-    found = [scans for scans in alike if len(scans) > 1]
+    same = same[same.duplicated(keep=False)]
+    found = [list(scans) for _, scans in names[same.index].groupby(same, sort=False)]
     return [Finding("brains-alike", f"{' and '.join(scans)}: every volume is the same") for scans in found]

@@ -57,9 +57,11 @@ class RunConfig:
     trust_names: bool = False
     t1w_select: Literal["all", "first", "last"] = "all"
     t1w_derivative: str | None = None
+    lesions: Path | None = None
 
     model: str = "open-calibrated"
     scoring: Literal["own-sex", "reference-compat"] = "own-sex"
+    second_model: str | None = None
     adapt_controls: str | None = None
     adapt_by: str | None = None
     change_model: str | None = None

@@ -16,7 +16,7 @@ from bids_app.bids.names import participant_id, session_id
 from bids_app.findings import Finding, summary_lines
 from bids_app.freesurfer.annex import fetch_command
 from bids_app.run.alike import record
-from bids_app.run.plan import Omission, Plan
+from bids_app.run.planned import Omission, Plan
 
 
 def planned(plan: Plan) -> list[Finding]:

@@ -25,12 +25,15 @@ def fingerprint(
     scoring: str,
     adaptation: Mapping[str, Any] | None,
     columns: Iterable[str] = (),
+    lesions: Mapping[str, Any] | None = None,
+    second_sha256: str | None = None,
 ) -> str:
     """SHA-256 over what decides a scan's measures and z, and nothing else.
 
     That is: hashes of the stats files, age, sex, eTIV and FreeSurfer version, the other `columns` that the model uses,
-    the model's content and scoring, the adaptation's numbers and the software. What else the tables say of a person
-    (a score, a group) changes none of it.
+    That is: hashes of the stats files, age, sex, eTIV and FreeSurfer version, the other `columns` that the model uses,
+    the models' content and scoring, the adaptation's numbers, what is known of lesions and the software. What else the
+    tables say of a person (a score, a group) changes none of it.
     """
     content = {
         "inputs": dict(inputs),
@@ -40,4 +43,9 @@ def fingerprint(
         "adaptation": None if adaptation is None else {name: adaptation[name] for name in _ADAPTING},
         "software": [__version__, OUTPUT_REVISION],
     }
+    if lesions is not None:
+        content["lesions"] = dict(lesions)
+    if second_sha256 is not None:
+        second = (adaptation or {}).get("second")
+        content["second"] = [second_sha256, second and {name: second[name] for name in _ADAPTING}]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

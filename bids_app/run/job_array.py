@@ -18,7 +18,7 @@ from bids_app.bids.names import output_path, participant_id
 from bids_app.bids.status import read_statuses
 from bids_app.errors import SchedulerError, UsageError
 from bids_app.run.config import RunConfig
-from bids_app.run.plan import Plan
+from bids_app.run.planned import Plan
 from bids_app.tables import atomic_write
 
 # A scheduler likes tasks of minutes; a scored scan with its report on a slow shared file system, and recon-all (s).

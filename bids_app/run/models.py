@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 
+from bids_app.clinical.second_opinion import check_shared
 from bids_app.normative.base import NormativeModel
-from bids_app.normative.registry import load_model, model_names, split_name
+from bids_app.normative.registry import load_model, packaged_files, split_name
 
 
 @lru_cache(maxsize=2)
@@ -24,15 +24,28 @@ def load_study_model(name_or_path: str, scoring: str = "own-sex") -> NormativeMo
     return model if scoring == "own-sex" else model.with_scoring(scoring)
 
 
+def load_second_model(name_or_path: str | None, first: NormativeModel) -> NormativeModel | None:
+    """The model that is set beside the first; None when none is asked for.
+
+    Raises
+    ------
+    ModelError
+        When it is unknown or damaged, is the first model, or has no region in common with it.
+    """
+    if name_or_path is None:
+        return None
+    second = load_study_model(name_or_path)
+    check_shared(first, second)
+    return second
+
+
 @lru_cache(maxsize=8)
 def model_sha256(name_or_path: str) -> str:
     """SHA-256 of the model's file, of all files of a model folder in order of their names, or of the joined models'."""
     parts = split_name(name_or_path)
     if len(parts) > 1:
         return hashlib.sha256("".join(map(model_sha256, parts)).encode()).hexdigest()
-    path = Path(name_or_path)
-    if name_or_path in model_names():
-        path = Path(str(files("bids_app.data"))) / "models" / f"{name_or_path}.json"
+    path = packaged_files().get(name_or_path, Path(name_or_path))
     contents = sorted(item for item in path.rglob("*") if item.is_file()) if path.is_dir() else [path]
     digest = hashlib.sha256()
     for item in contents:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,21 @@ from bids_app.bids.names import LONGEST_LABEL, derivative_path, is_label, listed
 from bids_app.errors import NormvolError
 from bids_app.findings import Finding
 from bids_app.freesurfer.locate import trees_of_nobody
-from bids_app.freesurfer.recon_command import ReconAllCommand
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.harmonise.adaptation import unadapted_warning
 from bids_app.run.adaptation import ScanAdaptations, estimate_adaptation
 from bids_app.run.alike import asked_for, check_alike, with_before
 from bids_app.run.config import RunConfig
 from bids_app.run.fingerprint import fingerprint
+from bids_app.run.lesions import LesionPlan, stamp_of
 from bids_app.run.missing_trees import why_no_tree
-from bids_app.run.models import load_study_model, model_sha256
+from bids_app.run.models import load_second_model, load_study_model, model_sha256
+from bids_app.run.planned import Omission, Plan, PlannedScan, RunContext
 from bids_app.run.recon import ReconPlan, recon_memory_gb
 from bids_app.run.request import Request, SubjectPlaces, open_request
-from bids_app.run.scan import EXPECTED_TABLES, kept_columns
-from bids_app.run.streams import stream_findings
-from bids_app.run.trees import Trees
+from bids_app.run.scan import EXPECTED_TABLES, kept_columns, used_columns
+from bids_app.run.streams import mixed_streams
+from bids_app.run.trees import Trees, base_finding
 from bids_app.tables import read_json
 
 # Kinds of findings on scored scans that a plan makes, and not the scoring
@@ -47,86 +48,6 @@ PLANNED_KINDS = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class RunContext:
-    """What is the same for every scan of a run."""
-
-    output_dir: Path
-    work_dir: Path
-    model: str
-    model_sha256: str
-    scoring: str
-    run_uuid: str
-    omp_nthreads: int = 1
-    recon_memory_gb: float = 8.0
-    trust_names: bool = False
-    license_file: Path | None = None
-    figure_formats: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class PlannedScan:
-    """A scan that can be scored: its covariates and its subject directory, or how to make one.
-
-    Its findings so far travel as plain values under ``findings`` in `covariates`.
-    """
-
-    participant: str
-    session: str | None
-    covariates: dict[str, Any]
-    subject_dir: Path | None = None
-    recon: ReconAllCommand | None = None
-    base: ReconAllCommand | None = None
-    cross: ReconAllCommand | None = None
-    adaptation_file: Path | None = None
-
-    @property
-    def name(self) -> str:
-        """``sub-X`` or ``sub-X_ses-Y``."""
-        return scan_name(self.participant, self.session)
-
-
-@dataclass(frozen=True)
-class Omission:
-    """A scan that is left out: the stage that refused it, the reason, what to do, and files that git-annex lacks."""
-
-    participant: str
-    session: str | None
-    stage: str
-    reason: str
-    remedy: str = ""
-    findings: tuple[Finding, ...] = ()
-    to_fetch: tuple[Path, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """``sub-X`` or ``sub-X_ses-Y``."""
-        return scan_name(self.participant, self.session)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a participant-level run will do; `findings` are on the dataset, `everybody`: no label narrows the run."""
-
-    context: RunContext
-    scans: tuple[PlannedScan, ...] = ()
-    omissions: tuple[Omission, ...] = ()
-    up_to_date: tuple[PlannedScan, ...] = ()
-    notes: tuple[str, ...] = ()
-    findings: tuple[Finding, ...] = ()
-    everybody: bool = True
-    scored_as: Mapping[str, Any] = field(default_factory=dict)
-    subject_directories: tuple[Path, ...] = ()
-    adaptations: ScanAdaptations | None = None
-
-    def people(self) -> list[list[PlannedScan]]:
-        """The scans to score, one list per person, in order."""
-        grouped: dict[str, list[PlannedScan]] = {}
-        for scan in self.scans:
-            grouped.setdefault(scan.participant, []).append(scan)
-        return list(grouped.values())
-
-
 def make_plan(config: RunConfig, work_dir: Path) -> Plan:
     """Look at every scan of the dataset and decide what to do with it.
 
@@ -141,26 +62,28 @@ def make_plan(config: RunConfig, work_dir: Path) -> Plan:
 def plan_request(request: Request) -> Plan:
     """Three steps with a table between each: scans, their covariates, their FreeSurfer trees."""
     model = load_study_model(request.model.name, request.model.scoring)
+    second = load_second_model(request.model.second, model)
     context = _context(request)
-    asked_for_now = asked_for(request.model, context.model_sha256)
-    scored_as = with_before(request.output_dir, asked_for_now, force=request.force)
+    now = asked_for(request.model, context.model_sha256, context.second_sha256)
+    scored_as = with_before(request.output_dir, now, force=request.force)
     differs = check_alike(request.output_dir, scored_as, force=request.force)
     names = request.places.names()
     scans, unnamed = _with_labels(request.dataset.scans(names))
     asked = {scan.name for scan in request.dataset.asked(scans)} | {omission.name for omission in unnamed}
     covariates, table_findings = request.dataset.covariates(scans)
     trees = Trees(trust_names=request.places.trust_names)
-    adaptations = None if request.model.controls is None else _adaptations(request, model, trees)
+    adaptations = None if request.model.controls is None else _adaptations(request, model, trees, second=second)
     can_be_scored = {scan.name for scan, item in zip(scans, covariates) if not item.problem}
     recon = ReconPlan(request.recon, scans, asked & can_be_scored)
     outcomes = [_plan_scan(scan, item, request.places, recon, trees) for scan, item in zip(scans, covariates)]
     planned, omissions = _with_other_sessions([*outcomes, *unnamed], trees)
-    planned = _with_stream_findings(planned)
-    planned = [scan for scan in planned if scan.name in asked]
+    planned = _with_tree_findings(planned)
+    lesions = LesionPlan(request.dataset.bids_dir, request.derivatives, request.lesions)
+    planned = [_with_lesions(scan, lesions) for scan in planned if scan.name in asked]
     if adaptations is not None:
         planned = [_adapted(scan, adaptations, request.work_dir) for scan in planned]
     # A person's tables and report need all sessions, so one changed session brings the others along.
-    columns = model.extra_covariates
+    columns = used_columns(model, second)
     omissions = [_shortened(omission, request.folders) for omission in omissions if omission.name in asked]
     changed = {
         scan.participant for scan in planned if request.force or not is_up_to_date(scan, context, trees, columns)
@@ -229,22 +152,25 @@ def _context(request: Request) -> RunContext:
         trust_names=request.places.trust_names,
         license_file=request.recon.license_file,
         figure_formats=request.figure_formats,
+        second_model=request.model.second,
+        second_sha256=None if request.model.second is None else model_sha256(request.model.second),
     )
 
 
-def _adaptations(request: Request, model: NormativeModel, trees: Trees) -> ScanAdaptations:
+def _adaptations(request: Request, model: NormativeModel, trees: Trees, **other: Any) -> ScanAdaptations:
     """From the controls of the whole dataset, whoever this run was asked for."""
     everybody, _ = _with_labels(request.dataset.everybody(request.places.names()))
     covariates, _ = request.dataset.covariates(everybody)
-    return estimate_adaptation(
-        model,
-        covariates,
-        everybody,
-        trees,
-        request.places.roots,
-        controls=str(request.model.controls),
-        by=request.model.by,
-    )
+    other |= {"controls": str(request.model.controls), "by": request.model.by}
+    return estimate_adaptation(model, covariates, everybody, trees, request.places.roots, **other)
+
+
+def _with_lesions(scan: PlannedScan, lesions: LesionPlan) -> PlannedScan:
+    tree = scan.subject_dir or (scan.recon.directory if scan.recon else None)
+    if tree is None:
+        return scan
+    known = lesions.covariates(Scan(scan.participant, scan.session), tree)
+    return replace(scan, covariates={**scan.covariates, **known}) if known else scan
 
 
 def _adapted(scan: PlannedScan, adaptations: ScanAdaptations, work_dir: Path) -> PlannedScan:
@@ -328,29 +254,37 @@ def _with_other_sessions(
         if counts[scan.participant] > 1 and scan.subject_dir is not None:
             etiv.setdefault(scan.participant, {})[scan.session] = trees.facts(scan.subject_dir).etiv_mm3
     return [
-        replace(scan, covariates={**scan.covariates, "other_sessions_etiv": _others(etiv[scan.participant], scan)})
+        replace(
+            scan,
+            covariates={
+                **scan.covariates,
+                "other_sessions_etiv": [
+                    size
+                    for session, size in etiv[scan.participant].items()
+                    if size is not None and session != scan.session
+                ],
+            },
+        )
         if scan.participant in etiv
         else scan
         for scan in planned
     ], omissions
 
 
-def _with_stream_findings(planned: Sequence[PlannedScan]) -> list[PlannedScan]:
+def _with_tree_findings(planned: Sequence[PlannedScan]) -> list[PlannedScan]:
     """Say when trees of a person must not be compared: different longitudinal bases, or both streams."""
     trees: dict[str, list[Path]] = {}
     for scan in planned:
         if scan.subject_dir is not None:
             trees.setdefault(scan.participant, []).append(scan.subject_dir)
-    return [_and_findings(scan, stream_findings(scan.subject_dir, trees.get(scan.participant, ()))) for scan in planned]
-
-
-def _and_findings(scan: PlannedScan, found: Sequence[Finding]) -> PlannedScan:
-    kept = [*scan.covariates["findings"], *(finding.to_json() for finding in found)]
-    return replace(scan, covariates={**scan.covariates, "findings": kept}) if found else scan
-
-
-def _others(etiv: Mapping[str | None, float | None], scan: PlannedScan) -> list[float]:
-    return [value for session, value in etiv.items() if session != scan.session and value is not None]
+    mixed = {participant: mixed_streams(own) for participant, own in trees.items()}
+    out = []
+    for scan in planned:
+        found = [base_finding(scan.subject_dir, trees.get(scan.participant, [])), mixed.get(scan.participant)]
+        said = [finding.to_json() for finding in found if finding is not None]
+        kept = [*scan.covariates["findings"], *said]
+        out.append(replace(scan, covariates={**scan.covariates, "findings": kept}) if said else scan)
+    return out
 
 
 def _shortened(omission: Omission, folders: Sequence[Path]) -> Omission:
@@ -382,13 +316,13 @@ def is_up_to_date(scan: PlannedScan, context: RunContext, trees: Trees, columns:
         same = recorded.get("fingerprint") == scan_fingerprint(scan, context, trees, columns)
     except NormvolError:
         return False
-    found = _planned(recorded.get("findings", ())) == _planned(scan.covariates.get("findings", ()))
-    return bool(same and found and recorded["covariates"].get("other") == kept_columns(scan.covariates, columns))
-
-
-def _planned(findings: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Those findings that a plan makes, and not the scoring."""
-    return [finding for finding in findings if finding["kind"] in PLANNED_KINDS]
+    before, now = (
+        [finding for finding in findings if finding["kind"] in PLANNED_KINDS]
+        for findings in (recorded.get("findings", ()), scan.covariates.get("findings", ()))
+    )
+    return bool(
+        same and before == now and recorded["covariates"].get("other") == kept_columns(scan.covariates, columns)
+    )
 
 
 def scan_fingerprint(scan: PlannedScan, context: RunContext, trees: Trees, columns: Sequence[str] = ()) -> str:
@@ -397,4 +331,6 @@ def scan_fingerprint(scan: PlannedScan, context: RunContext, trees: Trees, colum
     facts = trees.facts(scan.subject_dir)
     covariates = {**scan.covariates, "etiv_mm3": facts.etiv_mm3, "fs_version": facts.fs_version}
     adaptation = read_json(scan.adaptation_file) if scan.adaptation_file else None
-    return fingerprint(facts.inputs, covariates, context.model_sha256, context.scoring, adaptation, columns)
+    lesions = stamp_of(scan.covariates.get("lesions"))
+    how = context.model_sha256, context.scoring, adaptation, columns, lesions, context.second_sha256
+    return fingerprint(facts.inputs, covariates, *how)

@@ -109,12 +109,16 @@ class ReconOptions:
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """The reference and its scoring; `controls` (a condition) and `by` (the scanner's column) adapt it."""
+    """The reference and its scoring; `controls` (a condition) and `by` (the scanner's column) adapt it.
+
+    `second` is a model whose z is set beside the first one's.
+    """
 
     name: str
     scoring: str = "own-sex"
     controls: str | None = None
     by: str | None = None
+    second: str | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,8 @@ class Request:
     work_dir: Path
     force: bool = False
     figure_formats: tuple[str, ...] = ()
+    derivatives: tuple[str, ...] = ()
+    lesions: Path | None = None
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -192,8 +198,10 @@ def open_request(config: RunConfig, work_dir: Path) -> Request:
             t1w_select=config.t1w_select,
             t1w_derivative=config.t1w_derivative,
         ),
-        model=ModelChoice(config.model, config.scoring, config.adapt_controls, config.adapt_by),
+        model=ModelChoice(config.model, config.scoring, config.adapt_controls, config.adapt_by, config.second_model),
         output_dir=config.output_dir,
         work_dir=work_dir,
         force=config.force,
+        derivatives=config.derivatives,
+        lesions=config.lesions,
     )

@@ -17,8 +17,8 @@ from bids_app.bids.markers import begin_scan
 from bids_app.bids.names import bare, derivative_path, output_path, scan_name
 from bids_app.bids.status import write_status
 from bids_app.clinical.analyses.group_tables import SITE_COLUMNS
-from bids_app.clinical.deviations import deviation_flag
 from bids_app.clinical.scored_scans import GROUP_COLUMNS
+from bids_app.clinical.second_opinion import agreement, opinions
 from bids_app.errors import CovariateError, InputError
 from bids_app.freesurfer.quality import Quality, assess_quality
 from bids_app.freesurfer.volumes import Row, Volumes, modelled_version, region_values
@@ -28,7 +28,8 @@ from bids_app.normative.plausible import without_impossible
 from bids_app.run.adaptation import StoredAdaptation
 from bids_app.run.counts import counts_with_expectation
 from bids_app.run.fingerprint import fingerprint
-from bids_app.run.models import model_sha256
+from bids_app.run.lesions import scan_lesions, stamp_of
+from bids_app.run.models import load_study_model, model_sha256
 from bids_app.run.scan_findings import refuse_unfit, scan_findings
 from bids_app.tables import format_json, write_json, write_tsv
 
@@ -37,11 +38,12 @@ SURFACE_TABLES = (regions.THICKNESS, regions.AREA)
 # The adaptation parameters of each scan, of which a person's tables can be made again
 ADAPTATIONS = Path("logs") / "adaptation"
 ATLAS_TABLES = ("DKT", "Destrieux")
+SECOND = "second"
 
 
 @dataclass(frozen=True)
 class ScanResult:
-    """One scored scan: tables by name (`EXPECTED_TABLES`, `SURFACE_TABLES`, `ATLAS_TABLES`) and its summary."""
+    """One scored scan: tables by name (`EXPECTED_TABLES`, `SURFACE_TABLES`, `ATLAS_TABLES`, `SECOND`); its summary."""
 
     tables: Mapping[str, pd.DataFrame]
     summary: Mapping[str, Any]
@@ -94,6 +96,7 @@ def score_scan(
     adaptation: Mapping[str, Any] | None = None,
     *,
     model_name: str,
+    second_name: str | None = None,
 ) -> ScanResult:
     """Score a scan in every region that the model knows.
 
@@ -102,11 +105,10 @@ def score_scan(
     volumes : Volumes
     covariates : mapping
         As `scan_covariates` returns them.
-    model : NormativeModel
     adaptation : mapping, optional
         The scan's stored adaptation parameters (`study.adaptation`).
-    model_name : str
-        Name or path that the model was loaded from (its content is hashed into the summary).
+    model_name, second_name : str
+        Where the model was loaded from, and one whose z is set beside (their content is hashed into the summary).
 
     Raises
     ------
@@ -121,29 +123,65 @@ def score_scan(
     tables: dict[str, pd.DataFrame] = {"volumes": volumes.table, **_deviation_tables(deviations)}
     tables.update({name: table for name, table in volumes.other_atlases.items() if len(table)})
     quality = _quality(volumes, covariates, model, deviations)
-    sex, columns = str(covariates["sex"]), model.extra_covariates
-    seen = scan_findings(volumes, measured, impossible, quality, deviations.notes)
-    findings = (finding.to_json() for finding in seen)
+    second = None if second_name is None else load_study_model(second_name)
+    sex, columns = str(covariates["sex"]), used_columns(model, second)
+    said = (*deviations.notes, *(stored.notes if stored else ()))
+    seen = scan_findings(volumes, measured, impossible, quality, said)
+    lesions = scan_lesions(covariates.get("lesions"), covariates.get("fs_images"))
+    if lesions is not None:
+        seen += lesions.findings
+        tables |= lesions.tables
+    how = model_sha256(model_name), model.card.scoring, adaptation, columns, stamp_of(covariates.get("lesions"))
     notes = [*volumes.notes, *(note for note in deviations.notes if note)]
     summary = {
-        "participant_id": covariates["participant_id"],
-        "session_id": covariates.get("session_id"),
+        **{key: covariates.get(key) for key in ("participant_id", "session_id")},
         "covariates": _covariate_summary(covariates, columns),
         "counts": counts_with_expectation(tables["deviations"], model, sex, adapted=stored is not None),
         **_surface_counts(tables, model, sex, stored is not None),
         "quality": _quality_summary(quality),
+        **({} if lesions is None else {"lesions": lesions.summary}),
         "model": _model_summary(model, model_name, adaptation),
+        **_second_summary(tables, deviations, data, second, second_name, adaptation),
         "freesurfer": _tree_summary(volumes, covariates),
         "inputs": dict(volumes.inputs),
         "unscored": _unscored(model, deviations, volumes),
-        "findings": [*(covariates.get("findings") or ()), *findings],
+        "findings": [*(covariates.get("findings") or ()), *(finding.to_json() for finding in seen)],
         "warnings": [*model.card.z_notes, *notes, *(stored.notes if stored else (unadapted_warning(model),))],
         "software": {"normvol": __version__},
-        "fingerprint": fingerprint(
-            volumes.inputs, covariates, model_sha256(model_name), model.card.scoring, adaptation, columns
-        ),
+        "fingerprint": fingerprint(volumes.inputs, covariates, *how, second_name and model_sha256(second_name)),
     }
     return ScanResult(tables, summary)
+
+
+def used_columns(model: NormativeModel, second: NormativeModel | None) -> tuple[str, ...]:
+    """What either model uses beside age, sex, eTIV and FreeSurfer version."""
+    return (*model.extra_covariates, *(second.extra_covariates if second else ()))
+
+
+def _second_summary(
+    tables: dict[str, pd.DataFrame],
+    first: Deviations,
+    data: pd.DataFrame,
+    second: NormativeModel | None,
+    name: str | None,
+    adaptation: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """What the second model is and how far it agrees; its table joins `tables`."""
+    if second is None or name is None:
+        return {}
+    stored = (adaptation or {}).get("second")
+    found = second.deviations(data, adaptation=StoredAdaptation.from_json(stored) if stored else None)
+    tables[SECOND] = opinions(first, found).drop(columns="row")
+    return {
+        "second_model": {
+            "name": second.card.name,
+            "version": second.card.version,
+            "sha256": model_sha256(name),
+            "adapted": bool(stored),
+            "notes": [note for note in found.notes if note],
+            **agreement(tables[SECOND]),
+        }
+    }
 
 
 def _surface_counts(
@@ -179,18 +217,9 @@ def _tree_summary(volumes: Volumes, covariates: Mapping[str, Any]) -> dict[str, 
 
 
 def _deviation_tables(deviations: Deviations) -> dict[str, pd.DataFrame]:
-    table = pd.DataFrame(
-        {
-            "region": deviations.regions,
-            "volume_mm3": deviations.observed[0],
-            "expected_mm3": deviations.expected[0],
-            "z": deviations.z[0],
-            "z_se": deviations.z_se[0],
-            "centile": deviations.centile[0],
-            "deviation": deviation_flag(deviations.z[0]),
-            "in_range": deviations.in_range[0],
-        }
-    )
+    columns = ["region", "volume_mm3", "expected_mm3", "z", "z_se", "centile", "deviation", "in_range"]
+    long = deviations.to_long().rename(columns={"observed": "volume_mm3", "expected": "expected_mm3"})
+    table = long[columns].reset_index(drop=True)
     reference, asymmetry = set(regions.reference_regions()), set(regions.asymmetry_names())
     is_reference, is_asymmetry = table["region"].isin(reference), table["region"].isin(asymmetry)
     measure = table["region"].map(regions.measure_of)
@@ -309,7 +338,7 @@ def write_scan(
     for name, table in result.tables.items():
         columns = columns_for("volumes" if name in ATLAS_TABLES else name)
         write_tsv(table, _table_path(output_dir, participant, session, name), columns)
-    for name in {*ATLAS_TABLES, *SURFACE_TABLES} - set(result.tables):
+    for name in {*ATLAS_TABLES, *SURFACE_TABLES, "lesions", SECOND} - set(result.tables):
         _remove(_table_path(output_dir, participant, session, name))
     kept = output_path(output_dir, *ADAPTATIONS.parts, f"{scan_name(participant, session)}.json")
     if adaptation is None:

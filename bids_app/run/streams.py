@@ -1,4 +1,4 @@
-"""Trees of one person that should not be compared: of both FreeSurfer streams, or of different longitudinal bases."""
+"""Trees of one person that should not be compared: of both FreeSurfer streams, with the offset between them."""
 
 from __future__ import annotations
 
@@ -10,48 +10,27 @@ import numpy as np
 from bids_app.bids.names import listed
 from bids_app.errors import NormvolError
 from bids_app.findings import Finding
-from bids_app.freesurfer.subject import base_time_points, stream
+from bids_app.freesurfer.subject import stream
 from bids_app.freesurfer.volumes import read_volumes
 from bids_app.regions import reference_regions
 
 LONG = ".long."
 
 
-def stream_findings(tree: Path | None, trees: Sequence[Path]) -> list[Finding]:
-    """What is to be said of a scan's tree (None: it is still to be made) beside all trees (`trees`) of its person."""
-    if tree is None or len(trees) < 2:
-        return []
-    return [*_different_bases(tree, trees), *_mixed_streams(trees)]
-
-
-def _different_bases(tree: Path, trees: Sequence[Path]) -> list[Finding]:
-    """Longitudinal trees that were made from different sets of sessions."""
-    if LONG not in tree.name:
-        return []
-    points = {other.name: base_time_points(other) for other in trees if LONG in other.name}
-    known = {name: found for name, found in points.items() if found}
-    if len({tuple(sorted(found)) for found in known.values()}) < 2:
-        return []
-    seen = "; ".join(f"{name} from {', '.join(found)}" for name, found in sorted(known.items()))
-    return [Finding("long-base-differs", f"the longitudinal trees were made from bases of different sessions: {seen}")]
-
-
-def _mixed_streams(trees: Sequence[Path]) -> list[Finding]:
-    """Trees of both streams, with the offset between them where a session has both."""
+def mixed_streams(trees: Sequence[Path]) -> Finding | None:
+    """Trees of one person (`trees`) of both streams, with the offset between them where a session has both."""
     by_stream: dict[str, list[Path]] = {}
     for tree in sorted(trees):
         by_stream.setdefault(stream(tree), []).append(tree)
     if len(by_stream) < 2:
-        return []
+        return None
     named = "; ".join(f"{listed([tree.name for tree in found])} {kind}" for kind, found in sorted(by_stream.items()))
     offsets = [offset for tree in sorted(trees) if (offset := _offset_beside(tree)) is not None]
     if not offsets:
-        return [Finding("streams-mixed", f"{named}; no session has both trees, so their offset is not known")]
+        return Finding("streams-mixed", f"{named}; no session has both trees, so their offset is not known")
     usual, thalamus = np.nanmedian(np.array(offsets), axis=0)
     measured = f"median absolute offset of a region {usual:.1f} %, thalamus {thalamus:+.1f} %"
-    return [
-        Finding("streams-mixed", f"{named}; measured by both in {len(offsets)}: longitudinal less cross, {measured}")
-    ]
+    return Finding("streams-mixed", f"{named}; measured by both in {len(offsets)}: longitudinal less cross, {measured}")
 
 
 def _offset_beside(tree: Path) -> tuple[float, float] | None:

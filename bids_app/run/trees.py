@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from bids_app.bids.layout import Scan
 from bids_app.findings import Finding
 from bids_app.freesurfer.check import SubjectCheck, check_subject
 from bids_app.freesurfer.locate import Located, find_subject
+from bids_app.freesurfer.subject import base_time_points
 from bids_app.freesurfer.volumes import Reading, modelled_version, read_volumes
 
 
@@ -94,3 +95,15 @@ class Trees:
         facts = TreeFacts(etiv if math.isfinite(etiv) else None, version, dict(sorted(reading.inputs.items())))
         self._facts[path] = facts
         return facts, reading
+
+
+def base_finding(tree: Path | None, trees: Iterable[Path]) -> Finding | None:
+    """That the longitudinal trees of a person were made from different bases, on a longitudinal `tree` of these."""
+    if tree is None or ".long." not in tree.name:
+        return None
+    points = {other.name: base_time_points(other) for other in trees if ".long." in other.name}
+    known = {name: found for name, found in points.items() if found}
+    if len({tuple(sorted(found)) for found in known.values()}) < 2:
+        return None
+    seen = "; ".join(f"{name} from {', '.join(found)}" for name, found in sorted(known.items()))
+    return Finding("long-base-differs", f"the longitudinal trees were made from bases of different sessions: {seen}")

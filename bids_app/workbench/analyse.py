@@ -13,9 +13,10 @@ from bids_app.bids.names import output_path
 from bids_app.bids.sink import check_result_folder
 from bids_app.clinical.analyses.group_tables import TABLE_STEPS
 from bids_app.clinical.analysis import UNUSED, run_analysis
-from bids_app.clinical.analysis_file import AUTO, load_analysis, read_analysis
+from bids_app.clinical.analysis_file import AUTO, SCORES, load_analysis, read_analysis
 from bids_app.clinical.results import AnalysisResult, computed_methods, replace_results
 from bids_app.clinical.scored_scans import ScoredScans, write_group_tables
+from bids_app.clinical.tidy import write_tidy
 from bids_app.errors import ModelError, UsageError
 from bids_app.findings import Finding
 from bids_app.normative.base import NormativeModel
@@ -126,6 +127,9 @@ def analyse_table(config: AnalyseConfig, say: Say) -> TableAnalysis:
         measured=scored.measured(_own_model(origin, config.model)),
     )
     write_group_tables(scored, config.output, TABLE_STEPS)
+    write_tidy(
+        scored, config.output, rows.clinical, [name for role in SCORES if (name := analysis.column(role)) is not None]
+    )
     replace_results(config.output, results, text)
     origin.write(config.output, _programs(scored.scans), computed_methods(results))
     _write_adaptation(origin, config.output)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bids_app.errors import UsageError
 from bids_app.findings import Finding
-from bids_app.normative.base import NormativeModel
+from bids_app.normative.base import Deviations, NormativeModel
 from bids_app.normative.harmonise.adaptation import REPORT_COLUMNS, SiteAdaptation, unadapted_warning
 from bids_app.normative.plausible import too_young
 from bids_app.normative.registry import load_model
@@ -22,8 +22,10 @@ from bids_app.normative.structure import structure
 from bids_app.regions import add_asymmetry
 from bids_app.selection import select_rows
 from bids_app.tables import write_json, write_tsv
-from bids_app.workbench.score_outputs import ScoreOutputs
+from bids_app.workbench.score_outputs import CommonNotes, ScoreOutputs, row_notes
 from bids_app.workbench.score_tables import Origin, describe_scores, write_description
+from bids_app.workbench.second import SecondOpinion
+from bids_app.workbench.table_columns import IDENTIFIERS
 from bids_app.workbench.table_findings import write_findings
 from bids_app.workbench.table_input import TableChoice, TableInput, TableReader
 from bids_app.workbench.table_survey import Tally
@@ -64,6 +66,8 @@ class ScoreConfig(TableChoice, Scoring):
     ----------
     output : str
         Table of z; ``-`` is standard output.
+    second_model : str or None
+        Its z, and the deviations on which it disagrees, are written beside.
     se, centiles, counts : Path or None
         Tables of standard errors, centiles, and deviations per row with notes.
     chunk_rows : int
@@ -73,6 +77,7 @@ class ScoreConfig(TableChoice, Scoring):
     """
 
     output: str = "-"
+    second_model: str | None = None
     se: Path | None = None
     centiles: Path | None = None
     counts: Path | None = None
@@ -104,18 +109,20 @@ def score_table(config: ScoreConfig, say: Say) -> Scored:
     for note in table.notes:
         say(note)
     adaptation = _adaptation(config, model, table, say)
+    second = None if config.second_model is None else load_model(config.second_model)
     if adaptation is None and model.card.adaptation_allowed:
         say(unadapted_warning(model))
     with ExitStack() as stack:
         paths = {"z": config.output, "z_se": config.se, "centile": config.centiles, "counts": config.counts}
         files = {name: path for name, path in paths.items() if path}
         tally, outputs = Tally(), ScoreOutputs(files, model, adaptation, stack)
+        beside = None if second is None else _second_opinion(config, model, second, table, stack)
         for piece in table.pieces():
-            data = _model_input(model, piece)
-            young = young_people(model, data, tally)
-            data = data.assign(age=data["age"].mask(young))
-            remarks = {int(row): [TOO_YOUNG] for row in np.flatnonzero(young)} | dict(piece.remarks)
-            outputs.write(piece.ids, data, model.deviations(data, adaptation), remarks)
+            data, remarks = _scorable(model, piece, tally)
+            found = model.deviations(data, adaptation)
+            outputs.write(piece.ids, data, found, remarks)
+            if beside is not None:
+                beside.write(piece.ids, data, found)
             if table.n_rows > config.chunk_rows:
                 say(f"{outputs.n_rows} of {table.n_rows} rows scored")
     if config.output != "-":
@@ -123,7 +130,56 @@ def score_table(config: ScoreConfig, say: Say) -> Scored:
     findings = (*table.findings(), *table.unscored(model), *tally.findings(), *outputs.findings())
     if config.findings:
         write_findings(findings, config.findings)
-    return Scored(outputs.n_rows, outputs.unscored, outputs.sentences(), findings)
+    sentences = (*outputs.sentences(), *([beside.sentence()] if beside else ()))
+    return Scored(outputs.n_rows, outputs.unscored, sentences, findings)
+
+
+def _second_opinion(
+    config: ScoreConfig, model: NormativeModel, second: NormativeModel, table: TableReader, stack: ExitStack
+) -> SecondOpinion:
+    adapted = config.adapt_controls and second.card.adaptation_allowed
+    adaptation = SiteAdaptation.fit(second, _controls(config, second, table), config.adapt_by) if adapted else None
+    return SecondOpinion(config.output, model, second, adaptation, stack)
+
+
+def score_frame(
+    table: TableReader, model: NormativeModel, adaptation: SiteAdaptation | None = None
+) -> tuple[Deviations, tuple[Finding, ...]]:
+    """Score a whole table in memory: deviations with the rows' identifiers and notes, and what can change a number."""
+    piece = next(table.pieces())
+    tally, common = Tally(), CommonNotes()
+    data, remarks = _scorable(model, piece, tally)
+    data = identified(data)
+    found = model.deviations(data, adaptation)
+    notes = row_notes(found, data, adaptation)
+    common.add(notes)
+    whole = tuple(" ".join(filter(None, (*remarks.get(row, ()), note))) for row, note in enumerate(notes))
+    scans = piece.ids[[name for name in IDENTIFIERS if name in piece.ids]]
+    findings = (*table.findings(), *tally.findings(), *common.findings())
+    return replace(found, notes=whole, scans=scans), findings
+
+
+def fit_adaptation(table: TableReader, model: NormativeModel, by: str | None = None) -> SiteAdaptation:
+    """The adaptation to the healthy people of a table in memory."""
+    return SiteAdaptation.fit(model, identified(_model_input(model, next(table.pieces()))), by)
+
+
+def identified(data: pd.DataFrame) -> pd.DataFrame:
+    """Model input whose people are told apart by what was measured where nothing else does.
+
+    A row number would not do: controls and patients may come from two tables that both start with row 0.
+    """
+    if "participant_id" in data:
+        return data
+    return data.assign(participant_id=pd.util.hash_pandas_object(data.astype(str), index=False).astype(str))
+
+
+def _scorable(model: NormativeModel, piece: TableInput, tally: Tally) -> tuple[pd.DataFrame, dict[int, list[str]]]:
+    """Model input of a piece without the ages that are too low, and what is said of its rows."""
+    data = _model_input(model, piece)
+    young = young_people(model, data, tally)
+    remarks = {int(row): [TOO_YOUNG] for row in np.flatnonzero(young)} | dict(piece.remarks)
+    return data.assign(age=data["age"].mask(young)), remarks
 
 
 def young_people(model: NormativeModel, data: pd.DataFrame, tally: Tally) -> NDArray[np.bool_]:
@@ -162,14 +218,18 @@ def _model_input(model: NormativeModel, piece: TableInput) -> pd.DataFrame:
     return add_asymmetry(data) if any(name.startswith("asymmetry_") for name in model.regions) else data
 
 
+def _controls(config: ScoreConfig, model: NormativeModel, table: TableReader) -> pd.DataFrame:
+    """Model input of the rows that --adapt-controls selects."""
+    query, pieces = str(config.adapt_controls), table.pieces()
+    return pd.concat([_model_input(model, piece)[select_rows(piece.data, query)] for piece in pieces])
+
+
 def _adaptation(config: ScoreConfig, model: NormativeModel, table: TableReader, say: Say) -> SiteAdaptation | None:
     if not config.adapt_controls:
         if config.adapt_by or config.adaptation:
             raise UsageError("--adapt-by and --adaptation need --adapt-controls QUERY")
         return None
-    pieces = table.pieces()
-    controls = [_model_input(model, piece)[select_rows(piece.data, config.adapt_controls)] for piece in pieces]
-    adaptation = SiteAdaptation.fit(model, pd.concat(controls), config.adapt_by)
+    adaptation = SiteAdaptation.fit(model, _controls(config, model, table), config.adapt_by)
     for key, level in adaptation.levels.items():
         say(f"adapted to scanner {key} on {len(level.people)} controls")
     if config.adaptation:

@@ -58,7 +58,7 @@ class ScoreOutputs:
         self._regions, self.names = found.regions, _columns(self._model, found)
         for name in self._writers.keys() - {"counts"}:
             self._writers[name].write(_wide(ids, getattr(found, name), found.regions, self.names))
-        notes = _row_notes(found, data, self._adaptation)
+        notes = row_notes(found, data, self._adaptation)
         self.digest.add(data)
         if "counts" in self._writers:
             whole = [" ".join(filter(None, (*(remarks or {}).get(row, ()), note))) for row, note in enumerate(notes)]
@@ -103,7 +103,8 @@ def _wide(ids: pd.DataFrame, values: Any, regions: tuple[str, ...], names: tuple
     return pd.concat([ids, scores], axis=1)
 
 
-def _row_notes(found: Deviations, data: pd.DataFrame, adaptation: SiteAdaptation | None) -> list[str]:
+def row_notes(found: Deviations, data: pd.DataFrame, adaptation: SiteAdaptation | None) -> list[str]:
+    """What the model and the adaptation note about each row, empty where nothing."""
     notes = list(found.notes) or [""] * len(data)
     if adaptation is None:
         return notes

@@ -34,7 +34,7 @@ from bids_app.workbench.table_columns import IDENTIFIERS, NAMED_AT_MOST, find_co
 from bids_app.workbench.table_covariates import CovariateColumns
 from bids_app.workbench.table_numbers import WORDS as STYLES
 from bids_app.workbench.table_numbers import as_numbers
-from bids_app.workbench.table_pieces import TableFile
+from bids_app.workbench.table_pieces import FrameFile, TableFile
 from bids_app.workbench.table_survey import Doubles, Survey, Tally, typed
 
 # The smallest adult eTIV is near 1e6 mm^3; a table in which most are below this is in another unit.
@@ -120,13 +120,15 @@ class TableChoice:
 
 
 def read_model_table(
-    path: Path | str, mapping: Mapping[str, str] | None = None, sex_coding: Mapping[str, str] | None = None
+    path: Path | str | pd.DataFrame,
+    mapping: Mapping[str, str] | None = None,
+    sex_coding: Mapping[str, str] | None = None,
 ) -> TableInput:
     """Read a table of volumes as model input.
 
     Parameters
     ----------
-    path : path-like
+    path : path-like or DataFrame
         TSV, CSV or Parquet; a JSON dictionary beside it explains units of age and codes of sex.
     mapping : mapping, optional
         Name used here (``age``, ``sex``, ``EstimatedTotalIntraCranialVol``, ``site``, a region) to the
@@ -166,17 +168,20 @@ class TableReader:
 
     def __init__(
         self,
-        path: Path | str,
+        path: Path | str | pd.DataFrame,
         mapping: Mapping[str, str] | None = None,
         sex_coding: Mapping[str, str] | None = None,
         rows: int | None = None,
         age_units: str | None = None,
     ) -> None:
-        self._file, self._rows, self._source = TableFile(path), rows, Path(path).name
+        in_memory = isinstance(path, pd.DataFrame)
+        self._file: TableFile | FrameFile = FrameFile(path) if in_memory else TableFile(path)
+        self._rows, self._source = rows, "the table" if in_memory else Path(path).name
         self._columns = find_columns(self._file.columns, dict(mapping or {}), self._source)
         names = self._columns.names
         _require_columns(names, self._source)
-        self._covariates = CovariateColumns(names, _sidecar(Path(path)), self._source, sex_coding, age_units)
+        sidecar = {} if in_memory else _sidecar(Path(path))
+        self._covariates = CovariateColumns(names, sidecar, self._source, sex_coding, age_units)
         self._measures = [name for name in names if is_measure(name)]
         self._volumes = [name for name in self._measures if not name.startswith(ASYMMETRY_PREFIX)]
         covariates = {"age", "sex", *self._covariates.names}

@@ -15,6 +15,7 @@ import pandas as pd
 
 from bids_app.bounded import bounded_table, check_columns
 from bids_app.tables import (
+    NA_VALUES,
     SPREADSHEETS,
     UNWRITABLE,
     atomic_stream,
@@ -22,6 +23,7 @@ from bids_app.tables import (
     read_spreadsheet,
     table_errors,
     text_dialect,
+    typed_cells,
 )
 
 # Bytes of a column that Parquet's reader holds at a time.
@@ -82,9 +84,7 @@ class TableFile:
         self, rows: int | None, text: tuple[str, ...], numbers: tuple[str, ...]
     ) -> Iterator[pd.DataFrame]:
         """A spreadsheet is read whole: it holds at most a million rows."""
-        whole = read_spreadsheet(self.path, text).astype(dict.fromkeys(numbers, float))
-        for start in range(0, max(1, len(whole)), rows or max(1, len(whole))):
-            yield whole.iloc[start : start + rows if rows else None].reset_index(drop=True)
+        yield from _cut(read_spreadsheet(self.path, text), rows, numbers)
 
     def _text_pieces(self, rows: int | None, text: tuple[str, ...], numbers: tuple[str, ...]) -> Iterator[pd.DataFrame]:
         types: dict[str, Any] = dict.fromkeys(text, str) | dict.fromkeys(numbers, float)
@@ -125,6 +125,40 @@ class TableFile:
                     kept, size = whole.slice(rows).to_batches(), size - rows
         if size or not source.metadata.num_rows:
             yield _frame(pa.Table.from_batches(kept, source.schema_arrow), text, numbers)
+
+
+class FrameFile:
+    """A DataFrame in the manner of `TableFile`; a named index is a column, and a cell such as ``n/a`` is missing."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        named = [str(name) for name in table.index.names if name is not None]
+        kept = table if not named or set(named) & set(map(str, table.columns)) else table.reset_index()
+        seen: dict[str, int] = {}
+        self._cells = kept.astype(object).where(kept.notna(), np.nan).replace(list(NA_VALUES), np.nan)
+        self._cells = self._cells.set_axis([_distinct(str(name), seen) for name in kept.columns], axis=1)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns, a name that is there twice with ``.1`` at its end."""
+        return tuple(self._cells.columns)
+
+    def pieces(
+        self, rows: int | None, text: tuple[str, ...] = (), numbers: tuple[str, ...] = ()
+    ) -> Iterator[pd.DataFrame]:
+        """As `TableFile.pieces`."""
+        yield from _cut(typed_cells(self._cells, text), rows, numbers)
+
+
+def _distinct(name: str, seen: dict[str, int]) -> str:
+    seen[name] = seen.get(name, -1) + 1
+    return f"{name}.{seen[name]}" if seen[name] else name
+
+
+def _cut(whole: pd.DataFrame, rows: int | None, numbers: tuple[str, ...]) -> Iterator[pd.DataFrame]:
+    """A table in pieces of `rows` rows, at least one."""
+    whole = whole.astype(dict.fromkeys(numbers, float))
+    for start in range(0, max(1, len(whole)), rows or max(1, len(whole))):
+        yield whole.iloc[start : start + rows if rows else None].reset_index(drop=True)
 
 
 def _frame(table: Any, text: tuple[str, ...], numbers: tuple[str, ...]) -> pd.DataFrame:

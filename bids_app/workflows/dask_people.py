@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from bids_app.run.config import RunConfig
-from bids_app.run.plan import PlannedScan, RunContext
+from bids_app.run.planned import PlannedScan, RunContext
 from bids_app.tables import read_json, write_json
 from bids_app.workflows.dask_cluster import Connection, connected
 from bids_app.workflows.execution import Crash, run_graph

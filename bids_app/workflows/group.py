@@ -16,9 +16,9 @@ def init_group_wf(config: RunConfig, *, work_dir: Path, name: str = "group_wf") 
     group_wf = pe.Workflow(name=name, base_dir=str(work_dir))
     tables = pe.Node(GroupTables(), name="tables")
     quality = {"exclude_quality": list(config.exclude_quality), "include_quality": list(config.include_quality)}
-    shared = {"output_dir": str(config.output_dir), "model": config.model, **quality}
-    if config.pool is not None:
-        shared["pool"] = str(config.pool)
+    shared = {"output_dir": str(config.output_dir), "bids_dir": str(config.bids_dir), "model": config.model, **quality}
+    given = {"pool": config.pool, "participants_file": config.participants_file, "analysis": config.analysis}
+    shared |= {name: str(value) for name, value in given.items() if value is not None}
     tables.inputs.trait_set(**shared)
     report = pe.Node(GroupReport(), name="report")
     report.inputs.trait_set(output_dir=str(config.output_dir), figure_formats=list(config.figure_formats))
@@ -26,8 +26,6 @@ def init_group_wf(config: RunConfig, *, work_dir: Path, name: str = "group_wf") 
         group_wf.connect(tables, "tables", report, "ready")
         return group_wf
     analysis = pe.Node(ClinicalAnalysis(), name="analysis")
-    analysis.inputs.trait_set(bids_dir=str(config.bids_dir), analysis=config.analysis, **shared)
-    if config.participants_file is not None:
-        analysis.inputs.participants_file = str(config.participants_file)
+    analysis.inputs.trait_set(**shared)
     group_wf.connect([(tables, analysis, [("tables", "ready")]), (analysis, report, [("tables", "ready")])])
     return group_wf

@@ -10,7 +10,7 @@ from nipype.pipeline import engine as pe
 
 from bids_app.interfaces.reports import ParticipantReport
 from bids_app.interfaces.scoring import PersonTables
-from bids_app.run.plan import PlannedScan, RunContext
+from bids_app.run.planned import PlannedScan, RunContext
 from bids_app.workflows.scan import SCORE_GB, init_recon_node, init_scan_wf, set_model
 
 REPORT_GB = 0.5

@@ -8,7 +8,7 @@ from nipype.pipeline import engine as pe
 from bids_app.freesurfer.recon_command import ReconAllCommand
 from bids_app.interfaces.freesurfer import DrawScan, ReadScan, ReconAll
 from bids_app.interfaces.scoring import ScoreScan
-from bids_app.run.plan import PlannedScan, RunContext
+from bids_app.run.planned import PlannedScan, RunContext
 
 SCORE_GB = 0.3
 DRAW_GB = 0.5
@@ -48,6 +48,8 @@ def init_scan_wf(scan: PlannedScan, context: RunContext, *, name: str = "scan_wf
     score = pe.Node(ScoreScan(), name="score", mem_gb=SCORE_GB)
     set_model(score, scan, context)
     score.inputs.trait_set(covariates=scan.covariates, run_uuid=context.run_uuid)
+    if context.second_model is not None:
+        score.inputs.second_model = context.second_model
     draw = pe.Node(DrawScan(), name="draw", mem_gb=DRAW_GB)
     draw.inputs.output_dir = str(context.output_dir)
     if scan.recon is None:

@@ -18,7 +18,7 @@ from bids_app.regions import reference_regions
 IMPORTED = Path(__file__).parents[1] / "data" / "brain_reference"
 
 
-@pytest.fixture(scope="module", params=[*model_names(), "imported"])
+@pytest.fixture(scope="module", params=[*sorted(set(model_names()) - {"open-blr"}), "imported"])
 def model_file(request, tmp_path_factory):
     """A model and its file's content: the packaged ones and an imported one."""
     if request.param != "imported":

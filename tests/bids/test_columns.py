@@ -59,7 +59,7 @@ def test_changing_a_dictionary_changes_no_other():
 
 
 def test_tables_of_the_clinical_level_are_described(tmp_path):
-    from bids_app.clinical.analyses import group_tables
+    from bids_app.clinical.analyses import group_tables, prevalence
 
     scans = pd.DataFrame(
         {
@@ -87,7 +87,7 @@ def test_tables_of_the_clinical_level_are_described(tmp_path):
         "cohort": group_tables.cohort_table(scans),
         "counts": group_tables.counts_table(scans),
         "flow": group_tables.flow_table(inclusion),
-        "prevalence": group_tables.prevalence_table(z, scans["group"]),
+        "prevalence": prevalence.prevalence_table(z, scans["group"]),
         "inclusion": inclusion,
         "sites": group_tables.site_table(scans, z),
         "quality": group_tables.quality_table(summaries),

@@ -53,3 +53,24 @@ def test_damaged_table_is_named(output, content):
     path.write_text(content)
     with pytest.raises(InputError, match=r"sub-2_desc-deviations_morph\.tsv"):
         read_deviations(output)
+
+
+def test_equal_parts_of_summaries_are_one_in_memory(tmp_path):
+    for number in (1, 2):
+        summary = {
+            "participant_id": f"sub-{number}",
+            "covariates": {"age": 30.5 + number, "sources": {"age": "participants.tsv:age"}},
+            "findings": [{"kind": "age-units", "seen": str(number)}],
+            "warnings": ["the same of both"],
+            "inputs": {"stats/aseg.stats": "abc"},
+            "fingerprint": "def",
+        }
+        write_json(summary, derivative_path(tmp_path, str(number), desc="summary", extension=".json"))
+    one, other = read_summaries(tmp_path)
+    assert one["covariates"] == {"age": 31.5, "sources": {"age": "participants.tsv:age"}}
+    assert one["covariates"]["sources"] is other["covariates"]["sources"]
+    assert one["warnings"] is other["warnings"]
+    assert one["findings"] == [{"kind": "age-units", "seen": "1"}]
+    assert other["findings"] == [{"kind": "age-units", "seen": "2"}]
+    assert "inputs" not in one
+    assert "fingerprint" not in one

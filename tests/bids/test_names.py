@@ -4,8 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from bids_app.bids.names import bare, derivative_path, listed, natural_key, scan_name, split_freesurfer_name
-from bids_app.errors import UsageError
+from bids_app.bids.names import (
+    bare,
+    derivative_path,
+    listed,
+    natural_key,
+    output_path,
+    scan_name,
+    split_freesurfer_name,
+)
+from bids_app.errors import InputError, UsageError
 
 
 @pytest.mark.parametrize(("label", "expected"), [("sub-01", "01"), ("01", "01"), (" sub-01 ", "01"), (1, "1")])
@@ -61,3 +69,17 @@ def test_scan_names_and_lists():
     assert scan_name("01", "a") == "sub-01_ses-a"
     assert listed("abc") == "a, b, c"
     assert listed("abcd", limit=2) == "a, b, ... (4 in all)"
+
+
+def test_a_link_below_the_output_folder_may_not_lead_out_of_it(tmp_path):
+    inside, outside = tmp_path / "out", tmp_path / "elsewhere"
+    for folder in (inside / "sub-1", outside):
+        folder.mkdir(parents=True)
+    (inside / "sub-2").symlink_to(inside / "sub-1")
+    (inside / "sub-3").symlink_to(outside)
+    (tmp_path / "link").symlink_to(inside)
+    assert output_path(inside, "sub-2", "anat", "a.tsv") == inside / "sub-2/anat/a.tsv"
+    assert output_path(tmp_path / "link", "sub-1", "a.tsv") == tmp_path / "link/sub-1/a.tsv"
+    for root in (inside, tmp_path / "link"):
+        with pytest.raises(InputError, match="leads out of"):
+            output_path(root, "sub-3", "anat", "a.tsv")

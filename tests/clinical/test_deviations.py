@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bids_app.clinical.deviations import count_distribution, count_table, deviation_flag, expected_count, region_set
+from bids_app.clinical.deviations import count_distribution, count_table, expected_count, region_set
 from bids_app.errors import UsageError
+from bids_app.normative.base import deviation_flag
 from bids_app.regions import reference_regions
 
 

@@ -14,6 +14,7 @@ from bids_app.clinical.analyses import (
     group_tables,
     hazards,
     outcome_analyses,
+    prevalence,
     risk_groups,
     score_analyses,
 )
@@ -164,7 +165,7 @@ def test_the_descriptive_tables_are_as_recorded():
             "expected": expected.head(12),
             "counts": group_tables.counts_table(table, expected),
             "alone": group_tables.counts_table(table),
-            "prevalence": group_tables.prevalence_table(z, scans["dx"], threshold=1.5),
+            "prevalence": prevalence.prevalence_table(z, scans["dx"], threshold=1.5),
             "sites": group_tables.site_table(table, z),
             "quality": group_tables.quality_table(written).iloc[::5],
             "inclusion": inclusion,

@@ -24,7 +24,7 @@ ACROSS_MODULES = {
     "workbench/test_not_segmented.py",
     "workflows/test_graphs.py",
 }
-WITHOUT_MIRROR = {"contract", "integration", "browser"}
+WITHOUT_MIRROR = {"contract", "integration", "browser", "platforms"}
 
 
 def files_of_tests(repository: Path) -> list[Path]:

@@ -30,6 +30,7 @@ _WITH_VALUE = {
     "-T2": "t2",
     "-FLAIR": "flair",
     "-expert": "expert",
+    "-hemi": "hemi",
 }
 _FLAGS = {
     "-all",
@@ -42,6 +43,7 @@ _FLAGS = {
     "-notal-check",
     "-cw256",
     "-no-isrunning",
+    "-dontrun",
 }
 # Flags that only some versions know, and the first of these
 _SINCE = {"-synthseg": (7, 3), "-no-synthseg": (7, 3), "-synthstrip": (8, 0), "-synthmorph": (8, 0), "-threads": (7, 1)}
@@ -272,6 +274,9 @@ def main(words: list[str]) -> int:
     check_licence()
     refuse_by_version(given, root / subject, major)
     check_inputs(given, root / subject, root)
+    if "-dontrun" in given["flags"]:
+        print("\n".join(f"#@# {name}" for name in STEPS))
+        return 0
     run = Run(subject, root / subject, words)
     run.start()
     take_inputs(run, given, root, version)
@@ -286,7 +291,8 @@ def main(words: list[str]) -> int:
 def write_results(run: Run, given: dict, *, without_labels: bool) -> None:
     """Copy the template's statistics under the subject's name."""
     template = Path(os.environ["FREESURFER_HOME"]) / TEMPLATE
-    for source in [path for path in template.rglob("*") if path.is_file()]:
+    other = {"lh": "rh.", "rh": "lh."}.get(given.get("hemi", ""), "\0")
+    for source in [path for path in template.rglob("*") if path.is_file() and not path.name.startswith(other)]:
         lines = source.read_text().replace(TEMPLATE, run.subject).splitlines(keepends=True)
         if given["long"]:
             lines = [line for line in lines if "SurfaceHoles" not in line]

@@ -339,3 +339,47 @@ def test_the_image_has_what_the_scripts_call():
     debian_slim_has = {"coreutils"}
     assert {"uptime", "time", "gawk", "bc", "tcsh", "perl", "libgomp.so.1"} <= packages().keys()
     assert set(packages().values()) - debian_slim_has <= set(installed)
+
+
+@pytest.mark.parametrize("version", ("8.0.0", "8.1.0"))
+def test_an_undefined_freesurfer_ends_version_8_and_our_child_has_it(tmp_path, image, version):
+    environ = environment(tmp_path, version)
+    words = ["-s", "x", "-i", str(image), "-sd", str(tmp_path), "-all"]
+    bare = {"PATH": environ["PATH"], "FREESURFER_HOME": environ["FREESURFER_HOME"], "FAKE_RECON_VERSION": version}
+    done = subprocess.run(["recon-all", *words], env=bare, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "FREESURFER: Undefined variable.\n")
+    assert check_subject(run(tmp_path, version, name="sub-01", t1w=(image,))).usable
+
+
+@pytest.mark.parametrize(
+    ("version", "segmentation"), [*((version, "atlas") for version in VERSIONS[:5]), ("8.1.0", "synthseg")]
+)
+def test_3t_chooses_an_atlas_and_nothing_with_synthseg(tmp_path, image, version, segmentation):
+    tree = run(tmp_path, version, name="sub-01", t1w=(image,), extra=("-3T",))
+    assert check_subject(tree).usable
+    record = read_json(tmp_path / "subjects/.normvol/sub-01.json")
+    assert record["segmentation"] == segmentation
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_dontrun_makes_nothing_and_is_refused_by_us(tmp_path, image, version):
+    words = ["-s", "x", "-i", str(image), "-sd", str(tmp_path), "-all", "-dontrun"]
+    assert raw(tmp_path, version, *words)[0] == 0
+    assert not (tmp_path / "x").exists()
+    with pytest.raises(UsageError, match="--recon-args must not hold -dontrun"):
+        run(tmp_path, version, name="sub-01", t1w=(image,), extra=("-dontrun",))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_one_hemisphere_is_no_subject_and_is_refused_by_us(tmp_path, image, version):
+    words = ["-s", "x", "-i", str(image), "-sd", str(tmp_path), "-all", "-hemi", "lh"]
+    assert raw(tmp_path, version, *words)[0] == 0
+    assert not check_subject(tmp_path / "x").usable
+    with pytest.raises(UsageError, match="--recon-args must not hold -hemi"):
+        run(tmp_path, version, name="sub-01", t1w=(image,), extra=("-hemi", "lh"))
+
+
+@pytest.mark.parametrize("word", ["-t2pial", "-flairPial", "-T2PIAL", "-OpenMP"])
+def test_our_flags_in_another_case_are_refused(tmp_path, image, word):
+    with pytest.raises(UsageError, match=f"--recon-args must not hold {word}"):
+        run(tmp_path, "7.4.1", name="sub-01", t1w=(image,), extra=(word,))

@@ -4,12 +4,14 @@ import pandas as pd
 import pytest
 
 from bids_app.bids.names import derivative_path
+from bids_app.bids.phenotypes import clinical_table
 from bids_app.bids.ratings import keep_ratings
 from bids_app.bids.status import write_status
 from bids_app.clinical import scored_scans
 from bids_app.clinical.scored_scans import write_group_tables
 from bids_app.errors import InputError
-from bids_app.run.cohort import group_findings, one_cohort, read_cohort
+from bids_app.run import cohort
+from bids_app.run.cohort import cohort_with_clinical, group_findings, one_cohort, read_cohort
 from bids_app.tables import write_json, write_tsv
 
 REGIONS = ["Left-Thalamus", "Right-Thalamus"]
@@ -159,3 +161,19 @@ def test_wide_tables_of_many_scans_are_also_parquet(tmp_path, monkeypatch):
     monkeypatch.setattr(scored_scans, "PARQUET_FROM", 3)
     write_group_tables(scans, out)
     assert not list(out.glob("*.parquet"))
+
+
+def test_visits_are_taken_for_scans_where_they_are_the_same(tmp_path, monkeypatch):
+    write_scan(tmp_path, "1")
+    write_scan(tmp_path, "2")
+    bids = tmp_path / "bids"
+    bids.mkdir()
+    people = "participant_id\tage\tsex\tedss\nsub-1\t40\tF\t2\nsub-2\t41\tM\t3\n"
+    (bids / "participants.tsv").write_text(people)
+    found, visits = read_cohort(tmp_path), clinical_table(bids)
+    expected = cohort_with_clinical(found, bids)
+    monkeypatch.setattr(cohort, "clinical_table", None)
+    pd.testing.assert_frame_equal(cohort_with_clinical(found, bids, visits=visits), expected)
+    monkeypatch.undo()
+    (bids / "participants.tsv").write_text(people + "sub-3\t50\tM\t4\n")
+    pd.testing.assert_frame_equal(cohort_with_clinical(found, bids, visits=clinical_table(bids)), expected)

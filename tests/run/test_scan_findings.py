@@ -103,3 +103,19 @@ def test_thickness_and_area_have_tables_and_counts_of_their_own():
     assert scored.summary["surface_counts"]["thickness"]["n_infra"] == 1
     assert scored.summary["surface_counts"]["area"]["expected"]["source"].startswith("held-out")
     assert not {"lh_insula_thickness", "lh_insula_area"} & set(scored.tables["extended"]["region"])
+
+
+def test_a_second_model_is_set_beside_the_first_and_moves_none_of_its_numbers(model):
+    found = volumes(Left_Thalamus=5200.0, Right_Thalamus=7600.0)
+    row = scan_covariates(ROW, found)
+    alone = score_scan(found, row, model, model_name="open-calibrated")
+    both = score_scan(found, row, model, model_name="open-calibrated", second_name="open-blr")
+    pd.testing.assert_frame_equal(both.tables["deviations"], alone.tables["deviations"])
+    assert "second" not in alone.tables
+    assert "second_model" not in alone.summary
+    second, said = both.tables["second"], both.summary["second_model"]
+    assert second["region"].tolist() == ["Left-Thalamus", "Right-Thalamus"]
+    assert said["n_regions"] == 2
+    assert said["n_disagree"] == (~second["agree"].astype(bool)).sum()
+    assert any("site unknown" in note for note in said["notes"])
+    assert both.summary["fingerprint"] != alone.summary["fingerprint"]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_app.errors import InputError, UsageError
+from bids_app.errors import InputError, ModelError, UsageError
 from bids_app.normative.registry import load_model
 from bids_app.regions import ETIV, reference_regions
 from bids_app.tables import read_table, write_json, write_tsv
@@ -44,6 +44,32 @@ def test_impossible_wishes_are_refused_before_a_file_appears(tmp_path, people, o
     with pytest.raises(UsageError):
         score_table(ScoreConfig(table=table, output=str(out), **options), print)
     assert not out.exists()
+
+
+def test_a_second_model_is_scored_beside_and_disagreements_are_listed(tmp_path, people):
+    people = people.assign(z="own", group=["control", "patient"] * 12)
+    people.loc[0, "Left-Thalamus"] *= 0.72
+    table, out = write_tsv(people, tmp_path / "t.tsv"), tmp_path / "z.tsv"
+    config = ScoreConfig(table=table, output=str(out), second_model="open-blr", chunk_rows=10)
+    found = score_table(config, lambda sentence: None)
+    alone = ScoreConfig(table=table, output=str(tmp_path / "alone.tsv"))
+    score_table(alone, lambda sentence: None)
+    assert out.read_bytes() == (tmp_path / "alone.tsv").read_bytes()
+    first, second = read_table(out), read_table(tmp_path / "z_second.tsv")
+    assert second["participant_id"].tolist() == first["participant_id"].tolist()
+    listed = read_table(tmp_path / "z_disagreements.tsv")
+    flags = {name: (table[list(REGIONS)].abs() >= 1.96) for name, table in (("a", first), ("b", second))}
+    assert len(listed) == int((flags["a"] != flags["b"]).to_numpy().sum())
+    assert set(listed.columns) >= {"participant_id", "table_z", "region", "z", "z_second", "deviation_second"}
+    assert f"disagree on {len(listed)}." in found.sentences[-1]
+
+
+@pytest.mark.parametrize(("second", "why"), [("open-calibrated", "is the first"), ("open-thickness", "no region in")])
+def test_a_second_model_that_says_nothing_new_is_refused(tmp_path, people, second, why):
+    table = write_tsv(people, tmp_path / "t.tsv")
+    with pytest.raises(ModelError, match=why):
+        score_table(ScoreConfig(table=table, output=str(tmp_path / "z.tsv"), second_model=second), print)
+    assert not (tmp_path / "z.tsv").exists()
 
 
 def test_analysing_without_scores_scores_first(tmp_path, people):

@@ -12,7 +12,7 @@ import pytest
 
 from bids_app.freesurfer.recon_command import ReconAllCommand
 from bids_app.run.config import RunConfig
-from bids_app.run.plan import PlannedScan, RunContext
+from bids_app.run.planned import PlannedScan, RunContext
 from bids_app.workflows.drawing import draw_graph
 from bids_app.workflows.group import init_group_wf
 from bids_app.workflows.participant import (

@@ -18,10 +18,10 @@ from bids_app.clinical.stats.progression import (
     first_marked,
     progression_table,
 )
-from bids_app.clinical.values import WRITE_ISO, date_problem, dates, numbers
+from bids_app.clinical.stats.worsening import DAYS_PER_YEAR, MEASURES, WorseningRule, worsening_tables
+from bids_app.clinical.values import WRITE_ISO, date_problem, dates, numbers, scale_of
 from bids_app.errors import AnalysisError
 
-DAYS_PER_YEAR = 365.25
 # A number beyond this is a calendar year or an age in days, not years since the first visit.
 MOST_YEARS = 80.0
 YEARS = "years"
@@ -89,6 +89,41 @@ class FollowUp:
             )
         dated = self.relapse_times() if config.relapse_free_days else None
         return self._grouped(progression_table(self.visits, str(edss), YEARS, self.rule, dated))
+
+    @property
+    def worsening_rule(self) -> WorseningRule:
+        """The rule for PIRA and RAW that the configuration asks for."""
+        return self.data.config.worsening.rule(self.data.config.baseline_days)
+
+    @property
+    def measures(self) -> dict[str, str]:
+        """Column of each test whose worsening can be told; none for scores given as z."""
+        config = self.data.config
+        columns = {measure: config.column(measure) for measure in MEASURES}
+        return {
+            measure: name
+            for measure, name in columns.items()
+            if name in self.visits and name is not None and scale_of(measure, name, self.visits[name]) is not None
+        }
+
+    def worsening(self, rule: WorseningRule | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Every confirmed worsening and the course of every person (`worsening_tables`), both with ``group``.
+
+        Raises
+        ------
+        AnalysisError
+            When nobody has a usable score.
+        """
+        dated = self.data.config.column("relapse_dates") in self.visits
+        events, courses = worsening_tables(
+            self.visits,
+            self.measures,
+            YEARS,
+            self.worsening_rule if rule is None else rule,
+            self.relapse_times() if dated else None,
+        )
+        courses = self._grouped(courses)
+        return (events if events.empty else self._grouped(events)), courses
 
     def relapses(self) -> pd.DataFrame:
         """Time to the first relapse and number of relapses: ``participant_id n_visits time event n_relapses
@@ -229,7 +264,8 @@ def follow_up(data: CohortData) -> FollowUp:
     visits = visits.assign(
         years=years.where(years > ROUNDING, years.clip(upper=0)), group=visits["participant_id"].map(groups)
     )
-    for name in needed:
+    tests = [name for measure in MEASURES if (name := data.config.column(measure)) in visits and name is not None]
+    for name in dict.fromkeys([*needed, *tests]):
         if name != data.config.column("relapse_dates"):
             visits[name] = numbers(visits[name])
     kept = visits[visits[YEARS] >= -data.config.baseline_days / DAYS_PER_YEAR - ROUNDING].drop(columns="_clock")

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from bids_app.clinical.analyses import case_control, region_differences
-from bids_app.clinical.analyses.group_tables import SITE_COLUMNS, first_named, prevalence_table
+from bids_app.clinical.analyses.group_tables import SITE_COLUMNS, first_named
 from bids_app.clinical.analyses.matched import matching_result
+from bids_app.clinical.analyses.prevalence import prevalence_table
 from bids_app.clinical.analysis_file import AnalysisConfig
 from bids_app.clinical.cohort import CohortData
 from bids_app.clinical.deviations import TAILS, count_table, region_set

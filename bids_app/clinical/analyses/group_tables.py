@@ -14,8 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from bids_app.clinical.comparable import facts_of_summary
-from bids_app.clinical.deviations import TAILS, expected_counts, first_scans, tails
-from bids_app.normative.base import Z_CRITICAL
+from bids_app.clinical.deviations import TAILS, expected_counts, first_scans
 
 KEYS = ("participant_id", "session_id")
 SCAN_COLUMNS = (
@@ -37,6 +36,8 @@ SCAN_COLUMNS = (
     "scoring",
     "adaptation",
 )
+# Where any scan has them: its lesions (`run.lesions`), under names that play the roles of an analysis
+LESIONS = {"lesion_volume_mm3": "volume_mm3", "lesion_count": "count"}
 PROGRAM = {"flavour": "flavour", "fs_version": "version", "stream": "stream", "pial": "pial"}
 SITE_COLUMNS = ("site", "scanner", "center", "centre", "site_id", "scanner_id")
 # Without the run's identifier: the same cohort gives the same bytes
@@ -68,15 +69,16 @@ STEP_OF_STAGE = {
 ALL = "all"
 
 
-def inclusion_table(statuses: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+def inclusion_table(statuses: pd.DataFrame | Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """``group_inclusion``: one row per scan that was looked at.
 
     Parameters
     ----------
-    statuses : iterable of mappings
+    statuses : DataFrame, or iterable of mappings
         The content of ``logs/status/*.json``.
     """
-    table = pd.DataFrame(list(statuses)).reindex(columns=list(INCLUSION_COLUMNS))
+    given = statuses if isinstance(statuses, pd.DataFrame) else pd.DataFrame(list(statuses))
+    table = given.infer_objects().reindex(columns=list(INCLUSION_COLUMNS))
     return table.sort_values(list(KEYS), na_position="first", ignore_index=True)
 
 
@@ -96,9 +98,9 @@ def scan_table(summaries: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns: `SCAN_COLUMNS`; age in years, eTIV in mm^3.
+        Columns: `SCAN_COLUMNS`, and `LESIONS` where any scan has them; age in years, eTIV in mm^3.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for summary in summaries:
         covariates, model = summary.get("covariates", {}), summary.get("model", {})
         name = " ".join(str(model[key]) for key in ("name", "version") if model.get(key))
@@ -113,9 +115,11 @@ def scan_table(summaries: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
                 "model": name or None,
                 "scoring": model.get("scoring"),
                 "adaptation": _adaptation(model.get("adaptation")),
+                **{key: (summary.get("lesions") or {}).get(name) for key, name in LESIONS.items()},
             }
         )
-    return pd.DataFrame(rows, columns=list(SCAN_COLUMNS))
+    table = pd.DataFrame(rows, columns=[*SCAN_COLUMNS, *LESIONS])
+    return table.drop(columns=[name for name in LESIONS if table[name].isna().all()])
 
 
 def _adaptation(content: Mapping[str, Any] | None) -> str:
@@ -153,7 +157,7 @@ def flow_table(inclusion: pd.DataFrame, steps: Mapping[str, str] = STEPS) -> pd.
     return pd.DataFrame(rows, columns=["step", "title", "n_participants", "n_scans", "n_left_out"])
 
 
-def _split(table: pd.DataFrame, groups: ArrayLike | None) -> list[tuple[str, pd.DataFrame]]:
+def split(table: pd.DataFrame, groups: ArrayLike | None) -> list[tuple[str, pd.DataFrame]]:
     """The rows of each level of `groups`; none when there are fewer than two levels."""
     labels = pd.Series(np.asarray(groups), dtype=object) if groups is not None else pd.Series(dtype=object)
     if labels.nunique() < 2:
@@ -163,7 +167,7 @@ def _split(table: pd.DataFrame, groups: ArrayLike | None) -> list[tuple[str, pd.
 
 def _groups(scans: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """Everybody first, then each level of the column ``group`` when there is more than one."""
-    return [(ALL, scans), *_split(scans, scans.get("group"))]
+    return [(ALL, scans), *split(scans, scans.get("group"))]
 
 
 def _people(scans: pd.DataFrame) -> pd.DataFrame:
@@ -198,6 +202,7 @@ def cohort_table(scans: pd.DataFrame) -> pd.DataFrame:
                 "age_max": age.max(),
                 "etiv_mean_ml": etiv.mean(),
                 "etiv_sd_ml": etiv.std(),
+                **{f"{key}_median": pd.to_numeric(people[key]).median() for key in LESIONS if key in people},
             }
         )
     return pd.DataFrame(rows)
@@ -260,70 +265,6 @@ def counts_table(scans: pd.DataFrame, expected: pd.DataFrame | None = None) -> p
     return pd.DataFrame(rows)
 
 
-def exact_interval(events: ArrayLike, trials: ArrayLike, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Clopper-Pearson interval of a share (Clopper & Pearson 1934); (0, 1) where there are no trials.
-
-    Parameters
-    ----------
-    events, trials : arrays of int
-    level : float
-
-    Returns
-    -------
-    low, high : arrays
-        Shares, 0 to 1.
-    """
-    from scipy.special import betaincinv
-
-    k, n = np.asarray(events, dtype=float), np.asarray(trials, dtype=float)
-    tail = (1 - level) / 2
-    with np.errstate(invalid="ignore"):
-        low = np.where(k > 0, betaincinv(np.maximum(k, 1), n - k + 1, tail), 0.0)
-        high = np.where(k < n, betaincinv(k + 1, np.maximum(n - k, 1), 1 - tail), 1.0)
-    return low, high
-
-
-def prevalence_table(
-    zscores: pd.DataFrame,
-    groups: ArrayLike | None = None,
-    regions: Sequence[str] | None = None,
-    threshold: float = Z_CRITICAL,
-) -> pd.DataFrame:
-    """``group_prevalence``: share of people in deviation per region and group, with exact 95 % intervals.
-
-    Parameters
-    ----------
-    zscores : DataFrame
-        One row per person (one scan each), one column per region.
-    groups : array, optional
-        Group of each row; everybody is the group ``all`` when it is absent or has one level.
-    regions : sequence of str, optional
-        Default: every column of `zscores` but the keys.
-
-    Returns
-    -------
-    DataFrame
-        ``region group n n_infra share_infra low_infra high_infra n_supra share_supra low_supra high_supra``.
-        The intervals take rows as independent.
-    """
-    columns = list(regions) if regions is not None else [name for name in zscores.columns if name not in KEYS]
-    z = zscores[columns]
-    blocks = [_prevalence(part, name, threshold) for name, part in _split(z, groups) or [(ALL, z)]]
-    return pd.concat(blocks, ignore_index=True)
-
-
-def _prevalence(z: pd.DataFrame, group: str, threshold: float) -> pd.DataFrame:
-    values = z.to_numpy(dtype=float)
-    n = (~np.isnan(values)).sum(axis=0)
-    table = pd.DataFrame({"region": z.columns, "group": group, "n": n})
-    for tail, events in zip(TAILS, tails(values, threshold)):
-        k = events.sum(axis=0)
-        low, high = exact_interval(k, n)
-        share = np.divide(k, n, out=np.full(len(n), np.nan), where=n > 0)
-        table = table.assign(**{f"n_{tail}": k, f"share_{tail}": share, f"low_{tail}": low, f"high_{tail}": high})
-    return table
-
-
 def site_table(scans: pd.DataFrame, zscores: pd.DataFrame) -> pd.DataFrame:
     """``group_sites``: mean and spread of z per site and FreeSurfer version.
 
@@ -379,19 +320,20 @@ def quality_table(summaries: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     DataFrame
         ``participant_id session_id metric value low high outlier verdict``.
     """
-    rows = [
-        (
-            summary["participant_id"],
-            summary.get("session_id"),
-            metric,
-            float(value),
-            summary.get("quality", {}).get("verdict"),
-        )
-        for summary in summaries
-        for metric, value in summary.get("quality", {}).get("metrics", {}).items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    ]
-    table = pd.DataFrame(rows, columns=[*KEYS, "metric", "value", "verdict"])
+    cells: dict[str, list[Any]] = {name: [] for name in (*KEYS, "metric", "value", "verdict")}
+    for summary in summaries:
+        quality = summary.get("quality", {})
+        values = {
+            metric: float(value)
+            for metric, value in quality.get("metrics", {}).items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+        same = (summary["participant_id"], summary.get("session_id"), quality.get("verdict"))
+        for name, value in zip((*KEYS, "verdict"), same, strict=True):
+            cells[name] += [value] * len(values)
+        cells["metric"] += values
+        cells["value"] += values.values()
+    table = pd.DataFrame(cells)
     if table.empty:
         return table.assign(low=[], high=[], outlier=[])[
             [*KEYS, "metric", "value", "low", "high", "outlier", "verdict"]

@@ -11,6 +11,7 @@ import pandas as pd
 from bids_app.clinical.analyses.follow_up import follow_up
 from bids_app.clinical.analyses.outcome_analyses import known, progression_methods
 from bids_app.clinical.analyses.risk_data import outcomes_of
+from bids_app.clinical.analyses.worsening_analyses import WORSENING, worsening_methods
 from bids_app.clinical.cohort import CohortData
 from bids_app.clinical.figures import Forest
 from bids_app.clinical.results import AnalysisResult, make_result
@@ -74,6 +75,8 @@ def hazards(data: CohortData) -> list[AnalysisResult]:
     methods = METHODS.format(counting=data.counting, adjusted=adjusted, software=software("numpy", "scipy"))
     if "progression" in set(table["outcome"]):
         methods = progression_methods(followed) + methods
+    if set(WORSENING) & set(table["outcome"]):
+        methods = f"{worsening_methods(followed)} {methods}"
     figure = Forest(
         label="model",
         estimate="estimate",

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bids_app.clinical.analyses.follow_up import FollowUp, follow_up
-from bids_app.clinical.analyses.group_tables import exact_interval
+from bids_app.clinical.analyses.prevalence import exact_interval
 from bids_app.clinical.cohort import CohortData
 from bids_app.clinical.figures import Forest, KaplanMeier, Table
 from bids_app.clinical.results import AnalysisResult, make_result

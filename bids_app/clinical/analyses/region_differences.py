@@ -230,7 +230,7 @@ def prevalence_sentences(prevalence: pd.DataFrame, threshold: float = Z_CRITICAL
     Parameters
     ----------
     prevalence : DataFrame
-        Of `group_tables.prevalence_table`, one row of z per person.
+        Of `prevalence_table`, one row of z per person.
     threshold : float
         In z units.
     most : int

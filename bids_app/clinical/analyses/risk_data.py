@@ -10,6 +10,7 @@ import pandas as pd
 
 from bids_app.arrays import FloatArray
 from bids_app.clinical.analyses.follow_up import FollowUp, follow_up
+from bids_app.clinical.analyses.worsening_analyses import worsening_outcomes
 from bids_app.clinical.cohort import CohortData
 from bids_app.clinical.stats import risk_rules
 from bids_app.clinical.stats.risk_rules import RiskRule
@@ -28,7 +29,8 @@ class RiskData:
     rules : tuple of RiskRule
         Over the rows of `people`.
     outcomes : mapping of name to DataFrame
-        ``progression`` and ``relapse``: ``time event``, same rows as `people`, NaN without follow-up.
+        ``progression``, ``relapse``, ``PIRA``, ``RAW`` and ``EDSS-plus worsening``: ``time event``, same rows as
+        `people`, NaN without follow-up.
     strata : (n,) array or None
         Group of each person where several groups are not pooled.
     """
@@ -93,14 +95,15 @@ def outcomes_of(followed: FollowUp, people: pd.Series) -> dict[str, pd.DataFrame
     Returns
     -------
     dict of str to DataFrame
-        ``progression``, ``relapse``: n rows ``time event``, time in years.
+        ``progression``, ``relapse``, and those of `worsening_outcomes`: n rows ``time event``, time in years.
     """
-    found = {}
+    found, tables = {}, {}
     for name, read in (("progression", followed.progression), ("relapse", followed.relapses)):
         try:
-            table = read()
+            tables[name] = read()
         except AnalysisError:
             continue
+    for name, table in {**tables, **worsening_outcomes(followed)}.items():
         kept = table[table["time"] > 0].set_index("participant_id")[["time", "event"]].astype(float)
         if len(kept):
             found[name] = kept.reindex(people.to_numpy()).reset_index(drop=True)

@@ -13,6 +13,7 @@ from bids_app.clinical.analyses.decision import decision_results
 from bids_app.clinical.analyses.follow_up import YEARS
 from bids_app.clinical.analyses.outcome_analyses import AT_RISK, OTHERS, known, progression_methods, survival_result
 from bids_app.clinical.analyses.risk_data import RiskData, risk_data
+from bids_app.clinical.analyses.worsening_analyses import WORSENING, worsening_methods
 from bids_app.clinical.cohort import CohortData
 from bids_app.clinical.figures import Forest, Table, Trajectory
 from bids_app.clinical.results import AnalysisResult, make_result
@@ -74,6 +75,7 @@ def risk_groups(data: CohortData) -> list[AnalysisResult]:
         if name in risk.outcomes:
             results.append(_curves(risk, name, what))
             results += decision_results(risk, name, what)
+    results += [_curves(risk, name, WORSENING[name]) for name in WORSENING if name in risk.outcomes]
     people = risk.people.assign(**{_column(rule): rule.at_risk for rule in risk.rules})
     meaning = {_column(rule): f"At risk by the rule: {rule.definition}" for rule in risk.rules}
     extra = known({**meaning, "n_infra": "Infra-normal deviations at the first scan"}, people)
@@ -126,6 +128,8 @@ def _comparison(risk: RiskData) -> AnalysisResult:
     )
     if "progression" in risk.outcomes:
         methods = progression_methods(risk.followed) + methods
+    if set(WORSENING) & set(risk.outcomes):
+        methods = f"{worsening_methods(risk.followed)} {methods}"
     return make_result(
         "risk_groups",
         "Risk groups by deviations",
@@ -379,4 +383,4 @@ def _curves(risk: RiskData, name: str, what: str) -> AnalysisResult:
     if risk.strata is not None:
         table = table.assign(stratum=risk.strata[seen])
     title, methods = f"Time to {what} by risk group", f"At risk: {rule.definition}. "
-    return survival_result(f"risk_{name}", title, table, what, methods)
+    return survival_result(f"risk_{name.split()[0].lower().replace('-', '_')}", title, table, what, methods)

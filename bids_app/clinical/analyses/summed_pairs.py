@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import pandas as pd
 
-from bids_app.clinical.analyses.group_tables import exact_interval
+from bids_app.clinical.analyses.prevalence import exact_interval
 from bids_app.clinical.cohort import CohortData
 from bids_app.clinical.figures import Forest
 from bids_app.clinical.results import AnalysisResult, make_result

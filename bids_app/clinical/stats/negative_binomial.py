@@ -207,14 +207,18 @@ class _Model:
         design, residual = self.X * root[:, None], root * (self.y - point.mu) / point.mu
         codes = np.unique(np.asarray(self.clusters), return_inverse=True)[1]
         order = np.argsort(codes, kind="stable")
-        total = np.zeros(len(bread))
-        for rows in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
+        sizes = np.bincount(codes)
+        starts = np.cumsum(sizes) - sizes
+        moved = np.zeros((len(sizes), len(bread)))
+        for size in np.unique(sizes):  # clusters of one size at once
+            rows = order[starts[sizes == size][:, None] + np.arange(size)]
             part = design[rows]
-            left = np.eye(len(rows)) - part @ bread @ part.T
-            if np.linalg.eigvalsh(left)[0] < ALONE:
+            left = np.eye(size) - part @ bread @ part.transpose(0, 2, 1)
+            if np.linalg.eigvalsh(left)[:, 0].min() < ALONE:
                 return np.full(len(bread), np.nan)
-            total += (bread @ (part.T @ np.linalg.solve(left, residual[rows]))) ** 2
-        return np.sqrt(total)
+            freed = np.linalg.solve(left, residual[rows][..., None])
+            moved[sizes == size] = (part.transpose(0, 2, 1) @ freed)[..., 0] @ bread
+        return np.sqrt((moved**2).sum(axis=0))
 
     def dispersion(self, point: _Point) -> float:
         pearson = (self.y - point.mu) ** 2 / (point.mu + point.mu**2 / point.theta)

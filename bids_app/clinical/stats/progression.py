@@ -9,9 +9,9 @@ without a baseline, and intervals without a count of relapses, are left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -96,10 +96,10 @@ def confirmed_progression(
     AnalysisError
         Without any visit.
     """
-    years, edss = _ordered(times, scores)
-    calm = _calm(years, relapses, rule.relapse_free)
+    years, edss = ordered_visits(times, scores)
+    calm = calm_visits(years, relapses, rule.relapse_free)
     zero = years[0] if scan is None else scan
-    start = _baseline(years, zero, calm, rule.window)
+    start = nearest_calm(years, zero, calm, rule.window)
     if start is None:
         return ProgressionEvent(np.nan, False, np.nan, np.nan, np.nan, NO_BASELINE)
     baseline, reference, waiting = edss[start], edss[start], False
@@ -125,7 +125,7 @@ def confirmed_progression(
     return ProgressionEvent(end, False, reference if rule.roving else baseline, np.nan, np.nan, note)
 
 
-def _ordered(times: ArrayLike, scores: ArrayLike) -> tuple[FloatArray, FloatArray]:
+def ordered_visits(times: ArrayLike, scores: ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Times (m,) in ascending order, each once, and the mean score at each."""
     years, edss = np.asarray(times, dtype=float), np.asarray(scores, dtype=float)
     known = np.isfinite(years) & np.isfinite(edss)
@@ -138,14 +138,14 @@ def _ordered(times: ArrayLike, scores: ArrayLike) -> tuple[FloatArray, FloatArra
     return years[opens], np.bincount(visit, edss) / np.bincount(visit)
 
 
-def _baseline(years: FloatArray, scan: float, calm: np.ndarray, window: float) -> int | None:
+def nearest_calm(years: FloatArray, scan: float, calm: np.ndarray, window: float) -> int | None:
     """The visit nearest the scan and within the window that is not soon after a relapse; of two the earlier."""
     distance = np.where(calm, np.abs(years - scan), np.inf)
     nearest = int(np.argmin(distance))
     return nearest if distance[nearest] <= window + ROUNDING else None
 
 
-def _calm(years: FloatArray, relapses: Sequence[float], window: float) -> np.ndarray:
+def calm_visits(years: FloatArray, relapses: Sequence[float], window: float) -> np.ndarray:
     """Whether no relapse began within `window` years before each visit."""
     since = years[:, None] - np.asarray(relapses, dtype=float).reshape(1, -1)
     return ~((since >= -ROUNDING) & (since < window - ROUNDING)).any(axis=1)
@@ -188,11 +188,20 @@ def progression_table(
     """
     known = visits[visits[edss].notna() & visits[time].notna()]
     rows = []
-    for person, part in known.groupby("participant_id", sort=True):
+    for person, years, scores in _by_person(known, time, edss):
         times = (relapses or {}).get(str(person), ())
-        found = confirmed_progression(part[time].to_numpy(), part[edss].to_numpy(), rule, times, scan=0.0)
-        rows.append({"participant_id": person, "n_visits": len(part), **found._asdict()})
+        found = confirmed_progression(years, scores, rule, times, scan=0.0)
+        rows.append((person, len(years), *found))
     return pd.DataFrame(rows, columns=EVENT_COLUMNS)
+
+
+def _by_person(visits: pd.DataFrame, *columns: str) -> Iterator[tuple[Any, ...]]:
+    """Each person's label and values of some columns: for thousands of people a table each takes too long."""
+    codes, people = pd.factorize(visits["participant_id"], sort=True)
+    order = np.argsort(codes, kind="stable")
+    ends = np.flatnonzero(np.diff(codes[order])) + 1
+    values = [np.split(visits[name].to_numpy(dtype=float)[order], ends) for name in columns]
+    return zip(people, *values)
 
 
 def first_marked(visits: pd.DataFrame, mark: str, time: str) -> pd.DataFrame:
@@ -210,11 +219,10 @@ def first_marked(visits: pd.DataFrame, mark: str, time: str) -> pd.DataFrame:
     """
     known = visits[visits[mark].notna() & visits[time].notna()].sort_values(time, kind="stable")
     rows = []
-    for person, part in known.groupby("participant_id", sort=True):
-        years = part[time].to_numpy(dtype=float)
-        marked = np.flatnonzero((part[mark].to_numpy(dtype=float) > 0) & (years > ROUNDING))
+    for person, years, marks in _by_person(known, time, mark):
+        marked = np.flatnonzero((marks > 0) & (years > ROUNDING))
         event = bool(len(marked))
-        rows.append((person, len(part), years[marked[0]] if event else max(years[-1], 0.0), event))
+        rows.append((person, len(years), years[marked[0]] if event else max(years[-1], 0.0), event))
     return pd.DataFrame(rows, columns=["participant_id", "n_visits", "time", "event"])
 
 
@@ -238,8 +246,7 @@ def counted_relapses(visits: pd.DataFrame, count: str, time: str) -> pd.DataFram
     """
     merged = visits[visits[time].notna()].groupby(["participant_id", time], sort=True)[count].max().reset_index()
     rows = []
-    for person, part in merged.groupby("participant_id", sort=True):
-        years, counts = part[time].to_numpy(dtype=float), part[count].to_numpy(dtype=float)
+    for person, years, counts in _by_person(merged, time, count):
         later = np.flatnonzero(years > max(years[0], 0.0) + ROUNDING)
         length = np.minimum(years[later] - years[later - 1], years[later])
         known, found = np.isfinite(counts[later]), counts[later]
@@ -249,7 +256,7 @@ def counted_relapses(visits: pd.DataFrame, count: str, time: str) -> pd.DataFram
         rows.append(
             {
                 "participant_id": person,
-                "n_visits": len(part),
+                "n_visits": len(years),
                 "time": float(length[: end + 1].sum()),
                 "event": bool(len(marked)),
                 "n_relapses": float(found[known].sum()),

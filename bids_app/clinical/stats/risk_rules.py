@@ -14,10 +14,10 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from bids_app.arrays import FloatArray
-from bids_app.clinical.deviations import expected_count, tails
+from bids_app.clinical.deviations import expected_count
 from bids_app.clinical.stats.cox import PartialLikelihood
 from bids_app.errors import AnalysisError
-from bids_app.normative.base import Z_CRITICAL
+from bids_app.normative.base import Z_CRITICAL, tails
 
 THALAMUS = ("Left-Thalamus", "Right-Thalamus")
 # Each side of a cut must keep this share of people, and events on both.

@@ -7,8 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from bids_app.arrays import FloatArray
-from bids_app.clinical.deviations import tails
-from bids_app.normative.base import Z_CRITICAL
+from bids_app.normative.base import Z_CRITICAL, tails
 from bids_app.regions import display_name
 
 COUNTS = ("n_visits", "n_deviating", "n_worsening", "n_recovery", "n_stable_deviating", "n_stable_normal")

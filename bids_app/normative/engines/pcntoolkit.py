@@ -20,7 +20,7 @@ from bids_app.arrays import FloatArray
 from bids_app.errors import ModelError
 from bids_app.normative.base import Adaptation, Deviations, NormativeModel, adapt, scored_regions, unadapt
 from bids_app.normative.card import ModelCard
-from bids_app.normative.covariates import numbers, require
+from bids_app.normative.covariates import major_versions, numbers, require
 from bids_app.normative.engines.pcntoolkit_runtime import pcntoolkit, quiet
 
 MAX_SITES = 20
@@ -48,6 +48,8 @@ class PCNtoolkitModel(NormativeModel):
     unknown_sites : str
         ``average`` or ``refuse``.
     digest : str
+    site_versions : mapping
+        Sites to their FreeSurfer major version: an unknown site is scored at known ones of the scan's own version.
     """
 
     card: ModelCard
@@ -58,6 +60,7 @@ class PCNtoolkitModel(NormativeModel):
     unknown_sites: str = "average"
     digest: str = ""
     counts: None = None
+    site_versions: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def published(self) -> dict[str, str]:
@@ -74,6 +77,11 @@ class PCNtoolkitModel(NormativeModel):
     def extra_covariates(self) -> tuple[str, ...]:
         """Columns that the model reads beside age, sex, eTIV and FreeSurfer version."""
         return tuple(sorted({*self.columns.values()} - {"age", "sex", region_names.ETIV, "fs_version"}))
+
+    @property
+    def corrected_versions(self) -> frozenset[str]:
+        """FreeSurfer major versions whose sites stand in for an unknown one."""
+        return frozenset(self.site_versions.values())
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -108,7 +116,9 @@ class PCNtoolkitModel(NormativeModel):
             passes = [self._score(table, observed[rows], regions) for table in tables]
             z[rows] = np.mean([scored[0] for scored in passes], axis=0)
             expected[rows] = np.mean([scored[1] for scored in passes], axis=0)
-            between = np.var([scored[0] for scored in passes], axis=0, ddof=1) if len(passes) > 1 else 0.0
+            # An adaptation brings its own standard error of what sites do.
+            several = len(passes) > 1 and adaptation is None
+            between = np.var([scored[0] for scored in passes], axis=0, ddof=1) if several else 0.0
             spread[rows] = np.sqrt(np.mean([scored[2] for scored in passes], axis=0) ** 2 + between)
         if adaptation is not None:
             z, spread = adapt(z, spread, adaptation, data, regions)
@@ -211,6 +221,7 @@ class _Inputs:
     known_site: NDArray[np.bool_]
     in_range: NDArray[np.bool_]
     remarks: tuple[tuple[str, ...], ...]
+    versions: NDArray[np.object_]
 
     @classmethod
     def read(cls, model: PCNtoolkitModel, data: pd.DataFrame) -> _Inputs:
@@ -237,17 +248,23 @@ class _Inputs:
                 "site unknown to the model: z is the mean over its known sites; "
                 "a site adaptation on local controls is advised."
             )
-        return cls(model, table, usable, known, in_range, tuple(tuple(r) for r in remarks))
+        versions = np.array(major_versions(data), dtype=object)
+        return cls(model, table, usable, known, in_range, tuple(tuple(r) for r in remarks), versions)
 
     def scorable(self) -> Iterator[tuple[NDArray[np.intp], list[pd.DataFrame]]]:
         """Rows, with one table per site that they are to be scored at."""
         rows = np.flatnonzero(self.usable & self.known_site)
         if rows.size:
             yield rows, [self.table.iloc[rows]]
-        rows = np.flatnonzero(self.usable & ~self.known_site)
-        if rows.size:
-            column = _site_columns(self.model)[0]
-            yield rows, [self.table.iloc[rows].assign(**{column: site}) for site in self.model.sites[:MAX_SITES]]
+        unknown = self.usable & ~self.known_site
+        for version in np.unique(self.versions[unknown].astype(str)):
+            rows, column = np.flatnonzero(unknown & (self.versions == version)), _site_columns(self.model)[0]
+            yield rows, [self.table.iloc[rows].assign(**{column: site}) for site in self._stand_ins(version)]
+
+    def _stand_ins(self, version: str) -> tuple[str, ...]:
+        """The largest known sites of a FreeSurfer version; of all versions when none has it."""
+        same = tuple(site for site in self.model.sites if self.model.site_versions.get(site) == version)
+        return (same or self.model.sites)[:MAX_SITES]
 
     def notes(self) -> tuple[str, ...]:
         return tuple(" ".join(remarks) for remarks in self.remarks)

@@ -8,7 +8,8 @@ Our folder is PCNtoolkit's, plus ``card.json`` with the model card and the meani
      "levels": {"sex": {"F": "female", "M": "male"}}}
 
 `columns` maps the model's covariates and batch effects to our columns where their names differ, `scale` says what our
-value is divided by, `levels` which label of sex is which.
+value is divided by, `levels` which label of sex is which, and `site_versions` (optional) gives the FreeSurfer major
+version of sites: a scan of an unknown site is then scored at known sites of its own version.
 """
 
 from __future__ import annotations
@@ -96,6 +97,7 @@ def load_pcntoolkit_model(path: Path | str, unknown_sites: str = "average") -> P
         _scale(described, folder),
         unknown_sites,
         digest,
+        site_versions=described.get("site_versions", {}),
     )
     return replace(model, card=replace(model.card, engine="pcntoolkit", sites=model.card.sites or len(model.sites)))
 

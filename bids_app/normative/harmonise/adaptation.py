@@ -36,6 +36,8 @@ DEFAULT_SITE_SD = 0.4
 SMALLEST_WITHIN = 0.25
 AGE_MARGIN = 10.0
 LARGEST_Z = 6.0
+# SD of the difference between the shifts of women and of men, over the development sites.
+OTHER_SEX_SD = 0.2
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,8 @@ class SiteAdaptation:
 
         The adapted deviation is ``(z - shift) / scale``. A person among the controls is left out of their
         own estimate, with all their scans. On a scanner without controls the shift is 0, the scale 1 and
-        the standard error that between scanners (`site_sd`). NaN standard errors: region unknown.
+        the standard error that between scanners (`site_sd`). NaN standard errors: region unknown. Where every
+        control has the other sex the standard error holds how far the sexes' shifts differ (`OTHER_SEX_SD`).
         """
         shift = np.zeros((len(data), len(self.regions)))
         scale, se = np.ones_like(shift), np.tile(self.site_sd, (len(data), 1))
@@ -150,6 +153,8 @@ class SiteAdaptation:
             rows = np.flatnonzero(keys == key)
             estimates, which = self._estimates(level, people[rows])
             shift[rows], scale[rows], se[rows] = (part[which] for part in estimates)
+            unseen = rows[_of_other_sex(level, data.iloc[rows])]
+            se[unseen] = np.hypot(se[unseen], OTHER_SEX_SD)
         return (
             self._columns(shift, regions, 0.0),
             self._columns(scale, regions, 1.0),
@@ -261,7 +266,10 @@ class SiteAdaptation:
                 "controls; their shift was assumed to hold."
             )
         if isinstance(sex, str) and not level.sexes.get(sex):
-            out.append(f"no {sex} control was scanned on this scanner; the shift was assumed to hold.")
+            out.append(
+                f"no {sex} control was scanned on this scanner; the other sex's shift was taken and the standard error "
+                f"of z widened by {OTHER_SEX_SD:g}."
+            )
         return out
 
     def _level_table(self, key: str, level: Level) -> pd.DataFrame:
@@ -327,6 +335,14 @@ def person_ids(data: pd.DataFrame) -> NDArray[np.object_]:
     return np.array([f"row {index}" for index in data.index], dtype=object)
 
 
+def _of_other_sex(level: Level, rows: pd.DataFrame) -> NDArray[np.bool_]:
+    """Whether each row's sex is one that none of the level's controls has."""
+    if "sex" not in rows:
+        return np.zeros(len(rows), dtype=bool)
+    known = rows["sex"].isin(["female", "male"])
+    return np.asarray(known & ~rows["sex"].isin([sex for sex, count in level.sexes.items() if count]))
+
+
 def _level(rows: pd.DataFrame, people: NDArray[np.object_], z: FloatArray) -> Level:
     labels, codes = np.unique(people.astype(str), return_inverse=True)
     # A failed segmentation among the controls must not move everybody else's z.
@@ -355,8 +371,8 @@ def _site_sd(model: NormativeModel, regions: tuple[str, ...]) -> FloatArray:
 
 
 def _within(model: NormativeModel, site_sd: FloatArray) -> FloatArray:
-    """Full harmonisation leaves z a variance of 1 within sites, otherwise sites are part of that 1."""
-    if "full" in model.card.harmonisation:
+    """Full harmonisation or site as an effect leaves z a variance of 1 within sites, else sites are part of that 1."""
+    if any(word in model.card.harmonisation for word in ("full", "batch effect")):
         return np.ones_like(site_sd)
     return np.maximum(1 - site_sd**2, SMALLEST_WITHIN)
 

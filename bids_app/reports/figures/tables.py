@@ -68,7 +68,9 @@ def _told(kind: str, source: Path) -> dict[str, Any]:
     return {name: value for name, value in figure.items() if name not in ("kind", "facet")}
 
 
-def centile_figure(fan: pd.DataFrame, visits: pd.DataFrame | None, name: str) -> str:
+def centile_figure(
+    fan: pd.DataFrame, visits: pd.DataFrame | None, name: str, width: float = 480, height: float = 320
+) -> str:
     """Centiles by age, with a person's scans, as the text of an SVG file.
 
     Parameters
@@ -91,7 +93,7 @@ def centile_figure(fan: pd.DataFrame, visits: pd.DataFrame | None, name: str) ->
         raise InputError(f"{name} holds {len(regions)} regions", "choose one with --where region=Left-Thalamus")
     region = str(regions[0])
     dots = [] if visits is None else _visits(visits, region)
-    return standalone(centile_chart(region, fan.sort_values("age"), dots, 480, 320))
+    return standalone(centile_chart(region, fan.sort_values("age"), dots, width, height))
 
 
 def _visits(table: pd.DataFrame, region: str) -> list[Visit]:

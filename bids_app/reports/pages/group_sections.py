@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from bids_app.clinical.deviations import first_scans
@@ -65,6 +66,9 @@ TITLES = {
 LONG_TEXT = 28
 MOST_SCANNERS = 6
 SHIFT_LIMITS = (-2.0, 2.0)
+# of more scans a strip of marks is one block of ink, and the page grows without limit
+MOST_MARKS = 2_000
+MOST_OUTLIERS = 300
 # the first measures are shown at once, in this order; the others are folded away
 FIRST_METRICS = ("surface_holes", "euler", "brainsegvol_to_etiv", "maskvol_to_etiv", "etiv_litres", "extreme_share")
 TAILS = {"infra": "smaller than expected", "supra": "larger than expected", "total": "both together"}
@@ -118,9 +122,7 @@ def left_out(group: Group) -> list[LeftOut]:
     if sheet is None:
         return []
     found: dict[tuple[str, ...], LeftOut] = {}
-    for index, row in sheet.rows():
-        if row["status"] == "scored":
-            continue
+    for index, row in sheet.pick(sheet.table["status"] != "scored").rows():
         key = tuple(str(row.get(name)) for name in ("status", "stage", "reason", "remedy"))
         session = "" if pd.isna(row["session_id"]) else str(row["session_id"])
         found.setdefault(key, LeftOut(sheet.file, index, row, [])).scans.append((str(row["participant_id"]), session))
@@ -213,18 +215,34 @@ def adaptation_drawings(group: Group) -> list[Drawing]:
 
 
 def quality_strips(group: Group) -> dict[str, Any]:
-    """A strip per quality measure (`first`, `others`), and the names of those with one value for all (`constant`)."""
+    """A strip per quality measure (`first`, `others`), and the names of those with one value for all (`constant`).
+
+    `thinned` says how many scans and outliers are drawn at most, where there are more.
+    """
     sheet = group.sheets.get("quality")
-    found: dict[str, Any] = {"first": [], "others": [], "constant": []}
+    found: dict[str, Any] = {"first": [], "others": [], "constant": [], "thinned": ()}
     parts = dict(iter(sheet.table.groupby("metric", sort=False))) if sheet else {}
     for metric in [*(name for name in FIRST_METRICS if name in parts), *(n for n in parts if n not in FIRST_METRICS)]:
         values = parts[metric]["value"].dropna()
+        if len(parts[metric]) > MOST_MARKS:
+            found["thinned"] = (MOST_MARKS, MOST_OUTLIERS)
         if values.nunique() > 1:
-            strip = cohort_charts.quality_strip(metric_title(str(metric)), parts[metric])
+            strip = cohort_charts.quality_strip(metric_title(str(metric)), _drawn(parts[metric]))
             found["first" if metric in FIRST_METRICS or len(parts) <= 6 else "others"].append(strip)
         elif len(values):
             found["constant"].append(metric_title(str(metric)))
     return found
+
+
+def _drawn(rows: pd.DataFrame) -> pd.DataFrame:
+    """The scans that a strip shows: of many those evenly spread over their values, and the furthest outliers."""
+    if len(rows) <= MOST_MARKS:
+        return rows
+    outlier = _is_outlier(rows)
+    usual, far = rows[~outlier].sort_values("value", kind="stable"), rows[outlier]
+    spread = np.unique(np.linspace(0, len(usual) - 1, MOST_MARKS).round().astype(int)) if len(usual) else []
+    distance = np.maximum(far["low"] - far["value"], far["value"] - far["high"])
+    return pd.concat([usual.iloc[spread], far.loc[distance.nlargest(MOST_OUTLIERS).index]])
 
 
 def quality_outliers(group: Group) -> Sheet | None:
@@ -232,5 +250,9 @@ def quality_outliers(group: Group) -> Sheet | None:
     sheet = group.sheets.get("quality")
     if sheet is None:
         return None
-    rows = sheet.table[sheet.table["outlier"].astype(str).str.lower() == "true"]
+    rows = sheet.table[_is_outlier(sheet.table)]
     return Sheet(sheet.file, rows) if len(rows) else None
+
+
+def _is_outlier(rows: pd.DataFrame) -> pd.Series:
+    return rows["outlier"] if rows["outlier"].dtype == bool else rows["outlier"].astype(str).str.lower() == "true"

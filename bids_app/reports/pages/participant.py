@@ -14,7 +14,7 @@ from bids_app.reports.components import prose, shown
 from bids_app.reports.figures.files import standalone, write_formats
 from bids_app.reports.figures.maps import map_pair, page_geometry
 from bids_app.reports.loading import Person, Scan, load_person
-from bids_app.reports.pages import glance, sections
+from bids_app.reports.pages import glance, rate_sections, sections
 from bids_app.reports.pages.finding_sections import person_findings
 from bids_app.reports.pages.page import render
 from bids_app.tables import atomic_write
@@ -70,11 +70,13 @@ def _context(person: Person, root: Path) -> dict[str, Any]:
         "tails": sections.count_tails(person) if latest else [],
         "most": most,
         "flagged_any": flagged_any,
+        "second": sections.second_opinion(latest) if latest else None,
         "maps": maps,
         "geometry": page_geometry() if maps else "",
         "charts": sections.centile_charts(person),
         "change": sections.change_section(person),
-        "rates": sections.rates_section(person),
+        "rates": rate_sections.rates_section(person),
+        "lesions": sections.lesion_rows(person),
         "tables": [{"label": scan.label, "tables": sections.scan_tables(scan)} for scan in person.scans],
         "filters": sections.table_filters(person),
         "known_regions": sections.known_regions(person),

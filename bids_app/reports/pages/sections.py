@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from bids_app.clinical.comparable import NOT_COMPARABLE
-from bids_app.clinical.composites import composites
 from bids_app.regions import ASYMMETRY_PREFIX, display_name, pairs, reference_regions, region_table
 from bids_app.reports.components import Column, capitalised, chapter, data_block, data_uri
 from bids_app.reports.figures.charts import Visit, centile_chart, change_chart, range_strip
 from bids_app.reports.loading import Person, Scan, Sheet, load_record
+from bids_app.reports.pages.rate_sections import apart_sessions
 
 SHOWN_CHARTS = 9
 LISTED_REGIONS = 8
@@ -52,7 +51,21 @@ def _surface_columns(digits: int) -> tuple[Column, ...]:
     return VOLUME_COLUMNS[0], *measured, *VOLUME_COLUMNS[3:]
 
 
-COLUMNS = {"asymmetry": ASYMMETRY_COLUMNS, "thickness": _surface_columns(2), "area": _surface_columns(0)}
+SECOND_COLUMNS = (
+    Column("region", "Region", "region"),
+    Column("z", "z"),
+    Column("z_second", "z, second model"),
+    Column("z_second_se", "SE"),
+    Column("deviation", "Deviation", "text"),
+    Column("deviation_second", "Second model", "text"),
+    Column("agree", "Agree", "text"),
+)
+COLUMNS = {
+    "asymmetry": ASYMMETRY_COLUMNS,
+    "thickness": _surface_columns(2),
+    "area": _surface_columns(0),
+    "second": SECOND_COLUMNS,
+}
 CHANGE_COLUMNS = (
     Column("region", "Region", "region"),
     Column("session_from", "From", "text"),
@@ -68,36 +81,22 @@ CHANGE_COLUMNS = (
     Column("z_gain", "Conditional z"),
     Column("comparable", "Can be compared", "text"),
 )
-RATE_COLUMNS = (
-    Column("structure", "Volume", "text"),
-    Column("session_from", "From", "text"),
-    Column("session_to", "To", "text"),
-    Column("years", "Years"),
-    Column("annual_percent_change", "% a year", digits=2),
-    Column("annual_percent_change_se", "SE", digits=2),
-    Column("low", "95 % from", digits=2),
-    Column("high", "to", digits=2),
-    Column("healthy_percent_change", "Healthy people", digits=2),
-    Column("published_healthy", "Published, healthy", digits=2),
-    Column("published_ms", "Published, MS", digits=2),
-    Column("stream", "Stream", "text"),
-    Column("comparable", "Can be compared", "text"),
+LESION_COLUMNS = (
+    Column("region", "Region", "region"),
+    Column("region_mm3", "Volume", digits=0),
+    Column("lesion_mm3", "Lesion in it", digits=0),
+    Column("share", "Share", digits=3),
+    Column("surroundings_share", "Share of its surroundings", digits=3),
 )
-# Of one pair of sessions, which the sentence above the table names
-PAIR_COLUMNS = (RATE_COLUMNS[0], *(column for column in RATE_COLUMNS[4:11]))
-COMPARED_COLUMNS = (
-    Column("session_from", "From", "text"),
-    Column("session_to", "To", "text"),
-    Column("comparable", "Can be compared", "text"),
-    Column("reasons", "What differs", "long"),
-    Column("etiv_difference_percent", "eTIV, difference in %", digits=1),
-)
+# What is shown beside the lesions
+BESIDE_LESIONS = ("WM-hypointensities", "Left-Lateral-Ventricle", "Right-Lateral-Ventricle")
 CAPTIONS = {
     "deviations": "Reference regions (counted)",
     "extended": "Further volumes (not counted)",
     "thickness": "Cortical thickness, mm (counted apart)",
     "area": "Area of the white surface, mm² (counted apart)",
     "asymmetry": "Asymmetry: (left − right) / (left + right)",
+    "second": "Second model beside the first",
 }
 
 
@@ -144,6 +143,23 @@ def most_deviating(scan: Scan) -> tuple[list[tuple[int, dict[str, Any]]], bool]:
     return list(Sheet("", shown).rows()), bool(flagged.any())
 
 
+def second_opinion(scan: Scan) -> dict[str, Any] | None:
+    """The regions on which the models disagree, the largest difference first, and the place of every region's row."""
+    sheet = scan.sheets.get("second")
+    if sheet is None:
+        return None
+    table = sheet.table
+    differs = table[table["agree"].astype(str).str.lower() == "false"]
+    order = (differs["z"] - differs["z_second"]).abs().sort_values(ascending=False, kind="stable").index
+    return {
+        "name": scan.summary.get("second_model.name"),
+        "sheet": sheet.pick(differs.loc[order]),
+        "columns": SECOND_COLUMNS[:-1],
+        "file": sheet.file,
+        "rows": {row["region"]: (index, row) for index, row in sheet.pick(differs).rows()},
+    }
+
+
 def by_extremity(sheet: Sheet | None) -> pd.DataFrame:
     """Scored rows, the largest |z| first."""
     if sheet is None:
@@ -163,7 +179,7 @@ def centile_charts(person: Person) -> dict[str, Any]:
         if row["deviation"] in ("infra", "supra") and row["region"] in fans
     ]
     first = flagged[:SHOWN_CHARTS] or [r for r in by_extremity(person.scans[-1].deviations)["region"] if r in fans][:3]
-    visits = _visits_by_region(person.scans, _apart(person))
+    visits = _visits_by_region(person.scans, apart_sessions(person))
     ahead = {} if person.forecast is None else dict(iter(person.forecast.table.groupby("region", sort=False)))
     rows = _volume_rows(person.scans[-1])
     charts = {
@@ -181,7 +197,7 @@ def centile_charts(person: Person) -> dict[str, Any]:
         "others": others,
         "note": note,
         "ahead": _ahead(person),
-        "apart": bool(_apart(person)),
+        "apart": bool(apart_sessions(person)),
     }
 
 
@@ -189,15 +205,6 @@ def _ahead(person: Person) -> str:
     """What the band after the last session rests on: ``trained``, ``repeatability``, or nothing where there is none."""
     known = [] if person.forecast is None else person.forecast.table["basis"].dropna()
     return str(known.iloc[0]) if len(known) else ""
-
-
-def _apart(person: Person) -> set[tuple[Any, Any]]:
-    """The pairs of sessions that cannot be compared."""
-    if person.comparability is None:
-        return set()
-    rows = person.comparability.table
-    rows = rows[rows["comparable"] == NOT_COMPARABLE]
-    return set(zip(rows["session_from"], rows["session_to"], strict=True))
 
 
 def _thin(fan: pd.DataFrame) -> pd.DataFrame:
@@ -248,7 +255,7 @@ def change_section(person: Person) -> dict[str, Any] | None:
         if reliable.any()
         else "No region changed by more than its measurement error."
     )
-    if (pair["session_from"], pair["session_to"]) in _apart(person):
+    if (pair["session_from"], pair["session_to"]) in apart_sessions(person):
         sentence = "These sessions cannot be compared, so no change is called reliable; see the change of volume."
     elif not reliable.any() and rows["z_change_se"].isna().all():
         sentence = "The measurement error of these regions is not known, so no change is called reliable."
@@ -274,28 +281,16 @@ def _present(columns: Sequence[Column], table: pd.DataFrame) -> list[Column]:
     return [column for column in columns if column.name in table]
 
 
-def rates_section(person: Person) -> dict[str, Any] | None:
-    """Annualised change of the composites between the sessions furthest apart that can be compared."""
-    if person.rates is None or not len(person.rates.table):
-        return None
-    sheet, table = person.rates, person.rates.table
-    usable = table[table["comparable"] != NOT_COMPARABLE]
-    shown = sheet.pick(table.iloc[:0])
-    if len(usable):
-        widest = usable[usable["years"] == usable["years"].max()].iloc[-1]
-        pair = (usable["session_from"] == widest["session_from"]) & (usable["session_to"] == widest["session_to"])
-        shown = sheet.pick(usable[pair & usable["region"].isin(list(composites()))])
-    return {
-        "shown": shown,
-        "sheet": sheet,
-        "compared": person.comparability,
-        "pair": next(shown.rows(), None),
-        "columns": RATE_COLUMNS,
-        "pair_columns": PAIR_COLUMNS,
-        "compared_columns": COMPARED_COLUMNS,
-        "mixed": (table["stream"] == "mixed").any(),
-        "left": int((person.comparability.table["comparable"] == NOT_COMPARABLE).sum()) if person.comparability else 0,
-    }
+def lesion_rows(person: Person) -> list[dict[str, Any]]:
+    """Each scan with lesions known: its table of regions, and the rows of `BESIDE_LESIONS`."""
+    found = []
+    for scan in person.scans:
+        if scan.summary.get("lesions") is not None:
+            rows = _volume_rows(scan)
+            beside = [rows[name] for name in BESIDE_LESIONS if name in rows]
+            table = scan.lesions if scan.lesions is not None and len(scan.lesions.table) else None
+            found.append({"scan": scan, "beside": beside, "sheet": table, "columns": LESION_COLUMNS})
+    return found
 
 
 def scan_tables(scan: Scan) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ import statsmodels.api as sm
 from scipy.stats import false_discovery_control, ttest_1samp, ttest_ind, ttest_rel
 
 from bids_app.clinical.analyses.case_control import case_control_result, compare_counts
-from bids_app.clinical.analyses.group_tables import prevalence_table
+from bids_app.clinical.analyses.prevalence import prevalence_table
 from bids_app.clinical.analyses.region_differences import prevalence_sentences, region_differences, region_result
 from bids_app.clinical.stats.linear import false_discovery
 from bids_app.clinical.stats.matching import MatchSettings, match

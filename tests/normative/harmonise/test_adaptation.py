@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from bids_app.errors import InputError, ModelError
-from bids_app.normative.harmonise.adaptation import REPORT_COLUMNS, SiteAdaptation, unadapted_warning
+from bids_app.normative.harmonise.adaptation import OTHER_SEX_SD, REPORT_COLUMNS, SiteAdaptation, unadapted_warning
 from bids_app.normative.harmonise.adaptation_posterior import Sums, posterior
+from bids_app.normative.note_findings import kind_of
 from bids_app.normative.registry import load_model
 from bids_app.regions import ETIV
 from tests.normative.gaussian_model import REGIONS, GaussianModel
@@ -209,3 +210,15 @@ def test_ages_beyond_the_controls_do_not_bias_the_shift():
     old = old[old["age"] > 55].assign(participant_id="new")
     z = adapted_z(SiteAdaptation.fit(MODEL, controls), old)
     assert np.abs(z.mean(0)).max() < 0.4
+
+
+def test_controls_of_one_sex_widen_the_other_sexs_standard_error_only():
+    adaptation = SiteAdaptation.fit(MODEL, scans(12, 17).assign(sex="female"))
+    new = scans(2, 18).assign(participant_id=["x", "y"], sex=["female", "male"])
+    shift, scale, se = adaptation.parameters(new, REGIONS)
+    np.testing.assert_array_equal(shift[0], shift[1])
+    np.testing.assert_array_equal(scale[0], scale[1])
+    np.testing.assert_allclose(se[1], np.hypot(se[0], OTHER_SEX_SD))
+    assert f"widened by {OTHER_SEX_SD}" in adaptation.notes(new)[1]
+    assert kind_of(adaptation.notes(new)[1]) == "controls-of-one-sex"
+    assert "control was scanned" not in adaptation.notes(new)[0]

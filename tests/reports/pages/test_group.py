@@ -162,3 +162,28 @@ def test_an_empty_dataset_is_an_error_with_a_sentence(tmp_path: Path) -> None:
 def test_two_runs_write_the_same_bytes(root: Path) -> None:
     first = write_group_report(root, figure_formats=("svg",)).read_bytes()
     assert write_group_report(root, figure_formats=("svg",)).read_bytes() == first
+
+
+def test_a_strip_of_very_many_scans_shows_their_spread_and_the_furthest_outliers(root: Path) -> None:
+    n = 5_000
+    values = np.linspace(0, 10, n)
+    values[:400] = np.linspace(20, 60, 400)
+    table = pd.DataFrame({"participant_id": [f"sub-{i}" for i in range(n)], "session_id": None, "metric": "euler"})
+    table = table.assign(value=values, low=-1.0, high=11.0, outlier=values > 11, verdict="pass")
+    write_tsv(table, root / "group_quality.tsv")
+    page = write_group_report(root, figure_formats=()).read_text()
+    strip = page[page.index("Drawn are 2000 scans") - 200_000 : page.index("Drawn are 2000 scans")]
+    assert strip.count("h0") == 2_000
+    assert "sub-399: " in strip
+    assert "sub-100: " in strip
+    assert "sub-99: " not in strip
+
+
+def test_of_very_many_left_out_for_one_reason_some_are_named(root: Path) -> None:
+    table = read_table(root / "group_inclusion.tsv")
+    many = table.iloc[[-1] * 1_000].assign(participant_id=[f"sub-x{i}" for i in range(1_000)])
+    write_tsv(pd.concat([table, many]), root / "group_inclusion.tsv")
+    page = write_group_report(root, figure_formats=()).read_text()
+    assert "sub-x298" in page
+    assert "sub-x299" not in page
+    assert "and 701 more" in page

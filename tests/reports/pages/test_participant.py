@@ -5,7 +5,7 @@ import pytest
 
 from bids_app.errors import InputError
 from bids_app.reports.pages.participant import write_participant_report
-from bids_app.tables import read_table, write_json, write_tsv
+from bids_app.tables import read_json, read_table, write_json, write_tsv
 from tests.reports import dataset
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -188,3 +188,34 @@ def test_reports_can_be_made_again_from_the_derivatives_alone(derivatives: Path,
     shutil.copytree(derivatives, copy)
     (copy / "sub-01.html").unlink()
     assert write_participant_report(copy, "01").read_text() == (derivatives / "sub-01.html").read_text()
+
+
+def test_deviations_on_which_a_second_model_disagrees_are_marked(root: Path) -> None:
+    dataset.write_person(root, "02", (None,), burden=0.0, seed=3, age=34)
+    anat = root / "sub-02/anat"
+    first = read_table(anat / "sub-02_desc-deviations_morph.tsv")
+    most = first["z"].abs().idxmax()
+    first.loc[most, ["z", "deviation"]] = [-2.4, "infra"]
+    write_tsv(first, anat / "sub-02_desc-deviations_morph.tsv")
+    flags = first["deviation"]
+    table = first[["region", "z", "deviation"]].assign(
+        z_second=first["z"].where(first.index != most, -1.13),
+        z_second_se=0.4,
+        deviation_second=flags.where(first.index != most, "none"),
+        agree=first.index != most,
+    )
+    write_tsv(table, anat / "sub-02_desc-second_morph.tsv")
+    path = anat / "sub-02_desc-summary_morph.json"
+    counts = {"n_regions": 82, "n_both": 0, "n_disagree": 1, "notes": ["site unknown to the model."]}
+    write_json({**read_json(path), "second_model": {"name": "open-blr", **counts}}, path)
+    page = write_participant_report(root, "02").read_text(encoding="utf-8")
+    assert page.count('class="disputed"') == 1
+    marked = page[page.index('class="disputed"') :][:200]
+    assert "open-blr disagrees" in marked
+    assert "1.13" in marked
+    assert 'id="second"' in page
+    assert "site unknown to the model." in page
+
+
+def test_without_a_second_model_the_report_has_no_second_opinion(derivatives: Path) -> None:
+    assert "Second opinion" not in (derivatives / "sub-01.html").read_text(encoding="utf-8")

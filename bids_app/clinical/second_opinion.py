@@ -1,0 +1,76 @@
+"""The deviations of one model beside those of a second one, and on which of them they disagree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bids_app.errors import ModelError
+from bids_app.normative.base import Deviations, NormativeModel, deviation_flag
+
+DEVIATES = ("infra", "supra")
+
+
+def check_shared(first: NormativeModel, second: NormativeModel) -> None:
+    """Refuse a second model that scores none of the first one's regions, or is the first.
+
+    Raises
+    ------
+    ModelError
+    """
+    if first.card.name == second.card.name and first.card.version == second.card.version:
+        raise ModelError(f"the second model is the first ({first.card.name})", "name another with --second-model")
+    if not set(first.regions) & set(second.regions):
+        raise ModelError(f"{first.card.name} and {second.card.name} have no region in common")
+
+
+def opinions(first: Deviations, second: Deviations) -> pd.DataFrame:
+    """Both models' z of each scan in each region that both score.
+
+    Returns
+    -------
+    DataFrame
+        ``row`` (position of the scan), ``region``, ``z``, ``z_second``, ``z_second_se``, ``deviation``,
+        ``deviation_second``, ``agree`` (whether both deviations are the same; None where a z is missing).
+    """
+    shared = [name for name in first.regions if name in set(second.regions)]
+    here = [first.regions.index(name) for name in shared]
+    there = [second.regions.index(name) for name in shared]
+    z, other = first.z[:, here], second.z[:, there]
+    flags, others = deviation_flag(z), deviation_flag(other)
+    agree = np.asarray(flags == others, dtype=object)
+    agree[~(np.isfinite(z) & np.isfinite(other))] = None
+    return pd.DataFrame(
+        {
+            "row": np.repeat(np.arange(len(z)), len(shared)),
+            "region": shared * len(z),
+            "z": z.ravel(),
+            "z_second": other.ravel(),
+            "z_second_se": second.z_se[:, there].ravel(),
+            "deviation": flags.ravel(),
+            "deviation_second": others.ravel(),
+            "agree": agree.ravel(),
+        }
+    )
+
+
+def agreement(table: pd.DataFrame) -> dict[str, int]:
+    """Numbers of regions that both models scored, that deviate in both alike, and in one of them alone or otherwise."""
+    known = table[table["agree"].notna()]
+    same, deviates = known["agree"].astype(bool), known["deviation"].isin(DEVIATES)
+    return {"n_regions": len(known), "n_both": int((same & deviates).sum()), "n_disagree": int((~same).sum())}
+
+
+def disagreements(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `opinions` on which the models disagree."""
+    return table[table["agree"].notna() & ~table["agree"].fillna(True).astype(bool)]
+
+
+def in_words(counts: dict[str, Any], first: str, second: str) -> str:
+    """One sentence on `agreement`."""
+    return (
+        f"Of {counts['n_both'] + counts['n_disagree']} deviations by either model, {first} and {second} agree on "
+        f"{counts['n_both']} and disagree on {counts['n_disagree']}."
+    )

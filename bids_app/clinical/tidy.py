@@ -1,0 +1,169 @@
+"""Tidy tables of the group level: ``group_long`` (a row per scan and region) and ``group_scans`` (a row per scan)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bids_app.bids.columns import columns_for
+from bids_app.clinical.scored_scans import KEYS, PARQUET_FROM, ScoredScans
+from bids_app.freesurfer.quality import LIMITS
+from bids_app.freesurfer.quality_measures import DESCRIPTIONS
+from bids_app.normative.base import deviation_flag
+from bids_app.regions import add_asymmetry, measure_of, unit_of
+from bids_app.tables import atomic_stream, format_tsv, write_json, write_parquet, write_tsv
+
+LONG, SCANS = "group_long", "group_scans"
+MEASURED = ("region", "measure", "unit", "value", "expected", "z", "z_se", "centile", "deviation", "in_range")
+TEXT = ("region", "measure", "unit", "deviation", *KEYS, "sample", "sex", "group", "site")
+TOLD = "{name}, as the tables of the dataset name it"
+CHUNK = 256
+
+
+def write_tidy(
+    scored: ScoredScans,
+    output_dir: Path,
+    clinical: pd.DataFrame | None = None,
+    scores: Sequence[str] = (),
+    regions: Iterable[Iterable[str]] | None = None,
+) -> list[Path]:
+    """Write both tables with their dictionaries; from `PARQUET_FROM` scans on, the long one as Parquet only.
+
+    Parameters
+    ----------
+    scored : ScoredScans
+    output_dir : Path
+    clinical : DataFrame, optional
+        One row per scan of `scored`: the other columns of the source tables, for ``group_scans``.
+    scores : sequence of str
+        Columns of `clinical` that ``group_long`` has too.
+    regions : iterable, optional
+        Per scan its rows as text, columns `MEASURED` separated by tabs; default: made of the tables of `scored`, which
+        hold no expected value.
+    """
+    scans = scan_rows(scored, clinical)
+    written = [write_tsv(scans, output_dir / f"{SCANS}.tsv", _described(SCANS, scans))]
+    _parquet_of(scans, output_dir / f"{SCANS}.parquet")
+    names = [name for name in (*KEYS, "sample", "age", "sex", "group", "site", *scores) if name in scans]
+    measured: Sequence[str] = MEASURED
+    if regions is None:
+        measured = ("region", "measure", "unit", "value", "z", "centile", "deviation")
+        regions = _rows_of(scored)
+    head = scans[list(dict.fromkeys(names))]
+    columns = [*head.columns, *measured]
+    write_json(_described(LONG, pd.DataFrame(columns=columns)), output_dir / f"{LONG}.json")
+    texts = _numeric(head)
+    with ExitStack() as stack:
+        outputs = [_Parquet(stack, output_dir / f"{LONG}.parquet", columns, texts)]
+        table = output_dir / f"{LONG}.tsv"
+        if len(scans) < PARQUET_FROM:
+            stream = stack.enter_context(atomic_stream(table))
+            stream.write(("\t".join(columns) + "\n").encode())
+            outputs.append(stream)  # type: ignore[arg-type]
+            written.append(table)
+        else:
+            table.unlink(missing_ok=True)
+        for piece in _pieces(head, regions):
+            for output in outputs:
+                output.write(piece)
+    return written
+
+
+def scan_rows(scored: ScoredScans, clinical: pd.DataFrame | None = None) -> pd.DataFrame:
+    """One row per scan: covariates, counts, what healthy people show, measures of quality, every clinical column."""
+    scans = scored.scans.reset_index(drop=True)
+    quality = pd.DataFrame([summary["quality"].get("metrics", {}) for summary in scored.summaries], index=scans.index)
+    reasons = ["; ".join(summary["quality"].get("reasons", ())) or None for summary in scored.summaries]
+    parts = [scans, scored.expected().reset_index(drop=True).add_prefix("expected_")]
+    if scored.summaries:
+        parts += [pd.DataFrame({"quality_reasons": reasons}, dtype=object), quality.add_prefix("quality_")]
+    if clinical is not None:
+        parts.append(clinical.reset_index(drop=True))
+    whole = pd.concat(parts, axis=1)
+    return whole.loc[:, ~whole.columns.duplicated()]
+
+
+def _rows_of(scored: ScoredScans) -> Iterator[list[str]]:
+    """The rows of every scan of plain tables, in the order of `scored`."""
+    z = (
+        pd.concat([scored.zscores, scored.extended.drop(columns=KEYS)], axis=1)
+        .drop(columns=KEYS)
+        .reset_index(drop=True)
+    )
+    values = add_asymmetry(scored.volumes.drop(columns=KEYS).reset_index(drop=True)).reindex(columns=z.columns)
+    names = list(z.columns)
+    known = {"region": names, "measure": [*map(measure_of, names)], "unit": [*map(unit_of, names)]}
+    from scipy.special import ndtr
+
+    for row, value in zip(z.to_numpy(dtype=float), values.to_numpy(dtype=float), strict=True):
+        found = {"value": value, "z": row, "centile": 100 * ndtr(row), "deviation": deviation_flag(row)}
+        table = pd.DataFrame({**known, **found})[~np.isnan(row)]
+        yield format_tsv(table, header=False).split("\n")[:-1]
+
+
+def _pieces(head: pd.DataFrame, regions: Iterable[Iterable[str]]) -> Iterator[bytes]:
+    """The rows of some scans at a time, as the bytes of a TSV file."""
+    keys = format_tsv(head.map(_one_line), header=False).split("\n")[:-1]
+    kept: list[str] = []
+    for number, (key, rows) in enumerate(zip(keys, regions, strict=True), 1):
+        kept += [f"{key}\t{row}" for row in rows]
+        if kept and (number % CHUNK == 0 or number == len(keys)):
+            yield ("\n".join(kept) + "\n").encode()
+            kept = []
+
+
+def _one_line(cell: Any) -> Any:
+    return " ".join(cell.split()) if isinstance(cell, str) else cell
+
+
+def _numeric(head: pd.DataFrame) -> dict[str, bool]:
+    """Which columns of the scans are numbers."""
+    return {str(name): pd.api.types.is_numeric_dtype(column) for name, column in head.items()}
+
+
+class _Parquet:
+    """A Parquet file that is written in pieces of TSV and appears whole at the end."""
+
+    def __init__(self, stack: ExitStack, path: Path, columns: Sequence[str], numeric: Mapping[str, bool]) -> None:
+        import pyarrow as pa
+        from pyarrow.parquet import ParquetWriter
+
+        kinds: dict[str, Any] = {name: pa.float64() for name in columns}
+        kinds |= {name: pa.float64() if number else pa.string() for name, number in numeric.items()}
+        kinds |= {name: pa.string() for name in TEXT if name in kinds} | {"in_range": pa.bool_()}
+        self._columns, self._kinds = list(columns), {name: kinds[name] for name in columns}
+        schema = pa.schema(list(self._kinds.items()))
+        self._writer = stack.enter_context(ParquetWriter(stack.enter_context(atomic_stream(path)), schema))
+
+    def write(self, piece: bytes) -> None:
+        from pyarrow import csv
+
+        self._writer.write_table(
+            csv.read_csv(
+                io.BytesIO(piece),
+                csv.ReadOptions(use_threads=False, column_names=self._columns),
+                csv.ParseOptions(delimiter="\t"),
+                csv.ConvertOptions(column_types=self._kinds, null_values=["n/a"], strings_can_be_null=True),
+            )
+        )
+
+
+def _parquet_of(table: pd.DataFrame, path: Path) -> None:
+    if len(table) < PARQUET_FROM:
+        path.unlink(missing_ok=True)
+    else:
+        write_parquet(table, path)
+
+
+def _described(name: str, table: pd.DataFrame) -> dict[str, Mapping[str, Any]]:
+    """The dictionary of either table; a column of the dataset's own tables says that it is one."""
+    known: dict[str, Mapping[str, Any]] = {**columns_for("group_deviations"), **columns_for(name)}
+    known |= {f"quality_{metric}": {"Description": limit.words} for metric, limit in LIMITS.items()}
+    known |= {f"quality_{metric}": words for metric, words in DESCRIPTIONS.items()}
+    return {str(column): known.get(str(column), {"Description": TOLD.format(name=column)}) for column in table.columns}

@@ -1,0 +1,164 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_app.clinical.analyses.follow_up import follow_up
+from bids_app.clinical.analyses.risk_data import outcomes_of
+from bids_app.clinical.analyses.worsening_analyses import (
+    EDSS_PLUS,
+    definition_rules,
+    worsening,
+    worsening_methods,
+    worsening_outcomes,
+)
+from bids_app.clinical.analysis_file import AnalysisConfig, from_mapping, propose
+from bids_app.clinical.cohort import prepare
+from bids_app.clinical.stats.worsening import DEFINITIONS, WorseningRule
+from bids_app.errors import AnalysisError, UsageError
+
+ROLES = ("edss", "nhpt", "t25fw", "sdmt", "relapse_dates", "relapses")
+# Every half year for five years; EDSS rises at the year that each person's name says
+YEARS = np.arange(0, 5.1, 0.5)
+
+
+def course(person, edss, relapses=None, **columns):
+    table = {"participant_id": person, "years": YEARS, "edss": edss, "relapse_dates": relapses, **columns}
+    return pd.DataFrame({**table, "dx": "MS", "age": 40 + YEARS, "session_id": [f"ses-{n}" for n in range(len(YEARS))]})
+
+
+def cohort():
+    step = np.where(YEARS >= 2, 3.0, 2.0)
+    twice = np.select([YEARS >= 4, YEARS >= 2], [4.0, 3.0], 2.0)
+    return pd.concat(
+        [
+            course("sub-pira", step, "0.2"),
+            course("sub-raw", step, "1.9"),
+            course("sub-both", twice, "1.95"),
+            course("sub-stable", 2.0),
+            course("sub-pegs", 2.0, nhpt=np.where(YEARS >= 3, 25.0, 20.0)),
+        ],
+        ignore_index=True,
+    )
+
+
+def data(table, roles=ROLES, **options):
+    named = {role: role for role in roles if role in table} | {"diagnosis": "dx", "time": "years"}
+    config = AnalysisConfig(roles=named, control="HC", **options)
+    z = pd.DataFrame({"Left-Thalamus": np.linspace(-3, 1, len(table))})
+    return prepare(table, z, config)
+
+
+def results(table, **options):
+    return {result.name: result for result in worsening(data(table, **options))}
+
+
+def test_every_event_has_its_type():
+    events = results(cohort())["worsening_events"].table
+    assert events[["participant_id", "measure", "event_number", "event_type", "time"]].to_numpy().tolist() == [
+        ["sub-both", "edss", 1, "RAW", 2.0],
+        ["sub-both", "edss", 2, "PIRA", 4.0],
+        ["sub-pira", "edss", 1, "PIRA", 2.0],
+        ["sub-raw", "edss", 1, "RAW", 2.0],
+        ["sub-pegs", "nhpt", 1, "PIRA", 3.0],
+    ]
+
+
+def test_the_share_is_a_sentence_with_its_interval():
+    share = results(cohort())["worsening_share"]
+    assert (
+        "EDSS, group MS: 2 of 4 confirmed worsenings of 3 people are PIRA, 50 % (95 % interval 4 to 96 %); 2 are "
+        "associated with a relapse." in share.sentences
+    )
+    assert share.table[share.table["measure"] == "edss"][["n_pira", "n_raw", "n_undetermined"]].to_numpy().tolist() == [
+        [2, 2, 0]
+    ]
+
+
+def test_the_share_depends_on_the_definition():
+    table = results(cohort())["worsening_definitions"].table
+    assert len(table) == 1 + 6 * len(DEFINITIONS)
+    assert table.iloc[0][["definition", "baseline", "weeks"]].tolist() == ["own", "roving", 24]
+    assert table["share"].nunique() >= 1
+    assert set(table["definition"]) == {"own", *DEFINITIONS}
+    weeks = {rule.confirmation_days for *_, rule in definition_rules(WorseningRule())}
+    assert weeks == {84.0, 168.0, 336.0}
+
+
+def test_times_to_each_kind_are_outcomes_of_risk_groups_and_hazards():
+    followed = follow_up(data(cohort()))
+    found = outcomes_of(followed, pd.Series(["sub-both", "sub-pegs", "sub-pira", "sub-raw", "sub-stable"]))
+    assert list(found) == ["progression", "PIRA", "RAW", EDSS_PLUS] or "relapse" in found
+    assert found["PIRA"].to_numpy().tolist() == [[4, 1], [5, 0], [2, 1], [5, 0], [5, 0]]
+    assert found["RAW"]["event"].tolist() == [1, 0, 0, 1, 0]
+    assert found[EDSS_PLUS].to_numpy().tolist() == [[2, 1], [3, 1], [2, 1], [2, 1], [5, 0]]
+
+
+def test_edss_plus_is_of_the_tests_that_are_asked_for():
+    table = cohort()
+    table["sdmt"] = np.where(table["participant_id"].eq("sub-stable") & (table["years"] > 1), 40, 50)
+    everything = worsening_outcomes(follow_up(data(table)))[EDSS_PLUS]
+    assert everything["event"].all()
+    config = from_mapping({"worsening": {"edss_plus": ["edss", "nhpt"]}})
+    without = worsening_outcomes(follow_up(data(table, worsening=config.worsening)))[EDSS_PLUS]
+    assert not without.set_index("participant_id").loc["sub-stable", "event"]
+
+
+def test_without_dates_of_relapses_nothing_can_be_told():
+    found = results(cohort().drop(columns="relapse_dates"))
+    assert set(found["worsening_events"].table["event_type"]) == {"undetermined"}
+    assert any("relapse_dates" in sentence for sentence in found["worsening_events"].sentences)
+    assert "worsening_definitions" not in found
+    assert found["worsening_share"].table["share"].isna().all()
+    assert not found["worsening_share"].sentences or "PIRA" not in found["worsening_share"].sentences[0]
+
+
+def test_scores_given_as_z_have_no_threshold():
+    table = cohort().drop(columns="edss").assign(sdmt_z=np.tile(np.linspace(0, -6, len(YEARS)), 5))
+    named = {"sdmt": "sdmt_z", "diagnosis": "dx", "time": "years"}
+    z = pd.DataFrame({"Left-Thalamus": np.zeros(len(table))})
+    with pytest.raises(AnalysisError):
+        worsening(prepare(table, z, AnalysisConfig(roles=named, control="HC")))
+
+
+def test_every_window_is_an_option_of_the_file():
+    options = {name: getattr(WorseningRule(), name) for name in vars(WorseningRule()) if name != "baseline_days"}
+    config = from_mapping({"worsening": {**options, "definition": "kappos2020", "before_onset": 180}})
+    rule = config.worsening.rule(60.0)
+    assert (rule.before_onset, rule.baseline_days, rule.free_from) == (180, 60, "days")
+    assert from_mapping({"worsening": {"definition": "kappos2020"}}).worsening.rule(90).free_from == "baseline"
+    with pytest.raises(UsageError, match="raw_befor"):
+        from_mapping({"worsening": {"raw_befor": 30}})
+    with pytest.raises(UsageError, match=r"definition is one of portaccio2025"):
+        from_mapping({"worsening": {"definition": "mine"}})
+
+
+def test_methods_say_the_windows():
+    methods = worsening_methods(follow_up(data(cohort())))
+    assert "in the 90 days before or the 30 days after its onset" in methods
+    assert "168 days later" in methods
+    config = from_mapping({"worsening": {"definition": "absent", "sdmt_points": 8}})
+    text = worsening_methods(follow_up(data(cohort(), worsening=config.worsening)))
+    assert "since the baseline" in text
+    assert "between onset and confirmation" in text
+    assert "changed as said here" in text
+
+
+def test_the_tests_are_found_by_their_names():
+    table = pd.DataFrame(
+        {
+            "participant_id": ["a", "b"],
+            "9HPT_dominant": [20.0, 21],
+            "9HPT_nondominant": [22.0, 23],
+            "T25FW": [5.0, 6],
+            "lesion_volume_mm3": [100.0, 2000],
+            "n_lesions": [3, 12],
+        }
+    )
+    roles = propose(table)[0].roles
+    assert roles == {
+        "nhpt": "9HPT_dominant",
+        "nhpt_other": "9HPT_nondominant",
+        "t25fw": "T25FW",
+        "lesion_volume": "lesion_volume_mm3",
+        "lesion_count": "n_lesions",
+    }

@@ -1,0 +1,273 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bids_app.clinical.stats.worsening import (
+    DEFINITIONS,
+    PIRA,
+    RAW,
+    UNDETERMINED,
+    WorseningRule,
+    first_of,
+    required_worsening,
+    share_of,
+    worsening_course,
+    worsening_tables,
+)
+
+YEAR = 365.25
+MSPROG = Path(__file__).parents[2] / "data" / "msprog" / "courses.json"
+# Below: (what, days of visits, EDSS, days of relapses, options of the rule, [(type, day, baseline, day confirmed)])
+PLAIN = (0, 365, 545, 730)
+CASES = [
+    ("no relapse at all", PLAIN, (2, 3, 3, 3), (), {}, [(PIRA, 365, 2, 545)]),
+    ("not confirmed", PLAIN, (2, 3, 2.5, 2), (), {}, []),
+    ("at the last visit nothing confirms", PLAIN, (2, 2, 2, 3), (), {}, []),
+    ("too small a rise", PLAIN, (2, 2.5, 2.5, 2.5), (), {}, []),
+    ("from 0 a rise of 1.5 is needed", PLAIN, (0, 1, 1.5, 1.5), (), {}, [(PIRA, 545, 0, 730)]),
+    ("from 6 half a point is enough", PLAIN, (6, 6.5, 6.5, 6.5), (), {}, [(PIRA, 365, 6, 545)]),
+    ("from 5.5 a point is needed", PLAIN, (5.5, 6, 6, 6), (), {}, []),
+    ("half a point from 5.5 as msprog", PLAIN, (5.5, 6, 6, 6), (), {"half_point_from": 5.5}, [(PIRA, 365, 5.5, 545)]),
+    ("relapse 10 days after onset", PLAIN, (2, 3, 3, 3), (375,), {}, [(RAW, 365, 2, 545)]),
+    (
+        "relapse 10 days after onset that may not explain it",
+        PLAIN,
+        (2, 3, 3, 3),
+        (375,),
+        {"raw_after": 0.0},
+        [(UNDETERMINED, 365, 2, 545)],
+    ),
+    ("relapse 30 days after onset", PLAIN, (2, 3, 3, 3), (395,), {}, [(RAW, 365, 2, 545)]),
+    ("relapse 31 days after onset", PLAIN, (2, 3, 3, 3), (396,), {}, [(PIRA, 365, 2, 545)]),
+    ("relapse on the day of onset", PLAIN, (2, 3, 3, 3), (365,), {}, [(RAW, 365, 2, 545)]),
+    ("relapse 90 days before onset", PLAIN, (2, 3, 3, 3), (275,), {}, [(RAW, 365, 2, 545)]),
+    ("relapse 91 days before, first seen now", PLAIN, (2, 3, 3, 3), (274,), {}, [(UNDETERMINED, 365, 2, 545)]),
+    (
+        "relapse 91 days before without a new baseline",
+        PLAIN,
+        (2, 3, 3, 3),
+        (274,),
+        {"rebaseline_after_relapse": False},
+        [(PIRA, 365, 2, 545)],
+    ),
+    ("relapse before the baseline visit", (0, 180, 365, 545), (2, 2, 3, 3), (-100,), {}, [(PIRA, 365, 2, 545)]),
+    ("the relapse takes EDSS from 2 to 4 for good", PLAIN, (2, 4, 4, 4), (330,), {}, [(RAW, 365, 2, 545)]),
+    (
+        "the same, then a real progression",
+        (0, 365, 545, 730, 1095, 1275),
+        (2, 4, 4, 4, 5, 5),
+        (330,),
+        {},
+        [(RAW, 365, 2, 545), (PIRA, 1095, 4, 1275)],
+    ),
+    (
+        "a relapse that recovers, then a progression from the level before it",
+        (0, 365, 420, 600, 900, 1100),
+        (2, 4, 2, 2, 3, 3),
+        (360,),
+        {},
+        [(PIRA, 900, 2, 1100)],
+    ),
+    ("half a recovery is the new baseline", (0, 365, 420, 600, 900, 1100), (2, 5, 2.5, 2.5, 3, 3.5), (360,), {}, []),
+    (
+        "two progressions are two events",
+        (0, 365, 545, 900, 1100),
+        (2, 3, 3, 4, 4),
+        (),
+        {},
+        [(PIRA, 365, 2, 545), (PIRA, 900, 3, 1100)],
+    ),
+    (
+        "after an event the baseline is the confirming score",
+        (0, 365, 545, 900, 1100),
+        (2, 3, 3.5, 4, 4),
+        (),
+        {},
+        [(PIRA, 365, 2, 545)],
+    ),
+    ("roving baseline after an improvement", (0, 200, 400, 700, 900), (4, 3, 3, 4, 4), (), {}, [(PIRA, 700, 3, 900)]),
+    ("fixed baseline hides it", (0, 200, 400, 700, 900), (4, 3, 3, 4, 4), (), {"roving": False}, []),
+    ("an improvement that is not confirmed moves nothing", (0, 200, 400, 700, 900), (4, 3, 4, 4, 4.5), (), {}, []),
+    ("confirmed after 161 days", (0, 365, 526), (2, 3, 3), (), {}, [(PIRA, 365, 2, 526)]),
+    ("not after 160 days", (0, 365, 525), (2, 3, 3), (), {}, []),
+    ("a visit between that falls back stops it", (0, 365, 450, 545), (2, 3, 2, 3), (), {}, []),
+    (
+        "a score 20 days after a relapse confirms nothing",
+        (0, 365, 545, 730),
+        (2, 3, 3, 3),
+        (525,),
+        {},
+        [(PIRA, 365, 2, 730)],
+    ),
+    (
+        "a relapse before confirmation matters to Cagol",
+        PLAIN,
+        (2, 3, 3, 3),
+        (450,),
+        DEFINITIONS["cagol2022"],
+        [(UNDETERMINED, 365, 2, 545)],
+    ),
+    ("and to Müller 2023", PLAIN, (2, 3, 3, 3), (470,), DEFINITIONS["mueller2023"], [(UNDETERMINED, 365, 2, 545)]),
+    (
+        "a relapse since the baseline matters to Kappos",
+        (0, 200, 300, 500, 700),
+        (2, 2, 2, 3, 3),
+        (100,),
+        {**DEFINITIONS["kappos2020"], "rebaseline_after_relapse": False},
+        [(UNDETERMINED, 500, 2, 700)],
+    ),
+    (
+        "not when the baseline moves after relapses",
+        (0, 200, 300, 500, 700),
+        (2, 2, 2, 3, 3),
+        (100,),
+        DEFINITIONS["kappos2020"],
+        [(PIRA, 500, 2, 700)],
+    ),
+    (
+        "a relapse since the visit before matters to Müller 2025",
+        (0, 200, 500, 700),
+        (2, 2, 3, 3),
+        (250,),
+        {**DEFINITIONS["mueller2025"], "rebaseline_after_relapse": False},
+        [(UNDETERMINED, 500, 2, 700)],
+    ),
+    ("sustained to the end", (0, 365, 545, 730, 900), (2, 3, 3, 2, 2), (), {"sustained": True}, []),
+    ("soon after a relapse there is no baseline", (0, 60, 365, 545), (4, 2, 3, 3), (-10,), {}, [(PIRA, 365, 2, 545)]),
+    ("nothing begins at the scan", (-60, 0, 365, 545), (2, 3, 3, 3), (), {}, []),
+    ("relapses that are not known", PLAIN, (2, 3, 3, 3), None, {}, [(UNDETERMINED, 365, 2, 545)]),
+]
+
+
+def events(days, scores, relapses, options, measure="edss"):
+    attacks = None if relapses is None else [day / YEAR for day in relapses]
+    rule = WorseningRule(**options)
+    course = worsening_course(np.array(days) / YEAR, scores, attacks, rule, measure, scan=0.0)
+    return [
+        (event.event_type, round(event.time * YEAR), event.baseline, round(event.confirmed_at * YEAR))
+        for event in course.events
+    ]
+
+
+@pytest.mark.parametrize(
+    ("what", "days", "scores", "relapses", "options", "expected"), CASES, ids=[case[0] for case in CASES]
+)
+def test_hand_worked_case(what, days, scores, relapses, options, expected):
+    assert events(days, scores, relapses, options) == expected
+
+
+# (what, measure, scores, options, [(type, day, baseline, day confirmed)])
+TESTS = [
+    ("20 % slower with the pegs", "nhpt", (20, 24, 24, 24), {}, [(PIRA, 365, 20, 545)]),
+    ("19 % are not enough", "nhpt", (20, 23.8, 23.8, 23.8), {}, []),
+    ("30 % when asked for", "t25fw", (5, 6.4, 6.4, 6.4), {"share": 0.3}, []),
+    ("20 % slower over 25 feet", "t25fw", (5, 6, 6, 6), {}, [(PIRA, 365, 5, 545)]),
+    ("4 points less on the SDMT", "sdmt", (50, 46, 46, 46), {}, [(PIRA, 365, 50, 545)]),
+    ("4 points more are none", "sdmt", (50, 54, 54, 54), {}, []),
+    ("an SDMT that improves is the new baseline", "sdmt", (50, 56, 56, 51), {}, []),
+    ("8 points when asked for", "sdmt", (50, 44, 44, 44), {"sdmt_points": 8.0}, []),
+]
+
+
+@pytest.mark.parametrize(("what", "measure", "scores", "options", "expected"), TESTS, ids=[case[0] for case in TESTS])
+def test_hand_worked_case_of_another_test(what, measure, scores, options, expected):
+    assert events(PLAIN, scores, (), options, measure) == expected
+
+
+def test_an_event_says_how_far_the_relapses_are():
+    course = worsening_course(np.array(PLAIN) / YEAR, (2, 3, 3, 3), np.array([300, 400]) / YEAR)
+    assert (course.events[0].days_since_relapse, course.events[0].days_to_relapse) == pytest.approx((65, 35))
+    assert course.followed == pytest.approx(730 / YEAR)
+
+
+def test_without_a_baseline_nothing_is_known():
+    assert np.isnan(worsening_course([0.5, 1.0], [2, 3], scan=0.0).followed)
+
+
+@pytest.mark.parametrize(
+    ("key", "moved", "kinds"),
+    [
+        ("events", False, (PIRA, RAW)),
+        # msprog leaves out what a relapse explains and moves the baseline; what is left is PIRA in both
+        ("events_new_baseline_after_relapse", True, (PIRA,)),
+    ],
+)
+def test_agrees_with_msprog(key, moved, kinds):
+    content = json.loads(MSPROG.read_text())
+    rule = WorseningRule(half_point_from=5.5, rebaseline_after_relapse=moved)
+    different, seen = set(), 0
+    for name, person in content["courses"].items():
+        days, scores = zip(*person["visits"], strict=True)
+        relapses = [day / YEAR for day in person["relapses"]]
+        ours = [
+            [e.event_type, round(e.time * YEAR), e.baseline, e.score_at_event, round(e.confirmed_at * YEAR)]
+            for e in worsening_course(np.array(days) / YEAR, scores, relapses, rule).events
+            if e.event_type in kinds
+        ]
+        theirs = [[kind, day, *rest] for day, kind, *rest in content[key].get(name, []) if kind in kinds]
+        seen += len(theirs)
+        if ours != theirs:
+            different.add(name)
+    assert seen >= 40
+    assert not different
+
+
+def test_thresholds():
+    assert [required_worsening("edss", score) for score in (0, 1, 5.5, 6)] == [1.5, 1, 1, 0.5]
+    assert required_worsening("nhpt", 25) == 5
+    assert required_worsening("sdmt", 25) == 4
+
+
+def test_tables_hold_every_event_of_everybody():
+    visits = pd.DataFrame(
+        {
+            "participant_id": ["b"] * 4 + ["a"] * 4,
+            "years": [day / YEAR for day in PLAIN] * 2,
+            "edss": [2, 3, 3, 3, 2, 2, 2, 2],
+            "walk": [5, 5, 5, 5, 5, 7, 7, np.nan],
+        }
+    )
+    found, courses = worsening_tables(visits, {"edss": "edss", "t25fw": "walk"}, "years", relapses={"b": (1.0,)})
+    assert found[["participant_id", "measure", "event_type"]].to_numpy().tolist() == [
+        ["b", "edss", RAW],
+        ["a", "t25fw", PIRA],
+    ]
+    assert len(courses) == 4
+    first = first_of(found, courses).set_index("participant_id")
+    assert first["event"].tolist() == [True, True]
+    only = first_of(found[found["measure"] == "edss"], courses[courses["measure"] == "edss"])
+    assert only.set_index("participant_id").loc["a", ["time", "event"]].tolist() == [pytest.approx(730 / YEAR), False]
+
+
+def test_the_interval_of_a_share_knows_that_people_differ():
+    def made(kinds):
+        return pd.DataFrame({"participant_id": [p for p, _ in kinds], "event_type": [kind for _, kind in kinds]})
+
+    single = share_of(made([(f"p{i}", PIRA if i < 14 else RAW) for i in range(20)]))
+    assert (single.share, single.n_events, single.n_people) == (0.7, 20, 20)
+    # 14 of 20: Clopper and Pearson's interval
+    assert (single.low, single.high) == (pytest.approx(0.457, abs=0.003), pytest.approx(0.881, abs=0.003))
+    # the same events, five of each person, who have all or none
+    alike = share_of(made([(f"p{i // 5}", PIRA if i < 10 else RAW) for i in range(20)]))
+    assert alike.high - alike.low > single.high - single.low
+    everything = share_of(made([("p", PIRA)] * 30))
+    assert (everything.share, everything.high) == (1.0, 1.0)
+    assert everything.low == pytest.approx(0.025)
+    assert np.isnan(share_of(made([])).share)
+
+
+@given(st.lists(st.tuples(st.integers(1, 3000), st.sampled_from([0, 1, 2, 3, 4.5, 6, 6.5])), max_size=12), st.data())
+def test_events_are_in_order_and_confirmed(visits, data):
+    days, scores = zip((0, 2.0), *visits, strict=True)
+    relapses = data.draw(st.lists(st.integers(-200, 3000), max_size=4))
+    found = worsening_course(np.array(days) / YEAR, scores, np.array(relapses) / YEAR).events
+    for event in found:
+        assert event.score_at_event > event.baseline
+        assert event.confirmed_at - event.time >= 160.9 / YEAR
+    times = [event.time for event in found]
+    assert times == sorted(times)
