@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib.resources import files
 
@@ -42,44 +43,7 @@ def _healthy() -> pd.DataFrame:
 
 def summed_pairs(data: CohortData) -> list[AnalysisResult]:
     """Share of people with an infra-normal structure by side, either, both and the sum, beside healthy people."""
-    first = data.scans[data.first]
-    if "group" not in first:
-        first = first.assign(group="all")
-    z = data.zscores if data.measured is None else pd.concat([data.zscores, data.measured.extended], axis=1)
-    rows = []
-    for name, pair in pairs_by_sum().items():
-        if pair.left not in z or pair.right not in z:
-            continue
-        known = z[pair.left].notna() & z[pair.right].notna()
-        low = {
-            side: z[region] <= -data.config.threshold for side, region in (("left", pair.left), ("right", pair.right))
-        }
-        low |= {"either": low["left"] | low["right"], "both": low["left"] & low["right"]}
-        if name in z and z[name].notna().any():
-            low["sum"], known = z[name] <= -data.config.threshold, known & z[name].notna()
-        for group, part in first.groupby("group", sort=True):
-            n = int(known[part.index].sum())
-            for way in (way for way in WAYS if way in low and n):
-                flagged = int((low[way] & known)[part.index].sum())
-                ends = map(float, exact_interval(flagged, n))
-                usual = data.config.threshold == Z_CRITICAL and name in _healthy().index
-                healthy = float(_healthy().loc[name, way]) if usual else float("nan")
-                rows.append((group, name, display_name(name), WAYS[way], n, flagged, flagged / n, *ends, healthy))
-    if not rows:
-        raise AnalysisError("no structure has z of both sides")
-    columns = [
-        "group",
-        "region",
-        "structure",
-        "way",
-        "n",
-        "n_infra",
-        "share_infra",
-        "low_infra",
-        "high_infra",
-        "healthy",
-    ]
-    table = pd.DataFrame(rows, columns=columns)
+    table = _shares(data)
     scored = (table["way"] == WAYS["sum"]).any()
     figure = Forest(
         label="way",
@@ -103,6 +67,56 @@ def summed_pairs(data: CohortData) -> list[AnalysisResult]:
             healthy="Share of healthy people, measured out of sample",
         )
     ]
+
+
+def _shares(data: CohortData) -> pd.DataFrame:
+    """One row per group, structure and way.
+
+    Raises
+    ------
+    AnalysisError
+        When no structure has z of both sides.
+    """
+    first = data.scans[data.first]
+    if "group" not in first:
+        first = first.assign(group="all")
+    z = data.zscores if data.measured is None else pd.concat([data.zscores, data.measured.extended], axis=1)
+    usual, rows = data.config.threshold == Z_CRITICAL, []
+    for name, low, known in _states(z, data.config.threshold):
+        for group, part in first.groupby("group", sort=True):
+            n = int(known[part.index].sum())
+            for way in (way for way in WAYS if way in low and n):
+                flagged = int((low[way] & known)[part.index].sum())
+                ends = map(float, exact_interval(flagged, n))
+                healthy = float(_healthy().loc[name, way]) if usual else float("nan")
+                rows.append((group, name, display_name(name), WAYS[way], n, flagged, flagged / n, *ends, healthy))
+    if not rows:
+        raise AnalysisError("no structure has z of both sides")
+    columns = [
+        "group",
+        "region",
+        "structure",
+        "way",
+        "n",
+        "n_infra",
+        "share_infra",
+        "low_infra",
+        "high_infra",
+        "healthy",
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _states(z: pd.DataFrame, threshold: float) -> Iterator[tuple[str, dict[str, pd.Series], pd.Series]]:
+    """Name of each sum, who is infra-normal by each way, and whose z are all known."""
+    for name, pair in pairs_by_sum().items():
+        if pair.left in z and pair.right in z:
+            known = z[pair.left].notna() & z[pair.right].notna()
+            left, right = z[pair.left] <= -threshold, z[pair.right] <= -threshold
+            low = {"left": left, "right": right, "either": left | right, "both": left & right}
+            if name in z and z[name].notna().any():
+                low["sum"], known = z[name] <= -threshold, known & z[name].notna()
+            yield name, low, known
 
 
 def _sentences(table: pd.DataFrame) -> list[str]:
