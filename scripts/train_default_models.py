@@ -28,7 +28,7 @@ from bids_app.normative.engines.native import NativeModel
 from bids_app.normative.engines.pcntoolkit_training import PCNtoolkitOptions, train_pcntoolkit
 from bids_app.normative.parameters import RegionFit
 from bids_app.normative.training_data import prepare
-from bids_app.regions import THICKNESS, VOLUME, add_asymmetry
+from bids_app.regions import THICKNESS, VOLUME, add_asymmetry, summed_pairs
 from bids_app.tables import read_table
 
 MODELS = Path(__file__).resolve().parents[1] / "bids_app" / "data" / "models"
@@ -132,6 +132,16 @@ MODEL_CARDS: dict[str, dict[str, Any]] = {
         ),
         "citations": CALIBRATED_CITATIONS,
     },
+    "open-sums": {
+        "mode": "calibrated",
+        "harmonise": "location",
+        "regions": tuple(summed_pairs()),
+        "title": "Open sums of left and right (location, scale and shape)",
+        "summary": "Fractional polynomials of mean and standard deviation with sinh-arcsinh residuals for the volumes "
+        "of left and right together of the thalamus, six other deep structures and the cerebellar cortex by sex, "
+        "trained on openly licensed data. For use beside open-calibrated: --model open-calibrated+open-sums.",
+        "citations": CALIBRATED_CITATIONS,
+    },
     "open-blr": {
         "title": "Open second opinion (PCNtoolkit's Bayesian linear regression)",
         "summary": "Warped Bayesian linear regression of 82 regional volumes, B-spline of age in mean and variance, "
@@ -205,9 +215,11 @@ def train(table: pd.DataFrame, name: str, date: str, folder: Path) -> None:
     if name == "open-blr":
         return train_blr(table, {**COMMON, **words, "date": date}, folder)
     recipe = {option: words.pop(option) for option in ("mode", "harmonise")}
-    regions = training.default_regions(add_asymmetry(table), recipe["mode"], words.pop("measure", VOLUME))
+    sums = words.pop("regions", ())
+    regions = sums or training.default_regions(add_asymmetry(table), recipe["mode"], words.pop("measure", VOLUME))
+    words = {**COMMON, **words, "date": date}
     trained = training.train(
-        table, name=name, regions=regions, refit=True, card={**COMMON, **words, "date": date}, progress=print, **recipe
+        table, name=name, regions=regions, refit=True, card=words, progress=print, reference_counts=not sums, **recipe
     )
     model = replace(short_roots(trained.model), card=with_sources(trained.model.card, table))
     path = model_file.save(model, folder / f"{name}.json")

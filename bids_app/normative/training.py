@@ -26,6 +26,7 @@ from bids_app.regions import (
     THICKNESS,
     VOLUME,
     add_asymmetry,
+    add_pair_measures,
     asymmetry_names,
     counted_regions,
     extended_regions,
@@ -112,7 +113,7 @@ def train(
     """
     _check_options(mode, harmonise)
     tell, calibrated = progress or (lambda sentence: None), mode == "calibrated"
-    table = add_asymmetry(table) if calibrated else table
+    table = add_pair_measures(add_asymmetry(table) if calibrated else table, regions or ())
     regions = regions or default_regions(table, mode)
     each = {"min_per_sex": min_per_sex, "min_per_site": 2 if harmonise in ("location", "full") else 1}
     uses_etiv = measure_of(regions[0]) != THICKNESS if etiv is None else etiv

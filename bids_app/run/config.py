@@ -64,6 +64,7 @@ class RunConfig:
     second_model: str | None = None
     adapt_controls: str | None = None
     adapt_by: str | None = None
+    change_model: str | None = None
     exclude_quality: tuple[Literal["warn", "fail"], ...] = ()
     include_quality: tuple[Literal["warn", "fail"], ...] = ()
     qc_file: tuple[Label, ...] = ()

@@ -14,7 +14,7 @@ from bids_app.reports.components import prose, shown
 from bids_app.reports.figures.files import standalone, write_formats
 from bids_app.reports.figures.maps import map_pair, page_geometry
 from bids_app.reports.loading import Person, Scan, load_person
-from bids_app.reports.pages import glance, sections
+from bids_app.reports.pages import glance, rate_sections, sections
 from bids_app.reports.pages.finding_sections import person_findings
 from bids_app.reports.pages.page import render
 from bids_app.reports.pages.viewer import write_viewer
@@ -82,6 +82,7 @@ def _context(person: Person, root: Path) -> dict[str, Any]:
         "few_reference": FEW_REFERENCE,
         "cautions": sections.cautions(latest) if latest else [],
         "change": sections.change_section(person),
+        "rates": rate_sections.rates_section(person),
         "lesions": sections.lesion_rows(person),
         "tables": [{"label": scan.label, "tables": sections.scan_tables(scan)} for scan in person.scans],
         "filters": sections.table_filters(person),
