@@ -141,10 +141,7 @@ def score_scan(
         **_surface_counts(tables, model, sex, stored is not None),
         "quality": _quality_summary(quality, volumes),
         **({} if lesions is None else {"lesions": lesions.summary}),
-        "model": {
-            **_model_summary(model, model_name, adaptation),
-            "n_reference_5y": model.card.n_near(float(covariates["age"]), str(covariates["sex"])),
-        },
+        "model": _model_summary(model, model_name, adaptation) | _reference(model, covariates),
         **_second_summary(tables, deviations, data, second, second_name, adaptation),
         "freesurfer": _tree_summary(volumes, covariates),
         "inputs": dict(volumes.inputs),
@@ -162,6 +159,11 @@ def _warnings(
 ) -> list[str]:
     adapted = stored.notes if stored else (unadapted_warning(model),)
     return [*model.card.z_notes, *volumes.notes, *filter(None, deviations.notes), *adapted]
+
+
+def _reference(model: NormativeModel, covariates: Mapping[str, Any]) -> dict[str, Any]:
+    """How many reference people are of about that age and of that sex."""
+    return {"n_reference_5y": model.card.n_near(float(covariates["age"]), str(covariates["sex"]))}
 
 
 def used_columns(model: NormativeModel, second: NormativeModel | None) -> tuple[str, ...]:
