@@ -181,7 +181,8 @@ class SiteAdaptation:
     def report(self) -> pd.DataFrame:
         """One row per scanner and region: what was estimated from how many controls.
 
-        Columns: scanner, region, n (people), mean_z (before shrinkage), shift, se, scale, site_sd (prior).
+        Columns: scanner, region, n (people), mean_z (before adaptation), mean_z_after, shift, se, scale,
+        site_sd (prior).
         """
         return pd.concat([self._level_table(key, level) for key, level in self.levels.items()], ignore_index=True)
 
@@ -283,6 +284,7 @@ class SiteAdaptation:
                 "region": self.regions,
                 "n": level.sums.n.astype(int),
                 "mean_z": mean,
+                "mean_z_after": (mean - shift) / scale,
                 "shift": shift,
                 "se": se,
                 "scale": scale,
@@ -296,6 +298,7 @@ REPORT_COLUMNS = {
     "region": {"Description": "Region; FreeSurfer's name"},
     "n": {"Description": "Number of local healthy people"},
     "mean_z": {"Description": "Their mean z before adaptation"},
+    "mean_z_after": {"Description": "Their mean z after adaptation, each with the same shift and scale"},
     "shift": {"Description": "Estimated shift of the scanner in z: the mean shrunk towards zero"},
     "se": {"Description": "Standard error of the shift"},
     "scale": {"Description": "Estimated scale: the adapted deviation is (z - shift) / scale"},
