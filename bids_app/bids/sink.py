@@ -21,6 +21,7 @@ IGNORED = (
     "CITATION.md",
     "adaptation.json",
     "analysis.toml",
+    "assets",
     "model_*.json",
     "group_*",
     "figures",

@@ -125,8 +125,8 @@ def score_scan(
     quality = _quality(volumes, covariates, model, deviations)
     second = None if second_name is None else load_study_model(second_name)
     sex, columns = str(covariates["sex"]), used_columns(model, second)
-    adapting = stored.notes if stored else (unadapted_warning(model),)
-    seen = scan_findings(volumes, measured, impossible, quality, (*deviations.notes, *adapting))
+    of_adaptation = stored.notes if stored else ()
+    seen = scan_findings(volumes, measured, impossible, quality, (*deviations.notes, *of_adaptation))
     lesions = scan_lesions(covariates.get("lesions"), covariates.get("fs_images"))
     if lesions is not None:
         seen += lesions.findings
@@ -145,11 +145,18 @@ def score_scan(
         "inputs": dict(volumes.inputs),
         "unscored": _unscored(model, deviations, volumes),
         "findings": [*(covariates.get("findings") or ()), *(finding.to_json() for finding in seen)],
-        "warnings": [*model.card.z_notes, *volumes.notes, *filter(None, deviations.notes), *adapting],
+        "warnings": _warnings(model, volumes, deviations, stored),
         "software": {"normvol": __version__},
         "fingerprint": fingerprint(volumes.inputs, covariates, *how, second_name and model_sha256(second_name)),
     }
     return ScanResult(tables, summary)
+
+
+def _warnings(
+    model: NormativeModel, volumes: Volumes, deviations: Deviations, stored: StoredAdaptation | None
+) -> list[str]:
+    adapted = stored.notes if stored else (unadapted_warning(model),)
+    return [*model.card.z_notes, *volumes.notes, *filter(None, deviations.notes), *adapted]
 
 
 def used_columns(model: NormativeModel, second: NormativeModel | None) -> tuple[str, ...]:

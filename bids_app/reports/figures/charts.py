@@ -36,6 +36,8 @@ INTERVAL_95 = 1.959963984540054
 Z_OF_P95 = 1.6448536269514722
 YEARS_AROUND = 12.0
 INSET = (88.0, 22.0)
+# pixels by which a curve may be off
+TOLERANCE = 0.2
 SIDE_WORDS = {"infra": "smaller", "supra": "larger"}
 
 
@@ -92,7 +94,10 @@ def centile_chart(
     whole = Fan(np.asarray(fan["age"], float), {name: np.asarray(fan[name], float) for name in SHARES if name in fan})
     near, scale = whole.around(visits), _unit_scale(whole.curves["p50"])
     plot = _centile_plot(near, visits, scale, width, height)
-    lines = {name: sparse(plot.points(near.ages, values * scale)) for name, values in near.curves.items()}
+    lines = {
+        name: sparse(plot.points(near.ages.tolist(), (values * scale).tolist()), TOLERANCE)
+        for name, values in near.curves.items()
+    }
     body = [
         *plot.y_axis(4, "mL" if scale == ML else ""),
         *plot.x_axis(6),
@@ -138,7 +143,8 @@ def _inset(plot: Plot, whole: Fan, near: Fan) -> list[str]:
     """The whole lifespan in small, and in it the ages of the chart."""
     ends = float(np.nanmin(whole.curves["p05"])), float(np.nanmax(whole.curves["p95"]))
     small = Plot(plot.right - INSET[0], 3, *INSET, (whole.ages[0], whole.ages[-1]), ends)
-    lines = {n: sparse(small.points(whole.ages, whole.curves[n])) for n in ("p05", "p50", "p95")}
+    ages = whole.ages.tolist()
+    lines = {n: sparse(small.points(ages, whole.curves[n].tolist()), 2 * TOLERANCE) for n in ("p05", "p50", "p95")}
     here = small.px(near.ages[0]), small.px(near.ages[-1])
     return [
         path([*lines["p05"], *lines["p95"][::-1]], "fan outer", close=True),

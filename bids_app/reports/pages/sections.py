@@ -13,6 +13,8 @@ from markupsafe import Markup
 from bids_app.regions import ASYMMETRY_PREFIX, display_name, pairs, reference_regions, region_table
 from bids_app.reports.components import Column, capitalised, chapter, data_block, data_uri
 from bids_app.reports.figures.charts import Visit, centile_chart, change_chart, range_strip
+from bids_app.reports.figures.overlays import OUTLINES
+from bids_app.reports.figures.slices import LEGEND
 from bids_app.reports.loading import Person, Scan, Sheet, load_record
 
 SHOWN_CHARTS = 9
@@ -338,11 +340,17 @@ def overlay_images(person: Person, root: Path) -> list[dict[str, Any]]:
     return found
 
 
+def overlay_legend() -> list[tuple[str, str]]:
+    """Words and CSS colour of each outline in the overlays."""
+    lines = [("border of the white matter", OUTLINES["white"]), ("outer border of the cortex", OUTLINES["pial"])]
+    return [(words, "rgb({} {} {})".format(*colour)) for words, colour in (*lines, *LEGEND)]
+
+
 def overlay_notes(person: Person, root: Path) -> list[dict[str, Any]]:
-    """What could not be drawn and why, from ``figures/*_desc-overlays.json``."""
+    """What could not be drawn and why, and what the slices go through, from ``figures/*_desc-overlays.json``."""
     files = sorted((root / f"sub-{person.label}" / "figures").glob("*_desc-overlays.json"))
     records = [(load_record(root, file), file.name.removesuffix("_desc-overlays.json")) for file in files]
-    return [{"record": record, "scan": scan} for record, scan in records if record and record.get("Notes")]
+    return [{"record": record, "scan": scan} for record, scan in records if record]
 
 
 def _alternative(path: Path) -> str:
