@@ -22,7 +22,7 @@ from bids_app.run.adaptation import ScanAdaptations, estimate_adaptation
 from bids_app.run.alike import asked_for, check_alike, with_before
 from bids_app.run.config import RunConfig
 from bids_app.run.fingerprint import fingerprint
-from bids_app.run.lesions import LesionPlan, stamp_of
+from bids_app.run.lesions import LesionPlan
 from bids_app.run.missing_trees import why_no_tree
 from bids_app.run.models import load_second_model, load_study_model, model_sha256
 from bids_app.run.planned import Omission, Plan, PlannedScan, RunContext
@@ -78,6 +78,9 @@ def plan_request(request: Request) -> Plan:
     planned = [_with_base_finding(scan, planned) for scan in planned]
     lesions = LesionPlan(request.dataset.bids_dir, request.derivatives, request.lesions)
     planned = [_with_lesions(scan, lesions) for scan in planned if scan.name in asked]
+    if request.quality_limits:
+        limits = {"quality_limits": list(request.quality_limits)}
+        planned = [replace(scan, covariates={**scan.covariates, **limits}) for scan in planned]
     if adaptations is not None:
         planned = [_adapted(scan, adaptations, request.work_dir) for scan in planned]
     # A person's tables and report need all sessions, so one changed session brings the others along.
@@ -322,6 +325,5 @@ def scan_fingerprint(scan: PlannedScan, context: RunContext, trees: Trees, colum
     facts = trees.facts(scan.subject_dir)
     covariates = {**scan.covariates, "etiv_mm3": facts.etiv_mm3, "fs_version": facts.fs_version}
     adaptation = read_json(scan.adaptation_file) if scan.adaptation_file else None
-    lesions = stamp_of(scan.covariates.get("lesions"))
-    how = context.model_sha256, context.scoring, adaptation, columns, lesions, context.second_sha256
+    how = context.model_sha256, context.scoring, adaptation, columns, context.second_sha256
     return fingerprint(facts.inputs, covariates, *how)
