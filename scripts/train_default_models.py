@@ -185,7 +185,7 @@ def main() -> None:
     if options.surface:
         table = table.merge(read_table(options.surface), on=["participant_id", "site"], how="left")
     for name in [options.only] if options.only else MODEL_CARDS:
-        if options.surface or "measure" not in MODEL_CARDS[name]:
+        if (options.surface or "measure" not in MODEL_CARDS[name]) and not (options.ages and name == "open-blr"):
             (with_ages if options.ages else train)(table, name, options.date, options.output)
 
 
