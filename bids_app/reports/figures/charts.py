@@ -36,12 +36,14 @@ INTERVAL_95 = 1.959963984540054
 Z_OF_P95 = 1.6448536269514722
 YEARS_AROUND = 12.0
 INSET = (88.0, 22.0)
+# pixels by which a curve may be off
+TOLERANCE = 0.2
 SIDE_WORDS = {"infra": "smaller", "supra": "larger"}
 
 
 class Visit(NamedTuple):
     """One session's point in a centile chart; `z_se` is the standard error of its z, `apart` whether it cannot be
-    compared with the session before."""
+    compared with the session before. A line joins those of a person."""
 
     label: str
     age: float
@@ -49,6 +51,7 @@ class Visit(NamedTuple):
     z: float
     deviation: str
     z_se: float = math.nan
+    person: str = ""
     apart: bool = False
 
 
@@ -76,9 +79,9 @@ class Fan(NamedTuple):
 
 def centile_chart(
     region: str,
-    fan: pd.DataFrame,
+    fan: pd.DataFrame | Mapping[str, np.ndarray],
     visits: Sequence[Visit],
-    ahead: pd.DataFrame | None = None,
+    ahead: Mapping[str, np.ndarray] | None = None,
     width: float = 300,
     height: float = 214,
 ) -> str:
@@ -86,18 +89,20 @@ def centile_chart(
 
     Parameters
     ----------
-    fan : DataFrame
+    fan : DataFrame or mapping of arrays
         Columns ``age``, ``p05`` to ``p95`` and perhaps the limits ``p025`` and ``p975`` (mm^3), in order of age.
     visits : sequence of Visit
         In order of age; none for the whole lifespan.
-    ahead : DataFrame, optional
+    ahead : mapping of arrays, optional
         The same columns: what is expected of healthy people with the last session's z after it.
     """
-    whole = _fan(fan)
+    whole, later = _fan(fan), None if ahead is None else _fan(ahead)
     near, scale = whole.around(visits), _unit_scale(whole.curves["p50"])
-    later = None if ahead is None or ahead.empty else _fan(ahead)
     plot = _centile_plot(near, visits, scale, width, height, later)
-    lines = {name: sparse(plot.points(near.ages, values * scale)) for name, values in near.curves.items()}
+    lines = {
+        name: sparse(plot.points(near.ages.tolist(), (values * scale).tolist()), TOLERANCE)
+        for name, values in near.curves.items()
+    }
     body = [
         *plot.y_axis(4, "mL" if scale == ML else ""),
         *plot.x_axis(6),
@@ -114,13 +119,17 @@ def centile_chart(
     return svg(width, height, body, label)
 
 
-def _fan(table: pd.DataFrame) -> Fan:
-    return Fan(table["age"].to_numpy(float), {name: table[name].to_numpy(float) for name in SHARES if name in table})
+def _fan(table: pd.DataFrame | Mapping[str, np.ndarray]) -> Fan:
+    curves = {name: np.asarray(table[name], float) for name in SHARES if name in table}
+    return Fan(np.asarray(table["age"], float), curves)
 
 
 def _ahead(plot: Plot, later: Fan, scale: float) -> list[str]:
     """The band that holds nine tenths of what is expected after the last session, and its middle."""
-    lines = {name: sparse(plot.points(later.ages, values * scale)) for name, values in later.curves.items()}
+    lines = {
+        name: sparse(plot.points(later.ages.tolist(), (values * scale).tolist()))
+        for name, values in later.curves.items()
+    }
     band = path([*lines["p05"], *lines["p95"][::-1]], "ahead band", close=True)
     return [band, path(lines["p50"], "ahead median")]
 
@@ -158,7 +167,8 @@ def _inset(plot: Plot, whole: Fan, near: Fan) -> list[str]:
     """The whole lifespan in small, and in it the ages of the chart."""
     ends = float(np.nanmin(whole.curves["p05"])), float(np.nanmax(whole.curves["p95"]))
     small = Plot(plot.right - INSET[0], 3, *INSET, (whole.ages[0], whole.ages[-1]), ends)
-    lines = {n: sparse(small.points(whole.ages, whole.curves[n])) for n in ("p05", "p50", "p95")}
+    ages = whole.ages.tolist()
+    lines = {n: sparse(small.points(ages, whole.curves[n].tolist()), 2 * TOLERANCE) for n in ("p05", "p50", "p95")}
     here = small.px(near.ages[0]), small.px(near.ages[-1])
     return [
         path([*lines["p05"], *lines["p95"][::-1]], "fan outer", close=True),
@@ -178,16 +188,27 @@ def _visits(plot: Plot, visits: Sequence[Visit], scale: float, fan: Fan) -> list
         if (error := fan.error(v))
     ]
     dots = [
-        dot(x, y, 4 if v is visits[-1] else 3, f"visit {v.deviation}", _visit_words(v, visits[0], scale))
+        dot(
+            x,
+            y,
+            4 if v is visits[-1] and v.person == visits[0].person else 3,
+            f"visit {v.deviation}",
+            _visit_words(v, visits[0], scale),
+        )
         for v, x, y in drawn
     ]
-    return [*_course(points, [visit.apart for visit in visits]), *bars, *dots]
+    people: dict[str, list[tuple[tuple[float, float], bool]]] = {}
+    for visit, point in zip(visits, points, strict=True):
+        people.setdefault(visit.person, []).append((point, visit.apart))
+    return [*(piece for course in people.values() for piece in _course(*zip(*course, strict=True))), *bars, *dots]
 
 
 def _course(points: Sequence[tuple[float, float]], apart: Sequence[bool]) -> list[str]:
-    """The line through the sessions; greyed between two that cannot be compared."""
-    if len(points) < 2 or not any(apart[1:]):
-        return [path(points, "course") if len(points) > 1 else ""]
+    """The line through the sessions of a person; greyed between two that cannot be compared."""
+    if len(points) < 2:
+        return []
+    if not any(apart[1:]):
+        return [path(points, "course")]
     return [path(points[i : i + 2], "course apart" if apart[i + 1] else "course") for i in range(len(points) - 1)]
 
 
