@@ -93,7 +93,7 @@ def centile_chart(
         Columns ``age``, ``p05`` to ``p95`` and perhaps the limits ``p025`` and ``p975`` (mm^3), in order of age.
     visits : sequence of Visit
         In order of age; none for the whole lifespan.
-    ahead : DataFrame, optional
+    ahead : mapping of arrays, optional
         The same columns: what is expected of healthy people with the last session's z after it.
     """
     whole = _fan(fan)
@@ -128,7 +128,10 @@ def _fan(table: pd.DataFrame | Mapping[str, np.ndarray]) -> Fan:
 
 def _ahead(plot: Plot, later: Fan, scale: float) -> list[str]:
     """The band that holds nine tenths of what is expected after the last session, and its middle."""
-    lines = {name: sparse(plot.points(later.ages, values * scale)) for name, values in later.curves.items()}
+    lines = {
+        name: sparse(plot.points(later.ages.tolist(), (values * scale).tolist()))
+        for name, values in later.curves.items()
+    }
     band = path([*lines["p05"], *lines["p95"][::-1]], "ahead band", close=True)
     return [band, path(lines["p50"], "ahead median")]
 
