@@ -12,6 +12,7 @@ import pandas as pd
 
 from bids_app import __version__, regions
 from bids_app.bids.columns import columns_for
+from bids_app.bids.derivatives import SCHEMA
 from bids_app.bids.finding_files import findings_of, findings_path, write_findings
 from bids_app.bids.markers import begin_scan
 from bids_app.bids.names import bare, derivative_path, output_path, scan_name
@@ -125,14 +126,13 @@ def score_scan(
     quality = _quality(volumes, covariates, model, deviations)
     second = None if second_name is None else load_study_model(second_name)
     sex, columns = str(covariates["sex"]), used_columns(model, second)
-    said = (*deviations.notes, *(stored.notes if stored else ()))
-    seen = scan_findings(volumes, measured, impossible, quality, said)
+    adapted = stored.notes if stored else ()
+    seen = scan_findings(volumes, measured, impossible, quality, (*deviations.notes, *adapted))
     lesions = scan_lesions(covariates.get("lesions"), covariates.get("fs_images"))
     if lesions is not None:
         seen += lesions.findings
         tables |= lesions.tables
     how = model_sha256(model_name), model.card.scoring, adaptation, columns, stamp_of(covariates.get("lesions"))
-    notes = [*volumes.notes, *(note for note in deviations.notes if note)]
     summary = {
         **{key: covariates.get(key) for key in ("participant_id", "session_id")},
         "covariates": _covariate_summary(covariates, columns),
@@ -146,11 +146,19 @@ def score_scan(
         "inputs": dict(volumes.inputs),
         "unscored": _unscored(model, deviations, volumes),
         "findings": [*(covariates.get("findings") or ()), *(finding.to_json() for finding in seen)],
-        "warnings": [*model.card.z_notes, *notes, *(stored.notes if stored else (unadapted_warning(model),))],
-        "software": {"normvol": __version__},
+        "warnings": [*_warnings(volumes, model, deviations), *(adapted if stored else (unadapted_warning(model),))],
+        **_maker(),
         "fingerprint": fingerprint(volumes.inputs, covariates, *how, second_name and model_sha256(second_name)),
     }
     return ScanResult(tables, summary)
+
+
+def _warnings(volumes: Volumes, model: NormativeModel, deviations: Deviations) -> list[str]:
+    return [*model.card.z_notes, *volumes.notes, *filter(None, deviations.notes)]
+
+
+def _maker() -> dict[str, Any]:
+    return {"software": {"normvol": __version__}, "schema": SCHEMA}
 
 
 def used_columns(model: NormativeModel, second: NormativeModel | None) -> tuple[str, ...]:
