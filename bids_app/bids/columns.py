@@ -11,6 +11,24 @@ from bids_app.tables import read_json
 
 Dictionary = dict[str, dict[str, Any]]
 KEYS = ("participant_id", "session_id")
+# The descriptive tables of the group level, the most wanted first, and what each is.
+TITLES = {
+    "long": "One row per scan and region: value, expected value, z, centile, flag, with age, sex, group and scores",
+    "scans": "One row per scan with everything else: covariates, counts, quality, every clinical column",
+    "deviations": "One row per scan: covariates, number of deviations, quality, model",
+    "zscores": "z of the counted regions, one column per region",
+    "extended": "z of all other regions, one column per region",
+    "volumes": "Volumes with what scoring needs, one column per region",
+    "inclusion": "Every scan that was looked at, what became of it and why",
+    "findings": "What was seen that can change a number",
+    "cohort": "Age, sex and number of scans, by group",
+    "flow": "How many scans passed each step",
+    "counts": "Deviations per person beside what healthy people have, by group",
+    "prevalence": "Share of people in deviation per region and group",
+    "sites": "Mean and spread of z by scanner and FreeSurfer version",
+    "quality": "Every measure of quality of every scan",
+    "adaptation": "What the site adaptation estimated, by scanner and region",
+}
 
 
 @lru_cache(maxsize=1)

@@ -22,6 +22,7 @@ IGNORED = (
     "CITATION.md",
     "adaptation.json",
     "analysis.toml",
+    "assets",
     "model_*.json",
     "group_*",
     "figures",

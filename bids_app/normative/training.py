@@ -193,8 +193,7 @@ def region_models(data: TrainingData, fitted: fitting.Fitted, mode: str) -> tupl
             transform="log" if data.log[i] else "identity",
             fits={sex: _in_volume(fits[i]) if data.log[i] else fits[i] for sex, fits in fitted.fits.items()},
             versions={
-                version: (_short(effects.offsets[k, i]), _short(effects.errors[k, i]))
-                for k, version in enumerate(known)
+                version: (_short(effects.shrunk[k, i]), _short(effects.errors[k, i])) for k, version in enumerate(known)
             },
             site_sd=_short(effects.site_sd[i]) if several else None,
         )
@@ -285,63 +284,3 @@ def _short(value: float) -> float:
 
 def _in_volume(fit: RegionFit) -> RegionFit:
     return replace(fit, volume_range=fitting.rounded(np.exp(np.array(fit.volume_range))))
-
-
-class NormativeEstimator:
-    """`train` with scikit-learn manners.
-
-    Parameters
-    ----------
-    mode, harmonise : str
-    regions : tuple of str, optional
-    min_per_sex : int
-        As in `train`.
-
-    Attributes
-    ----------
-    model_ : NativeModel
-    report_ : TrainingReport
-    """
-
-    def __init__(
-        self,
-        mode: str = "calibrated",
-        harmonise: str = "none",
-        regions: tuple[str, ...] | None = None,
-        min_per_sex: int = 30,
-    ) -> None:
-        self.mode = mode
-        self.harmonise = harmonise
-        self.regions = regions
-        self.min_per_sex = min_per_sex
-
-    def fit(self, X: pd.DataFrame, y: Any = None) -> NormativeEstimator:
-        """Train on the table `X`; `y` is ignored."""
-        self.model_, self.report_ = train(
-            X,
-            name="estimator",
-            mode=self.mode,
-            harmonise=self.harmonise,
-            regions=self.regions,
-            min_per_sex=self.min_per_sex,
-            reference_counts=False,
-        )
-        return self
-
-    def predict(self, X: pd.DataFrame) -> pd.DataFrame:
-        """Expected volumes, one column per region."""
-        regions = self.model_.regions
-        zero = np.zeros((len(X), len(regions)))
-        return pd.DataFrame(self.model_.volumes_at(X, zero, regions), index=X.index, columns=list(regions))
-
-    def transform(self, X: pd.DataFrame) -> pd.DataFrame:
-        """z-scores, one column per region."""
-        found = self.model_.deviations(X)
-        return pd.DataFrame(found.z, index=X.index, columns=list(found.regions))
-
-    def score(self, X: pd.DataFrame, y: Any = None) -> float:
-        """Coefficient of determination of the expected volumes, mean over regions."""
-        found = self.model_.deviations(X)
-        missed = np.nansum((found.observed - found.expected) ** 2, axis=0)
-        total = np.nansum((found.observed - np.nanmean(found.observed, axis=0)) ** 2, axis=0)
-        return float(np.mean(1 - missed / total))

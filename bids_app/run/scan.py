@@ -126,8 +126,8 @@ def score_scan(
     quality = _quality(volumes, covariates, model, deviations)
     second = None if second_name is None else load_study_model(second_name)
     sex, columns = str(covariates["sex"]), used_columns(model, second)
-    adapted = stored.notes if stored else ()
-    seen = scan_findings(volumes, measured, impossible, quality, (*deviations.notes, *adapted))
+    adapting = stored.notes if stored else (unadapted_warning(model),)
+    seen = scan_findings(volumes, measured, impossible, quality, (*deviations.notes, *adapting))
     lesions = scan_lesions(covariates.get("lesions"), covariates.get("fs_images"))
     if lesions is not None:
         seen += lesions.findings
@@ -146,15 +146,11 @@ def score_scan(
         "inputs": dict(volumes.inputs),
         "unscored": _unscored(model, deviations, volumes),
         "findings": [*(covariates.get("findings") or ()), *(finding.to_json() for finding in seen)],
-        "warnings": [*_warnings(volumes, model, deviations), *(adapted if stored else (unadapted_warning(model),))],
+        "warnings": [*model.card.z_notes, *volumes.notes, *filter(None, deviations.notes), *adapting],
         **_maker(),
         "fingerprint": fingerprint(volumes.inputs, covariates, *how, second_name and model_sha256(second_name)),
     }
     return ScanResult(tables, summary)
-
-
-def _warnings(volumes: Volumes, model: NormativeModel, deviations: Deviations) -> list[str]:
-    return [*model.card.z_notes, *volumes.notes, *filter(None, deviations.notes)]
 
 
 def _maker() -> dict[str, Any]:

@@ -20,7 +20,9 @@ from bids_app.reports.loading import Group, load_group
 from bids_app.reports.pages import group_glance
 from bids_app.reports.pages import group_sections as sections
 from bids_app.reports.pages.finding_sections import group_findings
+from bids_app.reports.pages.group_index import write_group_index
 from bids_app.reports.pages.page import render
+from bids_app.reports.pages.viewer import write_viewer
 from bids_app.tables import atomic_write
 
 
@@ -45,6 +47,8 @@ def write_group_report(output_dir: Path | str, *, figure_formats: Sequence[str] 
         raise InputError(f"no group table is in {root}", "run the group level first, or normvol-model analyse")
     context = _context(group, root)
     _write_figures(output_path(root, "figures", "figure").parent, context, figure_formats)
+    write_viewer(root)
+    write_group_index(root)
     return atomic_write(output_path(root, "group.html"), render("group.html.j2", **context))
 
 
@@ -68,6 +72,7 @@ def _context(group: Group, root: Path) -> dict[str, Any]:
         "counts": sections.count_drawings(group),
         "prevalence": sections.prevalence_drawings(group),
         "adaptation": sections.adaptation_drawings(group),
+        "SHIFTS": sections.SHIFTS,
         "heat": heat,
         "strips": sections.quality_strips(group),
         "outliers": sections.quality_outliers(group),
@@ -82,9 +87,7 @@ def _write_figures(folder: Path, context: dict[str, Any], formats: Sequence[str]
     """Write the drawings; those of an earlier report that this one no longer has are removed."""
     files = {drawing.name: drawing.file for part in ("counts", "prevalence", "adaptation") for drawing in context[part]}
     for analysis in context["analyses"]:
-        for index, drawing in enumerate(analysis.drawings):
-            part = f"_{index + 1}" if len(analysis.drawings) > 1 else ""
-            files[f"group_{analysis.name}{part}.svg"] = drawing.file
+        files |= analysis.files()
     written = {path for name, svg in files.items() for path in write_formats(output_path(folder, name), svg, formats)}
     if context["heat"] and formats:
         written.add(atomic_write(folder / "group_heatmap.png", context["heat"]["png"]))

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from bids_app.regions import display_name
 from bids_app.reports import components
+from bids_app.reports.figures.people_charts import MOST_PEOPLE
 
 MOST_TABLE_ROWS = 1000
 MOST_PERSON_ROWS = 300
@@ -42,6 +43,7 @@ def environment() -> Environment:
         metric_title=components.metric_title,
         MOST_TABLE_ROWS=MOST_TABLE_ROWS,
         MOST_PERSON_ROWS=MOST_PERSON_ROWS,
+        MOST_PEOPLE=MOST_PEOPLE,
     )
     return env
 
@@ -50,8 +52,9 @@ def render(template: str, **context: Any) -> str:
     """One page with its style and script inside and a policy that lets no other script run."""
     script = components.asset("report.js") + components.asset("linked.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    # strict-dynamic: what this script loads may run (the viewer in assets/), and nothing else
     policy = (
-        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}' 'strict-dynamic'; "
         "base-uri 'none'; form-action 'none'"
     )
     style = components.asset("report.css") + components.asset("chart.css")

@@ -17,6 +17,7 @@ from bids_app.reports.loading import Person, Scan, load_person
 from bids_app.reports.pages import glance, sections
 from bids_app.reports.pages.finding_sections import person_findings
 from bids_app.reports.pages.page import render
+from bids_app.reports.pages.viewer import write_viewer
 from bids_app.tables import atomic_write
 
 MAP_LIMITS = (-4.0, 4.0)
@@ -51,6 +52,8 @@ def write_participant_report(
     context = _context(person, root)
     for path, svg in _figure_files(root, person, context):
         write_formats(path, svg, figure_formats)
+    if context["maps"]:
+        write_viewer(root)
     return atomic_write(output_path(root, f"sub-{person.label}.html"), render("participant.html.j2", **context))
 
 
@@ -84,6 +87,7 @@ def _context(person: Person, root: Path) -> dict[str, Any]:
             dict.fromkeys(name for scan in person.scans for name in scan.summary.get("quality.metrics") or ())
         ),
         "overlays": sections.overlay_images(person, root),
+        "overlay_legend": sections.overlay_legend(),
         "overlay_notes": sections.overlay_notes(person, root),
         "methods": prose(person.citation) if person.citation else None,
     }
