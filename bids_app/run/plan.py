@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.bids.covariates import Covariates
+from bids_app.bids.derivatives import SCHEMA
 from bids_app.bids.layout import Scan
 from bids_app.bids.markers import is_person_done, is_scan_done
 from bids_app.bids.names import LONGEST_LABEL, derivative_path, is_label, listed, participant_id, scan_name
@@ -317,7 +318,8 @@ def is_up_to_date(scan: PlannedScan, context: RunContext, trees: Trees, columns:
         return False
     try:
         recorded = read_json(summary)
-        same = recorded.get("fingerprint") == scan_fingerprint(scan, context, trees, columns)
+        known = recorded.get("fingerprint"), recorded.get("schema")
+        same = known == (scan_fingerprint(scan, context, trees, columns), SCHEMA)
     except NormvolError:
         return False
     before, now = (

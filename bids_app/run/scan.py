@@ -12,6 +12,7 @@ import pandas as pd
 
 from bids_app import __version__, regions
 from bids_app.bids.columns import columns_for
+from bids_app.bids.derivatives import SCHEMA
 from bids_app.bids.finding_files import findings_of, findings_path, write_findings
 from bids_app.bids.markers import begin_scan
 from bids_app.bids.names import bare, derivative_path, output_path, scan_name
@@ -148,7 +149,7 @@ def score_scan(
         "unscored": _unscored(model, deviations, volumes),
         "findings": [*(covariates.get("findings") or ()), *(finding.to_json() for finding in seen)],
         "warnings": _warnings(model, volumes, deviations, stored),
-        "software": {"normvol": __version__},
+        **_maker(),
         "fingerprint": fingerprint(volumes.inputs, covariates, *how, second_name and model_sha256(second_name)),
     }
     return ScanResult(tables, summary)
@@ -164,6 +165,10 @@ def _warnings(
 def _reference(model: NormativeModel, covariates: Mapping[str, Any]) -> dict[str, Any]:
     """How many reference people are of about that age and of that sex."""
     return {"n_reference_5y": model.card.n_near(float(covariates["age"]), str(covariates["sex"]))}
+
+
+def _maker() -> dict[str, Any]:
+    return {"software": {"normvol": __version__}, "schema": SCHEMA}
 
 
 def used_columns(model: NormativeModel, second: NormativeModel | None) -> tuple[str, ...]:

@@ -36,7 +36,9 @@ def test_the_tutorial_gives_what_it_shows(repository, tmp_path, monkeypatch):
     said, lost = "", []
     for kind, text in blocks(repository):
         if kind == "sh":
-            done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, timeout=SHELL_SECONDS, check=False)
+            done = subprocess.run(
+                ["bash", "-c", text], capture_output=True, text=True, timeout=SHELL_SECONDS, check=False
+            )
             said = done.stdout + done.stderr
         elif kind == "python":
             out = io.StringIO()
