@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -32,6 +32,7 @@ from bids_app.workbench.table_input import TableReader
 
 Model: TypeAlias = NormativeModel | str | Path
 Table: TypeAlias = pd.DataFrame | str | Path
+PERSON = "participant_id"
 FAN = {"p05": 5.0, "p25": 25.0, "p50": 50.0, "p75": 75.0, "p95": 95.0}
 
 
@@ -47,7 +48,7 @@ class FindingWarning(UserWarning):
 class Picture:
     """A drawing: a notebook shows it, `save` writes it, `svg` is its text."""
 
-    svg: str
+    svg: str = field(repr=False)
 
     def save(self, path: Path | str, *, width_mm: float = WIDTH_MM, dpi: float = DPI) -> Path:
         """Write it to `path`; the ending (.svg, .png, .pdf) decides the format.
@@ -307,7 +308,8 @@ def plot_centiles(
     model, sex, etiv :
         As in `centiles`.
     scans : DataFrame, optional
-        ``age`` (years) and a column named like the region (mm^3, mm or mm^2), such as one person's visits.
+        ``age`` (years) and a column named like the region (mm^3, mm or mm^2); a line joins those of one
+        ``participant_id``.
     width, height : float
         In pixels.
 
@@ -330,7 +332,8 @@ def plot_centiles(
         absent = [column for column in ("age", region) if column not in scans]
         if absent:
             raise InputError(f"scans has no column {absent[0]}", f"it needs age and {region}")
-        visits = scans[["age", region]].rename(columns={region: "volume_mm3"}).dropna()
+        people = scans[PERSON] if PERSON in scans else pd.Series(scans.index.astype(str), scans.index)
+        visits = scans[["age", region]].rename(columns={region: "volume_mm3"}).assign(participant_id=people).dropna()
     return Picture(centile_figure(fan, visits, "the model", width, height))
 
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from bids_app.tables import read_table
@@ -149,14 +150,16 @@ def asymmetry_names() -> tuple[str, ...]:
 
 def add_asymmetry(volumes: pd.DataFrame) -> pd.DataFrame:
     """`volumes` (one column per region) with the asymmetry indices that it allows appended."""
-    indices = {}
-    for pair in pairs():
-        if pair.left in volumes and pair.right in volumes:
-            left, right = volumes[pair.left], volumes[pair.right]
-            indices[pair.name] = (left - right) / (left + right).where(left + right > 0)
-    # one block: adding columns one by one makes a fragmented table, and pandas says so
-    kept = volumes.drop(columns=list(indices), errors="ignore")
-    return pd.concat([kept, pd.DataFrame(indices, index=volumes.index)], axis=1)
+    present = set(volumes.columns)
+    found = [pair for pair in pairs() if pair.left in present and pair.right in present]
+    left, right = (
+        volumes[[getattr(pair, side) for pair in found]].to_numpy(dtype=float, na_value=np.nan)
+        for side in ("left", "right")
+    )
+    total = left + right
+    index = (left - right) / np.where(total > 0, total, np.nan)
+    added = pd.DataFrame(index, index=volumes.index, columns=[pair.name for pair in found])
+    return pd.concat([volumes.drop(columns=list(added), errors="ignore"), added], axis=1)
 
 
 def difference_name(pair: Pair) -> str:

@@ -27,6 +27,9 @@ NA_VALUES = ("", "n/a", "N/A", "na", "NA", "NaN", "nan", "null", "None")
 FLOAT_FORMAT = "%.12g"
 # How a name that is not UTF-8 on disk is written: spelt out
 UNWRITABLE = "backslashreplace"
+_FORMULA = re.compile(r"'*[=+\-@].", re.DOTALL)
+_MARKED = re.compile(r"'+[=+\-@].", re.DOTALL)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]inf")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 ROWS_PER_PIECE = 2_000
 _QUOTED = re.compile(r'["\t\r\n]')
@@ -84,14 +87,17 @@ def _permissions() -> int:
 
 
 def format_tsv(table: pd.DataFrame, header: bool = True) -> str:
-    """The bytes of `write_tsv` as text: tab separated, ``n/a`` for missing, 12 significant digits."""
+    """The bytes of `write_tsv` as text: tab separated, ``n/a`` for missing, 12 significant digits.
+
+    Text that a spreadsheet would run as a formula has a ``'`` in front, which `read_table` takes away.
+    """
     return "".join(tsv_pieces(table, header))
 
 
 def tsv_pieces(table: pd.DataFrame, header: bool = True) -> Iterator[str]:
     """The text of `format_tsv`, some rows at a time: a wide table as one text takes twice the memory of its numbers."""
     for start in range(0, max(len(table), 1), ROWS_PER_PIECE):
-        piece = table.iloc[start : start + ROWS_PER_PIECE]
+        piece = _each_text(table.iloc[start : start + ROWS_PER_PIECE], _FORMULA, inert)
         yield _joined_blocks(piece, header and start == 0) or _to_csv(piece, header and start == 0)
 
 
@@ -143,6 +149,40 @@ def _cells(column: pd.Series) -> list[str] | None:
 
 def _unquoted(cells: Iterable[Any]) -> bool:
     return set(map(type, cells)) <= {str} and not _QUOTED.search("".join(cells))
+
+
+def inert(text: str) -> str:
+    """`text` as a cell that no spreadsheet runs (``=``, ``+``, ``-``, ``@`` in front); numbers stay as they are."""
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def without_mark(text: str) -> str:
+    """The text that `inert` wrote."""
+    return text[1:] if _MARKED.match(text) else text
+
+
+def _each_text(table: pd.DataFrame, pattern: re.Pattern[str], change: Callable[[str], str]) -> pd.DataFrame:
+    """`table` with the cells and names of columns that match `pattern` changed."""
+    changed = {}
+    for place in range(table.shape[1]):
+        column = table.iloc[:, place]
+        if pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_datetime64_any_dtype(column.dtype):
+            continue
+        cells = [change(cell) if isinstance(cell, str) and pattern.match(cell) else cell for cell in column]
+        if any(new is not old for new, old in zip(cells, column, strict=True)):
+            kind = object if isinstance(column.dtype, pd.CategoricalDtype) else column.dtype
+            changed[place] = pd.Series(cells, index=column.index, dtype=kind)
+    if changed:
+        parts = [changed.get(place, table.iloc[:, place]) for place in range(table.shape[1])]
+        table = pd.concat(parts, axis=1, keys=range(len(parts))).set_axis(table.columns, axis=1)
+    if any(isinstance(name, str) and pattern.match(name) for name in table.columns):
+        table = table.set_axis([change(name) if isinstance(name, str) else name for name in table.columns], axis=1)
+    return table
+
+
+def without_marks(table: pd.DataFrame) -> pd.DataFrame:
+    """A table as it was before `format_tsv` made its formulas inert."""
+    return _each_text(table, _MARKED, without_mark)
 
 
 def write_tsv(table: pd.DataFrame, path: Path | str, columns: Mapping[str, Any] | None = None) -> Path:
@@ -263,7 +303,7 @@ def read_table(path: Path | str, text: bool | Collection[str] = False) -> pd.Dat
         dtype = dict.fromkeys(text, str) if isinstance(text, Collection) else str if text else None
         dialect = text_dialect(path)
         with bounded.bounded_table(path) as stream:
-            return pd.read_csv(stream, dtype=dtype, **dialect)
+            return without_marks(pd.read_csv(stream, dtype=dtype, **dialect))
 
 
 def check_parquet(path: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "package-index.md"
 LINK = re.compile(r"(!?)\[([^]]*)\]\((?!https?://|#)([^)]+)\)")
-PICTURES = re.compile(r"\| one person \| a group \|\n\|[-|]+\|\n\|.*\|\n\n")
+PICTURES = re.compile(r"!\[[^]]*\]\((?!https?:)[^)]*\)\n\n")
 
 
 def index_readme(home: str = "") -> str:
@@ -24,7 +24,9 @@ def index_readme(home: str = "") -> str:
     if home:
         return LINK.sub(lambda link: f"{link[1]}[{link[2]}]({home.rstrip('/')}/{link[3]})", text)
     text = LINK.sub(lambda link: "" if link[1] else link[2], PICTURES.sub("", text))
-    return text.replace("## Use it", "The pages named below are in the source distribution.\n\n## Use it", 1)
+    return text.replace(
+        "## Where to go next", "The pages named below are in the source distribution.\n\n## Where to go next", 1
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Write boutiques.json from the parser, so that the descriptor cannot drift from the command line."""
+"""Write boutiques.json and nipoppy's copy of it from the parser, so that they cannot drift from the command line."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from bids_app.cli import exitcodes
 from bids_app.cli.parser import build_parser
 from bids_app.tables import write_json
 
+FILES_WRITTEN = ("boutiques.json", "platforms/nipoppy/descriptor.json")
 IMAGE = f"normvol/normvol:{__version__}"
 FILES = {
     "--bids-filter-file",
@@ -110,4 +111,5 @@ def _type(action: argparse.Action, flag: str | None) -> str:
 
 
 if __name__ == "__main__":
-    write_json(descriptor(), Path(__file__).resolve().parents[1] / "boutiques.json")
+    for name in FILES_WRITTEN:
+        write_json(descriptor(), Path(__file__).resolve().parents[1] / name)

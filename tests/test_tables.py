@@ -9,9 +9,21 @@ import sys
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bids_app import tables
-from bids_app.tables import atomic_stream, atomic_write, format_tsv, write_parquet, write_tsv
+from bids_app.bids.source_tables import read_rows
+from bids_app.tables import (
+    atomic_stream,
+    atomic_write,
+    format_tsv,
+    inert,
+    read_table,
+    without_mark,
+    write_parquet,
+    write_tsv,
+)
 
 
 def test_an_error_leaves_the_old_file_and_nothing_beside_it(tmp_path):
@@ -72,6 +84,40 @@ def test_parquet_holds_mixed_columns_as_text(tmp_path):
     assert read["site"].tolist()[:2] == ["a", "1"]
     assert read["site"].isna().tolist() == [False, False, True]
     assert read["z"].tolist()[:2] == [1.5, 2.0]
+
+
+FORMULAS = [
+    "=1+1",
+    "+cmd|' /C calc'!A0",
+    "-2+3",
+    "@SUM(A1)",
+    "'=1",
+    "''-x",
+    "=",
+    "-",
+    "-/-",
+    "-1.5",
+    "+3e-4",
+    "n-a",
+    "'",
+    "'a",
+]
+
+
+def test_cells_that_a_spreadsheet_would_run_are_quoted_and_read_back_unchanged(tmp_path):
+    table = pd.DataFrame({"a": FORMULAS, "=b": range(len(FORMULAS)), "z": -1.5})
+    path = write_tsv(table, tmp_path / "t.tsv")
+    cells = [line.split("\t")[0] for line in path.read_text().splitlines()]
+    assert cells[1:6] == ["'=1+1", "'+cmd|' /C calc'!A0", "'-2+3", "'@SUM(A1)", "''=1"]
+    assert cells[7:12] == ["=", "-", "'-/-", "-1.5", "+3e-4"]
+    assert path.read_text().startswith("a\t'=b\tz")
+    pd.testing.assert_frame_equal(read_table(path, text="a"), table)
+    assert [row["a"] for row in read_rows(path)] == FORMULAS
+
+
+@given(st.lists(st.text(alphabet="'=+-@1.ea ", min_size=1), min_size=1))
+def test_marks_of_formulas_come_off_as_they_went_on(texts):
+    assert [without_mark(inert(text)) for text in texts] == texts
 
 
 def written_by_pandas(table):

@@ -88,7 +88,13 @@ def methods_text(facts: MethodsFacts) -> str:
         statistics="".join(f"\n{text}" for text in dict.fromkeys(facts.statistics)),
         references="${references}",
     )
-    return Template(body).safe_substitute(references="\n".join(f"* {text}" for text in _references(facts, body)))
+    text = Template(body).safe_substitute(references="\n".join(f"* {text}" for text in _references(facts, body)))
+    return without_html(text)
+
+
+def without_html(text: str) -> str:
+    """Markdown in which no word of a model card or of data can be a tag."""
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)
 
 
 def _references(facts: MethodsFacts, text: str) -> list[str]:
@@ -205,7 +211,7 @@ def model_titles(card: Mapping[str, Any]) -> dict[str, Any]:
     return {
         names.get(key, key.replace("_", " ").capitalize()): _flat(key, value)
         for key, value in card.items()
-        if value not in ("", (), [], {}, None)
+        if key != "ages" and value not in ("", (), [], {}, None)
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_app import __version__
-from bids_app.bids.citation import MethodsFacts, methods_text, model_titles, template
+from bids_app.bids.citation import MethodsFacts, methods_text, model_titles, template, without_html
 from bids_app.bids.names import output_path, relative_place
 from bids_app.errors import InputError, UsageError
 from bids_app.tables import atomic_write, read_json, write_json
@@ -147,7 +147,8 @@ def write_dataset_files(
     write_json(_description(output, bids, label, sources), output_path(output, "dataset_description.json"))
     atomic_write(output_path(output, ".bidsignore"), "\n".join(IGNORED) + "\n")
     atomic_write(
-        output_path(output, "README.md"), template("boilerplate_readme.md").substitute(version=__version__, model=label)
+        output_path(output, "README.md"),
+        template("boilerplate_readme.md").substitute(version=__version__, model=without_html(label)),
     )
     facts = MethodsFacts(name, model_card or {}, structure, regions, scoring)
     atomic_write(output_path(output, "CITATION.md"), methods_text(facts))

@@ -18,7 +18,7 @@ from bids_app import bounded
 from bids_app.bids.age_sex import is_missing
 from bids_app.bids.names import bare, is_label
 from bids_app.errors import BIDSError, InputError
-from bids_app.tables import read_json, read_table
+from bids_app.tables import read_json, read_table, without_mark
 
 Row = dict[str, str]
 _ID_NAMES = (
@@ -160,7 +160,7 @@ def _decoded(content: bytes) -> str:
 
 def _unquoted(cell: str) -> str:
     quoted = len(cell) > 1 and cell[0] == cell[-1] == '"'
-    return cell[1:-1].replace('""', '"').strip() if quoted else cell
+    return without_mark(cell[1:-1].replace('""', '"').strip() if quoted else cell)
 
 
 def _standard(header: list[str]) -> list[str]:

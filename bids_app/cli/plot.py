@@ -19,21 +19,28 @@ EPILOG = """examples:
   normvol-plot group_hazards.tsv --kind forest -o hazards.pdf
   normvol-plot effects.csv --kind forest --columns label=score estimate=beta low=low high=high -o effects.png
   normvol-plot sub-01_desc-centiles_morph.tsv --kind centile --where region=Left-Thalamus -o thalamus.svg
+  normvol-plot group_visits.tsv --column mean_z --facet panel -o visits.svg
+  normvol-plot group_courses.tsv --kind courses --fan sub-01_desc-centiles_morph.tsv -o courses.pdf
+  normvol-plot group_scores_people.tsv --kind scatter -o scores.png
 """
 OPTIONS: list[Option] = [
     ("TABLE", "TSV, CSV or Parquet; for a map with a column `region` (FreeSurfer's names)"),
     ("-o --output FILE", "figure to write: .svg, .png or .pdf", {"required": True}),
     (
-        "--kind {map,forest,trajectory,centile}",
-        "brain map; estimates with intervals; lines with bands by group; centiles by age (default: map)",
+        "--kind {map,forest,trajectory,centile,courses,scatter,calibration,shift}",
+        "brain map; estimates with intervals; lines with bands by group; centiles by age; everybody's z by age on "
+        "centiles; dots with a fitted line; observed against expected shares; before and after a step (default: map)",
         {"default": "map"},
     ),
     (
         "--columns ROLE=COLUMN...",
-        "forest: label, estimate, low, high, p; trajectory: x, y, low, high, group; without it, what the JSON file "
-        "beside a group_*.tsv says",
+        "forest: label, estimate, low, high, p; trajectory: x, y, low, high, group; courses: x, y (z), person, colour; "
+        "scatter: x, y, fit, low, high; calibration: label, expected, observed, low, high; shift: label, before, "
+        "after; without it, what the JSON file beside a group_*.tsv says",
         {"default": []},
     ),
+    ("--facet COLUMN", "a part for each value of this column, all with one scale"),
+    ("--fan TABLE", "courses: a desc-centiles table whose centiles they stand on (default: flat centiles of z)"),
     (
         "--visits TABLE",
         "centile: a person's scans as dots, a table with `age` and `volume_mm3`, and `region` when it holds several",
@@ -108,30 +115,32 @@ def _draw_chart(arguments: argparse.Namespace, table: pd.DataFrame) -> int:
     from bids_app.tables import read_table
 
     rows = matching_rows(table, arguments.where, str(arguments.table))
+    visits, fan = (read_table(name) if name else None for name in (arguments.visits, arguments.fan))
     if arguments.kind == "centile":
-        visits = read_table(arguments.visits) if arguments.visits else None
         svg = centile_figure(rows, visits, str(arguments.table))
     else:
-        svg = result_figure(rows, arguments.kind, arguments.columns, Path(arguments.table))
+        svg = result_figure(
+            rows, arguments.kind, arguments.columns, Path(arguments.table), facet=arguments.facet, fan=fan
+        )
     save_figure(svg, Path(arguments.output), width_mm=arguments.width, dpi=arguments.dpi)
     return exitcodes.OK
 
 
 def _draw_map(arguments: argparse.Namespace, table: pd.DataFrame) -> int:
-    from bids_app.reports.figures.plot import save_brain_map
-    from bids_app.reports.figures.scene import undrawn
-    from bids_app.reports.figures.values import region_values
+    from pathlib import Path
 
-    values = region_values(table, arguments.column, arguments.where, str(arguments.table))
+    from bids_app.reports.figures.files import save_figure
+    from bids_app.reports.figures.scene import undrawn
+    from bids_app.reports.figures.tables import map_figure
+    from bids_app.reports.figures.values import parted_values
+
+    parts = parted_values(table, arguments.column, arguments.where, str(arguments.table), arguments.facet)
     options = {"views": tuple(arguments.views)} if arguments.views else {}
     threshold = arguments.threshold
     if threshold is None and arguments.column == "z":
         threshold = 1.96
-    save_brain_map(
-        values,
-        arguments.output,
-        width_mm=arguments.width,
-        dpi=arguments.dpi,
+    svg = map_figure(
+        parts,
         scale=arguments.scale,
         limits=tuple(arguments.limits) if arguments.limits else None,
         threshold=threshold or None,
@@ -139,7 +148,8 @@ def _draw_map(arguments: argparse.Namespace, table: pd.DataFrame) -> int:
         title=arguments.title,
         **options,
     )
-    left_out = undrawn(values)
+    save_figure(svg, Path(arguments.output), width_mm=arguments.width, dpi=arguments.dpi)
+    left_out = dict.fromkeys(name for _, values in parts for name in undrawn(values))
     if left_out:
         print(f"normvol-plot: not in the drawing: {', '.join(left_out)}", file=sys.stderr)
     return exitcodes.OK

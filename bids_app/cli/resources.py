@@ -9,6 +9,8 @@ from pathlib import Path
 
 from bids_app.errors import UsageError
 
+# The program (about 180 MB) and one worker (about 150 MB), as measured in docs/performance.md
+LEAST_MB = 350
 _UNITS = {"": 1, "k": 1 / 1024, "m": 1, "g": 1024, "t": 1024 * 1024}
 
 
@@ -45,6 +47,16 @@ def available_memory_mb(environ: Mapping[str, str] = os.environ, cgroup: Path = 
         if text.isdigit():
             limits.append(int(text) // 2**20)
     return max(1, min(limits))
+
+
+def too_little_memory(mem_mb: int | None) -> str | None:
+    """What to say when a run may not fit: a system that ends a program for its memory leaves it no last word."""
+    if mem_mb is None or mem_mb >= LEAST_MB:
+        return None
+    return (
+        f"memory: {mem_mb} MB may be used and a run takes about {LEAST_MB} MB; "
+        "if it ends without a closing line (exit code 137), give it more"
+    )
 
 
 def _cgroup_cpus(cgroup: Path) -> list[int]:

@@ -18,6 +18,7 @@ from bids_app.bids.sink import check_output_dir, write_dataset_files
 from bids_app.bids.status import status_path, write_status
 from bids_app.cli import exitcodes, summary
 from bids_app.cli.progress import PeopleProgress, open_log
+from bids_app.cli.resources import too_little_memory
 from bids_app.errors import InputError
 from bids_app.normative.structure import structure
 from bids_app.processes import private_folder, temporary_folder
@@ -135,6 +136,8 @@ def _record_start(config: RunConfig, plan: Plan, log: logging.Logger) -> None:
     )
     for note in plan.notes:
         log.info("note  %s", note)
+    if warning := too_little_memory(config.mem_mb):
+        log.warning("%s", warning)
     log.info("FreeSurfer subjects are looked for in: %s", ", ".join(map(str, plan.subject_directories)) or "nowhere")
     for omission in plan.omissions:
         _write_status(config, plan, omission, "omitted")

@@ -1,7 +1,7 @@
 """How a result is drawn: one frozen class per kind of figure, kept as ``Figure`` in the result's JSON file.
 
 Every field that names a column names one of the result's table; ``where`` keeps the rows with these values, `facet`
-draws one part per level of a column, `table` takes the rows of another result.
+draws one part per level of a column (in one file where `together` is set), `table` takes the rows of another result.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class Figure:
     table: str | None = None
     where: Mapping[str, Any] = field(default_factory=dict)
     facet: str | None = None
+    together: bool = False
     xlabel: str | None = None
     ylabel: str | None = None
 
@@ -50,6 +51,7 @@ class Forest(Figure):
     p: str | None = None
     null: float | str | None = None
     log: bool = False
+    limits: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +94,57 @@ class Trajectory(Figure):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Courses(Figure):
+    """Everybody's z over age on the centiles of a region; `colour` is a column of groups or of a score."""
+
+    kind: ClassVar[str] = "courses"
+
+    x: str
+    y: str
+    person: str
+    colour: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scatter(Figure):
+    """A dot per person with a fitted line and its interval; `xname` and `yname` are columns that name the axes."""
+
+    kind: ClassVar[str] = "scatter"
+
+    x: str
+    y: str
+    fit: str | None = None
+    low: str | None = None
+    high: str | None = None
+    xname: str | None = None
+    yname: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration(Figure):
+    """Observed against expected shares, a line per `label`; `low` and `high` hold what sampling alone gives."""
+
+    kind: ClassVar[str] = "calibration"
+
+    label: str
+    expected: str
+    observed: str
+    low: str | None = None
+    high: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shifts(Figure):
+    """A value of every region before and after a step, a row per `label`."""
+
+    kind: ClassVar[str] = "shift"
+
+    label: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class BrainMap(Figure):
     """Values per region painted on the brain."""
 
@@ -105,7 +158,8 @@ class BrainMap(Figure):
 
 
 KINDS: dict[str, type[Figure]] = {
-    kind.kind: kind for kind in (Table, Forest, KaplanMeier, LovePlot, Trajectory, BrainMap)
+    kind.kind: kind
+    for kind in (Table, Forest, KaplanMeier, LovePlot, Trajectory, Courses, Scatter, Calibration, Shifts, BrainMap)
 }
 
 

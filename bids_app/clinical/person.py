@@ -110,11 +110,8 @@ def centile_table(
     volumes = _centile_volumes(
         model, {"sex": sex, ETIV: etiv_mm3, "fs_version": fs_version, "site": site}, grid, tuple(regions), adaptation
     )
-    blocks = [
-        pd.DataFrame({"region": region, "age": grid, **dict(zip(CENTILES, volumes[:, :, j]))})
-        for j, region in enumerate(regions)
-    ]
-    return pd.concat(blocks, ignore_index=True)
+    named = {"region": np.repeat(np.array(regions, dtype=object), len(grid)), "age": np.tile(grid, len(regions))}
+    return pd.DataFrame({**named, **dict(zip(CENTILES, volumes.transpose(0, 2, 1).reshape(len(volumes), -1)))})
 
 
 def _centile_volumes(

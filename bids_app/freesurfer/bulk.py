@@ -19,7 +19,7 @@ from bids_app.freesurfer.check import check_subject, require_usable
 from bids_app.freesurfer.quality import assess_quality
 from bids_app.freesurfer.volumes import read_volumes, region_values
 from bids_app.processes import end_with
-from bids_app.tables import NA
+from bids_app.tables import NA, inert
 
 ID_COLUMNS = (
     "participant_id",
@@ -163,4 +163,4 @@ def write_volumes_table(
 def _cell(value: str | float | None) -> str:
     if value is None or value != value:
         return NA
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
+    return f"{value:.12g}" if isinstance(value, float) else inert(str(value))

@@ -14,7 +14,8 @@ from pathlib import Path
 from bids_app.errors import FreeSurferError, StatsFileError
 from bids_app.freesurfer import annex, atlases, subject
 from bids_app.freesurfer.agreement import contradiction
-from bids_app.freesurfer.stats import NAME, StatsFile, read_stats
+from bids_app.freesurfer.stats import NAME, StatsFile
+from bids_app.freesurfer.stats_folder import StatsFolder
 
 STATUSES = (
     "complete",
@@ -66,7 +67,11 @@ class SubjectCheck:
 
 
 def check_subject(
-    subject_dir: Path | str, *, expected_subject: str | None = None, trust_names: bool = False
+    subject_dir: Path | str,
+    *,
+    expected_subject: str | None = None,
+    trust_names: bool = False,
+    stats: StatsFolder | None = None,
 ) -> SubjectCheck:
     """Decide whether a subject directory holds a finished, whole run of the expected person.
 
@@ -82,6 +87,8 @@ def check_subject(
         E.g. ``sub-01`` or ``sub-01_ses-1``: statistics that name another person give ``wrong_subject``.
     trust_names : bool
         Do not compare names: the directory was renamed on purpose.
+    stats : StatsFolder, optional
+        Of `subject_dir`, to go on with what is read here.
     """
     folder = Path(subject_dir)
     return (
@@ -90,7 +97,7 @@ def check_subject(
         or _failed(folder)
         or _not_fetched(folder)
         or _running(folder)
-        or _statistics(folder, expected_subject, trust_names)
+        or _statistics(folder, expected_subject, trust_names, stats or StatsFolder(folder))
     )
 
 
@@ -240,12 +247,12 @@ def _date(line: str) -> float | None:
         return None
 
 
-def _statistics(folder: Path, expected: str | None, trust_names: bool) -> SubjectCheck:
+def _statistics(folder: Path, expected: str | None, trust_names: bool, stats: StatsFolder) -> SubjectCheck:
     needed = needed_stats(folder)
     absent = [name for name in needed if not os.path.exists(folder / name)]
     finished = os.path.exists(folder / "scripts" / "recon-all.done")
     try:
-        files = {name: read_stats(folder / name) for name in needed if name not in absent}
+        files = {name: stats.look(name.removeprefix("stats/")) for name in needed if name not in absent}
         _refuse_cut_cortex(folder, files)
     except StatsFileError as error:
         return SubjectCheck("truncated", error.reason, "run recon-all's last steps again or fetch the file anew")

@@ -4,8 +4,8 @@ Precedence, first match wins (see docs/freesurfer.md):
 
 1. the subjects directories in the order given;
 2. with ``longitudinal``: ``sub-X_ses-Y.long.<base>``, the base ``sub-X`` before any other;
-3. for a scan with a session: ``sub-X_ses-Y``, ``sub-X/ses-Y``, then ``sub-X``, but only when the person has
-one session;
+3. for a scan with a session: ``sub-X_ses-Y``, ``sub-X/ses-Y``, ``ses-Y/sub-X`` (nipoppy), then ``sub-X``, but only
+when the person has one session;
    for a scan without: ``sub-X``;
 4. each of these without the prefixes (``X_ses-Y``, ``X_Y``, ``X``).
 
@@ -141,6 +141,7 @@ def _names(participant: str, session: str | None, alone: bool) -> Iterator[list[
     if session is not None:
         yield [f"sub-{participant}_ses-{session}"]
         yield [f"sub-{participant}/ses-{session}"]
+        yield [f"ses-{session}/sub-{participant}"]
         if alone:
             yield [f"sub-{participant}"]
         yield [f"{participant}_ses-{session}"]

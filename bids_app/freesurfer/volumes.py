@@ -6,7 +6,6 @@ people.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -20,7 +19,8 @@ from bids_app import regions
 from bids_app.errors import FreeSurferError, StatsFileError
 from bids_app.freesurfer import atlases, quality_measures, segmentation, subject
 from bids_app.freesurfer.completeness import completeness_notes
-from bids_app.freesurfer.stats import NAME, StatsFile, parse_stats, read_content
+from bids_app.freesurfer.stats import NAME, StatsFile
+from bids_app.freesurfer.stats_folder import StatsFolder
 
 COLUMNS = ("region", "volume_mm3", "area_mm2", "thickness_mm", "atlas", "source")
 _NAN = math.nan
@@ -112,39 +112,9 @@ def modelled_version(version: str | None, flavour: str | None) -> str | None:
     return version if flavour in (None, subject.FREESURFER) else None
 
 
-class StatsFolder:
-    """The stats files of one subject; remembers what was read and what was odd."""
-
-    def __init__(self, subject_dir: Path) -> None:
-        self.subject_dir = subject_dir
-        try:
-            self.present = frozenset(os.listdir(subject_dir / "stats"))
-        except OSError as error:
-            raise FreeSurferError(f"{subject_dir} has no readable stats folder ({error.strerror})") from error
-        self.inputs: dict[str, str] = {}
-        self.notes: list[str] = []
-
-    def read(self, name: str) -> StatsFile:
-        """Read ``stats/<name>``; raise StatsFileError when that cannot be done."""
-        path = os.path.join(self.subject_dir, "stats", name)
-        content = read_content(path)
-        found = parse_stats(content, path)
-        self.inputs[f"stats/{name}"] = hashlib.sha256(content).hexdigest()
-        self.notes.extend(found.notes)
-        return found
-
-    def find(self, name: str) -> StatsFile | None:
-        """Read ``stats/<name>`` if it is there and whole; otherwise None, with a note if it is damaged."""
-        if name not in self.present:
-            return None
-        try:
-            return self.read(name)
-        except StatsFileError as error:
-            self.notes.append(f"left out: {error}")
-            return None
-
-
-def extract_volumes(subject_dir: Path | str, *, expected_subject: str | None = None) -> Volumes:
+def extract_volumes(
+    subject_dir: Path | str, *, expected_subject: str | None = None, folder: StatsFolder | None = None
+) -> Volumes:
     """Read the volumes of one scan. Nothing is written or touched.
 
     Parameters
@@ -153,6 +123,8 @@ def extract_volumes(subject_dir: Path | str, *, expected_subject: str | None = N
         FreeSurfer or FastSurfer subject directory.
     expected_subject : str, optional
         E.g. ``sub-01_ses-1``; statistics that name another person are refused.
+    folder : StatsFolder, optional
+        Of `subject_dir`, when some of its files were read already.
 
     Raises
     ------
@@ -160,7 +132,7 @@ def extract_volumes(subject_dir: Path | str, *, expected_subject: str | None = N
         When ``aseg.stats`` or eTIV cannot be read (StatsFileError when the file is damaged), or the
         statistics are another person's. Anything else that is missing is in `Volumes.notes`.
     """
-    reading = read_volumes(Path(subject_dir), expected_subject=expected_subject)
+    reading = read_volumes(Path(subject_dir), expected_subject=expected_subject, folder=folder)
     return Volumes(
         table=as_table(reading.rows),
         etiv_mm3=reading.etiv_mm3,
@@ -202,9 +174,16 @@ def region_values(rows: Iterable[Row], measures: Mapping[str, float]) -> dict[st
     return {name: value for name, value in values.items() if value == value}
 
 
-def read_volumes(subject_dir: Path, *, expected_subject: str | None = None, everything: bool = True) -> Reading:
+def read_volumes(
+    subject_dir: Path,
+    *,
+    expected_subject: str | None = None,
+    everything: bool = True,
+    folder: StatsFolder | None = None,
+) -> Reading:
     """The light form of `extract_volumes`; without `everything`, the reference and global volumes only."""
-    folder = StatsFolder(subject_dir)
+    folder = StatsFolder(subject_dir) if folder is None else folder
+    folder.require()
     flavour = subject.flavour(subject_dir)
     aseg, aseg_name = _read_aseg(folder, flavour)
     _check_person(aseg, subject_dir, expected_subject, folder.notes)

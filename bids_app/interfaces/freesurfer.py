@@ -108,12 +108,14 @@ class ReadScan(LibraryInterface):
 
     def _call(self, folder: Path) -> dict:
         from bids_app.freesurfer.check import check_subject, require_usable
+        from bids_app.freesurfer.stats_folder import StatsFolder
         from bids_app.freesurfer.volumes import extract_volumes
         from bids_app.run.records import save_volumes
 
         subject_dir = Path(self.inputs.subject_dir)
-        require_usable(check_subject(subject_dir, trust_names=self.inputs.trust_names))
-        volumes_file = save_volumes(extract_volumes(subject_dir), folder / "volumes.json")
+        stats = StatsFolder(subject_dir)
+        require_usable(check_subject(subject_dir, trust_names=self.inputs.trust_names, stats=stats))
+        volumes_file = save_volumes(extract_volumes(subject_dir, folder=stats), folder / "volumes.json")
         return {"subject_dir": str(subject_dir), "volumes_file": str(volumes_file)}
 
 

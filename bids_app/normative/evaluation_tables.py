@@ -61,7 +61,17 @@ def write_evaluation(
 
 
 def qq_table(predictions: HeldOut) -> pd.DataFrame:
-    """Observed against theoretical quantiles of z, as far into the tails as the number of people reaches."""
+    """Observed against theoretical quantiles of z, as far into the tails as the number of people reaches.
+
+    Parameters
+    ----------
+    predictions : HeldOut
+
+    Returns
+    -------
+    DataFrame
+        ``region theoretical observed``, in z.
+    """
     from scipy.special import ndtr
 
     tables = []
@@ -76,7 +86,20 @@ def qq_table(predictions: HeldOut) -> pd.DataFrame:
 
 
 def curve_table(model: NormativeModel, data: pd.DataFrame, regions: tuple[str, ...]) -> pd.DataFrame:
-    """Centile curves over the ages of each sex, at the sex's median eTIV; no FreeSurfer version's offset."""
+    """Centile curves over the ages of each sex, at the sex's median eTIV; no FreeSurfer version's offset.
+
+    Parameters
+    ----------
+    model : NormativeModel
+    data : DataFrame
+        ``age sex`` and eTIV of the people.
+    regions : tuple of str
+
+    Returns
+    -------
+    DataFrame
+        One row per sex, age and region.
+    """
     grids = []
     for sex, rows in _by_sex(data):
         low, high = rows["age"].min(), rows["age"].max()
@@ -92,6 +115,17 @@ def point_table(model: NormativeModel, data: pd.DataFrame, predictions: HeldOut)
 
     In a band of at least 20 people of one sex the quantiles of z are put through the model at the
     band's median age and the sex's median eTIV: where model and people agree, they lie on the curves.
+
+    Parameters
+    ----------
+    model : NormativeModel
+    data : DataFrame
+    predictions : HeldOut
+
+    Returns
+    -------
+    DataFrame
+        One row per sex, band and region.
     """
     bands = age_bands(data["age"])
     places, quantiles, counts = [], [], []

@@ -45,16 +45,28 @@ def impossible(data: pd.DataFrame) -> pd.DataFrame:
     DataFrame of bool, n rows
         One column per eTIV and region in `data`. Missing cells are possible.
     """
-    known = [name for name in measured_names() if name in data.columns]
-    values = data[known].apply(pd.to_numeric, errors="coerce").astype(float)
-    typical = _typical().reindex(known)
-    factor = np.array([_factor(name) for name in known])
-    low = (typical / factor).fillna(0.0)
-    high = (typical * factor).fillna(np.inf)
-    if ETIV in known:
+    present = set(data.columns)
+    known = [name for name in measured_names() if name in present]
+    given = data[known]
+    if not all(map(pd.api.types.is_float_dtype, given.dtypes)):
+        given = given.apply(pd.to_numeric, errors="coerce").astype(float)
+    values = given.to_numpy(dtype=float, na_value=np.nan)
+    low, high, never_empty = np.array([_bounds()[name] for name in known]).reshape(-1, 3).T
+    empty = (values <= 0) & (never_empty > 0)
+    judged = (values < low) | (values > high) | np.isinf(values) | empty
+    return pd.DataFrame(judged, index=data.index, columns=known)
+
+
+@lru_cache(maxsize=1)
+def _bounds() -> dict[str, tuple[float, float, bool]]:
+    """By name the lowest and the highest value that can be, and whether everybody has some of it."""
+    names = measured_names()
+    typical = _typical().reindex(names)
+    factor = np.array([_factor(name) for name in names])
+    low, high = (typical / factor).fillna(0.0), (typical * factor).fillna(np.inf)
+    if ETIV in low.index:
         low[ETIV], high[ETIV] = ETIV_RANGE
-    empty = (values <= 0) & np.isin(known, NEVER_EMPTY)
-    return (values < low) | (values > high) | np.isinf(values) | empty
+    return {name: (low[name], high[name], name in NEVER_EMPTY) for name in names}
 
 
 def why_impossible(name: str, value: float) -> str:
@@ -79,13 +91,35 @@ def _factor(name: str) -> float:
 
 
 def too_young(age: pd.Series, sex: pd.Series, age_range: Mapping[str, tuple[float, float]]) -> NDArray[np.bool_]:
-    """Whether each person is more than a year younger than the youngest of their sex in the training data."""
+    """Whether each person is more than a year younger than the youngest of their sex in the training data.
+
+    Parameters
+    ----------
+    age, sex : (n,) Series
+        Age in years.
+    age_range : mapping
+        From sex to the youngest and oldest age.
+
+    Returns
+    -------
+    (n,) bool array
+    """
     youngest = sex.map({name: low for name, (low, _) in age_range.items()}).astype(float)
     return np.asarray(age.astype(float) < youngest - YEARS_BELOW)
 
 
 def without_impossible(data: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`data` with impossible cells missing, and the mask of these cells (`impossible`)."""
+    """`data` with impossible cells missing, and the mask of these cells (`impossible`).
+
+    Parameters
+    ----------
+    data : DataFrame
+        n scans.
+
+    Returns
+    -------
+    data, mask : (n rows) DataFrames
+    """
     mask = impossible(data)
     if not mask.to_numpy().any():
         return data, mask

@@ -193,8 +193,7 @@ def region_models(data: TrainingData, fitted: fitting.Fitted, mode: str) -> tupl
             transform="log" if data.log[i] else "identity",
             fits={sex: _in_volume(fits[i]) if data.log[i] else fits[i] for sex, fits in fitted.fits.items()},
             versions={
-                version: (_short(effects.offsets[k, i]), _short(effects.errors[k, i]))
-                for k, version in enumerate(known)
+                version: (_short(effects.shrunk[k, i]), _short(effects.errors[k, i])) for k, version in enumerate(known)
             },
             site_sd=_short(effects.site_sd[i]) if several else None,
         )
@@ -322,7 +321,23 @@ class NormativeEstimator:
         self.min_per_sex = min_per_sex
 
     def fit(self, X: pd.DataFrame, y: Any = None) -> NormativeEstimator:
-        """Train on the table `X`; `y` is ignored."""
+        """Train on the table `X`; `y` is ignored.
+
+        Parameters
+        ----------
+        X : DataFrame
+            ``age sex``, eTIV, ``site`` where there are several, and one column per region.
+        y : ignored
+
+        Returns
+        -------
+        NormativeEstimator
+
+        Raises
+        ------
+        InputError
+            As `train`.
+        """
         self.model_, self.report_ = train(
             X,
             name="estimator",
@@ -335,18 +350,47 @@ class NormativeEstimator:
         return self
 
     def predict(self, X: pd.DataFrame) -> pd.DataFrame:
-        """Expected volumes, one column per region."""
+        """Expected volumes, one column per region.
+
+        Parameters
+        ----------
+        X : (n rows) DataFrame
+
+        Returns
+        -------
+        (n rows, p columns) DataFrame
+            In the unit of each region.
+        """
         regions = self.model_.regions
         zero = np.zeros((len(X), len(regions)))
         return pd.DataFrame(self.model_.volumes_at(X, zero, regions), index=X.index, columns=list(regions))
 
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
-        """z-scores, one column per region."""
+        """z-scores, one column per region.
+
+        Parameters
+        ----------
+        X : (n rows) DataFrame
+
+        Returns
+        -------
+        (n rows, p columns) DataFrame
+        """
         found = self.model_.deviations(X)
         return pd.DataFrame(found.z, index=X.index, columns=list(found.regions))
 
     def score(self, X: pd.DataFrame, y: Any = None) -> float:
-        """Coefficient of determination of the expected volumes, mean over regions."""
+        """Coefficient of determination of the expected volumes, mean over regions.
+
+        Parameters
+        ----------
+        X : (n rows) DataFrame
+        y : ignored
+
+        Returns
+        -------
+        float
+        """
         found = self.model_.deviations(X)
         missed = np.nansum((found.observed - found.expected) ** 2, axis=0)
         total = np.nansum((found.observed - np.nanmean(found.observed, axis=0)) ** 2, axis=0)

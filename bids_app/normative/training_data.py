@@ -103,11 +103,26 @@ class TrainingData:
         return self.table["fs_version"].fillna("").astype(str).to_numpy(dtype=object)
 
     def subset(self, rows: NDArray[np.bool_]) -> TrainingData:
-        """Some of the rows."""
+        """Some of the rows.
+
+        Parameters
+        ----------
+        rows : (n,) bool array
+
+        Returns
+        -------
+        TrainingData
+        """
         return replace(self, table=self.table[rows].reset_index(drop=True))
 
     def modelled(self) -> FloatArray:
-        """Volumes (n, p) on the modelled scale."""
+        """Volumes (n, p) on the modelled scale.
+
+        Returns
+        -------
+        (n, p) array
+            Logarithms where the region is modelled so.
+        """
         values = self.table[list(self.regions)].to_numpy(dtype=float, copy=True)
         values[:, self.log] = np.log(np.maximum(values[:, self.log], LOG_FLOOR_MM3))
         return values

@@ -7,6 +7,7 @@ import json
 import math
 import mimetypes
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -238,13 +239,17 @@ def data_block(content: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
-@lru_cache(maxsize=256)
 def chapter(region: str) -> str:
     """The heading that a region's chart stands under."""
-    table = region_table()
-    if region not in table.index:
-        return "Other"
-    row = table.loc[region]
+    return _chapters().get(region, "Other")
+
+
+@lru_cache(maxsize=1)
+def _chapters() -> dict[str, str]:
+    return {str(row["name"]): _chapter(row) for row in region_table().to_dict("records")}
+
+
+def _chapter(row: Mapping[Any, Any]) -> str:
     if row["kind"] == "cortical":
         return capitalised(f"{row['lobe']} {'cortex' if row['lobe'] in ('cingulate', 'insula') else 'lobe'}")
     return {

@@ -16,6 +16,8 @@ from bids_app.tables import read_json, read_table
 OWN_FIGURE_SUFFIX = "_morph.svg"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".svg")
 DEVIATION_SETS = ("deviations", "extended", "asymmetry", "thickness", "area", "second")
+# people whose centiles are looked for, from the middle of the head sizes
+NEAREST = 20
 GROUP_TABLES = (
     "findings",
     "inclusion",
@@ -116,6 +118,18 @@ class Person:
 
 
 @dataclass(frozen=True)
+class Fan:
+    """Centiles of every region by age for one sex and head size: those of the person nearest to the middle."""
+
+    sheet: Sheet
+    words: str
+
+    def of(self, region: str) -> pd.DataFrame:
+        """The rows of one region, by age."""
+        return self.sheet.table[self.sheet.table["region"] == region].sort_values("age")
+
+
+@dataclass(frozen=True)
 class Group:
     """What is on disk at the group level."""
 
@@ -126,6 +140,7 @@ class Group:
     citation: str | None
     model_cards: tuple[Record, ...]
     description: Record | None
+    fan: Fan | None = None
 
 
 def load_sheet(root: Path, file: Path) -> Sheet | None:
@@ -185,7 +200,23 @@ def load_group(root: Path) -> Group:
         citation=_text(root / "CITATION.md"),
         model_cards=tuple(filter(None, (load_record(root, path) for path in sorted(root.glob("model_*.json"))))),
         description=load_record(root, root / "dataset_description.json"),
+        fan=_fan(root, sheets.get("deviations")),
     )
+
+
+def _fan(root: Path, scans: Sheet | None) -> Fan | None:
+    """The centiles of the person of the more frequent sex whose head size is nearest to its median."""
+    if scans is None or scans.table.empty or not {"sex", "etiv_mm3"} <= set(scans.table):
+        return None
+    people = scans.table.drop_duplicates("participant_id").dropna(subset=["sex", "etiv_mm3"])
+    people = people[people["sex"] == people["sex"].mode().iloc[0]] if len(people) else people
+    distance = (people["etiv_mm3"] - people["etiv_mm3"].median()).abs().sort_values(kind="stable")
+    for row in people.loc[distance.index[:NEAREST]].to_dict("records"):
+        who = str(row["participant_id"])
+        sheet = load_sheet(root, root / who / "anat" / f"{who}_desc-centiles_morph.tsv")
+        if sheet is not None:
+            return Fan(sheet, f"{row['sex']}, eTIV {float(row['etiv_mm3']) / 1e6:.2f} L")
+    return None
 
 
 def _ratings(root: Path, participant: str | None = None) -> Sheet | None:

@@ -69,7 +69,7 @@ def plan_request(request: Request) -> Plan:
     scans, unnamed = _with_labels(request.dataset.scans(names))
     asked = {scan.name for scan in request.dataset.asked(scans)} | {omission.name for omission in unnamed}
     covariates, table_findings = request.dataset.covariates(scans)
-    trees = Trees(trust_names=request.places.trust_names)
+    trees = Trees(trust_names=request.places.trust_names, output_dir=request.output_dir)
     adaptations = None if request.model.controls is None else _adaptations(request, model, trees, second=second)
     can_be_scored = {scan.name for scan, item in zip(scans, covariates) if not item.problem}
     recon = ReconPlan(request.recon, scans, asked & can_be_scored)
@@ -197,6 +197,7 @@ def _plan_scan(
             scan,
             only_session=recon.sessions_of(scan.participant) == 1,
             longitudinal=places.longitudinal,
+            measured=True,
         )
         if tree is None or (not tree.check.usable and recon.may_resume(tree.located.path)):
             return _to_run(scan, covariates, recon)

@@ -127,14 +127,13 @@ def score_scan(
     quality = _quality(volumes, covariates, model, deviations)
     second = None if second_name is None else load_study_model(second_name)
     sex, columns = str(covariates["sex"]), used_columns(model, second)
-    said = (*deviations.notes, *(stored.notes if stored else ()))
-    seen = scan_findings(volumes, measured, impossible, quality, said)
+    adapting = stored.notes if stored else (unadapted_warning(model),)
+    seen = scan_findings(volumes, measured, impossible, quality, (*deviations.notes, *adapting))
     lesions = scan_lesions(covariates.get("lesions"), covariates.get("fs_images"))
     if lesions is not None:
         seen += lesions.findings
         tables |= lesions.tables
     how = model_sha256(model_name), model.card.scoring, adaptation, columns
-    notes = [*volumes.notes, *(note for note in deviations.notes if note)]
     summary = {
         **{key: covariates.get(key) for key in ("participant_id", "session_id")},
         "covariates": _covariate_summary(covariates, columns),
@@ -151,7 +150,7 @@ def score_scan(
         "inputs": dict(volumes.inputs),
         "unscored": _unscored(model, deviations, volumes),
         "findings": [*(covariates.get("findings") or ()), *(finding.to_json() for finding in seen)],
-        "warnings": [*model.card.z_notes, *notes, *(stored.notes if stored else (unadapted_warning(model),))],
+        "warnings": [*model.card.z_notes, *volumes.notes, *filter(None, deviations.notes), *adapting],
         "software": {"normvol": __version__},
         "fingerprint": fingerprint(volumes.inputs, covariates, *how, second_name and model_sha256(second_name)),
     }

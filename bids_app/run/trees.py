@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from bids_app.bids.layout import Scan
+from bids_app.bids.names import derivative_parts
+from bids_app.errors import FreeSurferError
 from bids_app.findings import Finding
 from bids_app.freesurfer.check import SubjectCheck, check_subject
 from bids_app.freesurfer.locate import Located, find_subject
+from bids_app.freesurfer.stats_folder import StatsFolder
 from bids_app.freesurfer.subject import base_time_points
 from bids_app.freesurfer.volumes import Reading, modelled_version, read_volumes
 
@@ -41,15 +46,29 @@ class Trees:
     ----------
     trust_names : bool
         Take a tree whose files name another person, with a finding.
+    output_dir : Path, optional
+        Where scans may have been scored before.
     """
 
-    def __init__(self, *, trust_names: bool = False) -> None:
-        self.trust_names = trust_names
+    def __init__(self, *, trust_names: bool = False, output_dir: Path | None = None) -> None:
+        self.trust_names, self.output_dir = trust_names, output_dir
         self._checks: dict[tuple[Path, str], SubjectCheck] = {}
         self._facts: dict[Path, TreeFacts] = {}
+        self._open = StatsFolder(Path())
 
-    def find(self, roots: Sequence[Path], scan: Scan, *, only_session: bool, longitudinal: bool = False) -> Tree | None:
+    def find(
+        self,
+        roots: Sequence[Path],
+        scan: Scan,
+        *,
+        only_session: bool,
+        longitudinal: bool = False,
+        measured: bool = False,
+    ) -> Tree | None:
         """The tree of a scan in `roots`; None when there is none.
+
+        With `measured` its `facts` are taken while its files are in memory, if they will be needed: for the other
+        sessions of the person, or to see whether a scored scan is up to date.
 
         Raises
         ------
@@ -67,15 +86,30 @@ class Trees:
         check = self._check(path, path.name if linked else scan.name)
         findings = (Finding("tree-choice", located.note),) if located.note else ()
         if check.status == "wrong_subject" and self.trust_names:
-            trusted = check_subject(path, trust_names=True)
+            trusted = check_subject(path, trust_names=True, stats=self._stats(path))
             return Tree(path, located, trusted, (*findings, Finding("tree-name-trusted", check.message)))
+        if measured and check.usable and (not only_session or self._is_scored(scan)):
+            with suppress(FreeSurferError):  # whoever asks for the facts meets it again
+                self.facts(path)
         return Tree(path, located, check, findings)
+
+    def _is_scored(self, scan: Scan) -> bool:
+        if self.output_dir is None:
+            return False
+        parts = derivative_parts(scan.participant, scan.session, "summary", "morph.json")
+        return os.path.exists(os.path.join(self.output_dir, *parts))
 
     def _check(self, path: Path, expected: str) -> SubjectCheck:
         key = (path, expected)
         if key not in self._checks:
-            self._checks[key] = check_subject(path, expected_subject=expected)
+            self._checks[key] = check_subject(path, expected_subject=expected, stats=self._stats(path))
         return self._checks[key]
+
+    def _stats(self, path: Path) -> StatsFolder:
+        """The files of the tree that was looked at last: of thousands not more than one is kept."""
+        if self._open.subject_dir != path:
+            self._open = StatsFolder(path)
+        return self._open
 
     def facts(self, path: Path) -> TreeFacts:
         """What planning needs of a tree.
@@ -89,7 +123,8 @@ class Trees:
 
     def measure(self, path: Path) -> tuple[TreeFacts, Reading]:
         """The facts, which are kept, and all that was measured, which is not."""
-        reading = read_volumes(path)
+        reading = read_volumes(path, folder=self._stats(path))
+        self._open = StatsFolder(Path())
         etiv = float(reading.etiv_mm3)
         version = modelled_version(reading.fs_version, reading.flavour)
         facts = TreeFacts(etiv if math.isfinite(etiv) else None, version, dict(sorted(reading.inputs.items())))

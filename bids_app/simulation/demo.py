@@ -59,7 +59,7 @@ def make_demo(folder: Path | str, model: NormativeModel, seed: int = 20340) -> D
     root = Path(folder)
     subjects = root / "derivatives" / "freesurfer"
     scans = _scans(PEOPLE)
-    regions = _written_regions(model)
+    regions = written_regions(model)
     z = _true_z(scans, regions, seed)
     data = pd.DataFrame(
         {
@@ -71,10 +71,10 @@ def make_demo(folder: Path | str, model: NormativeModel, seed: int = 20340) -> D
     )
     volumes = model.volumes_at(data, z, regions)
     for (person, session, _), row in zip(scans, volumes, strict=True):
-        _write_scan(root, subjects, person, session, dict(zip(regions, map(float, row), strict=True)))
+        write_scan(root, subjects, person, session, dict(zip(regions, map(float, row), strict=True)))
     _write_tables(root, scans)
     truth = _write_truth(root, scans, regions, z)
-    _write_descriptions(root, subjects, model)
+    write_about(root, subjects, _readme(model))
     return DemoPaths(
         root,
         subjects,
@@ -94,7 +94,7 @@ def _scans(people: Sequence[DemoPerson]) -> list[ScanOf]:
     ]
 
 
-def _written_regions(model: NormativeModel) -> tuple[str, ...]:
+def written_regions(model: NormativeModel) -> tuple[str, ...]:
     """Modelled regions that a tree can hold independently; global measures are the sums of their parts."""
     atlas = region_table()["atlas"]
     return tuple(
@@ -118,7 +118,8 @@ def _true_z(scans: Sequence[ScanOf], regions: tuple[str, ...], seed: int) -> np.
     return z.round(4)
 
 
-def _write_scan(root: Path, subjects: Path, person: DemoPerson, index: int, volumes: dict[str, float]) -> None:
+def write_scan(root: Path, subjects: Path, person: DemoPerson, index: int, volumes: dict[str, float]) -> None:
+    """Write the image and the FreeSurfer tree of one scan."""
     label, session = person.label, str(index + 1)
     name = scan_name(label, session)
     folder = write_subject(subjects / name, volumes, etiv=person.etiv_mm3, fs_version=FS_VERSION)
@@ -195,7 +196,8 @@ def _write_truth(root: Path, scans: Sequence[ScanOf], regions: tuple[str, ...], 
     return write_tsv(pd.concat(blocks, ignore_index=True), root / "sourcedata" / "truth.tsv", TRUTH_COLUMNS)
 
 
-def _write_descriptions(root: Path, subjects: Path, model: NormativeModel) -> None:
+def write_about(root: Path, subjects: Path, readme: str) -> None:
+    """Write what a BIDS dataset says about itself; FreeSurfer's folders are none, so they only get a README."""
     maker = [{"Name": "normvol-demo", "Version": __version__, "Description": SYNTHETIC}]
     write_json(
         {
@@ -208,15 +210,15 @@ def _write_descriptions(root: Path, subjects: Path, model: NormativeModel) -> No
         },
         root / "dataset_description.json",
     )
-    # FreeSurfer's folders are no BIDS dataset, so they get no dataset_description.json
     atomic_write(subjects / "README.md", f"# FreeSurfer trees of the normvol demonstration\n\n**{SYNTHETIC}.**\n")
+    atomic_write(root / "README.md", readme)
+
+
+def _readme(model: NormativeModel) -> str:
     planted = "\n".join(_planted_line(person) for person in PEOPLE if person.planted)
     left_out = ", ".join(f"sub-{person.label}" for person in PEOPLE if person.incomplete)
-    atomic_write(
-        root / "README.md",
-        README.format(
-            version=__version__, model=model.card.name, planted=planted, left_out=left_out, synthetic=SYNTHETIC
-        ),
+    return README.format(
+        version=__version__, model=model.card.name, planted=planted, left_out=left_out, synthetic=SYNTHETIC
     )
 
 

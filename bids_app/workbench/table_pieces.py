@@ -24,6 +24,7 @@ from bids_app.tables import (
     table_errors,
     text_dialect,
     typed_cells,
+    without_marks,
 )
 
 # Bytes of a column that Parquet's reader holds at a time.
@@ -59,7 +60,7 @@ class TableFile:
                 return tuple(map(str, self._open().schema_arrow.empty_table().to_pandas().columns))
             dialect = text_dialect(self.path)
             with bounded_table(self.path) as stream:
-                return tuple(map(str, pd.read_csv(stream, nrows=0, **dialect).columns))
+                return tuple(map(str, without_marks(pd.read_csv(stream, nrows=0, **dialect)).columns))
 
     def pieces(
         self, rows: int | None, text: tuple[str, ...] = (), numbers: tuple[str, ...] = ()
@@ -92,14 +93,14 @@ class TableFile:
         with bounded_table(self.path) as stream, pd.read_csv(stream, dtype=types, iterator=True, **dialect) as reader:
             # An empty table ends at once; it still has one piece, without rows.
             first = reader.get_chunk(rows) if rows else reader.read()
-            yield first.reset_index(drop=True)
+            yield without_marks(first.reset_index(drop=True))
             while rows and len(first) == rows:
                 try:
                     first = reader.get_chunk(rows)
                 except StopIteration:
                     return
                 if len(first):
-                    yield first.reset_index(drop=True)
+                    yield without_marks(first.reset_index(drop=True))
 
     def _open(self) -> Any:
         from pyarrow.parquet import ParquetFile

@@ -59,7 +59,7 @@ class TrainConfig(Recipe):
     card, dropped : Path or None
         Words for the card; table of rows that were left out.
     engine : str
-    pcn_model, basis, knots, powers, constant_variance, no_warp, site_effect, region
+    pcn_model, basis, knots, powers, constant_variance, no_warp, site_effect, effects_in_mean, exact_gradient, region
         Of the engine ``pcntoolkit``; see ``PCNtoolkitOptions``.
     """
 
@@ -76,6 +76,8 @@ class TrainConfig(Recipe):
     constant_variance: bool = False
     no_warp: bool = False
     site_effect: bool = False
+    effects_in_mean: bool = False
+    exact_gradient: bool = False
     region: tuple[str, ...] = ()
 
 
@@ -179,6 +181,8 @@ def _train_pcntoolkit(
         heteroscedastic=not config.constant_variance,
         warp=not config.no_warp,
         site_effect=config.site_effect,
+        effects_in_variance=not config.effects_in_mean,
+        exact_gradient=config.exact_gradient,
     )
     model = train_pcntoolkit(data, config.output, regions, card, options, progress=say)
     say(f"wrote {config.output}: {len(model.regions)} regions, {dict(model.card.n)}; {model.card.transform}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bids_app.cli.resources import available_cpus, available_memory_mb, parse_memory
+from bids_app.cli.resources import available_cpus, available_memory_mb, parse_memory, too_little_memory
 from bids_app.errors import UsageError
 
 
@@ -58,3 +58,9 @@ def test_slurm_memory_per_node(tmp_path):
 def test_slurm_memory_per_cpu_counts_the_cpus(tmp_path):
     environ = {"SLURM_MEM_PER_CPU": "300", "SLURM_CPUS_PER_TASK": "1"}
     assert available_memory_mb(environ, tmp_path) == 300
+
+
+def test_memory_that_a_run_does_not_fit_into_is_said_before_it_is_taken():
+    assert "150 MB may be used" in too_little_memory(150)
+    assert too_little_memory(2000) is None
+    assert too_little_memory(None) is None

@@ -10,16 +10,17 @@ from bids_app.cli import exitcodes, slurm, status
 from bids_app.cli.parser import build_parser
 
 
-def load_script(repository, name):
-    spec = importlib.util.spec_from_file_location(name, repository / "scripts" / f"{name}.py")
+def load_script(repository, name, folder="scripts"):
+    spec = importlib.util.spec_from_file_location(name, repository / folder / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 def test_boutiques_is_what_the_parser_says(repository):
-    made = load_script(repository, "make_boutiques").descriptor()
-    assert json.loads((repository / "boutiques.json").read_text()) == json.loads(json.dumps(made))
+    script = load_script(repository, "make_boutiques")
+    made = json.loads(json.dumps(script.descriptor()))
+    assert [json.loads((repository / name).read_text()) == made for name in script.FILES_WRITTEN] == [True, True]
 
 
 def test_usage_page_has_the_exit_codes(repository):

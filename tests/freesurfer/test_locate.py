@@ -34,6 +34,8 @@ def identifier(*roots, participant="01", session=None, **options):
         (["sub-01", "01"], None, "sub-01"),
         (["sub-01_ses-1", "sub-01/ses-1", "sub-01_ses-2"], "1", "sub-01_ses-1"),
         (["sub-01/ses-1", "sub-01/ses-2"], "1", "sub-01/ses-1"),
+        (["ses-1/sub-01", "ses-2/sub-01"], "2", "ses-2/sub-01"),
+        (["ses-1/sub-01", "sub-01/ses-1"], "1", "sub-01/ses-1"),
         (["sub-01"], "1", "sub-01"),
         (["sub-01", "sub-01_ses-2"], "1", None),
         (["01_ses-1"], "1", "01_ses-1"),

@@ -341,7 +341,7 @@ def test_the_image_has_what_the_scripts_call():
     assert set(packages().values()) - debian_slim_has <= set(installed)
 
 
-@pytest.mark.parametrize("version", ("8.0.0", "8.1.0"))
+@pytest.mark.parametrize("version", ["8.0.0", "8.1.0"])
 def test_an_undefined_freesurfer_ends_version_8_and_our_child_has_it(tmp_path, image, version):
     environ = environment(tmp_path, version)
     words = ["-s", "x", "-i", str(image), "-sd", str(tmp_path), "-all"]

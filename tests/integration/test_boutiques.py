@@ -12,6 +12,7 @@ import pytest
 
 from bids_app.normative.registry import load_model
 from bids_app.simulation.demo import make_demo
+from tests.platforms.conftest import block
 
 BIN = Path(sys.executable).parent
 pytestmark = pytest.mark.skipif(not (BIN / "bosh").exists(), reason="boutiques is not installed")
@@ -46,6 +47,20 @@ def test_the_output_folder_is_in_the_command_whichever_way_it_is_given(repositor
     )
     command = said.strip().splitlines()[-1].partition(" # ")[0]
     assert command == f'out=\'{out}\'; mkdir -p "$out"; normvol {bids} "$out" {level} --mem 2G'
+
+
+@pytest.mark.slow
+def test_the_lines_of_the_docs_validate_simulate_and_launch(repository, tmp_path, bids):
+    asked = {"bids_dir": str(bids), "analysis_level": "participant", "participant_label": ["08"], "nprocs": 1}
+    (tmp_path / "invocation.json").write_text(json.dumps({**asked, "output_dir": str(tmp_path / "out")}))
+    (tmp_path / "boutiques.json").write_text((repository / "boutiques.json").read_text())
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    lines = ["bash", "-euo", "pipefail", "-c", block(repository, "boutiques")]
+    done = subprocess.run(
+        lines, cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "out" / "sub-08.html").exists()
 
 
 @pytest.mark.slow

@@ -45,7 +45,7 @@ def script(repository):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["open-reference", "open-calibrated"])
 def test_the_script_makes_the_packaged_model(name, healthy, repository, tmp_path):
-    script(repository).train(healthy, name, "2026-11-26", tmp_path)
+    script(repository).train(healthy, name, DATE, tmp_path)
     made, packaged = model_file.load(tmp_path / f"{name}.json"), load_model(name)
     assert made.card == packaged.card
     assert made.regions == packaged.regions

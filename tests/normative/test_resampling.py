@@ -64,3 +64,14 @@ def test_a_training_of_too_few_people_says_that_its_tails_are_not_calibrated(n, 
     model, report = train(people(n, seed=6), name="x", regions=(THALAMUS,), reference_counts=False)
     for words in (report.sentences(), model.card.limitations):
         assert any("tails are not calibrated" in sentence for sentence in words) == said
+
+
+def test_with_many_people_refits_are_made_when_asked_and_move_no_z(monkeypatch):
+    table = people(400, seed=3)
+    monkeypatch.setattr(resampling, "ENOUGH_PEOPLE", 0)
+    plain, refitted = (
+        train(table, name="x", regions=(THALAMUS,), reference_counts=False, refit=refit).model.deviations(table)
+        for refit in (False, True)
+    )
+    np.testing.assert_array_equal(plain.z, refitted.z)
+    assert np.median(refitted.z_se) > 1.05 * np.median(plain.z_se)

@@ -1,14 +1,19 @@
 """Each FreeSurfer tree of a run is looked at once."""
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 
 from bids_app.bids.layout import Scan
+from bids_app.bids.names import derivative_path
 from bids_app.errors import FreeSurferError
 from bids_app.freesurfer.synthetic import write_subject
+from bids_app.interfaces.freesurfer import ReadScan
+from bids_app.run import plan
 from bids_app.run.plan import make_plan
 from bids_app.run.trees import Trees
+from bids_app.tables import write_json
 
 
 @pytest.fixture
@@ -21,7 +26,9 @@ def counted(monkeypatch):
     monkeypatch.setattr(
         trees, "check_subject", lambda path, **options: calls.append(("check", path.name)) or check(path, **options)
     )
-    monkeypatch.setattr(trees, "read_volumes", lambda path: calls.append(("read", path.name)) or read(path))
+    monkeypatch.setattr(
+        trees, "read_volumes", lambda path, **options: calls.append(("read", path.name)) or read(path, **options)
+    )
     return calls
 
 
@@ -59,3 +66,32 @@ def test_facts_of_a_tree(tmp_path):
 
 def test_without_a_tree_there_is_none(tmp_path):
     assert Trees().find([tmp_path], Scan("01"), only_session=True) is None
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """How often each stats file was opened."""
+    from bids_app.freesurfer import stats_folder
+
+    paths = Counter()
+    read = stats_folder.read_content
+    monkeypatch.setattr(stats_folder, "read_content", lambda path: paths.update([path]) or read(path))
+    return paths
+
+
+def test_the_plan_of_scored_scans_opens_each_stats_file_once(config, tmp_path, opened, monkeypatch):
+    for labels in (("sub-01", None), ("sub-02", "ses-1"), ("sub-02", "ses-2")):
+        write_json({}, derivative_path(config.output_dir, *labels, desc="summary", extension=".json"))
+    monkeypatch.setattr(plan, "check_alike", lambda *_, **__: [])
+    monkeypatch.setattr(plan, "is_up_to_date", lambda scan, _, trees, columns: bool(trees.facts(scan.subject_dir)))
+    make_plan(config, tmp_path / "work")
+    assert len(opened) >= 9
+    assert set(opened.values()) == {1}
+
+
+def test_a_scan_is_read_with_each_stats_file_opened_once(tmp_path, opened):
+    tree = write_subject(tmp_path / "sub-01", {}, etiv=1.5e6)
+    read = ReadScan(subject_dir=str(tree))
+    assert read._call(tmp_path)["subject_dir"] == str(tree)
+    assert any(path.endswith("aseg.stats") for path in opened)
+    assert set(opened.values()) == {1}

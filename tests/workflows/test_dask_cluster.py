@@ -29,7 +29,7 @@ def test_the_three_forms(tmp_path):
         ("jobqueue: {slurm: {cores: 8}}", "memory of a job is missing"),
         ("jobqueue: {slrum: {cores: 8, memory: 1GB}}", "'slrum' is no kind of cluster"),
         ("jobqueue: {pbs: {}, sge: {}}", "must hold one cluster"),
-        ("a: [", "cannot read the cluster file"),
+        ("a: [", "is neither YAML nor JSON"),
     ],
 )
 def test_a_cluster_file_that_says_nothing_useful(tmp_path, content, said):

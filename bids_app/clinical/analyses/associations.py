@@ -264,7 +264,7 @@ def _fit_all(
             lost += [(str(outcomes.columns[column]), CONSTANT) for column in columns[flat]]
             columns = columns[~flat]
         try:
-            responses, predictors = _standardised(outcomes.iloc[rows, columns], X.iloc[rows])
+            responses, predictors = standardised_rows(outcomes.iloc[rows, columns], X.iloc[rows])
             if model.longitudinal:
                 block = _longitudinal(responses, predictors, people[rows], years[rows], model)
             else:
@@ -297,8 +297,8 @@ def _patterns(outcomes: FloatArray, usable: np.ndarray) -> Iterator[tuple[np.nda
         yield np.flatnonzero(patterns[:, index]), np.flatnonzero(kind == index)
 
 
-def _standardised(outcomes: pd.DataFrame, X: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
-    """Outcomes and design (intercept first, then the predictor); covariates that do not vary are left out."""
+def standardised_rows(outcomes: pd.DataFrame, X: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
+    """Standardised outcomes and design (intercept, predictor, covariates); covariates that do not vary are left out."""
     if len(X) < 3:
         few = f"only {plural(len(X), 'scan')} with all values" if len(X) else "no scan has all values"
         raise AnalysisError(few)

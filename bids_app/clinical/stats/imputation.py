@@ -1,10 +1,10 @@
 """Missing clinical scores: two-level normal multiple imputation and Rubin's rules.
 
 The model of a score y of person j at visit i is ``y_ij = x_ij' beta + u_j + e_ij`` with normal u and e, drawn
-by a Gibbs sampler (Schafer & Yucel 2002, doi:10.1198/106186002760180608; van Buuren 2018, chapter 7). Unlike
-``2l.norm`` of R's mice, the residual variance is the same for everybody: with two or three visits per person
-an own variance cannot be estimated. Results are combined by Rubin's rules (Rubin 1987) with the degrees of
-freedom of Barnard & Rubin (1999, doi:10.1093/biomet/86.4.948).
+by a Gibbs sampler (Schafer & Yucel 2002, doi:10.1198/106186002760180608). As in ``2l.norm`` of R's mice every person
+has a residual variance of their own, drawn around a common one by as much as the data say (inverse chi-squared, Kasim
+& Raudenbush 1998, doi:10.3102/10769986023002093; van Buuren 2018, chapter 7). Results are combined by Rubin's rules
+(Rubin 1987) with the degrees of freedom of Barnard & Rubin (1999, doi:10.1093/biomet/86.4.948).
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy.special import gammaln
 
 from bids_app.arrays import FloatArray
 from bids_app.errors import AnalysisError
 
 BURN_IN, THINNING = 150, 25
+# Degrees of freedom of the people's variances around the common one: few, unlike; many, as good as one for everybody.
+ALIKE = np.array([2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0])
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def _standard_design(X: FloatArray, missing: np.ndarray) -> FloatArray:
 
 
 class _Sampler:
-    """Gibbs sampler over beta, the people's intercepts and both variances, given the observed values."""
+    """Gibbs sampler over beta, the people's intercepts and variances, given the observed values."""
 
     def __init__(self, y: FloatArray, X: FloatArray, codes: np.ndarray, generator: np.random.Generator) -> None:
         self.missing = np.isnan(y)
@@ -97,35 +100,50 @@ class _Sampler:
         self.n_people = int(codes.max()) + 1
         self.per_person = np.bincount(self.codes, minlength=self.n_people)
         self.generator = generator
-        self.inverse = np.linalg.pinv(self.X.T @ self.X)
-        self.root = np.linalg.cholesky(self.inverse + 1e-14 * np.eye(len(self.inverse)))
+        self.ridge = 1e-10 * np.eye(X.shape[1])
+        # Weak priors: one degree of freedom at the scale of the data.
+        self.scale = 0.5 * float(self.y.var()) + 1e-12
         self.u = np.zeros(self.n_people)
-        self.sigma2: float = float(self.y.var()) / 2 + 1e-12
-        self.tau2: float = self.sigma2
-        self.beta = self.inverse @ self.X.T @ self.y
+        self.sigma2 = np.full(self.n_people, self.scale)
+        self.typical, self.tau2, self.alike = self.scale, self.scale, float(ALIKE[-1])
 
     def advance(self, sweeps: int) -> None:
         for _ in range(sweeps):
             self._sweep()
 
     def _sweep(self) -> None:
-        generator = self.generator
-        centre = self.inverse @ self.X.T @ (self.y - self.u[self.codes])
-        self.beta = centre + np.sqrt(self.sigma2) * self.root @ generator.standard_normal(len(centre))
+        """beta, intercepts u, own variances sigma2, variance of the intercepts tau2, and what sigma2 have in common."""
+        generator, weight = self.generator, 1 / self.sigma2[self.codes]
+        precision = (self.X * weight[:, None]).T @ self.X
+        root = np.linalg.cholesky(precision + self.ridge * np.trace(precision))
+        centre = np.linalg.solve(root, self.X.T @ (weight * (self.y - self.u[self.codes])))
+        self.beta = np.linalg.solve(root.T, centre + generator.standard_normal(len(centre)))
         rest = self.y - self.X @ self.beta
-        precision = self.per_person / self.sigma2 + 1 / self.tau2
-        sums = np.bincount(self.codes, rest, self.n_people)
-        self.u = sums / self.sigma2 / precision + generator.standard_normal(self.n_people) / np.sqrt(precision)
-        residual = rest - self.u[self.codes]
-        # Inverse gamma draws under weak priors (half a degree of freedom at the scale of the data).
-        scale = 0.5 * float(self.y.var()) + 1e-12
-        self.sigma2 = float(residual @ residual + scale) / generator.chisquare(len(residual) + 1)
-        self.tau2 = float(self.u @ self.u + scale) / generator.chisquare(self.n_people + 1)
+        known = self.per_person / self.sigma2 + 1 / self.tau2
+        sums = np.bincount(self.codes, rest, self.n_people) / self.sigma2
+        self.u = sums / known + generator.standard_normal(self.n_people) / np.sqrt(known)
+        squares = np.bincount(self.codes, (rest - self.u[self.codes]) ** 2, self.n_people)
+        drawn = generator.chisquare(self.per_person + self.alike)
+        self.sigma2 = (squares + self.alike * self.typical) / drawn
+        self._common_variance()
+        self.tau2 = float(self.u @ self.u + self.scale) / generator.chisquare(self.n_people + 1)
+
+    def _common_variance(self) -> None:
+        """The scale and the degrees of freedom of the people's variances (inverse chi-squared)."""
+        precision = float(np.sum(1 / self.sigma2))
+        shape = (self.n_people * self.alike + 1) / 2
+        self.typical = self.generator.gamma(shape) / ((self.alike * precision + 1 / self.scale) / 2)
+        half = ALIKE / 2
+        density = self.n_people * (half * np.log(half * self.typical) - gammaln(half))
+        density -= half * (np.sum(np.log(self.sigma2)) + self.typical * precision)
+        chance = np.exp(density - density.max())
+        self.alike = float(self.generator.choice(ALIKE, p=chance / chance.sum()))
 
     def draw_missing(self) -> FloatArray:
         """One draw of the missing values at the current state."""
         centre = self.X_missing @ self.beta + self.u[self.codes_missing]
-        return np.asarray(centre + np.sqrt(self.sigma2) * self.generator.standard_normal(len(centre)))
+        spread = np.sqrt(self.sigma2[self.codes_missing])
+        return np.asarray(centre + spread * self.generator.standard_normal(len(centre)))
 
 
 def pool(estimates: ArrayLike, ses: ArrayLike, df_complete: ArrayLike = np.inf) -> Pooled:

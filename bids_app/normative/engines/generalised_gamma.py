@@ -90,7 +90,20 @@ class GammaFit:
 
 
 def cumulative(y: FloatArray, mu: FloatArray, sigma: FloatArray, nu: float) -> FloatArray:
-    """Standard normal deviate (n,) of `y` (n,) > 0, from the smaller tail; NaN stays NaN."""
+    """Standard normal deviate (n,) of `y` (n,) > 0, from the smaller tail; NaN stays NaN.
+
+    The distribution function of the generalised gamma in its GAMLSS form (Rigby et al. 2019, section 19.4.3).
+
+    Parameters
+    ----------
+    y, mu, sigma : (n,) arrays
+    nu : float
+        Near 0 the log normal.
+
+    Returns
+    -------
+    (n,) array
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
         log_ratio = np.log(y / mu)
         if abs(nu) < SMALLEST_NU:
@@ -103,7 +116,19 @@ def cumulative(y: FloatArray, mu: FloatArray, sigma: FloatArray, nu: float) -> F
 
 
 def quantile(z: FloatArray, mu: FloatArray, sigma: FloatArray, nu: float) -> FloatArray:
-    """The y (n,) whose deviate is `z` (n,)."""
+    """The y (n,) whose deviate is `z` (n,).
+
+    Inverse of `cumulative`.
+
+    Parameters
+    ----------
+    z, mu, sigma : (n,) arrays
+    nu : float
+
+    Returns
+    -------
+    (n,) array
+    """
     if abs(nu) < SMALLEST_NU:
         return np.asarray(mu * np.exp(sigma * z))
     theta = 1 / (sigma * nu) ** 2
@@ -209,7 +234,17 @@ class GammaModel(NormativeModel):
 
 
 def log_age(age: FloatArray) -> FloatArray:
-    """ln of the days after conception at `age` (n,) in years."""
+    """ln of the days after conception at `age` (n,) in years.
+
+    Parameters
+    ----------
+    age : (n,) array
+        In years after birth.
+
+    Returns
+    -------
+    (n,) array
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.log(age * DAYS_PER_YEAR + GESTATION_DAYS))
 

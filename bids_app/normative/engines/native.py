@@ -13,7 +13,7 @@ from scipy.special import ndtr
 
 from bids_app.arrays import FloatArray
 from bids_app.errors import ModelError
-from bids_app.normative.base import Adaptation, Deviations, NormativeModel, adapt, scored_regions, unadapt
+from bids_app.normative.base import SITE_TAIL, Adaptation, Deviations, NormativeModel, adapt, scored_regions, unadapt
 from bids_app.normative.card import ModelCard
 from bids_app.normative.covariates import Covariates, read_covariates
 from bids_app.normative.fit import sinh_arcsinh
@@ -31,6 +31,7 @@ COMPAT_NOTE = (
     "ratio."
 )
 CHUNK_CELLS = 1_000_000
+MOST_KERNELS = 8
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class NativeModel(NormativeModel):
         regions = scored_regions(self, data)
         observed = data[list(regions)].to_numpy(dtype=float)
         covariates = self._covariates(data)
-        kernel = _Kernel(self, regions, adapted=adaptation is not None)
+        kernel = self._kernel(regions, adapted=adaptation is not None)
         z, se, expected, in_range = kernel.score(covariates, observed)
         if adaptation is not None:
             z, se = adapt(z, se, adaptation, data, regions)
@@ -134,6 +135,18 @@ class NativeModel(NormativeModel):
             notes = with_surface_notes(notes, 2 * (observed - expected)[:, columns] / (high - low))
         return Deviations(regions, observed, expected, z, se, 100 * ndtr(z), in_range, notes)
 
+    @cached_property
+    def _kernels(self) -> dict[tuple[tuple[str, ...], bool], _Kernel]:
+        """The last few that were needed: scans are scored one by one, nearly all in the same regions."""
+        return {}
+
+    def _kernel(self, regions: tuple[str, ...], adapted: bool) -> _Kernel:
+        if (regions, adapted) not in self._kernels:
+            if len(self._kernels) >= MOST_KERNELS:
+                self._kernels.clear()
+            self._kernels[regions, adapted] = _Kernel(self, regions, adapted)
+        return self._kernels[regions, adapted]
+
     def _covariates(self, data: pd.DataFrame) -> Covariates:
         return read_covariates(data, self.card, self.corrected_versions, self.needs_etiv)
 
@@ -142,7 +155,7 @@ class NativeModel(NormativeModel):
     ) -> FloatArray:
         """Volumes (n, len(regions)) that would score `z` at the covariates of `data`."""
         raw = unadapt(z, adaptation, data, regions)
-        return _Kernel(self, regions, adapted=False).volumes(self._covariates(data), raw)
+        return self._kernel(regions, adapted=False).volumes(self._covariates(data), raw)
 
     def expected_counts(
         self, n_regions: int, sex: str, adapted: bool = True, measure: str = VOLUME
@@ -169,7 +182,7 @@ class _Kernel:
         self.compat = model.scoring == REFERENCE_COMPAT
         self.adapted = adapted
         site_sd = [region.site_sd or 0.0 for region in self.chosen]
-        self.site_variance = np.zeros(len(regions)) if adapted else np.square(site_sd)
+        self.site_variance = np.zeros(len(regions)) if adapted else np.square(SITE_TAIL * np.array(site_sd))
 
     def score(
         self, covariates: Covariates, observed: FloatArray

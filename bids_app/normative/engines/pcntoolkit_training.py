@@ -122,7 +122,7 @@ def train_pcntoolkit(
         _tidy(scratch)
         document = _card_document(card, model, data, options)
         if options.site_effect and "fs_version" in table:
-            first = table.assign(version=major_versions(table)).groupby("site")["version"].first()
+            first = table[["site"]].assign(version=major_versions(table)).groupby("site")["version"].first()
             document["site_versions"] = {str(site): version for site, version in first.items() if version}
         write_json(document, scratch / CARD_FILE)
         scratch.chmod(0o755)

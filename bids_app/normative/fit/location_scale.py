@@ -13,6 +13,7 @@ Sharing slopes and the age curve between the sexes describes people held out bet
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -32,6 +33,8 @@ ORIGIN = 10.0
 MIN_FOR_SCALE = 100
 # Fewer regions at a time would repeat what they share
 LEAST_WIDTH = 4
+# Blocks of regions are fitted side by side from so many people on; smaller fits would wait for the interpreter.
+MANY, THREADS = 20_000, 2
 # Tolerance of fits that only begin something
 ROUGH = 1e-5
 MIN_FOR_SHAPE = 200
@@ -135,10 +138,11 @@ def fit_location_scale_shape(
     best = int(np.argmin([np.log(np.maximum(start.deviance, np.finfo(float).tiny)).sum() for start in starts]))
     powers, shift, scale = starts[best].powers, starts[best].shift + ORIGIN, starts[best].scale
     scaled = (age + shift) / scale
-    parts = [
-        _fit_block(scaled, male, etiv, values[:, block], powers[block], ETIV_POWERS[best])
-        for block in mfpr.blocks(age.size, values.shape[1], LEAST_WIDTH)
-    ]
+    blocks = list(mfpr.blocks(age.size, values.shape[1], LEAST_WIDTH))
+    with ThreadPoolExecutor(THREADS if age.size >= MANY else 1) as pool:
+        parts = list(
+            pool.map(lambda b: _fit_block(scaled, male, etiv, values[:, b], powers[b], ETIV_POWERS[best]), blocks)
+        )
     arrays: dict[str, Any] = {
         f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(CalibratedFit)[:-3]
     }

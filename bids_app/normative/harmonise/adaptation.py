@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from bids_app.arrays import FloatArray
 from bids_app.errors import InputError, ModelError
-from bids_app.normative.base import NormativeModel
+from bids_app.normative.base import SITE_TAIL, NormativeModel
 from bids_app.normative.harmonise.adaptation_posterior import (
     REGION_SCALE_PRIOR_DF,
     Posterior,
@@ -36,8 +36,8 @@ DEFAULT_SITE_SD = 0.4
 SMALLEST_WITHIN = 0.25
 AGE_MARGIN = 10.0
 LARGEST_Z = 6.0
-# SD of the difference between the shifts of women and of men, over the development sites.
-OTHER_SEX_SD = 0.2
+# SD of the difference between the shifts of women and of men: 61 left-out sites with eight people of each sex or more.
+OTHER_SEX_SD = 0.15
 
 
 @dataclass(frozen=True)
@@ -143,11 +143,12 @@ class SiteAdaptation:
 
         The adapted deviation is ``(z - shift) / scale``. A person among the controls is left out of their
         own estimate, with all their scans. On a scanner without controls the shift is 0, the scale 1 and
-        the standard error that between scanners (`site_sd`). NaN standard errors: region unknown. Where every
-        control has the other sex the standard error holds how far the sexes' shifts differ (`OTHER_SEX_SD`).
+        the standard error that between scanners (`site_sd`, with heavier tails: `SITE_TAIL`). Where every
+        control has the other sex it also holds how far the sexes' shifts differ (`OTHER_SEX_SD`). NaN
+        standard errors: region unknown.
         """
         shift = np.zeros((len(data), len(self.regions)))
-        scale, se = np.ones_like(shift), np.tile(self.site_sd, (len(data), 1))
+        scale, se = np.ones_like(shift), np.tile(SITE_TAIL * self.site_sd, (len(data), 1))
         keys, people = level_keys(data, self.by), person_ids(data)
         for key, level in self.levels.items():
             rows = np.flatnonzero(keys == key)
@@ -180,7 +181,8 @@ class SiteAdaptation:
     def report(self) -> pd.DataFrame:
         """One row per scanner and region: what was estimated from how many controls.
 
-        Columns: scanner, region, n (people), mean_z (before shrinkage), shift, se, scale, site_sd (prior).
+        Columns: scanner, region, n (people), mean_z (before adaptation), mean_z_after, shift, se, scale,
+        site_sd (prior).
         """
         return pd.concat([self._level_table(key, level) for key, level in self.levels.items()], ignore_index=True)
 
@@ -282,6 +284,7 @@ class SiteAdaptation:
                 "region": self.regions,
                 "n": level.sums.n.astype(int),
                 "mean_z": mean,
+                "mean_z_after": (mean - shift) / scale,
                 "shift": shift,
                 "se": se,
                 "scale": scale,
@@ -295,6 +298,7 @@ REPORT_COLUMNS = {
     "region": {"Description": "Region; FreeSurfer's name"},
     "n": {"Description": "Number of local healthy people"},
     "mean_z": {"Description": "Their mean z before adaptation"},
+    "mean_z_after": {"Description": "Their mean z after adaptation, each with the same shift and scale"},
     "shift": {"Description": "Estimated shift of the scanner in z: the mean shrunk towards zero"},
     "se": {"Description": "Standard error of the shift"},
     "scale": {"Description": "Estimated scale: the adapted deviation is (z - shift) / scale"},

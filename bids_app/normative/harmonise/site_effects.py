@@ -36,6 +36,12 @@ class SiteEffects:
     errors: FloatArray
     site_sd: FloatArray
 
+    @property
+    def shrunk(self) -> FloatArray:
+        """The offsets (v, p) shrunk by their evidence: ``max(0, 1 - (error / offset)^2)`` (James & Stein 1961)."""
+        doubt = self.errors / np.maximum(np.abs(self.offsets), self.errors)
+        return np.asarray(self.offsets * (1 - doubt**2))
+
 
 def estimate(residuals: FloatArray, sites: ArrayLike, versions: ArrayLike) -> SiteEffects:
     """Estimate the effects.

@@ -151,7 +151,23 @@ def _root(model: RObject, used: dict[str, int]) -> tuple[float, ...] | None:
 
 
 def numbers(model: RObject, name: str, where: str) -> FloatArray:
-    """A numeric element of an R list; ModelError when it is absent."""
+    """A numeric element of an R list; ModelError when it is absent.
+
+    Parameters
+    ----------
+    model : RObject
+    name : str
+    where : str
+        What is read, for the message.
+
+    Returns
+    -------
+    array
+
+    Raises
+    ------
+    ModelError
+    """
     element = model.get(name)
     if element is None or not isinstance(element.value, np.ndarray):
         raise ModelError(f"{where} lacks {name}", "it is not a whole mfp model")
@@ -159,7 +175,25 @@ def numbers(model: RObject, name: str, where: str) -> FloatArray:
 
 
 def matrix(model: RObject, name: str, where: str, columns: bool = False) -> tuple[FloatArray, list[str]]:
-    """A numeric matrix and its row (or column) names."""
+    """A numeric matrix and its row (or column) names.
+
+    Parameters
+    ----------
+    model : RObject
+    name, where : str
+    columns : bool
+        Names of the columns instead of the rows.
+
+    Returns
+    -------
+    (n, k) array
+    list of str
+
+    Raises
+    ------
+    ModelError
+        When the element is absent or has no names.
+    """
     values = numbers(model, name, where)
     attributes = getattr(model.get(name), "attributes", {})
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -10,28 +11,37 @@ import pandas as pd
 from bids_app.clinical.analyses.case_control import ROBUST
 from bids_app.clinical.figures import (
     BrainMap,
+    Calibration,
+    Courses,
     Figure,
     Forest,
     KaplanMeier,
     LovePlot,
+    Scatter,
+    Shifts,
     Table,
     Trajectory,
     figure_from_json,
 )
 from bids_app.errors import InputError
 from bids_app.regions import display_name
-from bids_app.reports.figures import cohort_charts
-from bids_app.reports.figures.files import standalone
+from bids_app.reports.figures import cohort_charts, people_charts
+from bids_app.reports.figures.files import panels, standalone
 from bids_app.reports.figures.maps import map_pair
-from bids_app.reports.loading import Group, Record, Sheet
+from bids_app.reports.loading import Fan, Group, Record, Sheet
 
 CHARTS: dict[type[Figure], Callable[[pd.DataFrame, Any], str]] = {
     Forest: cohort_charts.forest,
     LovePlot: cohort_charts.love,
     KaplanMeier: cohort_charts.kaplan_meier,
     Trajectory: cohort_charts.trajectory,
+    Courses: people_charts.courses,
+    Scatter: people_charts.scatter,
+    Calibration: people_charts.calibration,
+    Shifts: people_charts.shifts,
 }
-MOST_PARTS = 6
+SMALL = (Courses, Scatter)
+MOST_PARTS, MOST_SMALL = 6, 18
 Q_LIMIT = 0.05
 # several models of one number: the one that the sentences tell is drawn, the others are folded
 MODELS = "method"
@@ -42,9 +52,12 @@ ORDER = (
     "case_control",
     "region",
     "prevalence",
+    "courses",
     "scores_counts",
     "scores_regions",
+    "scores_people",
     "rates",
+    "visits",
     "change",
     "stability",
     "transition",
@@ -56,15 +69,16 @@ ORDER = (
     "trajector",
     "decision",
 )
-LAST = ("matching", "roles")
+LAST = ("calibration", "matching", "roles")
 
 
 class Drawing(NamedTuple):
-    """One picture of an analysis: heading, inline SVG and the text of the file."""
+    """One picture of an analysis: heading, inline SVG, the text of the file, and the region that it is about."""
 
     title: str
     inline: str
     file: str
+    region: str = ""
 
 
 class Analysis(NamedTuple):
@@ -77,8 +91,9 @@ class Analysis(NamedTuple):
     record: Record
     sheet: Sheet
     drawings: list[Drawing]
-    is_map: bool
+    layout: str
     models: bool
+    together: bool
     problem: str | None
 
     @property
@@ -87,9 +102,23 @@ class Analysis(NamedTuple):
         return list(self.sheet.table.columns) != ["analysis", "reason"]
 
     @property
+    def people(self) -> int:
+        """The number of people whose rows it has; 0 where rows are not of people."""
+        table = self.sheet.table
+        return int(table["participant_id"].nunique()) if "participant_id" in table else 0
+
+    @property
     def per_person(self) -> bool:
         """Whether it is a table with rows of people, which are read by search."""
         return not self.drawings and "participant_id" in self.sheet.table
+
+    def files(self) -> dict[str, str]:
+        """Names and texts of the drawings' files."""
+        name = f"group_{self.name}"
+        if self.together and len(self.drawings) > 1:
+            return {f"{name}.svg": panels([(drawing.title, drawing.file) for drawing in self.drawings])}
+        parts = [f"_{index + 1}" for index in range(len(self.drawings))] if len(self.drawings) > 1 else [""]
+        return {f"{name}{part}.svg": drawing.file for part, drawing in zip(parts, self.drawings)}
 
     @property
     def shown(self) -> list[Drawing]:
@@ -119,7 +148,7 @@ def _analysis(name: str, record: Record, sheet: Sheet, group: Group) -> Analysis
     try:
         content = record.get("Figure")
         figure = figure_from_json(content) if content else None
-        drawings = _draw(name, figure, _drawn_rows(figure, sheet, group)) if figure else []
+        drawings = _draw(name, figure, _drawn_rows(figure, sheet, group), group.fan) if figure else []
     except (InputError, KeyError, ValueError, TypeError, IndexError) as error:
         problem = f"The figure could not be drawn from {sheet.file} ({type(error).__name__}: {error})."
     return Analysis(
@@ -130,10 +159,18 @@ def _analysis(name: str, record: Record, sheet: Sheet, group: Group) -> Analysis
         record,
         sheet,
         drawings,
-        isinstance(figure, BrainMap),
+        _layout(figure, drawings),
         figure is not None and figure.facet == MODELS,
+        figure is not None and figure.together,
         problem,
     )
+
+
+def _layout(figure: Figure | None, drawings: list[Drawing]) -> str:
+    """The class of the element that holds the drawings."""
+    if isinstance(figure, SMALL):
+        return "charts"
+    return "maps" if isinstance(figure, BrainMap) and len(drawings) > 1 else "stack"
 
 
 def _drawn_rows(figure: Figure, sheet: Sheet, group: Group) -> pd.DataFrame:
@@ -149,22 +186,50 @@ def _drawn_rows(figure: Figure, sheet: Sheet, group: Group) -> pd.DataFrame:
     return table
 
 
-def _draw(name: str, figure: Figure, table: pd.DataFrame) -> list[Drawing]:
+def _draw(name: str, figure: Figure, table: pd.DataFrame, fan: Fan | None) -> list[Drawing]:
     if table.empty or isinstance(figure, Table):
         return []
-    facet = figure.facet
-    parts = list(table.groupby(facet, sort=False)) if facet in table else [("", table)]
-    if facet == MODELS:
-        parts.sort(key=lambda part: part[0] != ROBUST)
+    if isinstance(figure, BrainMap):
+        parts = _parts(figure, table)[:MOST_PARTS]
+        drawn = [_map(f"map-{name}-{index}", title, part, figure) for index, (title, part) in enumerate(parts)]
+        return [drawing for drawing in drawn if drawing.inline]
+    return chart_drawings(figure, table, fan.of if fan else None)
+
+
+def chart_drawings(
+    figure: Figure, table: pd.DataFrame, fan: Callable[[str], pd.DataFrame] | None = None
+) -> list[Drawing]:
+    """The charts of a figure, one per level of its facet, with one scale for the parts of a forest.
+
+    Parameters
+    ----------
+    figure : Figure
+    table : DataFrame
+    fan : callable, optional
+        Gives the centiles of a region by age (``age``, ``p025`` to ``p975``) for courses.
+    """
+    parts = _parts(figure, table)
+    if isinstance(figure, Forest) and len(parts) > 1:
+        figure = replace(figure, limits=cohort_charts.forest_limits(table, figure))
     drawings = []
-    for index, (label, part) in enumerate(parts[:MOST_PARTS]):
-        title = display_name(str(label))
-        if isinstance(figure, BrainMap):
-            drawings.append(_map(f"map-{name}-{index}", title, part, figure))
+    for title, part in parts[: MOST_SMALL if isinstance(figure, SMALL) else MOST_PARTS]:
+        region = str(part["region"].iloc[0]) if isinstance(figure, Courses) and "region" in part else ""
+        if isinstance(figure, Courses):
+            inline = people_charts.courses(part, figure, fan(region) if fan else None)
         else:
-            inline = CHARTS[type(figure)](part.reset_index(drop=True), figure)
-            drawings.append(Drawing(title, inline, standalone(inline)))
+            inline = CHARTS[type(figure)](part, figure)
+        drawings.append(Drawing(title, inline, standalone(inline), region))
     return [drawing for drawing in drawings if drawing.inline]
+
+
+def _parts(figure: Figure, table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Heading and rows of each part; of several models of one number the told one first."""
+    if figure.facet not in table:
+        return [("", table.reset_index(drop=True))]
+    parts = [(name, part.reset_index(drop=True)) for name, part in table.groupby(figure.facet, sort=False)]
+    if figure.facet == MODELS:
+        parts.sort(key=lambda part: part[0] != ROBUST)
+    return [(display_name(str(name)), part) for name, part in parts]
 
 
 def _map(prefix: str, title: str, table: pd.DataFrame, figure: BrainMap) -> Drawing:

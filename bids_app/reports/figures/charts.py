@@ -40,7 +40,7 @@ SIDE_WORDS = {"infra": "smaller", "supra": "larger"}
 
 
 class Visit(NamedTuple):
-    """One session's point in a centile chart; `z_se` is the standard error of its z."""
+    """One session's point in a centile chart; `z_se` is the standard error of its z. A line joins those of a person."""
 
     label: str
     age: float
@@ -48,6 +48,7 @@ class Visit(NamedTuple):
     z: float
     deviation: str
     z_se: float = math.nan
+    person: str = ""
 
 
 class Fan(NamedTuple):
@@ -73,18 +74,22 @@ class Fan(NamedTuple):
 
 
 def centile_chart(
-    region: str, fan: pd.DataFrame, visits: Sequence[Visit], width: float = 300, height: float = 214
+    region: str,
+    fan: pd.DataFrame | Mapping[str, np.ndarray],
+    visits: Sequence[Visit],
+    width: float = 300,
+    height: float = 214,
 ) -> str:
     """The centiles of volume by age around the person's sessions, which a line joins, and the lifespan as an inset.
 
     Parameters
     ----------
-    fan : DataFrame
+    fan : DataFrame or mapping of arrays
         Columns ``age``, ``p05`` to ``p95`` and perhaps the limits ``p025`` and ``p975`` (mm^3), in order of age.
     visits : sequence of Visit
         In order of age; none for the whole lifespan.
     """
-    whole = Fan(fan["age"].to_numpy(float), {name: fan[name].to_numpy(float) for name in SHARES if name in fan})
+    whole = Fan(np.asarray(fan["age"], float), {name: np.asarray(fan[name], float) for name in SHARES if name in fan})
     near, scale = whole.around(visits), _unit_scale(whole.curves["p50"])
     plot = _centile_plot(near, visits, scale, width, height)
     lines = {name: sparse(plot.points(near.ages, values * scale)) for name, values in near.curves.items()}
@@ -153,10 +158,19 @@ def _visits(plot: Plot, visits: Sequence[Visit], scale: float, fan: Fan) -> list
         if (error := fan.error(v))
     ]
     dots = [
-        dot(x, y, 4 if v is visits[-1] else 3, f"visit {v.deviation}", _visit_words(v, visits[0], scale))
+        dot(
+            x,
+            y,
+            4 if v is visits[-1] and v.person == visits[0].person else 3,
+            f"visit {v.deviation}",
+            _visit_words(v, visits[0], scale),
+        )
         for v, x, y in drawn
     ]
-    return [path(points, "course") if len(points) > 1 else "", *bars, *dots]
+    people: dict[str, list[tuple[float, float]]] = {}
+    for visit, point in zip(visits, points, strict=True):
+        people.setdefault(visit.person, []).append(point)
+    return [*(path(course, "course") for course in people.values() if len(course) > 1), *bars, *dots]
 
 
 def _visit_words(visit: Visit, first: Visit, scale: float) -> str:

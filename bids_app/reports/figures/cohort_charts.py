@@ -7,11 +7,26 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from markupsafe import escape
 
 from bids_app.clinical.figures import Forest, KaplanMeier, LovePlot, Trajectory
 from bids_app.regions import display_name
 from bids_app.reports.components import number
-from bids_app.reports.figures.svg import Plot, dot, f, line, padded, path, rect, spread, svg, text, ticks
+from bids_app.reports.figures.svg import (
+    Plot,
+    dot,
+    f,
+    labels,
+    line,
+    padded,
+    path,
+    rect,
+    spread,
+    strokes,
+    svg,
+    text,
+    ticks,
+)
 
 SERIES = 6
 ROW = 17.0
@@ -32,39 +47,28 @@ def counts_chart(counts: Mapping[str, np.ndarray], expected: tuple[float, float]
     """
     most = [int(np.nanmax(values)) for values in counts.values() if len(values)]
     top = max([FEWEST_COUNTS, int(expected[1]) if expected else 0, *most])
-    height = 74.0
-    body: list[str] = []
-    left = label_width(list(counts))
-    plot = Plot(left, 4, WIDTH - left - 20, height, (-0.5, top + 0.5), (0, 1))
+    left = label_width(list(counts)) + 30
+    body: list[str] = [text(left, 10, "people", "axis-title")]
     for row, (group, values) in enumerate(counts.items()):
-        plot = Plot(left, 4 + row * (height + 8), WIDTH - left - 20, height, (-0.5, top + 0.5), (0, 1))
+        amounts, times = np.unique(values[~np.isnan(values)].astype(int), return_counts=True)
+        highest = float(times.max(initial=1))
+        plot = Plot(left, 16 + row * 92.0, WIDTH - left - 20, 74.0, (-0.5, top + 0.5), (0, highest / 0.92))
         if expected:
-            body.append(
-                rect(plot.px(expected[0] - 0.5), plot.top, plot.px(expected[1] + 0.5), plot.bottom, "fan outer")
-            )
-        body.append(text(plot.left - 12, plot.bottom - 4, group, "row-label", "end"))
-        body += _bars(plot, values, tail)
+            ends = (plot.px(expected[0] - 0.5), plot.px(expected[1] + 0.5))
+            body.append(rect(ends[0], plot.top, ends[1], plot.bottom, "fan outer"))
+        levels = ticks(0, highest, 3, whole=True)[1:]
+        body += [strokes([(plot.left, plot.py(v), plot.right, plot.py(v)) for v in levels], "rule")]
+        body.append(labels(((plot.left - 6, plot.py(v) + 3.5, number(v)) for v in (0.0, *levels)), "tick", "end"))
+        body.append(text(plot.left - 30, plot.bottom - 4, group, "row-label", "end"))
+        body += [_bar(plot, a, t, tail) for a, t in zip(amounts, times, strict=True)]
         body.append(line(plot.left, plot.bottom, plot.right, plot.bottom, "axis"))
-    body += plot.x_axis(8, "number of regions")
+    body += plot.x_axis(8, "number of regions", whole=True)
     return svg(WIDTH, plot.bottom + 34, body, f"Distribution of the number of {tail}-normal regions by group")
 
 
-def _bars(plot: Plot, values: np.ndarray, tail: str) -> list[str]:
-    amounts, times = np.unique(values[~np.isnan(values)].astype(int), return_counts=True)
-    if not len(times):
-        return []
-    scale = 0.92 * plot.height / times.max()
-    return [
-        rect(
-            plot.px(a - 0.4),
-            plot.bottom - scale * t,
-            plot.px(a + 0.4),
-            plot.bottom,
-            f"bar {tail}",
-            f"{a} regions: {t} {'person' if t == 1 else 'people'}",
-        )
-        for a, t in zip(amounts, times, strict=True)
-    ]
+def _bar(plot: Plot, amount: int, times: int, tail: str) -> str:
+    told = f"{amount} regions: {times} {'person' if times == 1 else 'people'}"
+    return rect(plot.px(amount - 0.4), plot.py(times), plot.px(amount + 0.4), plot.bottom, f"bar {tail}", told)
 
 
 def quality_strip(title: str, rows: pd.DataFrame) -> str:
@@ -102,37 +106,59 @@ def _marks(plot: Plot, values: np.ndarray, heights: np.ndarray) -> str:
 
 def forest(table: pd.DataFrame, figure: Forest) -> str:
     """Estimates with their intervals, one row each; the largest first when there are many."""
-    estimate, low, high = (table[name].to_numpy(float) for name in (figure.estimate, figure.low, figure.high))
-    log = figure.log
-    named = (1.0 if log else 0.0) if figure.null is None else figure.null
-    null = float(table[named].iloc[0] if isinstance(named, str) else named)
-    keep = ~np.isnan(estimate)
-    order = np.flatnonzero(keep)
-    if len(order) > MOST_ROWS:
-        order = order[np.argsort(-np.abs(_distance(estimate[order], null, log)), kind="stable")][:MOST_ROWS]
+    order, null = _forest_rows(table, figure), _null(table, figure)
     if not len(order):
         return ""
-    reach = np.concatenate([low[order], high[order], [null]])
-    reach = reach[np.isfinite(reach) & ((reach > 0) | (not log))]
-    ends = (
-        (float(reach.min()) * 0.95, float(reach.max()) * 1.05)
-        if log
-        else padded(float(reach.min()), float(reach.max()))
-    )
-    labels, p = [display_name(str(label)) for label in table[figure.label]], _p_values(table, figure)
-    left = label_width([labels[row] for row in order])
-    plot = Plot(left, 8, WIDTH - left - 20, ROW * len(order), ends, (0, 1), log)
+    estimate, low, high = (table[name].to_numpy(float) for name in (figure.estimate, figure.low, figure.high))
+    names, p = [display_name(str(label)) for label in table[figure.label]], _p_values(table, figure)
+    left = label_width([names[row] for row in order])
+    ends = figure.limits or forest_limits(table, figure)
+    plot = Plot(left, 8, WIDTH - left - 20, ROW * len(order), ends, (0, 1), figure.log)
     body = [line(plot.px(null), plot.top, plot.px(null), plot.bottom, "null"), *plot.x_axis(6, figure.xlabel or "")]
     for position, row in enumerate(order):
         y = plot.top + ROW * (position + 0.5)
-        name = labels[row]
+        name = names[row]
         bounds = [plot.px(plot.clip(v)) for v in (low[row], high[row])]
-        body += [
+        marks = [
             text(plot.left - 10, y + 4, name, "row-label", "end"),
             "" if np.isnan([low[row], high[row]]).any() else line(bounds[0], y, bounds[1], y, "whisker"),
             _estimate(plot, float(estimate[row]), y, "estimate" if p[row] < 0.05 else "estimate hollow", name),
         ]
+        body += [of_region(table["region"].iloc[row], "".join(marks))] if "region" in table else marks
     return svg(WIDTH, plot.bottom + 34, body, "Forest plot: estimates with 95 % intervals")
+
+
+def of_region(region: object, drawn: str) -> str:
+    """Marks that the page selects together with their region."""
+    return f'<g data-region="{escape(str(region))}">{drawn}</g>' if isinstance(region, str) else drawn
+
+
+def _forest_rows(table: pd.DataFrame, figure: Forest) -> np.ndarray:
+    """Positions of the rows that are drawn."""
+    estimate = table[figure.estimate].to_numpy(float)
+    order = np.flatnonzero(~np.isnan(estimate))
+    if len(order) > MOST_ROWS:
+        distance = np.abs(_distance(estimate[order], _null(table, figure), figure.log))
+        order = order[np.argsort(-distance, kind="stable")][:MOST_ROWS]
+    return order
+
+
+def _null(table: pd.DataFrame, figure: Forest) -> float:
+    named = (1.0 if figure.log else 0.0) if figure.null is None else figure.null
+    return float(table[named].iloc[0] if isinstance(named, str) else named)
+
+
+def forest_limits(table: pd.DataFrame, figure: Forest) -> tuple[float, float] | None:
+    """Ends of an axis that holds every part of a forest; None when it has no rows."""
+    parts = [part for _, part in table.groupby(figure.facet, sort=False)] if figure.facet in table else [table]
+    held = [
+        np.append(part[[figure.low, figure.high]].to_numpy(float)[_forest_rows(part, figure)], _null(part, figure))
+        for part in parts
+    ]
+    reach = np.concatenate(held)
+    reach = reach[np.isfinite(reach) & ((reach > 0) | (not figure.log))]
+    low, high = float(reach.min()), float(reach.max())
+    return (low * 0.95, high * 1.05) if figure.log else padded(low, high)
 
 
 def _estimate(plot: Plot, value: float, y: float, cls: str, name: str) -> str:
@@ -143,9 +169,9 @@ def _estimate(plot: Plot, value: float, y: float, cls: str, name: str) -> str:
     return dot(plot.px(plot.clip(value)), y, 3.6, cls, f"{name}: {number(value)}")
 
 
-def label_width(labels: Sequence[str]) -> float:
+def label_width(names: Sequence[str]) -> float:
     """Pixels for row labels of 12 px letters, between 110 and 272."""
-    return min(max(24 + 6.4 * max(map(len, labels), default=0), 110.0), 272.0)
+    return min(max(24 + 6.4 * max(map(len, names), default=0), 110.0), 272.0)
 
 
 def _distance(values: np.ndarray, null: float, log: bool) -> np.ndarray:

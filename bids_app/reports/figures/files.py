@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
+from textwrap import wrap
 from xml.etree import ElementTree
+
+from markupsafe import escape
 
 from bids_app.errors import UsageError
 from bids_app.reports.components import asset
@@ -24,6 +27,9 @@ FONTS = "Helvetica Neue, Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-se
 DPI = 300
 CSS_PIXEL_MM = 25.4 / 96
 SVG = "http://www.w3.org/2000/svg"
+INK = "#23211e"
+LINE, LETTER, GAP = 16.0, 7.0, 16.0
+SIZE = re.compile(r'<svg [^>]*?\bwidth="([\d.]+)" height="([\d.]+)"')
 VARIABLE = re.compile(r"var\((--[\w-]+)(?:,\s*([^)]*))?\)")
 ATTRIBUTES = re.compile(r"(fill|stroke|font-(size|weight|family))\b.*")
 
@@ -43,6 +49,42 @@ def standalone(drawing: str) -> str:
     root.insert(0, ElementTree.Element(f"{{{SVG}}}rect", {"width": "100%", "height": "100%", "fill": "#fff"}))
     ElementTree.register_namespace("", SVG)
     return ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def panels(drawings: Sequence[tuple[str, str]], columns: int = 2) -> str:
+    """Files of drawings as one file: a grid of `columns`, each drawing under its heading.
+
+    Parameters
+    ----------
+    drawings : sequence of (str, str)
+        Heading and text of an SVG file with ``width`` and ``height`` (`standalone`).
+    """
+    sizes = [_size(svg) for _, svg in drawings]
+    wide = max(size[0] for size in sizes)
+    headings = [wrap(title, int(wide / LETTER)) for title, _ in drawings]
+    top = LINE * max(map(len, headings)) + 6
+    high = max(size[1] for size in sizes) + top
+    across = min(columns, len(drawings))
+    width, height = across * (wide + GAP) - GAP, -(-len(drawings) // across) * (high + GAP) - GAP
+    cells = []
+    for index, (_, svg) in enumerate(drawings):
+        x, y = (index % across) * (wide + GAP), index // across * (high + GAP)
+        for row, words in enumerate(headings[index]):
+            cells.append(f'<text x="{x + 4:g}" y="{y + LINE * (row + 1):g}">{escape(words)}</text>')
+        cells.append(svg.replace("<svg ", f'<svg x="{x:g}" y="{y + top:g}" ', 1))
+    return (
+        f'<svg xmlns="{SVG}" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" role="img" '
+        f'aria-label="{escape("; ".join(title for title, _ in drawings))}" font-family="{FONTS}" font-size="13" '
+        f'fill="{INK}"><rect width="100%" height="100%" fill="#fff"/>{"".join(cells)}</svg>\n'
+    )
+
+
+def _size(svg: str) -> tuple[float, float]:
+    """Width and height of an SVG file in CSS pixels."""
+    size = SIZE.search(svg)
+    if not size:
+        raise ValueError("an SVG without width and height")
+    return float(size[1]), float(size[2])
 
 
 def _styles(element) -> dict[str, str]:
@@ -90,12 +132,11 @@ def rendered(svg: str, file_format: str, *, width_mm: float | None = None, dpi: 
     dpi : float
         Resolution of a PNG.
     """
-    size = re.search(r'<svg [^>]*?\bwidth="([\d.]+)" height="([\d.]+)"', svg)
-    if not size:
-        raise ValueError("an SVG without width and height")
-    across = width_mm or float(size[1]) * CSS_PIXEL_MM
-    down = across * float(size[2]) / float(size[1])
-    page = f'#set document(date: none)\n#set page(width: {across}mm, height: {down}mm, margin: 0pt)\n#image("f.svg")'
+    width, height = _size(svg)
+    across = width_mm or width * CSS_PIXEL_MM
+    down = across * height / width
+    size = f"width: {across}mm, height: {down}mm"
+    page = f'#set document(date: none)\n#set page({size}, margin: 0pt)\n#image("f.svg", width: 100%)'
     return _fork_safe(_compiled, page, svg, file_format, float(dpi))
 
 

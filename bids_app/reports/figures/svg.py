@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any, cast
 
+import numpy as np
 from markupsafe import escape
 
 from bids_app.reports.components import MINUS
@@ -19,14 +21,15 @@ def f(value: float) -> str:
     return text[:-2] if text.endswith(".0") else text
 
 
-def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Round numbers between `low` and `high`, about `count` of them."""
+def ticks(low: float, high: float, count: int = 5, whole: bool = False) -> list[float]:
+    """Round numbers (of them only whole ones) between `low` and `high`, about `count` of them."""
     span = high - low
     if not span > 0:
         return [low]
     raw = span / max(count, 1)
     power = 10 ** math.floor(math.log10(raw))
-    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999)
+    steps = [m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999]
+    step = next(step for step in (*steps, 1) if not whole or step == round(step) >= 1)
     first = math.ceil(low / step - 1e-9)
     return [round(i * step, 10) for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
@@ -74,14 +77,21 @@ def path(points: Iterable[tuple[float, float]], cls: str, close: bool = False) -
 def sparse(points: Sequence[tuple[float, float]], tolerance: float = 0.1) -> list[tuple[float, float]]:
     """The points of a curve that matter: those left out lie within `tolerance` (pixels, upwards) of the line."""
     kept = [0]
+    x0, y0 = points[0] if points else (0.0, 0.0)
+    lowest, highest = -math.inf, math.inf
     for end in range(2, len(points)):
-        (x0, y0), (x1, y1) = points[kept[-1]], points[end]
-        slope = (y1 - y0) / ((x1 - x0) or 1)
-        if any(not abs(y0 + slope * (x - x0) - y) <= tolerance for x, y in points[kept[-1] + 1 : end]):
+        (x, y), (x1, y1) = points[end - 1], points[end]
+        # the slopes from the last point kept that pass all points since within the tolerance
+        lowest = max((y - tolerance - y0) / ((x - x0) or 1), lowest)  # NaN when the first is
+        highest = min((y + tolerance - y0) / ((x - x0) or 1), highest)
+        if not lowest <= (y1 - y0) / ((x1 - x0) or 1) <= highest:
             kept.append(end - 1)
+            x0, y0 = x, y
+            lowest, highest = -math.inf, math.inf
     return [points[i] for i in (*kept, len(points) - 1)] if len(points) > 1 else list(points)
 
 
+@lru_cache(maxsize=1 << 15)
 def _tenths(x: int, y: int, before: str = "") -> str:
     """Two numbers in tenths as path data, as short as it can be; a minus sign parts numbers by itself."""
     first, second = _tenth(x), _tenth(y)
@@ -167,11 +177,15 @@ class Plot:
 
     def points(self, xs: Iterable[float], ys: Iterable[float]) -> list[tuple[float, float]]:
         """Pixels of data points."""
-        return [(self.px(x), self.py(y)) for x, y in zip(xs, ys, strict=True)]
+        if self.log_x:
+            return [(self.px(x), self.py(y)) for x, y in zip(xs, ys, strict=True)]
+        across, up = (np.array(values if isinstance(values, np.ndarray) else [*values], float) for values in (xs, ys))
+        columns: tuple[Any, Any] = self.px(cast(float, across)), self.py(cast(float, up))
+        return list(zip(columns[0].tolist(), columns[1].tolist(), strict=True))
 
-    def x_axis(self, count: int = 5, title: str = "") -> list[str]:
+    def x_axis(self, count: int = 5, title: str = "", whole: bool = False) -> list[str]:
         """Baseline, ticks and title below the plot."""
-        values = log_ticks(*self.x) if self.log_x else ticks(*self.x, count)
+        values = log_ticks(*self.x) if self.log_x else ticks(*self.x, count, whole)
         marks = [(self.px(v), self.bottom, self.px(v), self.bottom + 3) for v in values]
         words = labels(((self.px(v), self.bottom + 13, tick_text(v)) for v in values), "tick", "middle")
         name = [text(self.left + self.width / 2, self.bottom + 27, title, "axis-title", "middle")] if title else []

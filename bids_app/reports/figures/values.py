@@ -46,6 +46,18 @@ def region_values(
     return pd.Series(numbers.to_numpy(float), index=pd.Index(index, name="region"), name=column)
 
 
+def parted_values(
+    table: pd.DataFrame, column: str, where: Sequence[str], name: str, facet: str | None
+) -> list[tuple[str, pd.Series]]:
+    """Heading and `region_values` for each value of the column `facet`; one part without it."""
+    rows = matching_rows(table, where, name)
+    if facet is None:
+        return [("", region_values(rows, column, (), name))]
+    if facet not in rows:
+        raise InputError(f"{name} has no column `{facet}`", f"its columns are {', '.join(map(str, rows))}")
+    return [(str(level), region_values(part, column, (), name)) for level, part in rows.groupby(facet, sort=False)]
+
+
 def matching_rows(table: pd.DataFrame, where: Sequence[str], name: str) -> pd.DataFrame:
     """The rows that match every ``COLUMN=VALUE``; see `region_values`."""
     for condition in where:

@@ -68,6 +68,7 @@ def _context(group: Group, root: Path) -> dict[str, Any]:
         "counts": sections.count_drawings(group),
         "prevalence": sections.prevalence_drawings(group),
         "adaptation": sections.adaptation_drawings(group),
+        "SHIFTS": sections.SHIFTS,
         "heat": heat,
         "strips": sections.quality_strips(group),
         "outliers": sections.quality_outliers(group),
@@ -82,9 +83,7 @@ def _write_figures(folder: Path, context: dict[str, Any], formats: Sequence[str]
     """Write the drawings; those of an earlier report that this one no longer has are removed."""
     files = {drawing.name: drawing.file for part in ("counts", "prevalence", "adaptation") for drawing in context[part]}
     for analysis in context["analyses"]:
-        for index, drawing in enumerate(analysis.drawings):
-            part = f"_{index + 1}" if len(analysis.drawings) > 1 else ""
-            files[f"group_{analysis.name}{part}.svg"] = drawing.file
+        files |= analysis.files()
     written = {path for name, svg in files.items() for path in write_formats(output_path(folder, name), svg, formats)}
     if context["heat"] and formats:
         written.add(atomic_write(folder / "group_heatmap.png", context["heat"]["png"]))

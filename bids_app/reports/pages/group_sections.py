@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 
 from bids_app.clinical.deviations import first_scans
+from bids_app.clinical.figures import Shifts
 from bids_app.reports.components import DIGITS, Column, column_digits, metric_title
 from bids_app.reports.figures import cohort_charts
 from bids_app.reports.figures.files import standalone
 from bids_app.reports.figures.maps import map_pair
+from bids_app.reports.figures.people_charts import shifts
 from bids_app.reports.loading import Group, Sheet
 
 TITLES = {
@@ -66,6 +68,7 @@ TITLES = {
 LONG_TEXT = 28
 MOST_SCANNERS = 6
 SHIFT_LIMITS = (-2.0, 2.0)
+SHIFTS = "Mean z of the controls in every region, before and after adaptation"
 # of more scans a strip of marks is one block of ink, and the page grows without limit
 MOST_MARKS = 2_000
 MOST_OUTLIERS = 300
@@ -194,11 +197,17 @@ def _safe(name: object) -> str:
 
 
 def adaptation_drawings(group: Group) -> list[Drawing]:
-    """A map of the estimated shift per scanner, all on the same colours."""
+    """The controls' mean z before and after, and a map of the estimated shift per scanner on the same colours."""
     sheet = group.sheets.get("adaptation")
     if sheet is None or not {"scanner", "region", "shift"} <= set(sheet.table):
         return []
     found = []
+    if {"mean_z", "mean_z_after"} <= set(sheet.table):
+        figure = Shifts(
+            label="scanner", before="mean_z", after="mean_z_after", xlabel="mean z of the controls, by region"
+        )
+        inline = shifts(sheet.table, figure)
+        found.append(Drawing(SHIFTS, inline, "group_adaptation_before_after.svg", standalone(inline)))
     for index, (name, part) in enumerate(list(sheet.table.groupby("scanner", sort=False))[:MOST_SCANNERS]):
         values = dict(zip(part["region"], part["shift"].astype(float), strict=True))
         inline, file = map_pair(

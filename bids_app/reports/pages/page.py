@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from bids_app.regions import display_name
 from bids_app.reports import components
+from bids_app.reports.figures.people_charts import MOST_PEOPLE
 
 MOST_TABLE_ROWS = 1000
 MOST_PERSON_ROWS = 300
@@ -42,6 +43,7 @@ def environment() -> Environment:
         metric_title=components.metric_title,
         MOST_TABLE_ROWS=MOST_TABLE_ROWS,
         MOST_PERSON_ROWS=MOST_PERSON_ROWS,
+        MOST_PEOPLE=MOST_PEOPLE,
     )
     return env
 

@@ -168,13 +168,14 @@ def centile_charts(person: Person) -> dict[str, Any]:
     """Charts of the flagged regions (at most `SHOWN_CHARTS`, the most extreme first) and of all others by lobe."""
     if person.centiles is None or not person.scans:
         return {"shown": [], "others": {}, "note": ""}
-    fans = {region: _thin(fan) for region, fan in person.centiles.table.groupby("region", sort=False)}
+    extreme = by_extremity(person.scans[-1].deviations)
+    fans = _fans(person.centiles.table)
     flagged = [
-        row["region"]
-        for _, row in by_extremity(person.scans[-1].deviations).iterrows()
-        if row["deviation"] in ("infra", "supra") and row["region"] in fans
+        region
+        for region, deviation in zip(extreme["region"], extreme["deviation"], strict=True)
+        if deviation in ("infra", "supra") and region in fans
     ]
-    first = flagged[:SHOWN_CHARTS] or [r for r in by_extremity(person.scans[-1].deviations)["region"] if r in fans][:3]
+    first = flagged[:SHOWN_CHARTS] or [region for region in extreme["region"] if region in fans][:3]
     visits = _visits_by_region(person.scans)
     rows = _volume_rows(person.scans[-1])
     charts = {
@@ -190,10 +191,16 @@ def centile_charts(person: Person) -> dict[str, Any]:
     return {"shown": [charts[region] for region in first], "others": others, "note": note}
 
 
-def _thin(fan: pd.DataFrame) -> pd.DataFrame:
-    """At most `FAN_POINTS` ages, with both ends: a curve as smooth as a screen can show."""
-    keep = np.unique(np.linspace(0, len(fan) - 1, min(len(fan), FAN_POINTS)).round().astype(int))
-    return fan.iloc[keep]
+def _fans(centiles: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
+    """Columns of each region's rows at up to `FAN_POINTS` ages, with both ends: smooth on a screen."""
+    codes, regions = pd.factorize(centiles["region"])
+    columns = {name: centiles[name].to_numpy(float) for name in centiles if name != "region"}
+    fans = {}
+    for code, region in enumerate(regions):
+        rows = np.flatnonzero(codes == code)
+        rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), FAN_POINTS)).round().astype(int))]
+        fans[region] = {name: values[rows] for name, values in columns.items()}
+    return fans
 
 
 def _visits_by_region(scans: Sequence[Scan]) -> dict[str, list[Visit]]:

@@ -67,6 +67,7 @@ def test_the_ratio_is_that_of_cox_on_the_people_of_the_table(cohort, results):
 def test_bootstrap_intervals_agree_with_the_model_where_the_model_is_true(results):
     table = results["risk_groups"].table
     rows = table[(table["measure"] != "standardised beta") & (table["rule"] == "count")]
+    rows = rows[rows["outcome"] != "RAW"]  # four events, which have no upper bound
     width = np.log(rows["high"].clip(lower=1e-9) / rows["low"].clip(lower=1e-9))
     hazard = rows["measure"] == "hazard ratio"
     boot = np.log(rows["bootstrap_high"][hazard] / rows["bootstrap_low"][hazard])

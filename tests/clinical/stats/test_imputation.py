@@ -36,6 +36,19 @@ def test_imputed_values_follow_the_person_and_the_predictor():
     assert 0.45 < spread < 0.75
 
 
+@pytest.mark.parametrize(("steady", "shaky"), [(0.1, 1.0), (0.5, 0.5)])
+def test_imputed_values_vary_as_the_persons_own_do(steady, shaky):
+    people = np.repeat(np.arange(60), 8)
+    generator = np.random.default_rng(3)
+    spread = np.where(np.arange(60) < 30, steady, shaky)[people]
+    y = generator.normal(size=60)[people] + spread * generator.normal(size=len(people))
+    observed = np.where(np.tile(np.arange(8), 60) == 0, np.nan, y)
+    drawn = impute_two_level(observed, np.empty((len(y), 0)), people, m=30)
+    sd = drawn[:, np.isnan(observed)].std(axis=0, ddof=1)
+    ratio = np.median(sd[30:]) / np.median(sd[:30])
+    assert ratio > 4 if shaky > steady else ratio == pytest.approx(1, abs=0.2)
+
+
 def test_intervals_after_pooling_cover_the_truth():
     covered, repeats = 0, 60
     for seed in range(repeats):

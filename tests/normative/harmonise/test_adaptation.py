@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from bids_app.errors import InputError, ModelError
+from bids_app.normative.base import SITE_TAIL
 from bids_app.normative.harmonise.adaptation import OTHER_SEX_SD, REPORT_COLUMNS, SiteAdaptation, unadapted_warning
 from bids_app.normative.harmonise.adaptation_posterior import Sums, posterior
 from bids_app.normative.note_findings import kind_of
@@ -116,7 +117,7 @@ def test_scanners_have_their_own_shift_and_an_unknown_one_none():
     shift, scale, se = adaptation.parameters(new, REGIONS)
     np.testing.assert_allclose(shift, [SHIFT, -SHIFT, 0 * SHIFT, 0 * SHIFT], atol=0.25)
     assert (scale[2:] == 1).all()
-    assert (se[2:] == adaptation.site_sd).all()
+    assert (se[2:] == SITE_TAIL * adaptation.site_sd).all()
     notes = adaptation.notes(new)
     assert notes[0] == ""
     assert "no control was scanned on 'C'" in notes[2]
@@ -222,3 +223,13 @@ def test_controls_of_one_sex_widen_the_other_sexs_standard_error_only():
     assert f"widened by {OTHER_SEX_SD}" in adaptation.notes(new)[1]
     assert kind_of(adaptation.notes(new)[1]) == "controls-of-one-sex"
     assert "control was scanned" not in adaptation.notes(new)[0]
+
+
+def test_a_scanner_without_controls_has_the_heavy_tails_of_scanners_in_its_standard_error():
+    adaptation = SiteAdaptation.fit(MODEL, scans(12, 19), by="scanner")
+    _, _, se = adaptation.parameters(scans(1, 20, scanner="B"), REGIONS)
+    np.testing.assert_allclose(se[0], SITE_TAIL * adaptation.site_sd)
+    packaged = load_model("open-calibrated").subset(("Left-Thalamus",))
+    people = pd.DataFrame({"age": [30.0], "sex": ["female"], ETIV: [1.45e6], "Left-Thalamus": [7000.0]})
+    unadapted = packaged.deviations(people).z_se[0, 0]
+    assert unadapted > 1.1 * packaged.site_sd(("Left-Thalamus",))[0]

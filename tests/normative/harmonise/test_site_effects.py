@@ -52,3 +52,10 @@ def test_unknown_versions_count_for_the_spread_only():
     effects = site_effects.estimate(residuals, sites, [""] * len(sites))
     assert effects.versions == ()
     assert effects.site_sd[0] == pytest.approx(0.4, abs=0.1)
+
+
+def test_offsets_without_evidence_are_taken_for_none_and_clear_ones_stay():
+    effects = site_effects.SiteEffects(
+        ("6", "7"), np.array([[0.5, 0.04], [-0.2, 0.0]]), np.array([[0.1, 0.05], [0.1, 0.05]]), np.full(2, 0.4)
+    )
+    np.testing.assert_allclose(effects.shrunk, [[0.5 * 0.96, 0.0], [-0.2 * 0.75, 0.0]])

@@ -12,7 +12,7 @@ import pytest
 
 from bids_app import regions
 from bids_app.cli import exitcodes, plot
-from bids_app.clinical.figures import Forest
+from bids_app.clinical.figures import Courses, Forest, Scatter
 from bids_app.errors import InputError, UsageError
 from bids_app.reports.figures.plot import save_brain_map
 from bids_app.reports.figures.values import region_values
@@ -152,8 +152,20 @@ def _results(folder):
     figure = Forest(label="score", estimate="beta", low="low", high="high", xlabel="hazard ratio")
     (folder / "group_hazards.json").write_text(json.dumps({"Title": "Hazards", "Figure": figure.to_json()}))
     fan = pd.DataFrame({"age": [20, 40, 60, 80]} | {f"p{p:02}": 7000 + 20 * p for p in (5, 25, 50, 75, 95)})
+    fan = fan.assign(p025=7050, p975=8950)
     both = pd.concat([fan.assign(region="Left-Thalamus"), fan.assign(region="Right-Thalamus")])
     write_tsv(both, folder / "sub-01_desc-centiles_morph.tsv")
+    visits = prevalence.drop(columns="share_infra").assign(mean_z=[-1.2, 0.4])
+    write_tsv(
+        pd.concat([visits.assign(panel="first"), visits.assign(panel="last", mean_z=-2.5)]), folder / "group_visits.tsv"
+    )
+    people = pd.DataFrame({"participant_id": ["a", "a", "b"], "age": [30.0, 33.0, 50.0], "z": [-1.0, -2.5, 0.3]})
+    write_tsv(people.assign(region="Left-Thalamus", structure="left thalamus"), folder / "group_courses.tsv")
+    drawn = Courses(x="age", y="z", person="participant_id", facet="structure", together=True)
+    (folder / "group_courses.json").write_text(json.dumps({"Title": "Courses", "Figure": drawn.to_json()}))
+    write_tsv(people.assign(fit=0.0, low=-1.0, high=1.0), folder / "group_scores_people.tsv")
+    drawn = Scatter(x="age", y="z", fit="fit", low="low", high="high")
+    (folder / "group_scores_people.json").write_text(json.dumps({"Title": "Scores", "Figure": drawn.to_json()}))
 
 
 def _examples():
@@ -212,3 +224,23 @@ def test_mistakes_with_charts_are_one_clear_sentence(tmp_path, monkeypatch, caps
     message = capsys.readouterr().err
     assert words in message
     assert "Traceback" not in message
+
+
+def test_maps_of_a_facet_share_one_scale(tmp_path):
+    _results(tmp_path)
+    out = tmp_path / "m.svg"
+    asked = [str(tmp_path / "group_prevalence.tsv"), "--column", "share_infra", "--scale", "sequential"]
+    assert plot.main([*asked, "--facet", "group", "-o", str(out)]) == exitcodes.OK
+    drawing = out.read_text()
+    assert drawing.count(">0.3<") == 2
+    assert ">MS<" in drawing
+    assert ">HC<" in drawing
+
+
+def test_a_facet_that_the_table_lacks_is_said(tmp_path, capsys):
+    _results(tmp_path)
+    for kind in ("map", "forest"):
+        table = str(tmp_path / ("group_visits.tsv" if kind == "map" else "group_hazards.tsv"))
+        asked = [table, "--kind", kind, "--column", "mean_z", "--facet", "nothing", "-o", str(tmp_path / "m.svg")]
+        assert plot.main(asked) == exitcodes.INPUT
+        assert "no column `nothing`" in capsys.readouterr().err

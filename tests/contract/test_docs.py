@@ -1,0 +1,113 @@
+"""The documentation: what it shows is what the code gives, and it builds without a warning."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import bids_app
+from tests.contract.test_descriptors import load_script
+
+MOST_LINKS = 7
+
+
+def fenced(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def pages(repository: Path) -> list[Path]:
+    return [repository / "README.md", *sorted((repository / "docs").rglob("*.md"))]
+
+
+def test_the_version_stands_in_one_place(repository):
+    assert yaml.safe_load((repository / "CITATION.cff").read_text())["version"] == bids_app.__version__
+    assert json.loads((repository / ".zenodo.json").read_text())["version"] == bids_app.__version__
+    assert f"## {bids_app.__version__}" in (repository / "CHANGELOG.md").read_text()
+
+
+def test_the_readme_is_short(repository):
+    text = (repository / "README.md").read_text()
+    assert len(re.findall(r"(?<!!)\[[^]]+\]\([^)]+\)", text)) <= MOST_LINKS
+    assert len(fenced(repository / "README.md", "sh")) == 2
+    assert text.count("![") == 1
+    assert {"## Limits", "## Licence and citation"} <= set(text.splitlines())
+
+
+def test_every_link_to_a_file_leads_somewhere(repository):
+    lost = [
+        f"{page.name}: {target}"
+        for page in pages(repository)
+        if "_build" not in page.parts
+        for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)\s]+)\)", page.read_text())
+        if not (page.parent / target.partition("#")[0]).exists()
+    ]
+    assert not lost
+
+
+def test_every_page_is_in_a_table_of_contents(repository):
+    docs = repository / "docs"
+    named = {
+        (page.parent / line).resolve()
+        for page in docs.rglob("*.md")
+        for block in re.findall(r"```\{toctree\}\n(.*?)```", page.read_text(), flags=re.DOTALL)
+        for line in block.split()
+    }
+    there = {path.with_suffix("").resolve() for path in docs.rglob("*.md") if "_build" not in path.parts}
+    assert there - named == {docs / "index", docs / "package-index"}
+
+
+def test_every_python_block_can_be_parsed_and_every_option_is_known(repository):
+    from bids_app.cli.model import build_parser
+
+    commands = build_parser()._subparsers._group_actions[0].choices
+    unknown = []
+    for page in pages(repository):
+        for block in fenced(page, "python"):
+            compile(block, str(page), "exec")
+        for block in fenced(page, "sh"):
+            for line in re.findall(r"normvol-model (\w+)(.*)", block.replace("\\\n", " ")):
+                known = {option for action in commands[line[0]]._actions for option in action.option_strings}
+                unknown += [
+                    f"{page.name}: {option}"
+                    for option in re.findall(r" (--?[\w-]+)", line[1].split("#")[0])
+                    if option not in known
+                ]
+    assert not unknown
+
+
+def test_the_literature_page_has_the_figures_of_the_models(repository):
+    made = load_script(repository, "literature", "benchmarks").lines()
+    text = (repository / "docs" / "literature.md").read_text()
+    assert [line for line in made if line not in text] == []
+
+
+@pytest.mark.slow
+def test_the_notebook_shows_what_its_code_gives(repository):
+    pytest.importorskip("nbclient", reason="nbclient is not installed (extra docs)")
+    pytest.importorskip("ipykernel", reason="ipykernel is not installed (extra docs)")
+    import nbformat
+
+    for path in sorted((repository / "docs" / "notebooks").glob("*.ipynb")):
+        stored = nbformat.read(path, as_version=4)
+        again = load_script(repository, "run_notebooks").executed(path)
+        assert [cell.source for cell in again.cells] == [cell.source for cell in stored.cells]
+        assert [cell.get("outputs") for cell in again.cells] == [cell.get("outputs") for cell in stored.cells]
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning(repository, tmp_path):
+    for name in ("sphinx", "myst_nb", "numpydoc", "pydata_sphinx_theme"):
+        pytest.importorskip(name, reason=f"{name} is not installed (extra docs)")
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "-d", str(tmp_path / "trees"), str(repository / "docs")]
+    done = subprocess.run(
+        [*command, str(tmp_path / "html")], capture_output=True, text=True, check=False, env={**os.environ}
+    )
+    assert done.returncode == 0, done.stderr
+    assert "three lines" in (tmp_path / "html" / "api.html").read_text().lower()
