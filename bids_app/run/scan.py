@@ -141,10 +141,7 @@ def score_scan(
         **_surface_counts(tables, model, sex, stored is not None),
         "quality": _quality_summary(quality, volumes),
         **({} if lesions is None else {"lesions": lesions.summary}),
-        "model": {
-            **_model_summary(model, model_name, adaptation),
-            "n_reference_5y": model.card.n_near(float(covariates["age"]), str(covariates["sex"])),
-        },
+        "model": _model_summary(model, model_name, adaptation) | _near(model, covariates),
         **_second_summary(tables, deviations, data, second, second_name, adaptation),
         "freesurfer": _tree_summary(volumes, covariates),
         "inputs": dict(volumes.inputs),
@@ -296,6 +293,11 @@ def _model_summary(model: NormativeModel, name: str, adaptation: Mapping[str, An
         "scoring": model.card.scoring,
         "adaptation": summary,
     }
+
+
+def _near(model: NormativeModel, covariates: Mapping[str, Any]) -> dict[str, int | None]:
+    """How many people of the training data are of that sex and age."""
+    return {"n_reference_5y": model.card.n_near(float(covariates["age"]), str(covariates["sex"]))}
 
 
 def _unscored(model: NormativeModel, deviations: Deviations, volumes: Volumes) -> list[dict[str, str]]:
