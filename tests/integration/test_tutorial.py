@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def blocks(repository: Path) -> list[tuple[str, str]]:
 def test_every_shown_output_follows_what_makes_it(repository):
     kinds = [kind for kind, _ in blocks(repository)]
     assert kinds[0] != "text"
-    assert all(before != "text" for before, kind in zip(kinds, kinds[1:]) if kind == "text")
+    assert all(before != "text" for before, kind in pairwise(kinds) if kind == "text")
     assert kinds.count("text") >= 5
 
 
