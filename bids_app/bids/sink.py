@@ -23,6 +23,7 @@ IGNORED = (
     "adaptation.json",
     "analysis.toml",
     "assets",
+    "change_model.json",
     "model_*.json",
     "group_*",
     "figures",
