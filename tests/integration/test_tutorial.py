@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def blocks(repository: Path) -> list[tuple[str, str]]:
 def test_every_shown_output_follows_what_makes_it(repository):
     kinds = [kind for kind, _ in blocks(repository)]
     assert kinds[0] != "text"
-    assert all(before != "text" for before, kind in zip(kinds, kinds[1:]) if kind == "text")
+    assert all(before != "text" for before, kind in pairwise(kinds) if kind == "text")
     assert kinds.count("text") >= 5
 
 
@@ -36,7 +37,9 @@ def test_the_tutorial_gives_what_it_shows(repository, tmp_path, monkeypatch):
     said, lost = "", []
     for kind, text in blocks(repository):
         if kind == "sh":
-            done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, timeout=SHELL_SECONDS, check=False)
+            done = subprocess.run(
+                ["bash", "-c", text], capture_output=True, text=True, timeout=SHELL_SECONDS, check=False
+            )
             said = done.stdout + done.stderr
         elif kind == "python":
             out = io.StringIO()
