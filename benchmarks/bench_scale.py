@@ -1,10 +1,14 @@
 """A large cohort: wall time, CPU time and memory by its size; who fails, and that a second run does only those.
 
-    python benchmarks/bench_scale.py [--people 1000] [--nprocs 2] [--folder FOLDER]
+    python benchmarks/bench_scale.py [--people 1000] [--nprocs 2] [--folder FOLDER] [--plan-only]
 
 Synthetic people are written with volumes from the default model. The participant level runs on a quarter, a half
 and all of them (each into a new folder, so that growth is visible); in the last run twelve are broken, each in
-another way. They are repaired and the same command runs again, then the group level.
+another way. They are repaired and the same command runs again, then the group level. With ``--plan-only`` nobody is
+scored but one person: how long a dry run and a run of one label take.
+
+Targets (processor seconds on two idle cores): 0.25 per scored person of 2,000, one label out of 10,000 2.5, a dry run
+of 10,000 12 beside the index, nothing to do for 10,000 15.
 """
 
 from __future__ import annotations
@@ -201,16 +205,19 @@ def show(what: str, people: int, cost: Cost) -> None:
     )
 
 
-def main(n_people: int, nprocs: int, root: Path) -> None:
+def main(n_people: int, nprocs: int, root: Path, plan_only: bool = False) -> None:
     """Make, run, check and print."""
     bids, log = root / "bids", root / "log.txt"
-    labels = write_dataset(bids, n_people)
     given = ["--fs-subjects-dir", str(bids / "derivatives/freesurfer"), "--nprocs", str(nprocs)]
+    labels = labels_of(bids) if bids.is_dir() else write_dataset(bids, n_people)
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors, {nprocs} used")
     print(
         "| what                        | people | exit |  wall s |   CPU s | CPU ms/person | program MB | worker MB |"
     )
     print("|---|---|---|---|---|---|---|---|")
+    if plan_only:
+        show_planning(bids, root, given, log)
+        return
     for size in (n_people // 4, n_people // 2):
         output = root / f"out{size}"
         some = ["--participant-label", *labels[:size]]
@@ -228,11 +235,46 @@ def main(n_people: int, nprocs: int, root: Path) -> None:
     assert again == {f"sub-{label}" for label in broken}, sorted(again)
     assert {row["status"] for row in statuses(output).values()} == {"scored"}
     show("participant, nothing to do", n_people, measure(everybody, log))
+    show_planning(bids, root, given, log)
     show("group", n_people, measure([str(bids), str(output), "group"], log))
     print(
         f"group.html {(output / 'group.html').stat().st_size / 1e6:.1f} MB, "
         f"one person's report {(output / f'sub-{labels[0]}.html').stat().st_size / 1e6:.2f} MB"
     )
+    list_files(output, labels[0])
+
+
+def labels_of(bids: Path) -> list[str]:
+    """The people of a dataset that was made before."""
+    return [path.name.removeprefix("sub-") for path in sorted(bids.glob("sub-*"))]
+
+
+def show_planning(bids: Path, root: Path, given: list[str], log: Path) -> None:
+    """A dry run, whose second has the index of pybids that the first one kept, and a run of one label of all."""
+    labels = labels_of(bids)
+    kept, output = root / "kept", root / "planned"
+    plan = [str(bids), str(output), "participant", *given, "--dry-run", "-w", str(kept)]
+    show("dry run, with pybids' index", len(labels), measure(plan, log))
+    show("dry run, index kept", len(labels), measure(plan, log))
+    work = root / "work"
+    one = [str(bids), str(root / "one"), "participant", *given, "--participant-label", labels[-1]]
+    os.environ["TMPDIR"] = str(work)
+    work.mkdir()
+    show("one label", 1, measure(one, log))
+    del os.environ["TMPDIR"]
+    left = sorted(path.name for path in work.iterdir())
+    print(f"left in the folder of temporary files: {', '.join(left) or 'nothing'}")
+
+
+def list_files(output: Path, label: str) -> None:
+    """The files of one person in the output folder, and how many there are of each kind."""
+    stem = f"sub-{label}"
+    found = sorted(path.relative_to(output) for path in output.rglob("*") if path.is_file())
+    own = [str(path) for path in found if path.parts[0] == stem or path.name.startswith((f"{stem}.", f"{stem}_"))]
+    size = sum((output / path).stat().st_size for path in own)
+    print(f"{len(own)} files of {stem}, {size / 1e6:.2f} MB; {len(found)} files in all")
+    for path in own:
+        print(f"  {path}")
 
 
 if __name__ == "__main__":
@@ -240,9 +282,7 @@ if __name__ == "__main__":
     parser.add_argument("--people", type=int, default=1000, help="size of the cohort, at least 48")
     parser.add_argument("--nprocs", type=int, default=2)
     parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
+    parser.add_argument("--plan-only", action="store_true", help="measure dry runs and a run of one label")
     options = parser.parse_args()
-    if options.folder:
-        main(options.people, options.nprocs, options.folder)
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            main(options.people, options.nprocs, Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        main(options.people, options.nprocs, options.folder or Path(folder), options.plan_only)

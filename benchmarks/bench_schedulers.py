@@ -1,9 +1,9 @@
 """Overheads of the ways beyond one machine: wall and CPU seconds per person, on this machine.
 
-    python benchmarks/bench_schedulers.py [--people 50]
+    python benchmarks/bench_schedulers.py [--people 100]
 
-The same people are scored here, on two local Dask workers, and, with a Slurm (``SLURM_CONF``), in an array with one
-person and one with 25 people per task. CPU time is that of the jobs, without the daemons of Slurm.
+The same people are scored here, on two local Dask workers, and, with a Slurm (``SLURM_CONF``), in an array with 50
+people per task, and twenty of them with one each. CPU time is that of the jobs, without the daemons of Slurm.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 
 from benchmarks.bench_scale import write_dataset
 
+FEW = 20
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -73,13 +74,15 @@ def main(people: int) -> None:
             root / "dask",
         )
         if "SLURM_CONF" in os.environ:
-            for size in (25, 1):
+            for size, labels in ((50, []), (1, [f"{number:04d}" for number in range(1, FEW + 1)])):
                 given = ["--people-per-task", str(size), "--mem", "1500M", "--submit"]
-                array = command(f"array{size}", *given, module="slurm", level=())
-                timed(f"array, {size} per task, with group level", people, array, root / f"array{size}", "squeue -h")
+                some = ["--participant-label", *labels] if labels else []
+                array = command(f"array{size}", *given, *some, module="slurm", level=())
+                row = f"array, {size} per task, with group level"
+                timed(row, len(labels) or people, array, root / f"array{size}", "squeue -h")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--people", type=int, default=50)
+    parser.add_argument("--people", type=int, default=100)
     main(parser.parse_args().people)

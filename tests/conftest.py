@@ -13,6 +13,17 @@ settings.register_profile("normvol", deadline=None)
 settings.load_profile("normvol")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+# Beside the tests that say so themselves: made by scripts/list_slow_tests.py
+SLOW_TESTS = Path(__file__).parent / "slow_tests.txt"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark the tests of the list as slow, before any is left out."""
+    slow = set(SLOW_TESTS.read_text(encoding="utf-8").splitlines())
+    for item in items:
+        if item.nodeid in slow:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

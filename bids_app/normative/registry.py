@@ -74,7 +74,7 @@ def load_model(name_or_path: str | Path) -> NormativeModel:
     """
     packaged = packaged_files().get(str(name_or_path))
     if packaged is not None:
-        return blr.load(packaged) if packaged.suffix == ".zip" else model_file.load(packaged)
+        return blr.load(packaged) if packaged.suffix == ".zip" else model_file.load(packaged, packaged=True)
     path, parts = Path(name_or_path), split_name(name_or_path)
     if len(parts) > 1:
         return combine(tuple(map(load_model, parts)))

@@ -1,5 +1,4 @@
 """Nipype graphs: init_<name>_wf factories, no logic."""
 
-import os
-
-os.environ.setdefault("NO_ET", "1")
+# how nipype is imported
+import bids_app.interfaces  # noqa: F401

@@ -19,8 +19,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.interpolate import BSpline
-from scipy.linalg import solve_triangular
 
 from bids_app.arrays import FloatArray
 from bids_app.errors import ModelError
@@ -84,6 +82,8 @@ class Regression:
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> Regression:
+        from scipy.linalg import solve_triangular
+
         model, scaler = content["model"], content["outscaler"]
         hyp, precision = np.array(model["hyp"], dtype=float), np.array(model["A"], dtype=float)
         factor = np.linalg.cholesky((precision + precision.T) / 2)
@@ -158,6 +158,8 @@ class Archive:
 
 def _basis(basis: Mapping[str, Any], covariates: list[FloatArray]) -> FloatArray:
     """The covariate with its spline in the place of the covariate, the others as they are."""
+    from scipy.interpolate import BSpline
+
     parts = []
     for column, values in enumerate(covariates):
         parts.append(values[:, None])

@@ -34,8 +34,11 @@ def save(model: NativeModel, path: Path | str) -> Path:
     return atomic_write(path, to_text(model))
 
 
-def load(path: Path | str) -> NativeModel:
+def load(path: Path | str, *, packaged: bool = False) -> NativeModel:
     """Read, check and build a model.
+
+    Of a `packaged` one the digest is enough: it was checked against the schema before it was packaged, and the library
+    that does so takes longer to import than a person to score.
 
     Raises
     ------
@@ -47,7 +50,7 @@ def load(path: Path | str) -> NativeModel:
         document = read_json(path)
     except InputError as error:
         raise ModelError(f"the model file {path} is not readable JSON (truncated?)", REMEDY) from error
-    return from_document(document, str(path))
+    return from_document(document, str(path), packaged=packaged)
 
 
 def to_text(model: NativeModel) -> str:
@@ -65,10 +68,11 @@ def to_document(model: NativeModel) -> dict[str, Any]:
     return {**body, "digest": digest(body)}
 
 
-def from_document(document: Any, source: str) -> NativeModel:
+def from_document(document: Any, source: str, *, packaged: bool = False) -> NativeModel:
     """Build a model from plain values; `source` names it in messages."""
     _check_version(document, source)
-    _check_schema(document, source)
+    if not packaged:
+        _check_schema(document, source)
     body = {key: value for key, value in document.items() if key != "digest"}
     if digest(body) != document["digest"]:
         raise ModelError(
