@@ -39,6 +39,15 @@ TOTAL_CEREBRAL = "TotalCerebralVol"
 VOLUME, THICKNESS, AREA = MEASURES = ("volume", "thickness", "area")
 COUNTED = {VOLUME: "reference", THICKNESS: "thickness", AREA: "area"}
 
+# Structures whose label must not be taken at its word, and why: a sentence, and its sources
+CAUTIONS = {
+    "choroid-plexus": (
+        "Choroid plexus: FreeSurfer's label of it agrees poorly with manual segmentation, so its volume says little "
+        "about the plexus (Yazdan-Panah et al. 2023, Eisma et al. 2024).",
+        "doi:10.1016/j.nicl.2023.103368, doi:10.1186/s12987-024-00525-9",
+    )
+}
+
 
 class Pair(NamedTuple):
     """A left and a right region of the same structure; `name` is the asymmetry index's name."""

@@ -261,7 +261,7 @@ def read_yaml(path: Path, what: str) -> Any:
     except (OSError, UnicodeDecodeError, InputError) as error:
         raise UsageError(f"cannot read the {what} {path} ({_why(error)})", "check the path") from error
     except (yaml.YAMLError, ValueError, RecursionError, AttributeError, TypeError) as error:
-        raise UsageError(f"the {what} {path} is neither YAML nor JSON ({_why(error)})") from error
+        raise UsageError(f"cannot read the {what} {path}, which is neither YAML nor JSON ({_why(error)})") from error
 
 
 def _values(content: Any, known: dict[int, int]) -> int:

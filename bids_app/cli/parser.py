@@ -110,6 +110,11 @@ GROUPS: dict[str, list[Option]] = {
             {"choices": ("warn", "fail")},
         ),
         (
+            "--quality-limit NAME=LOW:HIGH...",
+            "limits of a quality measure beyond which the verdict is warn; NAME=reference takes the 1st to 99th "
+            "centile of healthy people by FreeSurfer version (all=reference: of every measure), NAME=off none",
+        ),
+        (
             "--qc-file FILE...",
             "a reader's ratings (keep, doubtful, exclude) as reports give them; they beat the automatic verdict, "
             "change no z, and are kept in the output dataset",

@@ -21,7 +21,7 @@ from bids_app.cli.progress import PeopleProgress, open_log
 from bids_app.cli.resources import too_little_memory
 from bids_app.errors import InputError
 from bids_app.normative.structure import structure
-from bids_app.processes import private_folder, temporary_folder
+from bids_app.processes import private_folder, scratch_folder, temporary_folder
 from bids_app.run.change_models import install_change_model
 from bids_app.run.config import RunConfig
 from bids_app.run.findings import closing_lines, record_planned
@@ -60,6 +60,7 @@ def run(config: RunConfig) -> int:
     if config.analysis_level == "group":
         from bids_app.cli.group import run_group
 
+        _redraw_pages(config, rated)
         return run_group(config)
     return run_participants(config, rated)
 
@@ -72,6 +73,19 @@ def _keep_ratings(config: RunConfig) -> tuple[str, ...]:
     for path in files:
         read_ratings(path)
     return ()
+
+
+def _redraw_pages(config: RunConfig, rated: Sequence[str]) -> None:
+    """Pages of people whose ratings changed say so, where there are pages; nothing else in them changes."""
+    from bids_app.workflows.reports import init_reports_wf
+
+    people = [bare(who, "sub") for who in rated if (config.output_dir / f"{who}.html").is_file()]
+    if people:
+        with scratch_folder("normvol-work-") as work_dir:
+            graph = init_reports_wf(
+                dict.fromkeys(people, False), config.output_dir, work_dir=work_dir, figure_formats=()
+            )
+            run_graph(graph, replace(config, stop_on_first_crash=False))
 
 
 def run_participants(config: RunConfig, rated: Sequence[str] = ()) -> int:

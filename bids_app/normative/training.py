@@ -248,6 +248,7 @@ def make_card(data: TrainingData, name: str, mode: str, harmonise: str, given: d
         "etiv_range": {sex: fitting.outward(data.etiv[data.sex == sex], -3) for sex in SEXES} if data.uses_etiv else {},
         **({} if data.uses_etiv else {"covariates": "age (years), sex"}),
         "age_bands": {sex: _age_bands(rows["age"].to_numpy()) for sex, rows in by_sex.items()},
+        "ages": {sex: _ages(rows["age"].to_numpy()) for sex, rows in by_sex.items()},
         "sites": int(np.unique(data.site).size) if "site" in table else 0,
         "fs_versions": tuple(sorted({v for v in data.fs_version if v})),
         "harmonisation": HARMONISE[harmonise],
@@ -266,6 +267,11 @@ def _sources(table: pd.DataFrame) -> tuple[dict[str, Any], ...]:
 def _age_bands(age: FloatArray) -> dict[str, int]:
     low, n = np.unique((age // AGE_BAND * AGE_BAND).astype(int), return_counts=True)
     return {f"{start}-{start + AGE_BAND - 1}": int(people) for start, people in zip(low, n)}
+
+
+def _ages(age: FloatArray) -> dict[str, int]:
+    years, n = np.unique(np.floor(age).astype(int), return_counts=True)
+    return {str(year): int(people) for year, people in zip(years, n)}
 
 
 def _fallbacks(fitted: tuple[RegionModel, ...]) -> pd.DataFrame:

@@ -16,9 +16,9 @@ from bids_app.tables import read_json, read_table
 OWN_FIGURE_SUFFIX = "_morph.svg"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".svg")
 DEVIATION_SETS = ("deviations", "extended", "asymmetry", "thickness", "area", "second")
-PERSON_TABLES = ("centiles", "change", "rates", "comparability", "forecast")
 # people whose centiles are looked for, from the middle of the head sizes
 NEAREST = 20
+PERSON_TABLES = ("centiles", "change", "rates", "comparability", "forecast")
 GROUP_TABLES = (
     "findings",
     "inclusion",

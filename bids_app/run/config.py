@@ -68,6 +68,7 @@ class RunConfig:
     exclude_quality: tuple[Literal["warn", "fail"], ...] = ()
     include_quality: tuple[Literal["warn", "fail"], ...] = ()
     qc_file: tuple[Label, ...] = ()
+    quality_limit: tuple[Label, ...] = ()
     analysis: str | None = None
     pool: Path | None = None
     figure_formats: tuple[Literal["svg", "png", "pdf"], ...] = ()

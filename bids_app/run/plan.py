@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.bids.covariates import Covariates
+from bids_app.bids.derivatives import SCHEMA
 from bids_app.bids.layout import Scan
 from bids_app.bids.markers import is_person_done, is_scan_done
 from bids_app.bids.names import LONGEST_LABEL, derivative_path, is_label, listed, participant_id, scan_name
@@ -22,7 +23,7 @@ from bids_app.run.adaptation import ScanAdaptations, estimate_adaptation
 from bids_app.run.alike import asked_for, check_alike, with_before
 from bids_app.run.config import RunConfig
 from bids_app.run.fingerprint import fingerprint
-from bids_app.run.lesions import LesionPlan, stamp_of
+from bids_app.run.lesions import LesionPlan
 from bids_app.run.missing_trees import why_no_tree
 from bids_app.run.models import load_second_model, load_study_model, model_sha256
 from bids_app.run.planned import Omission, Plan, PlannedScan, RunContext
@@ -80,6 +81,9 @@ def plan_request(request: Request) -> Plan:
     planned = _with_tree_findings(planned)
     lesions = LesionPlan(request.dataset.bids_dir, request.derivatives, request.lesions)
     planned = [_with_lesions(scan, lesions) for scan in planned if scan.name in asked]
+    if request.quality_limits:
+        limits = {"quality_limits": list(request.quality_limits)}
+        planned = [replace(scan, covariates={**scan.covariates, **limits}) for scan in planned]
     if adaptations is not None:
         planned = [_adapted(scan, adaptations, request.work_dir) for scan in planned]
     # A person's tables and report need all sessions, so one changed session brings the others along.
@@ -314,7 +318,8 @@ def is_up_to_date(scan: PlannedScan, context: RunContext, trees: Trees, columns:
         return False
     try:
         recorded = read_json(summary)
-        same = recorded.get("fingerprint") == scan_fingerprint(scan, context, trees, columns)
+        known = recorded.get("fingerprint"), recorded.get("schema")
+        same = known == (scan_fingerprint(scan, context, trees, columns), SCHEMA)
     except NormvolError:
         return False
     before, now = (
@@ -332,6 +337,5 @@ def scan_fingerprint(scan: PlannedScan, context: RunContext, trees: Trees, colum
     facts = trees.facts(scan.subject_dir)
     covariates = {**scan.covariates, "etiv_mm3": facts.etiv_mm3, "fs_version": facts.fs_version}
     adaptation = read_json(scan.adaptation_file) if scan.adaptation_file else None
-    lesions = stamp_of(scan.covariates.get("lesions"))
-    how = context.model_sha256, context.scoring, adaptation, columns, lesions, context.second_sha256
+    how = context.model_sha256, context.scoring, adaptation, columns, context.second_sha256
     return fingerprint(facts.inputs, covariates, *how)

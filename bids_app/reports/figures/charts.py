@@ -81,7 +81,7 @@ def centile_chart(
     region: str,
     fan: pd.DataFrame | Mapping[str, np.ndarray],
     visits: Sequence[Visit],
-    ahead: Mapping[str, np.ndarray] | None = None,
+    ahead: pd.DataFrame | None = None,
     width: float = 300,
     height: float = 214,
 ) -> str:
@@ -96,8 +96,9 @@ def centile_chart(
     ahead : mapping of arrays, optional
         The same columns: what is expected of healthy people with the last session's z after it.
     """
-    whole, later = _fan(fan), None if ahead is None else _fan(ahead)
+    whole = _fan(fan)
     near, scale = whole.around(visits), _unit_scale(whole.curves["p50"])
+    later = None if ahead is None or ahead.empty else _fan(ahead)
     plot = _centile_plot(near, visits, scale, width, height, later)
     lines = {
         name: sparse(plot.points(near.ages.tolist(), (values * scale).tolist()), TOLERANCE)
@@ -120,8 +121,9 @@ def centile_chart(
 
 
 def _fan(table: pd.DataFrame | Mapping[str, np.ndarray]) -> Fan:
-    curves = {name: np.asarray(table[name], float) for name in SHARES if name in table}
-    return Fan(np.asarray(table["age"], float), curves)
+    return Fan(
+        np.asarray(table["age"], float), {name: np.asarray(table[name], float) for name in SHARES if name in table}
+    )
 
 
 def _ahead(plot: Plot, later: Fan, scale: float) -> list[str]:
@@ -197,14 +199,17 @@ def _visits(plot: Plot, visits: Sequence[Visit], scale: float, fan: Fan) -> list
         )
         for v, x, y in drawn
     ]
-    people: dict[str, list[tuple[tuple[float, float], bool]]] = {}
-    for visit, point in zip(visits, points, strict=True):
-        people.setdefault(visit.person, []).append((point, visit.apart))
-    return [*(piece for course in people.values() for piece in _course(*zip(*course, strict=True))), *bars, *dots]
+    people: dict[str, list[int]] = {}
+    for position, visit in enumerate(visits):
+        people.setdefault(visit.person, []).append(position)
+    courses = [
+        step for of in people.values() for step in _course([points[i] for i in of], [visits[i].apart for i in of])
+    ]
+    return [*courses, *bars, *dots]
 
 
 def _course(points: Sequence[tuple[float, float]], apart: Sequence[bool]) -> list[str]:
-    """The line through the sessions of a person; greyed between two that cannot be compared."""
+    """The line through a person's sessions; greyed between two that cannot be compared."""
     if len(points) < 2:
         return []
     if not any(apart[1:]):

@@ -21,6 +21,8 @@ from bids_app.reports.pages.viewer import write_viewer
 from bids_app.tables import atomic_write
 
 MAP_LIMITS = (-4.0, 4.0)
+# Reference people of the sex within 5 years of the age below which the report says that they are few
+FEW_REFERENCE = 30
 
 
 def write_participant_report(
@@ -77,6 +79,8 @@ def _context(person: Person, root: Path) -> dict[str, Any]:
         "maps": maps,
         "geometry": page_geometry() if maps else "",
         "charts": sections.centile_charts(person),
+        "few_reference": FEW_REFERENCE,
+        "cautions": sections.cautions(latest) if latest else [],
         "change": sections.change_section(person),
         "rates": rate_sections.rates_section(person),
         "lesions": sections.lesion_rows(person),

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from bids_app.regions import ASYMMETRY_PREFIX, display_name, pairs, reference_regions, region_table
+from bids_app.regions import ASYMMETRY_PREFIX, CAUTIONS, display_name, pairs, reference_regions, region_table
 from bids_app.reports.components import Column, capitalised, chapter, data_block, data_uri
 from bids_app.reports.figures.charts import Visit, centile_chart, change_chart, range_strip
 from bids_app.reports.figures.overlays import OUTLINES
@@ -183,7 +183,7 @@ def centile_charts(person: Person) -> dict[str, Any]:
     ]
     first = flagged[:SHOWN_CHARTS] or [region for region in extreme["region"] if region in fans][:3]
     visits = _visits_by_region(person.scans, apart_sessions(person))
-    ahead = {} if person.forecast is None else _fans(person.forecast.table.drop(columns="basis"))
+    ahead = {} if person.forecast is None else dict(iter(person.forecast.table.groupby("region", sort=False)))
     rows = _volume_rows(person.scans[-1])
     charts = {
         region: _chart(region, centile_chart(region, fan, visits.get(region, []), ahead.get(region)), rows.get(region))
@@ -308,6 +308,12 @@ def scan_tables(scan: Scan) -> list[dict[str, Any]]:
         {"name": name, "sheet": sheet, "caption": CAPTIONS[name], "columns": COLUMNS.get(name, VOLUME_COLUMNS)}
         for name, sheet in scan.sheets.items()
     ]
+
+
+def cautions(scan: Scan) -> list[str]:
+    """What must be known of some structures in the tables of a scan."""
+    seen = {name for sheet in scan.sheets.values() for name in sheet.table["region"]}
+    return [text for base, (text, _) in CAUTIONS.items() if any(str(name).endswith(base) for name in seen)]
 
 
 def table_filters(person: Person) -> dict[str, list[tuple[str, str]]]:
