@@ -75,7 +75,7 @@ def plan_request(request: Request) -> Plan:
     recon = ReconPlan(request.recon, scans, asked & can_be_scored)
     outcomes = [_plan_scan(scan, item, request.places, recon, trees) for scan, item in zip(scans, covariates)]
     planned, omissions = _with_other_sessions([*outcomes, *unnamed], trees)
-    planned = [_with_base_finding(scan, planned) for scan in planned]
+    planned = _with_base_findings(planned)
     lesions = LesionPlan(request.dataset.bids_dir, request.derivatives, request.lesions)
     planned = [_with_lesions(scan, lesions) for scan in planned if scan.name in asked]
     if adaptations is not None:
@@ -270,8 +270,15 @@ def _with_other_sessions(
     ], omissions
 
 
-def _with_base_finding(scan: PlannedScan, planned: Sequence[PlannedScan]) -> PlannedScan:
-    trees = [other.subject_dir for other in planned if other.participant == scan.participant and other.subject_dir]
+def _with_base_findings(planned: Sequence[PlannedScan]) -> list[PlannedScan]:
+    trees: dict[str, list[Path]] = {}
+    for scan in planned:
+        if scan.subject_dir is not None:
+            trees.setdefault(scan.participant, []).append(scan.subject_dir)
+    return [_with_base_finding(scan, trees.get(scan.participant, [])) for scan in planned]
+
+
+def _with_base_finding(scan: PlannedScan, trees: Sequence[Path]) -> PlannedScan:
     finding = base_finding(scan.subject_dir, trees)
     if finding is None:
         return scan
