@@ -6,11 +6,29 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from bids_app.regions import derived_names, display_name, names
+from bids_app.regions import CAUTIONS, derived_names, display_name, names
 from bids_app.tables import read_json
 
 Dictionary = dict[str, dict[str, Any]]
 KEYS = ("participant_id", "session_id")
+# The descriptive tables of the group level, the most wanted first, and what each is.
+TITLES = {
+    "long": "One row per scan and region: value, expected value, z, centile, flag, with age, sex, group and scores",
+    "scans": "One row per scan with everything else: covariates, counts, quality, every clinical column",
+    "deviations": "One row per scan: covariates, number of deviations, quality, model",
+    "zscores": "z of the counted regions, one column per region",
+    "extended": "z of all other regions, one column per region",
+    "volumes": "Volumes with what scoring needs, one column per region",
+    "inclusion": "Every scan that was looked at, what became of it and why",
+    "findings": "What was seen that can change a number",
+    "cohort": "Age, sex and number of scans, by group",
+    "flow": "How many scans passed each step",
+    "counts": "Deviations per person beside what healthy people have, by group",
+    "prevalence": "Share of people in deviation per region and group",
+    "sites": "Mean and spread of z by scanner and FreeSurfer version",
+    "quality": "Every measure of quality of every scan",
+    "adaptation": "What the site adaptation estimated, by scanner and region",
+}
 
 
 @lru_cache(maxsize=1)
@@ -54,4 +72,7 @@ def _wide(sets: list[str], asymmetry: bool, **words: str) -> Dictionary:
     described: Dictionary = {name: dict(_content()["common"][name]) for name in KEYS}
     for name in (*names(*sets), *(derived_names() if asymmetry else ())):
         described[name] = {key: text.format(region=display_name(name)) for key, text in words.items()}
+        caution = next((text for base, text in CAUTIONS.items() if name.endswith(base)), None)
+        if caution:
+            described[name]["Description"] += f". {' '.join(caution)}"
     return described

@@ -26,6 +26,7 @@ from bids_app.regions import (
     THICKNESS,
     VOLUME,
     add_asymmetry,
+    add_pair_measures,
     asymmetry_names,
     counted_regions,
     extended_regions,
@@ -112,7 +113,7 @@ def train(
     """
     _check_options(mode, harmonise)
     tell, calibrated = progress or (lambda sentence: None), mode == "calibrated"
-    table = add_asymmetry(table) if calibrated else table
+    table = add_pair_measures(add_asymmetry(table) if calibrated else table, regions or ())
     regions = regions or default_regions(table, mode)
     each = {"min_per_sex": min_per_sex, "min_per_site": 2 if harmonise in ("location", "full") else 1}
     uses_etiv = measure_of(regions[0]) != THICKNESS if etiv is None else etiv
@@ -247,6 +248,7 @@ def make_card(data: TrainingData, name: str, mode: str, harmonise: str, given: d
         "etiv_range": {sex: fitting.outward(data.etiv[data.sex == sex], -3) for sex in SEXES} if data.uses_etiv else {},
         **({} if data.uses_etiv else {"covariates": "age (years), sex"}),
         "age_bands": {sex: _age_bands(rows["age"].to_numpy()) for sex, rows in by_sex.items()},
+        "ages": {sex: _ages(rows["age"].to_numpy()) for sex, rows in by_sex.items()},
         "sites": int(np.unique(data.site).size) if "site" in table else 0,
         "fs_versions": tuple(sorted({v for v in data.fs_version if v})),
         "harmonisation": HARMONISE[harmonise],
@@ -267,6 +269,11 @@ def _age_bands(age: FloatArray) -> dict[str, int]:
     return {f"{start}-{start + AGE_BAND - 1}": int(people) for start, people in zip(low, n)}
 
 
+def _ages(age: FloatArray) -> dict[str, int]:
+    years, n = np.unique(np.floor(age).astype(int), return_counts=True)
+    return {str(year): int(people) for year, people in zip(years, n)}
+
+
 def _fallbacks(fitted: tuple[RegionModel, ...]) -> pd.DataFrame:
     rows = [(region.name, sex, fit.fallback) for region in fitted for sex, fit in region.fits.items() if fit.fallback]
     return pd.DataFrame(rows, columns=["region", "sex", "fallback"])
@@ -284,108 +291,3 @@ def _short(value: float) -> float:
 
 def _in_volume(fit: RegionFit) -> RegionFit:
     return replace(fit, volume_range=fitting.rounded(np.exp(np.array(fit.volume_range))))
-
-
-class NormativeEstimator:
-    """`train` with scikit-learn manners.
-
-    Parameters
-    ----------
-    mode, harmonise : str
-    regions : tuple of str, optional
-    min_per_sex : int
-        As in `train`.
-
-    Attributes
-    ----------
-    model_ : NativeModel
-    report_ : TrainingReport
-    """
-
-    def __init__(
-        self,
-        mode: str = "calibrated",
-        harmonise: str = "none",
-        regions: tuple[str, ...] | None = None,
-        min_per_sex: int = 30,
-    ) -> None:
-        self.mode = mode
-        self.harmonise = harmonise
-        self.regions = regions
-        self.min_per_sex = min_per_sex
-
-    def fit(self, X: pd.DataFrame, y: Any = None) -> NormativeEstimator:
-        """Train on the table `X`; `y` is ignored.
-
-        Parameters
-        ----------
-        X : DataFrame
-            ``age sex``, eTIV, ``site`` where there are several, and one column per region.
-        y : ignored
-
-        Returns
-        -------
-        NormativeEstimator
-
-        Raises
-        ------
-        InputError
-            As `train`.
-        """
-        self.model_, self.report_ = train(
-            X,
-            name="estimator",
-            mode=self.mode,
-            harmonise=self.harmonise,
-            regions=self.regions,
-            min_per_sex=self.min_per_sex,
-            reference_counts=False,
-        )
-        return self
-
-    def predict(self, X: pd.DataFrame) -> pd.DataFrame:
-        """Expected volumes, one column per region.
-
-        Parameters
-        ----------
-        X : (n rows) DataFrame
-
-        Returns
-        -------
-        (n rows, p columns) DataFrame
-            In the unit of each region.
-        """
-        regions = self.model_.regions
-        zero = np.zeros((len(X), len(regions)))
-        return pd.DataFrame(self.model_.volumes_at(X, zero, regions), index=X.index, columns=list(regions))
-
-    def transform(self, X: pd.DataFrame) -> pd.DataFrame:
-        """z-scores, one column per region.
-
-        Parameters
-        ----------
-        X : (n rows) DataFrame
-
-        Returns
-        -------
-        (n rows, p columns) DataFrame
-        """
-        found = self.model_.deviations(X)
-        return pd.DataFrame(found.z, index=X.index, columns=list(found.regions))
-
-    def score(self, X: pd.DataFrame, y: Any = None) -> float:
-        """Coefficient of determination of the expected volumes, mean over regions.
-
-        Parameters
-        ----------
-        X : (n rows) DataFrame
-        y : ignored
-
-        Returns
-        -------
-        float
-        """
-        found = self.model_.deviations(X)
-        missed = np.nansum((found.observed - found.expected) ** 2, axis=0)
-        total = np.nansum((found.observed - np.nanmean(found.observed, axis=0)) ** 2, axis=0)
-        return float(np.mean(1 - missed / total))

@@ -118,15 +118,21 @@ def _write_truth(root: Path, scans: Sequence[tuple[StudyPerson, int]], regions: 
 def planted() -> pd.DataFrame:
     """What was planted: the effect, on whom, how large, and which result shows it."""
     rows = [
-        (f"z of the {name}, both sides", "patients, times severity (mean 1)", size, "z", "group_case_control.tsv")
+        (f"z of {name}, both sides", "patients, times severity (mean 1)", size, "z", "group_region_differences.tsv")
         for name, size in EFFECT.items()
     ]
     rows += [
-        (f"change of z of the {name}", "patients who progress", size, "z/year", "group_change_rates.tsv")
+        (f"change of z of {name}", "patients who progress, times severity", size, "z/year", "group_change_rates.tsv")
         for name, size in PER_YEAR.items()
     ]
     rows += [
-        ("change of z of the same regions", "other patients", STABLE_SHARE, "of those", "group_change_rates.tsv"),
+        (
+            "change of z of the same regions",
+            "other patients, times severity",
+            STABLE_SHARE,
+            "of those",
+            "group_change_rates.tsv",
+        ),
         ("z of every region", "scanner south", SITE_SHIFT, "z", "group_sites.tsv"),
         ("EDSS", "patients, per unit of severity", EDSS_PER_SEVERITY, "points", "group_scores_counts.tsv"),
         ("PASAT", "patients, per unit of severity", PASAT_PER_SEVERITY, "points", "group_scores_counts.tsv"),

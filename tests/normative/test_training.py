@@ -11,7 +11,7 @@ import pytest
 from bids_app.errors import ModelError, UsageError
 from bids_app.normative import resampling
 from bids_app.normative.engines import native_file as model_file
-from bids_app.normative.training import NormativeEstimator, train
+from bids_app.normative.training import train
 from bids_app.regions import ETIV, add_asymmetry, reference_regions
 from tests.normative.simulated import THALAMUS, VENTRICLE, people, thalamus_mean, thalamus_sd
 
@@ -221,12 +221,3 @@ def test_progress_and_card():
     assert model.card.training == ({"source": "simulated", "licence": "CC0", "n": 240},)
     assert model.digest
     assert model.counts is not None
-
-
-def test_estimator_has_scikit_learn_manners():
-    table = people(600, seed=9)
-    estimator = NormativeEstimator(regions=BOTH).fit(table)
-    assert list(estimator.predict(table).columns) == list(BOTH)
-    assert estimator.transform(table).shape == (600, 2)
-    assert 0.2 < estimator.score(table) < 1
-    assert pd.isna(estimator.transform(table.assign(age=np.nan))).all().all()
