@@ -2,8 +2,8 @@
 
     python benchmarks/imputation.py [--cohorts 400]
 
-150 people with 1 to 4 visits, a true slope of -0.22, 40 % of the scores missing more often in old people (missing at
-random); the residual variance is the same for everybody, or each person's own (inverse chi-squared, 4 degrees of freedom).
+150 people with 1 to 4 visits, a true slope of -0.22, 40 % of scores missing more often in old people (at random); the
+residual variance is the same for everybody, or each person's own (inverse chi-squared, 4 degrees of freedom).
 """
 
 from __future__ import annotations
