@@ -333,7 +333,7 @@ def control_level(values: pd.Series) -> str | None:
     return next((levels[name] for name in CONTROL_LEVELS if name in levels), None)
 
 
-def load_analysis(spec: str, cohort: pd.DataFrame) -> tuple[AnalysisConfig, str]:
+def load_analysis(spec: str, cohort: pd.DataFrame, visits: pd.DataFrame | None = None) -> tuple[AnalysisConfig, str]:
     """The configuration that ``--analysis`` asks for, and its text to write into the output dataset.
 
     Parameters
@@ -342,8 +342,15 @@ def load_analysis(spec: str, cohort: pd.DataFrame) -> tuple[AnalysisConfig, str]
         ``auto`` or the path of a TOML file.
     cohort : DataFrame
         The columns of which ``auto`` chooses.
+    visits : DataFrame, optional
+        Clinical visits; of columns without any value in `cohort` these values count.
     """
     if spec == AUTO:
-        return propose(cohort)
+        known = {} if visits is None else {name for name in visits if visits[name].notna().any()}
+        empty = [name for name in known if name not in cohort or cohort[name].isna().all()]
+        if visits is None or not empty:
+            return propose(cohort)
+        kept = cohort.drop(columns=empty, errors="ignore").reset_index(drop=True)
+        return propose(pd.concat([kept, visits[[n for n in visits if n in empty]].reset_index(drop=True)], axis=1))
     config = read_analysis(spec)
     return config, config.to_toml()

@@ -78,7 +78,7 @@ def write_analyses(
         together = Pool.read(read_samples(pool), *quality)
         cohort, clinical, visits = together.scored(), together.clinical(), together.visits()
     clinical = _beside_lesions(clinical, cohort.volumes)
-    config, text = load_analysis(analysis, clinical)
+    config, text = load_analysis(analysis, clinical, visits)
     if pool is not None:
         config = with_sample(config, clinical)
         text = config.to_toml()

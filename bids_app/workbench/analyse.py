@@ -114,7 +114,7 @@ def analyse_table(config: AnalyseConfig, say: Say) -> TableAnalysis:
     rows = match_rows(
         table, zscores, source=config.table.name, z_source=z_file.name, visits=config.visits, mapping=config.mapping
     )
-    analysis, text = load_analysis(config.analysis, rows.clinical)
+    analysis, text = load_analysis(config.analysis, rows.clinical, rows.visits)
     origin = read_origin(z_file)
     scored = make_cohort(rows, origin.model, analysis.column("diagnosis"), z_file.name)
     scored = replace(scored, told=_told(origin, config.model, scored.scans))
