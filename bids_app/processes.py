@@ -39,7 +39,9 @@ def full_places(places: Iterable[Path | None]) -> list[str]:
     for place in (Path(tempfile.gettempdir()), *filter(None, places)):
         with suppress(OSError):
             about = os.statvfs(next(folder for folder in (place, *place.absolute().parents) if folder.exists()))
-            if about.f_bavail * about.f_frsize < LITTLE_BYTES or (about.f_files and about.f_favail < LITTLE_INODES):
+            bytes_left, inodes_left = about.f_bavail * about.f_frsize, about.f_favail
+            # /proc and its like count nothing
+            if (about.f_blocks and bytes_left < LITTLE_BYTES) or (about.f_files and inodes_left < LITTLE_INODES):
                 found.append(str(place))
     return list(dict.fromkeys(found))
 

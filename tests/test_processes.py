@@ -125,7 +125,7 @@ def test_a_file_is_no_work_folder(tmp_path):
 
 @pytest.mark.parametrize("lacking", [{"f_bavail": 0}, {"f_favail": 0}])
 def test_a_place_without_bytes_or_inodes_is_named(tmp_path, monkeypatch, lacking):
-    room = {"f_bavail": 10**9, "f_frsize": 4096, "f_files": 10**6, "f_favail": 10**6}
+    room = {"f_bavail": 10**9, "f_frsize": 4096, "f_blocks": 10**9, "f_files": 10**6, "f_favail": 10**6}
 
     def statvfs(folder):
         return SimpleNamespace(**(room | lacking if str(folder).startswith(str(tmp_path / "full")) else room))
