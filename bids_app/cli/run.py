@@ -21,7 +21,7 @@ from bids_app.cli.progress import PeopleProgress, open_log
 from bids_app.cli.resources import too_little_memory
 from bids_app.errors import InputError
 from bids_app.normative.structure import structure
-from bids_app.processes import private_folder, scratch_folder, temporary_folder
+from bids_app.processes import full_places, private_folder, scratch_folder, temporary_folder
 from bids_app.run.change_models import install_change_model
 from bids_app.run.config import RunConfig
 from bids_app.run.findings import closing_lines, record_planned
@@ -301,11 +301,18 @@ def _record_unfinished(config: RunConfig, plan: Plan, failed: Sequence[Omission]
             scan.session,
             "run",
             f"the run ended before this scan was done{why}",
-            "" if why else "check that the temporary, work and output folders have space left",
+            "" if why else _room(config),
         )
         _write_status(config, plan, item, "failed")
         found.append(item)
     return found
+
+
+def _room(config: RunConfig) -> str:
+    full = full_places((config.work_dir, config.output_dir))
+    if full:
+        return f"make room, bytes or inodes, in {' and '.join(full)}"
+    return "check that the temporary, work and output folders have space left"
 
 
 def _is_done(config: RunConfig, plan: Plan, scan: PlannedScan) -> bool:

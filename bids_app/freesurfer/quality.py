@@ -82,7 +82,7 @@ LIMITS: dict[str, Limit] = {
             "aseg_aparc_difference",
             None,
             None,
-            0.001,
+            0.02,
             0.03,
             "relative difference between aseg.stats and ?h.aparc.stats",
             "46 real trees, FreeSurfer 6.0 to 7.4.1: equal to all digits",
