@@ -23,7 +23,7 @@ SECOND = scored("dbax", [[-1.95, 2.1, -3.0, 9.0], [2.5, np.nan, 0.1, 9.0]])
 
 def test_each_shared_region_of_each_scan_has_both_opinions():
     table = opinions(FIRST, SECOND)
-    assert list(zip(table["row"], table["region"])) == [(row, name) for row in (0, 1) for name in "abd"]
+    assert list(zip(table["row"], table["region"])) == [(row, name) for row in (0, 1) for name in ("a", "b", "d")]
     assert table["agree"].tolist() == [True, False, False, True, None, True]
     assert agreement(table) == {"n_regions": 5, "n_both": 2, "n_disagree": 2}
 
