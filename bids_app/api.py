@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 
-from bids_app.errors import InputError, UsageError
+from bids_app.bids.age_sex import YEARS_PER_UNIT
+from bids_app.errors import InputError, NormvolError, UsageError
 from bids_app.findings import Finding
 from bids_app.freesurfer.bulk import subject_table
 from bids_app.normative import registry
@@ -22,8 +22,7 @@ from bids_app.normative.export import centile_table
 from bids_app.normative.harmonise.adaptation import SiteAdaptation
 from bids_app.regions import canonical, measured_names
 from bids_app.reports.figures.brainmap import brain_map_svg
-from bids_app.reports.figures.files import DPI, checked_ending, save_figure
-from bids_app.reports.figures.plot import WIDTH_MM
+from bids_app.reports.figures.plot import Picture
 from bids_app.reports.figures.tables import centile_figure
 from bids_app.reports.figures.values import region_values
 from bids_app.workbench.score import DEFAULT_MODEL, fit_adaptation, score_frame
@@ -33,6 +32,8 @@ from bids_app.workbench.table_input import TableReader
 Model: TypeAlias = NormativeModel | str | Path
 Table: TypeAlias = pd.DataFrame | str | Path
 PERSON = "participant_id"
+# For models that do not look at it
+ANY_ETIV = 1.5e6
 FAN = {"p05": 5.0, "p25": 25.0, "p50": 50.0, "p75": 75.0, "p95": 95.0}
 
 
@@ -42,33 +43,6 @@ class FindingWarning(UserWarning):
     def __init__(self, findings: Sequence[Finding]) -> None:
         super().__init__("\n".join(finding_lines(findings, "the warning's attribute findings")))
         self.findings = tuple(findings)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A drawing: a notebook shows it, `save` writes it, `svg` is its text."""
-
-    svg: str = field(repr=False)
-
-    def save(self, path: Path | str, *, width_mm: float = WIDTH_MM, dpi: float = DPI) -> Path:
-        """Write it to `path`; the ending (.svg, .png, .pdf) decides the format.
-
-        Parameters
-        ----------
-        path : path-like
-        width_mm, dpi : float
-            Printed width and resolution of PNG and PDF.
-
-        Raises
-        ------
-        UsageError
-            For another ending.
-        """
-        checked_ending(Path(path))
-        return save_figure(self.svg, Path(path), width_mm=width_mm, dpi=dpi)
-
-    def _repr_svg_(self) -> str:
-        return self.svg
 
 
 def load_model(name_or_path: str | Path = DEFAULT_MODEL) -> NormativeModel:
@@ -253,7 +227,7 @@ def centiles(
     sex : {'female', 'male'}, optional
         Default: both.
     etiv : float, optional
-        Intracranial volume in mm^3; default: the middle of the model's range of each sex.
+        Intracranial volume in mm^3; default: the middle of the model's range of each sex (NaN where it plays no part).
     ages : sequence of float, optional
         Years; default: every trained year.
     percent : sequence of float
@@ -286,7 +260,9 @@ def centiles(
             raise InputError(f"{used.card.name} has no region {name}", "model.regions lists what it has")
     if sex not in (None, "female", "male"):
         raise UsageError(f"sex is female or male, not {sex!r}")
-    table = centile_table(used, etiv, ages, percent, names)
+    without = etiv is None and not used.needs_etiv
+    table = centile_table(used, ANY_ETIV if without else etiv, ages, percent, names)
+    table = table.assign(etiv_mm3=float("nan")) if without else table
     return table[table["sex"] == sex].reset_index(drop=True) if sex else table
 
 
@@ -387,8 +363,22 @@ def _model(model: Model) -> NormativeModel:
 def _reader(
     table: Table, mapping: Mapping[str, str] | None, sex_coding: Mapping[str, str] | None, age_units: str | None
 ) -> TableReader:
+    if not isinstance(table, pd.DataFrame | str | Path):
+        raise InputError(f"a table is a DataFrame or the path of one, not {type(table).__name__}")
     codes = {str(code): sex for code, sex in (sex_coding or {}).items()}
     wrong = sorted({str(sex) for sex in codes.values()} - {"female", "male"})
     if wrong:
         raise UsageError(f"sex_coding says {wrong[0]!r}", "a code stands for female or male")
-    return TableReader(table, mapping, codes, None, age_units)
+    if age_units is not None and age_units not in YEARS_PER_UNIT:
+        raise UsageError(f"age_units is {age_units!r}", f"it is one of {', '.join(YEARS_PER_UNIT)}")
+    try:
+        return TableReader(table, mapping, codes, None, age_units)
+    except NormvolError as error:
+        raise type(error)(error.reason, _arguments(error.remedy)) from None
+
+
+def _arguments(remedy: str) -> str:
+    """A remedy with the names of arguments in place of the options of the commands."""
+    for option, argument in (("--map ", "mapping, "), ("--sex-coding", "sex_coding"), ("--age-units", "age_units")):
+        remedy = remedy.replace(option, argument)
+    return remedy

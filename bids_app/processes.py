@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import IO
 from bids_app.errors import UsageError
 
 LOOK_SECONDS = 0.5
+LITTLE_BYTES, LITTLE_INODES = 1_000_000, 10
 # Ends its reading when this process and all forked from it have ended: they alone hold the other end of the pipe.
 _CLEANER = 'while IFS= read -r folder; do set -- "$@" "$folder"; done; [ $# = 0 ] || rm -rf -- "$@"'
 
@@ -30,6 +31,19 @@ def temporary_folder(prefix: str) -> Path:
         with suppress(OSError):
             cleaner.write(os.fsencode(folder) + b"\n")
     return folder
+
+
+def full_places(places: Iterable[Path | None]) -> list[str]:
+    """Those of `places`, and the temporary folder, that have no room for a file: no bytes, or no inodes."""
+    found = []
+    for place in (Path(tempfile.gettempdir()), *filter(None, places)):
+        with suppress(OSError):
+            about = os.statvfs(next(folder for folder in (place, *place.absolute().parents) if folder.exists()))
+            bytes_left, inodes_left = about.f_bavail * about.f_frsize, about.f_favail
+            # /proc and its like count nothing
+            if (about.f_blocks and bytes_left < LITTLE_BYTES) or (about.f_files and inodes_left < LITTLE_INODES):
+                found.append(str(place))
+    return list(dict.fromkeys(found))
 
 
 def private_folder(folder: Path, *, make: bool = True) -> None:

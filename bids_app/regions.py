@@ -9,6 +9,7 @@ measure and its unit: volume in mm^3, thickness in mm, area in mm^2.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib.resources import files
 from typing import NamedTuple
@@ -22,9 +23,30 @@ ETIV = "EstimatedTotalIntraCranialVol"
 ASYMMETRY_PREFIX = "asymmetry_"
 DIFFERENCE_PREFIX = "difference_"
 MEAN_PREFIX = "mean_"
+SUM_PREFIX = "sum_"
+# The deep structures (and the cerebellar cortex) whose two sides are also modelled together
+SUMMED = (
+    "Thalamus",
+    "Caudate",
+    "Putamen",
+    "Pallidum",
+    "Hippocampus",
+    "Amygdala",
+    "Accumbens-area",
+    "Cerebellum-Cortex",
+)
 TOTAL_CEREBRAL = "TotalCerebralVol"
 VOLUME, THICKNESS, AREA = MEASURES = ("volume", "thickness", "area")
 COUNTED = {VOLUME: "reference", THICKNESS: "thickness", AREA: "area"}
+
+# Structures whose label must not be taken at its word, and why: a sentence, and its sources
+CAUTIONS = {
+    "choroid-plexus": (
+        "Choroid plexus: FreeSurfer's label of it agrees poorly with manual segmentation, so its volume says little "
+        "about the plexus (Yazdan-Panah et al. 2023, Eisma et al. 2024).",
+        "doi:10.1016/j.nicl.2023.103368, doi:10.1186/s12987-024-00525-9",
+    )
+}
 
 
 class Pair(NamedTuple):
@@ -161,7 +183,7 @@ def difference_name(pair: Pair) -> str:
 def derived_names() -> tuple[str, ...]:
     """Names of what is made from measured regions: asymmetry indices, differences and means of pairs, sums."""
     made = (name(pair) for name in (difference_name, mean_name) for pair in pairs())
-    return (*asymmetry_names(), *made, TOTAL_CEREBRAL)
+    return (*asymmetry_names(), *made, TOTAL_CEREBRAL, *summed_pairs())
 
 
 def mean_name(pair: Pair) -> str:
@@ -169,18 +191,25 @@ def mean_name(pair: Pair) -> str:
     return MEAN_PREFIX + pair.name.removeprefix(ASYMMETRY_PREFIX)
 
 
-def add_differences(volumes: pd.DataFrame, wanted: tuple[str, ...]) -> pd.DataFrame:
-    """`volumes` with those left minus right volumes appended that are `wanted` and that it allows."""
-    missing = {name for name in wanted if name.startswith(DIFFERENCE_PREFIX)} - set(volumes.columns)
+@lru_cache(maxsize=1)
+def summed_pairs() -> dict[str, Pair]:
+    """Name of the sum of left and right, ``sum_<structure>``, to the pair; of the structures in `SUMMED`."""
+    made = {SUM_PREFIX + pair.name.removeprefix(ASYMMETRY_PREFIX): pair for pair in pairs()}
+    return {SUM_PREFIX + structure: made[SUM_PREFIX + structure] for structure in SUMMED}
+
+
+def add_pair_measures(volumes: pd.DataFrame, wanted: Iterable[str]) -> pd.DataFrame:
+    """`volumes` with those differences and sums of left and right appended that are `wanted` and that it allows."""
+    missing = {name for name in wanted if name.startswith((DIFFERENCE_PREFIX, SUM_PREFIX))} - set(volumes.columns)
     if not missing:
         return volumes
-    return volumes.assign(
-        **{
-            difference_name(pair): volumes[pair.left] - volumes[pair.right]
-            for pair in pairs()
-            if difference_name(pair) in missing and pair.left in volumes and pair.right in volumes
-        }
-    )
+    made = {}
+    for pair in pairs():
+        if pair.left in volumes and pair.right in volumes:
+            made[difference_name(pair)] = volumes[pair.left] - volumes[pair.right]
+            made[SUM_PREFIX + pair.name.removeprefix(ASYMMETRY_PREFIX)] = volumes[pair.left] + volumes[pair.right]
+    added = {name: values for name, values in made.items() if name in missing}
+    return pd.concat([volumes, pd.DataFrame(added, index=volumes.index)], axis=1)
 
 
 @lru_cache(maxsize=1)
@@ -191,6 +220,8 @@ def _display() -> dict[str, str]:
         structure = pair.display.removesuffix(", asymmetry")
         shown[difference_name(pair)] = f"{structure}, left minus right"
         shown[mean_name(pair)] = f"{structure}, mean of left and right"
+    for name, pair in summed_pairs().items():
+        shown[name] = f"{pair.display.removesuffix(', asymmetry')}, left and right together"
     shown[TOTAL_CEREBRAL] = "cortex and cerebral white matter"
     return shown
 

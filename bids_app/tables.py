@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -33,6 +34,8 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]inf")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 ROWS_PER_PIECE = 2_000
 _QUOTED = re.compile(r'["\t\r\n]')
+# Disk, quota or a limit on the size of a file is used up: the system says so without a name
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SPREADSHEETS = (".xlsx", ".xlsm")
 MAX_YAML_VALUES = 100_000
 
@@ -59,8 +62,10 @@ def atomic_stream(path: Path | str) -> Iterator[IO[bytes]]:
             stream.flush()
             os.chmod(temporary, _permissions())
             os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in NO_ROOM and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 
@@ -261,7 +266,7 @@ def read_yaml(path: Path, what: str) -> Any:
     except (OSError, UnicodeDecodeError, InputError) as error:
         raise UsageError(f"cannot read the {what} {path} ({_why(error)})", "check the path") from error
     except (yaml.YAMLError, ValueError, RecursionError, AttributeError, TypeError) as error:
-        raise UsageError(f"the {what} {path} is neither YAML nor JSON ({_why(error)})") from error
+        raise UsageError(f"cannot read the {what} {path}, which is neither YAML nor JSON ({_why(error)})") from error
 
 
 def _values(content: Any, known: dict[int, int]) -> int:

@@ -1,6 +1,6 @@
 """Write tests/slow_tests.txt: the tests that take more processor time than the fast suite has for one.
 
-    python scripts/list_slow_tests.py [--limit 0.2] [PYTEST ARGUMENTS]
+    python scripts/list_slow_tests.py [--limit 0.15] [PYTEST ARGUMENTS]
 
 Runs every test that is not marked otherwise, one after the other, and lists those above the limit (processor seconds
 of the test and of the programs that it starts; what a shared fixture costs is the first one's). tests/conftest.py
@@ -43,7 +43,7 @@ def listed() -> set[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--limit", type=float, default=0.2, help="processor seconds (default 0.2)")
+    parser.add_argument("--limit", type=float, default=0.15, help="processor seconds (default 0.15)")
     options, more = parser.parse_known_args()
     recorder = ProcessorTime()
     code = pytest.main(["-q", "-m", SELECTED, *more], plugins=[recorder])

@@ -4,6 +4,7 @@
 
 TABLE (TSV, gzipped or not) has one row per scan: ``participant_id site source licence fs_version age sex qc_flag
 EstimatedTotalIntraCranialVol`` and FreeSurfer's regions in mm^3. Rows whose ``qc_flag`` is not empty are left out.
+With --ages the models stay as they are and only get the number of people by sex and year of age in their cards.
 --surface is a table of cortical thickness (mm) and area (mm^2) of the same people, for the models of these; without it
 they are not trained. The same tables and date give the same bytes.
 """
@@ -27,7 +28,7 @@ from bids_app.normative.engines.native import NativeModel
 from bids_app.normative.engines.pcntoolkit_training import PCNtoolkitOptions, train_pcntoolkit
 from bids_app.normative.parameters import RegionFit
 from bids_app.normative.training_data import prepare
-from bids_app.regions import VOLUME, add_asymmetry
+from bids_app.regions import THICKNESS, VOLUME, add_asymmetry, summed_pairs
 from bids_app.tables import read_table
 
 MODELS = Path(__file__).resolve().parents[1] / "bids_app" / "data" / "models"
@@ -131,6 +132,16 @@ MODEL_CARDS: dict[str, dict[str, Any]] = {
         ),
         "citations": CALIBRATED_CITATIONS,
     },
+    "open-sums": {
+        "mode": "calibrated",
+        "harmonise": "location",
+        "regions": tuple(summed_pairs()),
+        "title": "Open sums of left and right (location, scale and shape)",
+        "summary": "Fractional polynomials of mean and standard deviation with sinh-arcsinh residuals for the volumes "
+        "of left and right together of the thalamus, six other deep structures and the cerebellar cortex by sex, "
+        "trained on openly licensed data. For use beside open-calibrated: --model open-calibrated+open-sums.",
+        "citations": CALIBRATED_CITATIONS,
+    },
     "open-blr": {
         "title": "Open second opinion (PCNtoolkit's Bayesian linear regression)",
         "summary": "Warped Bayesian linear regression of 82 regional volumes, B-spline of age in mean and variance, "
@@ -166,6 +177,7 @@ def main() -> None:
     parser.add_argument("--surface", type=Path)
     parser.add_argument("--date", default="2026-11-26")
     parser.add_argument("--only", choices=sorted(MODEL_CARDS))
+    parser.add_argument("--ages", action="store_true")
     parser.add_argument("--output", type=Path, default=MODELS)
     options = parser.parse_args()
     table = read_table(options.table)
@@ -173,8 +185,28 @@ def main() -> None:
     if options.surface:
         table = table.merge(read_table(options.surface), on=["participant_id", "site"], how="left")
     for name in [options.only] if options.only else MODEL_CARDS:
-        if options.surface or "measure" not in MODEL_CARDS[name]:
-            train(table, name, options.date, options.output)
+        if (options.surface or "measure" not in MODEL_CARDS[name]) and not (options.ages and name == "open-blr"):
+            (with_ages if options.ages else train)(table, name, options.date, options.output)
+
+
+def with_ages(table: pd.DataFrame, name: str, _: str, folder: Path) -> None:
+    """Give the card of a packaged model the ages of the people that it was trained on."""
+    path = folder / f"{name}.json"
+    model, recipe = model_file.load(path), MODEL_CARDS[name]
+    table = add_asymmetry(table) if recipe["mode"] == "calibrated" else table
+    measure = recipe.get("measure", VOLUME)
+    data = training.prepare(
+        table,
+        training.default_regions(table, recipe["mode"], measure),
+        logarithms=recipe["mode"] == "calibrated",
+        uses_etiv=measure != THICKNESS,
+        min_per_sex=30,
+        min_per_site=2 if recipe["harmonise"] == "location" else 1,
+    )
+    fresh = training.make_card(data, name, recipe["mode"], recipe["harmonise"], {})
+    if (fresh.n, fresh.age_bands) != (model.card.n, model.card.age_bands):
+        raise SystemExit(f"{name} was trained on other people: {model.card.n}, not {fresh.n}")
+    model_file.save(training.with_digest(replace(model, card=replace(model.card, ages=fresh.ages))), path)
 
 
 def train(table: pd.DataFrame, name: str, date: str, folder: Path) -> None:
@@ -183,9 +215,11 @@ def train(table: pd.DataFrame, name: str, date: str, folder: Path) -> None:
     if name == "open-blr":
         return train_blr(table, {**COMMON, **words, "date": date}, folder)
     recipe = {option: words.pop(option) for option in ("mode", "harmonise")}
-    regions = training.default_regions(add_asymmetry(table), recipe["mode"], words.pop("measure", VOLUME))
+    sums = words.pop("regions", ())
+    regions = sums or training.default_regions(add_asymmetry(table), recipe["mode"], words.pop("measure", VOLUME))
+    words = {**COMMON, **words, "date": date}
     trained = training.train(
-        table, name=name, regions=regions, refit=True, card={**COMMON, **words, "date": date}, progress=print, **recipe
+        table, name=name, regions=regions, refit=True, card=words, progress=print, reference_counts=not sums, **recipe
     )
     model = replace(short_roots(trained.model), card=with_sources(trained.model.card, table))
     path = model_file.save(model, folder / f"{name}.json")

@@ -186,3 +186,26 @@ def test_deviations_of_an_engine_have_frames_without_identifiers(table):
     found = load_model().deviations(data)
     assert found.to_frame().columns.tolist() == ["Left-Thalamus"]
     assert isinstance(found, base.Deviations)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda table: score(table.iloc[0]), "not Series"),
+        (lambda table: score(table, age_units="moons"), "'moons'; it is one of years"),
+        (lambda table: score(table.drop(columns="age")), "name it with mapping, age=COLUMN"),
+        (lambda table: score(table.assign(sex=[0, 1, 0])), "sex_coding 0=female"),
+        (lambda table: score(table).to_frame("size"), "no values 'size'"),
+        (lambda table: score(table.iloc[:0]), "no rows"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_the_words_of_this_interface(table, call, words):
+    with pytest.raises((InputError, UsageError), match=words):
+        call(table)
+
+
+def test_a_table_whose_index_repeats_and_a_model_without_head_size_work(table):
+    assert len(score(table.set_axis([1, 1, 1])).to_long()) == 3
+    found = centiles("lh_insula_thickness", "open-thickness", ages=[40])
+    assert found["etiv_mm3"].isna().all()
+    assert plot_centiles("lh_insula_thickness", "open-thickness").svg.startswith("<svg")

@@ -8,15 +8,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from bids_app.errors import UsageError
-from bids_app.processes import private_folder
+from bids_app.processes import full_places, private_folder
 
 PARENT = """
 import os, subprocess, sys, time
 from pathlib import Path
+from types import SimpleNamespace
 from bids_app.freesurfer import recon_all
 from bids_app.processes import end_with, temporary_folder
 
@@ -119,3 +121,15 @@ def test_a_file_is_no_work_folder(tmp_path):
     Path(tmp_path / "work").touch()
     with pytest.raises(UsageError, match="is a file"):
         private_folder(tmp_path / "work")
+
+
+@pytest.mark.parametrize("lacking", [{"f_bavail": 0}, {"f_favail": 0}])
+def test_a_place_without_bytes_or_inodes_is_named(tmp_path, monkeypatch, lacking):
+    room = {"f_bavail": 10**9, "f_frsize": 4096, "f_blocks": 10**9, "f_files": 10**6, "f_favail": 10**6}
+
+    def statvfs(folder):
+        return SimpleNamespace(**(room | lacking if str(folder).startswith(str(tmp_path / "full")) else room))
+
+    (tmp_path / "full").mkdir()
+    monkeypatch.setattr(os, "statvfs", statvfs)
+    assert full_places([tmp_path / "full" / "new", tmp_path, None]) == [str(tmp_path / "full" / "new")]

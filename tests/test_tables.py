@@ -151,3 +151,17 @@ def test_a_long_table_is_written_whole(monkeypatch, tmp_path):
     table = pd.DataFrame({"who": [f"sub-{n}" for n in range(10)], "z": [n / 7 for n in range(10)]})
     assert write_tsv(table, tmp_path / "t.tsv").read_text() == written_by_pandas(table)
     assert format_tsv(table, header=False) == written_by_pandas(table).partition("\n")[2]
+
+
+def test_a_full_disk_and_a_limit_on_files_name_the_file(tmp_path):
+    limited = (
+        "import resource, signal, sys; from bids_app.tables import atomic_write\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try:\n    atomic_write(sys.argv[1], b'x' * 5000)\n"
+        "except OSError as error:\n    print(error.filename)\n"
+    )
+    path = tmp_path / "a.tsv"
+    done = subprocess.run([sys.executable, "-c", limited, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(path)
+    assert list(tmp_path.iterdir()) == []

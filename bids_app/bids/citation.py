@@ -211,7 +211,7 @@ def model_titles(card: Mapping[str, Any]) -> dict[str, Any]:
     return {
         names.get(key, key.replace("_", " ").capitalize()): _flat(key, value)
         for key, value in card.items()
-        if value not in ("", (), [], {}, None)
+        if key != "ages" and value not in ("", (), [], {}, None)
     }
 
 

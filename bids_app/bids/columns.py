@@ -6,7 +6,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from bids_app.regions import derived_names, display_name, names
+from bids_app.regions import CAUTIONS, derived_names, display_name, names
 from bids_app.tables import read_json
 
 Dictionary = dict[str, dict[str, Any]]
@@ -72,4 +72,7 @@ def _wide(sets: list[str], asymmetry: bool, **words: str) -> Dictionary:
     described: Dictionary = {name: dict(_content()["common"][name]) for name in KEYS}
     for name in (*names(*sets), *(derived_names() if asymmetry else ())):
         described[name] = {key: text.format(region=display_name(name)) for key, text in words.items()}
+        caution = next((text for base, text in CAUTIONS.items() if name.endswith(base)), None)
+        if caution:
+            described[name]["Description"] += f". {' '.join(caution)}"
     return described

@@ -20,6 +20,9 @@ KEYS = ["participant_id", "session_id"]
 HASHES = frozenset(("inputs", "fingerprint"))
 # Beyond, only what was met before is shared: most values differ from scan to scan.
 MOST_SHARED = 2_000
+# Changes when what is read of a summary does; summaries of version 0.1 have none and are read
+SCHEMA = 1
+NEEDED = frozenset(("participant_id",))
 SUMMARY_SUFFIX = "_desc-summary_morph.json"
 ScanKey = tuple[str, str | None]
 
@@ -59,10 +62,24 @@ def read_summaries(output_dir: Path | str) -> list[dict[str, Any]]:
     Raises
     ------
     InputError
-        When a summary is damaged.
+        When a summary is damaged, or of another version.
     """
     make = _Shared()
-    return [read_json(path, make) for _, path in summary_paths(output_dir)]
+    return [_of_this_version(read_json(path, make), path, output_dir) for _, path in summary_paths(output_dir)]
+
+
+def _of_this_version(summary: Any, path: Path, output_dir: Path | str) -> dict[str, Any]:
+    """`summary`; InputError with what to do when it is of another version, whose form is not this one's."""
+    schema = summary.get("schema", SCHEMA) if isinstance(summary, dict) else 0
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise InputError(f"{path} was written by a newer version of normvol", "update normvol")
+    if schema != SCHEMA or NEEDED.difference(summary):
+        raise InputError(
+            f"{path} was written by an older version of normvol, or is damaged",
+            f"write it anew: normvol BIDS_DIR {output_dir} participant --force",
+        )
+    found: dict[str, Any] = summary
+    return found
 
 
 class _Shared:

@@ -17,6 +17,8 @@ from bids_app.bids.status import person_statuses
 from bids_app.errors import InputError
 from bids_app.tables import read_json, write_json
 
+# The change model that the people's tables were made with, where there is one
+CHANGE_MODEL = "change_model.json"
 SCANS, PEOPLE = Path("logs", "done", "scans"), Path("logs", "done", "people")
 
 
@@ -75,9 +77,11 @@ def person_cover(output_dir: Path, participant: str, left_out: Mapping[str, str]
         if row["status"] != "scored"
     }
     absent |= left_out or {}
+    change = _digest(Path(output_dir) / CHANGE_MODEL)
     return {
         "scans": {path.name.partition("_desc-")[0]: _digest(path) for path in paths},
         "left_out": {name: absent[name] for name in sorted(absent)},
+        **({"change_model": change} if change else {}),
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from bids_app import __version__
 from bids_app.bids.citation import MethodsFacts, methods_text, model_titles, template, without_html
+from bids_app.bids.derivatives import SCHEMA
 from bids_app.bids.names import output_path, relative_place
 from bids_app.errors import InputError, UsageError
 from bids_app.tables import atomic_write, read_json, write_json
@@ -21,6 +22,8 @@ IGNORED = (
     "CITATION.md",
     "adaptation.json",
     "analysis.toml",
+    "assets",
+    "change_model.json",
     "model_*.json",
     "group_*",
     "figures",
@@ -165,6 +168,7 @@ def _description(output: Path, bids: Path, model: str, sources: Sequence[Path]) 
         "GeneratedBy": [{"Name": SOFTWARE, "Version": __version__, "Description": f"normative model {model}"}],
         "SourceDatasets": [_source(output, bids, raw), *(_source(output, folder, {}) for folder in sources)],
         "HowToAcknowledge": "See CITATION.md",
+        "OutputSchema": SCHEMA,
     }
 
 

@@ -10,11 +10,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 
 from bids_app.cli import exitcodes
 from bids_app.errors import NormvolError, UsageError, printable
-from bids_app.processes import temporary_folder
+from bids_app.processes import full_places, temporary_folder
 
 # What the system says of a path that nothing can have
 NO_SUCH_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR)
@@ -50,6 +51,10 @@ def guarded(call: Callable[[], int]) -> int:
         if error.errno in NO_SUCH_PATH:
             print(f"normvol: {error.strerror}: {printable(str(error.filename))[:200]}; check the path", file=sys.stderr)
             return exitcodes.INPUT
+        full = full_places([Path(error.filename).parent] if error.filename else [])
+        if full:  # nipype passes over a full disk and misses later what it could not write
+            print(f"normvol: no room is left in {' and '.join(full)} (bytes or inodes); make room", file=sys.stderr)
+            return exitcodes.FAILED
         where = f" ({error.filename})" if error.filename else ""
         print(
             f"normvol: the system refused: {error.strerror or error}{where}; check that disk and folders can be "

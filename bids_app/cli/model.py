@@ -23,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_general_options(parser, __version__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, (meaning, options) in SUBCOMMANDS.items():
-        run = getattr(model_commands, f"run_{name}")
+        run = getattr(model_commands, f"run_{name.replace('-', '_')}")
         command = commands.add_parser(
             name,
             help=meaning,

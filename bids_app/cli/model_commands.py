@@ -79,6 +79,14 @@ def run_train(arguments: argparse.Namespace) -> int:
     return exitcodes.OK
 
 
+def run_train_change(arguments: argparse.Namespace) -> int:
+    """Train a change model from repeated scans of healthy people, for --change-model of normvol."""
+    from bids_app.workbench.train_change import TrainChangeConfig, train_change
+
+    train_change(made(TrainChangeConfig, arguments), say)
+    return exitcodes.OK
+
+
 def run_evaluate(arguments: argparse.Namespace) -> int:
     """Evaluate a model, or cross-validate a training recipe, on a table of healthy people."""
     from bids_app.workbench.evaluate import EvaluateConfig, evaluate_table

@@ -125,6 +125,12 @@ TRAIN: list[Option] = [
         "pcntoolkit: fit with PCNtoolkit; the output is a folder in its format with our card",
     ),
 ]
+TRAIN_CHANGE: list[Option] = [
+    *TABLE,
+    ("-o --output CHANGE.json", "the change model", {"required": True}),
+    ("--model NAME|PATH", "the normative model whose z these are (default open-calibrated)"),
+    ("--stream {cross,long}", "FreeSurfer's stream of the scans, where TABLE has no column stream"),
+]
 EVALUATE: list[Option] = [
     *TABLE,
     ("-o --output DIR", "folder for evaluation.html and its tables", {"required": True}),
@@ -243,6 +249,7 @@ SUBCOMMANDS: dict[str, tuple[str, list[Option]]] = {
     "table": ("what FreeSurfer measured in every subject of a folder", SUBJECTS),
     "wide": ("one row per scan and one column per region, named as other programs want", WIDE),
     "train": ("train a model from a table of healthy people", TRAIN),
+    "train-change": ("correlations over time from repeated scans of healthy people", TRAIN_CHANGE),
     "evaluate": ("how well a model (or a training recipe, cross-validated) describes healthy people", EVALUATE),
     "score": ("z-scores of a table of volumes", SCORE),
     "analyse": ("group statistics and report of a scored table", ANALYSE),

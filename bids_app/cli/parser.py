@@ -84,6 +84,11 @@ GROUPS: dict[str, list[Option]] = {
             "local healthy people to estimate scanner shifts from, for example 'group == \"control\"'",
         ),
         ("--adapt-by COLUMN", "estimate the shifts per level of this column (scanner)"),
+        (
+            "--change-model FILE.json",
+            "correlations of repeated healthy scans, from normvol-model train-change, for change between visits; the "
+            "output folder keeps it; none: do without again",
+        ),
     ],
     "group level": [
         ("--analysis FILE|auto", "clinical statistics as this TOML file says; auto proposes one and writes it down"),
@@ -103,6 +108,11 @@ GROUPS: dict[str, list[Option]] = {
             "--include-quality VERDICT...",
             "keep scans with this quality verdict in the statistics (warn, fail)",
             {"choices": ("warn", "fail")},
+        ),
+        (
+            "--quality-limit NAME=LOW:HIGH...",
+            "limits of a quality measure beyond which the verdict is warn; NAME=reference takes the 1st to 99th "
+            "centile of healthy people by FreeSurfer version (all=reference: of every measure), NAME=off none",
         ),
         (
             "--qc-file FILE...",
@@ -211,7 +221,7 @@ def _absolute(config: RunConfig) -> RunConfig:
     kind, colon, place = config.scheduler.partition(":")
     if colon and "://" not in place:
         changed["scheduler"] = f"{kind}:{Path(place).expanduser().absolute()}"
-    for name in ("model", "analysis"):
+    for name in ("model", "analysis", "change_model"):
         value = getattr(config, name)
         if value is not None and Path(value).expanduser().exists():
             changed[name] = str(Path(value).expanduser().absolute())
@@ -252,6 +262,11 @@ def _check(config: RunConfig) -> None:
         raise UsageError(f"{both[0]} is in both --exclude-quality and --include-quality", "name it in one of them")
     if config.analysis is not None and config.analysis != "auto" and not Path(config.analysis).is_file():
         raise UsageError(f"--analysis {config.analysis}: there is no such file", "give a TOML file, or auto")
+    if config.change_model is not None and config.reports_only:
+        raise UsageError(
+            "--change-model is about the tables of people, which the participant level makes",
+            "give it to the participant level; the output folder keeps it",
+        )
     if config.pool is not None and config.analysis_level != "group":
         raise UsageError("--pool belongs to the group level", "score each sample in a folder of its own first")
     for name, remedy in OF_ONE_SAMPLE.items() if config.pool is not None else ():

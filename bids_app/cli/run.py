@@ -21,7 +21,8 @@ from bids_app.cli.progress import PeopleProgress, open_log
 from bids_app.cli.resources import too_little_memory
 from bids_app.errors import InputError
 from bids_app.normative.structure import structure
-from bids_app.processes import private_folder, temporary_folder
+from bids_app.processes import full_places, private_folder, scratch_folder, temporary_folder
+from bids_app.run.change_models import install_change_model
 from bids_app.run.config import RunConfig
 from bids_app.run.findings import closing_lines, record_planned
 from bids_app.run.models import load_study_model
@@ -59,6 +60,7 @@ def run(config: RunConfig) -> int:
     if config.analysis_level == "group":
         from bids_app.cli.group import run_group
 
+        _redraw_pages(config, rated)
         return run_group(config)
     return run_participants(config, rated)
 
@@ -73,28 +75,50 @@ def _keep_ratings(config: RunConfig) -> tuple[str, ...]:
     return ()
 
 
+def _redraw_pages(config: RunConfig, rated: Sequence[str]) -> None:
+    """Pages of people whose ratings changed say so, where there are pages; nothing else in them changes."""
+    from bids_app.workflows.reports import init_reports_wf
+
+    people = [bare(who, "sub") for who in rated if (config.output_dir / f"{who}.html").is_file()]
+    if people:
+        with scratch_folder("normvol-work-") as work_dir:
+            graph = init_reports_wf(
+                dict.fromkeys(people, False), config.output_dir, work_dir=work_dir, figure_formats=()
+            )
+            run_graph(graph, replace(config, stop_on_first_crash=False))
+
+
 def run_participants(config: RunConfig, rated: Sequence[str] = ()) -> int:
     """Score every scan that can be scored and write the people's reports, also of those who were `rated` anew."""
     temporary = config.work_dir is None
     work_dir = config.work_dir or temporary_folder("normvol-work-")
     try:
+        change = use_change_model(config)
         plan = make_plan(config, work_dir)
         if config.dry_run:
             print(summary.describe_plan(plan))
             return exitcodes.OK
-        return _carry_out(config, plan, rated)
+        return _carry_out(config, plan, rated, change)
     finally:
         if temporary:
             shutil.rmtree(work_dir, ignore_errors=True)
 
 
-def _carry_out(config: RunConfig, plan: Plan, rated: Sequence[str]) -> int:
+def use_change_model(config: RunConfig) -> str | None:
+    """Do what ``--change-model`` asks for, or in a dry run only look at it; a sentence for the log."""
+    model = load_study_model(config.model, config.scoring).card.name
+    return install_change_model(config.change_model, config.output_dir, model, look_only=config.dry_run)
+
+
+def _carry_out(config: RunConfig, plan: Plan, rated: Sequence[str], change: str | None) -> int:
     log = open_log(
         output_path(config.output_dir, "logs", f"run-{plan.context.run_uuid}.log"),
         config.verbose,
         config.quiet,
         config.shared,
     )
+    if change:
+        log.info("%s", change)
     model = load_study_model(config.model, config.scoring)
     write_dataset_files(
         config.output_dir,
@@ -277,11 +301,18 @@ def _record_unfinished(config: RunConfig, plan: Plan, failed: Sequence[Omission]
             scan.session,
             "run",
             f"the run ended before this scan was done{why}",
-            "" if why else "check that the temporary, work and output folders have space left",
+            "" if why else _room(config),
         )
         _write_status(config, plan, item, "failed")
         found.append(item)
     return found
+
+
+def _room(config: RunConfig) -> str:
+    full = full_places((config.work_dir, config.output_dir))
+    if full:
+        return f"make room, bytes or inodes, in {' and '.join(full)}"
+    return "check that the temporary, work and output folders have space left"
 
 
 def _is_done(config: RunConfig, plan: Plan, scan: PlannedScan) -> bool:

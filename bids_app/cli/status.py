@@ -26,6 +26,7 @@ OPTIONS: list[Option] = [
     ("--bids BIDS_DIR", "also say what is new or changed in this dataset, and what a next run would do"),
     ("--fs-subjects-dir DIR", "with --bids: the FreeSurfer subjects, where the dataset does not hold them"),
     ("--model MODEL", "with --bids: the model that the next run uses", {"default": "open-calibrated"}),
+    ("--second-model MODEL", "with --bids: the second model that the next run uses"),
 ]
 
 
@@ -89,9 +90,9 @@ def _next_run(arguments: argparse.Namespace) -> dict[str, list[str]]:
 
     places = {"fs_subjects_dir": Path(arguments.fs_subjects_dir).absolute()} if arguments.fs_subjects_dir else {}
     bids, output = Path(arguments.bids).absolute(), Path(arguments.output_dir).absolute()
-    config = RunConfig(
-        bids_dir=bids, output_dir=output, model=str(arguments.model), recon="ingest", **places, **_scored_as(output)
-    )
+    second = arguments.second_model and str(arguments.second_model)
+    models = {"model": str(arguments.model), "second_model": second}
+    config = RunConfig(bids_dir=bids, output_dir=output, recon="ingest", **models, **places, **_scored_as(output))
     with scratch_folder("normvol-status-") as work_dir:
         plan = make_plan(config, work_dir)
     return {

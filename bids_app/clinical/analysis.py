@@ -15,12 +15,16 @@ from bids_app.clinical.analyses import (
     lesion_analyses,
     outcome_analyses,
     pictures,
+    rate_contrasts,
     risk_groups,
     score_analyses,
+    summed_pairs,
+    volume_rates,
+    volume_scans,
     worsening_analyses,
 )
 from bids_app.clinical.analysis_file import ROLES, SCORES, AnalysisConfig, grouping_column
-from bids_app.clinical.cohort import CohortData, prepare
+from bids_app.clinical.cohort import CohortData, Measured, prepare
 from bids_app.clinical.figures import Table
 from bids_app.clinical.results import AnalysisResult, failed, make_result, not_computed
 from bids_app.clinical.values import labels
@@ -75,6 +79,10 @@ ANALYSES: tuple[Analysis, ...] = (
     Analysis("visits", "First and last visit", (), pictures.visits),
     Analysis("lesions", "Lesions", ("lesion_volume", "lesion_count"), lesion_analyses.lesions),
     Analysis("change_rates", "Change of z over time", (), change_analyses.rates),
+    Analysis("comparability", "Scans that can be compared", (), volume_scans.comparability),
+    Analysis("volume_rates", "Change of volumes per year", (), volume_rates.rates),
+    Analysis("volume_rate_contrasts", "Change of volumes against controls", ("diagnosis",), rate_contrasts.contrasts),
+    Analysis("summed_pairs", "Left and right together", (), summed_pairs.summed_pairs),
     Analysis("stability", "Stability of deviations", (), change_analyses.stability),
     Analysis("progression", "Time to confirmed progression", ("edss", "progression"), outcome_analyses.progression),
     Analysis(
@@ -106,6 +114,7 @@ def run_analysis(
     *,
     visits: pd.DataFrame | None = None,
     expected: pd.DataFrame | None = None,
+    measured: Measured | None = None,
     analyses: tuple[Analysis, ...] = ANALYSES,
 ) -> list[AnalysisResult]:
     """Every analysis that the cohort allows, and for the others why not.
@@ -122,6 +131,8 @@ def run_analysis(
     expected : DataFrame, optional
         What a healthy person shows in place of each scan (`group_tables.expected_table`), same rows as `cohort`;
         default: from the number of regions.
+    measured : Measured, optional
+        Volumes and further z, same rows as `cohort`, for rates of volumes and sums of left and right.
     analyses : tuple of Analysis
         The table of analyses.
 
@@ -135,7 +146,7 @@ def run_analysis(
     AnalysisError
         When the tables do not belong together.
     """
-    data = prepare(cohort, zscores, config, visits, expected)
+    data = prepare(cohort, zscores, config, visits, expected, measured)
     results = [replace(roles_result(data), findings=data.findings)]
     for analysis in analyses:
         results += _run(analysis, data)

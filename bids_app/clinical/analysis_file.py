@@ -56,6 +56,7 @@ ROLES = {
     "progression": "1 where disability has progressed (used instead of the EDSS rule)",
     "treatment": "treatment, a covariate",
     "scanner": "scanner, for longitudinal harmonisation",
+    "treatment_start": "date of the start of treatment, or years since the first visit",
 }
 CONTROL_LEVELS = (
     "hc",
@@ -102,6 +103,8 @@ PATTERNS = {
     "progression": r"cdp|confirmed_(disability_)?progression|disability_progression|progression(_event)?|progressed",
     "treatment": r"treatment(_(group|type))?|dmt|therapy|dmd|medication|drug",
     "scanner": r"scanner(_?id)?|scanner_(name|model)|mri_scanner|device_serial_number",
+    "treatment_start": r"(treatment|dmt|therapy|dmd)_(start|onset|begin)(_date)?|start_(of_)?(treatment|dmt|therapy)|"
+    r"date_of_(treatment|dmt|therapy)_start|years_(from|to)_treatment",
 }
 
 
@@ -146,6 +149,12 @@ class AnalysisConfig:
         A confirmed lower EDSS becomes the new baseline of progression.
     relapse_free_days : float
         EDSS this soon after a relapse neither starts nor confirms progression (needs relapse dates); 0: all counts.
+    incomparable : str
+        What rates of volumes do with scans of a person that cannot be compared (scanner, FreeSurfer version or stream,
+        filling, eTIV, quality): ``leave out``, ``include``, or ``harmonise`` (over scanners, by longitudinal ComBat;
+        those that differ in something else are left out).
+    rebaseline_months : float
+        Rates of volumes are also given from so many months after the start of treatment (needs treatment_start).
     risk_rule : str or int
         ``reference`` (97.5th centile of healthy people), ``data`` (chosen on the cohort) or a number of
         infra-normal deviations.
@@ -174,6 +183,8 @@ class AnalysisConfig:
     confirmation_tolerance_days: Annotated[float, Field(ge=0)] = 30.0
     roving_baseline: bool = False
     relapse_free_days: Annotated[float, Field(ge=0)] = 0.0
+    incomparable: Literal["leave out", "include", "harmonise"] = "leave out"
+    rebaseline_months: Annotated[float, Field(ge=0)] = 6.0
     risk_rule: Literal["reference", "data"] | Annotated[int, Field(ge=1)] = "reference"
     bootstrap: Annotated[int, Field(ge=0)] = 1000
     worsening: WorseningOptions = field(default_factory=WorseningOptions)
@@ -300,6 +311,8 @@ def _fits(role: str, values: pd.Series) -> bool:
         return bool(known.nunique() >= (1 if role == "relapse_dates" else 2))
     if role == "visit_date":
         return looks_dated(known)
+    if role == "treatment_start" and looks_dated(known):
+        return True
     found = numbers(known)
     return bool(len(known) and found.notna().mean() > 0.9 and found.nunique() > 1)
 
@@ -320,7 +333,7 @@ def control_level(values: pd.Series) -> str | None:
     return next((levels[name] for name in CONTROL_LEVELS if name in levels), None)
 
 
-def load_analysis(spec: str, cohort: pd.DataFrame) -> tuple[AnalysisConfig, str]:
+def load_analysis(spec: str, cohort: pd.DataFrame, visits: pd.DataFrame | None = None) -> tuple[AnalysisConfig, str]:
     """The configuration that ``--analysis`` asks for, and its text to write into the output dataset.
 
     Parameters
@@ -329,8 +342,15 @@ def load_analysis(spec: str, cohort: pd.DataFrame) -> tuple[AnalysisConfig, str]
         ``auto`` or the path of a TOML file.
     cohort : DataFrame
         The columns of which ``auto`` chooses.
+    visits : DataFrame, optional
+        Clinical visits; of columns without any value in `cohort` these values count.
     """
     if spec == AUTO:
-        return propose(cohort)
+        known = {} if visits is None else {name for name in visits if visits[name].notna().any()}
+        empty = [name for name in known if name not in cohort or cohort[name].isna().all()]
+        if visits is None or not empty:
+            return propose(cohort)
+        kept = cohort.drop(columns=empty, errors="ignore").reset_index(drop=True)
+        return propose(pd.concat([kept, visits[[n for n in visits if n in empty]].reset_index(drop=True)], axis=1))
     config = read_analysis(spec)
     return config, config.to_toml()

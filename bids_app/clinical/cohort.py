@@ -10,7 +10,15 @@ import numpy as np
 import pandas as pd
 
 from bids_app.clinical.analysis_file import LOGGED, SCORES, AnalysisConfig
-from bids_app.clinical.cohort_findings import as_findings, contradicting, of_groups, same_everywhere, unit_doubt, with_z
+from bids_app.clinical.cohort_findings import (
+    as_findings,
+    contradicting,
+    mixing_streams,
+    of_groups,
+    same_everywhere,
+    unit_doubt,
+    with_z,
+)
 from bids_app.clinical.deviations import ExpectedCount, count_table, expected_counts, first_scans
 from bids_app.clinical.values import (
     WRITE_ISO,
@@ -38,6 +46,33 @@ DAYS_PER_YEAR = 365.25
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What the scans of a cohort measure beside z of the reference regions; same rows in every table.
+
+    Parameters
+    ----------
+    volumes : DataFrame
+        mm^3, one column per region.
+    extended : DataFrame
+        z beyond the reference regions, as far as they were scored.
+    healthy : DataFrame or None
+        Median volumes of healthy people of the age and sex of each scan and the head size of its person.
+    """
+
+    volumes: pd.DataFrame
+    extended: pd.DataFrame
+    healthy: pd.DataFrame | None = None
+
+    def pick(self, rows: np.ndarray) -> Measured:
+        """Some of the rows (bool), numbered anew."""
+        tables = (self.volumes, self.extended, self.healthy)
+        kept = [
+            None if table is None else table.reset_index(drop=True)[rows].reset_index(drop=True) for table in tables
+        ]
+        return Measured(*kept)
+
+
+@dataclass(frozen=True)
 class CohortData:
     """What the analyses of one cohort share.
 
@@ -59,6 +94,8 @@ class CohortData:
         Values that cannot be used, regions without z, people who contradict themselves or are in no group.
     healthy : DataFrame or None
         What a healthy person shows in place of each scan, by the model (`group_tables.expected_table`).
+    measured : Measured or None
+        Volumes and further z of the same scans, where they are at hand.
     """
 
     scans: pd.DataFrame
@@ -68,6 +105,7 @@ class CohortData:
     absent: tuple[tuple[str, str], ...] = ()
     findings: tuple[Finding, ...] = ()
     healthy: pd.DataFrame | None = None
+    measured: Measured | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -205,6 +243,7 @@ def prepare(
     config: AnalysisConfig,
     visits: pd.DataFrame | None = None,
     expected: pd.DataFrame | None = None,
+    measured: Measured | None = None,
 ) -> CohortData:
     """Check and complete the tables of a cohort.
 
@@ -217,7 +256,7 @@ def prepare(
     config : AnalysisConfig
     visits : DataFrame, optional
         Clinical visits, with or without a scan.
-    expected : DataFrame, optional
+    expected, measured : optional
         As for `run_analysis`.
 
     Raises
@@ -240,6 +279,8 @@ def prepare(
     healthy = (
         None if expected is None else expected.reset_index(drop=True)[z.notna().any(axis=1)].reset_index(drop=True)
     )
+    if measured is not None:
+        measured = measured.pick(z.notna().any(axis=1).to_numpy())
     scans, z, unscored = with_z(scans, z)
     scans = pd.concat([scans, count_table(z, config.regions, config.threshold)], axis=1)
     scans, contradictions, grouped = _persons(scans, kept)
@@ -250,9 +291,10 @@ def prepare(
         "z-missing": unscored,
         "z-constant": same_everywhere(z),
         "people-contradict": contradictions,
+        "streams-mixed": mixing_streams(scans),
         "group-unknown": grouped,
     }
-    return CohortData(scans, z, kept, seen, absent, as_findings(sentences), healthy)
+    return CohortData(scans, z, kept, seen, absent, as_findings(sentences), healthy, measured)
 
 
 def _persons(scans: pd.DataFrame, config: AnalysisConfig) -> tuple[pd.DataFrame, list[str], list[str]]:

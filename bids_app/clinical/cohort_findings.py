@@ -48,6 +48,15 @@ def same_everywhere(z: pd.DataFrame) -> list[str]:
     return [f"The z-score is the same in every scan in the {named}."]
 
 
+def mixing_streams(scans: pd.DataFrame) -> list[str]:
+    """People with scans of both FreeSurfer streams, by name."""
+    if "stream" not in scans:
+        return []
+    kinds = scans["stream"].groupby(scans["participant_id"]).nunique()
+    who = [str(name) for name in kinds.index[kinds > 1]]
+    return [f"Scans of {listing(who)} are of both FreeSurfer streams, cross and long."] if who else []
+
+
 def unit_doubt(scans: pd.DataFrame, column: str | None) -> list[str]:
     """A caution where volumes of lesions look like millilitres: log(1 + value) is made for cubic millimetres."""
     if column not in scans or not 0 < scans[column].max() < FEWEST_MM3:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,15 +12,20 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import ndtri, stdtrit
 
+from bids_app.clinical.comparable import NOT_COMPARABLE, visit_pairs
 from bids_app.clinical.deviations import REGION_CORRELATION, TAILS, expected_count
 from bids_app.normative.base import Z_CRITICAL, Adaptation, NormativeModel, deviation_flag, tails
+from bids_app.normative.change_model import ChangeModel, RegionChange, conditional_z
 from bids_app.regions import ETIV, reference_regions
 from bids_app.tables import read_table
 
-__all__ = ["centile_table", "change_table", "count_deviations", "deviation_flag", "repeatability"]
+__all__ = ["centile_table", "change_table", "count_deviations", "deviation_flag", "forecast_table", "repeatability"]
 
 # the outer ones are the limits of a deviation (z = -1.96 and 1.96)
 CENTILES = {"p025": 2.5, "p05": 5.0, "p25": 25.0, "p50": 50.0, "p75": 75.0, "p95": 95.0, "p975": 97.5}
+MOST_ERROR_Z = 0.5
+# Of the fan of what is expected after the last visit
+YEARS_AHEAD, STEP = 5.0, 0.5
 CHANGE_COLUMNS = (
     "region",
     "session_from",
@@ -33,6 +37,10 @@ CHANGE_COLUMNS = (
     "z_change_se",
     "annual_z_change",
     "reliable",
+    "z_expected",
+    "z_gain",
+    "z_gain_basis",
+    "comparable",
 )
 
 
@@ -114,6 +122,56 @@ def centile_table(
     return pd.DataFrame({**named, **dict(zip(CENTILES, volumes.transpose(0, 2, 1).reshape(len(volumes), -1)))})
 
 
+def forecast_table(
+    model: NormativeModel,
+    person: Mapping[str, Any],
+    z: pd.Series,
+    stream: str,
+    trained: ChangeModel | None = None,
+    adaptation: Adaptation | None = None,
+    years: float = YEARS_AHEAD,
+) -> pd.DataFrame:
+    """Centiles of the volume at later ages of healthy people who had the same z at this one (conditional fan).
+
+    Parameters
+    ----------
+    model : NormativeModel
+    person : mapping
+        ``age`` (years) and ``sex`` of the last visit, eTIV (`ETIV`), and what else the model uses.
+    z : Series
+        z at the last visit by region; regions of unknown correlation, or without z, are left out.
+    stream : {'cross', 'long'}
+        Stream of the last visit.
+    trained : ChangeModel, optional
+        As for `change_table`.
+    years : float
+        How far ahead, in steps of half a year; not beyond the model's ages.
+
+    Returns
+    -------
+    DataFrame
+        ``region age p025 p05 p25 p50 p75 p95 p975 basis``.
+    """
+    known = correlations(trained, stream)
+    regions = tuple(name for name in z.index[z.notna()] if name in known.regions)
+    start, top = float(person["age"]), model.card.age_range.get(person["sex"], (0.0, np.inf))[1]
+    ahead = np.arange(0, years + STEP, STEP)
+    ahead = ahead[start + ahead <= top]
+    if not regions or len(ahead) < 2:
+        return pd.DataFrame(columns=["region", "age", *CENTILES, "basis"])
+    r = np.array([known.correlation(regions, t) for t in ahead])
+    scores = ndtri(np.array(list(CENTILES.values())) / 100)
+    wanted = r * z[list(regions)].to_numpy(dtype=float) + np.sqrt(1 - r**2) * scores[:, None, None]
+    rows = pd.DataFrame({**person, "age": np.tile(start + ahead, len(scores))})
+    flat = model.volumes_at(rows, wanted.reshape(len(rows), len(regions)), regions, adaptation)
+    volumes = flat.reshape(len(scores), len(ahead), len(regions))
+    blocks = [
+        pd.DataFrame({"region": name, "age": (start + ahead).round(3), **dict(zip(CENTILES, volumes[:, :, j]))})
+        for j, name in enumerate(regions)
+    ]
+    return pd.concat(blocks, ignore_index=True).assign(basis=known.basis)
+
+
 def _centile_volumes(
     model: NormativeModel,
     person: dict[str, Any],
@@ -151,7 +209,27 @@ def repeatability() -> pd.DataFrame:
     return _repeatability().copy()
 
 
-def change_table(scored: pd.DataFrame) -> pd.DataFrame:
+def error_correlations(stream: str) -> ChangeModel:
+    """Correlations of repeated scans from the repeatability table: ``1 - sem_z^2``, whatever the time between them.
+
+    They know of measurement error alone and not of how healthy people move among their peers, so over years a
+    conditional z by them is too far from 0. Regions whose error is above `MOST_ERROR_Z` are left out: a correlation so
+    low would take a z that stays low for a change.
+    """
+    table = _repeatability()
+    rows = table[(table["stream"] == stream) & (table["sem_z"] <= MOST_ERROR_Z)]
+    found = {row["region"]: RegionChange(1 - float(row["sem_z"]) ** 2) for row in rows.to_dict("records")}
+    return ChangeModel(regions=found, basis="repeatability", stream="long" if stream == "long" else "cross")
+
+
+def correlations(trained: ChangeModel | None, stream: str) -> ChangeModel:
+    """The trained correlations where they are of this stream, otherwise those of the repeatability table."""
+    return trained if trained is not None and trained.fits(stream) else error_correlations(stream)
+
+
+def change_table(
+    scored: pd.DataFrame, verdicts: Mapping[tuple[str, str], str] | None = None, trained: ChangeModel | None = None
+) -> pd.DataFrame:
     """Change of z between the sessions of one person.
 
     Parameters
@@ -159,30 +237,36 @@ def change_table(scored: pd.DataFrame) -> pd.DataFrame:
     scored : DataFrame
         One row per session and region: ``session_id age region z``, optionally ``stream`` (``cross``,
         the default, or ``long``).
+    verdicts : mapping, optional
+        Pair of sessions to its verdict (`comparable.VERDICTS`); nothing is reliable, and there is no conditional z,
+        where the verdict is ``not comparable``.
+    trained : ChangeModel, optional
+        Correlations of repeated healthy scans; default: those of the repeatability table.
 
     Returns
     -------
     DataFrame
         One row per region and pair of sessions: each session with the next, and the first with the last.
         Columns: ``region session_from session_to years z_from z_to z_change z_change_se annual_z_change
-        reliable``. ``z_change_se`` combines the standard errors of measurement of both sessions (the error
-        of the model's coefficients is common to them and cancels); NaN where no repeatability is known, and
-        between the streams, which differ by more than measurement error.
+        reliable z_expected z_gain z_gain_basis comparable``. ``z_change_se`` combines the standard errors of
+        measurement of both sessions (the error of the model's coefficients is common to them and cancels); NaN where
+        no repeatability is known, and between the streams, which differ by more than measurement error.
         ``reliable`` is |z_change| > t z_change_se (reliable change index, Jacobson & Truax 1991; t: 97.5th centile of
         the t distribution with the error's own degrees of freedom), None where it cannot be said.
+        ``z_expected`` and ``z_gain``: see `change_model`.
     """
     sessions = scored[["session_id", "age"]].drop_duplicates("session_id").sort_values(["age", "session_id"])
     labels = list(sessions["session_id"])
-    pairs = list(pairwise(labels))
-    if len(labels) > 2:
-        pairs.append((labels[0], labels[-1]))
-    blocks = [_change(scored, *pair) for pair in pairs]
+    pairs = [(labels[i], labels[j]) for i, j in visit_pairs(len(labels))]
+    blocks = [_change(scored, *pair, (verdicts or {}).get(pair), trained) for pair in pairs]
     if not blocks:
         return pd.DataFrame(columns=list(CHANGE_COLUMNS))
     return pd.concat(blocks, ignore_index=True)
 
 
-def _change(scored: pd.DataFrame, start: str, end: str) -> pd.DataFrame:
+def _change(
+    scored: pd.DataFrame, start: str, end: str, verdict: str | None, trained: ChangeModel | None
+) -> pd.DataFrame:
     errors = _repeatability().set_index(["region", "stream"])[["sem_z", "df"]]
     order = list(dict.fromkeys(scored["region"]))
     first, last = (_session(scored, label, errors) for label in (start, end))
@@ -191,10 +275,11 @@ def _change(scored: pd.DataFrame, start: str, end: str) -> pd.DataFrame:
     years = (table["age_to"] - table["age_from"]).where(lambda value: value > 0)
     change = table["z_to"] - table["z_from"]
     se = (table["sem_z_from"] ** 2 + table["sem_z_to"] ** 2) ** 0.5
+    same = (table["stream_from"] == table["stream_to"]) & (verdict != NOT_COMPARABLE)
     se = se.where(table["stream_from"] == table["stream_to"])
     limit = stdtrit(table["df_from"], 0.975) * se
-    reliable = (change.abs() > limit).astype(object).where(se.notna() & change.notna(), None)
-    return pd.DataFrame(
+    reliable = (change.abs() > limit).astype(object).where(se.notna() & change.notna() & same, None)
+    out = pd.DataFrame(
         {
             "region": table.index,
             "session_from": start,
@@ -207,7 +292,17 @@ def _change(scored: pd.DataFrame, start: str, end: str) -> pd.DataFrame:
             "annual_z_change": change / years,
             "reliable": reliable,
         }
-    ).reset_index(drop=True)
+    )
+    return _with_gain(out, table["stream_from"], same, trained).assign(comparable=verdict).reset_index(drop=True)
+
+
+def _with_gain(table: pd.DataFrame, stream: pd.Series, same: pd.Series, trained: ChangeModel | None) -> pd.DataFrame:
+    """The table with the expected z of the later session, the conditional z, and where its correlation is from."""
+    known = correlations(trained, str(stream.iloc[0]) if len(stream) else "cross")
+    r = np.where(same, known.correlation(list(table["region"]), table["years"]), np.nan)
+    expected, gain = conditional_z(table["z_from"], table["z_to"], r)
+    basis = pd.Series(known.basis, index=table.index, dtype=object).where(np.isfinite(gain), None)
+    return table.assign(z_expected=expected, z_gain=gain, z_gain_basis=basis)
 
 
 def _session(scored: pd.DataFrame, label: str, errors: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,10 @@ import pandas as pd
 from bids_app.bids.columns import columns_for
 from bids_app.bids.names import output_path
 from bids_app.clinical.analyses import group_tables, prevalence
+from bids_app.clinical.cohort import Measured
+from bids_app.clinical.volume_change import healthy_volumes, rate_regions
+from bids_app.errors import NormvolError
+from bids_app.normative.base import NormativeModel
 from bids_app.regions import ETIV
 from bids_app.tables import write_parquet, write_tsv
 
@@ -46,6 +50,31 @@ class ScoredScans:
             One row per scan, see `group_tables.expected_table`.
         """
         return group_tables.expected_table(self.scans, self.summaries or self.told)
+
+    def measured(self, model: NormativeModel | None = None) -> Measured:
+        """Volumes and further z of the scans, and what healthy people have in their place by `model`."""
+        tables = (self.volumes, self.extended, self.zscores)
+        volumes, extended, z = (table.drop(columns=KEYS, errors="ignore") for table in tables)
+        # A volume that has no z was refused as impossible when it was scored.
+        scored = pd.concat([z, extended], axis=1)
+        both = [name for name in volumes if name in scored and scored[name].notna().any()]
+        volumes = volumes.assign(**{name: volumes[name].where(scored[name].notna()) for name in both})
+        return Measured(volumes, extended, None if model is None else self._healthy(model))
+
+    def _healthy(self, model: NormativeModel) -> pd.DataFrame | None:
+        """Median healthy volumes; None where the model cannot tell. One head size and version per person, no
+        adaptation: what is asked of them is how they change."""
+        scans = self.scans.reset_index(drop=True)
+        person = scans["participant_id"]
+        etiv = scans["etiv_mm3"].groupby(person).transform("median")
+        version = scans["fs_version"].groupby(person).transform("last")
+        rows = pd.concat([self.origin.reset_index(drop=True), scans[["age", "sex"]]], axis=1)
+        rows = rows.assign(**{ETIV: etiv, "fs_version": version})
+        known = rows["age"].notna() & rows["sex"].notna() & etiv.notna()
+        try:
+            return healthy_volumes(model, rows[known], rate_regions()).reindex(scans.index)
+        except NormvolError:
+            return None
 
     def baseline(self) -> pd.Series:
         """Whether each scan is its person's first (by age), for statistics that take one scan per person.

@@ -20,8 +20,9 @@ def check_shared(first: NormativeModel, second: NormativeModel) -> None:
     ------
     ModelError
     """
-    if first.card.name == second.card.name and first.card.version == second.card.version:
-        raise ModelError(f"the second model is the first ({first.card.name})", "name another with --second-model")
+    shared = set(first.card.name.split("+")) & set(second.card.name.split("+"))
+    if shared and first.card.version in (second.card.version, *second.card.version.split("+")):
+        raise ModelError(f"the second model is the first ({', '.join(shared)})", "name another with --second-model")
     if not set(first.regions) & set(second.regions):
         raise ModelError(f"{first.card.name} and {second.card.name} have no region in common")
 

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from bids_app import regions
+from bids_app.freesurfer.quality_measures import DESCRIPTIONS
+from bids_app.freesurfer.quality_reference import Bounds, asked_bounds
 from bids_app.freesurfer.subject import FREESURFER
 from bids_app.freesurfer.volumes import Reading, Volumes
 
@@ -80,7 +82,7 @@ LIMITS: dict[str, Limit] = {
             "aseg_aparc_difference",
             None,
             None,
-            0.001,
+            0.02,
             0.03,
             "relative difference between aseg.stats and ?h.aparc.stats",
             "46 real trees, FreeSurfer 6.0 to 7.4.1: equal to all digits",
@@ -169,6 +171,7 @@ def assess_quality(
     ranges: Mapping[str, tuple[float, float]] | None = None,
     other_sessions_etiv: Iterable[float] = (),
     z: Mapping[str, float] | pd.Series | None = None,
+    asked: Mapping[str, Bounds] | None = None,
 ) -> Quality:
     """Judge the quality of one scan's segmentation.
 
@@ -182,13 +185,16 @@ def assess_quality(
         eTIV (mm^3) of the person's other sessions.
     z : mapping or Series, optional
         Region (or asymmetry index) to z-score in the model.
+    asked : mapping, optional
+        Measure to limits that take the place of those of `LIMITS` beyond which the verdict is ``warn``.
     """
     values = volumes.values
     metrics = dict(volumes.measures) | _metrics(volumes, values, list(other_sessions_etiv))
     extreme = _extreme(values, ranges or {}, z if z is not None else {})
     if extreme is not None and not math.isnan(extreme[0]):
         metrics["extreme_share"] = extreme[0]
-    judged = {name: said for name in LIMITS if name in metrics and (said := _judge(LIMITS[name], metrics[name]))}
+    limits = with_bounds(asked or {})
+    judged = {name: said for name in limits if name in metrics and (said := _judge(limits[name], metrics[name]))}
     technical = [said for name, said in judged.items() if name not in OUTCOMES]
     technical += _hard_reasons(volumes, values, ranges or {})
     found = [*technical, *(said for name, said in judged.items() if name in OUTCOMES), *_extreme_reasons(extreme)]
@@ -196,6 +202,25 @@ def assess_quality(
     reasons = tuple(dict.fromkeys(reason for _, reason in found))
     kept = {name: float(value) for name, value in metrics.items() if not math.isnan(value)}
     return Quality(_worst(found), reasons, kept, _worst(technical))
+
+
+def quality_metrics() -> tuple[str, ...]:
+    """Every measure that a limit may be asked for."""
+    return tuple(dict.fromkeys((*LIMITS, *DESCRIPTIONS)))
+
+
+def check_limits(asked: Sequence[str]) -> None:
+    """UsageError when one of the limits of ``--quality-limit`` cannot be read."""
+    asked_bounds(asked, None, quality_metrics())
+
+
+def with_bounds(asked: Mapping[str, Bounds]) -> dict[str, Limit]:
+    """`LIMITS` with other limits for ``warn``; those for ``fail`` stay."""
+    found = dict(LIMITS)
+    for name, bounds in asked.items():
+        limit = found.get(name) or Limit(name, None, None, None, None, name.replace("_", " "), "")
+        found[name] = limit._replace(warn_low=bounds.low, warn_high=bounds.high, source=bounds.source)
+    return found
 
 
 def _worst(found: Iterable[tuple[str, str]]) -> str:

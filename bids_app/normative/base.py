@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from bids_app.arrays import FloatArray
-from bids_app.errors import ModelError
+from bids_app.errors import ModelError, UsageError
 from bids_app.regions import VOLUME, measure_of, unit_of
 
 if TYPE_CHECKING:
@@ -66,6 +66,9 @@ class Deviations:
         values : {'z', 'centile', 'expected', 'observed', 'z_se', 'in_range'}
             What the regions' columns hold, in the units above.
         """
+        known = ("z", "centile", "expected", "observed", "z_se", "in_range")
+        if values not in known:
+            raise UsageError(f"there are no values {values!r}", f"they are {', '.join(known)}")
         scans = self._scans()
         return pd.concat([scans, pd.DataFrame(getattr(self, values), scans.index, list(self.regions))], axis=1)
 
@@ -79,7 +82,7 @@ class Deviations:
         values = {
             name: getattr(self, name).ravel() for name in ("observed", "expected", "z", "z_se", "centile", "in_range")
         }
-        long = scans.loc[scans.index.repeat(n)]
+        long = scans.iloc[np.repeat(np.arange(len(scans)), n)]
         described = {name: np.tile(np.array(list(words), dtype=object), len(scans)) for name, words in known.items()}
         return long.assign(**described, **values, deviation=deviation_flag(values["z"]))
 

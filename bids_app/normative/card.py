@@ -36,6 +36,8 @@ class ModelCard:
         Lowest and highest training value by sex (years, mm^3).
     age_bands : mapping
         People by sex and age band of ten years, to show where data are few.
+    ages : mapping
+        People by sex and age in whole years; empty where it is not known.
     sites : int
     fs_versions : tuple of str
         FreeSurfer versions in the training data.
@@ -61,6 +63,7 @@ class ModelCard:
     age_range: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     etiv_range: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     age_bands: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    ages: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     sites: int = 0
     fs_versions: tuple[str, ...] = ()
     covariates: str = "age (years), sex, EstimatedTotalIntraCranialVol (mm^3)"
@@ -78,9 +81,20 @@ class ModelCard:
         """FreeSurfer major versions in the training data."""
         return tuple(sorted({version.split(".")[0] for version in self.fs_versions}))
 
+    def n_near(self, age: float, sex: str, years: float = 5.0) -> int | None:
+        """People of one sex whose age in whole years lies within `years` of `age`; None where it is not known.
+
+        A year of age counts when its middle is within.
+        """
+        if not self.ages or age != age:
+            return None
+        near = self.ages.get(sex, {}).items()
+        return sum(people for year, people in near if abs(float(year) + 0.5 - age) <= years)
+
     def to_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
-        return {name: _as_json(value) for name, value in asdict(self).items()}
+        """Plain values for a JSON file; ages that are not known are left out."""
+        values = {name: _as_json(value) for name, value in asdict(self).items()}
+        return values if values["ages"] else {name: value for name, value in values.items() if name != "ages"}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ModelCard:

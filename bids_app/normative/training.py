@@ -26,6 +26,7 @@ from bids_app.regions import (
     THICKNESS,
     VOLUME,
     add_asymmetry,
+    add_pair_measures,
     asymmetry_names,
     counted_regions,
     extended_regions,
@@ -112,7 +113,7 @@ def train(
     """
     _check_options(mode, harmonise)
     tell, calibrated = progress or (lambda sentence: None), mode == "calibrated"
-    table = add_asymmetry(table) if calibrated else table
+    table = add_pair_measures(add_asymmetry(table) if calibrated else table, regions or ())
     regions = regions or default_regions(table, mode)
     each = {"min_per_sex": min_per_sex, "min_per_site": 2 if harmonise in ("location", "full") else 1}
     uses_etiv = measure_of(regions[0]) != THICKNESS if etiv is None else etiv
@@ -247,6 +248,7 @@ def make_card(data: TrainingData, name: str, mode: str, harmonise: str, given: d
         "etiv_range": {sex: fitting.outward(data.etiv[data.sex == sex], -3) for sex in SEXES} if data.uses_etiv else {},
         **({} if data.uses_etiv else {"covariates": "age (years), sex"}),
         "age_bands": {sex: _age_bands(rows["age"].to_numpy()) for sex, rows in by_sex.items()},
+        "ages": {sex: _ages(rows["age"].to_numpy()) for sex, rows in by_sex.items()},
         "sites": int(np.unique(data.site).size) if "site" in table else 0,
         "fs_versions": tuple(sorted({v for v in data.fs_version if v})),
         "harmonisation": HARMONISE[harmonise],
@@ -265,6 +267,11 @@ def _sources(table: pd.DataFrame) -> tuple[dict[str, Any], ...]:
 def _age_bands(age: FloatArray) -> dict[str, int]:
     low, n = np.unique((age // AGE_BAND * AGE_BAND).astype(int), return_counts=True)
     return {f"{start}-{start + AGE_BAND - 1}": int(people) for start, people in zip(low, n)}
+
+
+def _ages(age: FloatArray) -> dict[str, int]:
+    years, n = np.unique(np.floor(age).astype(int), return_counts=True)
+    return {str(year): int(people) for year, people in zip(years, n)}
 
 
 def _fallbacks(fitted: tuple[RegionModel, ...]) -> pd.DataFrame:

@@ -18,6 +18,7 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".svg")
 DEVIATION_SETS = ("deviations", "extended", "asymmetry", "thickness", "area", "second")
 # people whose centiles are looked for, from the middle of the head sizes
 NEAREST = 20
+PERSON_TABLES = ("centiles", "change", "rates", "comparability", "forecast")
 GROUP_TABLES = (
     "findings",
     "inclusion",
@@ -109,6 +110,9 @@ class Person:
     scans: tuple[Scan, ...]
     centiles: Sheet | None
     change: Sheet | None
+    rates: Sheet | None
+    comparability: Sheet | None
+    forecast: Sheet | None
     images: tuple[Path, ...]
     unfinished: tuple[Record, ...]
     crashes: tuple[str, ...]
@@ -178,8 +182,7 @@ def load_person(root: Path, label: str) -> Person:
         label=label,
         scans=tuple(scans),
         unfinished=unfinished,
-        centiles=load_sheet(root, anat / f"sub-{label}_desc-centiles_morph.tsv"),
-        change=load_sheet(root, anat / f"sub-{label}_desc-change_morph.tsv"),
+        **{name: load_sheet(root, anat / f"sub-{label}_desc-{name}_morph.tsv") for name in PERSON_TABLES},
         images=_images(folder / "figures"),
         crashes=tuple(sorted(path.relative_to(root).as_posix() for path in crashes)),
         citation=_text(root / "CITATION.md"),

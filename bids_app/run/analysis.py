@@ -12,12 +12,31 @@ from bids_app.bids.phenotypes import clinical_table
 from bids_app.clinical.analysis import run_analysis
 from bids_app.clinical.analysis_file import load_analysis
 from bids_app.clinical.results import replace_results
+from bids_app.clinical.scored_scans import ScoredScans
+from bids_app.errors import NormvolError
+from bids_app.normative.base import NormativeModel
+from bids_app.normative.registry import load_model, model_names, split_name
 from bids_app.run.citation import write_citation
 from bids_app.run.cohort import cohort_with_clinical, read_cohort
 from bids_app.run.samples import Pool, read_samples, with_sample
 
 # Volumes that the results on lesions show beside them
 BESIDE_LESIONS = ("WM-hypointensities", "Left-Lateral-Ventricle", "Right-Lateral-Ventricle")
+
+
+def scoring_model(cohort: ScoredScans, name: str) -> NormativeModel | None:
+    """The model that scored the cohort, where it is at hand: the one named, or a packaged one; None otherwise."""
+    used = set(cohort.scans["model"].dropna())
+    recorded = (str(text).split()[0] for text in sorted(used))
+    packaged = (text for text in recorded if set(split_name(text)) <= set(model_names()))
+    for candidate in filter(None, dict.fromkeys((name, *packaged))):
+        try:
+            found = load_model(candidate)
+        except NormvolError:
+            continue
+        if used == {f"{found.card.name} {found.card.version}"}:
+            return found
+    return None
 
 
 def write_analyses(
@@ -59,11 +78,18 @@ def write_analyses(
         together = Pool.read(read_samples(pool), *quality)
         cohort, clinical, visits = together.scored(), together.clinical(), together.visits()
     clinical = _beside_lesions(clinical, cohort.volumes)
-    config, text = load_analysis(analysis, clinical)
+    config, text = load_analysis(analysis, clinical, visits)
     if pool is not None:
         config = with_sample(config, clinical)
         text = config.to_toml()
-    results = run_analysis(clinical, cohort.zscores, config, visits=visits, expected=cohort.expected())
+    results = run_analysis(
+        clinical,
+        cohort.zscores,
+        config,
+        visits=visits,
+        expected=cohort.expected(),
+        measured=cohort.measured(scoring_model(cohort, model)),
+    )
     written = replace_results(output_dir, results, text)
     add_findings(output_dir, results[0].findings)
     write_citation(output_dir, cohort.summaries, model, results)

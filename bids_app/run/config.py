@@ -64,9 +64,11 @@ class RunConfig:
     second_model: str | None = None
     adapt_controls: str | None = None
     adapt_by: str | None = None
+    change_model: str | None = None
     exclude_quality: tuple[Literal["warn", "fail"], ...] = ()
     include_quality: tuple[Literal["warn", "fail"], ...] = ()
     qc_file: tuple[Label, ...] = ()
+    quality_limit: tuple[Label, ...] = ()
     analysis: str | None = None
     pool: Path | None = None
     figure_formats: tuple[Literal["svg", "png", "pdf"], ...] = ()

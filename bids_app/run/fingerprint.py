@@ -15,6 +15,7 @@ OUTPUT_REVISION = 3
 
 # Of a scan's adaptation, what moves z; who the controls were is said elsewhere
 _ADAPTING = ("regions", "shift", "scale", "shift_se")
+_LESIONS = ("count", "volume_mm3", "parts", "sha256")
 _DECIDING = ("age", "sex", "etiv_mm3", "fs_version")
 
 
@@ -25,15 +26,13 @@ def fingerprint(
     scoring: str,
     adaptation: Mapping[str, Any] | None,
     columns: Iterable[str] = (),
-    lesions: Mapping[str, Any] | None = None,
     second_sha256: str | None = None,
 ) -> str:
     """SHA-256 over what decides a scan's measures and z, and nothing else.
 
     That is: hashes of the stats files, age, sex, eTIV and FreeSurfer version, the other `columns` that the model uses,
-    That is: hashes of the stats files, age, sex, eTIV and FreeSurfer version, the other `columns` that the model uses,
-    the models' content and scoring, the adaptation's numbers, what is known of lesions and the software. What else the
-    tables say of a person (a score, a group) changes none of it.
+    the models' content and scoring, the adaptation's numbers, what is known of the scan's lesions, limits of quality
+    that were asked for, and the software. What else the tables say of a person (a score, a group) changes none of it.
     """
     content = {
         "inputs": dict(inputs),
@@ -43,8 +42,10 @@ def fingerprint(
         "adaptation": None if adaptation is None else {name: adaptation[name] for name in _ADAPTING},
         "software": [__version__, OUTPUT_REVISION],
     }
-    if lesions is not None:
-        content["lesions"] = dict(lesions)
+    if covariates.get("lesions"):
+        content["lesions"] = {name: covariates["lesions"][name] for name in _LESIONS}
+    if covariates.get("quality_limits"):
+        content["quality_limits"] = list(covariates["quality_limits"])
     if second_sha256 is not None:
         second = (adaptation or {}).get("second")
         content["second"] = [second_sha256, second and {name: second[name] for name in _ADAPTING}]

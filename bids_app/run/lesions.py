@@ -79,13 +79,6 @@ def _fetched(source: LesionSource) -> LesionSource:
     return replace(source, mask=None, findings=(*source.findings, finding))
 
 
-def stamp_of(lesions: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """What of a scan's lesions decides its outputs, for the fingerprint."""
-    if not lesions:
-        return None
-    return {name: lesions[name] for name in ("count", "volume_mm3", "parts", "sha256")}
-
-
 def scan_lesions(lesions: Mapping[str, Any] | None, images: Sequence[str] | None) -> ScanLesions | None:
     """Measure the lesions of a scan.
 

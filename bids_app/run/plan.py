@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.bids.covariates import Covariates
+from bids_app.bids.derivatives import SCHEMA
 from bids_app.bids.layout import Scan
 from bids_app.bids.markers import is_person_done, is_scan_done
 from bids_app.bids.names import LONGEST_LABEL, derivative_path, is_label, listed, participant_id, scan_name
@@ -22,13 +23,14 @@ from bids_app.run.adaptation import ScanAdaptations, estimate_adaptation
 from bids_app.run.alike import asked_for, check_alike, with_before
 from bids_app.run.config import RunConfig
 from bids_app.run.fingerprint import fingerprint
-from bids_app.run.lesions import LesionPlan, stamp_of
+from bids_app.run.lesions import LesionPlan
 from bids_app.run.missing_trees import why_no_tree
 from bids_app.run.models import load_second_model, load_study_model, model_sha256
 from bids_app.run.planned import Omission, Plan, PlannedScan, RunContext
 from bids_app.run.recon import ReconPlan, recon_memory_gb
 from bids_app.run.request import Request, SubjectPlaces, open_request
 from bids_app.run.scan import EXPECTED_TABLES, kept_columns, used_columns
+from bids_app.run.streams import mixed_streams
 from bids_app.run.trees import Trees, base_finding
 from bids_app.tables import read_json
 
@@ -42,6 +44,7 @@ PLANNED_KINDS = frozenset(
         "session-label-matched",
         "tree-choice",
         "tree-name-trusted",
+        "streams-mixed",
     )
 )
 
@@ -75,9 +78,12 @@ def plan_request(request: Request) -> Plan:
     recon = ReconPlan(request.recon, scans, asked & can_be_scored)
     outcomes = [_plan_scan(scan, item, request.places, recon, trees) for scan, item in zip(scans, covariates)]
     planned, omissions = _with_other_sessions([*outcomes, *unnamed], trees)
-    planned = [_with_base_finding(scan, planned) for scan in planned]
+    planned = _with_tree_findings(planned)
     lesions = LesionPlan(request.dataset.bids_dir, request.derivatives, request.lesions)
     planned = [_with_lesions(scan, lesions) for scan in planned if scan.name in asked]
+    if request.quality_limits:
+        limits = {"quality_limits": list(request.quality_limits)}
+        planned = [replace(scan, covariates={**scan.covariates, **limits}) for scan in planned]
     if adaptations is not None:
         planned = [_adapted(scan, adaptations, request.work_dir) for scan in planned]
     # A person's tables and report need all sessions, so one changed session brings the others along.
@@ -270,12 +276,20 @@ def _with_other_sessions(
     ], omissions
 
 
-def _with_base_finding(scan: PlannedScan, planned: Sequence[PlannedScan]) -> PlannedScan:
-    trees = [other.subject_dir for other in planned if other.participant == scan.participant and other.subject_dir]
-    finding = base_finding(scan.subject_dir, trees)
-    if finding is None:
-        return scan
-    return replace(scan, covariates={**scan.covariates, "findings": [*scan.covariates["findings"], finding.to_json()]})
+def _with_tree_findings(planned: Sequence[PlannedScan]) -> list[PlannedScan]:
+    """Say when trees of a person must not be compared: different longitudinal bases, or both streams."""
+    trees: dict[str, list[Path]] = {}
+    for scan in planned:
+        if scan.subject_dir is not None:
+            trees.setdefault(scan.participant, []).append(scan.subject_dir)
+    mixed = {participant: mixed_streams(own) for participant, own in trees.items()}
+    out = []
+    for scan in planned:
+        found = [base_finding(scan.subject_dir, trees.get(scan.participant, [])), mixed.get(scan.participant)]
+        said = [finding.to_json() for finding in found if finding is not None]
+        kept = [*scan.covariates["findings"], *said]
+        out.append(replace(scan, covariates={**scan.covariates, "findings": kept}) if said else scan)
+    return out
 
 
 def _shortened(omission: Omission, folders: Sequence[Path]) -> Omission:
@@ -304,7 +318,8 @@ def is_up_to_date(scan: PlannedScan, context: RunContext, trees: Trees, columns:
         return False
     try:
         recorded = read_json(summary)
-        same = recorded.get("fingerprint") == scan_fingerprint(scan, context, trees, columns)
+        known = recorded.get("fingerprint"), recorded.get("schema")
+        same = known == (scan_fingerprint(scan, context, trees, columns), SCHEMA)
     except NormvolError:
         return False
     before, now = (
@@ -322,6 +337,5 @@ def scan_fingerprint(scan: PlannedScan, context: RunContext, trees: Trees, colum
     facts = trees.facts(scan.subject_dir)
     covariates = {**scan.covariates, "etiv_mm3": facts.etiv_mm3, "fs_version": facts.fs_version}
     adaptation = read_json(scan.adaptation_file) if scan.adaptation_file else None
-    lesions = stamp_of(scan.covariates.get("lesions"))
-    how = context.model_sha256, context.scoring, adaptation, columns, lesions, context.second_sha256
+    how = context.model_sha256, context.scoring, adaptation, columns, context.second_sha256
     return fingerprint(facts.inputs, covariates, *how)

@@ -12,6 +12,7 @@ from bids_app.bids.layout import Scan, find_scans, only_sessions
 from bids_app.errors import InputError, UsageError
 from bids_app.findings import Finding
 from bids_app.freesurfer.locate import subject_directories
+from bids_app.freesurfer.quality import check_limits
 from bids_app.run.config import RunConfig
 
 OWN_SUBJECTS = Path("sourcedata") / "freesurfer"
@@ -135,6 +136,7 @@ class Request:
     figure_formats: tuple[str, ...] = ()
     derivatives: tuple[str, ...] = ()
     lesions: Path | None = None
+    quality_limits: tuple[str, ...] = ()
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -165,8 +167,9 @@ def open_request(config: RunConfig, work_dir: Path) -> Request:
     Raises
     ------
     UsageError
-        When a FreeSurfer folder that was named does not exist.
+        When a FreeSurfer folder that was named does not exist, or a limit of quality cannot be read.
     """
+    check_limits(config.quality_limit)
     own = config.output_dir / OWN_SUBJECTS
     roots = subject_directories(config.bids_dir, config.fs_subjects_dir, config.derivatives)
     return Request(
@@ -204,4 +207,5 @@ def open_request(config: RunConfig, work_dir: Path) -> Request:
         force=config.force,
         derivatives=config.derivatives,
         lesions=config.lesions,
+        quality_limits=config.quality_limit,
     )

@@ -12,6 +12,7 @@ import pandas as pd
 
 from bids_app import __version__, regions
 from bids_app.bids.columns import columns_for
+from bids_app.bids.derivatives import SCHEMA
 from bids_app.bids.finding_files import findings_of, findings_path, write_findings
 from bids_app.bids.markers import begin_scan
 from bids_app.bids.names import bare, derivative_path, output_path, scan_name
@@ -20,7 +21,9 @@ from bids_app.clinical.analyses.group_tables import SITE_COLUMNS
 from bids_app.clinical.scored_scans import GROUP_COLUMNS
 from bids_app.clinical.second_opinion import agreement, opinions
 from bids_app.errors import CovariateError, InputError
-from bids_app.freesurfer.quality import Quality, assess_quality
+from bids_app.freesurfer.quality import Quality, assess_quality, quality_metrics
+from bids_app.freesurfer.quality_reference import asked_bounds, reference_range
+from bids_app.freesurfer.subject import FREESURFER
 from bids_app.freesurfer.volumes import Row, Volumes, modelled_version, region_values
 from bids_app.normative.base import Deviations, NormativeModel
 from bids_app.normative.harmonise.adaptation import unadapted_warning
@@ -28,7 +31,7 @@ from bids_app.normative.plausible import without_impossible
 from bids_app.run.adaptation import StoredAdaptation
 from bids_app.run.counts import counts_with_expectation
 from bids_app.run.fingerprint import fingerprint
-from bids_app.run.lesions import scan_lesions, stamp_of
+from bids_app.run.lesions import scan_lesions
 from bids_app.run.models import load_study_model, model_sha256
 from bids_app.run.scan_findings import refuse_unfit, scan_findings
 from bids_app.tables import format_json, write_json, write_tsv
@@ -125,31 +128,47 @@ def score_scan(
     quality = _quality(volumes, covariates, model, deviations)
     second = None if second_name is None else load_study_model(second_name)
     sex, columns = str(covariates["sex"]), used_columns(model, second)
-    adapting = stored.notes if stored else (unadapted_warning(model),)
-    seen = scan_findings(volumes, measured, impossible, quality, (*deviations.notes, *adapting))
+    of_adaptation = stored.notes if stored else ()
+    seen = scan_findings(volumes, measured, impossible, quality, (*deviations.notes, *of_adaptation))
     lesions = scan_lesions(covariates.get("lesions"), covariates.get("fs_images"))
     if lesions is not None:
         seen += lesions.findings
         tables |= lesions.tables
-    how = model_sha256(model_name), model.card.scoring, adaptation, columns, stamp_of(covariates.get("lesions"))
+    how = model_sha256(model_name), model.card.scoring, adaptation, columns
     summary = {
         **{key: covariates.get(key) for key in ("participant_id", "session_id")},
         "covariates": _covariate_summary(covariates, columns),
         "counts": counts_with_expectation(tables["deviations"], model, sex, adapted=stored is not None),
         **_surface_counts(tables, model, sex, stored is not None),
-        "quality": _quality_summary(quality),
+        "quality": _quality_summary(quality, volumes),
         **({} if lesions is None else {"lesions": lesions.summary}),
-        "model": _model_summary(model, model_name, adaptation),
+        "model": _model_summary(model, model_name, adaptation) | _reference(model, covariates),
         **_second_summary(tables, deviations, data, second, second_name, adaptation),
         "freesurfer": _tree_summary(volumes, covariates),
         "inputs": dict(volumes.inputs),
         "unscored": _unscored(model, deviations, volumes),
         "findings": [*(covariates.get("findings") or ()), *(finding.to_json() for finding in seen)],
-        "warnings": [*model.card.z_notes, *volumes.notes, *filter(None, deviations.notes), *adapting],
-        "software": {"normvol": __version__},
+        "warnings": _warnings(model, volumes, deviations, stored),
+        **_maker(),
         "fingerprint": fingerprint(volumes.inputs, covariates, *how, second_name and model_sha256(second_name)),
     }
     return ScanResult(tables, summary)
+
+
+def _warnings(
+    model: NormativeModel, volumes: Volumes, deviations: Deviations, stored: StoredAdaptation | None
+) -> list[str]:
+    adapted = stored.notes if stored else (unadapted_warning(model),)
+    return [*model.card.z_notes, *volumes.notes, *filter(None, deviations.notes), *adapted]
+
+
+def _reference(model: NormativeModel, covariates: Mapping[str, Any]) -> dict[str, Any]:
+    """How many reference people are of about that age and of that sex."""
+    return {"n_reference_5y": model.card.n_near(float(covariates["age"]), str(covariates["sex"]))}
+
+
+def _maker() -> dict[str, Any]:
+    return {"software": {"normvol": __version__}, "schema": SCHEMA}
 
 
 def used_columns(model: NormativeModel, second: NormativeModel | None) -> tuple[str, ...]:
@@ -201,6 +220,7 @@ def _quality(volumes: Volumes, covariates: Mapping[str, Any], model: NormativeMo
         z=pd.Series(deviations.z[0], index=deviations.regions),
         ranges=_etiv_range(model, str(covariates["sex"])),
         other_sessions_etiv=covariates.get("other_sessions_etiv") or (),
+        asked=asked_bounds(covariates.get("quality_limits") or (), volumes.fs_version, quality_metrics()),
     )
 
 
@@ -262,13 +282,16 @@ def _etiv_range(model: NormativeModel, sex: str) -> dict[str, tuple[float, float
     return {} if limits is None else {regions.ETIV: (float(limits[0]), float(limits[1]))}
 
 
-def _quality_summary(quality: Quality) -> dict[str, Any]:
+def _quality_summary(quality: Quality, volumes: Volumes) -> dict[str, Any]:
     metrics = {name: _json_number(value) for name, value in quality.metrics.items()}
+    own = volumes.flavour == FREESURFER
+    ranges = {name: reference_range(name, volumes.fs_version) for name in metrics if own}
     return {
         "verdict": quality.verdict,
         "technical": quality.technical,
         "reasons": list(quality.reasons),
         "metrics": metrics,
+        "reference": {name: found._asdict() for name, found in ranges.items() if found is not None},
     }
 
 

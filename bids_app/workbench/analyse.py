@@ -19,6 +19,7 @@ from bids_app.clinical.scored_scans import ScoredScans, write_group_tables
 from bids_app.clinical.tidy import write_tidy
 from bids_app.errors import ModelError, UsageError
 from bids_app.findings import Finding
+from bids_app.normative.base import NormativeModel
 from bids_app.normative.harmonise.adaptation import REPORT_COLUMNS, SiteAdaptation
 from bids_app.normative.registry import load_model
 from bids_app.reports.pages.group import write_group_report
@@ -113,11 +114,18 @@ def analyse_table(config: AnalyseConfig, say: Say) -> TableAnalysis:
     rows = match_rows(
         table, zscores, source=config.table.name, z_source=z_file.name, visits=config.visits, mapping=config.mapping
     )
-    analysis, text = load_analysis(config.analysis, rows.clinical)
+    analysis, text = load_analysis(config.analysis, rows.clinical, rows.visits)
     origin = read_origin(z_file)
     scored = make_cohort(rows, origin.model, analysis.column("diagnosis"), z_file.name)
     scored = replace(scored, told=_told(origin, config.model, scored.scans))
-    results = run_analysis(rows.clinical, scored.zscores, analysis, visits=rows.visits, expected=scored.expected())
+    results = run_analysis(
+        rows.clinical,
+        scored.zscores,
+        analysis,
+        visits=rows.visits,
+        expected=scored.expected(),
+        measured=scored.measured(_own_model(origin, config.model)),
+    )
     write_group_tables(scored, config.output, TABLE_STEPS)
     write_tidy(
         scored, config.output, rows.clinical, [name for role in SCORES if (name := analysis.column(role)) is not None]
@@ -149,19 +157,25 @@ def _check(config: AnalyseConfig) -> None:
 
 def _told(origin: Origin, model: str | None, scans: pd.DataFrame) -> tuple[Mapping[str, Any], ...]:
     """What the model's own healthy people show in place of each scan; none where the model is not at hand."""
-    if origin.card is None:
-        return ()
-    try:
-        own = load_model(model or str(origin.card["name"]))
-    except ModelError:
-        return ()
-    if own.card.version != origin.card.get("version"):
+    own = _own_model(origin, model)
+    if own is None:
         return ()
     found = [
         own.expected_counts(int(n), str(sex), origin.adaptation is not None)
         for n, sex in scans[["n_regions", "sex"]].itertuples(index=False)
     ]
     return tuple({"counts": {"expected": expected or {}}} for expected in found)
+
+
+def _own_model(origin: Origin, model: str | None) -> NormativeModel | None:
+    """The model that made the z; None where it is not at hand."""
+    if origin.card is None:
+        return None
+    try:
+        own = load_model(model or str(origin.card["name"]))
+    except ModelError:
+        return None
+    return own if own.card.version == origin.card.get("version") else None
 
 
 def _programs(scans: pd.DataFrame) -> dict[tuple[str, str], int]:

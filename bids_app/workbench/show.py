@@ -24,7 +24,9 @@ def region_parameters(model: NormativeModel, name: str) -> dict[str, Any]:
         return asdict(region)
     raise UsageError(
         f"{model.card.name} has no readable parameters of a region {name!r}",
-        did_you_mean(name, model.regions) or f"its regions are {', '.join(model.regions[:3])} ...",
+        f"its engine ({model.card.engine}) keeps them in another form; normvol-model export centiles draws its curves"
+        if canonical(name) in model.regions
+        else did_you_mean(name, model.regions) or f"its regions are {', '.join(model.regions[:3])} ...",
     )
 
 

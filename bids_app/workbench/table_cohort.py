@@ -137,8 +137,8 @@ def make_cohort(rows: TableRows, model: str | None, diagnosis: str | None, z_sou
         raise InputError(f"no row of {z_source} has a z", SEE_SCORE)
     data, z = rows.data[scored].reset_index(drop=True), rows.zscores[scored].reset_index(drop=True)
     scans = pd.concat([data[[*KEYS, "age", "sex"]], data[ETIV].rename("etiv_mm3"), count_table(z)], axis=1)
-    version, flavour = (labels(data[name]) if name in data else None for name in ("fs_version", "flavour"))
-    scans = scans.assign(quality=None, flavour=flavour, fs_version=version, model=model)
+    told = {name: labels(data[name]) if name in data else None for name in ("fs_version", "flavour", "stream")}
+    scans = scans.assign(quality=None, **told, model=model)
     scans = scans.reindex(columns=list(SCAN_COLUMNS))
     clinical = rows.clinical
     origin = {}

@@ -208,8 +208,8 @@ def _identifiers(columns: list[str], taken: set[str]) -> dict[str, str]:
 
 
 def _unused(names: Iterable[str]) -> tuple[str, ...]:
-    """Names that look like regions and are none that is known."""
-    others = [name for name in names if not is_measure(name)]
+    """Names that look like regions and are none that is known; lesions are clinical columns."""
+    others = [name for name in names if not is_measure(name) and "lesion" not in plain(name)]
     return tuple(name for name in others if _SIDED.match(plain(name)) or _STRUCTURES.search(plain(name)))
 
 

@@ -115,3 +115,11 @@ def test_a_model_without_readable_parameters_says_its_engine_and_summary():
     )
     assert "It is a model of the engine terms. Words." in text
     assert "Royston" not in text
+
+
+def test_a_card_brings_no_html_into_markdown():
+    card = {"name": "<img src=x onerror=alert(1)>", "citations": ["A <script>b</script> 10.1/<x>", "p < 0.05"]}
+    text = methods_text(MethodsFacts("m", card))
+    assert re.findall(r"<[A-Za-z/!?]", text) == []
+    assert "&lt;script>" in text
+    assert "p < 0.05" in text

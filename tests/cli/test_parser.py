@@ -137,6 +137,7 @@ def test_missing_dataset_has_its_exit_code_and_one_sentence(tmp_path, capsys):
         ("nprocs = 0", "option nprocs must be 1 or more, not 0"),
         ('participant_label = "sub-01"', "option participant_label takes a list, not 'sub-01'"),
         ('adapt_by = "scanner"', "--adapt-by scanner needs --adapt-controls"),
+        ('change_model = "c.json"\nreports_only = true', "--change-model is about the tables of people"),
         ('analysis = "/nowhere.toml"', "--analysis /nowhere.toml: there is no such file"),
     ],
 )

@@ -113,3 +113,10 @@ def test_the_file_is_named_in_the_message(tmp_path):
 def test_types_are_those_of_the_dataclass():
     config = from_mapping({"options": {"control": 0, "covariates": ["age"], "threshold": 2, "risk_rule": 5}})
     assert (config.control, config.covariates, config.threshold, config.risk_rule) == ("0", ("age",), 2.0, 5)
+
+
+def test_scores_of_visits_without_a_scan_are_proposed_too():
+    scans = pd.DataFrame({"participant_id": ["a"], "age": [40.0], "edss": [None]})
+    visits = pd.DataFrame({"participant_id": ["a", "a"], "edss": [2.0, 3.0], "relapse_dates": ["2020-01-01", None]})
+    assert load_analysis("auto", scans)[0].roles == {}
+    assert load_analysis("auto", scans, visits)[0].roles == {"edss": "edss", "relapse_dates": "relapse_dates"}

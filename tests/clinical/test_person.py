@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bids_app.clinical import person
-from bids_app.clinical.person import CHANGE_COLUMNS, centile_table, change_table, count_deviations, repeatability
+from bids_app.clinical.person import (
+    CHANGE_COLUMNS,
+    centile_table,
+    change_table,
+    count_deviations,
+    forecast_table,
+    repeatability,
+)
+from bids_app.normative.change_model import ChangeModel, RegionChange
 from bids_app.regions import extended_regions, reference_regions
 
 
@@ -144,3 +154,64 @@ def test_without_a_published_error_and_between_streams_no_change_is_called_relia
     assert change_table(rows)["reliable"].isna().all()
     assert change_table(rows.assign(stream="long"))["reliable"].all()
     assert change_table(rows.assign(stream=["cross", "long"]))["reliable"].isna().all()
+
+
+def test_the_conditional_z_beside_the_change_worked_by_hand():
+    """r = 0.9 exp(-0.1 * 2) = 0.736858: from -1 to -2 the expected z is -0.736858, the spread sqrt(1 - r^2) = 0.676046,
+    and the conditional z -1.263142 / 0.676046 = -1.868426."""
+    trained = ChangeModel(regions={"Left-Thalamus": RegionChange(0.9, 0.1)}, stream="cross")
+    rows = sessions(("ses-1", 40.0, "Left-Thalamus", -1.0), ("ses-2", 42.0, "Left-Thalamus", -2.0))
+    found = change_table(rows, None, trained).iloc[0]
+    assert found["z_expected"] == pytest.approx(-0.736858, abs=1e-6)
+    assert found["z_gain"] == pytest.approx(-1.868426, abs=1e-5)
+    assert found["z_gain_basis"] == "trained"
+
+
+def test_without_a_change_model_the_correlation_is_that_of_measurement_error():
+    rows = sessions(("ses-1", 40.0, "Left-Thalamus", -1.0), ("ses-2", 42.0, "Left-Thalamus", -2.0))
+    found = change_table(rows.assign(stream="long")).iloc[0]
+    r = 1 - 0.161**2
+    assert found["z_gain"] == pytest.approx((-2 + r) / np.sqrt(1 - r**2))
+    assert found["z_gain_basis"] == "repeatability"
+    # the cross-sectional thalamus repeats too badly: a correlation so low would take a z that stays for a change
+    assert np.isnan(change_table(rows).iloc[0]["z_gain"])
+
+
+def test_a_change_model_of_the_other_stream_is_not_used():
+    trained = ChangeModel(regions={"Left-Thalamus": RegionChange(0.9, 0.1)}, stream="cross")
+    rows = sessions(("ses-1", 40.0, "Left-Thalamus", -1.0), ("ses-2", 42.0, "Left-Thalamus", -2.0))
+    assert change_table(rows.assign(stream="long"), None, trained).iloc[0]["z_gain_basis"] == "repeatability"
+
+
+def test_nothing_is_reliable_between_sessions_that_cannot_be_compared():
+    rows = sessions(("ses-1", 40.0, "Left-Thalamus", 0.0), ("ses-2", 42.0, "Left-Thalamus", -9.0)).assign(stream="long")
+    assert change_table(rows, {("ses-1", "ses-2"): "with care"})["reliable"].all()
+    found = change_table(rows, {("ses-1", "ses-2"): "not comparable"}).iloc[0]
+    assert found["reliable"] is None
+    assert np.isnan(found["z_gain"])
+    assert found["z_change"] == -9.0
+
+
+class Aged(Linear):
+    """`Linear` with an age range."""
+
+    card = SimpleNamespace(age_range={"female": (20.0, 43.0)})
+
+
+def test_the_fan_ahead_starts_at_measurement_error_and_widens_towards_all_people():
+    """z = -2 and r = 0.9 exp(-0.1 t): the middle is 1000 + age + 10 (-2 r), the outer lines 19.6 sqrt(1 - r^2) away."""
+    trained = ChangeModel(regions={"Left-Thalamus": RegionChange(0.9, 0.1)})
+    table = forecast_table(Aged(), {"age": 40.0, "sex": "female"}, pd.Series({"Left-Thalamus": -2.0}), "long", trained)
+    assert list(table["age"]) == [40.0, 40.5, 41.0, 41.5, 42.0, 42.5, 43.0]
+    r = 0.9 * np.exp(-0.1 * (table["age"] - 40))
+    np.testing.assert_allclose(table["p50"], 1000 + table["age"] - 20 * r)
+    np.testing.assert_allclose(table["p975"] - table["p50"], 19.59964 * np.sqrt(1 - r**2), rtol=1e-6)
+    assert set(table["basis"]) == {"trained"}
+
+
+def test_there_is_no_fan_ahead_of_a_region_of_unknown_correlation_or_at_the_last_age_of_the_model():
+    z = pd.Series({"Left-Thalamus": np.nan, "Right-Thalamus": 0.0})
+    trained = ChangeModel(regions={"Left-Thalamus": RegionChange(0.9)})
+    assert forecast_table(Aged(), {"age": 40.0, "sex": "female"}, z, "long", trained).empty
+    trained = ChangeModel(regions={"Right-Thalamus": RegionChange(0.9)})
+    assert forecast_table(Aged(), {"age": 43.0, "sex": "female"}, z, "long", trained).empty

@@ -35,7 +35,7 @@ def test_the_version_stands_in_one_place(repository):
 def test_the_readme_is_short(repository):
     text = (repository / "README.md").read_text()
     assert len(re.findall(r"(?<!!)\[[^]]+\]\([^)]+\)", text)) <= MOST_LINKS
-    assert len(fenced(repository / "README.md", "sh")) == 2
+    assert len(fenced(repository / "README.md", "sh")) <= 3  # try it, use it, test it
     assert text.count("![") == 1
     assert {"## Limits", "## Licence and citation"} <= set(text.splitlines())
 

@@ -97,7 +97,6 @@ def test_a_repaired_persons_report_does_not_link_the_old_crash(two_visits, tmp_p
     assert "crash-" not in (tmp_path / "out/sub-01.html").read_text()
 
 
-@pytest.mark.campaign
 def test_twelve_seeded_kills_change_no_byte_of_the_end(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["kill_points.py", "--points", "12", "--seed", "16"])
     assert kill_points.main() == 0

@@ -255,6 +255,13 @@ def repeated_scans(data: CohortData) -> tuple[pd.DataFrame, pd.DataFrame, Harmon
     AnalysisError
         When nobody was scanned twice.
     """
+    scans = followed_scans(data)
+    z, harmonisation = harmonised(data, scans)
+    return scans, z, harmonisation
+
+
+def followed_scans(data: CohortData) -> pd.DataFrame:
+    """The first table of `repeated_scans`."""
     scans = data.scans[data.scans["age"].notna()]
     if "group" in scans:
         scans = scans[scans["group"].notna()]
@@ -267,11 +274,12 @@ def repeated_scans(data: CohortData) -> tuple[pd.DataFrame, pd.DataFrame, Harmon
     scans = scans[scans["participant_id"].map(scans["participant_id"].value_counts()) >= 2]
     if scans.empty:
         raise AnalysisError("nobody was scanned twice, so there is no change over time")
-    z, harmonisation = harmonised(data, scans)
-    return scans, z, harmonisation
+    return scans
 
 
-def harmonised(data: CohortData, scans: pd.DataFrame) -> tuple[pd.DataFrame, Harmonisation]:
+def harmonised(
+    data: CohortData, scans: pd.DataFrame, values: pd.DataFrame | None = None
+) -> tuple[pd.DataFrame, Harmonisation]:
     """z of `scans`, harmonised over scanners by longitudinal ComBat when somebody changed scanner.
 
     Parameters
@@ -279,6 +287,8 @@ def harmonised(data: CohortData, scans: pd.DataFrame) -> tuple[pd.DataFrame, Har
     data : CohortData
     scans : (n rows) DataFrame
         ``participant_id age years`` and the scanner's column.
+    values : (n rows) DataFrame, optional
+        What is harmonised; default: z.
 
     Returns
     -------
@@ -287,7 +297,7 @@ def harmonised(data: CohortData, scans: pd.DataFrame) -> tuple[pd.DataFrame, Har
     how : Harmonisation
         What was done, or why not.
     """
-    z = data.zscores.loc[scans.index]
+    z = data.zscores.loc[scans.index] if values is None else values
     column = data.config.column("scanner")
     if column not in scans or scans.groupby("participant_id")[column].nunique().max() < 2:
         return z, Harmonisation()

@@ -204,9 +204,14 @@ def _dated(visits: pd.DataFrame, clock: pd.Series) -> dict[str, tuple[pd.Timesta
 
 
 def _placed(
-    person: str, entry: str, moment: pd.Timestamp, start: float, anchors: Mapping[str, tuple[pd.Timestamp, float]]
+    person: str,
+    entry: str,
+    moment: pd.Timestamp,
+    start: float,
+    anchors: Mapping[str, tuple[pd.Timestamp, float]],
+    what: str = "relapse",
 ) -> float:
-    """Clock value of a relapse that is given as a date (`moment`) or as years since the first visit."""
+    """Clock value of a relapse (or `what`) that is given as a date (`moment`) or as years since the first visit."""
     try:
         years = float(entry)
     except ValueError:
@@ -215,7 +220,7 @@ def _placed(
         return years + start
     if pd.isna(moment) or person not in anchors:
         why = "it is neither a date nor a number of years" if pd.isna(moment) else "no visit of theirs has a date"
-        raise AnalysisError(f"the relapse {entry!r} of {person} cannot be placed in time: {why}")
+        raise AnalysisError(f"the {what} {entry!r} of {person} cannot be placed in time: {why}")
     date, at = anchors[person]
     return at + (moment - date).days / DAYS_PER_YEAR
 
@@ -279,3 +284,30 @@ def _origins(data: CohortData, first: pd.DataFrame, visits: pd.DataFrame) -> pd.
         at_scan = visits.merge(keys, on=["participant_id", "session_id"]).groupby("participant_id")["_clock"].min()
         return at_scan.reindex(origin.index).fillna(origin)
     return origin
+
+
+def clock_times(data: CohortData, column: str) -> dict[str, float]:
+    """Clock value (`CohortData.clock`) of each person's earliest entry of a column of dates, or of years since the
+    first visit.
+
+    Raises
+    ------
+    AnalysisError
+        When an entry is neither a date nor a number, or a date cannot be placed.
+    """
+    table = _source(data, column)
+    clock = _clock(data, table)
+    start = clock.groupby(table["participant_id"]).min().to_dict()
+    anchors = _dated(table, clock)
+    written = table.loc[table[column].notna(), ["participant_id", column]].drop_duplicates()
+    entries = pd.Series(sorted({str(cell).strip() for cell in written[column]}), dtype=object)
+    problem = date_problem(entries)
+    if problem:
+        raise AnalysisError(f"{column} cannot be used: {problem}", WRITE_ISO)
+    moments = dict(zip(entries, dates(entries), strict=True))
+    found: dict[str, float] = {}
+    for person, cell in zip(written["participant_id"].astype(str), written[column], strict=True):
+        text = str(cell).strip()
+        at = _placed(person, text, moments[text], start[person], anchors, column)
+        found[person] = min(at, found.get(person, np.inf))
+    return found

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from bids_app.clinical.comparable import facts_of_summary
 from bids_app.clinical.deviations import TAILS, expected_counts, first_scans
 
 KEYS = ("participant_id", "session_id")
@@ -28,13 +29,16 @@ SCAN_COLUMNS = (
     "quality",
     "flavour",
     "fs_version",
+    "stream",
+    "pial",
+    "filled",
     "model",
     "scoring",
     "adaptation",
 )
 # Where any scan has them: its lesions (`run.lesions`), under names that play the roles of an analysis
 LESIONS = {"lesion_volume_mm3": "volume_mm3", "lesion_count": "count"}
-PROGRAM = {"flavour": "flavour", "fs_version": "version"}
+PROGRAM = {"flavour": "flavour", "fs_version": "version", "stream": "stream", "pial": "pial"}
 SITE_COLUMNS = ("site", "scanner", "center", "centre", "site_id", "scanner_id")
 # Without the run's identifier: the same cohort gives the same bytes
 INCLUSION_COLUMNS = (*KEYS, "status", "stage", "reason", "remedy")
@@ -107,6 +111,7 @@ def scan_table(summaries: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
                 **{key: summary.get("counts", {}).get(key) for key in ("n_infra", "n_supra", "n_total", "n_regions")},
                 "quality": summary.get("quality", {}).get("verdict"),
                 **{key: summary.get("freesurfer", {}).get(name) for key, name in PROGRAM.items()},
+                "filled": facts_of_summary(summary).filled,
                 "model": name or None,
                 "scoring": model.get("scoring"),
                 "adaptation": _adaptation(model.get("adaptation")),

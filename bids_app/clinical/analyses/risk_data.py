@@ -10,7 +10,7 @@ import pandas as pd
 
 from bids_app.arrays import FloatArray
 from bids_app.clinical.analyses.follow_up import FollowUp, follow_up
-from bids_app.clinical.analyses.worsening_analyses import worsening_outcomes
+from bids_app.clinical.analyses.worsening_analyses import FEWEST_EVENTS, worsening_outcomes
 from bids_app.clinical.cohort import CohortData
 from bids_app.clinical.stats import risk_rules
 from bids_app.clinical.stats.risk_rules import RiskRule
@@ -95,7 +95,8 @@ def outcomes_of(followed: FollowUp, people: pd.Series) -> dict[str, pd.DataFrame
     Returns
     -------
     dict of str to DataFrame
-        ``progression``, ``relapse``, and those of `worsening_outcomes`: n rows ``time event``, time in years.
+        ``progression``, ``relapse``, and those of `worsening_outcomes` that enough people had: n rows ``time event``,
+        time in years.
     """
     found, tables = {}, {}
     for name, read in (("progression", followed.progression), ("relapse", followed.relapses)):
@@ -103,7 +104,9 @@ def outcomes_of(followed: FollowUp, people: pd.Series) -> dict[str, pd.DataFrame
             tables[name] = read()
         except AnalysisError:
             continue
-    for name, table in {**tables, **worsening_outcomes(followed)}.items():
+    worse = worsening_outcomes(followed)
+    tables |= {name: table for name, table in worse.items() if table["event"].sum() >= FEWEST_EVENTS}
+    for name, table in tables.items():
         kept = table[table["time"] > 0].set_index("participant_id")[["time", "event"]].astype(float)
         if len(kept):
             found[name] = kept.reindex(people.to_numpy()).reset_index(drop=True)

@@ -32,6 +32,8 @@ from bids_app.errors import AnalysisError
 EDSS_PLUS = "EDSS-plus worsening"
 # Outcomes over time, and what they are called in sentences
 WORSENING = {PIRA: PIRA, RAW: "relapse-associated worsening", EDSS_PLUS: EDSS_PLUS}
+# Fewer people with an outcome are no material for a Cox model (Peduzzi et al. 1995, doi:10.1016/0895-4356(95)00048-8).
+FEWEST_EVENTS = 10
 WEEKS = (12, 24, 48)
 SOURCES = {
     "portaccio2025": "Portaccio et al. 2025, Neurology 105, hdl.handle.net/2158/1438101",
@@ -87,13 +89,17 @@ def worsening(data: CohortData) -> list[AnalysisResult]:
     if courses["followed"].isna().all():
         raise AnalysisError("nobody has a score near the first scan, from which worsening could be counted")
     methods = worsening_methods(followed)
-    results = [_events(followed, events, courses, methods), _share(followed, events, methods)]
+    results = [_share(followed, events, courses, methods), _events(events, methods)]
     dated = data.config.column("relapse_dates") in followed.visits
-    if dated and "edss" in followed.measures:
+    if dated and (events["measure"] == "edss").any():
         results.append(_definitions(followed, methods))
     for name, people in worsening_outcomes(followed, events, courses).items():
         key, what = name.split()[0].lower().replace("-", "_"), WORSENING[name]
-        results.append(survival_result(f"worsening_{key}", f"Time to the first {what}", people, what, methods))
+        notes: tuple[str, ...] = (_parts_note(followed),) if name == EDSS_PLUS else ()
+        if people["event"].sum() < FEWEST_EVENTS:
+            notes += (f"Fewer than {FEWEST_EVENTS} people had it, so it is in no Cox model and no risk group.",)
+        title = f"Time to the first {what}"
+        results.append(survival_result(f"worsening_{key}", title, people, what, methods, notes))
     return results
 
 
@@ -106,7 +112,7 @@ def worsening_outcomes(
     if events is None or courses is None:
         events, courses = followed.worsening()
     courses = courses[courses["followed"].notna()]
-    parts = [name for name in followed.data.config.worsening.edss_plus if name in followed.measures]
+    parts = _parts(followed)
     edss = events["measure"] == "edss"
     wanted = {
         PIRA: (edss & (events["event_type"] == PIRA), ["edss"]),
@@ -122,6 +128,18 @@ def worsening_outcomes(
             people = first_of(events[rows], own)
             found[name] = people.assign(group=people["participant_id"].map(groups))
     return found
+
+
+def _parts(followed: FollowUp) -> list[str]:
+    """The tests that EDSS-plus worsening is made of here."""
+    return [name for name in followed.data.config.worsening.edss_plus if name in followed.measures]
+
+
+def _parts_note(followed: FollowUp) -> str:
+    parts = _parts(followed)
+    named = [MEASURES[name].words for name in parts]
+    own = "; Cadavid's EDSS-Plus has no SDMT (set edss_plus to leave it out)" if "sdmt" in parts else ""
+    return f"EDSS-plus worsening is the first worsening of {', '.join(named[:-1])} or {named[-1]}{own}."
 
 
 def worsening_methods(followed: FollowUp) -> str:
@@ -159,30 +177,26 @@ def worsening_methods(followed: FollowUp) -> str:
     )
 
 
-def _events(followed: FollowUp, events: pd.DataFrame, courses: pd.DataFrame, methods: str) -> AnalysisResult:
+def _events(events: pd.DataFrame, methods: str) -> AnalysisResult:
     """The table of every event."""
-    sentences = []
+    order = ["participant_id", "group", *[name for name in events if name not in ("participant_id", "group")]]
+    table = events.reindex(columns=order)
+    return make_result(
+        "worsening_events", "Every confirmed worsening", table, methods=methods, figure=Table(), **known(EVENTS, table)
+    )
+
+
+def _counted(followed: FollowUp, events: pd.DataFrame, courses: pd.DataFrame) -> Iterator[str]:
+    """How many worsenings there are on each test, in a sentence each."""
     for measure in followed.measures:
         own, people = events[events["measure"] == measure], courses[courses["measure"] == measure]
         seen = int(people["followed"].notna().sum())
         lost = len(people) - seen
         left = f" {plural(lost, 'person', 'people')} without a score near the first scan left out." if lost else ""
-        sentences.append(
+        yield (
             f"{MEASURES[measure].words}: {plural(len(own), 'confirmed worsening')} in "
             f"{own['participant_id'].nunique()} of {plural(seen, 'person', 'people')}{_by_type(own)}.{left}"
         )
-    sentences += _relapse_notes(followed)
-    order = ["participant_id", "group", *[name for name in events if name not in ("participant_id", "group")]]
-    table = events.reindex(columns=order)
-    return make_result(
-        "worsening_events",
-        "Every confirmed worsening",
-        table,
-        sentences=tuple(sentences),
-        methods=methods,
-        figure=Table(),
-        **known(EVENTS, table),
-    )
 
 
 def _by_type(events: pd.DataFrame) -> str:
@@ -202,18 +216,15 @@ def _relapse_notes(followed: FollowUp) -> list[str]:
     return [f"{counted} without any listed relapse count as having had none."] if without else []
 
 
-def _share(followed: FollowUp, events: pd.DataFrame, methods: str) -> AnalysisResult:
+def _share(followed: FollowUp, events: pd.DataFrame, courses: pd.DataFrame, methods: str) -> AnalysisResult:
     """The share of PIRA among the events of each test, by group."""
-    rows, sentences = [], []
-    for measure in followed.measures:
-        own = events[events["measure"] == measure]
-        for group, part in _groups(own):
-            row = {"measure": measure, "group": group, **_shares(part)}
-            rows.append(row)
-            if row["n_undetermined"] < row["n_events"]:
-                sentences.append(_share_sentence(row))
-    if not rows:
-        raise AnalysisError("nobody had a confirmed worsening, so there is no share of PIRA")
+    rows = [
+        {"measure": measure, "group": group, **_shares(part)}
+        for measure in followed.measures
+        for group, part in _groups(events[events["measure"] == measure])
+    ]
+    told = [_share_sentence(row) for row in rows if row["n_undetermined"] < row["n_events"]]
+    few = min((row["n_people"] for row in rows if row["n_events"]), default=0)
     table = pd.DataFrame(rows)
     figure = Forest(
         label="group",
@@ -225,22 +236,20 @@ def _share(followed: FollowUp, events: pd.DataFrame, methods: str) -> AnalysisRe
     )
     return make_result(
         "worsening_share",
-        "Share of progression independent of relapses",
+        "Confirmed worsening, and the share that is independent of relapses",
         table,
-        sentences=(*sentences, *few_people(int(table["n_people"].min()))),
+        sentences=(*told, *_counted(followed, events, courses), *_relapse_notes(followed), *few_people(few)),
         methods=methods,
-        figure=figure,
-        **known({**SHARES, "measure": EVENTS["measure"], "n_people": SHARES["n_people"]}, table),
+        figure=figure if table["share"].notna().any() else Table(),
+        **known({**SHARES, "measure": EVENTS["measure"]}, table),
     )
 
 
 def _groups(events: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The events of each group, and where there are several of all together."""
-    if events.empty:
-        return
-    parts = [(str(name), part) for name, part in events.groupby("group", sort=True)]
+    """The events of each group, and where there are none or several groups of all together."""
+    parts = [(str(name), part) for name, part in events.groupby("group", sort=True)] if len(events) else []
     yield from parts
-    if len(parts) > 1:
+    if len(parts) != 1:
         yield "all", events
 
 
@@ -283,13 +292,13 @@ def _definitions(followed: FollowUp, methods: str) -> AnalysisResult:
         )
     table = pd.DataFrame(rows)
     found = table["share"].dropna()
-    if found.empty:
-        raise AnalysisError("nobody had a confirmed worsening by any definition")
+    events = f"{table['n_events'].min()} to {table['n_events'].max()} confirmed worsenings"
     sentence = (
-        f"By {len(table)} combinations of definition, baseline and confirmation the share of PIRA is "
-        f"{percent(found.min())} to {percent(found.max())}, and the number of confirmed worsenings "
-        f"{table['n_events'].min()} to {table['n_events'].max()}: a share means little without its definition (1,440 "
-        "variants gave 56 to 86 % in a register, Bsteh et al. 2025, doi:10.1177/13524585251396283)."
+        f"By {len(table)} combinations of definition, baseline and confirmation there are {events}, of which "
+        f"{percent(found.min())} to {percent(found.max())} are PIRA; in a register 1,440 variants gave 56 to 86 % "
+        "(Bsteh et al. 2025, doi:10.1177/13524585251396283), so a share means little without its definition."
+        if len(found)
+        else "By no definition can the type of any worsening be told."
     )
     figure = Forest(
         label="definition",

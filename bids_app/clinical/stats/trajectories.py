@@ -41,7 +41,7 @@ def person_rates(zscores: pd.DataFrame, people: pd.Series, years: ArrayLike, lev
     labels, codes = np.unique(people.to_numpy().astype(str), return_inverse=True)
     time = np.asarray(years, dtype=float)
     z = np.where(np.isfinite(time)[:, None], zscores.to_numpy(dtype=float), np.nan)
-    n, weight, product, span = _within(z, time, codes)
+    n, weight, product, span = within_people(z, time, codes)
     usable = (n >= 2) & (span >= MIN_YEARS)
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = np.where(usable, product / weight, np.nan)
@@ -112,7 +112,7 @@ def mean_rates(zscores: pd.DataFrame, people: pd.Series, years: ArrayLike, level
     from scipy.stats import t
 
     _, codes = np.unique(people.to_numpy().astype(str), return_inverse=True)
-    n, weight, product, _ = _within(zscores.to_numpy(dtype=float), np.asarray(years, dtype=float), codes)
+    n, weight, product, _ = within_people(zscores.to_numpy(dtype=float), np.asarray(years, dtype=float), codes)
     taken = (n >= 2) & (weight > 0)
     g, total = taken.sum(axis=0), weight.sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -143,7 +143,7 @@ def mean_rates(zscores: pd.DataFrame, people: pd.Series, years: ArrayLike, level
     return table.assign(q=false_discovery(table["p"].to_numpy()))
 
 
-def _within(
+def within_people(
     z: FloatArray, years: FloatArray, codes: np.ndarray
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Per person and region: number of values, sums of squares of time, of time with z, and the time spanned."""

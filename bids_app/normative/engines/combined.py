@@ -15,7 +15,7 @@ from bids_app.normative.base import Adaptation, Deviations, NormativeModel, scor
 from bids_app.normative.card import ModelCard
 from bids_app.normative.note_findings import sentences_of
 from bids_app.normative.parameters import RegionModel
-from bids_app.regions import VOLUME
+from bids_app.regions import VOLUME, add_pair_measures
 
 JOINT = "+"
 
@@ -82,6 +82,7 @@ class CombinedModel(NormativeModel):
         ModelError
             When no region is there.
         """
+        data = add_pair_measures(data, self.regions)
         scored_regions(self, data)
         usable = [part for part in self.parts if not set(part.regions).isdisjoint(data.columns)]
         found = [part.deviations(data, adaptation) for part in usable]

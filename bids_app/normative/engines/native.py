@@ -21,7 +21,7 @@ from bids_app.normative.parameters import LOG_FLOOR_MM3, SEXES, RegionModel, Sta
 from bids_app.normative.prediction import Moments, moments
 from bids_app.normative.reference_counts import ReferenceCounts
 from bids_app.normative.surfaces import thickness_of, with_surface_notes
-from bids_app.regions import VOLUME, add_differences, measure_of
+from bids_app.regions import VOLUME, add_pair_measures, measure_of
 
 OWN_SEX = "own-sex"
 REFERENCE_COMPAT = "reference-compat"
@@ -119,7 +119,7 @@ class NativeModel(NormativeModel):
         Deviations
             NaN where age, sex, eTIV or the volume is missing.
         """
-        data = add_differences(data, self.regions)
+        data = add_pair_measures(data, self.regions)
         regions = scored_regions(self, data)
         observed = data[list(regions)].to_numpy(dtype=float)
         covariates = self._covariates(data)

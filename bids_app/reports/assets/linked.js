@@ -61,6 +61,7 @@
       picker.value = `centile-${region}`;
       picker.dispatchEvent(new Event("change"));
     }
+    viewers.forEach((viewer) => viewer.mark(region));
     document.dispatchEvent(new CustomEvent("region", { detail: region }));
     if (keep) history.replaceState(null, "", region ? KEY + encodeURIComponent(region) : location.pathname + location.search);
   };
@@ -88,6 +89,52 @@
     }
     if (heading && event.key === "Enter") select(heading.title);
   });
+
+  // the brain that turns: loaded when it is asked for, from files beside the page
+  const SCRIPTS = ["three.js", "brain3d-geometry.js", "brain3d.js"];
+  const NO_VALUE = "#eceef0";
+  const viewers = new Set();
+  let loading = null;
+  const load = () => {
+    loading ??= SCRIPTS.reduce((before, name) => before.then(() => new Promise((done, failed) => {
+      const script = document.createElement("script");
+      script.src = `assets/${name}`;
+      script.addEventListener("load", done);
+      script.addEventListener("error", () => failed(new Error(`assets/${name} is not beside this page`)));
+      document.head.append(script);
+    })), Promise.resolve());
+    return loading;
+  };
+  const painted = (map) => {
+    const [colours, titles] = [new Map(), new Map()];
+    all("use[href^='#atlas-']", map).forEach((use) => {
+      const [region, fill] = [regionOf(use), use.getAttribute("fill")];
+      if (!fill?.startsWith("#") || !one("title", use) || fill === NO_VALUE) return;
+      colours.set(region, fill);
+      titles.set(region, one("title", use).textContent);
+    });
+    return { colours, titles, names: new Map([...titles].map(([region, text]) => [region, text.split(":")[0]])) };
+  };
+  const turning = (map) => {
+    const asked = button("3-D", async () => {
+      const open = one(".viewer", map.parentNode);
+      if (open) { [...viewers].filter((viewer) => viewer.host === open).forEach((viewer) => { viewer.close(); viewers.delete(viewer); }); open.remove(); asked.setAttribute("aria-expanded", "false"); return; }
+      const host = document.createElement("div");
+      host.className = "viewer screen-only";
+      map.after(host);
+      asked.setAttribute("aria-expanded", "true");
+      try {
+        await load();
+        if (!host.isConnected) return;
+        viewers.add({ host, ...window.normvolBrain3d(host, { ...painted(map), selected, select }) });
+      } catch (error) {
+        loading = null;
+        host.replaceChildren(Object.assign(document.createElement("p"), { className: "note", textContent: `No view in three dimensions: ${error.message}. The drawn map shows the same.` }));
+      }
+    });
+    asked.setAttribute("aria-expanded", "false");
+    return asked;
+  };
 
   // what is drawn or listed, to take away
   const LOOKS = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-opacity", "stroke-dasharray", "stroke-linecap", "font-size", "font-weight", "font-family", "text-anchor"];
@@ -137,7 +184,7 @@
       const svg = one("svg", figure);
       if (!svg || one(".save", figure)) return;
       const name = nameOf(one("figcaption", figure) ?? one("title", svg) ?? figure);
-      figure.append(tools(button("SVG", () => download(`${name}.svg`, drawn(svg).text, "image/svg+xml")), button("PNG", () => asPng(svg, name))));
+      figure.append(tools(...(svg.matches(".brain-map") ? [turning(svg)] : []), button("SVG", () => download(`${name}.svg`, drawn(svg).text, "image/svg+xml")), button("PNG", () => asPng(svg, name))));
     });
     all(".scroll > table", root).forEach((table) => {
       const name = nameOf(one("caption", table) ?? table);

@@ -36,11 +36,14 @@ INTERVAL_95 = 1.959963984540054
 Z_OF_P95 = 1.6448536269514722
 YEARS_AROUND = 12.0
 INSET = (88.0, 22.0)
+# pixels by which a curve may be off
+TOLERANCE = 0.2
 SIDE_WORDS = {"infra": "smaller", "supra": "larger"}
 
 
 class Visit(NamedTuple):
-    """One session's point in a centile chart; `z_se` is the standard error of its z. A line joins those of a person."""
+    """One session's point in a centile chart; `z_se` is the standard error of its z, `apart` whether it cannot be
+    compared with the session before. A line joins those of a person."""
 
     label: str
     age: float
@@ -49,6 +52,7 @@ class Visit(NamedTuple):
     deviation: str
     z_se: float = math.nan
     person: str = ""
+    apart: bool = False
 
 
 class Fan(NamedTuple):
@@ -77,6 +81,7 @@ def centile_chart(
     region: str,
     fan: pd.DataFrame | Mapping[str, np.ndarray],
     visits: Sequence[Visit],
+    ahead: pd.DataFrame | None = None,
     width: float = 300,
     height: float = 214,
 ) -> str:
@@ -88,11 +93,17 @@ def centile_chart(
         Columns ``age``, ``p05`` to ``p95`` and perhaps the limits ``p025`` and ``p975`` (mm^3), in order of age.
     visits : sequence of Visit
         In order of age; none for the whole lifespan.
+    ahead : mapping of arrays, optional
+        The same columns: what is expected of healthy people with the last session's z after it.
     """
-    whole = Fan(np.asarray(fan["age"], float), {name: np.asarray(fan[name], float) for name in SHARES if name in fan})
+    whole = _fan(fan)
     near, scale = whole.around(visits), _unit_scale(whole.curves["p50"])
-    plot = _centile_plot(near, visits, scale, width, height)
-    lines = {name: sparse(plot.points(near.ages, values * scale)) for name, values in near.curves.items()}
+    later = None if ahead is None or ahead.empty else _fan(ahead)
+    plot = _centile_plot(near, visits, scale, width, height, later)
+    lines = {
+        name: sparse(plot.points(near.ages.tolist(), (values * scale).tolist()), TOLERANCE)
+        for name, values in near.curves.items()
+    }
     body = [
         *plot.y_axis(4, "mL" if scale == ML else ""),
         *plot.x_axis(6),
@@ -102,20 +113,40 @@ def centile_chart(
         path(lines["p50"], "fan median"),
         _centile_labels(plot, lines),
         *(_inset(plot, whole, near) if near.ages.size < whole.ages.size else ()),
+        *(_ahead(plot, later, scale) if later else ()),
         *_visits(plot, visits, scale, near),
     ]
     label = f"Centile chart of the {display_name(region)}: volume by age with the sessions of this person"
     return svg(width, height, body, label)
 
 
+def _fan(table: pd.DataFrame | Mapping[str, np.ndarray]) -> Fan:
+    return Fan(
+        np.asarray(table["age"], float), {name: np.asarray(table[name], float) for name in SHARES if name in table}
+    )
+
+
+def _ahead(plot: Plot, later: Fan, scale: float) -> list[str]:
+    """The band that holds nine tenths of what is expected after the last session, and its middle."""
+    lines = {
+        name: sparse(plot.points(later.ages.tolist(), (values * scale).tolist()))
+        for name, values in later.curves.items()
+    }
+    band = path([*lines["p05"], *lines["p95"][::-1]], "ahead band", close=True)
+    return [band, path(lines["p50"], "ahead median")]
+
+
 def _unit_scale(values: np.ndarray) -> float:
     return ML if np.nanmax(np.abs(values)) > 5 else 1.0
 
 
-def _centile_plot(fan: Fan, visits: Sequence[Visit], scale: float, width: float, height: float) -> Plot:
+def _centile_plot(
+    fan: Fan, visits: Sequence[Visit], scale: float, width: float, height: float, later: Fan | None = None
+) -> Plot:
     ends = [visit.volume + side * fan.error(visit) for visit in visits for side in (-1, 0, 1)]
-    values = np.concatenate([*fan.curves.values(), ends]) * scale
-    years = [fan.ages[0], fan.ages[-1], *(visit.age for visit in visits)]
+    bands = [] if later is None else [later.curves["p05"], later.curves["p95"]]
+    values = np.concatenate([*fan.curves.values(), *bands, ends]) * scale
+    years = [fan.ages[0], fan.ages[-1], *(visit.age for visit in visits), *(() if later is None else later.ages)]
     heights = padded(float(np.nanmin(values)), float(np.nanmax(values)))
     return Plot(40, 32, width - 66, height - 66, (min(years), max(years)), heights)
 
@@ -138,7 +169,8 @@ def _inset(plot: Plot, whole: Fan, near: Fan) -> list[str]:
     """The whole lifespan in small, and in it the ages of the chart."""
     ends = float(np.nanmin(whole.curves["p05"])), float(np.nanmax(whole.curves["p95"]))
     small = Plot(plot.right - INSET[0], 3, *INSET, (whole.ages[0], whole.ages[-1]), ends)
-    lines = {n: sparse(small.points(whole.ages, whole.curves[n])) for n in ("p05", "p50", "p95")}
+    ages = whole.ages.tolist()
+    lines = {n: sparse(small.points(ages, whole.curves[n].tolist()), 2 * TOLERANCE) for n in ("p05", "p50", "p95")}
     here = small.px(near.ages[0]), small.px(near.ages[-1])
     return [
         path([*lines["p05"], *lines["p95"][::-1]], "fan outer", close=True),
@@ -167,10 +199,22 @@ def _visits(plot: Plot, visits: Sequence[Visit], scale: float, fan: Fan) -> list
         )
         for v, x, y in drawn
     ]
-    people: dict[str, list[tuple[float, float]]] = {}
-    for visit, point in zip(visits, points, strict=True):
-        people.setdefault(visit.person, []).append(point)
-    return [*(path(course, "course") for course in people.values() if len(course) > 1), *bars, *dots]
+    people: dict[str, list[int]] = {}
+    for position, visit in enumerate(visits):
+        people.setdefault(visit.person, []).append(position)
+    courses = [
+        step for of in people.values() for step in _course([points[i] for i in of], [visits[i].apart for i in of])
+    ]
+    return [*courses, *bars, *dots]
+
+
+def _course(points: Sequence[tuple[float, float]], apart: Sequence[bool]) -> list[str]:
+    """The line through a person's sessions; greyed between two that cannot be compared."""
+    if len(points) < 2:
+        return []
+    if not any(apart[1:]):
+        return [path(points, "course")]
+    return [path(points[i : i + 2], "course apart" if apart[i + 1] else "course") for i in range(len(points) - 1)]
 
 
 def _visit_words(visit: Visit, first: Visit, scale: float) -> str:

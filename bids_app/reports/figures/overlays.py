@@ -16,6 +16,8 @@ import numpy as np
 
 from bids_app.bids.names import output_path
 from bids_app.freesurfer.annex import is_not_fetched
+from bids_app.normative.base import Z_CRITICAL
+from bids_app.regions import display_name, region_table
 from bids_app.reports.figures import inflated, slices, templates_flow
 from bids_app.reports.figures.scene import MapOptions
 from bids_app.tables import atomic_write, write_json
@@ -38,6 +40,7 @@ AVERAGES = ("fsaverage", "fsaverage6", "fsaverage5")
 HEMISPHERES = ("lh", "rh")
 PERSON = "this person"
 JPEG_QUALITY = 72
+MOST_THROUGH = 3
 
 
 @dataclass(frozen=True)
@@ -67,34 +70,46 @@ def overlay_figures(
     -------
     OverlayResult
         Of the files ``<stem>_desc-segmentation_T1w.jpg``, ``<stem>_desc-surfaces_T1w.jpg`` and
-        ``<stem>_desc-zscores_inflated.png`` those that could be drawn. The notes are also written, to
-        ``<stem>_desc-overlays.json``; pictures of an earlier run that cannot be drawn any more are removed.
+        ``<stem>_desc-zscores_inflated.png`` those that could be drawn. The notes, and the flagged structures that the
+        slices go through, are also written, to ``<stem>_desc-overlays.json``; pictures of an earlier run that cannot
+        be drawn any more are removed.
     """
     subject, folder = Path(subject_dir), Path(output_folder)
     notes: list[str] = []
-    pictures = _pictures(subject, z, notes)
+    through = _flagged(z)
+    pictures = _pictures(subject, z, list(through), notes)
     figures = tuple(atomic_write(output_path(folder, f"{stem}_{name}"), content) for name, content in pictures.items())
     for name in set(FIGURES) - set(pictures):
         (folder / f"{stem}_{name}").unlink(missing_ok=True)
-    write_json(
-        {"Figures": [path.name for path in figures], "Notes": notes}, output_path(folder, f"{stem}_desc-overlays.json")
-    )
+    shown = list(through.values()) if SEGMENTATION in pictures else []
+    content = {"Figures": [path.name for path in figures], "Notes": notes, "Through": shown}
+    write_json(content, output_path(folder, f"{stem}_desc-overlays.json"))
     return OverlayResult(figures, tuple(notes))
 
 
-def _pictures(subject: Path, z: Mapping[str, float] | None, notes: list[str]) -> dict[str, bytes]:
+def _flagged(z: Mapping[str, float] | None) -> dict[int, str]:
+    """Label and name of the structures beyond the limit, the most extreme first: the slices go through these."""
+    labels = region_table()["label"].dropna().astype(int)
+    known = {str(name): float(value) for name, value in (z.items() if z is not None else ()) if name in labels}
+    far = sorted(
+        (name for name, value in known.items() if abs(value) >= Z_CRITICAL), key=lambda name: -abs(known[name])
+    )
+    return {int(labels[name]): display_name(name) for name in far[:MOST_THROUGH]}
+
+
+def _pictures(subject: Path, z: Mapping[str, float] | None, through: list[int], notes: list[str]) -> dict[str, bytes]:
     """Name and content of every picture that can be drawn."""
     pictures: dict[str, bytes | None] = {}
     volumes = _volumes(subject, notes)
     if volumes is not None:
         background, labels = volumes
         pictures[SEGMENTATION] = _tried(
-            "the segmentation", lambda: _jpeg(slices.segmentation_mosaic(background, labels)), notes
+            "the segmentation", lambda: _jpeg(slices.segmentation_mosaic(background, labels, through)), notes
         )
         meshes = _meshes(subject, background, notes)
         if meshes:
             pictures[SURFACES] = _tried(
-                "the surfaces", lambda: _jpeg(slices.surface_mosaic(background, labels, meshes)), notes
+                "the surfaces", lambda: _jpeg(slices.surface_mosaic(background, labels, meshes, through)), notes
             )
     if z is not None:
         pictures[PAINTED] = _painted(subject, z, notes)

@@ -57,7 +57,10 @@ class Ground(NamedTuple):
         if fan is None or fan.empty or not set(CENTILE_Z) <= set(fan):
             return cls(np.array(ends))
         known = fan["age"].to_numpy(float)
-        near = np.linspace(max(ends[0], known[0]), min(ends[1], known[-1]), 60)
+        first, last = max(ends[0], known[0]), min(ends[1], known[-1])
+        if first >= last:
+            return cls(np.array(ends))
+        near = np.linspace(first, last, 60)
         return cls(near, np.array([np.interp(near, known, fan[name].to_numpy(float)) for name in CENTILE_Z]))
 
     def height(self, ages: np.ndarray, z: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ Left is on the left. Only what lies near the brain is shown, so no face can be r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,26 +22,29 @@ FIRST, LAST = 0.16, 0.84
 # colours that FreeSurfer's own colour table made familiar; left and right alike
 CORTEX_COLOUR = (232, 96, 112)
 LABEL_COLOURS = {
-    (2, 41): (255, 214, 70),
-    (3, 42): CORTEX_COLOUR,
-    (4, 43, 5, 44, 14, 15): (176, 90, 200),
-    (7, 46): (240, 220, 130),
-    (8, 47): (230, 148, 34),
-    (10, 49): (40, 190, 80),
-    (11, 50): (122, 186, 220),
-    (12, 51): (255, 70, 200),
-    (13, 52): (90, 130, 255),
-    (16,): (150, 190, 205),
-    (17, 53): (235, 230, 50),
-    (18, 54): (103, 255, 255),
-    (26, 58): (255, 165, 0),
-    (28, 60): (190, 120, 70),
-    (77, 78, 79, 80, 81, 82): (255, 255, 120),
-    (251, 252, 253, 254, 255): (140, 140, 255),
+    (3, 42): (CORTEX_COLOUR, "cortex"),
+    (2, 41): ((255, 214, 70), "cerebral white matter"),
+    (10, 49): ((40, 190, 80), "thalamus"),
+    (11, 50): ((122, 186, 220), "caudate"),
+    (12, 51): ((255, 70, 200), "putamen"),
+    (13, 52): ((90, 130, 255), "pallidum"),
+    (17, 53): ((235, 230, 50), "hippocampus"),
+    (18, 54): ((103, 255, 255), "amygdala"),
+    (26, 58): ((255, 165, 0), "accumbens area"),
+    (28, 60): ((190, 120, 70), "ventral diencephalon"),
+    (4, 43, 5, 44, 14, 15): ((176, 90, 200), "ventricles"),
+    (16,): ((150, 190, 205), "brain stem"),
+    (8, 47): ((230, 148, 34), "cerebellar cortex"),
+    (7, 46): ((240, 220, 130), "cerebellar white matter"),
+    (251, 252, 253, 254, 255): ((140, 140, 255), "corpus callosum"),
+    (77, 78, 79, 80, 81, 82): ((255, 255, 120), "white matter hypointensities"),
 }
+LEGEND = [(words, colour) for colour, words in LABEL_COLOURS.values()]
 WHITE = (2, 41)
 BRIGHTEST = 190
-COLOURS = {label: colour for labels, colour in LABEL_COLOURS.items() for label in labels}
+COLOURS = {label: colour for labels, (colour, _) in LABEL_COLOURS.items() for label in labels}
+# slices of a plane that may leave their regular place for a structure, and how near one must be to show it
+MOVED, NEAR_MM = 3, 3.0
 
 Colour = tuple[int, int, int]
 
@@ -111,13 +114,22 @@ def brain_box(labels: np.ndarray, voxel_mm: tuple[float, ...]) -> list[tuple[int
     return box
 
 
-def segmentation_mosaic(background: Volume, labels: np.ndarray) -> Any:
-    """A Pillow image: slices in three planes with the outlines of all labelled structures."""
-    return _mosaic(background, labels, lambda axis, index, box: _label_lines(labels, axis, index, box))
+def segmentation_mosaic(background: Volume, labels: np.ndarray, through: Sequence[int] = ()) -> Any:
+    """A Pillow image: slices in three planes with the outlines of all labelled structures.
+
+    Parameters
+    ----------
+    background : Volume
+    labels : (x, y, z) array
+        The segmentation on the same grid.
+    through : sequence of int
+        Labels of structures that slices shall go through, the most important first.
+    """
+    return _mosaic(background, labels, through, lambda axis, index, box: _label_lines(labels, axis, index, box))
 
 
-def surface_mosaic(background: Volume, labels: np.ndarray, meshes: list[Mesh]) -> Any:
-    """A Pillow image: slices in three planes cut through the surfaces `meshes`."""
+def surface_mosaic(background: Volume, labels: np.ndarray, meshes: list[Mesh], through: Sequence[int] = ()) -> Any:
+    """A Pillow image: slices in three planes cut through the surfaces `meshes`; see `segmentation_mosaic`."""
 
     spans = [[_span(mesh, axis) for axis in range(3)] for mesh in meshes]
 
@@ -128,7 +140,7 @@ def surface_mosaic(background: Volume, labels: np.ndarray, meshes: list[Mesh]) -
             near = mesh.faces[(low < index) & (high >= index)]
             yield plane_segments(mesh.vertices, near, axis, index) - corner, mesh.colour
 
-    return _mosaic(background, labels, lines)
+    return _mosaic(background, labels, through, lines)
 
 
 def _span(mesh: Mesh, axis: int) -> tuple[np.ndarray, np.ndarray]:
@@ -187,14 +199,18 @@ def plane_segments(vertices: np.ndarray, faces: np.ndarray, axis: int, position:
     return stacked[~np.isnan(stacked[..., 0])].reshape(-1, 2, 2)
 
 
-def _mosaic(background: Volume, labels: np.ndarray, lines) -> Any:
+def _mosaic(background: Volume, labels: np.ndarray, through: Sequence[int], lines) -> Any:
     from PIL import Image
 
     box = brain_box(labels, background.voxel_mm)
     inside = tuple(slice(first, last + 1, 2) for first, last in box)
     window = np.percentile(background.data[inside][labels[inside] > 0], (0.5, 99.7))
+    centres = _centres(labels, through)
     rows = [
-        [_slice(background, labels, box, window, axis, index, lines) for index in _positions(box[axis], count)]
+        [
+            _slice(background, labels, box, window, axis, index, lines)
+            for index in _positions(box[axis], count, centres[axis], NEAR_MM / background.voxel_mm[axis])
+        ]
         for axis, count in PLANES.values()
     ]
     width = max(sum(cell.width for cell in row) + GAP * (len(row) - 1) for row in rows)
@@ -210,9 +226,22 @@ def _mosaic(background: Volume, labels: np.ndarray, lines) -> Any:
     return picture
 
 
-def _positions(ends: tuple[int, int], count: int) -> list[int]:
+def _centres(labels: np.ndarray, through: Sequence[int]) -> list[list[int]]:
+    """The middle voxel of each structure on each axis."""
+    found = [np.median(np.argwhere(labels == label), axis=0) for label in through if (labels == label).any()]
+    return [[int(centre[axis]) for centre in found] for axis in range(3)]
+
+
+def _positions(ends: tuple[int, int], count: int, wanted: Sequence[int] = (), near: float = 0.0) -> list[int]:
+    """Regular slices, of which at most `MOVED` go to the nearest of the `wanted` places that none shows yet."""
     first, last = ends
-    return [round(first + (last - first) * (FIRST + (LAST - FIRST) * k / (count - 1))) for k in range(count)]
+    regular = [round(first + (last - first) * (FIRST + (LAST - FIRST) * k / (count - 1))) for k in range(count)]
+    moved: list[int] = []
+    for place in wanted:
+        if len(moved) < MOVED and all(abs(place - other) > near for other in moved):
+            regular.remove(min(regular, key=lambda other: abs(other - place)))
+            moved.append(place)
+    return sorted([*regular, *moved])
 
 
 def _slice(background: Volume, labels: np.ndarray, box, window, axis: int, index: int, lines) -> Any:

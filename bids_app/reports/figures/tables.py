@@ -144,7 +144,7 @@ def centile_figure(
         raise InputError(f"{name} holds {len(regions)} regions", "choose one with --where region=Left-Thalamus")
     region = str(regions[0])
     dots = [] if visits is None else _visits(visits, region)
-    return standalone(centile_chart(region, fan.sort_values("age"), dots, width, height))
+    return standalone(centile_chart(region, fan.sort_values("age"), dots, width=width, height=height))
 
 
 def _visits(table: pd.DataFrame, region: str) -> list[Visit]:

@@ -22,6 +22,7 @@ from bids_app.reports.pages import group_sections as sections
 from bids_app.reports.pages.finding_sections import group_findings
 from bids_app.reports.pages.group_index import write_group_index
 from bids_app.reports.pages.page import render
+from bids_app.reports.pages.viewer import write_viewer
 from bids_app.tables import atomic_write
 
 
@@ -46,6 +47,7 @@ def write_group_report(output_dir: Path | str, *, figure_formats: Sequence[str] 
         raise InputError(f"no group table is in {root}", "run the group level first, or normvol-model analyse")
     context = _context(group, root)
     _write_figures(output_path(root, "figures", "figure").parent, context, figure_formats)
+    write_viewer(root)
     write_group_index(root)
     return atomic_write(output_path(root, "group.html"), render("group.html.j2", **context))
 

@@ -52,8 +52,9 @@ def render(template: str, **context: Any) -> str:
     """One page with its style and script inside and a policy that lets no other script run."""
     script = components.asset("report.js") + components.asset("linked.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    # strict-dynamic: what this script loads may run (the viewer in assets/), and nothing else
     policy = (
-        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}' 'strict-dynamic'; "
         "base-uri 'none'; form-action 'none'"
     )
     style = components.asset("report.css") + components.asset("chart.css")

@@ -14,12 +14,15 @@ from bids_app.reports.components import prose, shown
 from bids_app.reports.figures.files import standalone, write_formats
 from bids_app.reports.figures.maps import map_pair, page_geometry
 from bids_app.reports.loading import Person, Scan, load_person
-from bids_app.reports.pages import glance, sections
+from bids_app.reports.pages import glance, rate_sections, sections
 from bids_app.reports.pages.finding_sections import person_findings
 from bids_app.reports.pages.page import render
+from bids_app.reports.pages.viewer import write_viewer
 from bids_app.tables import atomic_write
 
 MAP_LIMITS = (-4.0, 4.0)
+# Reference people of the sex within 5 years of the age below which the report says that they are few
+FEW_REFERENCE = 30
 
 
 def write_participant_report(
@@ -51,6 +54,8 @@ def write_participant_report(
     context = _context(person, root)
     for path, svg in _figure_files(root, person, context):
         write_formats(path, svg, figure_formats)
+    if context["maps"]:
+        write_viewer(root)
     return atomic_write(output_path(root, f"sub-{person.label}.html"), render("participant.html.j2", **context))
 
 
@@ -74,7 +79,10 @@ def _context(person: Person, root: Path) -> dict[str, Any]:
         "maps": maps,
         "geometry": page_geometry() if maps else "",
         "charts": sections.centile_charts(person),
+        "few_reference": FEW_REFERENCE,
+        "cautions": sections.cautions(latest) if latest else [],
         "change": sections.change_section(person),
+        "rates": rate_sections.rates_section(person),
         "lesions": sections.lesion_rows(person),
         "tables": [{"label": scan.label, "tables": sections.scan_tables(scan)} for scan in person.scans],
         "filters": sections.table_filters(person),
@@ -84,6 +92,7 @@ def _context(person: Person, root: Path) -> dict[str, Any]:
             dict.fromkeys(name for scan in person.scans for name in scan.summary.get("quality.metrics") or ())
         ),
         "overlays": sections.overlay_images(person, root),
+        "overlay_legend": sections.overlay_legend(),
         "overlay_notes": sections.overlay_notes(person, root),
         "methods": prose(person.citation) if person.citation else None,
     }

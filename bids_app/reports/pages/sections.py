@@ -10,10 +10,13 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from bids_app.regions import ASYMMETRY_PREFIX, display_name, pairs, reference_regions, region_table
+from bids_app.regions import ASYMMETRY_PREFIX, CAUTIONS, display_name, pairs, reference_regions, region_table
 from bids_app.reports.components import Column, capitalised, chapter, data_block, data_uri
 from bids_app.reports.figures.charts import Visit, centile_chart, change_chart, range_strip
+from bids_app.reports.figures.overlays import OUTLINES
+from bids_app.reports.figures.slices import LEGEND
 from bids_app.reports.loading import Person, Scan, Sheet, load_record
+from bids_app.reports.pages.rate_sections import apart_sessions
 
 SHOWN_CHARTS = 9
 LISTED_REGIONS = 8
@@ -76,6 +79,9 @@ CHANGE_COLUMNS = (
     Column("z_change_se", "SE"),
     Column("annual_z_change", "Per year"),
     Column("reliable", "Reliable", "text"),
+    Column("z_expected", "Expected z"),
+    Column("z_gain", "Conditional z"),
+    Column("comparable", "Can be compared", "text"),
 )
 LESION_COLUMNS = (
     Column("region", "Region", "region"),
@@ -176,10 +182,11 @@ def centile_charts(person: Person) -> dict[str, Any]:
         if deviation in ("infra", "supra") and region in fans
     ]
     first = flagged[:SHOWN_CHARTS] or [region for region in extreme["region"] if region in fans][:3]
-    visits = _visits_by_region(person.scans)
+    visits = _visits_by_region(person.scans, apart_sessions(person))
+    ahead = {} if person.forecast is None else dict(iter(person.forecast.table.groupby("region", sort=False)))
     rows = _volume_rows(person.scans[-1])
     charts = {
-        region: _chart(region, centile_chart(region, fan, visits.get(region, [])), rows.get(region))
+        region: _chart(region, centile_chart(region, fan, visits.get(region, []), ahead.get(region)), rows.get(region))
         for region, fan in fans.items()
     }
     note = "flagged regions, the most extreme first" if flagged else "no region is flagged; the most extreme are shown"
@@ -188,7 +195,19 @@ def centile_charts(person: Person) -> dict[str, Any]:
     others: dict[str, list[Chart]] = {}
     for region in (r for r in charts if r not in first):
         others.setdefault(chapter(region), []).append(charts[region])
-    return {"shown": [charts[region] for region in first], "others": others, "note": note}
+    return {
+        "shown": [charts[region] for region in first],
+        "others": others,
+        "note": note,
+        "ahead": _ahead(person),
+        "apart": bool(apart_sessions(person)),
+    }
+
+
+def _ahead(person: Person) -> str:
+    """What the band after the last session rests on: ``trained``, ``repeatability``, or nothing where there is none."""
+    known = [] if person.forecast is None else person.forecast.table["basis"].dropna()
+    return str(known.iloc[0]) if len(known) else ""
 
 
 def _fans(centiles: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
@@ -203,13 +222,14 @@ def _fans(centiles: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
     return fans
 
 
-def _visits_by_region(scans: Sequence[Scan]) -> dict[str, list[Visit]]:
+def _visits_by_region(scans: Sequence[Scan], apart: set[tuple[Any, Any]]) -> dict[str, list[Visit]]:
     visits: dict[str, list[Visit]] = {}
-    for scan in scans:
+    for before, scan in zip([None, *scans], scans):
+        moved = before is not None and (before.session, scan.session) in apart
         age = scan.summary.get("covariates.age")
         for _, _, row in _volume_rows(scan).values() if age is not None else ():
             values = (float(row[name]) for name in ("volume_mm3", "z"))
-            visit = Visit(scan.label, float(age), *values, str(row["deviation"]), float(row.get("z_se", np.nan)))
+            visit = Visit(scan.label, float(age), *values, str(row["deviation"]), float(row.get("z_se", np.nan)), moved)
             visits.setdefault(row["region"], []).append(visit)
     return visits
 
@@ -244,7 +264,9 @@ def change_section(person: Person) -> dict[str, Any] | None:
         if reliable.any()
         else "No region changed by more than its measurement error."
     )
-    if not reliable.any() and rows["z_change_se"].isna().all():
+    if (pair["session_from"], pair["session_to"]) in apart_sessions(person):
+        sentence = "These sessions cannot be compared, so no change is called reliable; see the change of volume."
+    elif not reliable.any() and rows["z_change_se"].isna().all():
         sentence = "The measurement error of these regions is not known, so no change is called reliable."
     elif rows["z_change_se"].isna().any():
         unknown = int(rows["z_change_se"].isna().sum())
@@ -253,7 +275,7 @@ def change_section(person: Person) -> dict[str, Any] | None:
         )
     return {
         "sheet": person.change,
-        "columns": CHANGE_COLUMNS,
+        "columns": _present(CHANGE_COLUMNS, table),
         "first": pair["session_from"],
         "last": pair["session_to"],
         "row": int(longest.index[-1]),
@@ -262,6 +284,10 @@ def change_section(person: Person) -> dict[str, Any] | None:
         "sentence": sentence,
         "drawing": change_chart(drawn) if len(drawn) else "",
     }
+
+
+def _present(columns: Sequence[Column], table: pd.DataFrame) -> list[Column]:
+    return [column for column in columns if column.name in table]
 
 
 def lesion_rows(person: Person) -> list[dict[str, Any]]:
@@ -282,6 +308,12 @@ def scan_tables(scan: Scan) -> list[dict[str, Any]]:
         {"name": name, "sheet": sheet, "caption": CAPTIONS[name], "columns": COLUMNS.get(name, VOLUME_COLUMNS)}
         for name, sheet in scan.sheets.items()
     ]
+
+
+def cautions(scan: Scan) -> list[str]:
+    """What must be known of some structures in the tables of a scan."""
+    seen = {name for sheet in scan.sheets.values() for name in sheet.table["region"]}
+    return [text for base, (text, _) in CAUTIONS.items() if any(str(name).endswith(base) for name in seen)]
 
 
 def table_filters(person: Person) -> dict[str, list[tuple[str, str]]]:
@@ -338,11 +370,17 @@ def overlay_images(person: Person, root: Path) -> list[dict[str, Any]]:
     return found
 
 
+def overlay_legend() -> list[tuple[str, str]]:
+    """Words and CSS colour of each outline in the overlays."""
+    lines = [("border of the white matter", OUTLINES["white"]), ("outer border of the cortex", OUTLINES["pial"])]
+    return [(words, "rgb({} {} {})".format(*colour)) for words, colour in (*lines, *LEGEND)]
+
+
 def overlay_notes(person: Person, root: Path) -> list[dict[str, Any]]:
-    """What could not be drawn and why, from ``figures/*_desc-overlays.json``."""
+    """What could not be drawn and why, and what the slices go through, from ``figures/*_desc-overlays.json``."""
     files = sorted((root / f"sub-{person.label}" / "figures").glob("*_desc-overlays.json"))
     records = [(load_record(root, file), file.name.removesuffix("_desc-overlays.json")) for file in files]
-    return [{"record": record, "scan": scan} for record, scan in records if record and record.get("Notes")]
+    return [{"record": record, "scan": scan} for record, scan in records if record]
 
 
 def _alternative(path: Path) -> str:

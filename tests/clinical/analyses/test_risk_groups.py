@@ -39,7 +39,6 @@ def test_everything_that_can_be_said_is_said(results):
         "risk_progression",
         "risk_relapse",
         "risk_pira",
-        "risk_raw",
         "risk_people",
         "decision_progression",
         "decision_relapse",

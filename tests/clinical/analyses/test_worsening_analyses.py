@@ -85,12 +85,19 @@ def test_the_share_depends_on_the_definition():
 
 
 def test_times_to_each_kind_are_outcomes_of_risk_groups_and_hazards():
-    followed = follow_up(data(cohort()))
-    found = outcomes_of(followed, pd.Series(["sub-both", "sub-pegs", "sub-pira", "sub-raw", "sub-stable"]))
-    assert list(found) == ["progression", "PIRA", "RAW", EDSS_PLUS] or "relapse" in found
+    parts = [cohort().assign(participant_id=lambda t, n=n: t["participant_id"] + str(n)) for n in range(5)]
+    followed = follow_up(data(pd.concat(parts, ignore_index=True)))
+    people = pd.Series(["sub-both0", "sub-pegs0", "sub-pira0", "sub-raw0", "sub-stable0"])
+    found = outcomes_of(followed, people)
+    assert list(found) == ["progression", "relapse", "PIRA", "RAW", EDSS_PLUS]
     assert found["PIRA"].to_numpy().tolist() == [[4, 1], [5, 0], [2, 1], [5, 0], [5, 0]]
     assert found["RAW"]["event"].tolist() == [1, 0, 0, 1, 0]
     assert found[EDSS_PLUS].to_numpy().tolist() == [[2, 1], [3, 1], [2, 1], [2, 1], [5, 0]]
+
+
+def test_what_few_people_had_is_in_no_cox_model_and_says_so():
+    assert not {"PIRA", "RAW", EDSS_PLUS} & set(outcomes_of(follow_up(data(cohort())), pd.Series(["sub-both"])))
+    assert "so it is in no Cox model" in results(cohort())["worsening_pira"].sentences[-1]
 
 
 def test_edss_plus_is_of_the_tests_that_are_asked_for():
@@ -106,10 +113,19 @@ def test_edss_plus_is_of_the_tests_that_are_asked_for():
 def test_without_dates_of_relapses_nothing_can_be_told():
     found = results(cohort().drop(columns="relapse_dates"))
     assert set(found["worsening_events"].table["event_type"]) == {"undetermined"}
-    assert any("relapse_dates" in sentence for sentence in found["worsening_events"].sentences)
+    assert any("relapse_dates" in sentence for sentence in found["worsening_share"].sentences)
     assert "worsening_definitions" not in found
     assert found["worsening_share"].table["share"].isna().all()
-    assert not found["worsening_share"].sentences or "PIRA" not in found["worsening_share"].sentences[0]
+    assert found["worsening_share"].sentences[0] == "EDSS: 4 confirmed worsenings in 3 of 5 people (4 undetermined)."
+
+
+def test_nobody_who_worsens_is_a_result_too():
+    table = cohort()
+    found = results(table[table["participant_id"] == "sub-stable"].drop(columns="nhpt"))
+    assert set(found) == {"worsening_share", "worsening_events"}
+    assert len(found["worsening_events"].table) == 0
+    assert found["worsening_share"].sentences[0] == "EDSS: 0 confirmed worsenings in 0 of 1 person."
+    assert found["worsening_share"].table["n_events"].tolist() == [0]
 
 
 def test_scores_given_as_z_have_no_threshold():

@@ -18,7 +18,8 @@ from typing import Any
 ARGUMENTS = (
     "--headless=new",
     "--no-sandbox",
-    "--disable-gpu",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
     "--no-first-run",
     "--disable-background-networking",
     "--disable-dev-shm-usage",

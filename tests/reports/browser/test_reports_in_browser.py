@@ -312,3 +312,38 @@ def test_a_figure_file_looks_the_same_in_the_browser(chromium: Browser, derivati
         size = [round(float(ElementTree.fromstring(words).get(name))) for name in ("width", "height")]
         chromium.width(*size)
         assert distance(blocks(chromium.screenshot(whole=False)), blocks(by_resvg(words))) < 20, path.name
+
+
+VIEWER = """
+const done = arguments[arguments.length - 1];
+const button = [...document.querySelectorAll("figure .save button")].find((each) => each.textContent === "3-D");
+button.click();
+const wait = (times) => {
+  const text = document.querySelector(".viewer")?.textContent ?? "";
+  if (document.querySelector(".viewer canvas") || text.includes("No view") || !times) done(text);
+  else setTimeout(() => wait(times - 1), 100);
+};
+wait(200);"""
+
+
+def test_the_brain_turns_on_request_and_picks_regions_by_keyboard(chromium: Browser, derivatives: Path) -> None:
+    page = derivatives / "sub-01.html"
+    chromium.open(page)
+    assert "Left thalamus" in chromium.run_async(VIEWER).replace("left thalamus", "Left thalamus")
+    assert len(chromium.requests()) == 4
+    assert chromium.run("return document.querySelector('.viewer canvas').tabIndex") == 0
+    picked = "const list = document.querySelectorAll('.viewer select')[1]; list.value = 'Left-Thalamus';"
+    chromium.run(picked + "list.dispatchEvent(new Event('change'))")
+    assert chromium.run("return location.hash") == "#region=Left-Thalamus"
+    assert chromium.run("return document.querySelectorAll('.viewer select')[0].value") == "glass"
+    assert [line for line in chromium.log("browser") if "GPU stall" not in str(line)] == []
+
+
+def test_without_the_scripts_beside_it_the_page_says_so_and_keeps_the_map(
+    chromium: Browser, derivatives: Path, tmp_path: Path
+) -> None:
+    alone = tmp_path / "sub-01.html"
+    alone.write_bytes((derivatives / "sub-01.html").read_bytes())
+    chromium.open(alone)
+    assert "The drawn map shows the same" in chromium.run_async(VIEWER)
+    assert chromium.run("return document.querySelectorAll('figure.brain svg.brain-map').length") >= 1

@@ -327,3 +327,27 @@ print(len(result.figures), cached_file("fsaverage", hemi="L", density="10k", suf
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout == "1 None\n"
     assert snapshot(cache.parent) == before
+
+
+def test_slices_go_through_the_flagged_structures_and_stay_an_overview():
+    labels = np.zeros((100, 100, 100), int)
+    labels[40:44, 60:64, 30:34], labels[55:59, 20:24, 31:35] = 10, 49
+    centres = slices._centres(labels, [10, 49, 77])
+    assert centres == [[41, 56], [61, 21], [31, 32]]
+    regular = slices._positions((0, 100), 6)
+    assert sorted(set(regular) - {57, 16} | {61, 21}) == slices._positions((0, 100), 6, centres[1], 3)
+    moved = slices._positions((0, 100), 6, [31, 32, 33, 80, 60, 10], 3)
+    assert len(moved) == 6
+    assert {31, 80, 60} < set(moved)
+    assert not {32, 33, 10} & set(moved)
+
+
+def test_the_flagged_structures_are_told_most_extreme_first(tmp_path):
+    save_volumes(tmp_path / "s" / "mri")
+    z = {"lh_precuneus_volume": -2.1, "Left-Thalamus": -3.0, "rh_insula_volume": 0.2}
+    overlay_figures(tmp_path / "s", z, tmp_path, "x")
+    assert read_json(tmp_path / "x_desc-overlays.json")["Through"] == ["left thalamus", "left precuneus"]
+
+
+def test_every_colour_of_an_outline_is_explained():
+    assert {colour for _, colour in slices.LEGEND} == set(slices.COLOURS.values())

@@ -1,0 +1,51 @@
+"""The tutorial as a person walks it: every command is typed, and every line that the page shows must come."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+BLOCK = re.compile(r"^```(sh|python|text)\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+# The participant level of 195 scans
+SHELL_SECONDS = 7200
+
+
+def blocks(repository: Path) -> list[tuple[str, str]]:
+    return BLOCK.findall((repository / "docs" / "tutorial.md").read_text())
+
+
+def test_every_shown_output_follows_what_makes_it(repository):
+    kinds = [kind for kind, _ in blocks(repository)]
+    assert kinds[0] != "text"
+    assert all(before != "text" for before, kind in pairwise(kinds) if kind == "text")
+    assert kinds.count("text") >= 5
+
+
+@pytest.mark.campaign
+def test_the_tutorial_gives_what_it_shows(repository, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    names: dict[str, object] = {}
+    said, lost = "", []
+    for kind, text in blocks(repository):
+        if kind == "sh":
+            done = subprocess.run(
+                ["bash", "-c", text], capture_output=True, text=True, timeout=SHELL_SECONDS, check=False
+            )
+            said = done.stdout + done.stderr
+        elif kind == "python":
+            out = io.StringIO()
+            with contextlib.redirect_stdout(out):
+                exec(compile(text, "tutorial", "exec"), names)
+            said = out.getvalue()
+        else:
+            lost += [line for line in text.splitlines() if line.strip() and line not in said]
+    assert lost == []
