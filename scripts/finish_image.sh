@@ -26,5 +26,5 @@ normvol "$demo/study/bids" "$demo/out" participant --participant-label 07 08 --n
 normvol "$demo/study/bids" "$demo/out" group --nprocs 1 -q || [ $? = 4 ]
 normvol-model list > /dev/null
 normvol-status "$demo/out" > /dev/null || [ $? = 4 ]
-if [ -d "$site/pcntoolkit" ]; then python -c 'import pcntoolkit'; fi
+if [ -d "$site/pcntoolkit" ]; then python -B -c 'import pcntoolkit'; fi
 rm -rf "$demo"

@@ -94,5 +94,6 @@ def _weighted(file: StatsFile, column: str) -> float:
         for name, area, value in zip(columns[NAME], columns["Area_mm2"], columns[column])
         if name not in _NOT_CORTEX and not math.isnan(value)
     ]
-    total = sum(area for area, _ in cells)
-    return sum(area * value for area, value in cells) / total if total else math.nan
+    # fsum: the built-in sum rounds otherwise in Python 3.12 than in 3.11
+    total = math.fsum(area for area, _ in cells)
+    return math.fsum(area * value for area, value in cells) / total if total else math.nan

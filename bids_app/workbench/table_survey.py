@@ -183,6 +183,8 @@ class Doubles:
 
 def _hashes(table: pd.DataFrame, known: pd.Series) -> np.ndarray:
     """One hash per row, 0 for rows that are not known."""
+    if table.columns.empty:
+        return np.zeros(len(table), np.uint64)
     found = pd.util.hash_pandas_object(table, index=False).to_numpy(dtype=np.uint64)
     return np.where(known.to_numpy(), found, np.uint64(0))
 

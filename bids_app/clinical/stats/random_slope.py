@@ -8,6 +8,7 @@ derivatives of the deviance taken numerically as in lmerTest.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -179,7 +180,7 @@ def _satterthwaite(sums: _Sums, best: FloatArray, variance: FloatArray) -> Float
     for i in range(4):
         for j in range(i, 4):
             corners = [sums.deviance(best + a * shifts[i] + b * shifts[j]) * a * b for a in (1, -1) for b in (1, -1)]
-            hessian[i, j] = hessian[j, i] = sum(corners) / (4 * steps[i] * steps[j])
+            hessian[i, j] = hessian[j, i] = math.fsum(corners) / (4 * steps[i] * steps[j])
     values, vectors = np.linalg.eigh(hessian)
     kept = values > 1e-6 * values.max()
     projected = vectors[:, kept].T @ gradient
