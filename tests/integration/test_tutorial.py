@@ -29,7 +29,7 @@ def test_every_shown_output_follows_what_makes_it(repository):
     assert kinds.count("text") >= 5
 
 
-@pytest.mark.campaign
+@pytest.mark.slow
 def test_the_tutorial_gives_what_it_shows(repository, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
