@@ -97,6 +97,11 @@ def describe(table: pd.DataFrame, unit: str | None = None, **extra: str) -> dict
     return described
 
 
+def found_by(results: Iterable[AnalysisResult]) -> tuple[Finding, ...]:
+    """The findings of all results, each once."""
+    return tuple(dict.fromkeys(finding for result in results for finding in result.findings))
+
+
 def make_result(
     name: str,
     title: str,

@@ -11,7 +11,7 @@ from bids_app.bids.finding_files import add_findings
 from bids_app.bids.phenotypes import clinical_table
 from bids_app.clinical.analysis import run_analysis
 from bids_app.clinical.analysis_file import load_analysis
-from bids_app.clinical.results import replace_results
+from bids_app.clinical.results import found_by, replace_results
 from bids_app.clinical.scored_scans import ScoredScans
 from bids_app.errors import NormvolError
 from bids_app.normative.base import NormativeModel
@@ -91,7 +91,7 @@ def write_analyses(
         measured=cohort.measured(scoring_model(cohort, model)),
     )
     written = replace_results(output_dir, results, text)
-    add_findings(output_dir, results[0].findings)
+    add_findings(output_dir, found_by(results))
     write_citation(output_dir, cohort.summaries, model, results)
     return written
 

@@ -14,7 +14,7 @@ from bids_app.bids.sink import check_result_folder
 from bids_app.clinical.analyses.group_tables import TABLE_STEPS
 from bids_app.clinical.analysis import UNUSED, run_analysis
 from bids_app.clinical.analysis_file import AUTO, SCORES, load_analysis, read_analysis
-from bids_app.clinical.results import AnalysisResult, computed_methods, replace_results
+from bids_app.clinical.results import AnalysisResult, computed_methods, found_by, replace_results
 from bids_app.clinical.scored_scans import ScoredScans, write_group_tables
 from bids_app.clinical.tidy import write_tidy
 from bids_app.errors import ModelError, UsageError
@@ -133,10 +133,11 @@ def analyse_table(config: AnalyseConfig, say: Say) -> TableAnalysis:
     replace_results(config.output, results, text)
     origin.write(config.output, _programs(scored.scans), computed_methods(results))
     _write_adaptation(origin, config.output)
-    known = {f"{finding.seen}." for finding in results[0].findings}
+    found = found_by(results)
+    known = {f"{finding.seen}." for finding in found}
     said = (text for text in results[0].sentences if not text.startswith(UNUSED) and text not in known)
     notes = (*notes, *rows.notes, *said, *_outdated(origin, table, config.table, z_file), *_flagged(rows.clinical))
-    every = (*results[0].findings, *(scored_table.findings if config.zscores is None else findings))
+    every = (*found, *(scored_table.findings if config.zscores is None else findings))
     write_findings(every, output_path(config.output, FINDINGS))
     return TableAnalysis(scored, tuple(results), notes, write_group_report(config.output), every)
 

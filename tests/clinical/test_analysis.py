@@ -11,7 +11,7 @@ from bids_app.clinical.analyses.group_tables import expected_table
 from bids_app.clinical.analysis import Analysis
 from bids_app.clinical.analysis_file import AnalysisConfig, propose
 from bids_app.clinical.cohort import prepare
-from bids_app.clinical.results import read_result, write_result
+from bids_app.clinical.results import found_by, read_result, write_result
 from bids_app.clinical.stats.linear import false_discovery
 from bids_app.errors import AnalysisError
 from tests.clinical.simulated import simulated_cohort
@@ -341,3 +341,14 @@ def test_levels_without_a_known_control_are_named_with_what_to_write(cohort):
     words = " ".join(found["case_control"].sentences)
     assert "no level of the column group (1 and 2) is known to mean healthy" in words
     assert 'set diagnosis = "group" in [roles] and control in [options]' in words
+
+
+def test_groups_that_cannot_be_made_alike_are_a_finding(cohort):
+    table, z = cohort
+    split = table.assign(
+        sex=np.where(table["dx"] == "HC", "male", "female"), site=np.where(table["dx"] == "HC", "B", "A")
+    )
+    found = found_by(run_analysis(split, z, propose(split)[0]))
+    said = [finding.seen for finding in found if finding.kind == "groups-compared"]
+    assert any("Groups were not matched for sex: it tells the groups apart completely" in words for words in said)
+    assert any("are from sites (column site) that the others are not from" in words for words in said)

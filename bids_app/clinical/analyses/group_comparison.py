@@ -24,6 +24,7 @@ from bids_app.clinical.stats.linear import design
 from bids_app.clinical.stats.matching import MatchSettings
 from bids_app.clinical.wording import few_people, interval, listing, percent, plural, software
 from bids_app.errors import AnalysisError
+from bids_app.findings import Finding
 
 BURDEN_METHODS = (
     "Deviations were counted at each person's first scan with a threshold of |z| >= {threshold:g} over all, "
@@ -202,6 +203,8 @@ def counts(data: CohortData) -> list[AnalysisResult]:
         )
         result = _without_failed(result, found, group, control)
         result = _with_notes(result, (*found.notes, *data.counting_note))
+        seen = tuple(Finding("groups-compared", f"{group} and {control}: {note.rstrip('.')}") for note in found.notes)
+        result = replace(result, findings=seen)
         result = replace(result, methods=f"{data.counting} {result.methods}")
         suffix = f"_{suffixes[group]}" if len(data.groups) > 1 else ""
         named = [replace(other, title=f"{other.title}, {group} and {control}") for other in found.matching]
