@@ -52,7 +52,7 @@ def test_outputs_of_single_sessions_are_whole_after_reports_only(two_visits, tmp
     whole, merged = person_files(tmp_path / "whole"), person_files(tmp_path / "merged")
     assert sorted(merged) == sorted(whole)
     tables = [name for name in whole if name.endswith(".tsv")]
-    assert len(tables) == 2
+    assert len(tables) == 5
     assert all(merged[name] == whole[name] for name in tables)
     capsys.readouterr()
     assert run(two_visits, tmp_path / "merged", *options) == exitcodes.OK

@@ -68,7 +68,8 @@ def test_overlays_name_their_colours(root: Path) -> None:
     (root / "sub-01/figures").mkdir()
     (root / "sub-01/figures/sub-01_ses-1_desc-overlayAxial_T1w.png").write_bytes(b"\x89PNG small")
     page = write_participant_report(root, "01").read_text()
-    assert "blue, the border of the white matter; red, the outer border of the cortex" in page
+    assert 'background:rgb(90 170 255)"></i>border of the white matter' in page
+    assert 'background:rgb(255 80 80)"></i>outer border of the cortex' in page
 
 
 def test_change_between_scans_of_one_age_is_a_whole_sentence(root: Path) -> None:
