@@ -14,6 +14,7 @@ from zipfile import ZipFile
 from bids_app.errors import InputError
 
 MEGABYTE = 1_000_000
+MAX_LEVELS = 200
 MAX_JSON_BYTES = 128 * 1024**2
 MAX_SETTINGS_BYTES = 4 * MEGABYTE
 # A table that is held in memory as text (participants, sessions, phenotype)
@@ -147,3 +148,11 @@ def _column(letters: bytes) -> int:
     for letter in letters:
         number = 26 * number + letter - 64
     return number
+
+
+def check_levels(content: object, left: int = MAX_LEVELS) -> None:
+    """RecursionError for values nested more deeply than `left`: Python's own limit is raised by some libraries."""
+    if left == 0:
+        raise RecursionError
+    for inner in content.values() if isinstance(content, dict) else content if isinstance(content, list | set) else ():
+        check_levels(inner, left - 1)

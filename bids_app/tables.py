@@ -262,6 +262,7 @@ def read_yaml(path: Path, what: str) -> Any:
         content = yaml.safe_load(bounded.read_text(path, bounded.MAX_SETTINGS_BYTES))
         if _values(content, {}) > MAX_YAML_VALUES:
             raise ValueError(f"its aliases make more than {MAX_YAML_VALUES:,} values")
+        bounded.check_levels(content)
         return content
     except (OSError, UnicodeDecodeError, InputError) as error:
         raise UsageError(f"cannot read the {what} {path} ({_why(error)})", "check the path") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import sys
 import zipfile
 
 import pandas as pd
@@ -131,8 +132,14 @@ def test_thousands_of_levels_are_a_sentence(tmp_path, kind):
     content, read = DEEP[kind]
     path = tmp_path / f"deep.{kind}"
     path.write_text(content)
-    with pytest.raises((InputError, UsageError), match="nested too deeply"):
-        read(path)
+    limit = sys.getrecursionlimit()
+    for allowed in (limit, 20_000) if kind == "yml" else (limit,):
+        sys.setrecursionlimit(allowed)
+        try:
+            with pytest.raises((InputError, UsageError), match="nested too deeply"):
+                read(path)
+        finally:
+            sys.setrecursionlimit(limit)
 
 
 @pytest.mark.parametrize(
