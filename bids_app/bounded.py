@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -150,9 +150,23 @@ def _column(letters: bytes) -> int:
     return number
 
 
+def values_in(content: object, known: dict[int, int] | None = None) -> int:
+    """How many values there are when those that aliases share are counted each time."""
+    known = {} if known is None else known
+    if id(content) not in known:
+        known[id(content)] = 0  # of an alias within itself
+        known[id(content)] = 1 + sum(values_in(inner, known) for inner in _within(content))
+    return known[id(content)]
+
+
 def check_levels(content: object, left: int = MAX_LEVELS) -> None:
     """RecursionError for values nested more deeply than `left`: Python's own limit is raised by some libraries."""
     if left == 0:
         raise RecursionError
-    for inner in content.values() if isinstance(content, dict) else content if isinstance(content, list | set) else ():
+    for inner in _within(content):
         check_levels(inner, left - 1)
+
+
+def _within(content: object) -> Iterable[object]:
+    """The values of a mapping, the items of a list."""
+    return content.values() if isinstance(content, dict) else content if isinstance(content, list | set) else ()

@@ -260,7 +260,7 @@ def read_yaml(path: Path, what: str) -> Any:
     """
     try:
         content = yaml.safe_load(bounded.read_text(path, bounded.MAX_SETTINGS_BYTES))
-        if _values(content, {}) > MAX_YAML_VALUES:
+        if bounded.values_in(content) > MAX_YAML_VALUES:
             raise ValueError(f"its aliases make more than {MAX_YAML_VALUES:,} values")
         bounded.check_levels(content)
         return content
@@ -268,15 +268,6 @@ def read_yaml(path: Path, what: str) -> Any:
         raise UsageError(f"cannot read the {what} {path} ({_why(error)})", "check the path") from error
     except (yaml.YAMLError, ValueError, RecursionError, AttributeError, TypeError) as error:
         raise UsageError(f"cannot read the {what} {path}, which is neither YAML nor JSON ({_why(error)})") from error
-
-
-def _values(content: Any, known: dict[int, int]) -> int:
-    """How many values there are when those that aliases share are counted each time."""
-    if id(content) not in known:
-        known[id(content)] = 0  # of an alias within itself
-        inner = content.values() if isinstance(content, dict) else content if isinstance(content, list | set) else ()
-        known[id(content)] = 1 + sum(_values(item, known) for item in inner)
-    return known[id(content)]
 
 
 def _why(error: BaseException) -> str:
@@ -388,6 +379,8 @@ def table_errors(path: Path) -> Iterator[None]:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; raise UsageError naming the file when it is not TOML."""
     try:
-        return tomllib.loads(bounded.read_text(path, bounded.MAX_SETTINGS_BYTES))
+        content = tomllib.loads(bounded.read_text(path, bounded.MAX_SETTINGS_BYTES))
+        bounded.check_levels(content)
+        return content
     except (OSError, ValueError, RecursionError, InputError) as error:
         raise UsageError(f"cannot read the configuration file {path} ({_why(error)})") from error

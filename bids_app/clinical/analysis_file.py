@@ -297,16 +297,20 @@ def grouping_column(cohort: pd.DataFrame) -> str | None:
     str or None
     """
     for name in _by_preference(cohort, PATTERNS["diagnosis"]):
-        if 2 <= cohort[name].nunique() <= MOST_LEVELS and control_level(cohort[name]) is None:
+        if _has_levels(cohort[name]) and control_level(cohort[name]) is None:
             return name
     return None
+
+
+def _has_levels(values: pd.Series) -> bool:
+    return bool(2 <= values.nunique() <= MOST_LEVELS)
 
 
 def _fits(role: str, values: pd.Series) -> bool:
     """Whether the values of a column can play a role."""
     known = values.dropna()
     if role == "diagnosis":
-        return 2 <= known.nunique() <= MOST_LEVELS and control_level(known) is not None
+        return _has_levels(known) and control_level(known) is not None
     if role in ("treatment", "scanner", "relapse_dates"):
         return bool(known.nunique() >= (1 if role == "relapse_dates" else 2))
     if role == "visit_date":

@@ -52,8 +52,7 @@ def mixing_streams(scans: pd.DataFrame) -> list[str]:
     """People with scans of both FreeSurfer streams, by name."""
     if "stream" not in scans:
         return []
-    kinds = scans["stream"].groupby(scans["participant_id"]).nunique()
-    who = [str(name) for name in kinds.index[kinds > 1]]
+    who = _with_several(scans["stream"], scans["participant_id"])
     return [f"Scans of {listing(who)} are of both FreeSurfer streams, cross and long."] if who else []
 
 
@@ -68,8 +67,7 @@ def contradicting(scans: pd.DataFrame) -> list[str]:
     """People whose sex, or the order of whose ages, differs between their scans, by name."""
     notes, people = [], scans["participant_id"]
     if "sex" in scans:
-        several = scans["sex"].groupby(people).nunique()
-        who = list(several.index[several > 1])
+        who = _with_several(scans["sex"], people)
         if who:
             notes.append(f"The sex of {listing(who)} differs between scans; that of the first scan counts.")
     if "session_id" in scans and scans["session_id"].notna().any():
@@ -92,8 +90,7 @@ def of_groups(scans: pd.DataFrame, level: pd.Series, config: AnalysisConfig) -> 
             f"{plural(without, 'person', 'people')} without {column} {'is' if without == 1 else 'are'} in no "
             "group and left out of the analyses of groups, scores and outcomes."
         )
-    several = level.groupby(people).nunique()
-    who = list(several.index[several > 1])
+    who = _with_several(level, people)
     counted = plural(len(who), "person", "people")
     changing = [f"{column} changes between the scans of {counted} ({listing(who)}); the first counts."] if who else []
     if config.control is not None and config.control.isdecimal():
@@ -105,3 +102,9 @@ def of_groups(scans: pd.DataFrame, level: pd.Series, config: AnalysisConfig) -> 
     if config.control is not None and config.control not in levels and len(levels) > 1 and not config.groups:
         notes.append("So nobody is a control, and everybody counts as having a disease; check control in [options].")
     return changing, notes
+
+
+def _with_several(values: pd.Series, people: pd.Series) -> list[str]:
+    """The people of whom `values` (same rows) holds more than one."""
+    number = values.groupby(people).nunique()
+    return list(number.index[number > 1])
