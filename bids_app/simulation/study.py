@@ -39,15 +39,17 @@ EFFECT = {
     "Pallidum": -0.8,
     "Hippocampus": -0.7,
     "Lateral-Ventricle": 1.0,
-    "precentral": -1.4,
-    CORTEX: -1.2,
+    "precentral": -1.2,
+    CORTEX: -1.0,
 }
 PER_YEAR = {"Thalamus": -0.25, "Putamen": -0.15, "Lateral-Ventricle": 0.2, "precentral": -0.12}
 STABLE_SHARE = 0.2  # of PER_YEAR in those who do not progress
 SITE_SHIFT, SITE_SPREAD = 0.35, 0.2
+# Beyond this z some models' volumes are not positive
+FARTHEST = 4.5
 
 
-def make_study(folder: Path | str, model: NormativeModel, seed: int = 4711) -> Path:
+def make_study(folder: Path | str, model: NormativeModel, seed: int = 8) -> Path:
     """Write the study into `folder` and return that. Same model and seed, same bytes.
 
     Parameters
@@ -96,7 +98,7 @@ def _true_z(people: Sequence[StudyPerson], regions: tuple[str, ...], rng: np.ran
             rows.append(base + shift * (one.person.site == SITES[1]) + planted_here)
     z = np.array(rows)
     noisy = z + SCAN_NOISE * rng.standard_normal(z.shape)
-    return np.asarray(noisy.round(4))
+    return np.asarray(noisy.clip(-FARTHEST, FARTHEST).round(4))
 
 
 def _of(region: str, table: dict[str, float]) -> float:
