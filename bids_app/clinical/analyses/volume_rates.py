@@ -118,6 +118,7 @@ def rates(data: CohortData) -> list[AnalysisResult]:
             "volume_rates_people",
             "Change of volumes of each person",
             own,
+            sentences=_without_error(own),
             methods=methods,
             figure=Table(),
             **known(PERSON_COLUMNS, own),
@@ -140,6 +141,18 @@ def _people(part: Followed, rows: pd.DataFrame) -> pd.DataFrame:
         merged = found.merge(healthy[[*keys, "rate"]].rename(columns={"rate": "healthy_rate"}), on=keys, how="left")
         blocks.append(merged.drop(columns="weight"))
     return pd.concat(blocks, ignore_index=True)
+
+
+def _without_error(own: pd.DataFrame) -> tuple[str, ...]:
+    """Which composites have rates of people without a standard error, and why."""
+    rates_ = own[(own["kind"] == COMPOSITE) & own["rate"].notna()]
+    named = [name for name, known_ in rates_.groupby("structure", sort=False)["se"].count().items() if not known_]
+    if not named:
+        return ()
+    return (
+        f"No standard error of a person's rate of {listing([str(name) for name in named], 6)}: how well all parts "
+        "repeat in this stream of FreeSurfer is not known.",
+    )
 
 
 def _expected(part: Followed, rows: pd.DataFrame, found: pd.DataFrame) -> np.ndarray:
