@@ -10,10 +10,11 @@ from typing import Any
 
 import pandas as pd
 
+from bids_app.bids.scanners import SCANNER_COLUMNS
+
 COMPARABLE, WITH_CARE, NOT_COMPARABLE = VERDICTS = ("comparable", "with care", "not comparable")
 # Relative differences of eTIV, as the limits of quality between sessions (an adult's skull keeps its size)
 ETIV_CARE, ETIV_NOT = 0.05, 0.10
-SCANNER_COLUMNS = ("scanner", "scanner_id", "site", "site_id", "center", "centre")
 OTHER_FACTS = ("fs_version", "flavour", "stream", "filled", "pial", "etiv_mm3", "quality")
 _FILLED = re.compile(r"fill|inpaint", re.IGNORECASE)
 _RELEASE = re.compile(r"(\d+)(?:\.(\d+|x))?")
