@@ -211,7 +211,8 @@ def baselines(data: CohortData) -> tuple[dict[str, Followed], tuple[str, ...], s
     late = begun.isna() | (clock >= begun + months / 12 - 1e-6)
     treated = every.scans.loc[begun.notna(), "participant_id"].nunique()
     sentence = (
-        f"Of {plural(treated, 'person', 'people')} with a start of treatment {int((~late).sum())} scans are before "
+        f"Of {plural(treated, 'person', 'people')} with a start of treatment "
+        f"{plural(int((~late).sum()), 'scan is', 'scans are')} before "
         f"{months:g} months of it and left out after re-baselining."
     )
     methods = TREATED.format(months=months, column=column)
