@@ -24,6 +24,7 @@ from bids_app.clinical.analysis import UNUSED
 from bids_app.clinical.analysis_file import AUTO, read_analysis
 from bids_app.clinical.results import FAILURE, AnalysisResult, read_result
 from bids_app.clinical.scored_scans import ScoredScans
+from bids_app.clinical.wording import plural
 from bids_app.errors import InputError, UsageError
 from bids_app.findings import summary_lines
 from bids_app.processes import scratch_folder
@@ -51,7 +52,7 @@ def run_group(config: RunConfig) -> int:
 def _carry_out(config: RunConfig, cohort: ScoredScans) -> int:
     missing = cohort.inclusion[cohort.inclusion["status"] != "scored"]
     if config.dry_run:
-        print(f"would write group tables and report of {len(cohort.scans)} scans; {len(missing)} are not in")
+        print(f"would write group tables and report of {plural(len(cohort.scans), 'scan')}; {len(missing)} not in")
         return exitcodes.OK
     if config.pool is not None:
         write_dataset_files(config.output_dir, bids_dir=config.bids_dir, model=config.model, scoring=config.scoring)
@@ -78,11 +79,12 @@ def _carry_out(config: RunConfig, cohort: ScoredScans) -> int:
 
 def _close(config: RunConfig, cohort: ScoredScans, missing: pd.DataFrame, log: logging.Logger) -> int:
     """The words at the end, and the exit code."""
+    scans, people = len(cohort.scans), cohort.scans["participant_id"].nunique()
     log.info(
-        "%d scans of %d people are in; %d scans are not",
-        len(cohort.scans),
-        cohort.scans["participant_id"].nunique(),
-        len(missing),
+        "%s of %s in; %s not",
+        plural(scans, "scan"),
+        plural(people, "person is" if scans == 1 else "person are", "people are"),
+        plural(len(missing), "scan is", "scans are"),
     )
     omissions = [_omission(row) for row in missing.to_dict("records")]
     for line in (*_unknown_ratings(config, cohort), *left_out_lines(omissions), *_notes_on_analyses(config)):

@@ -136,11 +136,6 @@ class RandomInterceptSums:
             + (self.n_rows - self.n_coefficients) * (contrast @ slope @ contrast) / rss
         )
 
-    def _log_determinants(self, ratio: float) -> float:
-        return float(
-            np.sum(self.counts * np.log1p(self.sizes * ratio)) + np.linalg.slogdet(self.weighted(ratio)[:-1, :-1])[1]
-        )
-
 
 @dataclass(frozen=True)
 class RandomInterceptFit:

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.simulated_cohort import CohortEffects, simulate_cohort
 from bids_app.clinical.analyses.risk_data import risk_data
-from bids_app.clinical.analyses.risk_groups import AT_RISK, OTHERS, risk_groups
+from bids_app.clinical.analyses.risk_groups import AT_RISK, OTHERS, _hazard, risk_groups
 from bids_app.clinical.analysis import run_analysis
 from bids_app.clinical.analysis_file import AnalysisConfig
 from bids_app.clinical.cohort import prepare
@@ -160,3 +160,17 @@ def test_a_disease_without_events_has_no_decision_curve(cohort):
     )
     found = results_of((scans, z))
     assert not found["decision_relapse"].table["strategy"].str.startswith("NMO").any()
+
+
+@pytest.mark.parametrize(("kept", "side"), [(0, True), (0, False), (1, True), (1, False)])
+def test_a_ratio_is_unbounded_only_where_one_side_has_no_event_at_all(cohort, kept, side):
+    data = risk_data(prepare(*cohort, AnalysisConfig(roles=ROLES, control="HC", risk_rule=8)))
+    outcome, rule = data.outcomes["relapse"], data.rules[0]
+    event = (outcome["event"].to_numpy() > 0) & outcome["time"].notna().to_numpy()
+    others = np.flatnonzero(event & (rule.at_risk == side))[kept:]
+    event[others] = False
+    row = _hazard(data, rule, outcome.assign(event=event), np.empty((0, len(event)), dtype=int))
+    assert row["n_events_at_risk"] == (kept if side else row["n_events"] - kept)
+    unbounded = 0.0 if side else np.inf
+    assert (row["estimate"] == unbounded) == (kept == 0)
+    assert ("unbounded" in str(row["note"])) == (kept == 0)
