@@ -13,6 +13,7 @@ import pandas as pd
 
 from bids_app.bids.derivatives import summary_paths
 from bids_app.bids.finding_files import GROUP_FILE, read_findings_file
+from bids_app.bids.group_files import group_file, written_results
 from bids_app.bids.names import bare, output_path
 from bids_app.bids.ratings import scan_keys, stored_ratings, unknown
 from bids_app.bids.sink import write_dataset_files
@@ -21,7 +22,7 @@ from bids_app.cli.progress import open_log
 from bids_app.cli.summary import left_out_lines, not_computed_lines
 from bids_app.clinical.analysis import UNUSED
 from bids_app.clinical.analysis_file import AUTO, read_analysis
-from bids_app.clinical.results import FAILURE, AnalysisResult, read_result, written_results
+from bids_app.clinical.results import FAILURE, AnalysisResult, read_result
 from bids_app.clinical.scored_scans import ScoredScans
 from bids_app.clinical.wording import plural
 from bids_app.errors import InputError, UsageError
@@ -124,7 +125,7 @@ def _notes_on_analyses(config: RunConfig) -> list[str]:
     if config.analysis is None:
         return []
     written = written_results(config.output_dir)
-    said = written.get(config.output_dir / "group_roles.json", {}).get("Sentences", [])
+    said = written.get(group_file(config.output_dir, "roles", ".json"), {}).get("Sentences", [])
     return [*not_computed_lines(_empty_results(written)), *(text for text in said if not text.startswith(UNUSED))]
 
 

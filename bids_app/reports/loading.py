@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from bids_app.bids.group_files import group_file, group_files, table_name
 from bids_app.bids.ratings import FILE as RATINGS
 from bids_app.errors import InputError
 from bids_app.tables import read_json, read_table
@@ -193,7 +194,7 @@ def load_person(root: Path, label: str) -> Person:
 
 def load_group(root: Path) -> Group:
     """Everything of the group level that is in the dataset."""
-    sheets = {name: sheet for name in GROUP_TABLES if (sheet := load_sheet(root, root / f"group_{name}.tsv"))}
+    sheets = {name: sheet for name in GROUP_TABLES if (sheet := load_sheet(root, group_file(root, name)))}
     ratings = _ratings(root)
     return Group(
         sheets=sheets if ratings is None else {**sheets, "ratings": ratings},
@@ -261,11 +262,11 @@ def _images(folder: Path) -> tuple[Path, ...]:
 
 def _analyses(root: Path) -> dict[str, tuple[Record, Sheet]]:
     found = {}
-    for file in sorted(root.glob("group_*.json")):
+    for file in group_files(root, ".json"):
         record = load_record(root, file)
         sheet = load_sheet(root, file.with_suffix(".tsv"))
         if record is not None and sheet is not None and isinstance(record.get("Title"), str):
-            found[file.stem.removeprefix("group_")] = (record, sheet)
+            found[table_name(file)] = (record, sheet)
     return found
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 from bids_app.arrays import FloatArray
 from bids_app.bids.covariates import Covariates, covariate_table
+from bids_app.bids.group_files import group_file, settle
 from bids_app.bids.layout import Scan
 from bids_app.bids.names import output_path
 from bids_app.errors import FreeSurferError, InputError, UsageError
@@ -94,9 +95,10 @@ class ScanAdaptations:
         return write_json(content, path)
 
     def write(self, output_dir: Path) -> None:
-        """Write ``adaptation.json`` and ``group_adaptation.tsv``."""
+        """Write ``adaptation.json`` and ``group/group_adaptation.tsv``."""
+        settle(output_dir)
         write_json(self.adaptation.to_dict(), output_path(output_dir, "adaptation.json"))
-        write_tsv(self.adaptation.report(), output_path(output_dir, "group_adaptation.tsv"), REPORT_COLUMNS)
+        write_tsv(self.adaptation.report(), group_file(output_dir, "adaptation"), REPORT_COLUMNS)
 
 
 def _parameters(adaptation: SiteAdaptation, row: pd.DataFrame) -> dict[str, Any]:

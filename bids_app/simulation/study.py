@@ -118,11 +118,23 @@ def _write_truth(root: Path, scans: Sequence[tuple[StudyPerson, int]], regions: 
 def planted() -> pd.DataFrame:
     """What was planted: the effect, on whom, how large, and which result shows it."""
     rows = [
-        (f"z of {name}, both sides", "patients, times severity (mean 1)", size, "z", "group_region_differences.tsv")
+        (
+            f"z of {name}, both sides",
+            "patients, times severity (mean 1)",
+            size,
+            "z",
+            "group/group_region_differences.tsv",
+        )
         for name, size in EFFECT.items()
     ]
     rows += [
-        (f"change of z of {name}", "patients who progress, times severity", size, "z/year", "group_change_rates.tsv")
+        (
+            f"change of z of {name}",
+            "patients who progress, times severity",
+            size,
+            "z/year",
+            "group/group_change_rates.tsv",
+        )
         for name, size in PER_YEAR.items()
     ]
     rows += [
@@ -131,14 +143,14 @@ def planted() -> pd.DataFrame:
             "other patients, times severity",
             STABLE_SHARE,
             "of those",
-            "group_change_rates.tsv",
+            "group/group_change_rates.tsv",
         ),
-        ("z of every region", "scanner south", SITE_SHIFT, "z", "group_sites.tsv"),
-        ("EDSS", "patients, per unit of severity", EDSS_PER_SEVERITY, "points", "group_scores_counts.tsv"),
-        ("PASAT", "patients, per unit of severity", PASAT_PER_SEVERITY, "points", "group_scores_counts.tsv"),
-        ("SDMT", "patients, per unit of severity", SDMT_PER_SEVERITY, "points", "group_scores_counts.tsv"),
-        ("FSS", "nobody", 0.0, "points", "group_scores_counts.tsv"),
-        ("rise of EDSS that lasts", "patients who progress", RISE, "points", "group_progression.tsv"),
+        ("z of every region", "scanner south", SITE_SHIFT, "z", "group/group_sites.tsv"),
+        ("EDSS", "patients, per unit of severity", EDSS_PER_SEVERITY, "points", "group/group_scores_counts.tsv"),
+        ("PASAT", "patients, per unit of severity", PASAT_PER_SEVERITY, "points", "group/group_scores_counts.tsv"),
+        ("SDMT", "patients, per unit of severity", SDMT_PER_SEVERITY, "points", "group/group_scores_counts.tsv"),
+        ("FSS", "nobody", 0.0, "points", "group/group_scores_counts.tsv"),
+        ("rise of EDSS that lasts", "patients who progress", RISE, "points", "group/group_progression.tsv"),
     ]
     return pd.DataFrame(rows, columns=list(PLANTED_COLUMNS))
 

@@ -49,3 +49,4 @@ def test_the_tutorial_gives_what_it_shows(repository, tmp_path, monkeypatch):
         else:
             lost += [line for line in text.splitlines() if line.strip() and line not in said]
     assert lost == []
+    assert len(list((tmp_path / "study" / "derivatives" / "normvol").glob("group*"))) <= 20

@@ -3,6 +3,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bids_app.bids.group_files import group_file
 from bids_app.regions import reference_regions
 from bids_app.reports.figures.analyses import MOST_PARTS, Analysis, read_analyses
 from bids_app.reports.loading import load_group
@@ -10,8 +11,8 @@ from bids_app.tables import write_json, write_tsv
 
 
 def _write(root: Path, name: str, table: pd.DataFrame, figure: dict | None) -> None:
-    write_tsv(table, root / f"group_{name}.tsv")
-    write_json({"Title": name, "Sentences": [], "Methods": "", "Figure": figure}, root / f"group_{name}.json")
+    write_tsv(table, group_file(root, name))
+    write_json({"Title": name, "Sentences": [], "Methods": "", "Figure": figure}, group_file(root, name, ".json"))
 
 
 def _read(root: Path) -> dict[str, Analysis]:
@@ -83,7 +84,7 @@ def test_regions_that_the_atlas_does_not_hold_give_no_map_and_no_error(tmp_path:
 @pytest.mark.parametrize("figure", [{"kind": "no such kind"}, {"kind": "map"}, {"kind": "km", "time": "beta"}])
 def test_a_figure_that_makes_no_sense_is_a_sentence(tmp_path: Path, regional: pd.DataFrame, figure: dict) -> None:
     _write(tmp_path, "scores", regional, figure)
-    assert "could not be drawn from group_scores.tsv" in str(_read(tmp_path)["scores"].problem)
+    assert "could not be drawn from group/group_scores.tsv" in str(_read(tmp_path)["scores"].problem)
 
 
 def test_an_empty_table_draws_nothing(tmp_path: Path, regional: pd.DataFrame) -> None:
