@@ -106,8 +106,11 @@ class FollowUp:
             if name in self.visits and name is not None and scale_of(measure, name, self.visits[name]) is not None
         }
 
-    def worsening(self, rule: WorseningRule | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Every confirmed worsening and the course of every person (`worsening_tables`), both with ``group``.
+    def worsening(
+        self, rule: WorseningRule | None = None, only: str | None = None
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Every confirmed worsening and the course of every person (`worsening_tables`), both with ``group``; of every
+        test, or of one `only`.
 
         Raises
         ------
@@ -117,7 +120,7 @@ class FollowUp:
         dated = self.data.config.column("relapse_dates") in self.visits
         events, courses = worsening_tables(
             self.visits,
-            self.measures,
+            {name: column for name, column in self.measures.items() if only in (None, name)},
             YEARS,
             self.worsening_rule if rule is None else rule,
             self.relapse_times() if dated else None,
