@@ -76,6 +76,10 @@ class FollowUp:
         AnalysisError
             When nobody has a usable score.
         """
+        return self._progression
+
+    @cached_property
+    def _progression(self) -> pd.DataFrame:
         config = self.data.config
         marked = config.column("progression")
         if marked in self.visits:
@@ -114,14 +118,16 @@ class FollowUp:
         AnalysisError
             When nobody has a usable score.
         """
+        return self._worsening if rule is None else self._worsening_by(rule)
+
+    @cached_property
+    def _worsening(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        return self._worsening_by(self.worsening_rule)
+
+    def _worsening_by(self, rule: WorseningRule) -> tuple[pd.DataFrame, pd.DataFrame]:
         dated = self.data.config.column("relapse_dates") in self.visits
-        events, courses = worsening_tables(
-            self.visits,
-            self.measures,
-            YEARS,
-            self.worsening_rule if rule is None else rule,
-            self.relapse_times() if dated else None,
-        )
+        known = self.relapse_times() if dated else None
+        events, courses = worsening_tables(self.visits, self.measures, YEARS, rule, known)
         courses = self._grouped(courses)
         return (events if events.empty else self._grouped(events)), courses
 
@@ -250,6 +256,10 @@ def follow_up(data: CohortData) -> FollowUp:
     AnalysisError
         When no visit can be placed in time.
     """
+    return data.once(_follow_up)
+
+
+def _follow_up(data: CohortData) -> FollowUp:
     first = data.scans[data.first & data.patients]
     events = [data.config.column(role) for role in ("edss", "progression", "relapses", "relapse_dates")]
     needed = [name for name in events if name and (name in data.scans or name in data.visits)]
