@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -43,6 +44,7 @@ NUMERIC_ROLES = (*SCORES, "nhpt_other", "time", "relapses", "progression")
 COUNTS = ("n_infra", "n_supra", "n_total", "n_regions")
 YEARS_FROM_FIRST = "years_from_first"
 DAYS_PER_YEAR = 365.25
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,14 @@ class CohortData:
     findings: tuple[Finding, ...] = ()
     healthy: pd.DataFrame | None = None
     measured: Measured | None = None
+    _known: dict[Callable[[CohortData], Any], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, make: Callable[[CohortData], T]) -> T:
+        """What `make` works out of the cohort, which several analyses ask for."""
+        if make not in self._known:
+            self._known[make] = make(self)
+        found: T = self._known[make]
+        return found
 
     @property
     def notes(self) -> tuple[str, ...]:
