@@ -173,8 +173,9 @@ def _each_text(table: pd.DataFrame, pattern: re.Pattern[str], change: Callable[[
         column = table.iloc[:, place]
         if pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_datetime64_any_dtype(column.dtype):
             continue
-        cells = [change(cell) if isinstance(cell, str) and pattern.match(cell) else cell for cell in column]
-        if any(new is not old for new, old in zip(cells, column, strict=True)):
+        before = list(column)  # once: text of Arrow is a new object at each pass
+        cells = [change(cell) if isinstance(cell, str) and pattern.match(cell) else cell for cell in before]
+        if any(new is not old for new, old in zip(cells, before, strict=True)):
             kind = object if isinstance(column.dtype, pd.CategoricalDtype) else column.dtype
             changed[place] = pd.Series(cells, index=column.index, dtype=kind)
     if changed:
