@@ -1,4 +1,4 @@
-"""The tutorial as a person walks it, and the page on change that goes on from it: every command is typed, and every line
+"""The tutorial as a person walks it, and the page on change after it: every command is typed, and every line
 that the pages show must come."""
 
 from __future__ import annotations
