@@ -133,6 +133,9 @@ def _absent(folder: Path) -> SubjectCheck | None:
 
 
 def _has_files(folder: str) -> bool:
+    with suppress(OSError), os.scandir(folder) as entries:
+        if any(not entry.name.startswith(".") and not entry.is_dir() for entry in entries):
+            return True
     return any(not name.startswith(".") for _, _, names in os.walk(folder) for name in names)
 
 

@@ -92,7 +92,7 @@ def plan_request(request: Request) -> Plan:
     changed = {
         scan.participant for scan in planned if request.force or not is_up_to_date(scan, context, trees, columns)
     }
-    changed |= _not_done(planned, omissions, request.output_dir)
+    changed |= _not_done([scan for scan in planned if scan.participant not in changed], omissions, request.output_dir)
     return Plan(
         context=context,
         scans=tuple(scan for scan in planned if scan.participant in changed),
