@@ -64,11 +64,18 @@ class Measured:
     healthy: pd.DataFrame | None = None
 
     def pick(self, rows: np.ndarray) -> Measured:
-        """Some of the rows (bool), numbered anew."""
+        """Some of the rows, numbered anew from 0.
+
+        Parameters
+        ----------
+        rows : (n,) array of bool
+
+        Returns
+        -------
+        Measured
+        """
         tables = (self.volumes, self.extended, self.healthy)
-        kept = [
-            None if table is None else table.reset_index(drop=True)[rows].reset_index(drop=True) for table in tables
-        ]
+        kept = (None if table is None else table[rows].reset_index(drop=True) for table in tables)
         return Measured(*kept)
 
 

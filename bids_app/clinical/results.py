@@ -23,7 +23,8 @@ from bids_app.clinical.figures import Figure, figure_from_json
 from bids_app.errors import InputError
 from bids_app.findings import Finding
 from bids_app.regions import ETIV, derived_names, display_name, measured_names
-from bids_app.tables import atomic_write, format_tsv, read_json, read_table, write_json
+from bids_app.tables import atomic_write, read_json, read_table, write_json
+from bids_app.tsv import format_tsv
 
 ANALYSIS_FILE = "analysis.toml"
 KEYS = ("Title", "Sentences", "Methods", "Figure")

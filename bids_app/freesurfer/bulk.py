@@ -19,7 +19,7 @@ from bids_app.freesurfer.check import check_subject, require_usable
 from bids_app.freesurfer.quality import assess_quality
 from bids_app.freesurfer.volumes import read_volumes, region_values
 from bids_app.processes import end_with
-from bids_app.tables import NA, inert
+from bids_app.tsv import NA, inert
 
 ID_COLUMNS = (
     "participant_id",

@@ -76,6 +76,12 @@ class Deviations:
         """One row per scan and region: identifiers, ``region measure unit`` and every value of it.
 
         ``deviation`` is ``infra`` for z <= -1.96, ``supra`` for z >= 1.96, ``none`` between, missing without z.
+
+        Returns
+        -------
+        DataFrame
+            n * p rows, scan by scan: identifiers, then ``region measure unit observed expected z z_se centile in_range
+            deviation``; ``observed`` and ``expected`` in ``unit``.
         """
         scans, n = self._scans(), len(self.regions)
         known = {"region": self.regions, "measure": map(measure_of, self.regions), "unit": map(unit_of, self.regions)}
@@ -215,11 +221,31 @@ class NormativeModel(ABC):
         return frozenset()
 
     def site_sd(self, regions: tuple[str, ...]) -> FloatArray:
-        """Spread of scanners in z (p,): SD between the training sites; NaN where it is not known."""
+        """Spread of scanners in z: standard deviation between the training sites.
+
+        Parameters
+        ----------
+        regions : tuple of str, length p
+
+        Returns
+        -------
+        (p,) array
+            NaN where it is not known, as for engines that hold no sites.
+        """
         return np.full(len(regions), np.nan)
 
     def site_scale_sd(self, regions: tuple[str, ...]) -> FloatArray:
-        """Spread of scanners in scale (p,): SD of the logarithm of the scale; NaN where it is not known."""
+        """Spread of scanners in scale: standard deviation of the logarithm of the scale of z between sites.
+
+        Parameters
+        ----------
+        regions : tuple of str, length p
+
+        Returns
+        -------
+        (p,) array
+            NaN where it is not known, as for engines that hold no sites.
+        """
         return np.full(len(regions), np.nan)
 
     @property

@@ -218,6 +218,18 @@ def new_site_z(data: TrainingData, mode: str, harmonise: str, factor: float) -> 
     """z (n, p) of each person from a model that knows their FreeSurfer version but not their site.
 
     Sites are left out in ten groups; None with fewer than ten sites. `factor` is the spread correction.
+
+    Parameters
+    ----------
+    data : TrainingData
+        n people, p regions.
+    mode, harmonise : str
+        As for `train`.
+    factor : float
+
+    Returns
+    -------
+    (n, p) array or None
     """
     order = np.unique(np.char.add(data.fs_version.astype(str), data.site.astype(str)), return_inverse=True)[1]
     if np.unique(order).size < SITE_GROUPS:

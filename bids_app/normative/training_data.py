@@ -79,25 +79,58 @@ class TrainingData:
 
     @property
     def age(self) -> FloatArray:
+        """Age of each person.
+
+        Returns
+        -------
+        (n,) array
+            Years.
+        """
         return self.table["age"].to_numpy(dtype=float)
 
     @property
     def sex(self) -> NDArray[np.object_]:
+        """Sex of each person.
+
+        Returns
+        -------
+        (n,) array of {'female', 'male'}
+        """
         return self.table["sex"].to_numpy(dtype=object)
 
     @property
     def etiv(self) -> FloatArray:
+        """Intracranial volume of each person.
+
+        Returns
+        -------
+        (n,) array
+            mm^3.
+        """
         return self.table[ETIV].to_numpy(dtype=float)
 
     @property
     def site(self) -> NDArray[np.object_]:
-        """Site labels; one site when the table has no such column."""
+        """Site of each person.
+
+        Returns
+        -------
+        (n,) array of str
+            ``site`` for everybody where the table has no such column.
+        """
         if "site" not in self.table:
             return np.full(len(self.table), "site", dtype=object)
         return self.table["site"].astype(str).to_numpy(dtype=object)
 
     @property
     def fs_version(self) -> NDArray[np.object_]:
+        """FreeSurfer version of each person, as the table has it.
+
+        Returns
+        -------
+        (n,) array of str
+            Empty where it is not known.
+        """
         if "fs_version" not in self.table:
             return np.full(len(self.table), "", dtype=object)
         return self.table["fs_version"].fillna("").astype(str).to_numpy(dtype=object)

@@ -104,9 +104,21 @@ def read_cohort(
 def cohort_with_clinical(
     cohort: ScoredScans, bids_dir: Path, participants_file: Path | None = None, visits: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """One row per scored scan: covariates and counts as scored, then every other column of the BIDS tables.
+    """Covariates and counts of the scored scans, then every other column of the BIDS tables.
 
-    `visits`, the `clinical_table` of every visit, is taken as it is where each visit is a scan and each scan a visit.
+    Parameters
+    ----------
+    cohort : ScoredScans
+    bids_dir : Path
+    participants_file : Path, optional
+        As for `clinical_table`.
+    visits : DataFrame, optional
+        The `clinical_table` of every visit, taken as it is where each visit is a scan and each scan a visit.
+
+    Returns
+    -------
+    DataFrame
+        One row per scan of `cohort`, in its order; ``group`` and ``site`` are those of the BIDS tables.
     """
     keys = scan_keys(cohort.scans)
     if visits is not None and scan_keys(visits) == keys:

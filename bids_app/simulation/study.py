@@ -116,7 +116,13 @@ def _write_truth(root: Path, scans: Sequence[tuple[StudyPerson, int]], regions: 
 
 
 def planted() -> pd.DataFrame:
-    """What was planted: the effect, on whom, how large, and which result shows it."""
+    """What was planted: the effect, on whom, how large, and which result shows it.
+
+    Returns
+    -------
+    DataFrame
+        `PLANTED_COLUMNS`, one row per effect; size in the row's ``unit``.
+    """
     rows = [
         (
             f"z of {name}, both sides",

@@ -14,7 +14,8 @@ from bids_app.bids.names import participant_id, session_id
 from bids_app.simulation.demo import PARTICIPANT_COLUMNS
 from bids_app.simulation.demo_people import PATIENT
 from bids_app.simulation.study_people import EDSS_PER_SEVERITY, PASAT_PER_SEVERITY, RISE, SDMT_PER_SEVERITY, StudyPerson
-from bids_app.tables import FLOAT_FORMAT, atomic_write, write_json, write_tsv
+from bids_app.tables import atomic_write, write_json, write_tsv
+from bids_app.tsv import FLOAT_FORMAT
 
 DAYS = 365.25
 HALF_YEAR = 0.5

@@ -79,11 +79,6 @@ class TableInput:
     remarks: Mapping[int, list[str]] = field(default_factory=dict)
     impossible: pd.DataFrame = field(default_factory=pd.DataFrame)
 
-    @property
-    def labelled(self) -> pd.DataFrame:
-        """`data` with the identifying columns as text, so that ``01`` stays ``01``."""
-        return self.data.assign(**{name: self.ids[name] for name in self.id_columns})
-
 
 @dataclass(frozen=True, kw_only=True)
 class TableChoice:

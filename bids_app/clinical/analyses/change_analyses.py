@@ -261,7 +261,23 @@ def repeated_scans(data: CohortData) -> tuple[pd.DataFrame, pd.DataFrame, Harmon
 
 
 def followed_scans(data: CohortData) -> pd.DataFrame:
-    """The first table of `repeated_scans`."""
+    """The first table of `repeated_scans`.
+
+    Parameters
+    ----------
+    data : CohortData
+
+    Returns
+    -------
+    DataFrame
+        Rows of ``data.scans`` with its columns, ``group`` (``all`` without a diagnosis) and ``years`` since the
+        person's first scan.
+
+    Raises
+    ------
+    AnalysisError
+        When nobody was scanned twice.
+    """
     scans = data.scans[data.scans["age"].notna()]
     if "group" in scans:
         scans = scans[scans["group"].notna()]

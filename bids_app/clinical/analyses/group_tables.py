@@ -83,7 +83,19 @@ def inclusion_table(statuses: pd.DataFrame | Iterable[Mapping[str, Any]]) -> pd.
 
 
 def first_named(table: pd.DataFrame, candidates: Iterable[str]) -> str | None:
-    """The column of `table` that has the first of some names (in small letters) that is there."""
+    """The column of `table` that has the first of some names (in small letters) that is there.
+
+    Parameters
+    ----------
+    table : DataFrame
+    candidates : iterable of str
+        Best first.
+
+    Returns
+    -------
+    str or None
+        As the table spells it.
+    """
     present = {str(name).lower(): str(name) for name in table.columns}
     return next((present[name] for name in candidates if name in present), None)
 
@@ -158,7 +170,19 @@ def flow_table(inclusion: pd.DataFrame, steps: Mapping[str, str] = STEPS) -> pd.
 
 
 def split(table: pd.DataFrame, groups: ArrayLike | None) -> list[tuple[str, pd.DataFrame]]:
-    """The rows of each level of `groups`; none when there are fewer than two levels."""
+    """The rows of each level of `groups`; none when there are fewer than two levels.
+
+    Parameters
+    ----------
+    table : (n, p) DataFrame
+    groups : (n,) array-like or None
+        Rows without a group are in no part.
+
+    Returns
+    -------
+    list of (str, DataFrame)
+        Level and rows, sorted by level.
+    """
     labels = pd.Series(np.asarray(groups), dtype=object) if groups is not None else pd.Series(dtype=object)
     if labels.nunique() < 2:
         return []

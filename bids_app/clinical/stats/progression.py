@@ -126,7 +126,23 @@ def confirmed_progression(
 
 
 def ordered_visits(times: ArrayLike, scores: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Times (m,) in ascending order, each once, and the mean score at each."""
+    """Times (m,) in ascending order, each once, and the mean score at each.
+
+    Parameters
+    ----------
+    times, scores : (n,) array-like
+        Years and points; visits that lack one are left out.
+
+    Returns
+    -------
+    years, edss : (m,) arrays
+        Times nearer than `ROUNDING` are one visit.
+
+    Raises
+    ------
+    AnalysisError
+        When no visit has both.
+    """
     years, edss = np.asarray(times, dtype=float), np.asarray(scores, dtype=float)
     known = np.isfinite(years) & np.isfinite(edss)
     if not known.any():
@@ -139,14 +155,43 @@ def ordered_visits(times: ArrayLike, scores: ArrayLike) -> tuple[FloatArray, Flo
 
 
 def nearest_calm(years: FloatArray, scan: float, calm: np.ndarray, window: float) -> int | None:
-    """The visit nearest the scan and within the window that is not soon after a relapse; of two the earlier."""
+    """The visit nearest the scan and within the window that is not soon after a relapse; of two the earlier.
+
+    Parameters
+    ----------
+    years : (m,) array
+        Of the visits, ascending.
+    scan, window : float
+        Years.
+    calm : (m,) array of bool
+        Of `calm_visits`.
+
+    Returns
+    -------
+    int or None
+        Position in `years`.
+    """
     distance = np.where(calm, np.abs(years - scan), np.inf)
     nearest = int(np.argmin(distance))
     return nearest if distance[nearest] <= window + ROUNDING else None
 
 
 def calm_visits(years: FloatArray, relapses: Sequence[float], window: float) -> np.ndarray:
-    """Whether no relapse began within `window` years before each visit."""
+    """Whether no relapse began within `window` years before each visit.
+
+    Parameters
+    ----------
+    years : (m,) array
+        Of the visits.
+    relapses : sequence of float
+        Onsets in years on the same clock.
+    window : float
+        Years; a relapse on the day of the visit counts.
+
+    Returns
+    -------
+    (m,) array of bool
+    """
     since = years[:, None] - np.asarray(relapses, dtype=float).reshape(1, -1)
     return ~((since >= -ROUNDING) & (since < window - ROUNDING)).any(axis=1)
 

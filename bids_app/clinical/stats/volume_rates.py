@@ -152,6 +152,21 @@ def people_per_arm(
     ``n = 2 (z_{1 - alpha/2} + z_{power})^2 sd^2 / (slowed excess)^2``, rounded up: the comparison of two means with a
     common standard deviation of the rates, the treatment effect relative to the loss beyond that of controls (Anderson
     et al. 2007, doi:10.1007/s00415-007-0599-3; Altmann et al. 2009, doi:10.1212/01.wnl.0000335765.55346.fc).
+
+    Parameters
+    ----------
+    sd, excess : array-like
+        SD of the patients' rates, and their mean rate beyond that of controls; same unit, shapes that broadcast.
+    slowed : float
+        Share of the excess, 0 to 1.
+    alpha : float
+        Two-sided.
+    power : float
+
+    Returns
+    -------
+    array
+        Whole numbers; inf where the excess is 0.
     """
     from scipy.special import ndtri
 

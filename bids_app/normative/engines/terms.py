@@ -136,7 +136,22 @@ class TermsModel(NormativeModel):
     def volumes_at(
         self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...], adaptation: Adaptation | None = None
     ) -> FloatArray:
-        """Volumes (n, len(regions)) that would score `z` at the covariates of `data`."""
+        """Values that would score `z` at the covariates of `data`.
+
+        Parameters
+        ----------
+        data : DataFrame
+            The covariates of n scans.
+        z : array
+            Broadcast to (n, p).
+        regions : tuple of str, length p
+        adaptation : Adaptation, optional
+
+        Returns
+        -------
+        (n, p) array
+            In the unit of each region.
+        """
         raw = unadapt(z, adaptation, data, regions)
         out = np.full(raw.shape, np.nan)
         for j, fit, mean, variance, _ in self._moments(_Scans.read(self, data), regions):

@@ -33,6 +33,17 @@ class SiteSums:
 
     @classmethod
     def of(cls, sites: ArrayLike) -> SiteSums:
+        """Number the sites and sort the rows by them.
+
+        Parameters
+        ----------
+        sites : (n,) array-like
+            Label of each row's site.
+
+        Returns
+        -------
+        SiteSums
+        """
         labels, codes, counts = np.unique(np.asarray(sites), return_inverse=True, return_counts=True)
         starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
         return cls(labels, codes, np.argsort(codes, kind="stable"), starts, counts.astype(float))

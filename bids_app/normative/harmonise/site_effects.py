@@ -38,7 +38,13 @@ class SiteEffects:
 
     @property
     def shrunk(self) -> FloatArray:
-        """The offsets (v, p) shrunk by their evidence: ``max(0, 1 - (error / offset)^2)`` (James & Stein 1961)."""
+        """The offsets shrunk by their evidence: ``max(0, 1 - (error / offset)^2)`` of each (James & Stein 1961).
+
+        Returns
+        -------
+        (v, p) array
+            In units of sigma.
+        """
         doubt = self.errors / np.maximum(np.abs(self.offsets), self.errors)
         return np.asarray(self.offsets * (1 - doubt**2))
 

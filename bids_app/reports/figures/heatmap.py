@@ -74,7 +74,18 @@ def colour_bar() -> str:
 
 
 def png(z: np.ndarray) -> bytes:
-    """PNG with one pixel per value on the diverging scale; missing values are grey."""
+    """A heatmap with one pixel per value on the diverging scale; missing values are grey.
+
+    Parameters
+    ----------
+    z : (rows, columns) array
+        Beyond `LIMIT` the end colours.
+
+    Returns
+    -------
+    bytes
+        Of a PNG file.
+    """
     from PIL import Image
 
     colours = (Scale("diverging", -LIMIT, LIMIT).rgb(np.nan_to_num(z)) * 255).round().astype(np.uint8)

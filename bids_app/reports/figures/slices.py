@@ -129,7 +129,22 @@ def segmentation_mosaic(background: Volume, labels: np.ndarray, through: Sequenc
 
 
 def surface_mosaic(background: Volume, labels: np.ndarray, meshes: list[Mesh], through: Sequence[int] = ()) -> Any:
-    """A Pillow image: slices in three planes cut through the surfaces `meshes`; see `segmentation_mosaic`."""
+    """A Pillow image: slices in three planes cut through surfaces.
+
+    Parameters
+    ----------
+    background : Volume
+    labels : (x, y, z) array
+        The segmentation on the same grid, which says where the brain is.
+    meshes : list of Mesh
+        Vertices in voxels of `background`.
+    through : sequence of int
+        As for `segmentation_mosaic`.
+
+    Returns
+    -------
+    Image
+    """
 
     spans = [[_span(mesh, axis) for axis in range(3)] for mesh in meshes]
 
@@ -182,7 +197,21 @@ def _label_lines(labels, axis, index, box) -> Iterator[tuple[np.ndarray, Colour]
 
 
 def plane_segments(vertices: np.ndarray, faces: np.ndarray, axis: int, position: float) -> np.ndarray:
-    """Where a mesh meets the plane `axis` = `position`: (segments, 2 ends, 2 remaining coordinates)."""
+    """Where a mesh meets the plane `axis` = `position`.
+
+    Parameters
+    ----------
+    vertices : (n, 3) array
+        Voxels.
+    faces : (m, 3) array of int
+    axis : {0, 1, 2}
+    position : float
+
+    Returns
+    -------
+    (segments, 2, 2) array
+        Two ends by the two other coordinates.
+    """
     # a vertex exactly on the plane counts as above, so each crossing triangle has exactly two crossed edges
     above = vertices[:, axis] >= position
     count = above[faces].sum(axis=1)
@@ -306,5 +335,17 @@ def _captions(picture: Any, axis: int, position_mm: float) -> None:
 
 
 def to_voxels(vertices: np.ndarray, volume: Volume) -> np.ndarray:
-    """FreeSurfer surface coordinates (mm) as voxel indices of `volume`."""
+    """Vertices of a surface on the grid of a volume.
+
+    Parameters
+    ----------
+    vertices : (n, 3) array
+        FreeSurfer's surface coordinates, mm.
+    volume : Volume
+
+    Returns
+    -------
+    (n, 3) array
+        Voxel indices, not rounded.
+    """
     return vertices @ volume.from_surface[:3, :3].T + volume.from_surface[:3, 3]
