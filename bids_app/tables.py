@@ -95,6 +95,10 @@ def write_tsv(table: pd.DataFrame, path: Path | str, columns: Mapping[str, Any] 
         BIDS data dictionary: column name to ``{"Description": ..., "Units": ..., "Levels": ...}``.
         Every column of `table` must be described.
 
+    Returns
+    -------
+    Path
+
     Raises
     ------
     ValueError
@@ -190,6 +194,10 @@ def read_table(path: Path | str, text: bool | Collection[str] = False) -> pd.Dat
     text : bool or collection of str
         Keep every column, or these, as text (missing stays NaN); columns of Parquet have their own types.
 
+    Returns
+    -------
+    DataFrame
+
     Raises
     ------
     InputError
@@ -218,6 +226,16 @@ def check_parquet(path: Path) -> None:
 
 def read_spreadsheet(path: Path, text: bool | Collection[str] = False) -> pd.DataFrame:
     """The first sheet of a spreadsheet, with columns as text as in `read_table`; whole numbers lose their ``.0``.
+
+    Parameters
+    ----------
+    path : Path
+    text : bool or collection of str
+        As in `read_table`.
+
+    Returns
+    -------
+    DataFrame
 
     Raises
     ------

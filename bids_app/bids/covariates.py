@@ -63,6 +63,11 @@ def read_covariates(
 ) -> pd.DataFrame:
     """`scan_covariates` as a table: one row per scan.
 
+    Parameters
+    ----------
+    bids_dir, scans, participants_file, one_age
+        As for `scan_covariates`.
+
     Returns
     -------
     DataFrame

@@ -9,16 +9,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from bids_app.clinical import cohort_findings as remarks
 from bids_app.clinical.analysis_file import LOGGED, SCORES, AnalysisConfig
-from bids_app.clinical.cohort_findings import (
-    as_findings,
-    contradicting,
-    mixing_streams,
-    of_groups,
-    same_everywhere,
-    unit_doubt,
-    with_z,
-)
 from bids_app.clinical.deviations import ExpectedCount, count_table, expected_counts, first_scans
 from bids_app.clinical.values import (
     WRITE_ISO,
@@ -127,6 +119,10 @@ class CohortData:
         tail : str
         counts : DataFrame, optional
             ``n_regions`` of another set of regions (rows of `scans`); default: the regions that are counted.
+
+        Returns
+        -------
+        DataFrame
         """
         usual = self.config.regions == "all" and self.config.threshold == Z_CRITICAL
         if counts is None and usual and self.healthy is not None:
@@ -266,6 +262,10 @@ def prepare(
     expected, measured : optional
         As for `run_analysis`.
 
+    Returns
+    -------
+    CohortData
+
     Raises
     ------
     AnalysisError
@@ -283,36 +283,34 @@ def prepare(
     roles = {role: name for role, name in config.roles.items() if (role, name) not in absent}
     scans, seen, kept, joined = _one_spelling(scans, seen, replace(config, roles=roles))
     scans, seen, unread = _typed(scans, seen, roles)
-    healthy = (
-        None if expected is None else expected.reset_index(drop=True)[z.notna().any(axis=1)].reset_index(drop=True)
-    )
-    if measured is not None:
-        measured = measured.pick(z.notna().any(axis=1).to_numpy())
-    scans, z, unscored = with_z(scans, z)
+    some = z.notna().any(axis=1).to_numpy()
+    healthy = None if expected is None else expected.reset_index(drop=True)[some].reset_index(drop=True)
+    measured = None if measured is None else measured.pick(some)
+    scans, z, unscored = remarks.with_z(scans, z)
     scans = pd.concat([scans, count_table(z, config.regions, config.threshold)], axis=1)
     scans, contradictions, grouped = _persons(scans, kept)
     sentences = {
         "levels-joined": joined,
         "values-unusable": unread,
-        "lesion-unit": unit_doubt(scans, roles.get("lesion_volume")),
+        "lesion-unit": remarks.unit_doubt(scans, roles.get("lesion_volume")),
         "z-missing": unscored,
-        "z-constant": same_everywhere(z),
+        "z-constant": remarks.same_everywhere(z),
         "people-contradict": contradictions,
-        "streams-mixed": mixing_streams(scans),
+        "streams-mixed": remarks.mixing_streams(scans),
         "group-unknown": grouped,
     }
-    return CohortData(scans, z, kept, seen, absent, as_findings(sentences), healthy, measured)
+    return CohortData(scans, z, kept, seen, absent, remarks.as_findings(sentences), healthy, measured)
 
 
 def _persons(scans: pd.DataFrame, config: AnalysisConfig) -> tuple[pd.DataFrame, list[str], list[str]]:
     """`scans` with one group and sex per person, who contradicts themself, and who is in no group."""
-    contradictions = contradicting(scans)
+    contradictions = remarks.contradicting(scans)
     grouped: list[str] = []
     column = config.column("diagnosis")
     if column in scans:
         level = labels(scans[column])
         scans["group"] = _of_person(level, scans)
-        changing, grouped = of_groups(scans, level, config)
+        changing, grouped = remarks.of_groups(scans, level, config)
         contradictions += changing
     else:
         scans = scans.drop(columns="group", errors="ignore")

@@ -30,6 +30,11 @@ def check_shared(first: NormativeModel, second: NormativeModel) -> None:
 def opinions(first: Deviations, second: Deviations) -> pd.DataFrame:
     """Both models' z of each scan in each region that both score.
 
+    Parameters
+    ----------
+    first, second : Deviations
+        Of the same scans.
+
     Returns
     -------
     DataFrame

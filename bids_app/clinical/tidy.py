@@ -47,6 +47,11 @@ def write_tidy(
     regions : iterable, optional
         Per scan its rows as text, columns `MEASURED` separated by tabs; default: made of the tables of `scored`, which
         hold no expected value.
+
+    Returns
+    -------
+    list of Path
+        What was written, without the dictionaries.
     """
     scans = _scan_rows(scored, clinical)
     written = [write_tsv(scans, output_dir / f"{SCANS}.tsv", _described(SCANS, scans))]

@@ -102,6 +102,8 @@ def healthy_volumes(
         ``age sex`` and eTIV (`ETIV`), for the expected change of a person with the same eTIV at every scan, and what
         else the model uses.
     regions : sequence of str
+    adaptation : Adaptation, optional
+        To the scanner of `people`.
 
     Returns
     -------

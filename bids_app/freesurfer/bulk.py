@@ -78,6 +78,17 @@ def identifiers(path: Path) -> tuple[str, str | None, str]:
 def subject_table(subject_dir: Path, columns: Mapping[str, object]) -> pd.DataFrame:
     """The row of one subject, with `columns` after those that name it.
 
+    Parameters
+    ----------
+    subject_dir : Path
+    columns : mapping
+        Name to value.
+
+    Returns
+    -------
+    DataFrame
+        One row; volumes in mm^3, thickness in mm, area in mm^2.
+
     Raises
     ------
     FreeSurferError

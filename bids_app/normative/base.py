@@ -65,6 +65,15 @@ class Deviations:
         ----------
         values : {'z', 'centile', 'expected', 'observed', 'z_se', 'in_range'}
             What the regions' columns hold, in the units above.
+
+        Returns
+        -------
+        DataFrame
+
+        Raises
+        ------
+        UsageError
+            For other `values`.
         """
         known = ("z", "centile", "expected", "observed", "z_se", "in_range")
         if values not in known:
@@ -127,6 +136,11 @@ def deviation_flag(z: ArrayLike, threshold: float = Z_CRITICAL) -> NDArray[np.ob
     z : array of any shape
     threshold : float
         In standard normal units.
+
+    Returns
+    -------
+    array of object
+        Of the shape of `z`.
     """
     z = np.asarray(z, dtype=float)
     infra, supra = tails(z, threshold)
@@ -272,6 +286,16 @@ class NormativeModel(ABC):
 
 def scored_regions(model: NormativeModel, data: pd.DataFrame) -> tuple[str, ...]:
     """The model's regions that are columns of `data`.
+
+    Parameters
+    ----------
+    model : NormativeModel
+    data : DataFrame
+
+    Returns
+    -------
+    tuple of str
+        In the model's order.
 
     Raises
     ------

@@ -156,6 +156,12 @@ def train_change_model(
         Years.
     same : sequence, optional
         Only scans that agree in this (scanner, stream) are paired.
+    model, stream
+        As for `ChangeModel`.
+
+    Returns
+    -------
+    ChangeModel
 
     Raises
     ------

@@ -31,6 +31,13 @@ class Basics:
 def require(data: pd.DataFrame, columns: Iterable[str], card: ModelCard) -> None:
     """Refuse a table without the columns that a model needs.
 
+    Parameters
+    ----------
+    data : DataFrame
+    columns : iterable of str
+    card : ModelCard
+        Names the model in the message.
+
     Raises
     ------
     CovariateError
@@ -61,6 +68,18 @@ def numbers(values: pd.Series) -> FloatArray:
 
 def read_basics(data: pd.DataFrame, card: ModelCard, etiv: bool = True) -> Basics:
     """Age, sex and, when asked for, eTIV from the columns of `data` (n rows).
+
+    Parameters
+    ----------
+    data : DataFrame
+        Model input.
+    card : ModelCard
+    etiv : bool
+        Whether eTIV is needed.
+
+    Returns
+    -------
+    Basics
 
     Raises
     ------
@@ -191,6 +210,10 @@ def read_covariates(
         Major FreeSurfer versions whose offsets the model knows.
     uses_etiv : bool
         Whether eTIV is a covariate; otherwise its column may be absent.
+
+    Returns
+    -------
+    Covariates
 
     Raises
     ------

@@ -226,6 +226,10 @@ def out_of_fold(
         Whether each fold's fits get their own `spread_factor` (nested cross-validation).
     n_folds : int
         Folds are stratified by site and sex.
+
+    Returns
+    -------
+    (n, p) array
     """
     folds = stratified_folds(data.site, data.sex, n_folds=n_folds)
     z = np.empty((len(data.table), len(data.regions)))

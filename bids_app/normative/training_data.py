@@ -180,12 +180,14 @@ def prepare(
         Wanted regions; absent ones are an error, those missing in more than 5 % of rows are left out.
     logarithms : bool
         Whether regions with ``scale`` ``log`` in the region table are modelled on log volume.
-    min_per_site : int
-        Smallest site that is kept.
-    min_per_sex : int
-        Fewest people of each sex.
+    min_per_site, min_per_sex : int
+        Smallest site that is kept, and fewest people of each sex.
     uses_etiv : bool
         Whether eTIV is a covariate of the model.
+
+    Returns
+    -------
+    TrainingData
 
     Raises
     ------
@@ -194,17 +196,14 @@ def prepare(
     """
     absent = [name for name in ("age", "sex", ETIV, *regions) if name not in table.columns]
     if absent:
-        raise ModelError(
-            f"the training table lacks {len(absent)} column(s): {', '.join(absent[:5])}"
-            f"{' ...' if len(absent) > 5 else ''}"
-        )
+        named = ", ".join(absent[:5]) + (" ..." if len(absent) > 5 else "")
+        raise ModelError(f"the training table lacks {len(absent)} column(s): {named}")
     table = table.reset_index(drop=True)
     if "site" in table and table["site"].isna().all():
         table = table.drop(columns="site")
     values = table[list(regions)].to_numpy(dtype=float, na_value=np.nan)
     missing = ~np.isfinite(values)
     often = missing.mean(axis=0) > MAX_MISSING if len(table) else np.zeros(len(regions), dtype=bool)
-    kept = tuple(name for name, bad in zip(regions, often) if not bad)
     constant = np.ptp(np.where(missing, 0, values), axis=0) == 0 if len(table) else often
     left_out = {name: "missing in more than 5 % of rows" for name, bad in zip(regions, often) if bad}
     left_out |= {name: "the same value in every row" for name, bad in zip(regions, constant & ~often) if bad}

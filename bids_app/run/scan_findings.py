@@ -66,6 +66,10 @@ def scan_findings(
     quality : Quality
     notes : iterable of str
         Of the engine (``Deviations.notes``).
+
+    Returns
+    -------
+    list of Finding
     """
     found = [
         Finding(

@@ -107,6 +107,10 @@ def match_rows(
     mapping : mapping, optional
         Name used here to a column of `visits`.
 
+    Returns
+    -------
+    TableRows
+
     Raises
     ------
     InputError

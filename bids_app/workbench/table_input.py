@@ -131,6 +131,10 @@ def read_model_table(
     sex_coding : mapping, optional
         Code in the table to ``female`` or ``male``.
 
+    Returns
+    -------
+    TableInput
+
     Raises
     ------
     InputError

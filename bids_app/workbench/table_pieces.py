@@ -64,7 +64,7 @@ class TableFile:
     def pieces(
         self, rows: int | None, text: tuple[str, ...] = (), numbers: tuple[str, ...] = ()
     ) -> Iterator[pd.DataFrame]:
-        """Yield pieces of `rows` rows (None: everything), at least one, each with index 0 to its size - 1.
+        """The table in pieces, at least one.
 
         Parameters
         ----------
@@ -73,6 +73,11 @@ class TableFile:
             Columns that are kept as they are written, as text (missing: NaN).
         numbers : tuple of str
             Columns that are floating point, whatever a piece holds. All others are what the piece shows.
+
+        Yields
+        ------
+        DataFrame
+            Of `rows` rows (None: everything), each with index 0 to its size - 1.
         """
         with table_errors(self.path):
             if self._spreadsheet:

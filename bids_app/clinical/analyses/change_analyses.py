@@ -223,6 +223,10 @@ def confounded(scanner: pd.Series, people: pd.Series, years: np.ndarray) -> bool
     scanner, people : Series (n,)
     years : (n,) array
         Since each person's first scan.
+
+    Returns
+    -------
+    bool
     """
     codes = np.unique(people.to_numpy().astype(str), return_inverse=True)[1]
     time = person_parts(years, codes)[1]
@@ -240,6 +244,10 @@ def confounded(scanner: pd.Series, people: pd.Series, years: np.ndarray) -> bool
 
 def repeated_scans(data: CohortData) -> tuple[pd.DataFrame, pd.DataFrame, Harmonisation]:
     """Scans of people with two or more, their z, and what was done about scanners.
+
+    Parameters
+    ----------
+    data : CohortData
 
     Returns
     -------

@@ -91,6 +91,11 @@ def confirmed_progression(
         Time of the scan, from which the time of the event counts and after which it must lie; default: the first
         visit. The time is NaN where no score is near enough to it.
 
+    Returns
+    -------
+    ProgressionEvent
+        Times in years since the scan.
+
     Raises
     ------
     AnalysisError
@@ -224,6 +229,9 @@ def progression_table(
         are ignored.
     relapses : mapping, optional
         ``participant_id`` to times of relapses, on the scale of `time`.
+    edss, time : str
+        Columns.
+    rule : ProgressionRule
 
     Returns
     -------
@@ -256,6 +264,8 @@ def first_marked(visits: pd.DataFrame, mark: str, time: str) -> pd.DataFrame:
     ----------
     visits : DataFrame
         ``participant_id``, `mark` and `time` (years since the scan).
+    mark, time : str
+        Columns.
 
     Returns
     -------
@@ -281,6 +291,8 @@ def counted_relapses(visits: pd.DataFrame, count: str, time: str) -> pd.DataFram
     visits : DataFrame
         ``participant_id``, `count` and `time` (years since the scan); visits at one time are one, with the largest
         count.
+    count, time : str
+        Columns.
 
     Returns
     -------
@@ -320,6 +332,8 @@ def first_after(ends: pd.DataFrame, times: Mapping[str, Sequence[float]]) -> pd.
     ----------
     ends : DataFrame
         ``participant_id end n_visits``; `end` in years since the scan.
+    times : mapping
+        ``participant_id`` to years since the scan.
 
     Returns
     -------

@@ -29,6 +29,8 @@ def person_rates(zscores: pd.DataFrame, people: pd.Series, years: ArrayLike, lev
         ``participant_id`` of each row.
     years : (n,) array
         Time of each row, any origin.
+    level : float
+        Of the intervals.
 
     Returns
     -------
@@ -98,6 +100,13 @@ def mean_rates(zscores: pd.DataFrame, people: pd.Series, years: ArrayLike, level
     error is clustered by person (Liang & Zeger 1986, doi:10.1093/biomet/73.1.13), with the factor g / (g - 1);
     the t test has one degree of freedom less than the effective number of people, (sum w)^2 / sum w^2 with w a
     person's sum of squares of time.
+
+    Parameters
+    ----------
+    zscores, people, years
+        As for `person_rates`.
+    level : float
+        Of the intervals.
 
     Returns
     -------

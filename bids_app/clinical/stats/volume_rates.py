@@ -27,6 +27,8 @@ def person_volume_rates(
     error : DataFrame
         Index: the regions; ``sem_percent`` (standard error of measurement in percent) and its ``df``, NaN where it is
         not known. The standard error of a slope is ``sem / sqrt(sum (t - mean t)^2)``.
+    level : float
+        Of the intervals.
 
     Returns
     -------
@@ -62,6 +64,11 @@ def person_volume_rates(
 
 def group_volume_rates(logs: pd.DataFrame, people: pd.Series, years: ArrayLike) -> pd.DataFrame:
     """Percent a year of a group and region: `mean_rates` of log volume, and how much people differ in it.
+
+    Parameters
+    ----------
+    logs, people, years
+        As for `person_volume_rates`.
 
     Returns
     -------
@@ -106,6 +113,8 @@ def contrast(group: pd.DataFrame, control: pd.DataFrame, level: float = 0.95) ->
     ----------
     group, control : DataFrame
         As `group_volume_rates` gives them.
+    level : float
+        Of the intervals.
 
     Returns
     -------

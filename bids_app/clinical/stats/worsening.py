@@ -159,6 +159,7 @@ def worsening_course(
         A key of `MEASURES`.
     scan : float, optional
         Time of the scan; events lie after it. Default: the first visit.
+    rule : WorseningRule
 
     Returns
     -------
@@ -295,6 +296,9 @@ def worsening_tables(
         Measure (key of `MEASURES`) to column.
     relapses : mapping or None
         ``participant_id`` to times of relapses, on the scale of `time`; who is not in it had none. None: not known.
+    time : str
+        Column.
+    rule : WorseningRule
 
     Returns
     -------

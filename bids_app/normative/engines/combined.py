@@ -75,6 +75,17 @@ class CombinedModel(NormativeModel):
     def deviations(self, data: pd.DataFrame, adaptation: Adaptation | None = None) -> Deviations:
         """Score the scans of `data` in the regions that are columns of `data`.
 
+        Parameters
+        ----------
+        data : DataFrame
+            Model input.
+        adaptation : Adaptation, optional
+
+        Returns
+        -------
+        Deviations
+            Regions in the order of the models.
+
         Raises
         ------
         CovariateError

@@ -194,6 +194,17 @@ class GammaModel(NormativeModel):
     def deviations(self, data: pd.DataFrame, adaptation: Adaptation | None = None) -> Deviations:
         """Score the scans of `data` in the regions whose columns it has.
 
+        Parameters
+        ----------
+        data : DataFrame
+            Model input.
+        adaptation : Adaptation, optional
+
+        Returns
+        -------
+        Deviations
+            `z_se` is NaN without an adaptation: the coefficients' errors are not known.
+
         Raises
         ------
         CovariateError

@@ -101,6 +101,16 @@ class PCNtoolkitModel(NormativeModel):
     def deviations(self, data: pd.DataFrame, adaptation: Adaptation | None = None) -> Deviations:
         """Score the scans of `data` in the model's regions that are columns of `data`.
 
+        Parameters
+        ----------
+        data : DataFrame
+            Model input.
+        adaptation : Adaptation, optional
+
+        Returns
+        -------
+        Deviations
+
         Raises
         ------
         CovariateError

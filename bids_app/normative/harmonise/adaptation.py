@@ -80,6 +80,10 @@ class SiteAdaptation:
         by : str, optional
             Column of `controls` that tells scanners apart.
 
+        Returns
+        -------
+        SiteAdaptation
+
         Raises
         ------
         InputError

@@ -58,6 +58,10 @@ def estimate(residuals: FloatArray, sites: ArrayLike, versions: ArrayLike) -> Si
         ``(y - mean) / sigma`` of the data before harmonisation.
     sites, versions : (n,) arrays of str
         Site, and FreeSurfer major version of each row ('' when unknown).
+
+    Returns
+    -------
+    SiteEffects
     """
     labels, codes = np.unique(
         np.char.add(np.asarray(versions, str), np.char.add("|", np.asarray(sites, str))), return_inverse=True

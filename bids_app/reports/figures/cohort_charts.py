@@ -44,6 +44,11 @@ def counts_chart(counts: Mapping[str, np.ndarray], expected: tuple[float, float]
     counts : mapping of group to array of whole numbers
     expected : (low, high) of one healthy scan
     tail : ``infra`` or ``supra``
+
+    Returns
+    -------
+    str
+        SVG.
     """
     most = [int(np.nanmax(values)) for values in counts.values() if len(values)]
     top = max([FEWEST_COUNTS, int(expected[1]) if expected else 0, *most])
@@ -78,6 +83,13 @@ def quality_strip(title: str, rows: pd.DataFrame) -> str:
     ----------
     rows : DataFrame
         Rows of one metric of ``group_quality.tsv``.
+    title : str
+        Name of the metric.
+
+    Returns
+    -------
+    str
+        SVG.
     """
     values = rows["value"].to_numpy(float)
     bounds = [float(rows[name].iloc[0]) for name in ("low", "high")]

@@ -42,6 +42,11 @@ def heat_map(zscores: pd.DataFrame, scans: pd.DataFrame, reports: frozenset[str]
         scans a row is the mean of neighbours.
     reports : set of str
         Participants whose report is in the folder.
+
+    Returns
+    -------
+    dict
+        The PNG, the z of each pixel times 100 as 16-bit integers, and the names of rows and columns.
     """
     regions = _regions(zscores)
     table = _ordered(zscores, scans)

@@ -109,6 +109,11 @@ def courses(table: pd.DataFrame, figure: Courses, fan: pd.DataFrame | None = Non
     fan : DataFrame, optional
         ``age`` (years) and ``p025`` to ``p975`` (mm^3) of healthy people of one sex and head size; without it the
         centiles are flat.
+
+    Returns
+    -------
+    str
+        SVG; empty without rows.
     """
     rows = table.dropna(subset=[figure.x, figure.y])
     if rows.empty:

@@ -96,7 +96,18 @@ def read_volume(path: Any) -> Volume:
 
 
 def brain_box(labels: np.ndarray, voxel_mm: tuple[float, ...]) -> list[tuple[int, int]]:
-    """First and last voxel of the labelled brain on each axis, with a margin.
+    """The part of an image that holds the labelled brain, with a margin.
+
+    Parameters
+    ----------
+    labels : (x, y, z) array
+    voxel_mm : tuple of 3 float
+        Size of a voxel.
+
+    Returns
+    -------
+    list of (int, int)
+        First and last voxel on each axis.
 
     Raises
     ------
@@ -124,6 +135,10 @@ def segmentation_mosaic(background: Volume, labels: np.ndarray, through: Sequenc
         The segmentation on the same grid.
     through : sequence of int
         Labels of structures that slices shall go through, the most important first.
+
+    Returns
+    -------
+    Image
     """
     return _mosaic(background, labels, through, lambda axis, index, box: _label_lines(labels, axis, index, box))
 

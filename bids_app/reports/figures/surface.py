@@ -51,6 +51,10 @@ def rasterise(points: np.ndarray, depth: np.ndarray, faces: np.ndarray, shape: t
         The larger, the nearer to the eye.
     faces : (triangles, 3) int array
     shape : (rows, columns)
+
+    Returns
+    -------
+    Raster
     """
     pixel, nearness, triangle, weights = _fragments(points, depth, faces, shape)
     best = np.full(shape[0] * shape[1], -np.inf)

@@ -23,6 +23,12 @@ def region_values(
         Keep only rows that match all of them.
     name : str
         What the table is called in messages.
+    column : str
+
+    Returns
+    -------
+    Series
+        Of float; missing where a region has none.
 
     Raises
     ------
