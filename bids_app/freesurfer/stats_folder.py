@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from bids_app.errors import FreeSurferError, StatsFileError
+from bids_app.freesurfer import subject
 from bids_app.freesurfer.stats import StatsFile, parse_stats, read_content
 
 
@@ -33,6 +34,11 @@ class StatsFolder:
             return frozenset(os.listdir(self.subject_dir / "stats"))
         except OSError:
             return frozenset()
+
+    @cached_property
+    def flavour(self) -> str:
+        """FreeSurfer or FastSurfer (`subject.flavour`)."""
+        return subject.flavour(self.subject_dir)
 
     def require(self) -> None:
         """Raise FreeSurferError when the folder cannot be read."""

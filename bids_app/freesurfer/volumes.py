@@ -184,7 +184,7 @@ def read_volumes(
     """The light form of `extract_volumes`; without `everything`, the reference and global volumes only."""
     folder = StatsFolder(subject_dir) if folder is None else folder
     folder.require()
-    flavour = subject.flavour(subject_dir)
+    flavour = folder.flavour
     aseg, aseg_name = _read_aseg(folder, flavour)
     _check_person(aseg, subject_dir, expected_subject, folder.notes)
     cortical, cortex = _desikan_killiany(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,11 @@ class Sheet:
 
     def rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Position in the file and the row's values."""
-        yield from zip(self.table.index, self.table.to_dict("records"), strict=True)
+        yield from self._rows
+
+    @cached_property
+    def _rows(self) -> list[tuple[int, dict[str, Any]]]:
+        return list(zip(self.table.index, self.table.to_dict("records"), strict=True))
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from bids_app.run.recon import ReconPlan, recon_memory_gb
 from bids_app.run.request import Request, SubjectPlaces, open_request
 from bids_app.run.scan import EXPECTED_TABLES, kept_columns, used_columns
 from bids_app.run.streams import mixed_streams
-from bids_app.run.trees import Trees, base_finding
+from bids_app.run.trees import Trees, base_finding, is_scored
 from bids_app.tables import read_json
 
 # Kinds of findings on scored scans that a plan makes, and not the scoring
@@ -310,11 +310,13 @@ def is_up_to_date(scan: PlannedScan, context: RunContext, trees: Trees, columns:
     """
     if scan.subject_dir is None:
         return False
+    if not is_scored(context.output_dir, scan.participant, scan.session):
+        return False
     labels = (context.output_dir, scan.participant, scan.session)
     expected = [derivative_path(*labels, desc=desc) for desc in EXPECTED_TABLES]
     summary = derivative_path(*labels, desc="summary", extension=".json")
     report = context.output_dir / f"{participant_id(scan.participant)}.html"
-    if not all(path.exists() for path in (*expected, summary, report)) or not is_scan_done(*labels):
+    if not all(path.exists() for path in (*expected, report)) or not is_scan_done(*labels):
         return False
     try:
         recorded = read_json(summary)

@@ -14,14 +14,13 @@ from pathlib import Path
 import pandas as pd
 
 from bids_app.bids.finding_files import read_findings
-from bids_app.bids.phenotypes import clinical_table
 from bids_app.clinical.analysis_file import AnalysisConfig
 from bids_app.clinical.scored_scans import ScoredScans
 from bids_app.clinical.values import labels, level_key
 from bids_app.errors import UsageError
 from bids_app.findings import Finding
 from bids_app.run.alike import refuse_mixed
-from bids_app.run.cohort import cohort_with_clinical, read_cohort
+from bids_app.run.cohort import cohort_with_clinical, read_clinical, read_cohort
 from bids_app.settings import from_plain, refuse_unknown
 from bids_app.tables import read_toml
 
@@ -164,7 +163,7 @@ class Pool:
         """
         return _stacked(
             [
-                called.table(clinical_table(sample.bids_dir, participants_file=sample.participants_file), sample.name)
+                called.table(read_clinical(sample.bids_dir, sample.participants_file), sample.name)
                 for sample, called in zip(self.samples, self.names, strict=True)
             ]
         )

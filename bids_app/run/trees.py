@@ -88,16 +88,11 @@ class Trees:
         if check.status == "wrong_subject" and self.trust_names:
             trusted = check_subject(path, trust_names=True, stats=self._stats(path))
             return Tree(path, located, trusted, (*findings, Finding("tree-name-trusted", check.message)))
-        if measured and check.usable and (not only_session or self._is_scored(scan)):
+        tried = self.output_dir is not None and is_scored(self.output_dir, scan.participant, scan.session)
+        if measured and check.usable and (not only_session or tried):
             with suppress(FreeSurferError):  # whoever asks for the facts meets it again
                 self.facts(path)
         return Tree(path, located, check, findings)
-
-    def _is_scored(self, scan: Scan) -> bool:
-        if self.output_dir is None:
-            return False
-        parts = derivative_parts(scan.participant, scan.session, "summary", "morph.json")
-        return os.path.exists(os.path.join(self.output_dir, *parts))
 
     def _check(self, path: Path, expected: str) -> SubjectCheck:
         key = (path, expected)
@@ -130,6 +125,11 @@ class Trees:
         facts = TreeFacts(etiv if math.isfinite(etiv) else None, version, dict(sorted(reading.inputs.items())))
         self._facts[path] = facts
         return facts, reading
+
+
+def is_scored(output_dir: Path, participant: str, session: str | None) -> bool:
+    """Whether a scan (labels without prefix) has a summary."""
+    return os.path.exists(os.path.join(output_dir, *derivative_parts(participant, session, "summary", "morph.json")))
 
 
 def base_finding(tree: Path | None, trees: Iterable[Path]) -> Finding | None:

@@ -273,9 +273,11 @@ def _years(cohort: pd.DataFrame, model: ScoreModel) -> FloatArray:
 def _patterns(outcomes: FloatArray, usable: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Rows that are complete, and the columns that share them."""
     known = ~np.isnan(outcomes) & usable[:, None]
-    patterns, kind = np.unique(known, axis=1, return_inverse=True)
-    for index in range(patterns.shape[1]):
-        yield np.flatnonzero(patterns[:, index]), np.flatnonzero(kind == index)
+    alike: dict[bytes, list[int]] = {}
+    for column, rows in enumerate(known.T):
+        alike.setdefault(rows.tobytes(), []).append(column)
+    for _, columns in sorted(alike.items()):
+        yield np.flatnonzero(known[:, columns[0]]), np.array(columns)
 
 
 def standardised_rows(outcomes: pd.DataFrame, X: pd.DataFrame) -> tuple[FloatArray, FloatArray]:

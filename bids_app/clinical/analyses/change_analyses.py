@@ -302,7 +302,7 @@ def followed_scans(data: CohortData) -> pd.DataFrame:
 
 
 def harmonised(
-    data: CohortData, scans: pd.DataFrame, values: pd.DataFrame | None = None
+    data: CohortData, scans: pd.DataFrame, values: pd.DataFrame | None = None, scanner: str | None = None
 ) -> tuple[pd.DataFrame, Harmonisation]:
     """z of `scans`, harmonised over scanners by longitudinal ComBat when somebody changed scanner.
 
@@ -313,6 +313,8 @@ def harmonised(
         ``participant_id age years`` and the scanner's column.
     values : (n rows) DataFrame, optional
         What is harmonised; default: z.
+    scanner : str, optional
+        The scanner's column; default: that of the role.
 
     Returns
     -------
@@ -322,13 +324,14 @@ def harmonised(
         What was done, or why not.
     """
     z = data.zscores.loc[scans.index] if values is None else values
-    column = data.config.column("scanner")
+    column = scanner or data.config.column("scanner")
     if column not in scans or scans.groupby("participant_id")[column].nunique().max() < 2:
         return z, Harmonisation()
     from bids_app.normative.harmonise.longitudinal_combat import LongitudinalCombat
 
     person = scans["participant_id"]
-    known = z.loc[:, z.notna().any()]
+    # What never differs has no scanner in it, and no variance to estimate.
+    known = z.loc[:, z.nunique() > 1]
     # A gap holds the person's mean while scanners are estimated, and is a gap again afterwards.
     filled = known.fillna(known.groupby(person).transform("mean")).fillna(known.mean())
     labels = scans.loc[scans[column].notna(), column].astype(str)
@@ -355,7 +358,7 @@ def harmonised(
     except (AnalysisError, InputError) as error:
         return z, Harmonisation(f"people changed scanner, but ComBat cannot be fitted ({error}). ")
     # A scan as measured beside harmonised ones of the same person would look like change.
-    out = pd.DataFrame(np.nan, index=z.index, columns=z.columns)
+    out = z.loc[rows].reindex(z.index)
     out.loc[rows, known.columns] = clean
     left = len(scans) - len(rows)
     verb = "is" if left == 1 else "are"

@@ -299,10 +299,8 @@ def _definitions(followed: FollowUp, methods: str) -> AnalysisResult:
     """The share of PIRA among the worsenings of EDSS by published definitions, baselines and confirmation times."""
     rows = []
     for name, baseline, weeks, rule in definition_rules(followed.worsening_rule):
-        events, _ = followed.worsening(rule)
-        rows.append(
-            {"definition": name, "baseline": baseline, "weeks": weeks, **_shares(events[events["measure"] == "edss"])}
-        )
+        events, _ = followed.worsening(rule, only="edss")
+        rows.append({"definition": name, "baseline": baseline, "weeks": weeks, **_shares(events)})
     table = pd.DataFrame(rows)
     found = table["share"].dropna()
     events = f"{table['n_events'].min()} to {table['n_events'].max()} confirmed worsenings"

@@ -241,15 +241,27 @@ def progression_table(
     """
     known = visits[visits[edss].notna() & visits[time].notna()]
     rows = []
-    for person, years, scores in _by_person(known, time, edss):
+    for person, years, scores in by_person(known, time, edss):
         times = (relapses or {}).get(str(person), ())
         found = confirmed_progression(years, scores, rule, times, scan=0.0)
         rows.append((person, len(years), *found))
     return pd.DataFrame(rows, columns=EVENT_COLUMNS)
 
 
-def _by_person(visits: pd.DataFrame, *columns: str) -> Iterator[tuple[Any, ...]]:
-    """Each person's label and values of some columns: for thousands of people a table each takes too long."""
+def by_person(visits: pd.DataFrame, *columns: str) -> Iterator[tuple[Any, ...]]:
+    """Each person's label and values of some columns: for thousands of people a table each takes too long.
+
+    Parameters
+    ----------
+    visits : DataFrame
+        ``participant_id`` and the `columns`.
+    *columns : str
+
+    Returns
+    -------
+    iterator of (str, array, ...)
+        Sorted by person; each column as floats, in the order of the rows.
+    """
     codes, people = pd.factorize(visits["participant_id"], sort=True)
     order = np.argsort(codes, kind="stable")
     ends = np.flatnonzero(np.diff(codes[order])) + 1
@@ -274,7 +286,7 @@ def first_marked(visits: pd.DataFrame, mark: str, time: str) -> pd.DataFrame:
     """
     known = visits[visits[mark].notna() & visits[time].notna()].sort_values(time, kind="stable")
     rows = []
-    for person, years, marks in _by_person(known, time, mark):
+    for person, years, marks in by_person(known, time, mark):
         marked = np.flatnonzero((marks > 0) & (years > ROUNDING))
         event = bool(len(marked))
         rows.append((person, len(years), years[marked[0]] if event else max(years[-1], 0.0), event))
@@ -303,7 +315,7 @@ def counted_relapses(visits: pd.DataFrame, count: str, time: str) -> pd.DataFram
     """
     merged = visits[visits[time].notna()].groupby(["participant_id", time], sort=True)[count].max().reset_index()
     rows = []
-    for person, years, counts in _by_person(merged, time, count):
+    for person, years, counts in by_person(merged, time, count):
         later = np.flatnonzero(years > max(years[0], 0.0) + ROUNDING)
         length = np.minimum(years[later] - years[later - 1], years[later])
         known, found = np.isfinite(counts[later]), counts[later]

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from bids_app.arrays import FloatArray
-from bids_app.clinical.stats.progression import calm_visits, nearest_calm, ordered_visits
+from bids_app.clinical.stats.progression import by_person, calm_visits, nearest_calm, ordered_visits
 
 DAYS_PER_YEAR = 365.25
 PIRA, RAW, UNDETERMINED = TYPES = ("PIRA", "RAW", "undetermined")
@@ -311,10 +311,10 @@ def worsening_tables(
     events, courses = [], []
     for measure, column in columns.items():
         known = visits[visits[column].notna() & visits[time].notna()]
-        for person, part in known.groupby("participant_id", sort=True):
+        for person, years, scores in by_person(known, time, column):
             attacks = None if relapses is None else tuple(relapses.get(str(person), ()))
-            course = worsening_course(part[time], part[column], attacks, rule, measure, scan=0.0)
-            courses.append((person, measure, len(part), course.followed))
+            course = worsening_course(years, scores, attacks, rule, measure, scan=0.0)
+            courses.append((person, measure, len(years), course.followed))
             events += [(person, measure, number, *event) for number, event in enumerate(course.events, start=1)]
     return pd.DataFrame(events, columns=EVENT_COLUMNS), pd.DataFrame(courses, columns=COURSE_COLUMNS)
 

@@ -55,7 +55,7 @@ def heat_map(zscores: pd.DataFrame, scans: pd.DataFrame, reports: frozenset[str]
     rounded = np.where(np.isnan(z), NOT_SCORED, np.clip(np.rint(np.nan_to_num(z) * 100), -32767, 32767)).astype("<i2")
     return {
         "png": png(z),
-        "height": int(min(max(3 * len(z), 160), 900)),
+        "height": int(min(max(3 * len(z), 160), 420)),
         "bar": colour_bar(),
         "columns": _shares(pd.Series([display_name(region).split(" ", 1)[-1] for region in regions])),
         "groups": _shares(drawn["group"]),

@@ -105,8 +105,14 @@ def _tenth(value: int) -> str:
 
 def strokes(lines: Iterable[tuple[float, float, float, float]], cls: str) -> str:
     """Several straight lines (x1, y1, x2, y2) as one path."""
-    drawn = "".join(f"M{f(x1)} {f(y1)}L{f(x2)} {f(y2)}" for x1, y1, x2, y2 in lines)
+    drawn = "".join(f"M{f(x1)} {f(y1)}{_stroke(x1, y1, x2, y2)}" for x1, y1, x2, y2 in lines)
     return f'<path class="{cls}" d="{drawn}"/>' if drawn else ""
+
+
+def _stroke(x1: float, y1: float, x2: float, y2: float) -> str:
+    if y1 == y2:
+        return f"H{f(x2)}"
+    return f"V{f(y2)}" if x1 == x2 else f"L{f(x2)} {f(y2)}"
 
 
 def labels(places: Iterable[tuple[float, float, object]], cls: str, anchor: str = "start") -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -381,6 +381,15 @@ def overlay_notes(person: Person, root: Path) -> list[dict[str, Any]]:
     files = sorted((root / f"sub-{person.label}" / "figures").glob("*_desc-overlays.json"))
     records = [(load_record(root, file), file.name.removesuffix("_desc-overlays.json")) for file in files]
     return [{"record": record, "scan": scan} for record, scan in records if record]
+
+
+def overlay_remarks(notes: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """What could not be drawn, each text once, with the scans that it is said of."""
+    said: dict[str, list[dict[str, Any]]] = {}
+    for item in notes:
+        for place, text in enumerate(item["record"].get("Notes") or []):
+            said.setdefault(str(text), []).append({**item, "key": f"Notes.{place}"})
+    return said
 
 
 def _alternative(path: Path) -> str:
