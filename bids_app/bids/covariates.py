@@ -64,6 +64,11 @@ def read_covariates(
 ) -> pd.DataFrame:
     """`scan_covariates` as a table: one row per scan.
 
+    Parameters
+    ----------
+    bids_dir, scans, participants_file, one_age
+        As for `scan_covariates`.
+
     Returns
     -------
     DataFrame
@@ -123,7 +128,17 @@ def scan_covariates(
 
 
 def covariate_table(found: Sequence[Covariates]) -> pd.DataFrame:
-    """One row per scan, as `read_covariates` returns them."""
+    """The rows of some scans under each other.
+
+    Parameters
+    ----------
+    found : sequence of Covariates
+
+    Returns
+    -------
+    DataFrame
+        As `read_covariates`: one row per element of `found`, in its order; ``age`` in years.
+    """
     records = [item.row() for item in found]
     names = list(dict.fromkeys([*COLUMNS, *(name for record in records for name in record)]))
     frame = pd.DataFrame({name: [record.get(name) for record in records] for name in names}, columns=names)
@@ -224,7 +239,17 @@ def _problem(age: Answer, sex: Answer) -> str | None:
 
 
 def as_numbers(column: pd.Series) -> pd.Series:
-    """`column` of text as numbers when every filled cell is one, else as it is."""
+    """`column` of text as numbers when every filled cell is one, else as it is.
+
+    Parameters
+    ----------
+    column : (n,) Series of str
+
+    Returns
+    -------
+    (n,) Series
+        float64 or int64, else object with NaN where a cell is missing; never numbers where no cell is filled.
+    """
     numbers = pd.to_numeric(column, errors="coerce")
     whole = bool((numbers.notna() == column.notna()).all()) and bool(column.notna().any())
     return numbers if whole else column.astype(object).where(column.notna(), np.nan)

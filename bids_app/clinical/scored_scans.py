@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from bids_app.bids.columns import columns_for
-from bids_app.bids.names import output_path
+from bids_app.bids.group_files import group_file, settle
+from bids_app.bids.scan_tables import KeptTables
 from bids_app.clinical.analyses import group_tables, prevalence
 from bids_app.clinical.cohort import Measured
 from bids_app.clinical.volume_change import healthy_volumes, rate_regions
@@ -29,7 +30,7 @@ class ScoredScans:
 
     `origin` holds the columns of the source tables that split the scans (scanner, diagnosis) under their own names;
     `told` what healthy people of the model show in place of each scan, as ``counts.expected`` of a summary, where
-    scans have no summaries.
+    scans have no summaries; `tables` the scans' own tables of deviations, where they were read from such.
     """
 
     summaries: tuple[Mapping[str, Any], ...]
@@ -40,6 +41,7 @@ class ScoredScans:
     inclusion: pd.DataFrame
     origin: pd.DataFrame = field(default_factory=pd.DataFrame)
     told: tuple[Mapping[str, Any], ...] = ()
+    tables: KeptTables | None = None
 
     def expected(self) -> pd.DataFrame:
         """What a healthy person shows in place of each scan (`group_tables.expected_table`).
@@ -116,18 +118,19 @@ def write_group_tables(
         "sites": group_tables.site_table(scored.scans, scored.zscores),
         "quality": group_tables.quality_table(scored.summaries),
     }
+    settle(Path(output_dir))
     absent = () if scored.summaries else _without_content(scored)
     for name in absent:
         for suffix in (".tsv", ".json"):
-            output_path(output_dir, f"group_{name}{suffix}").unlink(missing_ok=True)
+            group_file(output_dir, name, suffix).unlink(missing_ok=True)
     for name in WIDE_TABLES:
-        path = output_path(output_dir, f"group_{name}.parquet")
+        path = group_file(output_dir, name, ".parquet")
         if name in absent or len(scored.scans) < PARQUET_FROM:
             path.unlink(missing_ok=True)
         else:
             write_parquet(tables[name], path)
     return [
-        write_tsv(table, output_path(output_dir, f"group_{name}.tsv"), _described(f"group_{name}", table))
+        write_tsv(table, group_file(output_dir, name), _described(f"group_{name}", table))
         for name, table in tables.items()
         if name not in absent
     ]

@@ -122,31 +122,42 @@ def _write_truth(root: Path, scans: Sequence[tuple[StudyPerson, int]], regions: 
 
 
 def planted(courses: Courses) -> pd.DataFrame:
-    """What was planted: the effect, on whom, how large, and which result shows it."""
+    """What was planted: the effect, on whom, how large, and which result shows it.
+
+    Parameters
+    ----------
+    courses : Courses
+
+    Returns
+    -------
+    DataFrame
+        `PLANTED_COLUMNS`, one row per effect; size in the row's ``unit``.
+    """
+    changes = "group/group_change_rates.tsv"
     rows = [
-        (f"z of {name}, both sides", "patients, times severity (mean 1)", size, "z", "group_region_differences.tsv")
+        (
+            f"z of {name}, both sides",
+            "patients, times severity (mean 1)",
+            size,
+            "z",
+            "group/group_region_differences.tsv",
+        )
         for name, size in EFFECT.items()
     ]
     rows += [
-        (f"change of z of {name}", "patients who progress, times severity", size, "z/year", "group_change_rates.tsv")
+        (f"change of z of {name}", "patients who progress, times severity", size, "z/year", changes)
         for name, size in PER_YEAR.items()
     ]
     rows += [
-        (
-            "change of z of the same regions",
-            "other patients, times severity",
-            STABLE_SHARE,
-            "of those",
-            "group_change_rates.tsv",
-        ),
-        ("z of every region", "scanner south", SITE_SHIFT, "z", "group_sites.tsv"),
-        ("EDSS", "patients, per unit of severity", EDSS_PER_SEVERITY, "points", "group_scores_counts.tsv"),
-        ("PASAT", "patients, per unit of severity", PASAT_PER_SEVERITY, "points", "group_scores_counts.tsv"),
-        ("SDMT", "patients, per unit of severity", SDMT_PER_SEVERITY, "points", "group_scores_counts.tsv"),
-        ("FSS", "nobody", 0.0, "points", "group_scores_counts.tsv"),
-        ("rise of EDSS at PIRA and RAW", "patients with an event", 1.0, "points", "group_progression.tsv"),
-        ("9HPT and T25FW at PIRA and RAW", "the same", 100 * LONGER, "%", "group_worsening_events.tsv"),
-        ("SDMT at PIRA and RAW", "the same", -FEWER_POINTS, "points", "group_worsening_events.tsv"),
+        ("change of z of the same regions", "other patients, times severity", STABLE_SHARE, "of those", changes),
+        ("z of every region", "scanner south", SITE_SHIFT, "z", "group/group_sites.tsv"),
+        ("EDSS", "patients, per unit of severity", EDSS_PER_SEVERITY, "points", "group/group_scores_counts.tsv"),
+        ("PASAT", "patients, per unit of severity", PASAT_PER_SEVERITY, "points", "group/group_scores_counts.tsv"),
+        ("SDMT", "patients, per unit of severity", SDMT_PER_SEVERITY, "points", "group/group_scores_counts.tsv"),
+        ("FSS", "nobody", 0.0, "points", "group/group_scores_counts.tsv"),
+        ("rise of EDSS at PIRA and RAW", "patients with an event", 1.0, "points", "group/group_progression.tsv"),
+        ("9HPT and T25FW at PIRA and RAW", "the same", 100 * LONGER, "%", "group/group_worsening_events.tsv"),
+        ("SDMT at PIRA and RAW", "the same", -FEWER_POINTS, "points", "group/group_worsening_events.tsv"),
         ("log of the volume of lesions", "patients, per unit of severity", PER_BURDEN, "log mm^3", "group_long.tsv"),
     ]
     scanned = courses.truth["participant_id"] != participant_id(INCOMPLETE)
@@ -154,9 +165,9 @@ def planted(courses: Courses) -> pd.DataFrame:
     rows += [
         (kind, f"patients but sub-{INCOMPLETE}; who and when: events.tsv", counts[kind], "events", shown)
         for kind, shown in (
-            (PIRA, "group_worsening_events.tsv"),
-            (RAW, "group_worsening_events.tsv"),
-            (RELAPSE, "group_relapse_people.tsv"),
+            (PIRA, "group/group_worsening_events.tsv"),
+            (RAW, "group/group_worsening_events.tsv"),
+            (RELAPSE, "group/group_relapse_people.tsv"),
         )
     ]
     return pd.DataFrame(rows, columns=list(PLANTED_COLUMNS))

@@ -11,7 +11,7 @@ from bids_app.clinical import scored_scans
 from bids_app.clinical.scored_scans import write_group_tables
 from bids_app.errors import InputError
 from bids_app.run import cohort
-from bids_app.run.cohort import cohort_with_clinical, group_findings, one_cohort, read_cohort
+from bids_app.run.cohort import cohort_with_clinical, group_findings, read_cohort, reading_once
 from bids_app.tables import write_json, write_tsv
 
 REGIONS = ["Left-Thalamus", "Right-Thalamus"]
@@ -141,7 +141,8 @@ def test_a_doubtful_scan_counts_as_a_warning_and_is_named_in_the_inclusion(tmp_p
 
 def test_the_cohort_is_read_once_inside_and_anew_outside(tmp_path):
     write_scan(tmp_path, "1")
-    with one_cohort(tmp_path) as first:
+    with reading_once():
+        first = read_cohort(tmp_path)
         assert read_cohort(tmp_path, [], []) is first
         assert read_cohort(tmp_path, ["warn"]) is not first
     assert read_cohort(tmp_path) is not first
@@ -154,13 +155,13 @@ def test_wide_tables_of_many_scans_are_also_parquet(tmp_path, monkeypatch):
     out = tmp_path / "out"
     monkeypatch.setattr(scored_scans, "PARQUET_FROM", 2)
     write_group_tables(scans, out)
-    names = sorted(path.stem.removeprefix("group_") for path in out.glob("*.parquet"))
+    names = sorted(path.stem.removeprefix("group_") for path in out.rglob("*.parquet"))
     assert names == sorted(scored_scans.WIDE_TABLES)
     read = pd.read_parquet(out / "group_zscores.parquet")
     pd.testing.assert_frame_equal(read, scans.zscores, check_dtype=False)
     monkeypatch.setattr(scored_scans, "PARQUET_FROM", 3)
     write_group_tables(scans, out)
-    assert not list(out.glob("*.parquet"))
+    assert not list(out.rglob("*.parquet"))
 
 
 def test_visits_are_taken_for_scans_where_they_are_the_same(tmp_path, monkeypatch):

@@ -56,7 +56,19 @@ PUBLISHED_NOTE = (
 
 
 def with_kinds(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with kind and plain name of each region in front."""
+    """The table with kind and plain name of each region in front.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With ``region``.
+
+    Returns
+    -------
+    DataFrame
+        ``kind`` is `COMPOSITE` or `REGION`; ``structure`` the name that is shown. Who and what was measured stand
+        before both, the other columns after them in their order.
+    """
     kind = np.where(table["region"].isin(list(composites())), COMPOSITE, REGION)
     named = table.assign(structure=table["region"].map(composite_name), kind=kind)
     first = [
@@ -83,9 +95,9 @@ def rates(data: CohortData) -> list[AnalysisResult]:
     if not tables:
         raise AnalysisError("fewer than two people have comparable scans at different times, so there is no rate")
     every = parts[ALL_SCANS]
-    table = described(with_kinds(pd.concat(tables, ignore_index=True)), every.stream)
+    table = _described(with_kinds(pd.concat(tables, ignore_index=True)), every.stream)
     table["q"] = table.groupby("baseline")["p"].transform(lambda p: false_discovery(p.to_numpy(dtype=float)))
-    own = described(with_kinds(pd.concat(people, ignore_index=True)), every.stream)
+    own = _described(with_kinds(pd.concat(people, ignore_index=True)), every.stream)
     methods = METHODS.format(scans=every.methods + passage, software=software("numpy", "scipy"))
     figure = Forest(
         label="structure",
@@ -165,7 +177,7 @@ def _expected(part: Followed, rows: pd.DataFrame, found: pd.DataFrame) -> np.nda
     return expected.reindex(found["region"]).to_numpy()
 
 
-def described(table: pd.DataFrame, stream: str) -> pd.DataFrame:
+def _described(table: pd.DataFrame, stream: str) -> pd.DataFrame:
     return table.assign(
         published_healthy=[published(name, HEALTHY) for name in table["region"]],
         published_ms=[published(name, PATIENTS) for name in table["region"]],

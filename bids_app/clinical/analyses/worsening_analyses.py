@@ -106,7 +106,20 @@ def worsening(data: CohortData) -> list[AnalysisResult]:
 def worsening_outcomes(
     followed: FollowUp, events: pd.DataFrame | None = None, courses: pd.DataFrame | None = None
 ) -> dict[str, pd.DataFrame]:
-    """Time to the first PIRA and RAW of EDSS and to EDSS-plus worsening, of those that anybody had, with ``group``."""
+    """Time to the first PIRA and RAW of EDSS and to EDSS-plus worsening, of those that anybody had, with ``group``.
+
+    Parameters
+    ----------
+    followed : FollowUp
+    events, courses : DataFrame, optional
+        What ``followed.worsening()`` gives; made here when one of them is missing.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        Name of the outcome to one row per person: ``participant_id n_visits time event group``, time in years from
+        the first scan.
+    """
     if not followed.measures:
         return {}
     if events is None or courses is None:

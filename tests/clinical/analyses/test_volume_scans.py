@@ -146,7 +146,13 @@ def test_the_share_of_intervals_is_said_with_its_reasons():
     assert result.sentences[0].startswith(
         "Of 6 intervals between one scan and the next 2 (33 %) are between scans that"
     )
+    assert result.sentences[0].endswith("cannot be compared, 0 call for care.")
     assert result.sentences[1] == "What differs: scanner (2)."
+    alike = comparability(data(scanner=["a"] * 9, stream="long"))[0]
+    assert alike.sentences == (
+        "Of 6 intervals between one scan and the next 0 (0.0 %) are between scans that cannot be compared, "
+        "0 call for care.",
+    )
 
 
 def test_mixed_streams_are_said_with_the_offset_where_a_visit_has_both():
@@ -158,6 +164,11 @@ def test_mixed_streams_are_said_with_the_offset_where_a_visit_has_both():
     said = comparability(mixed)[0].sentences[-1]
     assert "in 3 visits measured by both the longitudinal stream gives thalamus (both sides) -2.0 %" in said
     assert "median absolute offset of a region 2.0 %" in said
+    # a second scan of one visit in the same stream tells nothing of the streams
+    again = (table.iloc[[3]].assign(session_id="again"), z.iloc[[3]], volumes.iloc[[3]] * 1.2)
+    table, z, volumes = (pd.concat(pair, ignore_index=True) for pair in zip((table, z, volumes), again, strict=True))
+    mixed = prepare(table, z, AnalysisConfig(), measured=Measured(volumes, pd.DataFrame(index=table.index)))
+    assert comparability(mixed)[0].sentences[-1] == said
     assert followed(mixed).stream in ("cross", "mixed")
     alone = comparability(data(stream=["cross", "long", "long"] * 3))[0].sentences[-1]
     assert "no visit has both" in alone
@@ -170,7 +181,7 @@ def test_scans_before_the_treatment_has_worked_are_left_out_after_rebaselining()
     assert list(parts[ALL_SCANS].scans.index) == list(range(9))
     assert list(parts[REBASELINED].scans.index) == [0, 1, 2, 4, 5, 6, 7, 8]
     assert sentences == (
-        "Of 1 person with a start of treatment 1 scans are before 6 months of it and left out after re-baselining.",
+        "Of 1 person with a start of treatment 1 scan is before 6 months of it and left out after re-baselining.",
     )
     assert "pseudoatrophy" in passage
 
