@@ -121,15 +121,15 @@ def without_mark(text: str) -> str:
 def _each_text(table: pd.DataFrame, pattern: re.Pattern[str], change: Callable[[str], str]) -> pd.DataFrame:
     """`table` with the cells and names of columns that match `pattern` changed."""
     changed = {}
-    for place in range(table.shape[1]):
-        column = table.iloc[:, place]
-        if pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_datetime64_any_dtype(column.dtype):
+    for place, kind in enumerate(table.dtypes):
+        if pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_datetime64_any_dtype(kind):
             continue
+        column = table.iloc[:, place]
         cells = _objects(column)
         if any(isinstance(cell, str) and pattern.match(cell) for cell in _distinct(cells)):
-            kind = object if isinstance(column.dtype, pd.CategoricalDtype) else column.dtype
             cells = [change(cell) if isinstance(cell, str) else cell for cell in cells]
-            changed[place] = pd.Series(cells, index=column.index, dtype=kind)
+            as_text = object if isinstance(kind, pd.CategoricalDtype) else kind
+            changed[place] = pd.Series(cells, index=column.index, dtype=as_text)
     if changed:
         parts = [changed.get(place, table.iloc[:, place]) for place in range(table.shape[1])]
         table = pd.concat(parts, axis=1, keys=range(len(parts))).set_axis(table.columns, axis=1)

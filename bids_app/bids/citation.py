@@ -92,6 +92,14 @@ def methods_text(facts: MethodsFacts) -> str:
     return without_html(text)
 
 
+def of_one_person(text: str | None) -> str | None:
+    """The content of CITATION.md (None: there is none) without the statistics of the group."""
+    before, after = template("boilerplate_methods.md").template.split("${statistics}")
+    last, following = before.rpartition("\n")[2], after.lstrip("\n").partition("\n")[0]
+    start, statistics, end = (text or "").partition(f"{last}\n")
+    return text and start + statistics + end[max(end.find(following), 0) :]
+
+
 def without_html(text: str) -> str:
     """Markdown in which no word of a model card or of data can be a tag."""
     return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import multiprocessing
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
@@ -107,9 +108,18 @@ def iterate_records(subject_dirs: Iterable[Path | str], *, nprocs: int = 1) -> I
     if nprocs <= 1:
         yield from map(read_record, paths)
         return
-    with multiprocessing.get_context().Pool(nprocs, end_with, (os.getpid(),)) as pool:
+    with multiprocessing.get_context().Pool(nprocs, _begin_worker, (os.getpid(),)) as pool:
         while batch := list(islice(paths, _BATCH)):
             yield from pool.map(read_record, batch, chunksize=_CHUNK)
+        # Told to end by signal, a worker that is not yet up can miss it, and is then waited for without end.
+        pool.close()
+        pool.join()
+
+
+def _begin_worker(parent: int) -> None:
+    """A worker ends by SIGTERM at once, whatever the program that it was forked from does, and with that program."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    end_with(parent)
 
 
 def volumes_table(subject_dirs: Iterable[Path | str], *, nprocs: int = 1) -> pd.DataFrame:

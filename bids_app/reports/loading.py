@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from bids_app.bids.citation import of_one_person
 from bids_app.bids.group_files import group_file, group_files, table_name
 from bids_app.bids.ratings import FILE as RATINGS
 from bids_app.errors import InputError
@@ -211,7 +212,7 @@ def load_person(root: Path, label: str) -> Person:
         **{name: load_sheet(root, anat / f"sub-{label}_desc-{name}_morph.tsv") for name in PERSON_TABLES},
         images=_images(folder / "figures"),
         crashes=tuple(sorted(path.relative_to(root).as_posix() for path in crashes)),
-        citation=_text(root / "CITATION.md"),
+        citation=of_one_person(_text(root / "CITATION.md")),
         model_card=load_record(root, root / f"model_{model}.json"),
         ratings=_ratings(root, f"sub-{label}"),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bids_app.bids.citation import MethodsFacts, methods_text
+from bids_app.bids.citation import MethodsFacts, methods_text, of_one_person
 from bids_app.normative.engines.native_file import load, save
 from bids_app.normative.importers.brain_reference import import_brain_reference
 from bids_app.normative.registry import load_model, model_names
@@ -104,6 +104,10 @@ def test_adaptation_scoring_and_statistics_are_said_only_where_they_were_done():
     assert "each of 2 scanners against the reference was estimated from 21 local healthy people" in done
     assert done.count("Ridits.") == 1
     assert "Probits." in done
+    assert of_one_person(done) == methods_text(facts(model, controls={"A": 12, "B": 9}))
+    assert of_one_person(plain) == plain
+    assert of_one_person("Written by hand.") == "Written by hand."
+    assert of_one_person(None) is None
     compat = methods_text(replace(facts(model), scoring="reference-compat", table=True))
     assert "too small by about 12 %" in compat
     assert "were read from a table" in compat

@@ -31,6 +31,7 @@ from bids_app.reports.figures.svg import (
 SERIES = 6
 ROW = 17.0
 MOST_ROWS = 30
+COUNTS_WIDTH = 480.0
 FEWEST_COUNTS = 12
 WIDTH = 720.0
 TIME_TICKS = 6
@@ -57,7 +58,7 @@ def counts_chart(counts: Mapping[str, np.ndarray], expected: tuple[float, float]
     for row, (group, values) in enumerate(counts.items()):
         amounts, times = np.unique(values[~np.isnan(values)].astype(int), return_counts=True)
         highest = float(times.max(initial=1))
-        plot = Plot(left, 16 + row * 92.0, WIDTH - left - 20, 74.0, (-0.5, top + 0.5), (0, highest / 0.92))
+        plot = Plot(left, 16 + row * 92.0, COUNTS_WIDTH - left - 12, 74.0, (-0.5, top + 0.5), (0, highest / 0.92))
         if expected:
             ends = (plot.px(expected[0] - 0.5), plot.px(expected[1] + 0.5))
             body.append(rect(ends[0], plot.top, ends[1], plot.bottom, "fan outer"))
@@ -68,7 +69,7 @@ def counts_chart(counts: Mapping[str, np.ndarray], expected: tuple[float, float]
         body += [_bar(plot, a, t, tail) for a, t in zip(amounts, times, strict=True)]
         body.append(line(plot.left, plot.bottom, plot.right, plot.bottom, "axis"))
     body += plot.x_axis(8, "number of regions", whole=True)
-    return svg(WIDTH, plot.bottom + 34, body, f"Distribution of the number of {tail}-normal regions by group")
+    return svg(COUNTS_WIDTH, plot.bottom + 34, body, f"Distribution of the number of {tail}-normal regions by group")
 
 
 def _bar(plot: Plot, amount: int, times: int, tail: str) -> str:
