@@ -360,10 +360,13 @@ def harmonised(
     # A scan as measured beside harmonised ones of the same person would look like change.
     out = z.loc[rows].reindex(z.index)
     out.loc[rows, known.columns] = clean
-    left = len(scans) - len(rows)
-    verb = "is" if left == 1 else "are"
-    remark = f"{plural(left, 'scan')} of an unknown scanner, or of one used once, {verb} left out. " if left else ""
+    remark = _without_scanner(len(scans) - len(rows))
     return out.where(z.notna()), Harmonisation(HARMONISED.format(column=column) + remark, True, remark)
+
+
+def _without_scanner(left: int) -> str:
+    verb = "is" if left == 1 else "are"
+    return f"{plural(left, 'scan')} of an unknown scanner, or of one used once, {verb} left out. " if left else ""
 
 
 def _first(table: pd.DataFrame, *columns: str) -> pd.DataFrame:

@@ -112,9 +112,13 @@ def fisher_scoring(
 
 def _likelihood(q: FloatArray, g: FloatArray, squares: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Log likelihood (p,), and squared residuals over sigma squared (n, p)."""
-    eta = np.clip(q @ g, -300, 300)
-    ratio = squares * np.exp(-2 * eta)
-    return -(w * (eta + 0.5 * ratio)).sum(axis=0), ratio
+    eta = q @ g
+    np.clip(eta, -300, 300, out=eta)
+    ratio = np.exp(-2 * eta)
+    ratio *= squares
+    eta += 0.5 * ratio
+    eta *= w
+    return -eta.sum(axis=0), ratio
 
 
 def excess_kurtosis(residuals: FloatArray) -> FloatArray:
