@@ -47,9 +47,9 @@ def run(config: RunConfig) -> int:
     if config.nipype_plugin_file is not None:
         check_cluster_plugin(plugin_settings(config.nipype_plugin_file)[0], config.work_dir)
     if config.scheduler != "local":
-        from bids_app.workflows.dask_cluster import check_scheduler
+        from bids_app.workflows.dask_cluster import check_usable
 
-        check_scheduler(config.scheduler)
+        check_usable(config.scheduler)
     if config.work_dir is not None:
         private_folder(config.work_dir, make=not config.dry_run)
     rated = _keep_ratings(config)

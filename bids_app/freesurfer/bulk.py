@@ -20,7 +20,7 @@ from bids_app.freesurfer.check import check_subject, require_usable
 from bids_app.freesurfer.quality import assess_quality
 from bids_app.freesurfer.volumes import read_volumes, region_values
 from bids_app.processes import end_with
-from bids_app.tables import NA, inert
+from bids_app.tsv import NA, inert
 
 ID_COLUMNS = (
     "participant_id",
@@ -78,6 +78,17 @@ def identifiers(path: Path) -> tuple[str, str | None, str]:
 
 def subject_table(subject_dir: Path, columns: Mapping[str, object]) -> pd.DataFrame:
     """The row of one subject, with `columns` after those that name it.
+
+    Parameters
+    ----------
+    subject_dir : Path
+    columns : mapping
+        Name to value.
+
+    Returns
+    -------
+    DataFrame
+        One row; volumes in mm^3, thickness in mm, area in mm^2.
 
     Raises
     ------

@@ -131,6 +131,10 @@ def fit_location_scale_shape(
         1 for male, 0 for female.
     values : (n, p) array
         On the modelled scale.
+
+    Returns
+    -------
+    CalibratedFit
     """
     powers_of_etiv = (1.0,) if etiv is None else ETIV_POWERS
     starts = [mfpr.select(age + ORIGIN, linear_columns(male, etiv, q), values) for q in powers_of_etiv]

@@ -131,6 +131,10 @@ def fit_mfpr(age: FloatArray, linear: FloatArray, volumes: FloatArray, alpha: fl
     alpha : float
         Level of the two tests: linear against best FP2 (3 df), best FP1 against best FP2 (2 df).
 
+    Returns
+    -------
+    MFPRFit
+
     Raises
     ------
     ModelError

@@ -138,7 +138,7 @@ def excess_kurtosis(residuals: FloatArray) -> FloatArray:
 
 
 def select_powers(scaled: FloatArray, squares: FloatArray, kurtosis: FloatArray) -> FloatArray:
-    """Powers (p, 2) of log sigma: closed test of FP2 against constant, linear and FP1 of age.
+    """Powers of log sigma: closed test of FP2 against constant, linear and FP1 of age.
 
     Parameters
     ----------
@@ -148,6 +148,11 @@ def select_powers(scaled: FloatArray, squares: FloatArray, kurtosis: FloatArray)
         Squared residuals, standardised for the other covariates of sigma.
     kurtosis : (p,) array
         Excess kurtosis; test statistics are divided by ``1 + kurtosis / 2``.
+
+    Returns
+    -------
+    (p, 2) array
+        NaN where a power is not used.
 
     Notes
     -----
