@@ -39,7 +39,7 @@ RUN mkdir -p /opt/templateflow \
  && TEMPLATEFLOW_HOME=/opt/templateflow /opt/normvol/bin/python -B /src/scripts/fetch_templates.py --$TEMPLATES
 
 FROM ${BASE} AS runtime
-ARG VERSION=0.1.0
+ARG VERSION=1.0.0
 ARG REVISION=unknown
 ARG SOURCE=unknown
 LABEL org.opencontainers.image.title="normvol" \
@@ -80,7 +80,9 @@ RUN normvol --version
 
 # The real recon-all: normvol calls
 #   recon-all -sd OUT/sourcedata/freesurfer -s sub-X[_ses-Y] -i T1w.nii.gz [-i ...] -all -parallel -openmp N
-# This target was never built where the project is written: there is no FreeSurfer there.
+# This target was never built where the project is written: there is no FreeSurfer there. Packages and variables are those of two
+# public images of FreeSurfer 7.4.1 and one of 7.2 (tests/data/freesurfer_images.tsv); the MNI tools' perl modules lie in one of
+# two places, by the system that FreeSurfer was built for. .ci/container builds it with a stand-in of ours.
 FROM ${FREESURFER} AS freesurfer
 COPY scripts/freesurfer /tmp/freesurfer-scripts
 RUN bash /tmp/freesurfer-scripts/trim.sh /usr/local/freesurfer
@@ -100,6 +102,7 @@ ENV OS=Linux \
     FUNCTIONALS_DIR=/opt/freesurfer/sessions \
     LOCAL_DIR=/opt/freesurfer/local \
     FSFAST_HOME=/opt/freesurfer/fsfast \
+    FMRI_ANALYSIS_DIR=/opt/freesurfer/fsfast \
     FSF_OUTPUT_FORMAT=nii.gz \
     FS_OVERRIDE=0 \
     FIX_VERTEX_AREA= \
@@ -107,8 +110,8 @@ ENV OS=Linux \
     MNI_DATAPATH=/opt/freesurfer/mni/data \
     MINC_BIN_DIR=/opt/freesurfer/mni/bin \
     MINC_LIB_DIR=/opt/freesurfer/mni/lib \
-    MNI_PERL5LIB=/opt/freesurfer/mni/lib/perl5/5.8.5 \
-    PERL5LIB=/opt/freesurfer/mni/lib/perl5/5.8.5 \
+    MNI_PERL5LIB=/opt/freesurfer/mni/share/perl5:/opt/freesurfer/mni/lib/perl5/5.8.5 \
+    PERL5LIB=/opt/freesurfer/mni/share/perl5:/opt/freesurfer/mni/lib/perl5/5.8.5 \
     PATH=/opt/freesurfer/bin:/opt/freesurfer/tktools:/opt/freesurfer/mni/bin:/opt/normvol/bin:/usr/local/bin:/usr/bin:/bin
 COPY scripts/freesurfer/check.sh /tmp/
 RUN recon-all -version && bash /tmp/check.sh && rm /tmp/check.sh

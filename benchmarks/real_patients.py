@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bids_app.bids.group_files import group_file
 from bids_app.cli import exitcodes
 from bids_app.cli.model import main as normvol_model
 from bids_app.clinical.analyses.case_control import compare_counts
@@ -134,10 +135,10 @@ def analyse(name: str, table: pd.DataFrame, output: Path, models: Mapping[str, s
             analysis, results = folder / f"analysis_{ratio}.toml", folder / f"{label}_{ratio}"
             analysis.write_text(ANALYSIS.format(ratio=ratio))
             call("analyse", people, "--zscores", scores, "--analysis", analysis, "-o", results)
-            matched = (results / "group_matching.tsv").exists()
+            matched = (results / "group" / "group_matching.tsv").exists()
             for file, tables in found.items():
                 tables.append(
-                    read_table(results / f"group_{file}.tsv").assign(
+                    read_table(group_file(results, file)).assign(
                         diagnosis=name, model=label, ratio=ratio, matched=matched
                     )
                 )

@@ -88,12 +88,6 @@ def select_rows(table: pd.DataFrame, condition: str) -> np.ndarray:
         raise parser.error("it is nested too deeply") from error
 
 
-def names_columns(condition: str) -> tuple[str, ...]:
-    """The columns that a condition names, in the order of their first mention."""
-    found = [token.strip("`") for kind, token in _tokens(condition) if kind in ("word", "column")]
-    return tuple(dict.fromkeys(name for name in found if name not in (*_WORDS, "True", "False")))
-
-
 def _tokens(condition: str) -> list[tuple[str, str]]:
     if len(condition) > MAX_LENGTH:
         raise UsageError(f"a condition of {len(condition)} characters is too long", f"write at most {MAX_LENGTH}")

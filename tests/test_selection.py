@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bids_app.errors import UsageError
-from bids_app.selection import names_columns, select_rows
+from bids_app.selection import select_rows
 
 TABLE = pd.DataFrame(
     {
@@ -83,7 +83,3 @@ def test_everything_else_is_refused_in_words(condition, tmp_path, monkeypatch):
 def test_any_text_selects_or_is_refused(text):
     with contextlib.suppress(UsageError):
         assert select_rows(TABLE, text).shape == (5,)
-
-
-def test_columns_of_a_condition_are_named():
-    assert names_columns("age > 3 and `scanner model` in ['a'] or not age is missing") == ("age", "scanner model")

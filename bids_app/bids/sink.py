@@ -25,6 +25,7 @@ IGNORED = (
     "assets",
     "change_model.json",
     "model_*.json",
+    "group",
     "group_*",
     "figures",
     "log",

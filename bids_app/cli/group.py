@@ -13,6 +13,7 @@ import pandas as pd
 
 from bids_app.bids.derivatives import summary_paths
 from bids_app.bids.finding_files import GROUP_FILE, read_findings_file
+from bids_app.bids.group_files import group_file, written_results
 from bids_app.bids.names import bare, output_path
 from bids_app.bids.ratings import scan_keys, stored_ratings, unknown
 from bids_app.bids.sink import write_dataset_files
@@ -21,8 +22,9 @@ from bids_app.cli.progress import open_log
 from bids_app.cli.summary import left_out_lines, not_computed_lines
 from bids_app.clinical.analysis import UNUSED
 from bids_app.clinical.analysis_file import AUTO, read_analysis
-from bids_app.clinical.results import FAILURE, AnalysisResult, read_result, written_results
+from bids_app.clinical.results import FAILURE, AnalysisResult, read_result
 from bids_app.clinical.scored_scans import ScoredScans
+from bids_app.clinical.wording import plural
 from bids_app.errors import InputError, UsageError
 from bids_app.findings import summary_lines
 from bids_app.processes import scratch_folder
@@ -49,7 +51,7 @@ def run_group(config: RunConfig) -> int:
 def _carry_out(config: RunConfig, cohort: ScoredScans) -> int:
     missing = cohort.inclusion[cohort.inclusion["status"] != "scored"]
     if config.dry_run:
-        print(f"would write group tables and report of {len(cohort.scans)} scans; {len(missing)} are not in")
+        print(f"would write group tables and report of {plural(len(cohort.scans), 'scan')}; {len(missing)} not in")
         return exitcodes.OK
     if config.pool is not None:
         write_dataset_files(config.output_dir, bids_dir=config.bids_dir, model=config.model, scoring=config.scoring)
@@ -79,11 +81,12 @@ def _carry_out(config: RunConfig, cohort: ScoredScans) -> int:
 
 def _close(config: RunConfig, cohort: ScoredScans, missing: pd.DataFrame, log: logging.Logger) -> int:
     """The words at the end, and the exit code."""
+    scans, people = len(cohort.scans), cohort.scans["participant_id"].nunique()
     log.info(
-        "%d scans of %d people are in; %d scans are not",
-        len(cohort.scans),
-        cohort.scans["participant_id"].nunique(),
-        len(missing),
+        "%s of %s in; %s not",
+        plural(scans, "scan"),
+        plural(people, "person is" if scans == 1 else "person are", "people are"),
+        plural(len(missing), "scan is", "scans are"),
     )
     omissions = [_omission(row) for row in missing.to_dict("records")]
     for line in (*_unknown_ratings(config, cohort), *left_out_lines(omissions), *_notes_on_analyses(config)):
@@ -124,7 +127,7 @@ def _notes_on_analyses(config: RunConfig) -> list[str]:
     if config.analysis is None:
         return []
     written = written_results(config.output_dir)
-    said = written.get(config.output_dir / "group_roles.json", {}).get("Sentences", [])
+    said = written.get(group_file(config.output_dir, "roles", ".json"), {}).get("Sentences", [])
     return [*not_computed_lines(_empty_results(written)), *(text for text in said if not text.startswith(UNUSED))]
 
 

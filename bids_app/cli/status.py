@@ -65,7 +65,10 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _words(states: Sequence[ScanState], counts: Counter[str], coming: dict[str, list[str]] | None) -> list[str]:
-    lines = [f"{len(states)} scans: " + ", ".join(f"{counts[state]} {state}" for state in STATES)]
+    lines = [
+        f"{len(states)} scan{'' if len(states) == 1 else 's'}: "
+        + ", ".join(f"{counts[state]} {state}" for state in STATES)
+    ]
     reasons: dict[tuple[str, str, str], list[str]] = {}
     for scan in states:
         if scan.state != DONE:

@@ -146,6 +146,8 @@ def forecast_table(
         As for `change_table`.
     years : float
         How far ahead, in steps of half a year; not beyond the model's ages.
+    adaptation : Adaptation, optional
+        That of the last visit.
 
     Returns
     -------

@@ -1,6 +1,6 @@
 """What an analysis hands on: a tidy table, sentences, methods and how to draw it.
 
-On disk a result is ``group_<name>.tsv`` and ``group_<name>.json``. The JSON is the BIDS dictionary of
+On disk a result is ``group/group_<name>.tsv`` and ``group/group_<name>.json``. The JSON is the BIDS dictionary of
 the columns plus the keys ``Title``, ``Sentences``, ``Methods`` and ``Figure`` (``docs/reports.md``).
 """
 
@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bids_app.bids.group_files import group_file, table_name, written_results
 from bids_app.bids.names import output_path
 from bids_app.clinical.figures import Figure, figure_from_json
 from bids_app.errors import InputError
 from bids_app.findings import Finding
 from bids_app.regions import ETIV, derived_names, display_name, measured_names
-from bids_app.tables import atomic_write, format_tsv, read_json, read_table, write_json
+from bids_app.tables import atomic_write, read_json, read_table, write_json
+from bids_app.tsv import format_tsv
 
 ANALYSIS_FILE = "analysis.toml"
 KEYS = ("Title", "Sentences", "Methods", "Figure")
@@ -73,10 +75,20 @@ def _dictionary() -> dict[str, dict[str, Any]]:
 
 
 def describe(table: pd.DataFrame, unit: str | None = None, **extra: str) -> dict[str, dict[str, Any]]:
-    """The BIDS dictionary of `table`'s columns.
+    """The BIDS dictionary of a table's columns.
 
-    Known columns come from ``data/result_columns.json``; a column named like a region is described by
-    its plain name and `unit`; `extra` gives the description of columns of this table only.
+    Parameters
+    ----------
+    table : DataFrame
+    unit : str, optional
+        Of the columns that are regions.
+    **extra : str
+        Description of columns of this table only.
+
+    Returns
+    -------
+    dict
+        Column to ``Description``, and ``Units`` or ``Levels`` where there are any.
 
     Raises
     ------
@@ -174,7 +186,7 @@ def failed(name: str, title: str, error: Exception) -> AnalysisResult:
 
 
 def write_result(result: AnalysisResult, output_dir: Path | str) -> Path:
-    """Write ``group_<name>.tsv`` and ``.json`` into `output_dir`; return the path of the table.
+    """Write ``group_<name>.tsv`` and ``.json`` into the folder ``group``; return the path of the table.
 
     Raises
     ------
@@ -184,7 +196,7 @@ def write_result(result: AnalysisResult, output_dir: Path | str) -> Path:
     undescribed = [str(name) for name in result.table.columns if name not in result.columns]
     if undescribed:
         raise ValueError(f"no description for columns {undescribed} of result {result.name}")
-    path = output_path(output_dir, f"group_{result.name}.tsv")
+    path = group_file(output_dir, result.name)
     sidecar: dict[str, Any] = {str(name): dict(result.columns[name]) for name in result.table.columns}
     figure = None if result.figure is None else result.figure.to_json()
     sidecar.update(zip(KEYS, (result.title, list(result.sentences), result.methods, figure)))
@@ -192,19 +204,6 @@ def write_result(result: AnalysisResult, output_dir: Path | str) -> Path:
         sidecar[FAILURE] = result.failure
     write_json(sidecar, path.with_suffix(".json"))
     return atomic_write(path, format_tsv(result.table))
-
-
-def written_results(folder: Path) -> dict[Path, dict[str, Any]]:
-    """The JSON files of the results in a folder, by path, with their content; other and damaged files are left out."""
-    found = {}
-    for path in sorted(folder.glob("group_*.json")):
-        try:
-            content = read_json(path)
-        except InputError:
-            continue
-        if isinstance(content, dict) and "Sentences" in content:
-            found[path] = content
-    return found
 
 
 def read_result(path: Path | str) -> AnalysisResult:
@@ -223,7 +222,7 @@ def read_result(path: Path | str) -> AnalysisResult:
         )
     title, sentences, methods, figure = (sidecar.pop(key) for key in KEYS)
     failure = sidecar.pop(FAILURE, "")
-    name, drawn = path.stem.removeprefix("group_"), None if figure is None else figure_from_json(figure)
+    name, drawn = table_name(path), None if figure is None else figure_from_json(figure)
     return AnalysisResult(name, title, read_table(path), sidecar, tuple(sentences), methods, drawn, failure)
 
 

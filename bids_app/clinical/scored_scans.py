@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bids_app.bids.columns import columns_for
-from bids_app.bids.names import output_path
+from bids_app.bids.group_files import group_file, settle
 from bids_app.bids.scan_tables import KeptTables
 from bids_app.clinical.analyses import group_tables, prevalence
 from bids_app.clinical.cohort import Measured
@@ -118,18 +118,19 @@ def write_group_tables(
         "sites": group_tables.site_table(scored.scans, scored.zscores),
         "quality": group_tables.quality_table(scored.summaries),
     }
+    settle(Path(output_dir))
     absent = () if scored.summaries else _without_content(scored)
     for name in absent:
         for suffix in (".tsv", ".json"):
-            output_path(output_dir, f"group_{name}{suffix}").unlink(missing_ok=True)
+            group_file(output_dir, name, suffix).unlink(missing_ok=True)
     for name in WIDE_TABLES:
-        path = output_path(output_dir, f"group_{name}.parquet")
+        path = group_file(output_dir, name, ".parquet")
         if name in absent or len(scored.scans) < PARQUET_FROM:
             path.unlink(missing_ok=True)
         else:
             write_parquet(tables[name], path)
     return [
-        write_tsv(table, output_path(output_dir, f"group_{name}.tsv"), _described(f"group_{name}", table))
+        write_tsv(table, group_file(output_dir, name), _described(f"group_{name}", table))
         for name, table in tables.items()
         if name not in absent
     ]

@@ -16,6 +16,7 @@ import pandas as pd
 
 from bids_app.arrays import FloatArray
 from bids_app.bids.covariates import Covariates, covariate_table
+from bids_app.bids.group_files import group_file, settle
 from bids_app.bids.layout import Scan
 from bids_app.bids.names import output_path
 from bids_app.errors import FreeSurferError, InputError, UsageError
@@ -49,7 +50,19 @@ class StoredAdaptation:
         return cls(tuple(content["regions"]), shift, scale, shift_se, tuple(content["notes"]))
 
     def parameters(self, data: pd.DataFrame, regions: tuple[str, ...]) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Shift, scale and standard error for every row of `data`, each (n, len(regions))."""
+        """What the adapted deviation ``(z - shift) / scale`` is made with, the same for every row.
+
+        Parameters
+        ----------
+        data : DataFrame
+            n rows; only their number counts.
+        regions : tuple of str, length p
+
+        Returns
+        -------
+        shift, scale, se : (n, p) arrays
+            In z; 0, 1 and NaN where the region is not known.
+        """
         index = {name: position for position, name in enumerate(self.regions)}
         known = np.array([index.get(name, -1) for name in regions])
         rows = []
@@ -94,9 +107,10 @@ class ScanAdaptations:
         return write_json(content, path)
 
     def write(self, output_dir: Path) -> None:
-        """Write ``adaptation.json`` and ``group_adaptation.tsv``."""
+        """Write ``adaptation.json`` and ``group/group_adaptation.tsv``."""
+        settle(output_dir)
         write_json(self.adaptation.to_dict(), output_path(output_dir, "adaptation.json"))
-        write_tsv(self.adaptation.report(), output_path(output_dir, "group_adaptation.tsv"), REPORT_COLUMNS)
+        write_tsv(self.adaptation.report(), group_file(output_dir, "adaptation"), REPORT_COLUMNS)
 
 
 def _parameters(adaptation: SiteAdaptation, row: pd.DataFrame) -> dict[str, Any]:

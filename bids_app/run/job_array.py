@@ -82,7 +82,26 @@ def people_to_do(plan: Plan, output_dir: Path) -> list[tuple[str, float]]:
 
 
 def into_tasks(people: Sequence[tuple[str, float]], jobs: JobArray, most: int) -> list[list[str]]:
-    """Labels per task: neighbours together until a task is long enough, in at most `most` tasks."""
+    """Labels per task: neighbours together until a task is long enough, in at most `most` tasks.
+
+    Parameters
+    ----------
+    people : sequence of (str, float)
+        Label and seconds that the person takes.
+    jobs : JobArray
+        Its `people_per_task` wins over the length.
+    most : int
+
+    Returns
+    -------
+    list of list of str
+        Labels in the order of `people`.
+
+    Raises
+    ------
+    UsageError
+        When `people_per_task` needs more than `most` tasks.
+    """
     if jobs.people_per_task is not None:
         size = jobs.people_per_task
         tasks = [[label for label, _ in people[start : start + size]] for start in range(0, len(people), size)]
@@ -146,6 +165,24 @@ def write_jobs(config: RunConfig, people: Sequence[tuple[str, float]], jobs: Job
     """Write tasks, configuration and scripts into ``OUT/logs/slurm/<name>`` and return that folder.
 
     The name is a hash of what the tasks do, so the same work has the same folder.
+
+    Parameters
+    ----------
+    config : RunConfig
+        What every task does, without the options `OF_A_TASK`.
+    people : sequence of (str, float)
+        Of `people_to_do`.
+    jobs : JobArray
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    UsageError
+        As `into_tasks`.
     """
     tasks = into_tasks(people, jobs, tasks_allowed(jobs.max_tasks))
     seconds = dict(people)

@@ -45,6 +45,7 @@ PLANNED_KINDS = frozenset(
         "tree-choice",
         "tree-name-trusted",
         "streams-mixed",
+        "scanner-disagrees",
     )
 )
 

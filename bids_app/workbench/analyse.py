@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from bids_app.bids.group_files import FOLDER, group_file
 from bids_app.bids.names import output_path
 from bids_app.bids.sink import check_result_folder
 from bids_app.clinical.analyses.group_tables import TABLE_STEPS
@@ -34,7 +35,6 @@ ZSCORES = "zscores.tsv"
 NOTES = "zscores_notes.tsv"
 FINDINGS = "group_findings.tsv"
 ADAPTATION_FILE = "adaptation.json"
-ADAPTATION_TABLE = "group_adaptation.tsv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,8 +149,9 @@ def _check(config: AnalyseConfig) -> None:
         option = asked[0].replace("_", "-")
         raise UsageError(f"--{option} says how to score, but --zscores gives scores", "use one of them")
     check_result_folder(config.output)
+    output = config.output.resolve()
     for path in filter(None, (config.table, config.zscores, config.visits)):
-        if path.resolve().parent == config.output.resolve() and path.name.startswith("group_"):
+        if path.name.startswith("group_") and path.resolve().parent in (output, output / FOLDER):
             raise UsageError(f"{path} lies in the output folder and has a name of its results", "name another folder")
     if config.analysis != AUTO:
         read_analysis(config.analysis)
@@ -206,7 +207,7 @@ def _flagged(scored: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _write_adaptation(origin: Origin, output_dir: Path) -> None:
-    table = output_path(output_dir, ADAPTATION_TABLE)
+    table = group_file(output_dir, "adaptation")
     if origin.adaptation:
         write_json(dict(origin.adaptation), output_path(output_dir, ADAPTATION_FILE))
         write_tsv(SiteAdaptation.from_dict(origin.adaptation).report(), table, REPORT_COLUMNS)

@@ -71,16 +71,16 @@ def test_an_analysis_that_cannot_be_computed_says_why():
 
 
 def test_a_foreign_table_is_refused_with_its_name(tmp_path):
-    path = write_tsv(pd.DataFrame({"a": [1]}), tmp_path / "group_x.tsv", {"a": {"Description": "a"}})
+    path = write_tsv(pd.DataFrame({"a": [1]}), tmp_path / "group" / "group_x.tsv", {"a": {"Description": "a"}})
     with pytest.raises(InputError, match=r"group_x\.json"):
         read_result(path)
 
 
 def test_results_in_a_folder_are_told_from_other_and_damaged_files(tmp_path):
     path = write_result(not_computed("edss", "EDSS", "no column has the role edss."), tmp_path)
-    write_tsv(pd.DataFrame({"a": [1]}), tmp_path / "group_x.tsv", {"a": {"Description": "a"}})
-    (tmp_path / "group_cut.json").write_text('{"Sentences": [')
-    (tmp_path / "group_list.json").write_text("[]")
+    write_tsv(pd.DataFrame({"a": [1]}), tmp_path / "group" / "group_x.tsv", {"a": {"Description": "a"}})
+    (tmp_path / "group" / "group_cut.json").write_text('{"Sentences": [')
+    (tmp_path / "group" / "group_list.json").write_text("[]")
     assert list(written_results(tmp_path)) == [path.with_suffix(".json")]
 
 

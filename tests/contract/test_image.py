@@ -12,6 +12,7 @@ import pytest
 
 from bids_app import __version__
 from bids_app.freesurfer.programs import packages
+from bids_app.tables import read_table
 from tests.contract.test_descriptors import load_script
 
 
@@ -69,8 +70,30 @@ def test_full_becomes_root_for_its_packages_and_has_all_of_recon_alls(stages):
     assert "USER root" in before
     installed = set(after.partition("&&")[0].split())
     assert set(packages().values()) - {"coreutils"} <= installed
-    names = ("SUBJECTS_DIR", "MNI_DIR", "MNI_DATAPATH", "MNI_PERL5LIB", "PERL5LIB", "FSFAST_HOME", "FS_OVERRIDE")
-    assert all(f"{name}=" in stages["full"] for name in (*names, "LOCAL_DIR", "FSF_OUTPUT_FORMAT", "FREESURFER_HOME"))
+    assert "RUN recon-all -version && bash /tmp/check.sh" in after
+
+
+def test_full_has_what_public_images_of_freesurfer_7_have(repository, stages):
+    theirs = read_table(repository / "tests" / "data" / "freesurfer_images.tsv", text=True).fillna("")
+    assert theirs["image"].nunique() == 3
+    installed = stages["full"].partition("--no-install-recommends")[2].partition("&&")[0].split()
+    block = re.search(r"^ENV ((?:.*\\\n)+.*)$", stages["full"], flags=re.MULTILINE)[1]
+    variables = dict(word.split("=", 1) for word in block.replace("\\\n", " ").split())
+    for row in theirs.itertuples():
+        have = (
+            installed if row.kind == "package" else variables["PATH" if row.kind == "path" else row.theirs].split(":")
+        )
+        assert row.here in have, row
+
+
+def test_what_was_never_built_is_marked_so_wherever_it_is_offered(repository):
+    offered = []
+    for path in [*(repository / name for name in ("Dockerfile", "README.md")), *(repository / "docs").glob("*.md")]:
+        text = " ".join(path.read_text().split())
+        if re.search(r"normvol:full|--target full|image `full`|AS full", text):
+            offered.append(path.name)
+            assert re.search(r"never built|not built here|not executable here", text), path
+    assert {"Dockerfile", "platforms.md", "freesurfer.md"} <= set(offered)
 
 
 @pytest.mark.parametrize(("words", "code"), [([], 1), (["--optional"], 0)])
@@ -86,10 +109,21 @@ def test_templates_that_cannot_be_fetched_end_the_build_unless_optional(reposito
 def freesurfer(tmp_path):
     """A FreeSurfer of stubs, whole as far as its check looks."""
     home = tmp_path / "freesurfer"
-    for folder in ("bin", "average/mult-comp-cor", "models", "subjects/fsaverage", "subjects/bert", "mni/data", "docs"):
+    for folder in (
+        "bin",
+        "average/mult-comp-cor",
+        "models",
+        "subjects/fsaverage",
+        "subjects/bert",
+        "mni/data",
+        "mni/bin",
+        "docs",
+    ):
         (home / folder).mkdir(parents=True)
-    for name in ("mri_convert", "mris_inflate", "freeview.bin", "tcsh", "gawk", "time", "nu_correct", "mritotal"):
+    for name in ("mri_convert", "mris_inflate", "freeview.bin", "tcsh", "gawk", "time"):
         write_program(home / "bin" / name, "exit 1")
+    for name in ("nu_correct", "mritotal"):
+        write_program(home / "mni" / "bin" / name, "exit 1")
     for name in ("bc", "perl", "uptime", "ps", "hostname", "uname", "tee"):
         write_program(home / "bin" / name, "exit 0")
     write_program(home / "bin" / "recon-all", "set cmd = (mri_convert $a)\n  set cmd = (mris_inflate $b)")
@@ -102,7 +136,7 @@ def write_program(path, body):
 
 
 def check(repository, home):
-    environment = os.environ | {"FREESURFER_HOME": str(home), "PATH": f"{home / 'bin'}:{os.environ['PATH']}"}
+    environment = os.environ | {"FREESURFER_HOME": str(home), "PATH": f"{home}/bin:{home}/mni/bin:{os.environ['PATH']}"}
     script = repository / "scripts" / "freesurfer" / "check.sh"
     return subprocess.run(["bash", script], env=environment, capture_output=True, text=True, check=False)
 
@@ -124,3 +158,13 @@ def test_a_program_that_cannot_start_or_is_lost_fails_the_build(repository, free
     assert done.returncode == 1
     assert "libx.so" in done.stdout
     assert "mris_inflate: recon-all calls it" in done.stdout
+
+
+def test_scripts_are_followed_and_a_lost_perl_module_fails_the_build(repository, freesurfer):
+    write_program(freesurfer / "bin" / "mri_convert", "[ $# = 1 ] || helper_of_convert")
+    write_program(freesurfer / "bin" / "helper_of_convert", "nu_correct a b")
+    write_program(freesurfer / "mni" / "bin" / "nu_correct", 'echo "Can\'t locate MNI/Startup.pm in @INC"; exit 2')
+    done = check(repository, freesurfer)
+    assert done.returncode == 1
+    assert "nu_correct -version: Can't locate MNI/Startup.pm in @INC" in done.stdout
+    assert "6 programs of FreeSurfer were looked at" in done.stdout

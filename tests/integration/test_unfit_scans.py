@@ -81,7 +81,7 @@ def test_a_technical_failure_is_out_of_the_group_unless_it_is_asked_for(outputs)
     out, _ = outputs
     assert read_json(out / "sub-05" / "anat" / "sub-05_desc-summary_morph.json")["quality"]["technical"] == "fail"
     assert read_table(out / "group_deviations.tsv")["participant_id"].tolist() == ["sub-01"]
-    flow = read_table(out / "group_flow.tsv").set_index("step")["n_scans"]
+    flow = read_table(out / "group" / "group_flow.tsv").set_index("step")["n_scans"]
     assert (flow["found"], flow["scored"], flow["kept"]) == (6, 2, 1)
     bids = str(out.parent / "bids")
     assert main([bids, str(out), "group", "--include-quality", "fail"]) == exitcodes.OMISSIONS

@@ -45,6 +45,20 @@ def test_the_spread_of_refits_is_the_standard_error(n):
     assert 0.8 <= np.sqrt(spread / said) <= 1.25
 
 
+def test_simulated_people_follow_the_curve_of_their_own_sex():
+    table, seen = people(150, seed=5), []
+    columns = [table[name].to_numpy() for name in ("age", "sex", "EstimatedTotalIntraCranialVol")]
+    male = columns[1] == "male"
+    fits = fit_calibrated(*columns, np.log(table[[THALAMUS]].to_numpy()) + np.where(male, 1.0, -1.0)[:, None])
+
+    def refit(age, sex, etiv, values):
+        seen.append(values[sex == "male"].mean() - values[sex == "female"].mean())
+        return fits
+
+    resampling.with_choices(fits, refit, *columns)
+    assert np.allclose(seen, 2.0, atol=0.2)
+
+
 def test_the_order_of_people_changes_nothing():
     table = people(150, seed=5)
     values = np.log(table[[THALAMUS]].to_numpy())

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bids_app.bids.citation import MethodsFacts, methods_text
+from bids_app.bids.group_files import group_file
 from bids_app.regions import asymmetry_names, extended_regions, reference_regions
 from bids_app.tables import write_json, write_tsv
 
@@ -355,7 +356,7 @@ def _write_flow(root: Path, keys: pd.DataFrame) -> None:
                 "n_left_out": lost,
             }
         ),
-        root / "group_flow.tsv",
+        root / "group" / "group_flow.tsv",
     )
 
 
@@ -430,10 +431,10 @@ def _write_descriptions(root: Path, deviations: pd.DataFrame, z: np.ndarray) -> 
                 "mean_n_infra": part["n_infra"].mean(),
             }
         )
-    write_tsv(pd.DataFrame(cohort), root / "group_cohort.tsv")
-    write_tsv(pd.DataFrame(counts), root / "group_counts.tsv")
-    write_tsv(pd.concat(prevalence), root / "group_prevalence.tsv")
-    write_tsv(pd.DataFrame(sites), root / "group_sites.tsv")
+    write_tsv(pd.DataFrame(cohort), root / "group" / "group_cohort.tsv")
+    write_tsv(pd.DataFrame(counts), root / "group" / "group_counts.tsv")
+    write_tsv(pd.concat(prevalence), root / "group" / "group_prevalence.tsv")
+    write_tsv(pd.DataFrame(sites), root / "group" / "group_sites.tsv")
 
 
 def _write_quality(root: Path, deviations: pd.DataFrame, rng: np.random.Generator) -> None:
@@ -450,14 +451,14 @@ def _write_quality(root: Path, deviations: pd.DataFrame, rng: np.random.Generato
                 verdict=deviations["quality"],
             )
         )
-    write_tsv(pd.concat(parts), root / "group_quality.tsv")
+    write_tsv(pd.concat(parts), root / "group" / "group_quality.tsv")
 
 
 def _analysis(root: Path, name: str, table: pd.DataFrame, title: str, sentences: list[str], figure: dict) -> None:
     dictionary = {column: {"Description": f"{column} of the analysis"} for column in table}
     ours = {"Title": title, "Sentences": sentences, "Methods": "As described in the documentation.", "Figure": figure}
-    write_json({**dictionary, **ours}, root / f"group_{name}.json")
-    write_tsv(table, root / f"group_{name}.tsv")
+    write_json({**dictionary, **ours}, group_file(root, name, ".json"))
+    write_tsv(table, group_file(root, name))
 
 
 def _write_adaptation(root: Path, regions: tuple[str, ...], rng: np.random.Generator) -> None:
@@ -477,7 +478,7 @@ def _write_adaptation(root: Path, regions: tuple[str, ...], rng: np.random.Gener
         )
         for scanner in ("north", "south.a")
     ]
-    write_tsv(pd.concat(parts), root / "group_adaptation.tsv")
+    write_tsv(pd.concat(parts), root / "group" / "group_adaptation.tsv")
     level = {"people": ["sub-001"], "n_scans": 9, "age_range": [20.1, 61.0], "sexes": {"female": 5, "male": 4}}
     write_json(
         {

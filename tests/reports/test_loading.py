@@ -61,7 +61,7 @@ def test_a_damaged_summary_is_an_error_that_names_the_file(root: Path) -> None:
 
 def test_tables_without_a_title_are_not_analyses(root: Path) -> None:
     dataset.write_group(root, 4)
-    write_json({"n": {"Description": "count"}}, root / "group_counts.json")
+    write_json({"n": {"Description": "count"}}, root / "group" / "group_counts.json")
     group = load_group(root)
     assert set(group.analyses) == {"associations", "zdifference", "survival", "matching", "trajectories", "casecontrol"}
     assert "counts" in group.sheets

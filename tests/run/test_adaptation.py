@@ -92,5 +92,5 @@ def test_each_scan_gets_the_shift_of_its_scanner_without_itself(root, model, tmp
 def test_the_fit_is_written_with_its_table(root, model, tmp_path):
     estimate(root, model).write(tmp_path)
     assert read_json(tmp_path / "adaptation.json")["levels"]["all"]["people"] == ["sub-01", "sub-02"]
-    table = pd.read_csv(tmp_path / "group_adaptation.tsv", sep="\t")
+    table = pd.read_csv(tmp_path / "group" / "group_adaptation.tsv", sep="\t")
     assert set(reference_regions()) <= set(table["region"])

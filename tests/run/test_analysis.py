@@ -43,7 +43,7 @@ def test_results_of_an_earlier_analysis_are_replaced_and_the_request_is_written(
     write_result(not_computed("stale", "Stale", "of an earlier version"), out)
     (tmp_path / "mine.toml").write_text("[options]\nseed = 7\n")
     written = write_analyses(out, bids, str(tmp_path / "mine.toml"))
-    assert not (out / "group_stale.tsv").exists()
+    assert not (out / "group" / "group_stale.tsv").exists()
     assert all(path.exists() for path in written)
     assert "seed = 7" in (out / "analysis.toml").read_text()
     assert "\ndiagnosis" not in (out / "analysis.toml").read_text()

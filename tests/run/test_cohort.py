@@ -155,13 +155,13 @@ def test_wide_tables_of_many_scans_are_also_parquet(tmp_path, monkeypatch):
     out = tmp_path / "out"
     monkeypatch.setattr(scored_scans, "PARQUET_FROM", 2)
     write_group_tables(scans, out)
-    names = sorted(path.stem.removeprefix("group_") for path in out.glob("*.parquet"))
+    names = sorted(path.stem.removeprefix("group_") for path in out.rglob("*.parquet"))
     assert names == sorted(scored_scans.WIDE_TABLES)
     read = pd.read_parquet(out / "group_zscores.parquet")
     pd.testing.assert_frame_equal(read, scans.zscores, check_dtype=False)
     monkeypatch.setattr(scored_scans, "PARQUET_FROM", 3)
     write_group_tables(scans, out)
-    assert not list(out.glob("*.parquet"))
+    assert not list(out.rglob("*.parquet"))
 
 
 def test_visits_are_taken_for_scans_where_they_are_the_same(tmp_path, monkeypatch):

@@ -65,8 +65,11 @@ def test_a_mask_and_a_table_reach_reports_and_group(dataset, tmp_path, capsys):
     assert main([str(dataset), str(out), "group", "--analysis", "auto"]) == 0
     scans = read_table(out / "group_deviations.tsv").set_index("participant_id")
     assert scans.loc["sub-02", "lesion_volume_mm3"] == 2500
-    assert read_table(out / "group_cohort.tsv")["lesion_count_median"].iloc[0] == 4.5
-    assert read_table(out / "group_lesions.tsv")["measure"].tolist()[:2] == ["lesion volume", "number of lesions"]
+    assert read_table(out / "group" / "group_cohort.tsv")["lesion_count_median"].iloc[0] == 4.5
+    assert read_table(out / "group" / "group_lesions.tsv")["measure"].tolist()[:2] == [
+        "lesion volume",
+        "number of lesions",
+    ]
 
 
 def known(tree, mask, **values):

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.simulated_cohort import PUBLISHED, simulate_cohort
+from bids_app.bids.group_files import group_file
 from bids_app.cli import exitcodes
 from bids_app.cli.model import main
 from bids_app.clinical import analysis
@@ -111,8 +112,9 @@ def test_two_commands_lead_from_a_table_to_statistics_and_report(folder, capsys)
         "inclusion",
         "adaptation",
     )
-    assert all((out / f"group_{name}.json").is_file() for name in names)
-    assert "group_quality.tsv" not in contents(out)
+    assert all(group_file(out, name, ".json").is_file() for name in names)
+    assert "group/group_quality.tsv" not in contents(out)
+    assert len(list(out.glob("group*"))) <= 20
     page = (out / "group.html").read_text()
     assert "Rows in the table" in page
     assert "40 local healthy people" in page
@@ -233,7 +235,7 @@ def test_rows_that_could_not_be_scored_are_listed_with_their_reason(folder, caps
         "z.tsv holds no z of this row",
     ]
     assert len(read_table(folder / "out" / "group_deviations.tsv")) == 106
-    assert read_table(folder / "out" / "group_flow.tsv")["n_scans"].tolist() == [110, 108, 106]
+    assert read_table(folder / "out" / "group" / "group_flow.tsv")["n_scans"].tolist() == [110, 108, 106]
     assert "left out: 1 row(s): no readable age" in capsys.readouterr().err
     assert "no readable sex" in (folder / "out" / "group.html").read_text()
 
@@ -255,19 +257,19 @@ def test_results_of_an_earlier_run_are_removed(folder):
     assert analyse(folder, zscores="z1.tsv") == exitcodes.OK
     (out / "mine.txt").write_text("kept")
     before = set(contents(out))
-    assert {"group_adaptation.tsv", "model_open-reference.json", "figures/group_region_differences.svg"} <= before
+    assert {"group/group_adaptation.tsv", "model_open-reference.json", "figures/group_region_differences.svg"} <= before
     changed(folder, "people.tsv", lambda table: table.drop(columns=["scanner", "fs_version"]))
     (folder / "analysis.toml").write_text("")
     assert analyse(folder) == exitcodes.OK
     gone = before - set(contents(out))
     assert {
-        "group_sites.tsv",
-        "group_sites.json",
-        "group_adaptation.tsv",
+        "group/group_sites.tsv",
+        "group/group_sites.json",
+        "group/group_adaptation.tsv",
         "adaptation.json",
         "CITATION.md",
         "model_open-reference.json",
-        "group_matching.tsv",
+        "group/group_matching.tsv",
         "figures/group_region_differences.svg",
     } <= gone
     assert "mine.txt" not in gone
@@ -312,7 +314,7 @@ def test_groups_of_different_sites_are_pointed_out_in_the_report(folder):
     assert analyse(folder) == exitcodes.OK
     words = "30 of 30 people and 30 of 30 controls are from sites (column site)"
     for name in ("case_control", "region_differences"):
-        assert any(words in sentence for sentence in read_json(folder / "out" / f"group_{name}.json")["Sentences"])
+        assert any(words in sentence for sentence in read_json(group_file(folder / "out", name, ".json"))["Sentences"])
     assert words in (folder / "out" / "group.html").read_text()
 
 
@@ -351,7 +353,7 @@ def test_visits_without_a_scan_count_for_progression(folder, capsys):
     visits = pd.concat(later)[["participant_id", "session_id", "age", "edss"]]
     write_tsv(pd.concat([visits, visits.iloc[[0]].assign(participant_id="sub-unknown")]), folder / "visits.tsv")
     assert analyse(folder, "--visits", str(folder / "visits.tsv")) == exitcodes.OK
-    found = read_table(folder / "out" / "group_progression_people.tsv")
+    found = read_table(folder / "out" / "group" / "group_progression_people.tsv")
     assert found["event"].sum() == len(patients)
     assert "1 row(s) of visits.tsv are of people who are not in TABLE" in capsys.readouterr().err
 
@@ -373,7 +375,7 @@ def test_the_expected_range_is_that_of_the_models_own_healthy_people(folder):
     """The yardstick of a person's report: without adaptation, healthy people at sites that the model does not know."""
     words = ["analyse", str(folder / "people.tsv"), "-o", str(folder / "out"), "--model", "open-reference"]
     assert main([*words, "--analysis", str(folder / "analysis.toml")]) == exitcodes.OK
-    table = read_table(folder / "out" / "group_counts.tsv")
+    table = read_table(folder / "out" / "group" / "group_counts.tsv")
     highs = [load_model("open-reference").expected_counts(82, sex, False)["n_infra"]["high"] for sex in SEXES]
     shown = table.loc[table["tail"] == "infra", "expected_high"]
     assert shown.between(min(highs), max(highs)).all()
@@ -384,5 +386,5 @@ def test_a_value_off_its_scale_is_named_with_file_and_line(folder):
     changed(folder, "people.tsv", lambda table: table.assign(edss=table["edss"].where(table.index != 4, 12.5)))
     (folder / "analysis.toml").write_text(OUTCOMES)
     assert analyse(folder) == exitcodes.OK
-    said = read_json(folder / "out" / "group_roles.json")["Sentences"]
+    said = read_json(folder / "out" / "group" / "group_roles.json")["Sentences"]
     assert any("12.5" in sentence and "people.tsv, line 6" in sentence for sentence in said)

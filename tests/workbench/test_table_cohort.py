@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_app.bids.group_files import group_files
 from bids_app.clinical.scored_scans import write_group_tables
 from bids_app.clinical.values import from_lines, unusable
 from bids_app.errors import InputError
@@ -107,10 +108,10 @@ def test_tables_without_content_are_not_written_and_earlier_ones_go(tmp_path):
     out = tmp_path / "out"
     cohort = make_cohort(matched(tmp_path, people(site="A"), scores(people())), None, None, "z.tsv")
     assert {"group_sites.tsv", "group_extended.tsv"} <= {path.name for path in write_group_tables(cohort, out)}
-    assert read_table(out / "group_extended.tsv")[OTHER].eq(0.5).all()
+    assert read_table(out / "group" / "group_extended.tsv")[OTHER].eq(0.5).all()
     cohort = make_cohort(matched(tmp_path, people(), scores(people()).drop(columns=OTHER)), None, None, "z.tsv")
     write_group_tables(cohort, out)
-    found = {path.name for path in out.iterdir()}
+    found = {path.name for path in group_files(out)}
     assert {"group_zscores.tsv", "group_zscores.json", "group_volumes.tsv"} <= found
     assert not {"group_sites.tsv", "group_sites.json", "group_extended.tsv", "group_quality.tsv"} & found
 

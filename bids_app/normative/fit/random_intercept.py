@@ -136,11 +136,6 @@ class RandomInterceptSums:
             + (self.n_rows - self.n_coefficients) * (contrast @ slope @ contrast) / rss
         )
 
-    def _log_determinants(self, ratio: float) -> float:
-        return float(
-            np.sum(self.counts * np.log1p(self.sizes * ratio)) + np.linalg.slogdet(self.weighted(ratio)[:-1, :-1])[1]
-        )
-
 
 @dataclass(frozen=True)
 class RandomInterceptFit:
@@ -175,6 +170,13 @@ class RandomInterceptFit:
 
     @property
     def se(self) -> FloatArray:
+        """Standard errors of `beta`.
+
+        Returns
+        -------
+        (k,) array
+            Roots of the diagonal of `cov_beta`.
+        """
         return np.sqrt(np.diag(self.cov_beta))
 
     @property

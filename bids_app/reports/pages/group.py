@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from bids_app.bids.group_files import group_files, settle
 from bids_app.bids.names import output_path
 from bids_app.clinical.analyses.group_tables import KEYS
 from bids_app.errors import InputError
@@ -42,6 +43,7 @@ def write_group_report(output_dir: Path | str, *, figure_formats: Sequence[str] 
         When no group table is there.
     """
     root = Path(output_dir)
+    settle(root)
     group = load_group(root)
     if not group.sheets:
         raise InputError(f"no group table is in {root}", "run the group level first, or normvol-model analyse")
@@ -78,7 +80,7 @@ def _context(group: Group, root: Path) -> dict[str, Any]:
         "outliers": sections.quality_outliers(group),
         "analyses": read_analyses(group),
         "reports": group.reports,
-        "tables": sorted(path.name for path in root.glob("group_*.tsv")),
+        "tables": [path.relative_to(root).as_posix() for path in group_files(root, ".tsv")],
         "methods": prose(group.citation) if group.citation else None,
     }
 

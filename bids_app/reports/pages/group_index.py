@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bids_app.bids.columns import TITLES
+from bids_app.bids.group_files import group_files, table_name
 from bids_app.errors import InputError
 from bids_app.reports.pages.page import render
 from bids_app.tables import atomic_write, read_json
@@ -23,11 +24,10 @@ class Entry(NamedTuple):
 
 def write_group_index(root: Path) -> Path:
     """Write the page from what lies in the folder."""
-    tables = sorted(path for path in root.glob("group_*") if path.suffix in (".tsv", ".parquet"))
-    named = [(path, path.stem.removeprefix("group_")) for path in tables]
+    named = [(path, table_name(path)) for path in group_files(root, ".tsv", ".parquet")]
     main = [Entry(path.relative_to(root).as_posix(), TITLES[name]) for path, name in named if name in TITLES]
     order = list(TITLES)
-    main.sort(key=lambda entry: (order.index(Path(entry.file).stem.removeprefix("group_")), entry.file))
+    main.sort(key=lambda entry: (order.index(table_name(Path(entry.file))), entry.file))
     results = [Entry(path.relative_to(root).as_posix(), _title(path)) for path, name in named if name not in TITLES]
     return atomic_write(root / NAME, render("group_index.html.j2", report=Entry(*REPORT), main=main, results=results))
 

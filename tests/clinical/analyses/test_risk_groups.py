@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.simulated_cohort import CohortEffects, simulate_cohort
 from bids_app.clinical.analyses.risk_data import risk_data
-from bids_app.clinical.analyses.risk_groups import AT_RISK, OTHERS, risk_groups
+from bids_app.clinical.analyses.risk_groups import AT_RISK, OTHERS, _hazard, _sentence, risk_groups
 from bids_app.clinical.analysis import run_analysis
 from bids_app.clinical.analysis_file import AnalysisConfig
 from bids_app.clinical.cohort import prepare
@@ -160,3 +160,38 @@ def test_a_disease_without_events_has_no_decision_curve(cohort):
     )
     found = results_of((scans, z))
     assert not found["decision_relapse"].table["strategy"].str.startswith("NMO").any()
+
+
+@pytest.mark.parametrize(("kept", "side"), [(0, True), (0, False), (1, True), (1, False)])
+def test_a_ratio_is_unbounded_only_where_one_side_has_no_event_at_all(cohort, kept, side):
+    data = risk_data(prepare(*cohort, AnalysisConfig(roles=ROLES, control="HC", risk_rule=8)))
+    outcome, rule = data.outcomes["relapse"], data.rules[0]
+    event = (outcome["event"].to_numpy() > 0) & outcome["time"].notna().to_numpy()
+    others = np.flatnonzero(event & (rule.at_risk == side))[kept:]
+    event[others] = False
+    row = _hazard(data, rule, outcome.assign(event=event), np.empty((0, len(event)), dtype=int))
+    assert row["n_events_at_risk"] == (kept if side else row["n_events"] - kept)
+    unbounded = 0.0 if side else np.inf
+    assert (row["estimate"] == unbounded) == (kept == 0)
+    assert ("unbounded" in str(row["note"])) == (kept == 0)
+
+
+@pytest.mark.parametrize(("n_at_risk", "whom"), [(0, "none"), (9, "all")])
+def test_without_two_sides_no_ratio_is_said(n_at_risk, whom):
+    row = {"measure": "hazard ratio", "n_people": 9, "n_at_risk": n_at_risk, "n_events": 4, "outcome": "relapse"}
+    said = _sentence({**row, "low": np.nan, "high": np.nan, "definition": "at least 3"})
+    assert said == (
+        f"Relapse: 4 of 9 people had an event; {whom} of them are at risk (at least 3), so groups cannot be compared."
+    )
+
+
+def test_a_ratio_is_said_with_its_interval_and_a_doubt_about_proportions():
+    row = {"measure": "hazard ratio", "n_people": 9, "n_at_risk": 4, "n_events": 5, "n_events_at_risk": 3}
+    row |= {"outcome": "relapse", "definition": "at least 3", "estimate": 2.5, "low": 1.1, "high": 6.0, "p": 0.03}
+    row |= {"concordance": 0.6, "concordance_low": 0.5, "concordance_high": 0.7, "p_log_rank": 0.02}
+    doubted, trusted = (_sentence({**row, "p_proportional": p}) for p in (0.049, 0.051))
+    assert "3 of them among the 4 at risk (at least 3): hazard ratio 2.50 (95 % interval 1.10 to 6.00" in trusted
+    assert "changes over time" in doubted
+    assert "changes over time" not in trusted
+    unbounded = _sentence({**row, "estimate": np.inf, "p_proportional": np.nan})
+    assert unbounded.endswith("a hazard ratio cannot be given (log-rank test p = 0.020).")

@@ -54,3 +54,11 @@ def test_every_region_is_imputed_with_its_own_z():
     assert "the region's z, and its mean per person" in result.methods
     assert list(result.table["region"]) == list(data.zscores.columns)
     assert result.table["missing_information"].between(0.05, 0.9).all()
+
+
+def test_covariates_known_for_everybody_help_to_impute():
+    table, z = cohort(1, people=40)
+    table = table.assign(weeks=np.arange(len(table)) * 1.0, dose=np.where(table.index % 5, 1.0, np.nan))
+    config = AnalysisConfig(roles={"edss": "edss"}, covariates=("age", "weeks", "dose"), missing="impute")
+    data = prepare(table, z, config)
+    assert score_analyses._imputing_covariates(data, data.scans) == ["weeks"]

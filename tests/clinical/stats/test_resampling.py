@@ -30,6 +30,13 @@ def test_a_group_without_an_event_is_infinite_and_an_empty_one_unknown():
     assert np.isnan(hazard_ratios([1, 2], [0, 0], [True, False], np.ones((1, 2), dtype=int))[0])
 
 
+@pytest.mark.parametrize("group", [[True, False, True, False, True], [False, True, False, True, False]])
+def test_one_event_in_each_group_is_a_finite_ratio(group):
+    time, event = [1, 2, 3, 4, 5], [1, 1, 0, 0, 0]
+    found = hazard_ratios(time, event, group, np.ones((1, 5), dtype=int))[0]
+    assert found == pytest.approx(fit_cox(np.array(time), np.array(event), np.array(group, dtype=float)).coef[0])
+
+
 def test_samples_are_seeded_and_of_the_same_size():
     np.testing.assert_array_equal(resample(10, 5, 1), resample(10, 5, 1))
     assert (resample(10, 5, 1).sum(axis=1) == 10).all()

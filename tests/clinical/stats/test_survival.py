@@ -3,7 +3,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from bids_app.clinical.stats.survival import kaplan_meier, log_rank, log_rank_permutation
+from bids_app.clinical.stats.survival import _layer, kaplan_meier, log_rank, log_rank_permutation
 from bids_app.errors import AnalysisError
 from tests.clinical.parity import invented, recorded
 
@@ -148,3 +148,15 @@ def test_the_permutation_test_within_strata_agrees_with_chi_square():
     time, event, group, stratum = stratified(3)
     p = log_rank(time, event, group, stratum).p
     assert log_rank_permutation(time, event, group, 1999, strata=stratum) == pytest.approx(p, abs=0.04)
+
+
+@pytest.mark.parametrize("n", [4, 30])
+def test_the_statistic_of_a_split_is_that_of_the_log_rank_test(n):
+    rng = np.random.default_rng(n)
+    time, event = np.ceil(rng.exponential(4, n)), np.ones(n)
+    event[rng.integers(0, n)] = 0
+    split = rng.permuted(np.tile(np.arange(n) % 2 == 0, (20, 1)), axis=1)
+    layer = _layer(np.arange(n), time, event)
+    surplus, variance = layer.parts(split[:, layer.people].astype(float))
+    for row, value in zip(split, surplus**2 / variance, strict=True):
+        assert value == pytest.approx(log_rank(time, event, row).statistic, rel=1e-10)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_app.bids.group_files import group_file, group_files
 from bids_app.clinical.results import not_computed, write_result
 from bids_app.errors import InputError
 from bids_app.reports.pages.group import write_group_report
@@ -46,8 +47,8 @@ def test_people_are_linked_to_the_reports_that_exist(root: Path) -> None:
 
 def test_every_table_is_linked(derivatives: Path) -> None:
     page = (derivatives / "group.html").read_text()
-    for path in derivatives.glob("group_*.tsv"):
-        assert f'href="{path.name}"' in page
+    for path in group_files(derivatives, ".tsv"):
+        assert f'href="{path.relative_to(derivatives).as_posix()}"' in page
 
 
 def test_every_kind_of_figure_is_drawn_and_written(derivatives: Path) -> None:
@@ -60,11 +61,11 @@ def test_every_kind_of_figure_is_drawn_and_written(derivatives: Path) -> None:
 
 
 def test_a_figure_that_cannot_be_drawn_is_said_and_does_not_stop_the_report(root: Path) -> None:
-    content = read_json(root / "group_survival.json")
+    content = read_json(root / "group" / "group_survival.json")
     content["Figure"]["time"] = "no_such_column"
-    write_json(content, root / "group_survival.json")
+    write_json(content, root / "group" / "group_survival.json")
     page = write_group_report(root, figure_formats=("svg",)).read_text()
-    assert "could not be drawn from group_survival.tsv" in page
+    assert "could not be drawn from group/group_survival.tsv" in page
     assert "EDSS over time" in page
 
 
@@ -87,7 +88,7 @@ def test_drawings_of_an_earlier_report_are_removed(root: Path) -> None:
     other.write_text("not ours")
     assert figure.exists()
     for suffix in (".tsv", ".json"):
-        (root / f"group_associations{suffix}").unlink()
+        group_file(root, "associations", suffix).unlink()
     write_group_report(root, figure_formats=("svg",))
     assert not figure.exists()
     assert other.exists()
@@ -107,8 +108,8 @@ def test_the_shift_of_every_scanner_is_mapped(root: Path) -> None:
 
 
 def test_a_table_of_many_rows_is_linked_instead_of_shown(root: Path) -> None:
-    table = read_table(root / "group_associations.tsv")
-    write_tsv(table.loc[table.index.repeat(20)], root / "group_associations.tsv")
+    table = read_table(root / "group" / "group_associations.tsv")
+    write_tsv(table.loc[table.index.repeat(20)], root / "group" / "group_associations.tsv")
     page = write_group_report(root, figure_formats=("svg",)).read_text()
     assert "too many rows to show here" in page
     assert len(page) < 1_500_000
@@ -118,13 +119,13 @@ def test_text_from_files_is_escaped(root: Path) -> None:
     table = read_table(root / "group_deviations.tsv")
     table["group"] = np.where(table["group"] == "patient", HOSTILE, table["group"])
     write_tsv(table, root / "group_deviations.tsv")
-    prevalence = read_table(root / "group_prevalence.tsv").replace("patient", HOSTILE)
-    write_tsv(prevalence, root / "group_prevalence.tsv")
-    content = read_json(root / "group_survival.json")
+    prevalence = read_table(root / "group" / "group_prevalence.tsv").replace("patient", HOSTILE)
+    write_tsv(prevalence, root / "group" / "group_prevalence.tsv")
+    content = read_json(root / "group" / "group_survival.json")
     content["Title"] = content["Sentences"][0] = content["Methods"] = HOSTILE
-    write_json(content, root / "group_survival.json")
-    survival = read_table(root / "group_survival.tsv").replace("5 or more", HOSTILE)
-    write_tsv(survival, root / "group_survival.tsv")
+    write_json(content, root / "group" / "group_survival.json")
+    survival = read_table(root / "group" / "group_survival.tsv").replace("5 or more", HOSTILE)
+    write_tsv(survival, root / "group" / "group_survival.tsv")
     page = write_group_report(root, figure_formats=("svg",)).read_text()
     assert HOSTILE not in page
     assert "&lt;img src=x" in page
@@ -134,7 +135,7 @@ def test_text_from_files_is_escaped(root: Path) -> None:
 
 def test_the_report_needs_no_other_table_than_the_scans(tmp_path: Path) -> None:
     dataset.write_group(tmp_path, 6)
-    for path in tmp_path.glob("group_*"):
+    for path in group_files(tmp_path):
         if path.name != "group_deviations.tsv":
             path.unlink()
     assert "Number of deviations" in write_group_report(tmp_path, figure_formats=("svg",)).read_text()
@@ -170,7 +171,7 @@ def test_a_strip_of_very_many_scans_shows_their_spread_and_the_furthest_outliers
     values[:400] = np.linspace(20, 60, 400)
     table = pd.DataFrame({"participant_id": [f"sub-{i}" for i in range(n)], "session_id": None, "metric": "euler"})
     table = table.assign(value=values, low=-1.0, high=11.0, outlier=values > 11, verdict="pass")
-    write_tsv(table, root / "group_quality.tsv")
+    write_tsv(table, root / "group" / "group_quality.tsv")
     page = write_group_report(root, figure_formats=()).read_text()
     strip = page[page.index("Drawn are 2000 scans") - 200_000 : page.index("Drawn are 2000 scans")]
     assert strip.count("h0") == 2_000

@@ -65,7 +65,7 @@ def test_without_a_comparison_the_lead_is_the_count_beside_what_is_expected(root
 def test_the_leading_regions_are_those_of_most_people_of_the_compared_group(root: Path) -> None:
     write_comparison(root, 1.3)
     found = group_glance.leading(load_group(root))
-    table = read_table(root / "group_prevalence.tsv")
+    table = read_table(root / "group" / "group_prevalence.tsv")
     shares = table[table["group"] == "patient"]["share_infra"].sort_values(ascending=False)
     assert found.group == "patient"
     assert [row["share_infra"] for _, row in found.rows] == list(shares.head(len(found.rows)))
