@@ -45,7 +45,17 @@ class Sheet:
     table: pd.DataFrame
 
     def pick(self, rows: pd.Series | pd.DataFrame) -> Sheet:
-        """The same file with the rows of a boolean mask, or rows in another order."""
+        """The same file with some rows, or rows in another order.
+
+        Parameters
+        ----------
+        rows : Series of bool, or DataFrame
+            A mask, or the rows themselves with their positions in the file as index.
+
+        Returns
+        -------
+        Sheet
+        """
         return Sheet(self.file, self.table[rows] if isinstance(rows, pd.Series) else rows)
 
     def rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -136,7 +146,17 @@ class Fan:
     words: str
 
     def of(self, region: str) -> pd.DataFrame:
-        """The rows of one region, by age."""
+        """The centiles of one region.
+
+        Parameters
+        ----------
+        region : str
+
+        Returns
+        -------
+        DataFrame
+            Rows of `sheet`, by age.
+        """
         return self.sheet.table[self.sheet.table["region"] == region].sort_values("age")
 
 
