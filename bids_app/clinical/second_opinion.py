@@ -66,7 +66,7 @@ def agreement(table: pd.DataFrame) -> dict[str, int]:
 
 def disagreements(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of `opinions` on which the models disagree."""
-    return table[table["agree"].notna() & ~table["agree"].fillna(True).astype(bool)]
+    return table[table["agree"].eq(False)]
 
 
 def in_words(counts: dict[str, Any], first: str, second: str) -> str:
