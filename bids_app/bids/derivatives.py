@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import repeat
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from bids_app.bids.names import bare, derivative_parts, natural_key, participant_id
+from bids_app.bids.names import bare, natural_key, participant_id
+from bids_app.bids.scan_tables import ScanKey, read_wide
 from bids_app.errors import InputError
-from bids_app.tables import NA_VALUES, read_json
+from bids_app.tables import read_json
 
-KEYS = ["participant_id", "session_id"]
 HASHES = frozenset(("inputs", "fingerprint"))
 # Beyond, only what was met before is shared: most values differ from scan to scan.
 MOST_SHARED = 2_000
@@ -24,7 +22,6 @@ MOST_SHARED = 2_000
 SCHEMA = 1
 NEEDED = frozenset(("participant_id",))
 SUMMARY_SUFFIX = "_desc-summary_morph.json"
-ScanKey = tuple[str, str | None]
 
 
 def summary_paths(output_dir: Path | str) -> list[tuple[ScanKey, Path]]:
@@ -115,88 +112,24 @@ def _interned(value: Any) -> Any:
     return sys.intern(value) if isinstance(value, str) else value
 
 
-def read_wide(
-    output_dir: Path | str, keys: Iterable[ScanKey], desc: str, value: str, optional: bool = False
+def read_deviations(
+    output_dir: Path | str, desc: str = "deviations", *, participants: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """One column of the scans' tables, spread: one row per scan, one column per region.
+    """z of all scored scans of an output folder.
 
     Parameters
     ----------
     output_dir : path-like
-    keys : iterable of (participant_id, session_id or None)
-    desc : {'volumes', 'deviations', 'extended', 'asymmetry', 'thickness', 'area'}
-    value : str
-        Column to spread, such as ``z``.
-    optional : bool
-        Whether scans may have no such table.
+    desc : {'deviations', 'extended', 'asymmetry', 'thickness', 'area'}
+        Which tables of z are read.
+    participants : sequence of str
+        Labels to keep, with ``sub-`` or without; empty keeps everybody.
 
     Returns
     -------
     DataFrame
-        ``participant_id session_id`` and the regions in the order of first appearance; NaN where a scan
-        lacks one. Rows are in the order of `keys`.
-
-    Raises
-    ------
-    InputError
-        When a table is absent or damaged.
+        As `read_wide`: ``participant_id session_id`` and z by region, one row per scan.
     """
-    keys = list(keys)
-    root = os.fspath(output_dir)
-    position: dict[str, int] = {}
-    values = np.empty((len(keys), 0))
-    before: list[str] = []
-    columns: list[int] = []
-    for row, (participant, session) in enumerate(keys):
-        regions, numbers = _column_of(
-            os.path.join(root, *derivative_parts(participant, session, desc)), value, optional
-        )
-        if regions != before:
-            before, columns = regions, [position.setdefault(region, len(position)) for region in regions]
-            values = _widened(values, len(position))
-        values[row, columns] = numbers
-    frame = pd.DataFrame(keys, columns=KEYS, dtype=object)
-    return pd.concat([frame, pd.DataFrame(values, columns=list(position))], axis=1)
-
-
-def _column_of(path: str, value: str, optional: bool) -> tuple[list[str], list[float]]:
-    return ([], []) if optional and not os.path.exists(path) else read_column(path, value)
-
-
-def _widened(values: np.ndarray, width: int) -> np.ndarray:
-    """`values` with as many columns more, of NaN, as it lacks."""
-    return np.hstack([values, np.full((len(values), width - values.shape[1]), np.nan)])
-
-
-def read_column(path: Path | str, value: str) -> tuple[list[str], list[float]]:
-    """Regions and one numeric column of a table that normvol wrote.
-
-    Split by hand and as a whole: thousands of tables of 82 rows cost pandas a millisecond each.
-    """
-    try:
-        with open(path, encoding="utf-8-sig") as stream:
-            lines = stream.read().splitlines()
-        header = lines[0].split("\t")
-        width = len(header)
-        if {*map(str.count, lines, repeat("\t"))} != {width - 1}:
-            raise ValueError("a row has more or fewer cells than the header")
-        cells = "\t".join(lines).split("\t")[width:]
-        numbers = cells[header.index(value) :: width]
-        try:
-            found = list(map(float, numbers))
-        except ValueError:
-            found = [float("nan") if cell in NA_VALUES else float(cell) for cell in numbers]
-        return cells[header.index("region") :: width], found
-    except (OSError, ValueError, IndexError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"cannot read the column {value} of {path} ({error})", "run the participant level again for this scan"
-        ) from error
-
-
-def read_deviations(
-    output_dir: Path | str, desc: str = "deviations", *, participants: Sequence[str] = ()
-) -> pd.DataFrame:
-    """z of all scored scans, wide (`read_wide`); `participants` are labels to keep, empty keeps all."""
     wanted = {bare(label, "sub") for label in participants}
     keys = [key for key, _ in summary_paths(output_dir) if not wanted or bare(key[0], "sub") in wanted]
     return read_wide(output_dir, keys, desc, "z")

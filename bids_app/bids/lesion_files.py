@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -72,13 +73,13 @@ def find_mask(scan: Scan, roots: Iterable[Path]) -> LesionSource:
     found: list[Path] = []
     elsewhere: list[Path] = []
     for root in roots:
-        folder = root / participant_id(scan.participant)
-        folder = folder / f"ses-{scan.session}" if scan.session else folder
-        for path in sorted((folder / "anat").glob(f"{scan.name}_*")):
-            if MASK.search(path.name):
-                space = SPACE.search(path.name)
+        parts = (participant_id(scan.participant), *([f"ses-{scan.session}"] if scan.session else ()), "anat")
+        folder = os.path.join(root, *parts)
+        for name in _names_in(folder):
+            if name.startswith(f"{scan.name}_") and MASK.search(name):
+                space = SPACE.search(name)
                 own = space is None or space[1] in OWN_SPACES
-                (found if own and "_FLAIR_" not in path.name else elsewhere).append(path)
+                (found if own and "_FLAIR_" not in name else elsewhere).append(Path(folder, name))
     findings = []
     if len(found) > 1:
         others = ", ".join(path.name for path in found[1:])
@@ -87,6 +88,13 @@ def find_mask(scan: Scan, roots: Iterable[Path]) -> LesionSource:
         named = ", ".join(path.name for path in elsewhere)
         findings.append(Finding("lesion-mask-unused", f"{named}: not in the space of the T1w image"))
     return LesionSource(found[0] if found else None, findings=tuple(findings))
+
+
+def _names_in(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
 
 
 def with_table(source: LesionSource, row: LesionSource | None) -> LesionSource:

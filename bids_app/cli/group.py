@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from bids_app.clinical.wording import plural
 from bids_app.errors import InputError, UsageError
 from bids_app.findings import summary_lines
 from bids_app.processes import scratch_folder
-from bids_app.run.cohort import one_cohort
+from bids_app.run.cohort import read_clinical, read_cohort, reading_once
 from bids_app.run.config import RunConfig
 from bids_app.run.planned import Omission
 from bids_app.run.samples import Pool, Sample, read_samples
@@ -43,10 +43,9 @@ def run_group(config: RunConfig) -> int:
         read_analysis(config.analysis)
     samples = () if config.pool is None else _samples(config, config.pool)
     quality = (config.exclude_quality, config.include_quality)
-    with ExitStack() as once:
-        places = [sample.output_dir for sample in samples] or [config.output_dir]
-        cohorts = [once.enter_context(one_cohort(place, *quality)) for place in places]
-        return _carry_out(config, Pool.read(samples, *quality).scored() if samples else cohorts[0])
+    with reading_once():
+        cohort = Pool.read(samples, *quality).scored() if samples else read_cohort(config.output_dir, *quality)
+        return _carry_out(config, cohort)
 
 
 def _carry_out(config: RunConfig, cohort: ScoredScans) -> int:
@@ -64,6 +63,9 @@ def _carry_out(config: RunConfig, cohort: ScoredScans) -> int:
     )
     if config.participant_label or config.session_label:
         log.info("note  the group level takes every scored scan of %s; labels do not narrow it", config.output_dir)
+    if config.analysis is not None and config.pool is None:
+        with suppress(InputError):  # the node that needs them meets it again
+            read_clinical(config.bids_dir, config.participants_file)
     with scratch_folder("normvol-work-") as work_dir:
         crashes = run_graph(init_group_wf(config, work_dir=work_dir), config)
     for crash in crashes:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from bids_app.clinical.analysis_file import LOGGED, SCORES, AnalysisConfig
+from bids_app.clinical.analysis_file import LOGGED, AnalysisConfig
 from bids_app.clinical.cohort_findings import (
     as_findings,
     contradicting,
@@ -20,29 +21,16 @@ from bids_app.clinical.cohort_findings import (
     with_z,
 )
 from bids_app.clinical.deviations import ExpectedCount, count_table, expected_counts, first_scans
-from bids_app.clinical.values import (
-    WRITE_ISO,
-    date_problem,
-    dates,
-    labels,
-    level_key,
-    numbers,
-    off_scale,
-    scale_of,
-    spelling_notes,
-    spellings,
-    unusable,
-)
+from bids_app.clinical.typed import YEARS_FROM_FIRST, typed
+from bids_app.clinical.values import labels, level_key, numbers, spelling_notes, spellings
 from bids_app.clinical.wording import listing, plural
 from bids_app.errors import AnalysisError
 from bids_app.findings import Finding
 from bids_app.normative.base import Z_CRITICAL
 from bids_app.regions import reference_regions
 
-NUMERIC_ROLES = (*SCORES, "nhpt_other", "time", "relapses", "progression")
 COUNTS = ("n_infra", "n_supra", "n_total", "n_regions")
-YEARS_FROM_FIRST = "years_from_first"
-DAYS_PER_YEAR = 365.25
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -64,7 +52,16 @@ class Measured:
     healthy: pd.DataFrame | None = None
 
     def pick(self, rows: np.ndarray) -> Measured:
-        """Some of the rows (bool), numbered anew."""
+        """Some of the rows, numbered anew from 0.
+
+        Parameters
+        ----------
+        rows : (n,) array of bool
+
+        Returns
+        -------
+        Measured
+        """
         tables = (self.volumes, self.extended, self.healthy)
         kept = [
             None if table is None else table.reset_index(drop=True)[rows].reset_index(drop=True) for table in tables
@@ -106,6 +103,14 @@ class CohortData:
     findings: tuple[Finding, ...] = ()
     healthy: pd.DataFrame | None = None
     measured: Measured | None = None
+    _known: dict[Callable[[CohortData], Any], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, make: Callable[[CohortData], T]) -> T:
+        """What `make` works out of the cohort, which several analyses ask for."""
+        if make not in self._known:
+            self._known[make] = make(self)
+        found: T = self._known[make]
+        return found
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -120,6 +125,10 @@ class CohortData:
         tail : str
         counts : DataFrame, optional
             ``n_regions`` of another set of regions (rows of `scans`); default: the regions that are counted.
+
+        Returns
+        -------
+        DataFrame
         """
         usual = self.config.regions == "all" and self.config.threshold == Z_CRITICAL
         if counts is None and usual and self.healthy is not None:
@@ -259,6 +268,10 @@ def prepare(
     expected, measured : optional
         As for `run_analysis`.
 
+    Returns
+    -------
+    CohortData
+
     Raises
     ------
     AnalysisError
@@ -275,12 +288,10 @@ def prepare(
     absent = tuple((role, name) for role, name in config.roles.items() if name not in scans and name not in seen)
     roles = {role: name for role, name in config.roles.items() if (role, name) not in absent}
     scans, seen, kept, joined = _one_spelling(scans, seen, replace(config, roles=roles))
-    scans, seen, unread = _typed(scans, seen, roles)
-    healthy = (
-        None if expected is None else expected.reset_index(drop=True)[z.notna().any(axis=1)].reset_index(drop=True)
-    )
-    if measured is not None:
-        measured = measured.pick(z.notna().any(axis=1).to_numpy())
+    scans, seen, unread = typed(scans, seen, roles)
+    some = z.notna().any(axis=1).to_numpy()
+    healthy = None if expected is None else expected.reset_index(drop=True)[some].reset_index(drop=True)
+    measured = None if measured is None else measured.pick(some)
     scans, z, unscored = with_z(scans, z)
     scans = pd.concat([scans, count_table(z, config.regions, config.threshold)], axis=1)
     scans, contradictions, grouped = _persons(scans, kept)
@@ -335,54 +346,6 @@ def _one_spelling(
             groups = tuple(chosen.get(level_key(level), level) for level in config.groups)
             config = replace(config, control=control, groups=groups)
     return scans, visits, config, notes
-
-
-def _typed(
-    scans: pd.DataFrame, visits: pd.DataFrame, roles: Mapping[str, str]
-) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
-    """Both tables with the roles' columns as numbers and times by the role visit_date, and what could not be read."""
-    notes: dict[str, None] = {}
-    tables = []
-    for table in (scans, visits):
-        table = table.copy()
-        for role in NUMERIC_ROLES:
-            if roles.get(role) in table:
-                table[roles[role]], said = _numeric(table, role, roles[role])
-                notes |= dict.fromkeys(said)
-                if role in LOGGED:
-                    table[f"log1p_{roles[role]}"] = np.log1p(table[roles[role]])
-        if roles.get("visit_date") in table:
-            name = roles["visit_date"]
-            read, problem = dates(table[name]), date_problem(table[name])
-            if problem:
-                notes[f"{name} (role visit_date) is not used: {problem}; {WRITE_ISO}."] = None
-            else:
-                lost = table[name].notna() & read.isna()
-                why = "not a date such as 2019-05-31"
-                notes |= dict.fromkeys(unusable(table, table[name], lost, f"{name} (role visit_date)", why))
-            table = _timed(table, read)
-        tables.append(table)
-    return tables[0], tables[1], list(notes)
-
-
-def _numeric(table: pd.DataFrame, role: str, name: str) -> tuple[pd.Series, list[str]]:
-    """The column of a role as numbers on its scale, and what was not one of them."""
-    read, what = numbers(table[name]), f"{name} (role {role})"
-    notes = unusable(table, table[name], table[name].notna() & read.isna(), what, "not a number")
-    scale = scale_of(role, name, read)
-    if scale is None:
-        return read, notes
-    off = off_scale(read, scale)
-    return read.mask(off), [*notes, *unusable(table, read, off, what, f"not one of {scale.words}")]
-
-
-def _timed(table: pd.DataFrame, date: pd.Series) -> pd.DataFrame:
-    """`table` with years since each person's first visit by `date`; people without any date keep their years."""
-    person = table["participant_id"]
-    years = (date - date.groupby(person).transform("min")).dt.days / DAYS_PER_YEAR
-    dated = date.notna().groupby(person).transform("any")
-    before = numbers(table[YEARS_FROM_FIRST]) if YEARS_FROM_FIRST in table else pd.Series(np.nan, index=table.index)
-    return table.assign(visit_date=date, **{YEARS_FROM_FIRST: years.where(dated, before)})
 
 
 def _of_person(level: pd.Series, scans: pd.DataFrame) -> pd.Series:

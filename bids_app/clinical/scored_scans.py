@@ -11,6 +11,7 @@ import pandas as pd
 
 from bids_app.bids.columns import columns_for
 from bids_app.bids.group_files import group_file, settle
+from bids_app.bids.scan_tables import KeptTables
 from bids_app.clinical.analyses import group_tables, prevalence
 from bids_app.clinical.cohort import Measured
 from bids_app.clinical.volume_change import healthy_volumes, rate_regions
@@ -29,7 +30,7 @@ class ScoredScans:
 
     `origin` holds the columns of the source tables that split the scans (scanner, diagnosis) under their own names;
     `told` what healthy people of the model show in place of each scan, as ``counts.expected`` of a summary, where
-    scans have no summaries.
+    scans have no summaries; `tables` the scans' own tables of deviations, where they were read from such.
     """
 
     summaries: tuple[Mapping[str, Any], ...]
@@ -40,6 +41,7 @@ class ScoredScans:
     inclusion: pd.DataFrame
     origin: pd.DataFrame = field(default_factory=pd.DataFrame)
     told: tuple[Mapping[str, Any], ...] = ()
+    tables: KeptTables | None = None
 
     def expected(self) -> pd.DataFrame:
         """What a healthy person shows in place of each scan (`group_tables.expected_table`).

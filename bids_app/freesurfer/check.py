@@ -6,7 +6,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,7 @@ STATUSES = (
 STALE_AFTER_HOURS = 24.0
 # Subject names stand in the first lines of a stats file
 HEADER_BYTES = 2048
+_NAMED = re.compile(rb"^# subjectname (\S+)", re.MULTILINE)
 _FASTSURFER_CORTEX = "aparc.DKTatlas.mapped.stats"
 
 
@@ -72,6 +73,7 @@ def check_subject(
     expected_subject: str | None = None,
     trust_names: bool = False,
     stats: StatsFolder | None = None,
+    look_inside: bool = True,
 ) -> SubjectCheck:
     """Decide whether a subject directory holds a finished, whole run of the expected person.
 
@@ -89,15 +91,20 @@ def check_subject(
         Do not compare names: the directory was renamed on purpose.
     stats : StatsFolder, optional
         Of `subject_dir`, to go on with what is read here.
+    look_inside : bool
+        Read the statistics; otherwise they count as whole when they are there.
     """
     folder = Path(subject_dir)
+    stats = stats or StatsFolder(folder)
+    done = subject.read_script(folder, "recon-all.done")
     return (
         _absent(folder)
         or _base(folder)
-        or _failed(folder)
-        or _not_fetched(folder)
+        or _failed(folder, done)
+        or _not_fetched(folder, needed_stats(stats))
         or _running(folder)
-        or _statistics(folder, expected_subject, trust_names, stats or StatsFolder(folder))
+        or (None if look_inside else _untouched(folder, stats))
+        or _statistics(folder, expected_subject, trust_names, stats, subject.subject_in(done))
     )
 
 
@@ -113,16 +120,15 @@ def _absent(folder: Path) -> SubjectCheck | None:
         return SubjectCheck(
             "missing", f"the subject directory {folder} {kind}", "run recon-all, or check --fs-subjects-dir"
         )
-    closed = [
-        path for path in (folder, folder / "stats") if os.path.exists(path) and not os.access(path, os.R_OK | os.X_OK)
-    ]
+    places = (str(folder), f"{folder}/stats")
+    closed = [path for path in places if os.path.exists(path) and not os.access(path, os.R_OK | os.X_OK)]
     if closed:
         return SubjectCheck(
             "missing",
             f"{closed[0]} may not be read by this user",
             f"ask its owner for permission (chmod a+rX {closed[0]})",
         )
-    if not any(_has_files(folder / name) for name in ("stats", "scripts", "mri")):
+    if not any(_has_files(f"{folder}/{name}") for name in ("stats", "scripts", "mri")):
         return SubjectCheck(
             "empty",
             f"the subject directory {folder} holds no FreeSurfer output",
@@ -131,7 +137,10 @@ def _absent(folder: Path) -> SubjectCheck | None:
     return None
 
 
-def _has_files(folder: Path) -> bool:
+def _has_files(folder: str) -> bool:
+    with suppress(OSError), os.scandir(folder) as entries:
+        if any(not entry.name.startswith(".") and not entry.is_dir() for entry in entries):
+            return True
     return any(not name.startswith(".") for _, _, names in os.walk(folder) for name in names)
 
 
@@ -145,12 +154,11 @@ def _base(folder: Path) -> SubjectCheck | None:
     )
 
 
-def _failed(folder: Path) -> SubjectCheck | None:
-    scripts = folder / "scripts"
+def _failed(folder: Path, done: str) -> SubjectCheck | None:
     reason = None
-    if os.path.lexists(scripts / "recon-all.error"):
+    if os.path.lexists(f"{folder}/scripts/recon-all.error"):
         reason = "scripts/recon-all.error is there"
-    elif subject.read_script(folder, "recon-all.done").strip() not in ("", "0") and not subject.done_subject(folder):
+    elif done.strip() not in ("", "0") and not subject.subject_in(done):
         reason = "scripts/recon-all.done holds an error code"
     elif _last_line(subject.read_script(folder, "recon-all-status.log")).find("exited with ERRORS") >= 0:
         reason = "scripts/recon-all-status.log ends with an error"
@@ -170,8 +178,8 @@ def _last_line(text: str) -> str:
     return lines[-1] if lines else ""
 
 
-def _not_fetched(folder: Path) -> SubjectCheck | None:
-    wanted = [name for name in (*needed_stats(folder), "scripts/recon-all.done") if annex.is_not_fetched(folder / name)]
+def _not_fetched(folder: Path, needed: Sequence[str]) -> SubjectCheck | None:
+    wanted = [name for name in (*needed, "scripts/recon-all.done") if annex.is_not_fetched(f"{folder}/{name}")]
     if not wanted:
         return None
     return SubjectCheck(
@@ -181,17 +189,22 @@ def _not_fetched(folder: Path) -> SubjectCheck | None:
     )
 
 
-def needed_stats(folder: Path) -> tuple[str, ...]:
+def needed_stats(stats: StatsFolder) -> tuple[str, ...]:
     """The stats files without which a scan cannot be used, relative to the subject directory."""
-    if subject.flavour(folder) == subject.FREESURFER:
+    if stats.flavour == subject.FREESURFER:
         return (subject.ASEG, *(f"stats/{h}.aparc.stats" for h in subject.HEMISPHERES))
+    folder = stats.subject_dir
     aseg = subject.ASEG if os.path.lexists(folder / subject.ASEG) else subject.FASTSURFER_ASEG
     cortex = tuple(f"stats/{h}.{_FASTSURFER_CORTEX}" for h in subject.HEMISPHERES)
     return (aseg, *(name for name in cortex if any(os.path.lexists(folder / other) for other in cortex)))
 
 
 def _running(folder: Path) -> SubjectCheck | None:
-    markers = sorted((folder / "scripts").glob("IsRunning*"))
+    try:
+        found = sorted(os.listdir(f"{folder}/scripts"))
+    except OSError:
+        found = []
+    markers = [folder / "scripts" / name for name in found if name.startswith("IsRunning")]
     if not markers:
         return None
     names = ", ".join(f"scripts/{marker.name}" for marker in markers)
@@ -247,17 +260,26 @@ def _date(line: str) -> float | None:
         return None
 
 
-def _statistics(folder: Path, expected: str | None, trust_names: bool, stats: StatsFolder) -> SubjectCheck:
-    needed = needed_stats(folder)
-    absent = [name for name in needed if not os.path.exists(folder / name)]
-    finished = os.path.exists(folder / "scripts" / "recon-all.done")
+def _untouched(folder: Path, stats: StatsFolder) -> SubjectCheck | None:
+    """A tree that has all its statistics, whatever is in them."""
+    if not all(os.path.exists(f"{folder}/{name}") for name in needed_stats(stats)):
+        return None
+    return SubjectCheck("complete", f"{folder} is complete")
+
+
+def _statistics(
+    folder: Path, expected: str | None, trust_names: bool, stats: StatsFolder, done: str | None
+) -> SubjectCheck:
+    needed = needed_stats(stats)
+    absent = [name for name in needed if not os.path.exists(f"{folder}/{name}")]
+    finished = os.path.exists(f"{folder}/scripts/recon-all.done")
     try:
         files = {name: stats.look(name.removeprefix("stats/")) for name in needed if name not in absent}
         _refuse_cut_cortex(folder, files)
     except StatsFileError as error:
         return SubjectCheck("truncated", error.reason, "run recon-all's last steps again or fetch the file anew")
     return (
-        (None if trust_names else _identity(folder, files, expected))
+        (None if trust_names else _identity(stats, files, expected, done))
         or _mixed(folder, files)
         or (_lacking(folder, absent, finished) if absent else None)
         or SubjectCheck("complete", f"{folder} is complete", notes=tuple(_remarks(folder, finished)))
@@ -285,8 +307,11 @@ def _refuse_cut_cortex(folder: Path, files: dict[str, StatsFile]) -> None:
             raise StatsFileError(f"the stats file {folder / name} is truncated: it ends at {rows[-1]}")
 
 
-def _identity(folder: Path, files: dict[str, StatsFile], expected: str | None) -> SubjectCheck | None:
-    recorded = _recorded_names(folder, files)
+def _identity(
+    stats: StatsFolder, files: dict[str, StatsFile], expected: str | None, done: str | None
+) -> SubjectCheck | None:
+    folder = stats.subject_dir
+    recorded = _recorded_names(stats, files, done)
     wanted = expected or folder.name
     wrong = [name for name in recorded if subject.is_wrong_person(folder, name, wanted)]
     if wrong and (expected or subject.labels(wanted)):
@@ -315,7 +340,7 @@ def _mixed(folder: Path, files: dict[str, StatsFile]) -> SubjectCheck | None:
     )
 
 
-def _recorded_names(folder: Path, files: dict[str, StatsFile]) -> dict[str, str]:
+def _recorded_names(stats: StatsFolder, files: dict[str, StatsFile], done: str | None) -> dict[str, str]:
     """Every subject name that the tree holds, and the first file that holds it.
 
     Of files that are not needed only names count that contradict: FastSurfer's may carry a working name.
@@ -325,22 +350,21 @@ def _recorded_names(folder: Path, files: dict[str, StatsFile]) -> dict[str, str]
         if "subjectname" in file.header:
             recorded.setdefault(file.header["subjectname"], name)
     needed = [name for name in recorded if subject.labels(name)]
-    if subject.flavour(folder) == subject.FREESURFER:
-        for name, place in _other_names(folder, files):
+    if stats.flavour == subject.FREESURFER:
+        for name, place in _other_names(stats, files, done):
             if subject.labels(name) and any(subject.is_another_person(name, other) for other in needed):
                 recorded.setdefault(name, place)
     return recorded
 
 
-def _other_names(folder: Path, files: dict[str, StatsFile]) -> Iterator[tuple[str, str]]:
+def _other_names(stats: StatsFolder, files: dict[str, StatsFile], done: str | None) -> Iterator[tuple[str, str]]:
     """Subject names in ``recon-all.done`` and in the headers of the stats files beside `files`."""
-    done = subject.done_subject(folder)
     if done:
         yield done, "scripts/recon-all.done"
-    for file in sorted(os.listdir(folder / "stats")) if files else ():
+    for file in sorted(stats.present) if files else ():
         if file.endswith(".stats") and f"stats/{file}" not in files:
-            with suppress(OSError), open(folder / "stats" / file, "rb") as stream:
-                match = re.search(rb"^# subjectname (\S+)", stream.read(HEADER_BYTES), re.MULTILINE)
+            with suppress(StatsFileError):
+                match = _NAMED.search(stats.content(file)[:HEADER_BYTES])
                 if match:
                     yield match[1].decode(errors="replace"), f"stats/{file}"
 

@@ -131,10 +131,15 @@ def _tiers(
 
 
 def _unique(roots: Sequence[Path]) -> list[Path]:
+    return list(_unique_of(tuple(roots)))
+
+
+@lru_cache(maxsize=8)
+def _unique_of(roots: tuple[Path, ...]) -> tuple[Path, ...]:
     seen: dict[str, Path] = {}
     for root in roots:
         seen.setdefault(os.path.realpath(root), Path(root))
-    return list(seen.values())
+    return tuple(seen.values())
 
 
 def _names(participant: str, session: str | None, alone: bool) -> Iterator[list[str]]:
@@ -171,7 +176,7 @@ def _glob(root: Path, pattern: str) -> list[Path]:
         names = _sorted_names(root)
     except OSError:
         return []
-    rest = names[bisect_left(names, prefix) :]
+    rest = (names[place] for place in range(bisect_left(names, prefix), len(names)))
     return [root / name for name in takewhile(lambda name: name.startswith(prefix), rest)]
 
 
@@ -226,7 +231,7 @@ def _is_parent_of_sessions(path: Path) -> bool:
 
 
 def _has_output(path: Path) -> bool:
-    return any(os.path.isdir(path / name) for name in _OUTPUT)
+    return any(os.path.isdir(f"{path}/{name}") for name in _OUTPUT)
 
 
 def _best(tier: list[tuple[Path, str]]) -> tuple[Path, str] | None:

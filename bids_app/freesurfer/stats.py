@@ -13,6 +13,7 @@ import re
 import stat
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain, cycle
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -62,7 +63,14 @@ class StatsFile:
 
     @property
     def table(self) -> pd.DataFrame | None:
-        """The table, one row per structure; counts are integers; None when the file has none."""
+        """The rows under ``# ColHeaders``, one per structure.
+
+        Returns
+        -------
+        DataFrame or None
+            Columns as the header names them, in the units of the file (``# TableCol``); `INTEGER_COLUMNS` are int64
+            where no cell is missing. None when the file has no table.
+        """
         if self.columns is None:
             return None
         table = pd.DataFrame(self.columns)
@@ -95,8 +103,8 @@ def read_content(path: Path | str) -> bytes:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
             raise StatsFileError(f"{path} is not a stats file (no regular file, or far too large)")
-        with open(path, "rb") as stream:
-            return stream.read()
+        with open(path, "rb", buffering=0) as stream:
+            return stream.readall()
     except FileNotFoundError as error:
         linked = os.path.islink(path)
         what = "is a link whose content has not been fetched; run datalad get" if linked else "does not exist"
@@ -163,9 +171,13 @@ def _lines(content: bytes, path: str) -> list[str]:
 
 
 def _number(text: str, path: str, what: str) -> float:
-    if not _is_number(text):
-        _fail(path, f"holds {text!r} where {what} should be a number")
-    return float(text)
+    try:
+        value = float(text)
+        if "_" not in text and text.isascii() and not math.isinf(value):
+            return value
+    except ValueError:
+        pass
+    _fail(path, f"holds {text!r} where {what} should be a number")
 
 
 def _is_count(text: str) -> bool:
@@ -226,11 +238,14 @@ def _columns(lines: list[str], names: list[str], path: str) -> dict[str, list]:
             _fail(path, f"is truncated or damaged at {where}")
     texts = dict(zip(names, zip(*rows))) if rows else dict.fromkeys(names, ())
     structures = list(texts.pop(NAME))
-    values = {name: _floats(cells, structures, path) for name, cells in texts.items()}
-    return {name: structures if name == NAME else values[name] for name in names}
+    values = _floats(list(chain.from_iterable(texts.values())), structures, path)
+    ends = range(len(rows), len(values) + 1, len(rows) or 1)
+    columns = dict(zip(texts, (values[end - len(rows) : end] for end in ends))) if rows else {}
+    return {name: structures if name == NAME else columns.get(name, []) for name in names}
 
 
-def _floats(cells: tuple[str, ...], structures: list[str], path: str) -> list[float]:
+def _floats(cells: list[str], structures: list[str], path: str) -> list[float]:
+    """The numbers of all columns, one after the other."""
     # float() also takes 1_000, Arabic digits and inf, which FreeSurfer never writes
     joined = "".join(cells)
     try:
@@ -239,7 +254,7 @@ def _floats(cells: tuple[str, ...], structures: list[str], path: str) -> list[fl
             return values
     except ValueError:
         pass
-    where = next((name for cell, name in zip(cells, structures) if not _is_number(cell)), "?")
+    where = next((name for cell, name in zip(cells, cycle(structures)) if not _is_number(cell)), "?")
     _fail(path, f"holds something that is not a number in the row of {where}")
 
 

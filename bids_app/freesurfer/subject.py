@@ -17,6 +17,7 @@ FASTSURFER_ASEG = "stats/aseg+DKT.stats"
 HEMISPHERES = ("lh", "rh")
 
 _BUILD = re.compile(r"-v?(\d+\.\d+(?:\.\d+)?(?:-beta|-alpha|-rc\d*)?)(?=-|\s|$)")
+_SUBJECT = re.compile(r"^SUBJECT (\S+)", re.MULTILINE)
 _PLAIN = re.compile(r"v?(\d+\.\d+(?:\.\d+)?(?:-beta|-alpha|-rc\d*)?)(?:-|\s|$)")
 # Years of the CVS revisions in stats headers before FreeSurfer 7 (they do not tell the patch level)
 _CVS_YEARS = {"2011": "5.1.x", "2013": "5.3.x", "2016": "6.0.x"}
@@ -30,28 +31,28 @@ _FASTSURFER_SIGNS = (
 
 def flavour(subject_dir: Path) -> str:
     """``fastsurfer`` when the directory holds a file that only FastSurfer writes, else ``freesurfer``."""
-    signs = (subject_dir / name for name in _FASTSURFER_SIGNS)
-    return FASTSURFER if any(map(os.path.lexists, signs)) else FREESURFER
+    root = os.fspath(subject_dir)
+    return FASTSURFER if any(os.path.lexists(f"{root}/{name}") for name in _FASTSURFER_SIGNS) else FREESURFER
 
 
 def stream(subject_dir: Path) -> str:
     """``long`` for a time point of FreeSurfer's longitudinal stream, else ``cross``."""
-    scripts = subject_dir / "scripts"
-    return "long" if ".long." in subject_dir.name or os.path.lexists(scripts / "long.base") else "cross"
+    long = ".long." in subject_dir.name or os.path.lexists(f"{subject_dir}/scripts/long.base")
+    return "long" if long else "cross"
 
 
 def is_longitudinal_base(subject_dir: Path) -> bool:
     """Whether the directory is the within-person template of a longitudinal stream, not a scan."""
     if stream(subject_dir) == "long":
         return False
-    signs = (subject_dir / "base-tps", subject_dir / "touch" / "base.touch")
-    return any(map(os.path.lexists, signs))
+    return any(os.path.lexists(f"{subject_dir}/{sign}") for sign in ("base-tps", "touch/base.touch"))
 
 
 def read_script(subject_dir: Path, name: str) -> str:
     """Text of ``scripts/<name>``; empty when it is absent, unreadable or not fetched."""
     try:
-        content = (subject_dir / "scripts" / name).read_bytes()
+        with open(f"{subject_dir}/scripts/{name}", "rb", buffering=0) as stream:
+            content = stream.readall()
     except OSError:
         return ""
     return "" if is_pointer_text(content) else content.decode("utf-8", errors="replace")
@@ -59,7 +60,12 @@ def read_script(subject_dir: Path, name: str) -> str:
 
 def done_subject(subject_dir: Path) -> str | None:
     """The subject that ``scripts/recon-all.done`` names."""
-    match = re.search(r"^SUBJECT (\S+)", read_script(subject_dir, "recon-all.done"), re.MULTILINE)
+    return subject_in(read_script(subject_dir, "recon-all.done"))
+
+
+def subject_in(done: str) -> str | None:
+    """The subject that the text of a ``recon-all.done`` names."""
+    match = _SUBJECT.search(done)
     return match[1] if match else None
 
 

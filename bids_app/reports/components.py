@@ -7,17 +7,18 @@ import json
 import math
 import mimetypes
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from markdown_it import MarkdownIt
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from bids_app.regions import display_name, region_table
-from bids_app.reports.loading import Record
+from bids_app.reports.loading import Record, Sheet
 
 MISSING = "–"
 MINUS = "−"
@@ -139,18 +140,54 @@ def column_digits(values: Any) -> int | None:
 
 def cell(file: str, row: int, column: str, value: Any, digits: int | None = None, scale: float = 1.0) -> Markup:
     """A table's value in running text, marked with its file, row and column."""
-    factor = Markup(' data-scale="{}"').format(scale) if scale != 1 else ""
-    return Markup('<data data-file="{}" data-row="{}" data-column="{}"{}>{}</data>').format(
-        file, row, column, factor, shown(value, column, digits, scale)
-    )
+    text = shown(value, column, digits, scale)
+    return _datum(f'data-file="{escape(file)}" data-row="{row}" data-column="{escape(column)}"', text, scale)
 
 
 def field(record: Record, key: str, digits: int | None = None, scale: float = 1.0) -> Markup:
     """A JSON value in running text, marked with its file and dotted key."""
-    factor = Markup(' data-scale="{}"').format(scale) if scale != 1 else ""
-    return Markup('<data data-file="{}" data-key="{}"{}>{}</data>').format(
-        record.file, key, factor, shown(record.get(key), key.rsplit(".", 1)[-1], digits, scale)
+    text = shown(record.get(key), key.rsplit(".", 1)[-1], digits, scale)
+    return _datum(f'data-file="{escape(record.file)}" data-key="{escape(key)}"', text, scale)
+
+
+def _datum(origin: str, text: str, scale: float) -> Markup:
+    factor = f' data-scale="{scale}"' if scale != 1 else ""
+    return Markup(f"<data {origin}{factor}>{escape(text)}</data>")
+
+
+def table_rows(sheet: Sheet, columns: Sequence[Column], links: Collection[str] = ()) -> Markup:
+    """The rows of a table; `links` are the people who have a report. Not in a template, for speed."""
+    heads = [_cell_writer(column, links) for column in columns]
+    return Markup(
+        "".join(
+            f'<tr data-row="{index}"{_row_class(row)}>{"".join([write(row) for write in heads])}</tr>\n'
+            for index, row in sheet.rows()
+        )
     )
+
+
+def _row_class(row: Mapping[str, Any]) -> str:
+    if row.get("deviation") in ("infra", "supra"):
+        return f' class="{row["deviation"]}"'
+    return ' class="apart"' if row.get("comparable") == "not comparable" else ""
+
+
+def _cell_writer(column: Column, links: Collection[str]) -> Callable[[Mapping[str, Any]], str]:
+    """How the cells of a column are written."""
+    name, _, kind, digits = column
+    kind_of = "" if kind == "number" else f' class="{kind}"'
+    place = f'<td{kind_of} data-column="{escape(name)}">'
+    if kind == "region":
+        return lambda row: f'<th scope="row" title="{escape(row[name])}">{escape(region_title(row[name]))}</th>'
+    if kind == "person":
+        return lambda row: f'<th scope="row">{_person(row[name], links)}</th>'
+    if kind == "gauge":
+        return lambda row: f'<td class="gauge">{gauge(row[name], row.get("deviation", "none"))}</td>'
+    return lambda row: f"{place}{escape(shown(row[name], name, digits if kind == 'number' else None))}</td>"
+
+
+def _person(name: Any, links: Collection[str]) -> str:
+    return f'<a href="{quote(name)}.html">{escape(name)}</a>' if name in links else escape(shown(name))
 
 
 def words(z: float) -> str:
@@ -186,8 +223,8 @@ def gauge(z: Any, deviation: str = "none") -> Markup:
     if not isinstance(z, float | int) or math.isnan(z):
         return Markup("")
     place = 50 + 10 * max(-5.0, min(5.0, float(z)))
-    return Markup('<i class="gauge{}" style="--at:{:.1f}%"></i>').format(
-        "" if deviation == "none" else f" {deviation}", place
+    return Markup(
+        f'<i class="gauge{"" if deviation == "none" else f" {escape(deviation)}"}" style="--at:{place:.1f}%"></i>'
     )
 
 
@@ -209,6 +246,7 @@ def typeset(sentence: str) -> str:
     return re.sub(r"(?<![\w)-])-(?=\d)", MINUS, signs)
 
 
+@lru_cache(maxsize=4)
 def prose(markdown: str) -> Markup:
     """Markdown as HTML: headings one level below the section's, links that tell nobody where they were clicked.
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 
 from bids_app.bids.finding_files import add_findings
-from bids_app.bids.phenotypes import clinical_table
 from bids_app.clinical.analysis import run_analysis
 from bids_app.clinical.analysis_file import load_analysis
 from bids_app.clinical.results import found_by, replace_results
@@ -17,7 +16,7 @@ from bids_app.errors import NormvolError
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.registry import load_model, model_names, split_name
 from bids_app.run.citation import write_citation
-from bids_app.run.cohort import cohort_with_clinical, read_cohort
+from bids_app.run.cohort import cohort_with_clinical, read_clinical, read_cohort
 from bids_app.run.samples import Pool, read_samples, with_sample
 
 # Volumes that the results on lesions show beside them
@@ -72,7 +71,7 @@ def write_analyses(
     quality = (tuple(exclude_quality), tuple(include_quality))
     if pool is None:
         cohort = read_cohort(output_dir, *quality)
-        visits = clinical_table(bids_dir, participants_file=participants_file)
+        visits = read_clinical(bids_dir, participants_file)
         clinical = cohort_with_clinical(cohort, bids_dir, participants_file, visits)
     else:
         together = Pool.read(read_samples(pool), *quality)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
-from bids_app.bids.derivatives import read_summaries, read_wide
+from bids_app.bids.derivatives import read_summaries
 from bids_app.bids.layout import Scan
 from bids_app.bids.names import bare
 from bids_app.bids.phenotypes import clinical_table
 from bids_app.bids.ratings import Key, Rating, key_of, rated, rating_of, scan_keys, scan_named, stored_ratings
+from bids_app.bids.scan_tables import KEYS, KeptTables, ScanKey, read_wide
 from bids_app.bids.status import read_statuses
 from bids_app.clinical.analyses import group_tables
-from bids_app.clinical.scored_scans import GROUP_COLUMNS, KEYS, ScoredScans
+from bids_app.clinical.scored_scans import GROUP_COLUMNS, ScoredScans
 from bids_app.errors import InputError
 from bids_app.findings import Finding
 from bids_app.regions import reference_regions
@@ -27,22 +28,51 @@ from bids_app.run.scan import SURFACE_TABLES
 ENOUGH_REGIONS = 10
 QUALITY_REMEDY = "correct the segmentation, or include it with --include-quality"
 RATED_REMEDY = "correct the segmentation and rate the scan again"
-# The cohort of the group level that is under way; the worker processes of its graph are forked with it in memory.
-_UNDER_WAY: dict[Any, ScoredScans] = {}
+# What the group level that is under way has read; the worker processes of its graph are forked with it in memory.
+_UNDER_WAY: list[dict[Any, Any]] = []
+T = TypeVar("T")
 
 
 @contextmanager
-def one_cohort(
-    output_dir: Path, exclude_quality: Iterable[str] = (), include_quality: Iterable[str] = ()
-) -> Iterator[ScoredScans]:
-    """Read the cohort once for everything inside: `read_cohort` with the same arguments returns it."""
-    key = (Path(output_dir), frozenset(exclude_quality), frozenset(include_quality))
-    cohort = read_cohort(*key)
-    _UNDER_WAY[key] = cohort
+def reading_once() -> Iterator[None]:
+    """Inside, `read_cohort` and `read_clinical` return what they returned for the same arguments before."""
+    _UNDER_WAY.append({})
     try:
-        yield cohort
+        yield
     finally:
-        del _UNDER_WAY[key]
+        _UNDER_WAY.pop()
+
+
+def _once(key: tuple[Any, ...], read: Callable[[], T]) -> T:
+    if not _UNDER_WAY:
+        return read()
+    if key not in _UNDER_WAY[-1]:
+        _UNDER_WAY[-1][key] = read()
+    found: T = _UNDER_WAY[-1][key]
+    return found
+
+
+def read_clinical(
+    bids_dir: Path, participants_file: Path | None = None, scans: Iterable[Scan] | None = None
+) -> pd.DataFrame:
+    """The `clinical_table` of some scans, or of every visit.
+
+    Parameters
+    ----------
+    bids_dir, participants_file
+        As for `clinical_table`.
+    scans : iterable of Scan, optional
+
+    Returns
+    -------
+    DataFrame
+        One object for all callers inside `reading_once`, so do not change it.
+    """
+    wanted = None if scans is None else tuple(scans)
+    return _once(
+        (Path(bids_dir), participants_file, wanted),
+        lambda: clinical_table(bids_dir, wanted, participants_file=participants_file),
+    )
 
 
 def read_cohort(
@@ -68,9 +98,11 @@ def read_cohort(
     InputError
         When nothing was scored.
     """
-    excluded, included = frozenset(exclude_quality), frozenset(include_quality)
-    if (Path(output_dir), excluded, included) in _UNDER_WAY:
-        return _UNDER_WAY[Path(output_dir), excluded, included]
+    key = (Path(output_dir), frozenset(exclude_quality), frozenset(include_quality))
+    return _once(key, lambda: _read_cohort(*key))
+
+
+def _read_cohort(output_dir: Path, excluded: frozenset[str], included: frozenset[str]) -> ScoredScans:
     inclusion = group_tables.inclusion_table(read_statuses(output_dir))
     kept, kept_out = [], []
     omitted = set(scan_keys(inclusion[inclusion["status"] != "scored"]))
@@ -88,43 +120,58 @@ def read_cohort(
     refuse_mixed(kept)
     keys = [key_of(summary) for summary in kept]
     scans = _with_groups(group_tables.scan_table(kept), kept)
-    zscores = read_wide(output_dir, keys, "deviations", "z")
+    tables = KeptTables()
+    zscores = read_wide(output_dir, keys, "deviations", "z", kept=tables)
     ordered = [name for name in reference_regions() if name in zscores]
     return ScoredScans(
         tuple(kept),
         scans,
         zscores[[*KEYS, *ordered]],
-        _uncounted(output_dir, keys),
+        _uncounted(output_dir, keys, tables),
         read_wide(output_dir, keys, "volumes", "volume_mm3"),
         _mark_excluded(inclusion, kept_out, ratings),
         _origin(kept),
+        tables=tables,
     )
 
 
 def cohort_with_clinical(
     cohort: ScoredScans, bids_dir: Path, participants_file: Path | None = None, visits: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """One row per scored scan: covariates and counts as scored, then every other column of the BIDS tables.
+    """Covariates and counts of the scored scans, then every other column of the BIDS tables.
 
-    `visits`, the `clinical_table` of every visit, is taken as it is where each visit is a scan and each scan a visit.
+    Parameters
+    ----------
+    cohort : ScoredScans
+    bids_dir : Path
+    participants_file : Path, optional
+        As for `clinical_table`.
+    visits : DataFrame, optional
+        The `clinical_table` of every visit, taken as it is where each visit is a scan and each scan a visit.
+
+    Returns
+    -------
+    DataFrame
+        One row per scan of `cohort`, in its order; ``group`` and ``site`` are those of the BIDS tables.
     """
     keys = scan_keys(cohort.scans)
     if visits is not None and scan_keys(visits) == keys:
         clinical = visits
     else:
         scans = [Scan(bare(who, "sub"), None if session is None else bare(session, "ses")) for who, session in keys]
-        clinical = clinical_table(bids_dir, scans, participants_file=participants_file)
+        clinical = read_clinical(bids_dir, participants_file, scans)
     scored = cohort.scans.drop(columns=["group", "site"], errors="ignore")
     added = [name for name in clinical.columns if name not in scored.columns]
     return pd.concat([scored.reset_index(drop=True), clinical[added].reset_index(drop=True)], axis=1)
 
 
-def _uncounted(output_dir: Path, keys: Sequence[tuple[str, str | None]]) -> pd.DataFrame:
+def _uncounted(output_dir: Path, keys: Sequence[ScanKey], tables: KeptTables) -> pd.DataFrame:
     """z beyond the reference set: further volumes, asymmetry, and thickness and area where they were scored."""
-    table = read_wide(output_dir, keys, "extended", "z")
-    for desc in ("asymmetry", *SURFACE_TABLES):
-        table = table.merge(read_wide(output_dir, keys, desc, "z", optional=desc in SURFACE_TABLES), on=KEYS)
-    return table
+    read = [
+        read_wide(output_dir, keys, desc, "z", desc in SURFACE_TABLES, tables).drop(columns=KEYS if number else [])
+        for number, desc in enumerate(("extended", "asymmetry", *SURFACE_TABLES))
+    ]
+    return pd.concat(read, axis=1)
 
 
 def _with_groups(scans: pd.DataFrame, summaries: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

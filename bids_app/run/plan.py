@@ -31,7 +31,7 @@ from bids_app.run.recon import ReconPlan, recon_memory_gb
 from bids_app.run.request import Request, SubjectPlaces, open_request
 from bids_app.run.scan import EXPECTED_TABLES, kept_columns, used_columns
 from bids_app.run.streams import mixed_streams
-from bids_app.run.trees import Trees, base_finding
+from bids_app.run.trees import Trees, base_finding, is_scored
 from bids_app.tables import read_json
 
 # Kinds of findings on scored scans that a plan makes, and not the scoring
@@ -45,22 +45,25 @@ PLANNED_KINDS = frozenset(
         "tree-choice",
         "tree-name-trusted",
         "streams-mixed",
+        "scanner-disagrees",
     )
 )
 
 
-def make_plan(config: RunConfig, work_dir: Path) -> Plan:
+def make_plan(config: RunConfig, work_dir: Path, *, later: bool = False) -> Plan:
     """Look at every scan of the dataset and decide what to do with it.
+
+    With `later`, statistics that only their own scan needs are read when it is scored, once, and may leave it out then.
 
     Raises
     ------
     BIDSError, UsageError, ModelError
         When the run as a whole is impossible.
     """
-    return plan_request(open_request(config, work_dir))
+    return plan_request(open_request(config, work_dir), later=later)
 
 
-def plan_request(request: Request) -> Plan:
+def plan_request(request: Request, *, later: bool = False) -> Plan:
     """Three steps with a table between each: scans, their covariates, their FreeSurfer trees."""
     model = load_study_model(request.model.name, request.model.scoring)
     second = load_second_model(request.model.second, model)
@@ -72,7 +75,8 @@ def plan_request(request: Request) -> Plan:
     scans, unnamed = _with_labels(request.dataset.scans(names))
     asked = {scan.name for scan in request.dataset.asked(scans)} | {omission.name for omission in unnamed}
     covariates, table_findings = request.dataset.covariates(scans)
-    trees = Trees(trust_names=request.places.trust_names, output_dir=request.output_dir)
+    later = later and request.model.controls is None
+    trees = Trees(trust_names=request.places.trust_names, output_dir=request.output_dir, later=later)
     adaptations = None if request.model.controls is None else _adaptations(request, model, trees, second=second)
     can_be_scored = {scan.name for scan, item in zip(scans, covariates) if not item.problem}
     recon = ReconPlan(request.recon, scans, asked & can_be_scored)
@@ -92,7 +96,7 @@ def plan_request(request: Request) -> Plan:
     changed = {
         scan.participant for scan in planned if request.force or not is_up_to_date(scan, context, trees, columns)
     }
-    changed |= _not_done(planned, omissions, request.output_dir)
+    changed |= _not_done([scan for scan in planned if scan.participant not in changed], omissions, request.output_dir)
     return Plan(
         context=context,
         scans=tuple(scan for scan in planned if scan.participant in changed),
@@ -213,7 +217,7 @@ def _plan_scan(
         return _omitted(scan, tree.check.message, tree.check.remedy, to_fetch=fetch)
     source = {"fs_subject": tree.located.identifier, "fs_images": recon.images_of(tree.located.path)}
     row = _row(covariates, tree.findings)
-    return PlannedScan(scan.participant, scan.session, {**row, **source}, subject_dir=tree.path)
+    return PlannedScan(scan.participant, scan.session, {**row, **source}, subject_dir=tree.path, expected=tree.expected)
 
 
 def _remedy(findings: Sequence[Finding]) -> str:
@@ -310,11 +314,13 @@ def is_up_to_date(scan: PlannedScan, context: RunContext, trees: Trees, columns:
     """
     if scan.subject_dir is None:
         return False
+    if not is_scored(context.output_dir, scan.participant, scan.session):
+        return False
     labels = (context.output_dir, scan.participant, scan.session)
     expected = [derivative_path(*labels, desc=desc) for desc in EXPECTED_TABLES]
     summary = derivative_path(*labels, desc="summary", extension=".json")
     report = context.output_dir / f"{participant_id(scan.participant)}.html"
-    if not all(path.exists() for path in (*expected, summary, report)) or not is_scan_done(*labels):
+    if not all(path.exists() for path in (*expected, report)) or not is_scan_done(*labels):
         return False
     try:
         recorded = read_json(summary)

@@ -14,14 +14,13 @@ from pathlib import Path
 import pandas as pd
 
 from bids_app.bids.finding_files import read_findings
-from bids_app.bids.phenotypes import clinical_table
 from bids_app.clinical.analysis_file import AnalysisConfig
 from bids_app.clinical.scored_scans import ScoredScans
 from bids_app.clinical.values import labels, level_key
 from bids_app.errors import UsageError
 from bids_app.findings import Finding
 from bids_app.run.alike import refuse_mixed
-from bids_app.run.cohort import cohort_with_clinical, read_cohort
+from bids_app.run.cohort import cohort_with_clinical, read_clinical, read_cohort
 from bids_app.settings import from_plain, refuse_unknown
 from bids_app.tables import read_toml
 
@@ -140,7 +139,13 @@ class Pool:
         return ScoredScans(summaries=tuple(summaries), **measures, **about)
 
     def clinical(self) -> pd.DataFrame:
-        """One row per scan of `scored`, with the clinical columns of all datasets."""
+        """Covariates, counts and clinical columns of all datasets.
+
+        Returns
+        -------
+        DataFrame
+            One row per scan of `scored`, in its order; ``sample`` says which dataset it is from.
+        """
         return _stacked(
             [
                 called.table(cohort_with_clinical(cohort, sample.bids_dir, sample.participants_file), sample.name)
@@ -149,10 +154,16 @@ class Pool:
         )
 
     def visits(self) -> pd.DataFrame:
-        """One row per clinical visit of all datasets, with or without a scan."""
+        """The clinical visits of all datasets, with a scan or without.
+
+        Returns
+        -------
+        DataFrame
+            One row per visit; ``sample`` says which dataset it is from.
+        """
         return _stacked(
             [
-                called.table(clinical_table(sample.bids_dir, participants_file=sample.participants_file), sample.name)
+                called.table(read_clinical(sample.bids_dir, sample.participants_file), sample.name)
                 for sample, called in zip(self.samples, self.names, strict=True)
             ]
         )
@@ -171,6 +182,17 @@ def with_sample(config: AnalysisConfig, clinical: pd.DataFrame) -> AnalysisConfi
 
     People are matched within their sample where each sample with patients has controls of its own; otherwise the
     sample is one of the covariates of the matching, which says so where it tells the groups apart.
+
+    Parameters
+    ----------
+    config : AnalysisConfig
+    clinical : DataFrame
+        Of `Pool.clinical`.
+
+    Returns
+    -------
+    AnalysisConfig
+        `config` itself where there is one sample only.
     """
     if clinical[SAMPLE].nunique() < 2:
         return config

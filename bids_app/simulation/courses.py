@@ -1,7 +1,7 @@
 """Planted courses of MS: EDSS with relapses, PIRA and relapse-associated worsening, and lesions; the truth is listed.
 
 Nobody in them is real. Visits are half a year apart and steps are just those that count, so that the definition of
-Portaccio 2025 (`clinical.stats.worsening`) finds every planted event and nothing else.
+Portaccio 2025 (`clinical.stats.worsening`) finds every planted event and nothing else, on EDSS and on each test.
 """
 
 from __future__ import annotations
@@ -27,8 +27,11 @@ ONSET_DAYS = (5, 25)
 FOLLOWED, FOLLOWED_DAYS = 0.25, (60, 145)
 STARTS = (1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
 HIGHEST = 7.0
-# Seconds at no disability and per point of EDSS, and points of the SDMT
-PEGS, WALK, SDMT = (19.0, 1.2), (4.6, 0.9), (58.0, -3.0)
+# Seconds at no disability and per point of EDSS at the first visit, and points of the SDMT
+PEGS, WALK, SDMT = (19.0, 1.2), (4.6, 0.9), (60.0, -3.0)
+# What an event that stays adds: a share of the seconds, and points; people differ by these standard deviations
+LONGER, FEWER_POINTS = 0.25, 5
+SECONDS_SD, POINTS_SD = 0.1, 3.0
 LOG_VOLUME, LOG_VOLUME_SD, PER_BURDEN, PER_YEAR, PER_RELAPSE = 7.6, 0.6, 0.8, 0.05, 0.15
 MEAN_LESION_MM3 = 180.0
 COLUMNS: Mapping[str, Mapping[str, str]] = {
@@ -74,6 +77,7 @@ def plant_courses(
     *,
     rates: Mapping[str, float] | None = None,
     weights: Mapping[str, float] | None = None,
+    starts: Mapping[str, float] | None = None,
     sessions: Mapping[float, str] | None = None,
     seed: int = 1,
 ) -> Courses:
@@ -89,6 +93,8 @@ def plant_courses(
         ``PIRA``, ``RAW`` and ``relapse`` (that recovers) to the chance per possible visit. Default 0.15, 0.1, 0.1.
     weights : mapping, optional
         Label to a factor of the chance of PIRA, to make it go with the brain.
+    starts : mapping, optional
+        EDSS at the first visit of every label; default: one of `STARTS` each.
     sessions : mapping, optional
         Years since the first visit to the label of the session that was scanned; other visits are ``v01``, ``v02``...
     seed : int
@@ -99,13 +105,17 @@ def plant_courses(
     times = np.arange(0, years + 1e-9, INTERVAL)
     for label in labels:
         own = {**chances, PIRA: min(chances[PIRA] * (weights or {}).get(label, 1.0), 0.95)}
-        edss, attacks, events = _course(times, own, generator)
+        start = starts[label] if starts else float(generator.choice(STARTS))
+        edss, attacks, events = _course(times, start, own, generator)
+        tests = _tests(
+            start, [sum(kind != RELAPSE and at <= time for kind, at, *_ in events) for time in times], generator
+        )
         name = participant_id(label)
         relapses += [(name, round(at, 4)) for at in attacks]
         truth += [(name, *event) for event in events]
-        for number, (time, score) in enumerate(zip(times, edss, strict=True)):
+        for number, (time, score, others) in enumerate(zip(times, edss, tests, strict=True)):
             session = (sessions or {}).get(float(time), f"v{number:02}")
-            visits.append((name, f"ses-{session}", float(time), score, *_tests(score, generator)))
+            visits.append((name, f"ses-{session}", float(time), score, *others))
     return Courses(
         pd.DataFrame(
             visits, columns=["participant_id", "session_id", "years_from_first", "edss", "nhpt", "t25fw", "sdmt"]
@@ -116,10 +126,9 @@ def plant_courses(
 
 
 def _course(
-    times: np.ndarray, chances: Mapping[str, float], generator: np.random.Generator
+    times: np.ndarray, level: float, chances: Mapping[str, float], generator: np.random.Generator
 ) -> tuple[list[float], list[float], list[tuple[str, float, float, float]]]:
     """EDSS at each visit, onsets of relapses (years), and the events with time and EDSS before and after."""
-    level = float(generator.choice(STARTS))
     scores, attacks, events, last = [level], [], [], -SPACING + 2
     flare = 0.0
     for visit in range(1, len(times)):
@@ -150,10 +159,21 @@ def _drawn(value: float, chances: Mapping[str, float]) -> str | None:
     return None
 
 
-def _tests(edss: float, generator: np.random.Generator) -> tuple[float, float, float]:
-    """9-hole peg test and walk (seconds) and SDMT that follow EDSS; their noise is too small to be a worsening."""
-    pegs, walk, sdmt = (start + slope * edss for start, slope in (PEGS, WALK, SDMT))
-    return round(pegs + generator.normal(0, 0.3), 1), round(walk + generator.normal(0, 0.1), 1), round(sdmt)
+def _tests(edss: float, worsenings: Sequence[int], generator: np.random.Generator) -> list[tuple[float, float, float]]:
+    """9-hole peg test and walk (seconds) and SDMT at each visit, from EDSS at the first and the events so far.
+
+    A relapse that recovers leaves no trace in them, and their noise is too small to be a worsening.
+    """
+    hand, leg = np.exp(generator.normal(0, SECONDS_SD, 2))
+    points = SDMT[0] + SDMT[1] * edss + generator.normal(0, POINTS_SD)
+    rows = []
+    for count in worsenings:
+        longer = (1 + LONGER) ** count
+        pegs, walk = hand * (PEGS[0] + PEGS[1] * edss) * longer, leg * (WALK[0] + WALK[1] * edss) * longer
+        noise = np.exp(generator.normal(0, 0.006, 2))
+        left = float(max(round(points - FEWER_POINTS * count), 0))
+        rows.append((round(float(pegs * noise[0]), 1), round(float(walk * noise[1]), 1), left))
+    return rows
 
 
 def plant_lesions(courses: Courses, burden: Mapping[str, float] | None = None, seed: int = 2) -> pd.DataFrame:
@@ -185,7 +205,21 @@ def plant_lesions(courses: Courses, burden: Mapping[str, float] | None = None, s
 
 
 def write_courses(root: Path, courses: Courses, lesions: pd.DataFrame | None = None) -> Path:
-    """Write ``phenotype/{ms_visits,relapses,lesions}.tsv`` of a BIDS dataset; return the planted truth's path."""
+    """Write ``phenotype/{ms_visits,relapses,lesions}.tsv`` of a BIDS dataset, and the planted truth.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset.
+    courses : Courses
+    lesions : DataFrame, optional
+        Of `plant_lesions`.
+
+    Returns
+    -------
+    Path
+        ``sourcedata/ms_truth.tsv``.
+    """
     tables = {"phenotype/ms_visits.tsv": courses.visits, "phenotype/relapses.tsv": courses.relapses}
     tables |= {} if lesions is None else {"phenotype/lesions.tsv": lesions}
     for name, table in tables.items():

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import NamedTuple
 
 import numpy as np
 
+from bids_app.bids.names import participant_id
+from bids_app.simulation.courses import PIRA, SDMT, Courses, plant_courses
 from bids_app.simulation.demo_people import CONTROL, PATIENT, DemoPerson
 
 N_PATIENTS, N_CONTROLS = 60, 25
 SITES = ("north", "south")
-EDSS_PER_SEVERITY, PASAT_PER_SEVERITY, SDMT_PER_SEVERITY = 1.6, -5.0, -6.0
-RISE = 1.5
+EDSS_PER_SEVERITY, PASAT_PER_SEVERITY = 1.3, -5.0
+SDMT_PER_SEVERITY = SDMT[1] * EDSS_PER_SEVERITY
+# The clinic sees patients every half year for so long; chances of an event at a visit that can have one
+CLINIC_YEARS = 6.0
+RATES = {"PIRA": 0.13, "RAW": 0.08, "relapse": 0.08}
+HIGHEST_START = 4.5
 INCOMPLETE = "060"
+KEYS = ("participant_id", "event_type")
 
 
 class StudyPerson(NamedTuple):
-    """One invented person: `visits` are years since the first scan, `severity` 0 in controls."""
+    """One invented person: `visits` are years since the first scan, `severity` 0 in controls, `edss` that of the first
+    visit; `progresses` says whether PIRA was planted."""
 
     person: DemoPerson
     visits: tuple[float, ...]
     severity: float
-    progresses: bool
     start: date
+    edss: float = 0.0
+    progresses: bool = False
 
 
 def invent_people(rng: np.random.Generator) -> list[StudyPerson]:
@@ -45,11 +55,29 @@ def invent_people(rng: np.random.Generator) -> list[StudyPerson]:
             duration=round(float(rng.gamma(2.0, 4.0)), 1) if patient else None,
             incomplete=label == INCOMPLETE,
         )
-        several = int(rng.choice([1, 2, 3, 4], p=[0.15, 0.25, 0.35, 0.25])) if patient else 1 + (number % 5 == 0)
-        gaps = rng.normal(1.1, 0.12, several - 1).round(2)
-        visits = (0.0, *np.cumsum(gaps).round(2).tolist())
+        several = int(rng.choice([1, 2, 3, 4], p=[0.1, 0.25, 0.35, 0.3])) if patient else 1 + (number % 5 > 0)
+        gaps = rng.choice([1.0, 1.5], several - 1, p=[0.8, 0.2])
+        visits = (0.0, *np.cumsum(gaps).tolist())
         severity = float(rng.lognormal(-0.18, 0.6)) if patient else 0.0
-        chance = float(rng.random())
-        progresses = patient and several > 1 and chance < 0.15 + 0.25 * severity
-        people.append(StudyPerson(person, visits, severity, progresses, date(2015, 1, 5) + timedelta(int(number * 9))))
-    return people
+        edss = half_points(min(1.0 + EDSS_PER_SEVERITY * severity + rng.normal(0, 0.5), HIGHEST_START))
+        people.append(StudyPerson(person, visits, severity, date(2015, 1, 5) + timedelta(int(number * 9)), edss))
+    pira = {str(name) for name, kind in study_courses(people).truth[list(KEYS)].to_numpy() if kind == PIRA}
+    return [one._replace(progresses=participant_id(one.person.label) in pira) for one in people]
+
+
+def study_courses(people: Sequence[StudyPerson]) -> Courses:
+    """EDSS, tests, relapses and planted events of the patients; more severe people have more PIRA."""
+    patients = {one.person.label: one for one in people if one.person.group == PATIENT}
+    return plant_courses(
+        list(patients),
+        CLINIC_YEARS,
+        rates=RATES,
+        weights={label: one.severity for label, one in patients.items()},
+        starts={label: one.edss for label, one in patients.items()},
+    )
+
+
+def half_points(value: float) -> float:
+    """The nearest step of the EDSS, which has no 0.5 and ends at 9.5 for the living."""
+    step = round(2 * float(np.clip(value, 0, 9.5))) / 2
+    return 1.0 if step == 0.5 else step

@@ -1,4 +1,7 @@
-"""The tutorial as a person walks it: every command is typed, and every line that the page shows must come."""
+"""The tutorial as a person walks it, and the page on change that goes on from it: every command is typed.
+
+Every line that the pages show must come.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,16 @@ BLOCK = re.compile(r"^```(sh|python|text)\n(.*?)^```", flags=re.MULTILINE | re.D
 SHELL_SECONDS = 7200
 
 
-def blocks(repository: Path) -> list[tuple[str, str]]:
-    return BLOCK.findall((repository / "docs" / "tutorial.md").read_text())
+PAGES = ("tutorial.md", "ms.md")
 
 
-def test_every_shown_output_follows_what_makes_it(repository):
-    kinds = [kind for kind, _ in blocks(repository)]
+def blocks(repository: Path, pages: tuple[str, ...] = PAGES) -> list[tuple[str, str]]:
+    return [block for page in pages for block in BLOCK.findall((repository / "docs" / page).read_text())]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_shown_output_follows_what_makes_it(repository, page):
+    kinds = [kind for kind, _ in blocks(repository, (page,))]
     assert kinds[0] != "text"
     assert all(before != "text" for before, kind in pairwise(kinds) if kind == "text")
     assert kinds.count("text") >= 5
@@ -49,4 +56,3 @@ def test_the_tutorial_gives_what_it_shows(repository, tmp_path, monkeypatch):
         else:
             lost += [line for line in text.splitlines() if line.strip() and line not in said]
     assert lost == []
-    assert len(list((tmp_path / "study" / "derivatives" / "normvol").glob("group*"))) <= 20

@@ -11,7 +11,7 @@ from bids_app.clinical import scored_scans
 from bids_app.clinical.scored_scans import write_group_tables
 from bids_app.errors import InputError
 from bids_app.run import cohort
-from bids_app.run.cohort import cohort_with_clinical, group_findings, one_cohort, read_cohort
+from bids_app.run.cohort import cohort_with_clinical, group_findings, read_cohort, reading_once
 from bids_app.tables import write_json, write_tsv
 
 REGIONS = ["Left-Thalamus", "Right-Thalamus"]
@@ -141,7 +141,8 @@ def test_a_doubtful_scan_counts_as_a_warning_and_is_named_in_the_inclusion(tmp_p
 
 def test_the_cohort_is_read_once_inside_and_anew_outside(tmp_path):
     write_scan(tmp_path, "1")
-    with one_cohort(tmp_path) as first:
+    with reading_once():
+        first = read_cohort(tmp_path)
         assert read_cohort(tmp_path, [], []) is first
         assert read_cohort(tmp_path, ["warn"]) is not first
     assert read_cohort(tmp_path) is not first

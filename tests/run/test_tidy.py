@@ -58,9 +58,14 @@ def test_every_number_of_every_scan_is_in_the_long_table(scored, monkeypatch):
     assert {"centre name", "quality_euler", "expected_infra_mean", "n_infra", "etiv_mm3"} <= set(scans)
     assert set(read_json(out / "group_scans.json")) == set(scans.columns)
     cohort, torn = read_cohort(out), derivative_path(out, "01", desc="extended")
-    torn.write_text(torn.read_text() + "Left\t1\n")
+    rows, whole = list(scan_regions(cohort)), torn.read_text()
+    torn.write_text("\n".join(line.rpartition("\t")[0] for line in whole.splitlines()) + "\n")
+    assert list(scan_regions(cohort)) == rows  # as it was when the cohort was read
     with pytest.raises(InputError, match="number of cells"):
-        list(scan_regions(out, cohort))
+        list(scan_regions(read_cohort(out)))
+    torn.write_text(whole + "Left\t1\n")
+    with pytest.raises(InputError, match=r"sub-01_desc-extended_morph\.tsv.*more or fewer cells"):
+        read_cohort(out)
 
 
 @pytest.mark.slow

@@ -17,15 +17,16 @@ def courses():
     return plant_courses(LABELS, 6.0)
 
 
-def found_in(courses):
+def found_in(courses, measure="edss"):
     times = courses.relapses.groupby("participant_id")["relapse_years"].agg(tuple).to_dict()
-    return worsening_tables(courses.visits, {"edss": "edss"}, "years_from_first", relapses=times)[0]
+    return worsening_tables(courses.visits, {measure: measure}, "years_from_first", relapses=times)[0]
 
 
-def test_every_planted_event_is_found_and_nothing_else(courses):
+@pytest.mark.parametrize("measure", ["edss", "nhpt", "t25fw", "sdmt"])
+def test_every_planted_event_is_found_and_nothing_else(courses, measure):
     planted = courses.truth[courses.truth["event_type"] != "relapse"]
     assert {"PIRA", "RAW", "relapse"} == set(courses.truth["event_type"])
-    found = found_in(courses)
+    found = found_in(courses, measure)
     keys = ["participant_id", "event_type", "time"]
     assert sorted(found[keys].round(6).to_numpy().tolist()) == sorted(planted[keys].round(6).to_numpy().tolist())
     share = share_of(found)
@@ -37,6 +38,11 @@ def test_every_planted_event_is_found_and_nothing_else(courses):
 def test_the_same_seed_gives_the_same_courses():
     assert plant_courses(["a"], seed=3).visits.equals(plant_courses(["a"], seed=3).visits)
     assert not plant_courses(["a"], seed=3).visits.equals(plant_courses(["a"], seed=4).visits)
+
+
+def test_courses_start_where_they_are_told_to():
+    first = plant_courses(["a", "b"], starts={"a": 0.0, "b": 4.5}).visits.drop_duplicates("participant_id")
+    assert first["edss"].tolist() == [0.0, 4.5]
 
 
 def test_pira_goes_with_the_weights():

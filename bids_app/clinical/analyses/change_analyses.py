@@ -223,6 +223,10 @@ def confounded(scanner: pd.Series, people: pd.Series, years: np.ndarray) -> bool
     scanner, people : Series (n,)
     years : (n,) array
         Since each person's first scan.
+
+    Returns
+    -------
+    bool
     """
     codes = np.unique(people.to_numpy().astype(str), return_inverse=True)[1]
     time = person_parts(years, codes)[1]
@@ -240,6 +244,10 @@ def confounded(scanner: pd.Series, people: pd.Series, years: np.ndarray) -> bool
 
 def repeated_scans(data: CohortData) -> tuple[pd.DataFrame, pd.DataFrame, Harmonisation]:
     """Scans of people with two or more, their z, and what was done about scanners.
+
+    Parameters
+    ----------
+    data : CohortData
 
     Returns
     -------
@@ -261,7 +269,23 @@ def repeated_scans(data: CohortData) -> tuple[pd.DataFrame, pd.DataFrame, Harmon
 
 
 def followed_scans(data: CohortData) -> pd.DataFrame:
-    """The first table of `repeated_scans`."""
+    """The first table of `repeated_scans`.
+
+    Parameters
+    ----------
+    data : CohortData
+
+    Returns
+    -------
+    DataFrame
+        Rows of ``data.scans`` with its columns, ``group`` (``all`` without a diagnosis) and ``years`` since the
+        person's first scan.
+
+    Raises
+    ------
+    AnalysisError
+        When nobody was scanned twice.
+    """
     scans = data.scans[data.scans["age"].notna()]
     if "group" in scans:
         scans = scans[scans["group"].notna()]
@@ -278,7 +302,7 @@ def followed_scans(data: CohortData) -> pd.DataFrame:
 
 
 def harmonised(
-    data: CohortData, scans: pd.DataFrame, values: pd.DataFrame | None = None
+    data: CohortData, scans: pd.DataFrame, values: pd.DataFrame | None = None, scanner: str | None = None
 ) -> tuple[pd.DataFrame, Harmonisation]:
     """z of `scans`, harmonised over scanners by longitudinal ComBat when somebody changed scanner.
 
@@ -289,6 +313,8 @@ def harmonised(
         ``participant_id age years`` and the scanner's column.
     values : (n rows) DataFrame, optional
         What is harmonised; default: z.
+    scanner : str, optional
+        The scanner's column; default: that of the role.
 
     Returns
     -------
@@ -298,13 +324,14 @@ def harmonised(
         What was done, or why not.
     """
     z = data.zscores.loc[scans.index] if values is None else values
-    column = data.config.column("scanner")
+    column = scanner or data.config.column("scanner")
     if column not in scans or scans.groupby("participant_id")[column].nunique().max() < 2:
         return z, Harmonisation()
     from bids_app.normative.harmonise.longitudinal_combat import LongitudinalCombat
 
     person = scans["participant_id"]
-    known = z.loc[:, z.notna().any()]
+    # What never differs has no scanner in it, and no variance to estimate.
+    known = z.loc[:, z.nunique() > 1]
     # A gap holds the person's mean while scanners are estimated, and is a gap again afterwards.
     filled = known.fillna(known.groupby(person).transform("mean")).fillna(known.mean())
     labels = scans.loc[scans[column].notna(), column].astype(str)
@@ -331,12 +358,15 @@ def harmonised(
     except (AnalysisError, InputError) as error:
         return z, Harmonisation(f"people changed scanner, but ComBat cannot be fitted ({error}). ")
     # A scan as measured beside harmonised ones of the same person would look like change.
-    out = pd.DataFrame(np.nan, index=z.index, columns=z.columns)
+    out = z.loc[rows].reindex(z.index)
     out.loc[rows, known.columns] = clean
-    left = len(scans) - len(rows)
-    verb = "is" if left == 1 else "are"
-    remark = f"{plural(left, 'scan')} of an unknown scanner, or of one used once, {verb} left out. " if left else ""
+    remark = _without_scanner(len(scans) - len(rows))
     return out.where(z.notna()), Harmonisation(HARMONISED.format(column=column) + remark, True, remark)
+
+
+def _without_scanner(left: int) -> str:
+    verb = "is" if left == 1 else "are"
+    return f"{plural(left, 'scan')} of an unknown scanner, or of one used once, {verb} left out. " if left else ""
 
 
 def _first(table: pd.DataFrame, *columns: str) -> pd.DataFrame:

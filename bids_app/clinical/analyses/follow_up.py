@@ -69,13 +69,23 @@ class FollowUp:
         return grouped.agg(group=("group", "first"), n_visits=(YEARS, "size"), end=(YEARS, "max")).reset_index()
 
     def progression(self) -> pd.DataFrame:
-        """Time to progression: ``participant_id n_visits time event ...`` (see `progression`), with ``group``.
+        """Time to progression, as visits mark it, else confirmed on the EDSS.
+
+        Returns
+        -------
+        DataFrame
+            ``participant_id n_visits time event`` (years), with ``group``; on the EDSS also the other columns of
+            `progression_table`.
 
         Raises
         ------
         AnalysisError
             When nobody has a usable score.
         """
+        return self._progression
+
+    @cached_property
+    def _progression(self) -> pd.DataFrame:
         config = self.data.config
         marked = config.column("progression")
         if marked in self.visits:
@@ -106,20 +116,43 @@ class FollowUp:
             if name in self.visits and name is not None and scale_of(measure, name, self.visits[name]) is not None
         }
 
-    def worsening(self, rule: WorseningRule | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Every confirmed worsening and the course of every person (`worsening_tables`), both with ``group``.
+    def worsening(
+        self, rule: WorseningRule | None = None, only: str | None = None
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Every confirmed worsening and the course of every person.
+
+        Parameters
+        ----------
+        rule : WorseningRule, optional
+            Default: what the configuration asks for.
+        only : str, optional
+            One of `measures`; default: all of them.
+
+        Returns
+        -------
+        events, courses : DataFrame
+            As `worsening_tables`, with ``group``.
 
         Raises
         ------
         AnalysisError
             When nobody has a usable score.
         """
+        if rule is None and only is None:
+            return self._worsening
+        return self._worsening_by(rule or self.worsening_rule, only)
+
+    @cached_property
+    def _worsening(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        return self._worsening_by(self.worsening_rule, None)
+
+    def _worsening_by(self, rule: WorseningRule, only: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
         dated = self.data.config.column("relapse_dates") in self.visits
         events, courses = worsening_tables(
             self.visits,
-            self.measures,
+            {name: column for name, column in self.measures.items() if only in (None, name)},
             YEARS,
-            self.worsening_rule if rule is None else rule,
+            rule,
             self.relapse_times() if dated else None,
         )
         courses = self._grouped(courses)
@@ -250,6 +283,10 @@ def follow_up(data: CohortData) -> FollowUp:
     AnalysisError
         When no visit can be placed in time.
     """
+    return data.once(_follow_up)
+
+
+def _follow_up(data: CohortData) -> FollowUp:
     first = data.scans[data.first & data.patients]
     events = [data.config.column(role) for role in ("edss", "progression", "relapses", "relapse_dates")]
     needed = [name for name in events if name and (name in data.scans or name in data.visits)]

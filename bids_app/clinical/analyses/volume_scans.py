@@ -42,7 +42,18 @@ class Followed:
     methods: str
 
     def pick(self, rows: pd.Series) -> Followed:
-        """Some of the scans."""
+        """Some of the scans.
+
+        Parameters
+        ----------
+        rows : Series of bool
+            With the index of `scans`.
+
+        Returns
+        -------
+        Followed
+            The index is kept.
+        """
         return Followed(
             self.scans[rows], self.logs[rows], self.healthy[rows], self.stream, self.sentences, self.methods
         )
@@ -58,8 +69,20 @@ def scanner_column(data: CohortData) -> str | None:
 
 
 def intervals(data: CohortData, scans: pd.DataFrame) -> pd.DataFrame:
-    """Each scan of a person with the next: ``participant_id group session_from session_to years comparable
-    reasons``."""
+    """Each scan of a person with the next, and whether both can be compared (`compare`).
+
+    Parameters
+    ----------
+    data : CohortData
+        Names the column of the scanner.
+    scans : DataFrame
+        ``participant_id group years`` and what `facts_of_rows` reads.
+
+    Returns
+    -------
+    DataFrame
+        ``participant_id group session_from session_to years comparable reasons``; years between the two scans.
+    """
     rows = []
     for person, part in scans.sort_values(["participant_id", "years"], kind="stable").groupby("participant_id"):
         facts = facts_of_rows(part, scanner_column(data))
@@ -145,20 +168,13 @@ def followed(data: CohortData) -> Followed:
     """
     if data.measured is None or data.measured.volumes.empty:
         raise AnalysisError("there are no volumes beside the z-scores, so there is no change of volume")
-    scans = followed_scans(data)
-    kept, sentences = _comparable_scans(data, scans)
-    scans = scans.loc[kept]
-    volumes = with_composites(data.measured.volumes.loc[scans.index])
+    every = followed_scans(data)
+    volumes = with_composites(data.measured.volumes.loc[every.index])
     wanted = [name for name in (*composites(), *rate_regions()) if name in volumes]
     if not wanted:
         raise AnalysisError("the volumes are of none of the regions whose change is given")
     values = volumes[wanted].apply(pd.to_numeric, errors="coerce").astype(float)
-    logs = np.log(values.where(values > 0))
-    methods = ""
-    if data.config.incomparable == "harmonise":
-        logs, done = harmonised(data, scans, logs)
-        methods = done.method.replace("z was", "Log volume was")
-        sentences += tuple(text.replace("z was", "Log volume was") for text in done.sentences())
+    scans, logs, sentences, methods = _alike(data, every, np.log(values.where(values > 0)))
     healthy = data.measured.healthy
     expected = pd.DataFrame(np.nan, scans.index, wanted) if healthy is None else np.log(healthy.loc[scans.index])
     expected = expected.reindex(columns=wanted)
@@ -175,13 +191,29 @@ def followed(data: CohortData) -> Followed:
     return Followed(scans, logs, expected, stream, (said, *sentences, *lacking), methods)
 
 
-def _comparable_scans(data: CohortData, scans: pd.DataFrame) -> tuple[pd.Index, tuple[str, ...]]:
-    """Index of the scans that rates are made from, and a sentence on the others."""
-    how = data.config.incomparable
-    if how == "include":
+def _alike(
+    data: CohortData, scans: pd.DataFrame, logs: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...], str]:
+    """The scans that rates are made from, their log volumes, sentences on both, and a passage for the methods."""
+    column, harmonise = scanner_column(data), data.config.incomparable == "harmonise"
+    kept, sentences = _comparable_scans(data, scans, None if harmonise else column)
+    methods = ""
+    if harmonise:
+        moved, how = harmonised(data, scans.loc[kept], logs.loc[kept], column)
+        said = tuple(text.replace("z was", "Log volume was") for text in how.sentences())
+        if how.done:
+            logs, methods, sentences = moved, how.method.replace("z was", "Log volume was"), (*sentences, *said)
+        elif how.method:  # as measured, scanners must not be mixed
+            kept, left = _comparable_scans(data, scans, column)
+            methods, sentences = f"{said[0]} ", (*said, *left)
+    return scans.loc[kept], logs.loc[kept], sentences, methods
+
+
+def _comparable_scans(data: CohortData, scans: pd.DataFrame, column: str | None) -> tuple[pd.Index, tuple[str, ...]]:
+    """Index of the scans that rates are made from, and a sentence on the others; `column` tells the scanner."""
+    if data.config.incomparable == "include":
         said = "Scans that cannot be compared are included, as incomparable asks."
         return scans.index, (said,) if (intervals(data, scans)["comparable"] == NOT_COMPARABLE).any() else ()
-    column = None if how == "harmonise" else scanner_column(data)
     kept: list[int] = []
     for _, part in scans.sort_values("years", kind="stable").groupby("participant_id", sort=False):
         facts = facts_of_rows(part, column)

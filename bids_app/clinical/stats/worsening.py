@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from bids_app.arrays import FloatArray
-from bids_app.clinical.stats.progression import calm_visits, nearest_calm, ordered_visits
+from bids_app.clinical.stats.progression import by_person, calm_visits, nearest_calm, ordered_visits
 
 DAYS_PER_YEAR = 365.25
 PIRA, RAW, UNDETERMINED = TYPES = ("PIRA", "RAW", "undetermined")
@@ -159,6 +159,7 @@ def worsening_course(
         A key of `MEASURES`.
     scan : float, optional
         Time of the scan; events lie after it. Default: the first visit.
+    rule : WorseningRule
 
     Returns
     -------
@@ -295,6 +296,9 @@ def worsening_tables(
         Measure (key of `MEASURES`) to column.
     relapses : mapping or None
         ``participant_id`` to times of relapses, on the scale of `time`; who is not in it had none. None: not known.
+    time : str
+        Column.
+    rule : WorseningRule
 
     Returns
     -------
@@ -307,18 +311,28 @@ def worsening_tables(
     events, courses = [], []
     for measure, column in columns.items():
         known = visits[visits[column].notna() & visits[time].notna()]
-        for person, part in known.groupby("participant_id", sort=True):
+        for person, years, scores in by_person(known, time, column):
             attacks = None if relapses is None else tuple(relapses.get(str(person), ()))
-            course = worsening_course(part[time], part[column], attacks, rule, measure, scan=0.0)
-            courses.append((person, measure, len(part), course.followed))
+            course = worsening_course(years, scores, attacks, rule, measure, scan=0.0)
+            courses.append((person, measure, len(years), course.followed))
             events += [(person, measure, number, *event) for number, event in enumerate(course.events, start=1)]
     return pd.DataFrame(events, columns=EVENT_COLUMNS), pd.DataFrame(courses, columns=COURSE_COLUMNS)
 
 
 def first_of(events: pd.DataFrame, courses: pd.DataFrame) -> pd.DataFrame:
-    """Time to each person's first of some `events`: ``participant_id n_visits time event``, of those with a baseline.
+    """Time to each person's first of some events; who had none is censored at their last visit.
 
-    People without one are censored at their last visit; `courses` of several measures are taken together.
+    Parameters
+    ----------
+    events : DataFrame
+        ``participant_id time`` (years).
+    courses : DataFrame
+        Of `worsening_tables`, those with a baseline; several measures of a person are taken together.
+
+    Returns
+    -------
+    DataFrame
+        ``participant_id n_visits time event`` of everybody in `courses`.
     """
     followed = courses.groupby("participant_id", sort=True).agg(n_visits=("n_visits", "max"), time=("followed", "max"))
     first = events.groupby("participant_id")["time"].min().reindex(followed.index)
@@ -340,6 +354,19 @@ def share_of(events: pd.DataFrame, kind: str = PIRA, level: float = 0.95) -> Sha
 
     Clopper-Pearson with the effective number of events of people as clusters (Korn and Graubard 1998, Survey
     Methodology 24:193), never more than their number; of nothing but or nothing of the kind, the number of people.
+
+    Parameters
+    ----------
+    events : DataFrame
+        ``participant_id event_type``, one row per event.
+    kind : str
+    level : float
+        Of the interval.
+
+    Returns
+    -------
+    Share
+        NaN without events.
     """
     from scipy.stats import beta, t
 

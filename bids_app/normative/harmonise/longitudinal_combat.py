@@ -109,6 +109,8 @@ def _check(values: FloatArray, kept: FloatArray, groups: SiteSums) -> None:
         raise InputError("features and covariates to harmonise must be finite", "drop rows with missing values")
     if len(groups.labels) < 2 or values.shape[1] < 2:
         raise InputError("longitudinal harmonisation needs at least two scanners and two features")
+    if (np.ptp(values, axis=0) == 0).any():
+        raise InputError("a feature to harmonise is the same in every scan", "leave it out")
     small = groups.labels[groups.counts < 2]
     if len(small):
         raise InputError(f"scanner(s) {', '.join(map(str, small))} have one scan only", "leave them out")

@@ -80,9 +80,10 @@ const report = (() => {
   }));
 
   // search and filter over all tables of regions
+  let again = () => {};
   enhancers.push((root) => {
     const search = one("[data-search]", root);
-    if (!search) return;
+    if (!search) { again(); return; }
     const only = one("[data-only-flagged]", root);
     const choices = all("[data-filter]", root);
     const known = JSON.parse(one("#known-regions")?.textContent ?? "{}");
@@ -116,6 +117,7 @@ const report = (() => {
       });
       found.textContent = idle ? "" : count === 0 ? "nothing found" : count === 1 ? "one row" : `${count} rows`;
     };
+    again = filter;
     search.addEventListener("input", filter);
     if (only) only.addEventListener("change", filter);
     choices.forEach((choice) => choice.addEventListener("change", filter));

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -45,6 +46,7 @@ MOST_PARTS, MOST_SMALL = 6, 18
 Q_LIMIT = 0.05
 # several models of one number: the one that the sentences tell is drawn, the others are folded
 MODELS = "method"
+CONTROLS = "control_group"
 # the reader's order; names are matched by their start, others come before the last two
 ORDER = (
     "burden",
@@ -100,6 +102,12 @@ class Analysis(NamedTuple):
     models: bool
     together: bool
     problem: str | None
+    lead: int = 0
+
+    @property
+    def others(self) -> list[tuple[int, str]]:
+        """The sentences but the leading one, with their places."""
+        return [(place, text) for place, text in enumerate(self.sentences) if place != self.lead]
 
     @property
     def computed(self) -> bool:
@@ -138,7 +146,33 @@ class Analysis(NamedTuple):
 
 def read_analyses(group: Group) -> list[Analysis]:
     """All analyses of the dataset, drawn."""
-    return [_analysis(name, *group.analyses[name], group) for name in sorted(group.analyses, key=_place)]
+    controls, patients = _groups(group)
+    found = [_analysis(name, *group.analyses[name], group) for name in sorted(group.analyses, key=_place)]
+    return [analysis._replace(lead=leading(analysis.sentences, controls, patients)) for analysis in found]
+
+
+def leading(sentences: Sequence[str], controls: Collection[str], patients: Collection[str]) -> int:
+    """The place of the sentence to show first: where that is the controls', the first that is about patients."""
+    told = [(_names(text, controls), _names(text, patients)) for text in sentences]
+    if not told or told[0] != (True, False):
+        return 0
+    return next((place for place, (_, patient) in enumerate(told) if patient), 0)
+
+
+def _names(text: str, groups: Collection[str]) -> bool:
+    """Whether a sentence names one of the groups; the groups of a rule are called risk group and others."""
+    return any(
+        re.search(rf"(\bgroup {re.escape(name)}|^{re.escape(name)})(?!\w)", text, re.IGNORECASE) for name in groups
+    )
+
+
+def _groups(group: Group) -> tuple[set[str], set[str]]:
+    """The names of the controls and of all other groups."""
+    tables = [sheet.table for _, sheet in group.analyses.values()]
+    controls = {str(name) for table in tables if CONTROLS in table for name in table[CONTROLS].dropna().unique()}
+    cohort = group.sheets.get("cohort")
+    every = set() if cohort is None else set(cohort.table["group"].dropna().astype(str))
+    return {*controls, "Others"}, {*(every - controls - {"all"}), "Risk group"}
 
 
 def _place(name: str) -> tuple[int, str]:
@@ -212,6 +246,10 @@ def chart_drawings(
     table : DataFrame
     fan : callable, optional
         Gives the centiles of a region by age (``age``, ``p025`` to ``p975``) for courses.
+
+    Returns
+    -------
+    list of Drawing
     """
     parts = _parts(figure, table)
     if isinstance(figure, Forest) and len(parts) > 1:

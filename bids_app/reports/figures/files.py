@@ -142,19 +142,23 @@ def rendered(svg: str, file_format: str, *, width_mm: float | None = None, dpi: 
 
 def _compiled(page: str, svg: str, file_format: str, dpi: float) -> bytes:
     """What Typst makes of a page with ``f.svg``; no file is written, so that none can stay."""
+    import typst
+
+    folder, fonts = _fonts()
+    result: bytes = typst.compile(
+        {"main.typ": page.encode(), "f.svg": svg.encode()}, root=folder, format=file_format, ppi=dpi, font_paths=fonts
+    )
+    return result
+
+
+@lru_cache(maxsize=1)
+def _fonts():
+    """Matplotlib's fonts: their folder, and what Typst needs of them."""
     import matplotlib
     import typst
 
-    fonts = str(Path(matplotlib.get_data_path()) / "fonts" / "ttf")
-    result: bytes = typst.compile(
-        {"main.typ": page.encode(), "f.svg": svg.encode()},
-        root=fonts,
-        format=file_format,
-        ppi=dpi,
-        font_paths=[fonts],
-        ignore_system_fonts=True,
-    )
-    return result
+    folder = str(Path(matplotlib.get_data_path()) / "fonts" / "ttf")
+    return folder, typst.Fonts(include_system_fonts=False, font_paths=[folder])
 
 
 _callers: set[int] = set()

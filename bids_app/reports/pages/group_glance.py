@@ -26,6 +26,7 @@ class Leading(NamedTuple):
     file: str
     rows: list[tuple[int, dict[str, Any]]]
     drawing: str
+    compared: bool
 
 
 def verdict(group: Group) -> list[Markup]:
@@ -82,10 +83,9 @@ def leading(group: Group) -> Leading | None:
     rows = list(Sheet(sheet.file, part.loc[order]).rows())
     shares = dict(zip(part["region"], 100 * part["share_infra"].astype(float), strict=True))
     options = {"scale": "sequential", "limits": (0.0, round_up(max(shares.values()))), "threshold": None}
-    inline, _ = map_pair(
-        shares, "glance", label="per cent of people with z ≤ −1.96", marked=_different(group, name), **options
-    )
-    return Leading(name, sheet.file, rows, inline)
+    marked = _different(group, name)
+    inline, _ = map_pair(shares, "glance", label="per cent of people with z ≤ −1.96", marked=marked, **options)
+    return Leading(name, sheet.file, rows, inline, bool(marked))
 
 
 def _chosen(group: Group, prevalence: pd.DataFrame) -> str:

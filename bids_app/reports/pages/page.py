@@ -31,6 +31,7 @@ def environment() -> Environment:
     env.globals.update(
         cell=components.cell,
         field=components.field,
+        table_rows=components.table_rows,
         shown=components.shown,
         gauge=components.gauge,
         words=components.words,

@@ -93,7 +93,8 @@ def _context(person: Person, root: Path) -> dict[str, Any]:
         ),
         "overlays": sections.overlay_images(person, root),
         "overlay_legend": sections.overlay_legend(),
-        "overlay_notes": sections.overlay_notes(person, root),
+        "overlay_notes": (overlays := sections.overlay_notes(person, root)),
+        "overlay_remarks": sections.overlay_remarks(overlays),
         "methods": prose(person.citation) if person.citation else None,
     }
 

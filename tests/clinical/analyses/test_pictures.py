@@ -80,3 +80,9 @@ def test_a_score_that_nobody_has_twice_alike_is_said(data):
     flat = prepare(data.scans.assign(edss=3.0), data.zscores, data.config)
     with pytest.raises(Exception, match="EDSS"):
         pictures.scores_people(flat)
+
+
+def test_a_z_at_the_limit_is_below_it():
+    people = pd.DataFrame({"participant_id": ["sub-1", "sub-2"], "age": 40.0, "sex": "female"})
+    z = pd.DataFrame({REGIONS[0]: [-1.5, -1.9], REGIONS[1]: [-1.96, 1.0], REGIONS[2]: [0.0, 0.0]})
+    assert pictures._leading(prepare(people, z, AnalysisConfig())) == [REGIONS[1], REGIONS[0], REGIONS[2]]

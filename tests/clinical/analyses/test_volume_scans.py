@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_app.clinical.analyses.volume_rates import rates
 from bids_app.clinical.analyses.volume_scans import ALL_SCANS, REBASELINED, baselines, comparability, followed
 from bids_app.clinical.analysis_file import AnalysisConfig
 from bids_app.clinical.cohort import Measured, prepare
@@ -42,6 +43,96 @@ def test_they_stay_when_the_analysis_file_includes_them():
     found = followed(data(AnalysisConfig(roles={"scanner": "mri"}, incomparable="include"), mri=SCANNER))
     assert len(found.scans) == 9
     assert "are included" in found.sentences[1]
+
+
+def followed_people(offset=0.05, change=lambda person: person % 4, times=(0, 1, 2, 3), seed=0):
+    """24 people lose 1 % a year over scans at `times`; from visit `change` on (0: never) scanner b adds `offset`."""
+    rng = np.random.default_rng(seed)
+    person, visit = np.repeat(np.arange(24), 4), np.tile(np.arange(4), 24)
+    years = np.array(times)[visit]
+    switch = np.array([change(number) for number in person])
+    scanner = np.where((switch > 0) & (visit >= switch), "b", "a")
+    table = pd.DataFrame(
+        {
+            "participant_id": [f"sub-{number:02}" for number in person],
+            "session_id": [f"ses-{number}" for number in visit],
+            "age": 30.0 + person + years,
+            "sex": np.where(person % 2, "female", "male"),
+            "etiv_mm3": 1.5e6,
+            "scanner": scanner,
+        }
+    )
+    logs = np.log(7000) + 0.05 * rng.normal(size=24)[person] - 0.01 * years + 0.002 * rng.normal(size=96)
+    logs += offset * (scanner == "b")
+    volumes = pd.DataFrame({name: np.exp(logs) for name in ("Left-Thalamus", "Right-Thalamus")})
+    return table, volumes
+
+
+def rate_with(how, table, volumes, **roles):
+    z = pd.DataFrame({"Left-Thalamus": np.zeros(len(table))})
+    config = AnalysisConfig(roles=roles, incomparable=how)
+    found = rates(prepare(table, z, config, measured=Measured(volumes, pd.DataFrame(index=table.index))))[0]
+    return found.table.set_index("region").loc["thalamus"], found
+
+
+@pytest.mark.parametrize("roles", [{}, {"scanner": "scanner"}])
+def test_scanners_that_can_be_told_from_time_are_harmonised(roles):
+    table, volumes = followed_people()
+    mixed, _ = rate_with("include", table, volumes, **roles)
+    alike, found = rate_with("harmonise", table, volumes, **roles)
+    truth = 100 * np.expm1(-0.01)
+    assert abs(mixed["rate"] - truth) > 0.4
+    assert alike["low"] < truth < alike["high"]
+    assert alike["rate"] == pytest.approx(truth, abs=0.15)
+    assert alike["n_scans"] == 96
+    assert any(text.startswith("Log volume was harmonised over scanners first") for text in found.sentences)
+    assert "Log volume was harmonised over scanners (column scanner) by longitudinal ComBat" in found.methods
+
+
+def test_scanners_that_cannot_be_told_from_time_are_left_out_and_that_is_said():
+    table, volumes = followed_people(change=lambda person: 2, times=(0, 0.3, 3, 3.3))
+    alike, found = rate_with("harmonise", table, volumes)
+    left, _ = rate_with("leave out", table, volumes)
+    assert alike["n_scans"] == left["n_scans"] == 48
+    assert alike["rate"] == left["rate"]
+    assert alike["low"] < 100 * np.expm1(-0.01) < alike["high"]
+    assert "so a change of scanner cannot be told from change over time" in " ".join(found.sentences)
+    assert "48 scans of 24 people left out of rates" in " ".join(found.sentences)
+    assert "Log volume was not harmonised over scanners: people changed scanner" in found.methods
+
+
+def test_what_combat_cannot_fit_is_left_out_as_well():
+    """A scanner with one scan, and volumes that never differ."""
+    table, volumes = followed_people(change=lambda person: 3 if person == 0 else 0)
+    alike, found = rate_with("harmonise", table, volumes)
+    assert alike["n_scans"] == 95
+    assert any(text.startswith("Log volume was not harmonised over scanners") for text in found.sentences)
+    found = followed(data(AnalysisConfig(incomparable="harmonise"), scanner=SCANNER))
+    assert list(found.scans.index) == [0, 1, 3, 4, 5, 7, 8]
+    assert any("not harmonised" in text for text in found.sentences)
+
+
+def test_a_region_that_never_differs_does_not_spoil_the_others():
+    table, volumes = followed_people()
+    alone, _ = rate_with("harmonise", table, volumes)
+    other, found = rate_with("harmonise", table, volumes.assign(**{"Left-Caudate": 3500.0}))
+    assert other["rate"] == pytest.approx(alone["rate"], abs=0.02)
+    assert found.table.set_index("region").loc["Left-Caudate", "rate"] == pytest.approx(0, abs=1e-9)
+
+
+def test_what_differs_in_more_than_the_scanner_is_left_out_of_what_is_harmonised():
+    table, volumes = followed_people()
+    table["stream"] = ["long"] * 3 + ["cross"] + ["long"] * 92
+    alike, found = rate_with("harmonise", table, volumes)
+    assert alike["n_scans"] == 95
+    assert any(text.startswith("1 scan of 1 person left out of rates") for text in found.sentences)
+
+
+def test_where_nobody_changed_scanner_harmonising_changes_nothing():
+    table, volumes = followed_people(change=lambda person: 0)
+    alike, found = rate_with("harmonise", table, volumes)
+    assert alike["rate"] == rate_with("include", table, volumes)[0]["rate"]
+    assert not any("harmonised" in text for text in found.sentences)
 
 
 def test_a_scanner_column_is_found_without_a_role():

@@ -80,6 +80,13 @@ def test_all_zero_counts_are_refused_in_words():
         fit_counts(np.zeros(10), np.ones((10, 1)))
 
 
+@pytest.mark.parametrize(("count", "predictor"), [(-1, 1.0), (np.nan, 1.0), (np.inf, 1.0), (1, np.nan)])
+def test_what_is_no_count_or_no_predictor_is_refused(count, predictor):
+    X = np.column_stack([np.ones(5), [0.0, 1.0, 0.0, 1.0, predictor]])
+    with pytest.raises(AnalysisError, match="non-negative counts and complete predictors"):
+        fit_counts([0, 2, 1, 3, count], X)
+
+
 def test_dependent_predictors_are_refused():
     with pytest.raises(AnalysisError, match="depend on each other"):
         fit_counts([1, 0, 2, 1], np.ones((4, 2)))
