@@ -13,6 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from bids_app.cli.words import tell
 from bids_app.errors import did_you_mean
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ class Parser(argparse.ArgumentParser):
             stray = message.partition(": ")[2].split()[0]
             near = did_you_mean(stray.partition("=")[0], self._known())
             message = f"there is no option {stray}" + (f"; {near}" if near else "")
-        print(f"{self.prog}: {message}; {self.prog} --help lists what there is", file=sys.stderr)
+        tell(f"{self.prog}: {message}; {self.prog} --help lists what there is")
         sys.exit(2)
 
     def _known(self) -> list[str]:

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from bids_app.bids.derivatives import read_summaries
+from bids_app.bids.disguise import is_anonymised
 from bids_app.bids.layout import Scan
 from bids_app.bids.names import bare
-from bids_app.bids.phenotypes import clinical_table
 from bids_app.bids.ratings import Key, Rating, key_of, rated, rating_of, scan_keys, scan_named, stored_ratings
 from bids_app.bids.scan_tables import KEYS, KeptTables, ScanKey, read_wide
 from bids_app.bids.status import read_statuses
@@ -22,6 +22,7 @@ from bids_app.errors import InputError
 from bids_app.findings import Finding
 from bids_app.regions import reference_regions
 from bids_app.run.alike import refuse_mixed
+from bids_app.run.disguised import clinical_of
 from bids_app.run.scan import SURFACE_TABLES
 
 # Fewer equal volumes may be chance.
@@ -53,14 +54,22 @@ def _once(key: tuple[Any, ...], read: Callable[[], T]) -> T:
 
 
 def read_clinical(
-    bids_dir: Path, participants_file: Path | None = None, scans: Iterable[Scan] | None = None
+    bids_dir: Path, participants_file: Path | None = None, scans: Iterable[Scan] | None = None, salt: str | None = None
 ) -> pd.DataFrame:
-    """The `clinical_table` of some scans, or of every visit."""
+    """The `clinical_table` of some scans, or of every visit, under labels that are hashed with `salt`."""
     wanted = None if scans is None else tuple(scans)
     return _once(
-        (Path(bids_dir), participants_file, wanted),
-        lambda: clinical_table(bids_dir, wanted, participants_file=participants_file),
+        (Path(bids_dir), participants_file, wanted, salt),
+        lambda: clinical_of(bids_dir, wanted, participants_file, salt),
     )
+
+
+def every_visit_of(
+    output_dir: Path, bids_dir: Path, participants_file: Path | None, salt: str | None
+) -> pd.DataFrame | None:
+    """`read_clinical` of every visit; None where the labels in `output_dir` are hashed with a salt nobody knows."""
+    lost = salt is None and is_anonymised(output_dir)
+    return None if lost else read_clinical(bids_dir, participants_file, salt=salt)
 
 
 def read_cohort(
@@ -124,7 +133,11 @@ def _read_cohort(output_dir: Path, excluded: frozenset[str], included: frozenset
 
 
 def cohort_with_clinical(
-    cohort: ScoredScans, bids_dir: Path, participants_file: Path | None = None, visits: pd.DataFrame | None = None
+    cohort: ScoredScans,
+    bids_dir: Path,
+    participants_file: Path | None = None,
+    visits: pd.DataFrame | None = None,
+    salt: str | None = None,
 ) -> pd.DataFrame:
     """One row per scored scan: covariates and counts as scored, then every other column of the BIDS tables.
 
@@ -135,8 +148,8 @@ def cohort_with_clinical(
         clinical = visits
     else:
         scans = [Scan(bare(who, "sub"), None if session is None else bare(session, "ses")) for who, session in keys]
-        clinical = read_clinical(bids_dir, participants_file, scans)
-    scored = cohort.scans.drop(columns=["group", "site"], errors="ignore")
+        clinical = read_clinical(bids_dir, participants_file, scans, salt)
+    scored = cohort.scans.drop(columns=[name for name in ("group", "site") if name in clinical], errors="ignore")
     added = [name for name in clinical.columns if name not in scored.columns]
     return pd.concat([scored.reset_index(drop=True), clinical[added].reset_index(drop=True)], axis=1)
 

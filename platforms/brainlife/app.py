@@ -60,6 +60,17 @@ def first(meta: dict, names: tuple[str, ...]) -> str:
     return next((str(value).strip() for value in values if value not in (None, "")), "")
 
 
+def read_config(path: Path) -> dict:
+    """The content of config.json."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise Unusable(f"config.json cannot be read ({error})") from error
+    if not isinstance(config, dict):
+        raise Unusable("config.json holds no object")
+    return config
+
+
 def read_scans(config: dict) -> list[Scan]:
     """The scans that config.json names, with the options `age` and `sex` before the metadata."""
     given = config.get(INPUT)
@@ -242,9 +253,9 @@ def main() -> int:
     """Zero when at least one scan was scored."""
     here = Path.cwd()
     try:
-        config = json.loads((here / "config.json").read_text())
+        config = read_config(here / "config.json")
         code, content = run(config, here)
-    except (Unusable, OSError, json.JSONDecodeError) as error:
+    except (Unusable, OSError) as error:
         code, content = 1, {"brainlife": [{"type": "error", "msg": str(error)}]}
     (here / "product.json").write_text(json.dumps(content, indent=1))
     for item in content["brainlife"]:

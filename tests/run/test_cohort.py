@@ -173,7 +173,7 @@ def test_visits_are_taken_for_scans_where_they_are_the_same(tmp_path, monkeypatc
     (bids / "participants.tsv").write_text(people)
     found, visits = read_cohort(tmp_path), clinical_table(bids)
     expected = cohort_with_clinical(found, bids)
-    monkeypatch.setattr(cohort, "clinical_table", None)
+    monkeypatch.setattr(cohort, "clinical_of", None)
     pd.testing.assert_frame_equal(cohort_with_clinical(found, bids, visits=visits), expected)
     monkeypatch.undo()
     (bids / "participants.tsv").write_text(people + "sub-3\t50\tM\t4\n")
