@@ -30,6 +30,7 @@ from typing import Any
 
 from bids_app.errors import NormvolError
 
+HERE = "scripts.fuzz"
 # Each reader: what it is called as, and the ending of its file
 TARGETS = {
     "stats": ("bids_app.freesurfer.stats:read_stats", ".stats"),
@@ -38,11 +39,11 @@ TARGETS = {
     "sidecar": ("bids_app.bids.source_tables:read_sidecar", ".json"),
     "ratings": ("bids_app.bids.ratings:read_ratings", ".tsv"),
     "lesions": ("bids_app.bids.lesion_files:read_lesion_tables", ".csv"),
-    "wide-tables": ("scripts.fuzz:_pieces", ".csv"),
+    "wide-tables": (f"{HERE}:_pieces", ".csv"),
     "tsv": ("bids_app.tables:read_table", ".tsv"),
     "csv": ("bids_app.tables:read_table", ".csv"),
     "packed": ("bids_app.tables:read_table", ".tsv.gz"),
-    "packed-pieces": ("scripts.fuzz:_pieces", ".csv.gz"),
+    "packed-pieces": (f"{HERE}:_pieces", ".csv.gz"),
     "sheet": ("bids_app.bids.source_tables:read_any_sheet", ".xlsx"),
     "xlsx": ("bids_app.tables:read_table", ".xlsx"),
     "parquet": ("bids_app.tables:read_table", ".parquet"),
@@ -52,16 +53,16 @@ TARGETS = {
     "change-model": ("bids_app.normative.change_model:load_change_model", ".json"),
     "rdata": ("bids_app.normative.importers.rfile:read_r_file", ".rds"),
     "pickle": ("bids_app.normative.importers.restricted_pickle:read_pickle", ".pkl"),
-    "brainchart": ("scripts.fuzz:_brainchart", ".rds"),
-    "brain-reference": ("scripts.fuzz:_brain_reference", ".Rdata"),
-    "braincharts": ("scripts.fuzz:_braincharts", ".pkl"),
-    "centilebrain": ("scripts.fuzz:_centilebrain", ".rds"),
-    "nomis": ("scripts.fuzz:_nomis", ".sav"),
-    "pcntoolkit": ("scripts.fuzz:_pcntoolkit", ".json"),
-    "toml": ("scripts.fuzz:_settings", ".toml"),
+    "brainchart": (f"{HERE}:_brainchart", ".rds"),
+    "brain-reference": (f"{HERE}:_brain_reference", ".Rdata"),
+    "braincharts": (f"{HERE}:_braincharts", ".pkl"),
+    "centilebrain": (f"{HERE}:_centilebrain", ".rds"),
+    "nomis": (f"{HERE}:_nomis", ".sav"),
+    "pcntoolkit": (f"{HERE}:_pcntoolkit", ".json"),
+    "toml": (f"{HERE}:_settings", ".toml"),
     "plugin": ("bids_app.workflows.execution:plugin_settings", ".yml"),
     "filters": ("bids_app.bids.query:read_filters", ".json"),
-    "brainlife": ("scripts.fuzz:_brainlife", ".json"),
+    "brainlife": (f"{HERE}:_brainlife", ".json"),
 }
 SECONDS_AT_MOST = 10
 
@@ -69,7 +70,8 @@ SECONDS_AT_MOST = 10
 def reader(target: str) -> Callable[[Path], object]:
     """What reads a file of this kind."""
     module, _, name = TARGETS[target][0].partition(":")
-    found: Callable[[Path], object] = getattr(importlib.import_module(module), name)
+    here = sys.modules[__name__] if module == HERE else importlib.import_module(module)
+    found: Callable[[Path], object] = getattr(here, name)
     return found
 
 
@@ -268,7 +270,7 @@ class Trial:
             raise TimeoutError(f"{self.target}: {time.monotonic() - begun:.0f} s for {content[:200]!r}")
 
 
-def run(target: str, runs: int, seed: int) -> None:
+def run(target: str, runs: int, seed: int, seconds: int) -> None:
     """Fuzz one reader in this process, which ends with it."""
     with tempfile.TemporaryDirectory(prefix="fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as place:
         folder = Path(place)
@@ -284,6 +286,7 @@ def run(target: str, runs: int, seed: int) -> None:
         with atheris.instrument_imports(include=["bids_app"]):
             trial = Trial(target, folder)
         arguments = [sys.argv[0], f"-runs={runs}", f"-seed={seed}", "-max_len=4096", "-print_final_stats=1"]
+        arguments.append(f"-max_total_time={seconds}")
         atheris.Setup([*arguments, f"-artifact_prefix={tempfile.gettempdir()}/", str(corpus)], trial)
         atheris.Fuzz()
 
@@ -318,13 +321,15 @@ def main() -> int:
     parser.add_argument("target", choices=[*TARGETS, "all"])
     parser.add_argument("--runs", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=int, default=0, help="end a reader after so many, where atheris is installed")
     arguments = parser.parse_args()
     if arguments.target != "all":
-        run(arguments.target, arguments.runs, arguments.seed)
+        run(arguments.target, arguments.runs, arguments.seed, arguments.seconds)
         return 0
     bad = 0
     for target in TARGETS:
         command = [sys.executable, __file__, target, "--runs", str(arguments.runs), "--seed", str(arguments.seed)]
+        command += ["--seconds", str(arguments.seconds)]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
         bad += ended.returncode != 0
         words = (ended.stderr + ended.stdout).splitlines()

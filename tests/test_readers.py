@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from scripts import fuzz
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("target", fuzz.TARGETS)
 def test_whatever_the_file_holds_is_read_or_a_sentence(target, tmp_path):

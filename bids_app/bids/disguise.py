@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bids_app.bids.names import natural_key, output_path, participant_id, session_id
+from bids_app.bids.names import natural_key, output_path, participant_id, session_id, unpadded
 from bids_app.errors import UsageError
 from bids_app.tables import atomic_write, format_json, read_json, write_json
 
@@ -69,7 +69,8 @@ class Disguise:
         bare = {label: self.label(kind, label) for kind, label in sorted(self.known)}
         if not bare:
             return text
-        text = re.sub(r"(['\"])([\w+]+)\1", lambda m: f"{m[1]}{bare.get(m[2], m[2])}{m[1]}", text)
+        spelt = {unpadded(label): found for label, found in bare.items()}  # '1' for 01
+        text = re.sub(r"(['\"])([\w+]+)\1", lambda m: f"{m[1]}{spelt.get(unpadded(m[2]), m[2])}{m[1]}", text)
         return _WORD.sub(lambda m: bare.get(m[0], m[0]) if _stands_out(m[0]) else m[0], text)
 
     def values(self, value: Any) -> Any:

@@ -37,7 +37,8 @@ def closing(config: RunConfig, plan: Plan, failed: Sequence[Omission]) -> str:
         lines.append("run the same command again: it does only what is missing")
     if scored or plan.up_to_date:
         lines.append(f"reports: {config.output_dir}/sub-*.html")
-        lines.append(f"next: normvol {config.bids_dir} {config.output_dir} group")
+        again = f" --anonymise-map {config.anonymise_map}" if config.anonymise_map else ""
+        lines.append(f"next: normvol {config.bids_dir} {config.output_dir} group{again}")
     else:
         lines.append("no scan could be scored; each reason is above and in logs/status")
     lines.append(STATUS_LINE.format(config.output_dir))

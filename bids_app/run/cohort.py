@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,8 @@ from bids_app.run.scan import SURFACE_TABLES
 
 # Fewer equal volumes may be chance.
 ENOUGH_REGIONS = 10
+LATE_SECONDS = 3.0
+LOST = ("its status says scored, and its summary is not there", "run the participant level again")
 QUALITY_REMEDY = "correct the segmentation, or include it with --include-quality"
 RATED_REMEDY = "correct the segmentation and rate the scan again"
 # What the group level that is under way has read; the worker processes of its graph are forked with it in memory.
@@ -104,7 +107,8 @@ def _read_cohort(output_dir: Path, excluded: frozenset[str], included: frozenset
     kept, kept_out = [], []
     omitted = set(scan_keys(inclusion[inclusion["status"] != "scored"]))
     ratings = stored_ratings(output_dir)
-    for unrated in read_summaries(output_dir):
+    summaries, inclusion = _with_those_shown_late(output_dir, inclusion)
+    for unrated in summaries:
         rating = rating_of(ratings, key_of(unrated))
         summary = rated(unrated, rating)
         verdict, technical = (summary["quality"].get(name) for name in ("verdict", "technical"))
@@ -184,6 +188,25 @@ def _origin(summaries: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def _first_column(others: Sequence[Mapping[str, Any]], candidates: Iterable[str]) -> str | None:
     present = {name.lower(): name for other in others for name in other}
     return next((present[name] for name in candidates if name in present), None)
+
+
+def _with_those_shown_late(output_dir: Path, inclusion: pd.DataFrame) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+    """The summaries, and `inclusion` that says of whom there is none although the status calls the scan scored.
+
+    A network file system may list a folder of another machine seconds late.
+    """
+    scored = inclusion.index[inclusion["status"] == "scored"]
+    until = time.monotonic() + LATE_SECONDS
+    while True:
+        summaries = read_summaries(output_dir)
+        there = set(map(key_of, summaries))
+        lost = [row for row, key in zip(scored, scan_keys(inclusion.loc[scored]), strict=True) if key not in there]
+        if not lost or time.monotonic() > until:
+            break
+        time.sleep(LATE_SECONDS / 10)
+    inclusion = inclusion.copy()
+    inclusion.loc[lost, ["status", "stage", "reason", "remedy"]] = ["failed", "run", *LOST]
+    return summaries, inclusion
 
 
 def _mark_excluded(

@@ -133,7 +133,9 @@ class RunConfig:
             text = (
                 re.sub(re.escape(place) + r"(?![^\s/\"',;:)])", places[place] or ".", text) if len(place) > 1 else text
             )
-        return self.disguise.text(text) if self.disguise else text
+        if self.disguise is None:
+            return text
+        return self.disguise.text(text.replace(self.disguise.salt, "[salt]"))
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], source: str = "") -> RunConfig:

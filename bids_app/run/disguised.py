@@ -13,11 +13,15 @@ from bids_app.bids.disguise import Disguise, hashed_ids, is_hash
 from bids_app.bids.layout import Scan
 from bids_app.bids.names import bare, natural_key, scan_name
 from bids_app.bids.phenotypes import KEYS, NOTES, clinical_table, every_visit
+from bids_app.clinical.analyses.group_tables import SITE_COLUMNS
+from bids_app.clinical.scored_scans import GROUP_COLUMNS
 from bids_app.findings import Finding
 from bids_app.run.planned import Omission, PlannedScan
 
 # Values of a plan's covariates that are places of files to read
 PLACES = ("lesions",)
+# Columns that split the scans are told whatever they hold
+_SPLIT = frozenset((*GROUP_COLUMNS, *SITE_COLUMNS, "sex"))
 _WHO = re.compile(
     r"(?i)(^|[_ .-])(ids?|mrn|names?|forename|surname|initials|dob|birth\w*|ssn|address|phone|e?-?mail|zip|postcode)"
     r"($|[_ .-])"
@@ -107,7 +111,11 @@ def _telling(table: pd.DataFrame) -> list[str]:
     found = []
     for name, column in table.drop(columns=KEYS).items():
         texts = column[column.map(lambda cell: isinstance(cell, str))]
-        own = texts.nunique() > max(people / 2, 2) and not texts.map(lambda text: bool(re.search(r"\d{4}", text))).all()
+        own = (
+            str(name).lower() not in _SPLIT
+            and texts.nunique() > people / 2
+            and not texts.map(lambda text: bool(re.search(r"\d{4}", text))).all()
+        )
         if _WHO.search(str(name)) or own:
             found.append(str(name))
     return found
