@@ -39,7 +39,7 @@ RUN mkdir -p /opt/templateflow \
  && TEMPLATEFLOW_HOME=/opt/templateflow /opt/normvol/bin/python -B /src/scripts/fetch_templates.py --$TEMPLATES
 
 FROM ${BASE} AS runtime
-ARG VERSION=0.1.0
+ARG VERSION=1.0.0
 ARG REVISION=unknown
 ARG SOURCE=unknown
 LABEL org.opencontainers.image.title="normvol" \

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
-from bids_app import centiles
+from bids_app import centiles, load_model
+from bids_app.regions import ETIV as INTRACRANIAL
 from bids_app.regions import reference_regions
 
 MODELS = {"volume": "open-calibrated", "thickness": "open-thickness", "area": "open-area"}
@@ -26,6 +28,21 @@ ROWS = (
 )
 ACCELERATING = ("Left-Hippocampus", "Left-Thalamus", "Left-Lateral-Ventricle")
 SPANS = ((30, 55), (55, 70), (70, 80))
+# What was published of people of the same intracranial volume
+BOTH, ONE, NONE = (
+    "larger in men (Pintzka 2015, Lotze 2019)",
+    "larger in men (Lotze 2019)",
+    "not among those that differ",
+)
+SEXES = (
+    ("amygdala", ("Left-Amygdala", "Right-Amygdala"), BOTH),
+    ("cerebellar cortex", ("Left-Cerebellum-Cortex", "Right-Cerebellum-Cortex"), BOTH),
+    ("third ventricle", ("3rd-Ventricle",), "larger in men (Pintzka 2015)"),
+    ("putamen", ("Left-Putamen", "Right-Putamen"), ONE),
+    ("hippocampus", ("Left-Hippocampus", "Right-Hippocampus"), ONE),
+    ("thalamus", ("Left-Thalamus", "Right-Thalamus"), NONE),
+    ("caudate", ("Left-Caudate", "Right-Caudate"), NONE),
+)
 
 
 def rate(measure: str, regions: Sequence[str], start: float, end: float) -> float:
@@ -35,8 +52,18 @@ def rate(measure: str, regions: Sequence[str], start: float, end: float) -> floa
     return float(np.mean(100 * ((sums[end] / sums[start]) ** (1 / (end - start)) - 1)))
 
 
+def sex_difference(regions: Sequence[str], age: float = 50.0) -> tuple[float, float]:
+    """A man's median at a woman's intracranial volume: percent above hers, and its z by her curve."""
+    model = load_model(MODELS["volume"])
+    people = pd.DataFrame({"age": age, "sex": ["female", "male"], INTRACRANIAL: ETIV})
+    medians = model.volumes_at(people, np.zeros((2, len(regions))), tuple(regions), None)
+    judged = model.deviations(people[:1].assign(**dict(zip(regions, medians[1]))))
+    z = pd.Series(judged.z[0], index=judged.regions)[list(regions)]
+    return float(100 * (medians[1].sum() / medians[0].sum() - 1)), float(z.mean())
+
+
 def lines() -> list[str]:
-    """The rows of both tables of the page."""
+    """The rows of the tables of the page."""
     found = [
         f"| {name} | {start} to {end} | {rate(measure, regions, start, end):+.2f} | {published} | {source} |"
         for name, measure, regions, start, end, published, source in ROWS
@@ -44,6 +71,9 @@ def lines() -> list[str]:
     for region in ACCELERATING:
         rates = " | ".join(f"{rate('volume', [region], *span):+.2f}" for span in SPANS)
         found.append(f"| `{region}` | {rates} |")
+    for name, regions, published in SEXES:
+        percent, z = sex_difference(regions)
+        found.append(f"| {name} | {percent:+.1f} | {z:+.2f} | {published} |")
     return found
 
 

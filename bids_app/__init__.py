@@ -5,7 +5,7 @@ Everything public is here and is imported when it is first used; ``bids_app/api.
 
 from importlib import import_module
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 __all__ = ("adapt", "brain_map", "centiles", "load_model", "plot_centiles", "read_subject", "score")
 
 

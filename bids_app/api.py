@@ -289,6 +289,10 @@ def plot_centiles(
     width, height : float
         In pixels.
 
+    Returns
+    -------
+    Picture
+
     Raises
     ------
     InputError
@@ -325,6 +329,10 @@ def brain_map(values: Mapping[str, float] | pd.Series | pd.DataFrame, column: st
     **options
         ``scale`` (diverging or sequential), ``limits``, ``label``, ``threshold``, ``title``, ``views``, ``tooltips``:
         as in `bids_app.reports.figures.brainmap.brain_map_svg`.
+
+    Returns
+    -------
+    Picture
 
     Raises
     ------

@@ -68,6 +68,10 @@ class StatsFileError(FreeSurferError):
     """A FreeSurfer stats file is damaged, truncated or of an unknown form."""
 
 
+class UnusableTreeError(FreeSurferError):
+    """A subject directory that was there before the run is not complete, or another person's: its scan is left out."""
+
+
 class ReconAllError(NormvolError):
     """recon-all could not be started or did not finish."""
 

@@ -69,9 +69,12 @@ def _table() -> pd.DataFrame:
 def region_table() -> pd.DataFrame:
     """All regions, indexed by name (a copy).
 
-    Columns: name, base, hemisphere (lh, rh, NaN), kind, set, measure, unit, atlas (aseg, aparc, global),
-    label (index in aparc+aseg), display, lobe, scale (``log`` for regions modelled on log volume), synonyms,
-    typical (in `unit`, median of the open reference data; missing where healthy people can have no volume at all).
+    Returns
+    -------
+    DataFrame
+        Columns: name, base, hemisphere (lh, rh, NaN), kind, set, measure, unit, atlas (aseg, aparc, global),
+        label (index in aparc+aseg), display, lobe, scale (``log`` for regions modelled on log volume), synonyms,
+        typical (in `unit`, median of the open reference data; missing where healthy people can have no volume at all).
     """
     return _table().copy()
 
@@ -162,7 +165,18 @@ def asymmetry_names() -> tuple[str, ...]:
 
 
 def add_asymmetry(volumes: pd.DataFrame) -> pd.DataFrame:
-    """`volumes` (one column per region) with the asymmetry indices that it allows appended."""
+    """The asymmetry indices ``(left - right) / (left + right)`` of the pairs that a table has, appended.
+
+    Parameters
+    ----------
+    volumes : (n, p) DataFrame
+        mm^3, one column per region; columns named as an index are replaced.
+
+    Returns
+    -------
+    DataFrame
+        Index as `volumes`; NaN where a side is missing or both are 0.
+    """
     present = set(volumes.columns)
     found = [pair for pair in pairs() if pair.left in present and pair.right in present]
     left, right = (
@@ -199,7 +213,20 @@ def summed_pairs() -> dict[str, Pair]:
 
 
 def add_pair_measures(volumes: pd.DataFrame, wanted: Iterable[str]) -> pd.DataFrame:
-    """`volumes` with those differences and sums of left and right appended that are `wanted` and that it allows."""
+    """Differences (left minus right) and sums of pairs, appended as far as they are wanted and missing.
+
+    Parameters
+    ----------
+    volumes : (n, p) DataFrame
+        mm^3, one column per region.
+    wanted : iterable of str
+        Regions of a model; only names with `DIFFERENCE_PREFIX` or `SUM_PREFIX` count.
+
+    Returns
+    -------
+    DataFrame
+        Index as `volumes`, mm^3; a pair of which one side is no column adds nothing.
+    """
     missing = {name for name in wanted if name.startswith((DIFFERENCE_PREFIX, SUM_PREFIX))} - set(volumes.columns)
     if not missing:
         return volumes

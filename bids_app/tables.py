@@ -10,31 +10,23 @@ import re
 import tempfile
 import tomllib
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import groupby
 from pathlib import Path
 from typing import IO, Any
 from zipfile import BadZipFile
 
-import numpy as np
 import pandas as pd
 import yaml
 
 from bids_app import bounded
 from bids_app.errors import InputError, UsageError
+from bids_app.tsv import tsv_pieces, without_marks
 
-NA = "n/a"
 NA_VALUES = ("", "n/a", "N/A", "na", "NA", "NaN", "nan", "null", "None")
-FLOAT_FORMAT = "%.12g"
 # How a name that is not UTF-8 on disk is written: spelt out
 UNWRITABLE = "backslashreplace"
-_FORMULA = re.compile(r"'*[=+\-@].", re.DOTALL)
-_MARKED = re.compile(r"'+[=+\-@].", re.DOTALL)
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]inf")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-ROWS_PER_PIECE = 2_000
-_QUOTED = re.compile(r'["\t\r\n]')
 # Disk, quota or a limit on the size of a file is used up: the system says so without a name
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SPREADSHEETS = (".xlsx", ".xlsm")
@@ -92,118 +84,6 @@ def _permissions() -> int:
     return 0o666 & ~mask
 
 
-def format_tsv(table: pd.DataFrame, header: bool = True) -> str:
-    """The bytes of `write_tsv` as text: tab separated, ``n/a`` for missing, 12 significant digits.
-
-    Text that a spreadsheet would run as a formula has a ``'`` in front, which `read_table` takes away.
-    """
-    return "".join(tsv_pieces(table, header))
-
-
-def tsv_pieces(table: pd.DataFrame, header: bool = True) -> Iterator[str]:
-    """The text of `format_tsv`, some rows at a time: a wide table as one text takes twice the memory of its numbers."""
-    for start in range(0, max(len(table), 1), ROWS_PER_PIECE):
-        piece = _each_text(table.iloc[start : start + ROWS_PER_PIECE], _FORMULA, inert)
-        yield _joined_blocks(piece, header and start == 0) or _to_csv(piece, header and start == 0)
-
-
-def _to_csv(table: pd.DataFrame, header: bool) -> str:
-    return table.to_csv(sep="\t", index=False, na_rep=NA, float_format=FLOAT_FORMAT, lineterminator="\n", header=header)
-
-
-def _joined_blocks(table: pd.DataFrame, header: bool) -> str | None:
-    """What `_to_csv` gives, in a fifth of its time: neighbouring columns of numbers are formatted as one block.
-
-    None for a table that only pandas can write: one column, no row, cells that need quotes, other types.
-    """
-    if min(table.shape) < 1 or table.shape[1] < 2 or not _unquoted(table.columns):
-        return None
-    blocks: list[list[str]] = []
-    for numbers, run in groupby((column for _, column in table.items()), _is_float):
-        if numbers:
-            blocks.append(_lines_of_numbers([column.to_numpy() for column in run]))
-            continue
-        for column in run:
-            cells = _cells(column)
-            if cells is None:
-                return None
-            blocks.append(cells)
-    lines = ["\t".join(table.columns)] if header else []
-    return "\n".join([*lines, *map("\t".join, zip(*blocks, strict=True)), ""])
-
-
-def _is_float(column: pd.Series) -> bool:
-    return column.dtype == np.float64
-
-
-def _lines_of_numbers(columns: Sequence[np.ndarray]) -> list[str]:
-    """A line of text per row of `columns`."""
-    line = "\t".join([FLOAT_FORMAT] * len(columns)) + "\n"
-    numbers = tuple(np.column_stack(columns).ravel().tolist())
-    return (line * len(columns[0]) % numbers).replace("nan", NA).split("\n")[:-1]
-
-
-def _cells(column: pd.Series) -> list[str] | None:
-    """Texts, truth values and whole numbers as they are written; None for others, and for texts that need quotes."""
-    cells = _objects(column)
-    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "bi":
-        return list(map(str, cells))
-    for place in np.flatnonzero(column.isna()):
-        cells[place] = NA
-    return cells if _unquoted(cells) else None
-
-
-def _unquoted(cells: Iterable[Any]) -> bool:
-    return set(map(type, cells)) <= {str} and not _QUOTED.search("".join(cells))
-
-
-def inert(text: str) -> str:
-    """`text` as a cell that no spreadsheet runs (``=``, ``+``, ``-``, ``@`` in front); numbers stay as they are."""
-    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
-
-
-def without_mark(text: str) -> str:
-    """The text that `inert` wrote."""
-    return text[1:] if _MARKED.match(text) else text
-
-
-def _each_text(table: pd.DataFrame, pattern: re.Pattern[str], change: Callable[[str], str]) -> pd.DataFrame:
-    """`table` with the cells and names of columns that match `pattern` changed."""
-    changed = {}
-    for place in range(table.shape[1]):
-        column = table.iloc[:, place]
-        if pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_datetime64_any_dtype(column.dtype):
-            continue
-        cells = _objects(column)
-        if any(isinstance(cell, str) and pattern.match(cell) for cell in _distinct(cells)):
-            kind = object if isinstance(column.dtype, pd.CategoricalDtype) else column.dtype
-            cells = [change(cell) if isinstance(cell, str) else cell for cell in cells]
-            changed[place] = pd.Series(cells, index=column.index, dtype=kind)
-    if changed:
-        parts = [changed.get(place, table.iloc[:, place]) for place in range(table.shape[1])]
-        table = pd.concat(parts, axis=1, keys=range(len(parts))).set_axis(table.columns, axis=1)
-    if any(isinstance(name, str) and pattern.match(name) for name in table.columns):
-        table = table.set_axis([change(name) if isinstance(name, str) else name for name in table.columns], axis=1)
-    return table
-
-
-def _objects(column: pd.Series) -> list[Any]:
-    """The cells: pandas goes through text that Arrow holds in ten times the time."""
-    return column.to_numpy(dtype=object).tolist()
-
-
-def _distinct(cells: Iterable[Any]) -> Iterable[Any]:
-    try:
-        return set(cells)
-    except TypeError:  # lists and such
-        return cells
-
-
-def without_marks(table: pd.DataFrame) -> pd.DataFrame:
-    """A table as it was before `format_tsv` made its formulas inert."""
-    return _each_text(table, _MARKED, without_mark)
-
-
 def write_tsv(table: pd.DataFrame, path: Path | str, columns: Mapping[str, Any] | None = None) -> Path:
     """Write a BIDS table, and its JSON dictionary beside it when `columns` is given.
 
@@ -215,6 +95,10 @@ def write_tsv(table: pd.DataFrame, path: Path | str, columns: Mapping[str, Any] 
     columns : mapping, optional
         BIDS data dictionary: column name to ``{"Description": ..., "Units": ..., "Levels": ...}``.
         Every column of `table` must be described.
+
+    Returns
+    -------
+    Path
 
     Raises
     ------
@@ -245,7 +129,19 @@ def format_json(content: Any) -> str:
 
 
 def write_parquet(table: pd.DataFrame, path: Path | str) -> Path:
-    """Write a table as Parquet, atomically; what is not numbers is text, as it is in a TSV."""
+    """Write a table as Parquet, atomically; what is not numbers is text, as it is in a TSV.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The index is not written.
+    path : path-like
+
+    Returns
+    -------
+    Path
+        `path`.
+    """
     others = table.select_dtypes(exclude=["number", "bool"])
     text = {name: column.where(column.isna(), column.astype(str)) for name, column in others.items()}
     with atomic_stream(path) as stream:
@@ -299,6 +195,10 @@ def read_table(path: Path | str, text: bool | Collection[str] = False) -> pd.Dat
     text : bool or collection of str
         Keep every column, or these, as text (missing stays NaN); columns of Parquet have their own types.
 
+    Returns
+    -------
+    DataFrame
+
     Raises
     ------
     InputError
@@ -328,6 +228,16 @@ def check_parquet(path: Path) -> None:
 def read_spreadsheet(path: Path, text: bool | Collection[str] = False) -> pd.DataFrame:
     """The first sheet of a spreadsheet, with columns as text as in `read_table`; whole numbers lose their ``.0``.
 
+    Parameters
+    ----------
+    path : Path
+    text : bool or collection of str
+        As in `read_table`.
+
+    Returns
+    -------
+    DataFrame
+
     Raises
     ------
     InputError
@@ -338,7 +248,18 @@ def read_spreadsheet(path: Path, text: bool | Collection[str] = False) -> pd.Dat
 
 
 def typed_cells(table: pd.DataFrame, text: bool | Collection[str] = False) -> pd.DataFrame:
-    """A table of objects with the types that its cells have, and columns as text as in `read_table`."""
+    """A table of objects with the types that its cells have.
+
+    Parameters
+    ----------
+    table : DataFrame of object
+    text : bool or collection of str
+        Columns that become text, as in `read_table`; whole numbers lose their ``.0``, missing cells stay.
+
+    Returns
+    -------
+    DataFrame
+    """
     wanted = text if isinstance(text, Collection) else table.columns if text else ()
     written = {name: table[name].map(_written, na_action="ignore") for name in wanted if name in table}
     return table.infer_objects().assign(**written)

@@ -9,21 +9,9 @@ import sys
 
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from bids_app import tables
 from bids_app.bids.source_tables import read_rows
-from bids_app.tables import (
-    atomic_stream,
-    atomic_write,
-    format_tsv,
-    inert,
-    read_table,
-    without_mark,
-    write_parquet,
-    write_tsv,
-)
+from bids_app.tables import atomic_stream, atomic_write, read_table, write_parquet, write_tsv
 
 
 def test_an_error_leaves_the_old_file_and_nothing_beside_it(tmp_path):
@@ -113,44 +101,6 @@ def test_cells_that_a_spreadsheet_would_run_are_quoted_and_read_back_unchanged(t
     assert path.read_text().startswith("a\t'=b\tz")
     pd.testing.assert_frame_equal(read_table(path, text="a"), table)
     assert [row["a"] for row in read_rows(path)] == FORMULAS
-
-
-@given(st.lists(st.text(alphabet="'=+-@1.ea ", min_size=1), min_size=1))
-def test_marks_of_formulas_come_off_as_they_went_on(texts):
-    assert [without_mark(inert(text)) for text in texts] == texts
-
-
-def written_by_pandas(table):
-    return table.to_csv(sep="\t", index=False, na_rep="n/a", float_format="%.12g", lineterminator="\n")
-
-
-CELLS = {
-    "texts": ["a", None, "", "n/a"],
-    "quotes": ['"', "a\tb", "c\nd", "e"],
-    "numbers": [0.1 + 0.2, float("nan"), float("-inf"), -0.0],
-    "more numbers": [1e-320, 1e20, 123456789012345.0, 2.0],
-    "whole": [1, -2, 3, 4],
-    "truth": [True, False, True, True],
-    "missing whole": pd.array([1, None, 3, 4], dtype="Int64"),
-    "mixed": [1.5, "a", None, True],
-    "small": pd.array([0.1, 0.2, 0.3, 0.4], dtype="float32"),
-    "kinds": pd.Categorical(["a", "b", "a", None]),
-    "days": pd.to_datetime(["2020-01-01", "2021-01-01", None, "2022-01-01"]),
-}
-
-
-@pytest.mark.parametrize("names", [list(CELLS), *([name, "numbers"] for name in CELLS), *([name] for name in CELLS)])
-def test_a_table_is_written_as_pandas_writes_it(names):
-    table = pd.concat([pd.Series(CELLS[name], name=name) for name in names], axis=1)
-    assert format_tsv(table) == written_by_pandas(table)
-    assert format_tsv(table.iloc[:0]) == written_by_pandas(table.iloc[:0])
-
-
-def test_a_long_table_is_written_whole(monkeypatch, tmp_path):
-    monkeypatch.setattr(tables, "ROWS_PER_PIECE", 3)
-    table = pd.DataFrame({"who": [f"sub-{n}" for n in range(10)], "z": [n / 7 for n in range(10)]})
-    assert write_tsv(table, tmp_path / "t.tsv").read_text() == written_by_pandas(table)
-    assert format_tsv(table, header=False) == written_by_pandas(table).partition("\n")[2]
 
 
 def test_a_full_disk_and_a_limit_on_files_name_the_file(tmp_path):

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from importlib.resources import files
 from string import Template
 from typing import Any
 
 from bids_app import __version__
-from bids_app.regions import ASYMMETRY_PREFIX, DIFFERENCE_PREFIX, reference_regions
+from bids_app.regions import (
+    AREA,
+    ASYMMETRY_PREFIX,
+    DIFFERENCE_PREFIX,
+    MEASURES,
+    THICKNESS,
+    VOLUME,
+    counted_regions,
+    measure_of,
+    summed_pairs,
+)
 from bids_app.tables import read_json
 
-_GENERAL = ("bids-apps", "aparc", "aseg", "study")
 # Words in the text to the reference that they need.
 _CITED = {
+    "Gorgolewski et al. 2017": "bids-apps",
+    "Desikan et al. 2006": "aparc",
+    "Fischl et al. 2002": "aseg",
+    "Korbmacher et al. 2025": "study",
     "Fischl 2012": "freesurfer",
     "Henschel et al. 2020": "fastsurfer",
     "Royston & Altman 1994": "royston1994",
@@ -24,6 +37,7 @@ _CITED = {
     "ComBat": "combat",
 }
 _PROGRAMS = {"freesurfer": "FreeSurfer's recon-all (Fischl 2012)", "fastsurfer": "FastSurfer (Henschel et al. 2020)"}
+_MEASURES = {VOLUME: "brain volumes", THICKNESS: "values of cortical thickness", AREA: "surface areas"}
 _SCORING = {
     "own-sex": "z is the deviation in standard normal units from the model of the person's own sex.",
     "reference-compat": "z reproduces the published scripts of the source study, which divide by the residual "
@@ -79,6 +93,7 @@ def methods_text(facts: MethodsFacts) -> str:
     """The content of CITATION.md."""
     body = template("boilerplate_methods.md").substitute(
         version=__version__,
+        measures=_measures(facts.regions),
         volumes=_volumes(facts),
         regions=_regions(facts.regions),
         adaptation=_adaptation_sentence(facts.controls) if facts.controls else "",
@@ -92,6 +107,14 @@ def methods_text(facts: MethodsFacts) -> str:
     return without_html(text)
 
 
+def of_one_person(text: str | None) -> str | None:
+    """The content of CITATION.md (None: there is none) without the statistics of the group."""
+    before, after = template("boilerplate_methods.md").template.split("${statistics}")
+    last, following = before.rpartition("\n")[2], after.lstrip("\n").partition("\n")[0]
+    start, statistics, end = (text or "").partition(f"{last}\n")
+    return text and start + statistics + end[max(end.find(following), 0) :]
+
+
 def without_html(text: str) -> str:
     """Markdown in which no word of a model card or of data can be a tag."""
     return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)
@@ -100,7 +123,7 @@ def without_html(text: str) -> str:
 def _references(facts: MethodsFacts, text: str) -> list[str]:
     """Every reference once, told apart by its DOI: those of the text, then those of the model."""
     known = read_json(str(files("bids_app.data") / "references.json"))
-    keys = [*_GENERAL, *(key for words, key in _CITED.items() if words in text)]
+    keys = [key for words, key in _CITED.items() if words in text]
     found: dict[str, str] = {}
     for reference in (*(known[key] for key in keys), *facts.card.get("citations", ())):
         dois = re.findall(r"10\.\d{4,9}/[^\s,;()]+(?:\([^\s)]*\)[^\s,;)]*)?", reference) or [reference]
@@ -111,8 +134,8 @@ def _references(facts: MethodsFacts, text: str) -> list[str]:
 
 def _volumes(facts: MethodsFacts) -> str:
     if facts.table:
-        made = "Regional volumes and intracranial volume, as of FreeSurfer (Fischl 2012), were read from a table"
-        return f"{made}{_versions(facts.programs)}."
+        what = _measures(facts.regions, "intracranial volume").removeprefix("brain ")
+        return f"Regional {what}, as of FreeSurfer (Fischl 2012), were read from a table{_versions(facts.programs)}."
     if not facts.programs:
         return (
             "T1-weighted images were segmented by FreeSurfer's recon-all (Fischl 2012); program and version of every "
@@ -144,22 +167,53 @@ def _versions(programs: Mapping[tuple[str, str], int]) -> str:
     return f", version{'s' if len(known) > 1 else ''} {', '.join(counted)}"
 
 
+def _measures(regions: Iterable[str], covariate: str = "") -> str:
+    """What a model is of, and the `covariate` of all but thickness; volumes where it is not known."""
+    names = set(regions) or {""}
+    found = [words for measure, words in _MEASURES.items() if any(measure_of(name) == measure for name in names)]
+    return _series([*found, *[covariate] * bool(covariate and found != [_MEASURES[THICKNESS]])])
+
+
+def _series(words: Sequence[str]) -> str:
+    """``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
 def _regions(regions: Iterable[str]) -> str:
-    """How many volumes of which kind were scored."""
+    """How many measures of which kind were scored."""
     names = set(regions)
     if not names:
         return "Regional volumes (Desikan et al. 2006; Fischl et al. 2002) were scored."
-    reference = [name for name in reference_regions() if name in names]
-    cortical = sum(name.startswith(("lh_", "rh_")) for name in reference)
-    indices = sum(name.startswith((ASYMMETRY_PREFIX, DIFFERENCE_PREFIX)) for name in names)
-    others = len(names) - len(reference) - indices
-    apart = [f"{others} further volumes" if others else "", f"{indices} left-right asymmetries" if indices else ""]
-    text = (
-        f"Grey-matter volumes of {cortical} Desikan-Killiany regions (Desikan et al. 2006) and the volumes of "
-        f"{len(reference) - cortical} subcortical and cerebellar structures (Fischl et al. 2002) were scored"
-    )
-    shown = " and ".join(filter(None, apart))
-    return f"{text}; {shown} were scored apart." if shown else f"{text}."
+    counted = {measure: names & set(counted_regions(measure)) for measure in MEASURES}
+    surfaces = {measure: {name for name in names if measure_of(name) == measure} for measure in (THICKNESS, AREA)}
+    apart = {
+        "left-right asymmetries": {n for n in names if n.startswith((ASYMMETRY_PREFIX, DIFFERENCE_PREFIX))},
+        "volumes of left and right together (Fischl et al. 2002)": names & set(summed_pairs()),
+    }
+    others = names.difference(counted[VOLUME], *surfaces.values(), *apart.values())
+    parts = _of_volumes(counted[VOLUME])
+    parts += [
+        f"the {word} of {len(counted[measure])} Desikan-Killiany regions (Desikan et al. 2006)"
+        + (f" and of {len(own) - len(counted[measure])} hemispheres" if own - counted[measure] else "")
+        for measure, word in ((THICKNESS, "values of mean thickness"), (AREA, "areas of the white surface"))
+        if (own := surfaces[measure])
+    ]
+    shown = [f"{len(own)} {word}" for word, own in {"further volumes": others, **apart}.items() if own]
+    clauses = [f"{_series(parts)} were scored"] if parts else []
+    clauses += [f"{_series(shown)} were scored{' apart' if parts else ''}"] if shown else []
+    text = "; ".join(clauses)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _of_volumes(names: Set[str]) -> list[str]:
+    """The volumes of the reference set."""
+    cortical = sum(name.startswith(("lh_", "rh_")) for name in names)
+    others = len(names) - cortical
+    clauses = {
+        f"grey-matter volumes of {cortical} Desikan-Killiany regions (Desikan et al. 2006)": cortical,
+        f"the volumes of {others} subcortical and cerebellar structures (Fischl et al. 2002)": others,
+    }
+    return [words for words, number in clauses.items() if number]
 
 
 def _adaptation_sentence(controls: Mapping[str, int]) -> str:
@@ -182,7 +236,7 @@ def _model_sentence(card: Mapping[str, Any], model: str) -> str:
     ranges = list((card.get("age_range") or {}).values())
     if ranges:
         low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
-        parts.append(f"aged {low:g} to {high:g} years")
+        parts.append(f"aged {low:.3g} to {high:.3g} years")
     if card.get("sites"):
         parts.append(f"from {card['sites']} sites")
     harmonisation = card.get("harmonisation") or "none"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from bids_app.bids.covariate_columns import Answer, sex_of
 from bids_app.bids.covariate_sources import Source, load_source
 from bids_app.bids.layout import Scan
 from bids_app.bids.names import participant_id, session_id, unpadded
+from bids_app.bids.scanners import scanners_of
 from bids_app.bids.visit_ages import VisitAges
 from bids_app.findings import Finding
 
@@ -63,6 +64,11 @@ def read_covariates(
 ) -> pd.DataFrame:
     """`scan_covariates` as a table: one row per scan.
 
+    Parameters
+    ----------
+    bids_dir, scans, participants_file, one_age
+        As for `scan_covariates`.
+
     Returns
     -------
     DataFrame
@@ -81,7 +87,8 @@ def scan_covariates(
     An age stated for the session wins: in ``sessions.tsv``, ``scans.tsv``, a row of ``participants.tsv`` with
     ``session_id``, a column such as ``age_ses-02``, or a table of ``phenotype/``. Otherwise it is worked out from the
     date of birth, or from the age at the first visit, and the dates of the visits. Where nothing tells, the first
-    visit has the person's one age, and later ones have none (with `one_age`: the same).
+    visit has the person's one age, and later ones have none (with `one_age`: the same). A scanner that no column names
+    is that of the images' JSON sidecars (`scanners`).
 
     Parameters
     ----------
@@ -111,11 +118,27 @@ def scan_covariates(
     ages = VisitAges(bids_dir, people, scans, explicit=participants_file is not None, one_age=one_age)
     reader = _Reader(people, ages)
     remarks = [source.remark for source in (people, *ages.phenotypes) if source.remark]
-    return [reader.read(scan) for scan in scans], tuple(Finding("table-format", remark) for remark in remarks)
+    read = [reader.read(scan) for scan in scans]
+    told = scanners_of(bids_dir, scans, [one.others for one in read])
+    found = [
+        replace(one, others={**one.others, **column}, findings=(*one.findings, *seen))
+        for one, (column, seen) in zip(read, told, strict=True)
+    ]
+    return found, tuple(Finding("table-format", remark) for remark in remarks)
 
 
 def covariate_table(found: Sequence[Covariates]) -> pd.DataFrame:
-    """One row per scan, as `read_covariates` returns them."""
+    """The rows of some scans under each other.
+
+    Parameters
+    ----------
+    found : sequence of Covariates
+
+    Returns
+    -------
+    DataFrame
+        As `read_covariates`: one row per element of `found`, in its order; ``age`` in years.
+    """
     records = [item.row() for item in found]
     names = list(dict.fromkeys([*COLUMNS, *(name for record in records for name in record)]))
     frame = pd.DataFrame({name: [record.get(name) for record in records] for name in names}, columns=names)
@@ -216,7 +239,17 @@ def _problem(age: Answer, sex: Answer) -> str | None:
 
 
 def as_numbers(column: pd.Series) -> pd.Series:
-    """`column` of text as numbers when every filled cell is one, else as it is."""
+    """`column` of text as numbers when every filled cell is one, else as it is.
+
+    Parameters
+    ----------
+    column : (n,) Series of str
+
+    Returns
+    -------
+    (n,) Series
+        float64 or int64, else object with NaN where a cell is missing; never numbers where no cell is filled.
+    """
     numbers = pd.to_numeric(column, errors="coerce")
     whole = bool((numbers.notna() == column.notna()).all()) and bool(column.notna().any())
     return numbers if whole else column.astype(object).where(column.notna(), np.nan)

@@ -115,7 +115,21 @@ def _interned(value: Any) -> Any:
 def read_deviations(
     output_dir: Path | str, desc: str = "deviations", *, participants: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """z of all scored scans, wide (`read_wide`); `participants` are labels to keep, empty keeps all."""
+    """z of all scored scans of an output folder.
+
+    Parameters
+    ----------
+    output_dir : path-like
+    desc : {'deviations', 'extended', 'asymmetry', 'thickness', 'area'}
+        Which tables of z are read.
+    participants : sequence of str
+        Labels to keep, with ``sub-`` or without; empty keeps everybody.
+
+    Returns
+    -------
+    DataFrame
+        As `read_wide`: ``participant_id session_id`` and z by region, one row per scan.
+    """
     wanted = {bare(label, "sub") for label in participants}
     keys = [key for key, _ in summary_paths(output_dir) if not wanted or bare(key[0], "sub") in wanted]
     return read_wide(output_dir, keys, desc, "z")

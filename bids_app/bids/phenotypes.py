@@ -174,6 +174,11 @@ def years_from_first(table: pd.DataFrame, dates: Sequence[Any]) -> pd.Series:
         ``participant_id age``, one row per visit; ``note`` where an age is not the visit's own.
     dates : sequence
         ISO dates or missing, one per row.
+
+    Returns
+    -------
+    Series
+        Index as `table`; NaN where neither date nor age tells.
     """
     person = table["participant_id"]
     days = (pd.to_datetime(pd.Series(dates, index=table.index), errors="coerce") - pd.Timestamp("1800-01-01")).dt.days

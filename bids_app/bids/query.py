@@ -17,7 +17,7 @@ from bids_app.errors import UsageError
 from bids_app.tables import read_json
 
 if TYPE_CHECKING:
-    from bids.layout import BIDSLayout
+    from bids.layout import BIDSLayout, BIDSLayoutIndexer
 
 SUFFIXES = ("T1w", "T2w", "FLAIR")
 FILTER_KEYS = {suffix.lower(): suffix for suffix in SUFFIXES}
@@ -104,25 +104,33 @@ def _value(name: str, value: Any) -> Any:
     return value
 
 
-class _OtherPeople:
-    """A pattern to pybids: finds the paths of people who are not asked for, however many are."""
+def _indexer(bids_dir: Path, people: Sequence[str] | None) -> BIDSLayoutIndexer:
+    """An indexer of images, which goes into the folders of `people` alone (None: of everybody).
 
-    def __init__(self, people: Sequence[str]) -> None:
-        self.folders = {f"sub-{label}" for label in people}
+    pybids itself asks of each of ten thousand folders whether it is to be left out: 0.2 ms each.
+    """
+    from bids.layout import BIDSLayoutIndexer
 
-    def search(self, path: str) -> bool:
-        """Whether the path below the dataset's root belongs to somebody else."""
-        folder = path.split("/", 2)[1]
-        return folder.startswith("sub-") and folder not in self.folders
+    folders = [name for name in (f"sub-{label}" for label in people or ()) if (bids_dir / name).is_dir()]
+
+    class PeopleIndexer(BIDSLayoutIndexer):
+        began = people is None
+
+        def _index_dir(self, path: Any, config: Any, *how: Any, **named: Any) -> Any:
+            if self.began or (bids_dir / self.config_filename).exists():
+                return super()._index_dir(path, config, *how, **named)
+            self.began = True
+            found = [super(PeopleIndexer, self)._index_dir(path / name, config, *how, **named) for name in folders]
+            return [file for files, _ in found for file in files], [tag for _, tags in found for tag in tags]
+
+    ignored = [re.compile(text) for text in _IGNORED]
+    return PeopleIndexer(validate=False, index_metadata=False, ignore=ignored)
 
 
 def _layout(bids_dir: Path, people: Sequence[str], database_dir: Path | None) -> BIDSLayout:
-    from bids.layout import BIDSLayout, BIDSLayoutIndexer
+    from bids.layout import BIDSLayout
 
-    ignored: list[Any] = [re.compile(text) for text in _IGNORED]
-    if database_dir is None:
-        ignored.append(_OtherPeople(people))
-    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignored)
+    indexer = _indexer(bids_dir, people if database_dir is None else None)
     try:
         return BIDSLayout(
             str(bids_dir),

@@ -130,7 +130,18 @@ def key_of(row: Mapping[str, Any]) -> Key:
 
 
 def scan_keys(table: pd.DataFrame) -> list[Key]:
-    """`key_of` every row of a table."""
+    """`key_of` every row of a table.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``participant_id session_id``, one row per scan.
+
+    Returns
+    -------
+    list of (str, str or None)
+        In the order of the rows; None where ``session_id`` is no text.
+    """
     sessions = table["session_id"].tolist()
     return [
         (str(who), session if isinstance(session, str) else None)

@@ -108,6 +108,17 @@ def read_wide(
     return pd.concat([frame, pd.DataFrame(values, columns=list(position))], axis=1)
 
 
+def read_column(path: Path | str, value: str) -> tuple[list[str], list[float]]:
+    """Regions and one numeric column of a scan's table.
+
+    Raises
+    ------
+    InputError
+        When it is absent or damaged.
+    """
+    return _column(_content(str(path), value, False) or b"", str(path), value)
+
+
 def _content(path: str, value: str, optional: bool) -> bytes | None:
     """The bytes of a table; None where it is absent and may be."""
     try:

@@ -17,7 +17,8 @@ from bids_app import bounded
 from bids_app.bids.age_sex import is_missing
 from bids_app.bids.names import bare, is_label
 from bids_app.errors import BIDSError, InputError
-from bids_app.tables import read_json, read_table, without_mark
+from bids_app.tables import read_json, read_table
+from bids_app.tsv import without_mark
 
 Row = dict[str, str]
 _ID_NAMES = (

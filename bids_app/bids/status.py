@@ -68,6 +68,16 @@ def read_statuses(output_dir: Path | str) -> pd.DataFrame:
     """All statuses, one row per scan in natural order, with the columns `COLUMNS`.
 
     Texts that are empty, and ``session_id`` without sessions, are None.
+
+    Parameters
+    ----------
+    output_dir : path-like
+        Its ``logs/status/sub-*.json`` are read.
+
+    Returns
+    -------
+    DataFrame
+        Of object columns; no rows where nothing was run yet.
     """
     paths = (Path(output_dir) / "logs" / "status").glob("sub-*.json")
     rows = [tuple(_text(row.get(name)) for name in COLUMNS) for row in map(read_json, paths)]

@@ -16,7 +16,7 @@ from importlib.resources import files
 from itertools import groupby
 from typing import Any, NamedTuple, NoReturn
 
-from bids_app.cli.options import Parser
+from bids_app.cli.options import Parser, plain
 from bids_app.cli.words import tell
 
 SAME, UNUSED, REFUSED = "same", "unused", "refused"
@@ -57,21 +57,24 @@ def translated(words: Sequence[str]) -> list[str]:
     ours = {
         name: row.words for row in foreign_options() if row.here == SAME and row.value == "n/a" for name in row.names
     }
+    variants = {plain(name): words for name, words in ours.items() if name.startswith("--")}
+    end = words.index("--") if "--" in words else len(words)
     out: list[str] = []
-    left = iter(words)
+    left = iter(words[:end])
     for word in left:
         name, equals, value = word.partition("=")
-        if name not in ours:
+        mine = ours.get(name) or (variants.get(plain(name)) if name.startswith("--") else None)
+        if mine is None:
             out.append(word)
             continue
-        option, *meant = ours[name].split()
+        option, *meant = mine.split()
         if meant == ["{}G"]:
             value = value if equals else next(left, "")
             meant = [f"{value}G" if value.replace(".", "", 1).isdecimal() else value]
         elif equals:
             meant = [value]
         out += [option, *meant]
-    return out
+    return [*out, *words[end:]]
 
 
 class ForeignAction(argparse.Action):
@@ -126,8 +129,7 @@ class AppParser(Parser):
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """As argparse, after translation."""
-        self.words = _with_recon_words(translated(sys.argv[1:] if args is None else args))
-        return super().parse_args(self.words, namespace)
+        return super().parse_args(_with_recon_words(translated(sys.argv[1:] if args is None else args)), namespace)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.dest == "analysis_level" and value not in LEVELS and set(LEVELS) & set(self.words):
@@ -136,17 +138,26 @@ class AppParser(Parser):
 
     def error(self, message: str) -> NoReturn:
         """One sentence, and exit code 2."""
+        if "--force" in message and "ignored explicit" in message:
+            message = f"unrecognized arguments: {message.rpartition(' ')[2]}".replace("'", "")
         if message.startswith("unrecognized arguments"):
             stray = message.partition(": ")[2].split()
+            forced = any(word.partition("=")[0] == "--force" for word in self.words)
             if stray[0] in LEVELS:
                 message = f"one level per command: run it again with {stray[0]} when this one is done"
-            elif "--force" in self.words and stray[0] in ("bbr", "no-bbr", "syn-sdc", "fmap-jacobian"):
+            elif forced and stray[0] in ("bbr", "no-bbr", "syn-sdc", "fmap-jacobian"):
                 message = f"--force {stray[0]} is not for normvol: functional images are not read; leave it out"
-            elif not stray[0].startswith("-"):
-                message = f"{stray[0]!r} is one word too many; {self._order()}"
+            else:
+                message = self._unrecognized(stray[0])
         elif message.startswith("the following arguments are required"):
             message = f"dataset, output folder and level are needed; {self._order()}"
         super().error(message)
+
+    def _unrecognized(self, stray: str) -> str:
+        said = super()._unrecognized(stray)
+        if stray.startswith("-") or "takes no value" in said:
+            return said
+        return f"{stray!r} is one word too many; {self._order()}"
 
     def _order(self) -> str:
         return (

@@ -7,8 +7,9 @@ and ``BIDS_DIR`` is positional. The placeholder says what a value is (`KINDS`): 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -21,8 +22,39 @@ T = TypeVar("T")
 Option = tuple[str, str] | tuple[str, str, Mapping[str, Any]]
 
 
+# What word processors make of two hyphens
+DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
+
+
+def plain(name: str) -> str:
+    """An option's name in the spelling that all its variants share: hyphens for underscores, small letters."""
+    return "--" + name.lstrip("-" + DASHES).replace("_", "-").lower()
+
+
 class Parser(argparse.ArgumentParser):
     """argparse whose errors are one sentence, with the nearest word where one is misspelt."""
+
+    words: Sequence[str] = ()
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """As argparse; underscores and capitals in options do not matter."""
+        self.words = self._spelt(sys.argv[1:] if args is None else args)
+        return super().parse_args(self.words, namespace)
+
+    def _spelt(self, words: Sequence[str]) -> list[str]:
+        """The words with the options among them as they are written here; long dashes and single ones are refused."""
+        known = self._known()
+        variants = {plain(name): name for name in reversed(known) if name.startswith("--")}
+        end = words.index("--") if "--" in words else len(words)
+        out = list(words)
+        for place, word in enumerate(words[:end]):
+            name, equals, value = word.partition("=")
+            meant = variants.get(plain(name)) if name[:1] in ("-", *DASHES) and name not in known else None
+            if meant and name.startswith("--"):
+                out[place] = meant + equals + value
+            elif meant:
+                self.error(f"{name!r} is no option; write {meant}, with two hyphens")
+        return out
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         choices = [str(choice) for choice in action.choices or ()]
@@ -32,12 +64,31 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """One sentence, and exit code 2."""
-        if message.startswith("unrecognized arguments"):
-            stray = message.partition(": ")[2].split()[0]
-            near = did_you_mean(stray.partition("=")[0], self._known())
-            message = f"there is no option {stray}" + (f"; {near}" if near else "")
+        explicit = re.search(r"argument (\S+): ignored explicit argument (.*)", message)
+        if explicit:
+            message = f"{explicit[1].rpartition('/')[2]} takes no value, but {explicit[2]} was given; leave that out"
+        elif message.startswith("unrecognized arguments"):
+            message = self._unrecognized(message.partition(": ")[2].split()[0])
         tell(f"{self.prog}: {message}; {self.prog} --help lists what there is")
         sys.exit(2)
+
+    def _unrecognized(self, stray: str) -> str:
+        """What to say of a word that was left over."""
+        before = self.words[self.words.index(stray) - 1] if stray in self.words[1:] else ""
+        if not stray.startswith("-") and any(before in action.option_strings for action in self._actions):
+            return f"{before} takes no value, but {stray!r} follows it; leave that out"
+        if stray.startswith("-") and "--" in self.words and stray in self.words[self.words.index("--") :]:
+            return f"{stray} stands after --, where no options are read; leave -- out"
+        near = self._near(stray.partition("=")[0])
+        return f"there is no option {stray}" + (f"; {near}" if near else "")
+
+    def _near(self, name: str) -> str:
+        """The option that may be meant: one that begins so, else one that looks alike."""
+        listed = [
+            name for action in self._actions if action.help != argparse.SUPPRESS for name in action.option_strings
+        ]
+        longer = [one for one in [*listed, *self._known()] if len(name) > 4 and one.startswith(plain(name))]
+        return f"did you mean {longer[0]}?" if longer else did_you_mean(name, self._known())
 
     def _known(self) -> list[str]:
         """Every option, of subcommands too."""
@@ -88,7 +139,7 @@ class Pairs(argparse.Action):
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
         """Store them under the option's name."""
-        setattr(namespace, self.dest, dict(values))
+        setattr(namespace, self.dest, {**(getattr(namespace, self.dest, None) or {}), **dict(values)})
 
 
 PLACES = ("BIDS_DIR", "DIR", "FILE", "MODEL", "OUTDIR", "OUTPUT_DIR", "SUBJECTS_DIR", "TABLE", "Z")
@@ -110,7 +161,8 @@ def _parsed(written: str) -> tuple[list[str], dict[str, Any]]:
     holder = "" if len(names) == len(words) else words[-1]
     settings: dict[str, Any] = {} if holder else {"action": "store_true"}
     if holder.endswith("..."):
-        holder, settings["nargs"] = holder[:-3], "+"
+        # Given twice, values add up: whoever types --participant-label twice wants both.
+        holder, settings["nargs"], settings["action"] = holder[:-3], "+", "extend"
     if holder.startswith("{"):
         settings["choices"] = tuple(holder[1:-1].split(","))
     elif holder:

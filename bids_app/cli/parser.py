@@ -214,8 +214,8 @@ def parse_config(argv: Sequence[str] | None = None) -> Any:
         config,
         anonymise=hidden,
         recon="ingest" if hidden and config.recon == "auto" else config.recon,
-        participant_label=_labels(config.participant_label, "sub-"),
-        session_label=_labels(config.session_label, "ses-"),
+        participant_label=_labels(config.participant_label, "participant"),
+        session_label=_labels(config.session_label, "session"),
     )
     _check(config)
     if config.anonymise:
@@ -326,5 +326,15 @@ def _is_raw(folder: Path) -> bool:
     return (folder / DESCRIPTION).exists() and any(folder.glob("sub-*/**/*_T1w.nii*"))
 
 
-def _labels(labels: Sequence[str], prefix: str) -> tuple[str, ...]:
-    return tuple(part.removeprefix(prefix) for label in labels for part in label.replace(",", " ").split())
+PREFIXES = {"participant": "sub-", "session": "ses-"}
+
+
+def _labels(labels: Sequence[str], kind: str) -> tuple[str, ...]:
+    """The labels without prefix; an empty one (of a shell variable that is not set) does not mean everybody."""
+    from bids_app.errors import UsageError
+
+    parts = [part for label in labels for part in label.replace(",", " ").split()]
+    found = tuple(part.removeprefix(PREFIXES[kind]) for part in parts)
+    if labels and not (found and all(found)):
+        raise UsageError(f"--{kind}-label is given without a label", f"name the {kind}s, or leave the option out")
+    return found

@@ -19,7 +19,12 @@ def parse_memory(text: str) -> int:
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(?:i?b)?\s*", text.lower())
     if not match or float(match[1]) <= 0:
         raise UsageError(f"cannot read {text!r} as an amount of memory", "write for example 16G or 8000M")
-    return max(1, int(float(match[1]) * _UNITS[match[2]]))
+    size = max(1, int(float(match[1]) * _UNITS[match[2]]))
+    if size < LEAST_MB and not re.search("[a-z]", text.lower()):
+        raise UsageError(
+            f"{text.strip()} without a unit is {size} MB, and a run takes about {LEAST_MB} MB", f"write {text.strip()}G"
+        )
+    return size
 
 
 def available_cpus(environ: Mapping[str, str] = os.environ, cgroup: Path = Path("/sys/fs/cgroup")) -> int:

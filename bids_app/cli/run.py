@@ -51,9 +51,9 @@ def run(config: RunConfig) -> int:
     if config.nipype_plugin_file is not None:
         check_cluster_plugin(plugin_settings(config.nipype_plugin_file)[0], config.work_dir)
     if config.scheduler != "local":
-        from bids_app.workflows.dask_cluster import check_scheduler
+        from bids_app.workflows.dask_cluster import check_usable
 
-        check_scheduler(config.scheduler)
+        check_usable(config.scheduler)
     if config.work_dir is not None:
         private_folder(config.work_dir, make=not config.dry_run)
     config = _with_salt(config)
@@ -111,7 +111,7 @@ def run_participants(config: RunConfig, rated: Sequence[str] = ()) -> int:
     work_dir = config.work_dir or temporary_folder("normvol-work-")
     try:
         change = use_change_model(config)
-        plan = make_plan(config, work_dir)
+        plan = make_plan(config, work_dir, later=not (config.dry_run or config.stop_on_first_crash))
         if config.dry_run:
             show(summary.describe_plan(plan))
             return exitcodes.OK
@@ -282,9 +282,16 @@ def _is_of(crash: Crash, scan: PlannedScan) -> bool:
 
 
 def _record_unfit(config: RunConfig, plan: Plan, crashes: Sequence[Crash]) -> list[Omission]:
-    """Statuses of scans that turned out to be unfit for the model when they were read."""
+    """Statuses of scans that turned out to be unfit for the model, or of no whole tree, when they were read."""
+    folders = (*plan.subject_directories, config.output_dir, config.bids_dir)
     found = [
-        Omission(scan.participant, scan.session, "covariates", crash.reason, crash.remedy)
+        Omission(
+            scan.participant,
+            scan.session,
+            "freesurfer" if crash.node.endswith(".read") else "covariates",
+            shorten(crash.reason, folders),
+            shorten(crash.remedy, folders),
+        )
         for crash in crashes
         for scan in plan.scans
         if _is_of(crash, scan) and _concerns(crash, scan)

@@ -56,15 +56,23 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, write, submit when asked to, and return an exit code of `exitcodes`."""
-    arguments, others = build_parser().parse_known_args(argv)
-    return guarded(lambda: _run(arguments, others))
+    return guarded(lambda: _run(*build_parser().parse_known_args(argv)))
 
 
 def _run(arguments: argparse.Namespace, others: Sequence[str]) -> int:
     from bids_app.bids.sink import check_output_dir
     from bids_app.cli.parser import parse_config
     from bids_app.errors import UsageError
-    from bids_app.run.job_array import JobArray, check_submission, people_to_do, submit, write_jobs
+    from bids_app.run.job_array import (
+        JobArray,
+        check_jobs,
+        check_submission,
+        into_tasks,
+        people_to_do,
+        submit,
+        tasks_allowed,
+        write_jobs,
+    )
     from bids_app.run.plan import make_plan
 
     if getattr(arguments, "submit", False):
@@ -75,14 +83,19 @@ def _run(arguments: argparse.Namespace, others: Sequence[str]) -> int:
     if "--omp-nthreads" not in " ".join(others):
         config = replace(config, omp_nthreads=getattr(arguments, "nprocs", 1))
     jobs = _with_full_paths(made(JobArray, arguments))
+    check_jobs(jobs)
     check_output_dir(config.bids_dir, config.output_dir)
     if config.work_dir is not None:
-        private_folder(config.work_dir)
+        private_folder(config.work_dir, make=not config.dry_run)
     with scratch_folder("normvol-work-") as scratch:
         plan = make_plan(config, config.work_dir or scratch)
     people = people_to_do(plan, config.output_dir)
     if not people:
         show(f"nobody is missing or stale; next: normvol {config.bids_dir} {config.output_dir} group")
+        return exitcodes.OK
+    if config.dry_run:
+        would_be = len(into_tasks(people, jobs, tasks_allowed(jobs.max_tasks)))
+        show(f"would write jobs for {len(people)} people in {would_be} tasks")
         return exitcodes.OK
     folder = write_jobs(config, people, jobs)
     tasks = len((folder / "tasks.txt").read_text(encoding="utf-8").splitlines())

@@ -348,6 +348,12 @@ def load_analysis(spec: str, cohort: pd.DataFrame, visits: pd.DataFrame | None =
         The columns of which ``auto`` chooses.
     visits : DataFrame, optional
         Clinical visits; of columns without any value in `cohort` these values count.
+
+    Returns
+    -------
+    config : AnalysisConfig
+    text : str
+        TOML.
     """
     if spec == AUTO:
         known = {} if visits is None else {name for name in visits if visits[name].notna().any()}

@@ -52,7 +52,16 @@ class Measured:
     healthy: pd.DataFrame | None = None
 
     def pick(self, rows: np.ndarray) -> Measured:
-        """Some of the rows (bool), numbered anew."""
+        """Some of the rows, numbered anew from 0.
+
+        Parameters
+        ----------
+        rows : (n,) array of bool
+
+        Returns
+        -------
+        Measured
+        """
         tables = (self.volumes, self.extended, self.healthy)
         kept = [
             None if table is None else table.reset_index(drop=True)[rows].reset_index(drop=True) for table in tables
@@ -116,6 +125,10 @@ class CohortData:
         tail : str
         counts : DataFrame, optional
             ``n_regions`` of another set of regions (rows of `scans`); default: the regions that are counted.
+
+        Returns
+        -------
+        DataFrame
         """
         usual = self.config.regions == "all" and self.config.threshold == Z_CRITICAL
         if counts is None and usual and self.healthy is not None:
@@ -255,6 +268,10 @@ def prepare(
     expected, measured : optional
         As for `run_analysis`.
 
+    Returns
+    -------
+    CohortData
+
     Raises
     ------
     AnalysisError
@@ -272,11 +289,9 @@ def prepare(
     roles = {role: name for role, name in config.roles.items() if (role, name) not in absent}
     scans, seen, kept, joined = _one_spelling(scans, seen, replace(config, roles=roles))
     scans, seen, unread = typed(scans, seen, roles)
-    healthy = (
-        None if expected is None else expected.reset_index(drop=True)[z.notna().any(axis=1)].reset_index(drop=True)
-    )
-    if measured is not None:
-        measured = measured.pick(z.notna().any(axis=1).to_numpy())
+    some = z.notna().any(axis=1).to_numpy()
+    healthy = None if expected is None else expected.reset_index(drop=True)[some].reset_index(drop=True)
+    measured = None if measured is None else measured.pick(some)
     scans, z, unscored = with_z(scans, z)
     scans = pd.concat([scans, count_table(z, config.regions, config.threshold)], axis=1)
     scans, contradictions, grouped = _persons(scans, kept)

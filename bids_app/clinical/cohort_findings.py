@@ -27,7 +27,25 @@ def as_findings(sentences: Mapping[str, Iterable[str]]) -> tuple[Finding, ...]:
 
 
 def with_z(scans: pd.DataFrame, z: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
-    """The scans with any z, as no deviation is known of the others, and sentences on what has no z."""
+    """The scans with any z, as no deviation is known of the others, and sentences on what has no z.
+
+    Parameters
+    ----------
+    scans : (n, k) DataFrame
+    z : (n, p) DataFrame
+        z of the reference regions, same rows.
+
+    Returns
+    -------
+    scans, z : DataFrame
+        The rows with at least one z, numbered anew from 0.
+    notes : list of str
+
+    Raises
+    ------
+    AnalysisError
+        When no scan has a z.
+    """
     without = z.isna().all(axis=1).to_numpy()
     if without.all():
         raise AnalysisError("no scan has a z-score of a reference region")
@@ -39,7 +57,18 @@ def with_z(scans: pd.DataFrame, z: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataF
 
 
 def same_everywhere(z: pd.DataFrame) -> list[str]:
-    """A sentence on regions that have one z in all of several scans, which no measurement gives."""
+    """A sentence on regions that have one z in all of several scans, which no measurement gives.
+
+    Parameters
+    ----------
+    z : (n, p) DataFrame
+        One column per region.
+
+    Returns
+    -------
+    list of str
+        One sentence or none; none with fewer than `SEVERAL` scans.
+    """
     if len(z) < SEVERAL:
         return []
     same = [name for name in z if z[name].notna().sum() >= SEVERAL and z[name].nunique() == 1]
@@ -50,7 +79,18 @@ def same_everywhere(z: pd.DataFrame) -> list[str]:
 
 
 def mixing_streams(scans: pd.DataFrame) -> list[str]:
-    """People with scans of both FreeSurfer streams, by name."""
+    """People with scans of both FreeSurfer streams, by name.
+
+    Parameters
+    ----------
+    scans : DataFrame
+        ``participant_id`` and, where it is known, ``stream`` (cross or long).
+
+    Returns
+    -------
+    list of str
+        One sentence or none.
+    """
     if "stream" not in scans:
         return []
     who = _with_several(scans["stream"], scans["participant_id"])
@@ -58,14 +98,37 @@ def mixing_streams(scans: pd.DataFrame) -> list[str]:
 
 
 def unit_doubt(scans: pd.DataFrame, column: str | None) -> list[str]:
-    """A caution where volumes of lesions look like millilitres: log(1 + value) is made for cubic millimetres."""
+    """A caution where volumes of lesions look like millilitres: log(1 + value) is made for cubic millimetres.
+
+    Parameters
+    ----------
+    scans : DataFrame
+    column : str or None
+        Of the lesion volume, taken as mm^3.
+
+    Returns
+    -------
+    list of str
+        One sentence where the largest value is above 0 and below `FEWEST_MM3`.
+    """
     if column not in scans or not 0 < scans[column].max() < FEWEST_MM3:
         return []
     return [f"All values of {column} (role lesion_volume) are below {FEWEST_MM3}; they are taken as mm^3, not as mL."]
 
 
 def contradicting(scans: pd.DataFrame) -> list[str]:
-    """People whose sex, or the order of whose ages, differs between their scans, by name."""
+    """People whose sex, or the order of whose ages, differs between their scans, by name.
+
+    Parameters
+    ----------
+    scans : DataFrame
+        ``participant_id age`` (years) and, where they are known, ``sex session_id``.
+
+    Returns
+    -------
+    list of str
+        A sentence per contradiction; ages may fall by up to `AGE_TOLERANCE` years.
+    """
     notes, people = [], scans["participant_id"]
     if "sex" in scans:
         who = _with_several(scans["sex"], people)
@@ -84,7 +147,22 @@ def contradicting(scans: pd.DataFrame) -> list[str]:
 
 
 def of_groups(scans: pd.DataFrame, level: pd.Series, config: AnalysisConfig) -> tuple[list[str], list[str]]:
-    """Whose diagnosis changes; who is in no group, controls by a code, levels of the configuration that nobody has."""
+    """Whose diagnosis changes; who is in no group, controls by a code, levels of the configuration that nobody has.
+
+    Parameters
+    ----------
+    scans : DataFrame
+        ``participant_id group``; group NaN for who is in none.
+    level : Series
+        The diagnosis of each scan, before that of the first counts for all; index as `scans`.
+    config : AnalysisConfig
+
+    Returns
+    -------
+    changing : list of str
+        One sentence or none.
+    notes : list of str
+    """
     column, people, notes = config.column("diagnosis"), scans["participant_id"], []
     without = people[scans["group"].isna()].nunique()
     if without:

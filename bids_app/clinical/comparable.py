@@ -10,10 +10,11 @@ from typing import Any
 
 import pandas as pd
 
+from bids_app.bids.scanners import SCANNER_COLUMNS
+
 COMPARABLE, WITH_CARE, NOT_COMPARABLE = VERDICTS = ("comparable", "with care", "not comparable")
 # Relative differences of eTIV, as the limits of quality between sessions (an adult's skull keeps its size)
 ETIV_CARE, ETIV_NOT = 0.05, 0.10
-SCANNER_COLUMNS = ("scanner", "scanner_id", "site", "site_id", "center", "centre")
 OTHER_FACTS = ("fs_version", "flavour", "stream", "filled", "pial", "etiv_mm3", "quality")
 _FILLED = re.compile(r"fill|inpaint", re.IGNORECASE)
 _RELEASE = re.compile(r"(\d+)(?:\.(\d+|x))?")
@@ -63,7 +64,20 @@ def facts_of_summary(summary: Mapping[str, Any]) -> ScanFacts:
 
 
 def facts_of_rows(scans: pd.DataFrame, scanner: str | None) -> list[ScanFacts]:
-    """The facts in the rows of a table of scans; `scanner` is the column of the scanner."""
+    """The facts in the rows of a table of scans.
+
+    Parameters
+    ----------
+    scans : DataFrame
+        Columns of `OTHER_FACTS` that it lacks, and missing cells, are not known.
+    scanner : str or None
+        The column of the scanner.
+
+    Returns
+    -------
+    list of ScanFacts
+        One per row.
+    """
     names = {"scanner": scanner, **{name: name for name in OTHER_FACTS}}
     known = {ours: theirs for ours, theirs in names.items() if theirs in scans}
     rows = scans[list(known.values())].astype(object).to_dict("records")
@@ -130,8 +144,21 @@ def etiv_difference(first: ScanFacts, second: ScanFacts) -> float:
 
 
 def comparison_table(labels: Sequence[str], facts: Sequence[ScanFacts]) -> pd.DataFrame:
-    """``session_from session_to comparable reasons etiv_difference_percent`` of each scan with the next, and of the
-    first with the last; `labels` and `facts` are in order of age."""
+    """Each scan with the next, and the first with the last.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        Names of n scans in order of age.
+    facts : sequence of ScanFacts
+        Of the same scans.
+
+    Returns
+    -------
+    DataFrame
+        ``session_from session_to comparable reasons etiv_difference_percent`` (later minus earlier, in percent of the
+        mean of both; NaN where an eTIV is not known).
+    """
     rows = []
     for i, j in visit_pairs(len(labels)):
         verdict, reasons = compare(facts[i], facts[j])

@@ -34,6 +34,15 @@ def with_composites(volumes: pd.DataFrame) -> pd.DataFrame:
     """The composites that `volumes` (mm^3, one column per region) allows, then its own columns.
 
     A composite is missing in a row where one of its parts is, and absent where a part is no column.
+
+    Parameters
+    ----------
+    volumes : (n, p) DataFrame
+
+    Returns
+    -------
+    (n, c + p) DataFrame
+        mm^3, index as `volumes`.
     """
     made = {
         name: volumes[list(parts)].sum(axis=1, min_count=len(parts))
@@ -49,7 +58,13 @@ def _published() -> pd.DataFrame:
 
 
 def published_rates() -> pd.DataFrame:
-    """Published rates of change in percent a year: ``region group rate low high sd n_people method source``."""
+    """Published rates of change of volumes in percent a year (a copy).
+
+    Returns
+    -------
+    DataFrame
+        ``region group rate low high sd n_people method source``; ``source`` is the paper.
+    """
     return _published().copy()
 
 

@@ -110,6 +110,15 @@ def count_distribution(
     Regions are taken as standard normal and equally correlated (one common factor), so the number is a
     mixture of binomials over the factor; independent regions would make the range far too narrow.
 
+    Parameters
+    ----------
+    n_regions : int
+    tail : {'infra', 'supra', 'total'}
+    threshold : float
+        In z.
+    correlation : float
+        Between any two regions.
+
     Returns
     -------
     array, shape (n_regions + 1,)

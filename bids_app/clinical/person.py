@@ -146,6 +146,8 @@ def forecast_table(
         As for `change_table`.
     years : float
         How far ahead, in steps of half a year; not beyond the model's ages.
+    adaptation : Adaptation, optional
+        That of the last visit.
 
     Returns
     -------
@@ -164,12 +166,10 @@ def forecast_table(
     wanted = r * z[list(regions)].to_numpy(dtype=float) + np.sqrt(1 - r**2) * scores[:, None, None]
     rows = pd.DataFrame({**person, "age": np.tile(start + ahead, len(scores))})
     flat = model.volumes_at(rows, wanted.reshape(len(rows), len(regions)), regions, adaptation)
-    volumes = flat.reshape(len(scores), len(ahead), len(regions))
-    blocks = [
-        pd.DataFrame({"region": name, "age": (start + ahead).round(3), **dict(zip(CENTILES, volumes[:, :, j]))})
-        for j, name in enumerate(regions)
-    ]
-    return pd.concat(blocks, ignore_index=True).assign(basis=known.basis)
+    volumes = flat.reshape(len(scores), len(ahead), len(regions)).transpose(0, 2, 1).reshape(len(scores), -1)
+    region = np.repeat(np.array(regions, dtype=object), len(ahead))
+    age = np.tile((start + ahead).round(3), len(regions))
+    return pd.DataFrame({"region": region, "age": age, **dict(zip(CENTILES, volumes))}).assign(basis=known.basis)
 
 
 def _centile_volumes(

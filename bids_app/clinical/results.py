@@ -23,7 +23,8 @@ from bids_app.clinical.figures import Figure, figure_from_json
 from bids_app.errors import InputError
 from bids_app.findings import Finding
 from bids_app.regions import ETIV, derived_names, display_name, measured_names
-from bids_app.tables import atomic_write, format_tsv, read_json, read_table, write_json
+from bids_app.tables import atomic_write, read_json, read_table, write_json
+from bids_app.tsv import format_tsv
 
 ANALYSIS_FILE = "analysis.toml"
 KEYS = ("Title", "Sentences", "Methods", "Figure")
@@ -74,10 +75,20 @@ def _dictionary() -> dict[str, dict[str, Any]]:
 
 
 def describe(table: pd.DataFrame, unit: str | None = None, **extra: str) -> dict[str, dict[str, Any]]:
-    """The BIDS dictionary of `table`'s columns.
+    """The BIDS dictionary of a table's columns.
 
-    Known columns come from ``data/result_columns.json``; a column named like a region is described by
-    its plain name and `unit`; `extra` gives the description of columns of this table only.
+    Parameters
+    ----------
+    table : DataFrame
+    unit : str, optional
+        Of the columns that are regions.
+    **extra : str
+        Description of columns of this table only.
+
+    Returns
+    -------
+    dict
+        Column to ``Description``, and ``Units`` or ``Levels`` where there are any.
 
     Raises
     ------

@@ -30,6 +30,11 @@ def check_shared(first: NormativeModel, second: NormativeModel) -> None:
 def opinions(first: Deviations, second: Deviations) -> pd.DataFrame:
     """Both models' z of each scan in each region that both score.
 
+    Parameters
+    ----------
+    first, second : Deviations
+        Of the same scans.
+
     Returns
     -------
     DataFrame
@@ -58,14 +63,37 @@ def opinions(first: Deviations, second: Deviations) -> pd.DataFrame:
 
 
 def agreement(table: pd.DataFrame) -> dict[str, int]:
-    """Numbers of regions that both models scored, that deviate in both alike, and in one of them alone or otherwise."""
+    """In how many regions the two models say the same.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `opinions`.
+
+    Returns
+    -------
+    dict of str to int
+        ``n_regions`` that both models scored, ``n_both`` that deviate alike in both, ``n_disagree`` of which the
+        models say different things.
+    """
     known = table[table["agree"].notna()]
     same, deviates = known["agree"].astype(bool), known["deviation"].isin(DEVIATES)
     return {"n_regions": len(known), "n_both": int((same & deviates).sum()), "n_disagree": int((~same).sum())}
 
 
 def disagreements(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `opinions` on which the models disagree."""
+    """The rows of `opinions` on which the models disagree.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `opinions`.
+
+    Returns
+    -------
+    DataFrame
+        Same columns and index; a region that one model did not score is no disagreement.
+    """
     return table[table["agree"].notna() & ~table["agree"].fillna(True).astype(bool)]
 
 

@@ -18,7 +18,8 @@ from bids_app.freesurfer.quality import LIMITS
 from bids_app.freesurfer.quality_measures import DESCRIPTIONS
 from bids_app.normative.base import deviation_flag
 from bids_app.regions import add_asymmetry, measure_of, unit_of
-from bids_app.tables import atomic_stream, format_tsv, write_json, write_parquet, write_tsv
+from bids_app.tables import atomic_stream, write_json, write_parquet, write_tsv
+from bids_app.tsv import format_tsv
 
 LONG, SCANS = "group_long", "group_scans"
 MEASURED = ("region", "measure", "unit", "value", "expected", "z", "z_se", "centile", "deviation", "in_range")
@@ -47,8 +48,13 @@ def write_tidy(
     regions : iterable, optional
         Per scan its rows as text, columns `MEASURED` separated by tabs; default: made of the tables of `scored`, which
         hold no expected value.
+
+    Returns
+    -------
+    list of Path
+        What was written, without the dictionaries.
     """
-    scans = scan_rows(scored, clinical)
+    scans = _scan_rows(scored, clinical)
     written = [write_tsv(scans, output_dir / f"{SCANS}.tsv", _described(SCANS, scans))]
     _parquet_of(scans, output_dir / f"{SCANS}.parquet")
     names = [name for name in (*KEYS, "sample", "age", "sex", "group", "site", *scores) if name in scans]
@@ -76,7 +82,7 @@ def write_tidy(
     return written
 
 
-def scan_rows(scored: ScoredScans, clinical: pd.DataFrame | None = None) -> pd.DataFrame:
+def _scan_rows(scored: ScoredScans, clinical: pd.DataFrame | None = None) -> pd.DataFrame:
     """One row per scan: covariates, counts, what healthy people show, measures of quality, every clinical column.
 
     Dates are years since the person's first visit.

@@ -39,7 +39,20 @@ MIXED = "mixed"
 
 
 def annual_percent(log_change: ArrayLike, years: ArrayLike) -> FloatArray:
-    """Percent a year that compounds to a change of log volume over `years`: ``100 (exp(d / t) - 1)``."""
+    """Percent a year that compounds to a change of log volume over `years`: ``100 (exp(d / t) - 1)``.
+
+    Parameters
+    ----------
+    log_change : array-like
+        Difference of natural logarithms, later minus earlier.
+    years : array-like
+        Between the scans; broadcasts with `log_change`.
+
+    Returns
+    -------
+    array
+        Percent a year, of the shape that both broadcast to.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(100 * np.expm1(np.asarray(log_change, dtype=float) / np.asarray(years, dtype=float)))
 
@@ -89,6 +102,8 @@ def healthy_volumes(
         ``age sex`` and eTIV (`ETIV`), for the expected change of a person with the same eTIV at every scan, and what
         else the model uses.
     regions : sequence of str
+    adaptation : Adaptation, optional
+        To the scanner of `people`.
 
     Returns
     -------

@@ -14,6 +14,8 @@ from pathlib import Path
 
 _MARK = "annex/objects/"
 _LONGEST_POINTER = 4096
+# The address of a content is shorter, any file that recon-all writes of a brain longer
+_LONGEST_ADDRESS = 1024
 NAMED_AT_MOST = 8
 
 
@@ -29,7 +31,7 @@ def is_not_fetched(path: Path | str) -> bool:
     try:
         if os.path.islink(path):
             return _MARK in os.readlink(path) and not os.path.exists(path)
-        if not os.path.isfile(path) or os.path.getsize(path) > _LONGEST_POINTER:
+        if not os.path.isfile(path) or os.path.getsize(path) > _LONGEST_ADDRESS:
             return False
         with open(path, "rb") as stream:
             return is_pointer_text(stream.read())

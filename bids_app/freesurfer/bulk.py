@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import multiprocessing
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
@@ -19,7 +20,7 @@ from bids_app.freesurfer.check import check_subject, require_usable
 from bids_app.freesurfer.quality import assess_quality
 from bids_app.freesurfer.volumes import read_volumes, region_values
 from bids_app.processes import end_with
-from bids_app.tables import NA, inert
+from bids_app.tsv import NA, inert
 
 ID_COLUMNS = (
     "participant_id",
@@ -78,6 +79,17 @@ def identifiers(path: Path) -> tuple[str, str | None, str]:
 def subject_table(subject_dir: Path, columns: Mapping[str, object]) -> pd.DataFrame:
     """The row of one subject, with `columns` after those that name it.
 
+    Parameters
+    ----------
+    subject_dir : Path
+    columns : mapping
+        Name to value.
+
+    Returns
+    -------
+    DataFrame
+        One row; volumes in mm^3, thickness in mm, area in mm^2.
+
     Raises
     ------
     FreeSurferError
@@ -96,9 +108,18 @@ def iterate_records(subject_dirs: Iterable[Path | str], *, nprocs: int = 1) -> I
     if nprocs <= 1:
         yield from map(read_record, paths)
         return
-    with multiprocessing.get_context().Pool(nprocs, end_with, (os.getpid(),)) as pool:
+    with multiprocessing.get_context().Pool(nprocs, _begin_worker, (os.getpid(),)) as pool:
         while batch := list(islice(paths, _BATCH)):
             yield from pool.map(read_record, batch, chunksize=_CHUNK)
+        # Told to end by signal, a worker that is not yet up can miss it, and is then waited for without end.
+        pool.close()
+        pool.join()
+
+
+def _begin_worker(parent: int) -> None:
+    """A worker ends by SIGTERM at once, whatever the program that it was forked from does, and with that program."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    end_with(parent)
 
 
 def volumes_table(subject_dirs: Iterable[Path | str], *, nprocs: int = 1) -> pd.DataFrame:

@@ -36,6 +36,7 @@ STATUSES = (
 STALE_AFTER_HOURS = 24.0
 # Subject names stand in the first lines of a stats file
 HEADER_BYTES = 2048
+_NAMED = re.compile(rb"^# subjectname (\S+)", re.MULTILINE)
 _FASTSURFER_CORTEX = "aparc.DKTatlas.mapped.stats"
 
 
@@ -72,6 +73,7 @@ def check_subject(
     expected_subject: str | None = None,
     trust_names: bool = False,
     stats: StatsFolder | None = None,
+    look_inside: bool = True,
 ) -> SubjectCheck:
     """Decide whether a subject directory holds a finished, whole run of the expected person.
 
@@ -89,6 +91,8 @@ def check_subject(
         Do not compare names: the directory was renamed on purpose.
     stats : StatsFolder, optional
         Of `subject_dir`, to go on with what is read here.
+    look_inside : bool
+        Read the statistics; otherwise they count as whole when they are there.
     """
     folder = Path(subject_dir)
     stats = stats or StatsFolder(folder)
@@ -99,6 +103,7 @@ def check_subject(
         or _failed(folder, done)
         or _not_fetched(folder, needed_stats(stats))
         or _running(folder)
+        or (None if look_inside else _untouched(folder, stats))
         or _statistics(folder, expected_subject, trust_names, stats, subject.subject_in(done))
     )
 
@@ -133,6 +138,9 @@ def _absent(folder: Path) -> SubjectCheck | None:
 
 
 def _has_files(folder: str) -> bool:
+    with suppress(OSError), os.scandir(folder) as entries:
+        if any(not entry.name.startswith(".") and not entry.is_dir() for entry in entries):
+            return True
     return any(not name.startswith(".") for _, _, names in os.walk(folder) for name in names)
 
 
@@ -252,6 +260,13 @@ def _date(line: str) -> float | None:
         return None
 
 
+def _untouched(folder: Path, stats: StatsFolder) -> SubjectCheck | None:
+    """A tree that has all its statistics, whatever is in them."""
+    if not all(os.path.exists(f"{folder}/{name}") for name in needed_stats(stats)):
+        return None
+    return SubjectCheck("complete", f"{folder} is complete")
+
+
 def _statistics(
     folder: Path, expected: str | None, trust_names: bool, stats: StatsFolder, done: str | None
 ) -> SubjectCheck:
@@ -348,8 +363,8 @@ def _other_names(stats: StatsFolder, files: dict[str, StatsFile], done: str | No
         yield done, "scripts/recon-all.done"
     for file in sorted(stats.present) if files else ():
         if file.endswith(".stats") and f"stats/{file}" not in files:
-            with suppress(OSError), open(f"{stats.subject_dir}/stats/{file}", "rb", buffering=0) as stream:
-                match = re.search(rb"^# subjectname (\S+)", stream.read(HEADER_BYTES), re.MULTILINE)
+            with suppress(StatsFileError):
+                match = _NAMED.search(stats.content(file)[:HEADER_BYTES])
                 if match:
                     yield match[1].decode(errors="replace"), f"stats/{file}"
 

@@ -176,7 +176,7 @@ def _glob(root: Path, pattern: str) -> list[Path]:
         names = _sorted_names(root)
     except OSError:
         return []
-    rest = names[bisect_left(names, prefix) :]
+    rest = (names[place] for place in range(bisect_left(names, prefix), len(names)))
     return [root / name for name in takewhile(lambda name: name.startswith(prefix), rest)]
 
 

@@ -187,6 +187,10 @@ def assess_quality(
         Region (or asymmetry index) to z-score in the model.
     asked : mapping, optional
         Measure to limits that take the place of those of `LIMITS` beyond which the verdict is ``warn``.
+
+    Returns
+    -------
+    Quality
     """
     values = volumes.values
     metrics = dict(volumes.measures) | _metrics(volumes, values, list(other_sessions_etiv))

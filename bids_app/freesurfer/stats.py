@@ -63,7 +63,14 @@ class StatsFile:
 
     @property
     def table(self) -> pd.DataFrame | None:
-        """The table, one row per structure; counts are integers; None when the file has none."""
+        """The rows under ``# ColHeaders``, one per structure.
+
+        Returns
+        -------
+        DataFrame or None
+            Columns as the header names them, in the units of the file (``# TableCol``); `INTEGER_COLUMNS` are int64
+            where no cell is missing. None when the file has no table.
+        """
         if self.columns is None:
             return None
         table = pd.DataFrame(self.columns)

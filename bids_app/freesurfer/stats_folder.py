@@ -26,6 +26,7 @@ class StatsFolder:
         self.inputs: dict[str, str] = {}
         self.notes: list[str] = []
         self._parsed: dict[str, tuple[StatsFile, str] | StatsFileError] = {}
+        self._contents: dict[str, bytes | StatsFileError] = {}
 
     @cached_property
     def present(self) -> frozenset[str]:
@@ -74,12 +75,32 @@ class StatsFolder:
             self.notes.append(f"left out: {error}")
             return None
 
+    def content(self, name: str) -> bytes:
+        """The bytes of ``stats/<name>``, of which nothing is remembered as used.
+
+        Raises
+        ------
+        StatsFileError
+            When it cannot be read.
+        """
+        if name not in self._contents:
+            try:
+                self._contents[name] = read_content(self._path(name))
+            except StatsFileError as error:
+                self._contents[name] = error
+        found = self._contents[name]
+        if isinstance(found, StatsFileError):
+            raise found
+        return found
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self.subject_dir, "stats", name)
+
     def _content(self, name: str) -> tuple[StatsFile, str]:
         if name not in self._parsed:
-            path = os.path.join(self.subject_dir, "stats", name)
             try:
-                content = read_content(path)
-                self._parsed[name] = parse_stats(content, path), hashlib.sha256(content).hexdigest()
+                content = self.content(name)
+                self._parsed[name] = parse_stats(content, self._path(name)), hashlib.sha256(content).hexdigest()
             except StatsFileError as error:
                 self._parsed[name] = error
         found = self._parsed[name]

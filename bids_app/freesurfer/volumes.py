@@ -134,12 +134,12 @@ def extract_volumes(
     """
     reading = read_volumes(Path(subject_dir), expected_subject=expected_subject, folder=folder)
     return Volumes(
-        table=as_table(reading.rows),
+        table=_as_table(reading.rows),
         etiv_mm3=reading.etiv_mm3,
         fs_version=reading.fs_version,
         flavour=reading.flavour,
         stream=reading.stream,
-        other_atlases={atlas: as_table(rows) for atlas, rows in reading.other_atlases.items()},
+        other_atlases={atlas: _as_table(rows) for atlas, rows in reading.other_atlases.items()},
         measures=reading.measures,
         inputs=dict(sorted(reading.inputs.items())),
         notes=tuple(reading.notes),
@@ -148,7 +148,7 @@ def extract_volumes(
     )
 
 
-def as_table(rows: Iterable[Row]) -> pd.DataFrame:
+def _as_table(rows: Iterable[Row]) -> pd.DataFrame:
     """Rows as a DataFrame with the columns `COLUMNS`."""
     return pd.DataFrame(list(rows), columns=list(COLUMNS))
 

@@ -8,17 +8,17 @@ from pathlib import Path
 
 from nipype.interfaces.base import SimpleInterface
 
-from bids_app.errors import CovariateError, NormvolError
+from bids_app.errors import CovariateError, NormvolError, UnusableTreeError
 
 # Begins the line that carries an error's two fields in the text of a traceback, whichever plugin ran the node.
+UNFIT = (CovariateError, UnusableTreeError)
 HANDED_OVER = "normvol-error: "
 
 
 def hand_over(error: NormvolError) -> NormvolError:
     """Write the error's fields into its traceback, which is all that nipype takes from one process to another."""
     error.add_note(
-        HANDED_OVER
-        + json.dumps({"reason": error.reason, "remedy": error.remedy, "unfit": isinstance(error, CovariateError)})
+        HANDED_OVER + json.dumps({"reason": error.reason, "remedy": error.remedy, "unfit": isinstance(error, UNFIT)})
     )
     return error
 

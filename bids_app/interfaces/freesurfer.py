@@ -16,7 +16,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bids_app.errors import NormvolError
+from bids_app.errors import NormvolError, UnusableTreeError
 from bids_app.freesurfer.recon_command import ReconAllCommand
 from bids_app.interfaces.base import LibraryInterface, hand_over
 
@@ -90,6 +90,7 @@ class ReconAll(CommandLine):
 class _ReadIn(BaseInterfaceInputSpec):
     subject_dir = Directory(mandatory=True, desc="FreeSurfer subject directory (never written)")
     trust_names = traits.Bool(False, usedefault=True, desc="do not compare the names that the tree holds")
+    expected = traits.Str(desc="whose tree it must be, of one that was there before the run")
 
 
 class _ReadOut(TraitedSpec):
@@ -114,7 +115,12 @@ class ReadScan(LibraryInterface):
 
         subject_dir = Path(self.inputs.subject_dir)
         stats = StatsFolder(subject_dir)
-        require_usable(check_subject(subject_dir, trust_names=self.inputs.trust_names, stats=stats))
+        given = isdefined(self.inputs.expected)
+        expected = self.inputs.expected if given else None
+        check = check_subject(subject_dir, expected_subject=expected, trust_names=self.inputs.trust_names, stats=stats)
+        if given and not check.usable:
+            raise UnusableTreeError(check.message, check.remedy)
+        require_usable(check)
         volumes_file = save_volumes(extract_volumes(subject_dir, folder=stats), folder / "volumes.json")
         return {"subject_dir": str(subject_dir), "volumes_file": str(volumes_file)}
 

@@ -65,6 +65,15 @@ class Deviations:
         ----------
         values : {'z', 'centile', 'expected', 'observed', 'z_se', 'in_range'}
             What the regions' columns hold, in the units above.
+
+        Returns
+        -------
+        DataFrame
+
+        Raises
+        ------
+        UsageError
+            For other `values`.
         """
         known = ("z", "centile", "expected", "observed", "z_se", "in_range")
         if values not in known:
@@ -76,6 +85,12 @@ class Deviations:
         """One row per scan and region: identifiers, ``region measure unit`` and every value of it.
 
         ``deviation`` is ``infra`` for z <= -1.96, ``supra`` for z >= 1.96, ``none`` between, missing without z.
+
+        Returns
+        -------
+        DataFrame
+            n * p rows, scan by scan: identifiers, then ``region measure unit observed expected z z_se centile in_range
+            deviation``; ``observed`` and ``expected`` in ``unit``.
         """
         scans, n = self._scans(), len(self.regions)
         known = {"region": self.regions, "measure": map(measure_of, self.regions), "unit": map(unit_of, self.regions)}
@@ -121,6 +136,11 @@ def deviation_flag(z: ArrayLike, threshold: float = Z_CRITICAL) -> NDArray[np.ob
     z : array of any shape
     threshold : float
         In standard normal units.
+
+    Returns
+    -------
+    array of object
+        Of the shape of `z`.
     """
     z = np.asarray(z, dtype=float)
     infra, supra = tails(z, threshold)
@@ -215,11 +235,31 @@ class NormativeModel(ABC):
         return frozenset()
 
     def site_sd(self, regions: tuple[str, ...]) -> FloatArray:
-        """Spread of scanners in z (p,): SD between the training sites; NaN where it is not known."""
+        """Spread of scanners in z: standard deviation between the training sites.
+
+        Parameters
+        ----------
+        regions : tuple of str, length p
+
+        Returns
+        -------
+        (p,) array
+            NaN where it is not known, as for engines that hold no sites.
+        """
         return np.full(len(regions), np.nan)
 
     def site_scale_sd(self, regions: tuple[str, ...]) -> FloatArray:
-        """Spread of scanners in scale (p,): SD of the logarithm of the scale; NaN where it is not known."""
+        """Spread of scanners in scale: standard deviation of the logarithm of the scale of z between sites.
+
+        Parameters
+        ----------
+        regions : tuple of str, length p
+
+        Returns
+        -------
+        (p,) array
+            NaN where it is not known, as for engines that hold no sites.
+        """
         return np.full(len(regions), np.nan)
 
     @property
@@ -246,6 +286,16 @@ class NormativeModel(ABC):
 
 def scored_regions(model: NormativeModel, data: pd.DataFrame) -> tuple[str, ...]:
     """The model's regions that are columns of `data`.
+
+    Parameters
+    ----------
+    model : NormativeModel
+    data : DataFrame
+
+    Returns
+    -------
+    tuple of str
+        In the model's order.
 
     Raises
     ------

@@ -70,7 +70,19 @@ class ChangeModel:
     notes: tuple[str, ...] = field(default=())
 
     def correlation(self, regions: Sequence[str], years: ArrayLike) -> FloatArray:
-        """Correlation of two scans `years` (broadcast over regions) apart; NaN where the region is not known."""
+        """Correlation of the z of two scans: ``start exp(-decay years)``.
+
+        Parameters
+        ----------
+        regions : sequence of str, length p
+        years : array-like
+            Between the scans; (p,) or what broadcasts with it, such as (n, 1).
+
+        Returns
+        -------
+        array
+            Regions in the last axis; NaN where the region is not known.
+        """
         known = [self.regions.get(name) for name in regions]
         start = np.array([np.nan if one is None else one.start for one in known])
         decay = np.array([np.nan if one is None else one.decay for one in known])
@@ -102,7 +114,18 @@ def load_change_model(path: Path | str) -> ChangeModel:
 
 
 def conditional_z(z_from: ArrayLike, z_to: ArrayLike, correlation: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Expected z at the later scan, and the conditional z of what was measured (arrays of one shape)."""
+    """Expected z at the later scan, ``r z_from``, and ``(z_to - r z_from) / sqrt(1 - r^2)``.
+
+    Parameters
+    ----------
+    z_from, z_to, correlation : array-like
+        Of one shape, or of shapes that broadcast.
+
+    Returns
+    -------
+    expected, gain : array
+        In z; the gain is standard normal in healthy people, NaN where the correlation r is not between -1 and 1.
+    """
     r, start = np.asarray(correlation, dtype=float), np.asarray(z_from, dtype=float)
     expected = r * start
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -133,6 +156,12 @@ def train_change_model(
         Years.
     same : sequence, optional
         Only scans that agree in this (scanner, stream) are paired.
+    model, stream
+        As for `ChangeModel`.
+
+    Returns
+    -------
+    ChangeModel
 
     Raises
     ------

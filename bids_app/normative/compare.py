@@ -50,6 +50,16 @@ class Comparison:
 def full_comparison(model_a: NormativeModel, model_b: NormativeModel, data: pd.DataFrame) -> Comparison:
     """Score the scans of `data` (model input) with both models and compare z.
 
+    Parameters
+    ----------
+    model_a, model_b : NormativeModel
+    data : DataFrame
+        Model input.
+
+    Returns
+    -------
+    Comparison
+
     Raises
     ------
     ModelError

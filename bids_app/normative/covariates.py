@@ -31,6 +31,13 @@ class Basics:
 def require(data: pd.DataFrame, columns: Iterable[str], card: ModelCard) -> None:
     """Refuse a table without the columns that a model needs.
 
+    Parameters
+    ----------
+    data : DataFrame
+    columns : iterable of str
+    card : ModelCard
+        Names the model in the message.
+
     Raises
     ------
     CovariateError
@@ -45,12 +52,34 @@ def require(data: pd.DataFrame, columns: Iterable[str], card: ModelCard) -> None
 
 
 def numbers(values: pd.Series) -> FloatArray:
-    """A column as numbers (n,), NaN where it is missing or no number."""
+    """A column as numbers (n,), NaN where it is missing or no number.
+
+    Parameters
+    ----------
+    values : (n,) Series
+
+    Returns
+    -------
+    (n,) array
+        NaN where a cell is missing or no number.
+    """
     return np.asarray(pd.to_numeric(values, errors="coerce"), dtype=float)
 
 
 def read_basics(data: pd.DataFrame, card: ModelCard, etiv: bool = True) -> Basics:
     """Age, sex and, when asked for, eTIV from the columns of `data` (n rows).
+
+    Parameters
+    ----------
+    data : DataFrame
+        Model input.
+    card : ModelCard
+    etiv : bool
+        Whether eTIV is needed.
+
+    Returns
+    -------
+    Basics
 
     Raises
     ------
@@ -122,7 +151,18 @@ class Covariates:
     uses_etiv: bool = True
 
     def inside(self, rows: NDArray[np.intp], fits: Stack) -> NDArray[np.bool_]:
-        """Whether age and eTIV of `rows` are inside the trained range of each region (n, p)."""
+        """Whether age and eTIV of some scans are inside the range that each region was trained on.
+
+        Parameters
+        ----------
+        rows : (m,) array of int
+        fits : Stack
+            Of p regions; eTIV counts only where `uses_etiv`.
+
+        Returns
+        -------
+        (m, p) bool array
+        """
         age, etiv = self.age[rows, None], self.etiv[rows, None]
         low, high = fits.age_range.T
         inside = (age >= low) & (age <= high)
@@ -132,7 +172,17 @@ class Covariates:
         return inside
 
     def notes(self, in_range: NDArray[np.bool_]) -> tuple[str, ...]:
-        """One string per scan, empty when there is nothing to say."""
+        """One string per scan, empty when there is nothing to say.
+
+        Parameters
+        ----------
+        in_range : (n,) bool array
+            Whether a scan is in range in all regions.
+
+        Returns
+        -------
+        tuple of str, length n
+        """
         unexplained = "some regions were trained on a narrower range of covariates"
         return tuple(
             " ".join(remarks if inside or remarks or not usable else (unexplained,))
@@ -160,6 +210,10 @@ def read_covariates(
         Major FreeSurfer versions whose offsets the model knows.
     uses_etiv : bool
         Whether eTIV is a covariate; otherwise its column may be absent.
+
+    Returns
+    -------
+    Covariates
 
     Raises
     ------

@@ -103,7 +103,24 @@ class NormativeEstimator:
         return self
 
     def fit_transform(self, X: pd.DataFrame, y: Any = None) -> pd.DataFrame:
-        """`fit`, then `transform` of the same people, who are then not strangers to the model."""
+        """`fit`, then `transform` of the same people, who are then not strangers to the model.
+
+        Parameters
+        ----------
+        X : DataFrame
+            As for `fit`.
+        y : ignored
+
+        Returns
+        -------
+        DataFrame
+            As `transform`.
+
+        Raises
+        ------
+        InputError
+            As `fit`.
+        """
         return self.fit(X).transform(X)
 
     def predict(self, X: pd.DataFrame) -> pd.DataFrame:

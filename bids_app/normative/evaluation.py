@@ -150,6 +150,10 @@ def evaluate(predictions: HeldOut, groups: Mapping[str, ArrayLike] | None = None
     groups : mapping, optional
         Name of a grouping (``age_band``, ``sex``, ``site``) to the group of each row; see `usual_groups`.
         Groups of fewer than 20 people are left out of the table (their number decides, not their result).
+
+    Returns
+    -------
+    DataFrame
     """
     tables = [_measures(predictions, np.ones(len(predictions.z), dtype=bool), "overall", "all")]
     for grouping, labels in (groups or {}).items():

@@ -49,6 +49,17 @@ def write_evaluation(
     ``evaluation.tsv`` (measures by group and region), ``evaluation_summary.tsv`` (means over regions),
     ``evaluation_qq.tsv``, ``evaluation_centiles.tsv`` (the model's curves at the median eTIV by sex),
     ``evaluation_points.tsv`` (where the people's own centiles lie) and ``evaluation.json`` (`about`).
+
+    Parameters
+    ----------
+    folder : Path
+    measures : DataFrame
+        One row per group and region, with the columns `COLUMNS`.
+    predictions : HeldOut
+    data : DataFrame
+        The people of `predictions`: ``age`` (years), ``sex`` and eTIV (mm^3).
+    model : NormativeModel
+    about : mapping
     """
     write_tsv(measures, output_path(folder, "evaluation.tsv"))
     write_tsv(summarise(measures), output_path(folder, "evaluation_summary.tsv"))

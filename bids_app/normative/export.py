@@ -37,6 +37,14 @@ def coefficient_table(model: NativeModel) -> pd.DataFrame:
     The SD is ``rmse``, or ``exp(s0 + s_etiv * eTIV + s1 * g1 + s2 * g2)`` with powers ``s_power1``, ``s_power2``;
     ``z = sinh(delta * asinh((u - xi) / lambda) - epsilon)`` for the standardised residual u.
 
+    Parameters
+    ----------
+    model : NativeModel
+
+    Returns
+    -------
+    DataFrame
+
     Raises
     ------
     UsageError

@@ -34,12 +34,33 @@ class Fitted:
     fits: dict[str, list[RegionFit]]
 
     def z(self, data: TrainingData) -> FloatArray:
-        """z (n, p) after removing the effects of the sites that the harmonisation knows."""
+        """z (n, p) after removing the effects of the sites that the harmonisation knows.
+
+        Parameters
+        ----------
+        data : TrainingData
+            n people, p regions.
+
+        Returns
+        -------
+        (n, p) array
+        """
         etiv, values = self.harmoniser.transform(data)
         return self._z(data, etiv, values, shaped=True)
 
     def residuals(self, data: TrainingData) -> FloatArray:
-        """``(y - mean) / sigma`` (n, p) of data with their site effects."""
+        """Residuals in units of sigma of data that keep their site effects.
+
+        Parameters
+        ----------
+        data : TrainingData
+            n people, p regions.
+
+        Returns
+        -------
+        (n, p) array
+            ``(y - mean) / sigma``, before the transform to normality.
+        """
         return self._z(data, data.etiv, data.modelled(), shaped=False)
 
     def _z(self, data: TrainingData, etiv: FloatArray, values: FloatArray, shaped: bool) -> FloatArray:
@@ -77,10 +98,10 @@ def _fit(
     if mode == "calibrated":
         return fit_calibrated(age, sex, etiv, values, uses_etiv=uses_etiv)
     rows = {name: sex == name for name in SEXES}
-    return {name: fit_reference(age[r], etiv[r], values[r], uses_etiv=uses_etiv) for name, r in rows.items()}
+    return {name: _fit_reference(age[r], etiv[r], values[r], uses_etiv=uses_etiv) for name, r in rows.items()}
 
 
-def fit_reference(age: FloatArray, etiv: FloatArray, values: FloatArray, *, uses_etiv: bool = True) -> list[RegionFit]:
+def _fit_reference(age: FloatArray, etiv: FloatArray, values: FloatArray, *, uses_etiv: bool = True) -> list[RegionFit]:
     """Fits of one sex with constant residual standard deviation: `values` (n, p) on the modelled scale."""
     mean = mfpr.fit_mfpr(age, etiv if uses_etiv else np.empty((age.size, 0)), values)
     coefficients, roots, width = mean.coefficients, mean.roots, mean.parameters
@@ -111,7 +132,24 @@ def _with_zero(roots: FloatArray) -> FloatArray:
 def fit_calibrated(
     age: FloatArray, sex: NDArray[np.object_], etiv: FloatArray, values: FloatArray, *, uses_etiv: bool = True
 ) -> dict[str, list[RegionFit]]:
-    """Fits with location, scale and shape; the sexes share all but their intercepts."""
+    """Fits with location, scale and shape; the sexes share all but their intercepts.
+
+    Parameters
+    ----------
+    age : (n,) array
+        Years.
+    sex : (n,) array of {'female', 'male'}
+    etiv : (n,) array
+        mm^3.
+    values : (n, p) array
+        On the modelled scale (log mm^3 where the region has it).
+    uses_etiv : bool
+
+    Returns
+    -------
+    dict of str to list of RegionFit
+        Sex to p fits.
+    """
     male = (sex == "male").astype(float)
     fitted = location_scale.fit_location_scale_shape(age, male, etiv if uses_etiv else None, values)
     residuals = values - fitted.location(age, male, etiv)
@@ -188,6 +226,10 @@ def out_of_fold(
         Whether each fold's fits get their own `spread_factor` (nested cross-validation).
     n_folds : int
         Folds are stratified by site and sex.
+
+    Returns
+    -------
+    (n, p) array
     """
     folds = stratified_folds(data.site, data.sex, n_folds=n_folds)
     z = np.empty((len(data.table), len(data.regions)))
@@ -210,6 +252,14 @@ def spread_factor(z: FloatArray) -> float:
 
     Removing the effects of many sites also removes some of the variation between people, so that sigma
     is too small, by about the same factor in every region; people that the fits have not seen show it.
+
+    Parameters
+    ----------
+    z : (n, p) array
+
+    Returns
+    -------
+    float
     """
     return float(np.clip(np.median(np.sqrt(np.mean(z**2, axis=0))), *SPREAD_LIMITS))
 
@@ -228,12 +278,33 @@ def _widen(fit: RegionFit, factor: float) -> RegionFit:
 
 
 def outward(values: FloatArray, decimals: int) -> tuple[float, float]:
-    """Range of `values`, rounded outward so that a model does not hold a person's exact value."""
+    """Range of `values`, rounded outward so that a model does not hold a person's exact value.
+
+    Parameters
+    ----------
+    values : (n,) array
+    decimals : int
+        Negative for tens, hundreds and so on before the point.
+
+    Returns
+    -------
+    (float, float)
+        Lowest and highest, in the unit of `values`.
+    """
     unit = 10.0**-decimals
     low, high = np.floor(np.min(values) / unit) * unit, np.ceil(np.max(values) / unit) * unit
     return float(round(low, max(decimals, 0))), float(round(high, max(decimals, 0)))
 
 
 def rounded(limits: FloatArray) -> tuple[float, float]:
-    """A range with four significant digits."""
+    """A range with four significant digits.
+
+    Parameters
+    ----------
+    limits : (2,) array
+
+    Returns
+    -------
+    (float, float)
+    """
     return float(f"{limits[0]:.4g}"), float(f"{limits[1]:.4g}")

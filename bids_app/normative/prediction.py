@@ -35,6 +35,10 @@ def moments(fits: Stack, age: FloatArray, etiv: FloatArray, uncertainty: bool = 
         Years, mm^3. Age beyond a region's trained range is taken at the end of that range.
     uncertainty : bool
         Whether to compute the variances.
+
+    Returns
+    -------
+    Moments
     """
     mean, mean_variance = _evaluate(fits.mean, age, etiv, uncertainty)
     log_sigma, variance = _evaluate(fits.sigma, age, etiv, uncertainty)

@@ -43,6 +43,10 @@ def with_choices(
     refit : callable
         Makes such fits of ``age, sex, etiv, values``; values (n, p) on the modelled scale.
     age, sex, etiv : (n,) arrays
+
+    Returns
+    -------
+    dict of str to list of RegionFit
     """
     order = np.lexsort((etiv, age, sex))
     age, sex, etiv = age[order], sex[order], etiv[order]

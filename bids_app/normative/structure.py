@@ -37,28 +37,28 @@ def _median(regions: Sequence[RegionModel], fits: Sequence[RegionFit]) -> str:
     shared = sum(map(shares_curve, regions))
     terms = max(len(fit.powers) for fit in fits)
     age = f"a fractional polynomial of age with up to {terms} terms (Royston & Altman 1994; Sauerbrei & Royston 1999)"
-    powers = Counter(fit.etiv_power for fit in fits)
+    powers = Counter(fit.etiv_power for fit in fits if fit.coefficients[1])
     etiv = " or ".join(f"{_POWERS.get(power, f'eTIV^{power:g}')}" for power in sorted(powers))
+    without = sum(not any(fit.coefficients[1] for fit in region.fits.values()) for region in regions)
+    etiv = f"a linear function of {etiv}{f' (but in {without} regions)' if without else ''} and " if powers else ""
     if shared == len(regions):
-        who = "Per region, the sexes share the curve of age and the slope of eTIV, and each has its own level;"
+        slope = " and the slope of eTIV" if powers else ""
+        who = f"Per region, the sexes share the curve of age{slope}, and each has its own level;"
     elif shared:
         who = f"Per region (in {shared} of {len(regions)} with a curve that the sexes share, otherwise by sex),"
     else:
         who = "Per sex and region,"
     logs = sum(region.transform == "log" for region in regions)
     log = f" of the logarithm in {logs} of {len(regions)} regions" if logs else ""
-    return f"{who} the median{log} is a linear function of {etiv} and {age}."
+    return f"{who} the median{log} is {etiv}{age}."
 
 
 def _residuals(regions: Sequence[RegionModel], fits: Sequence[RegionFit]) -> str:
-    scaled = sum(fit.sigma is not None for fit in fits)
     shaped = sum(fit.shape is not None for fit in fits)
     aged = sum(fit.sigma is not None and bool(fit.sigma.powers) for fit in fits)
-    spread = (
-        "the spread is constant"
-        if not scaled
-        else f"the spread depends on eTIV{' and, where the data ask for it, on age' if aged else ''}"
-    )
+    sized = any(fit.sigma is not None and fit.sigma.coefficients[1] for fit in fits)
+    on = f"{' on eTIV' * sized}{' and' * (sized and bool(aged))}{', where the data ask for it, on age' * bool(aged)}"
+    spread = f"the spread depends{on}" if on else "the spread is constant"
     shape = "a sinh-arcsinh distribution (Jones & Pewsey 2009)" if shaped else "a Gaussian distribution"
     return f"Residuals follow {shape}; {spread}."
 

@@ -24,6 +24,10 @@ def surface_failures(table: pd.DataFrame) -> NDArray[np.bool_]:
         ``age`` (years), ``sex``, thickness of cortical regions (mm), optionally ``site``. Rows without them are
         not judged.
 
+    Returns
+    -------
+    (n,) bool array
+
     Notes
     -----
     Residuals of a quadratic curve of age by least squares beside sex, minus the site's median; their SD is taken from
@@ -59,6 +63,10 @@ def with_surface_notes(notes: tuple[str, ...], distance: FloatArray) -> tuple[st
     distance : (n, p) array
         Thickness minus what is expected, in units of half the distance between z = -1 and z = 1. Not z: a model with
         heavy tails makes z of the impossible small.
+
+    Returns
+    -------
+    tuple of n str
     """
     beyond = (np.abs(distance) > FAILED_Z).sum(axis=1)
     return tuple(

@@ -104,23 +104,32 @@ def train(
     progress : callable, optional
         Called with a sentence per step.
 
+    Returns
+    -------
+    Trained
+
     Raises
     ------
-    ModelError
-        When columns are absent or people too few.
-    UsageError
-        For an unknown mode or harmonisation.
+    ModelError, UsageError
+        When columns are absent or people too few; for an unknown mode or harmonisation.
     """
     _check_options(mode, harmonise)
-    tell, calibrated = progress or (lambda sentence: None), mode == "calibrated"
+    tell = progress or (lambda sentence: None)
+    data = _prepared(table, mode, harmonise, regions, etiv, min_per_sex)
+    tell(data.report.sentences()[0])
+    fitted, counts = _fit_and_count(data, mode, harmonise, reference_counts, refit, tell)
+    return _trained(data, fitted, counts, name, mode, harmonise, dict(card or {}))
+
+
+def _prepared(
+    table: pd.DataFrame, mode: str, harmonise: str, regions: tuple[str, ...] | None, etiv: bool | None, min_per_sex: int
+) -> TrainingData:
+    calibrated = mode == "calibrated"
     table = add_pair_measures(add_asymmetry(table) if calibrated else table, regions or ())
     regions = regions or default_regions(table, mode)
     each = {"min_per_sex": min_per_sex, "min_per_site": 2 if harmonise in ("location", "full") else 1}
     uses_etiv = measure_of(regions[0]) != THICKNESS if etiv is None else etiv
-    data = prepare(table, regions, logarithms=calibrated, uses_etiv=uses_etiv, **each)
-    tell(data.report.sentences()[0])
-    fitted, counts = _fit_and_count(data, mode, harmonise, reference_counts, refit, tell)
-    return _trained(data, fitted, counts, name, mode, harmonise, dict(card or {}))
+    return prepare(table, regions, logarithms=calibrated, uses_etiv=uses_etiv, **each)
 
 
 def _trained(
@@ -165,6 +174,16 @@ def default_regions(table: pd.DataFrame, mode: str, measure: str = VOLUME) -> tu
 
     Volumes of the reference set (mode ``reference``), and also the extended set and asymmetry indices (mode
     ``calibrated``); thickness or area of 68 cortical regions and of the hemispheres.
+
+    Parameters
+    ----------
+    table : DataFrame
+    mode : {'calibrated', 'reference'}
+    measure : str
+
+    Returns
+    -------
+    tuple of str
 
     Raises
     ------
@@ -218,6 +237,18 @@ def new_site_z(data: TrainingData, mode: str, harmonise: str, factor: float) -> 
     """z (n, p) of each person from a model that knows their FreeSurfer version but not their site.
 
     Sites are left out in ten groups; None with fewer than ten sites. `factor` is the spread correction.
+
+    Parameters
+    ----------
+    data : TrainingData
+        n people, p regions.
+    mode, harmonise : str
+        As for `train`.
+    factor : float
+
+    Returns
+    -------
+    (n, p) array or None
     """
     order = np.unique(np.char.add(data.fs_version.astype(str), data.site.astype(str)), return_inverse=True)[1]
     if np.unique(order).size < SITE_GROUPS:

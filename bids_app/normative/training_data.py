@@ -79,25 +79,58 @@ class TrainingData:
 
     @property
     def age(self) -> FloatArray:
+        """Age of each person.
+
+        Returns
+        -------
+        (n,) array
+            Years.
+        """
         return self.table["age"].to_numpy(dtype=float)
 
     @property
     def sex(self) -> NDArray[np.object_]:
+        """Sex of each person.
+
+        Returns
+        -------
+        (n,) array of {'female', 'male'}
+        """
         return self.table["sex"].to_numpy(dtype=object)
 
     @property
     def etiv(self) -> FloatArray:
+        """Intracranial volume of each person.
+
+        Returns
+        -------
+        (n,) array
+            mm^3.
+        """
         return self.table[ETIV].to_numpy(dtype=float)
 
     @property
     def site(self) -> NDArray[np.object_]:
-        """Site labels; one site when the table has no such column."""
+        """Site of each person.
+
+        Returns
+        -------
+        (n,) array of str
+            ``site`` for everybody where the table has no such column.
+        """
         if "site" not in self.table:
             return np.full(len(self.table), "site", dtype=object)
         return self.table["site"].astype(str).to_numpy(dtype=object)
 
     @property
     def fs_version(self) -> NDArray[np.object_]:
+        """FreeSurfer version of each person, as the table has it.
+
+        Returns
+        -------
+        (n,) array of str
+            Empty where it is not known.
+        """
         if "fs_version" not in self.table:
             return np.full(len(self.table), "", dtype=object)
         return self.table["fs_version"].fillna("").astype(str).to_numpy(dtype=object)
@@ -147,12 +180,14 @@ def prepare(
         Wanted regions; absent ones are an error, those missing in more than 5 % of rows are left out.
     logarithms : bool
         Whether regions with ``scale`` ``log`` in the region table are modelled on log volume.
-    min_per_site : int
-        Smallest site that is kept.
-    min_per_sex : int
-        Fewest people of each sex.
+    min_per_site, min_per_sex : int
+        Smallest site that is kept, and fewest people of each sex.
     uses_etiv : bool
         Whether eTIV is a covariate of the model.
+
+    Returns
+    -------
+    TrainingData
 
     Raises
     ------
@@ -161,17 +196,14 @@ def prepare(
     """
     absent = [name for name in ("age", "sex", ETIV, *regions) if name not in table.columns]
     if absent:
-        raise ModelError(
-            f"the training table lacks {len(absent)} column(s): {', '.join(absent[:5])}"
-            f"{' ...' if len(absent) > 5 else ''}"
-        )
+        named = ", ".join(absent[:5]) + (" ..." if len(absent) > 5 else "")
+        raise ModelError(f"the training table lacks {len(absent)} column(s): {named}")
     table = table.reset_index(drop=True)
     if "site" in table and table["site"].isna().all():
         table = table.drop(columns="site")
     values = table[list(regions)].to_numpy(dtype=float, na_value=np.nan)
     missing = ~np.isfinite(values)
     often = missing.mean(axis=0) > MAX_MISSING if len(table) else np.zeros(len(regions), dtype=bool)
-    kept = tuple(name for name, bad in zip(regions, often) if not bad)
     constant = np.ptp(np.where(missing, 0, values), axis=0) == 0 if len(table) else often
     left_out = {name: "missing in more than 5 % of rows" for name, bad in zip(regions, often) if bad}
     left_out |= {name: "the same value in every row" for name, bad in zip(regions, constant & ~often) if bad}

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from bids_app.bids.citation import of_one_person
 from bids_app.bids.group_files import group_file, group_files, table_name
 from bids_app.bids.ratings import FILE as RATINGS
 from bids_app.errors import InputError
@@ -44,7 +45,17 @@ class Sheet:
     table: pd.DataFrame
 
     def pick(self, rows: pd.Series | pd.DataFrame) -> Sheet:
-        """The same file with the rows of a boolean mask, or rows in another order."""
+        """The same file with some rows, or rows in another order.
+
+        Parameters
+        ----------
+        rows : Series of bool, or DataFrame
+            A mask, or the rows themselves with their positions in the file as index.
+
+        Returns
+        -------
+        Sheet
+        """
         return Sheet(self.file, self.table[rows] if isinstance(rows, pd.Series) else rows)
 
     def rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -135,7 +146,17 @@ class Fan:
     words: str
 
     def of(self, region: str) -> pd.DataFrame:
-        """The rows of one region, by age."""
+        """The centiles of one region.
+
+        Parameters
+        ----------
+        region : str
+
+        Returns
+        -------
+        DataFrame
+            Rows of `sheet`, by age.
+        """
         return self.sheet.table[self.sheet.table["region"] == region].sort_values("age")
 
 
@@ -191,7 +212,7 @@ def load_person(root: Path, label: str) -> Person:
         **{name: load_sheet(root, anat / f"sub-{label}_desc-{name}_morph.tsv") for name in PERSON_TABLES},
         images=_images(folder / "figures"),
         crashes=tuple(sorted(path.relative_to(root).as_posix() for path in crashes)),
-        citation=_text(root / "CITATION.md"),
+        citation=of_one_person(_text(root / "CITATION.md")),
         model_card=load_record(root, root / f"model_{model}.json"),
         ratings=_ratings(root, f"sub-{label}"),
     )

@@ -51,7 +51,19 @@ class StoredAdaptation:
         return cls(tuple(content["regions"]), shift, scale, shift_se, tuple(content["notes"]))
 
     def parameters(self, data: pd.DataFrame, regions: tuple[str, ...]) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Shift, scale and standard error for every row of `data`, each (n, len(regions))."""
+        """What the adapted deviation ``(z - shift) / scale`` is made with, the same for every row.
+
+        Parameters
+        ----------
+        data : DataFrame
+            n rows; only their number counts.
+        regions : tuple of str, length p
+
+        Returns
+        -------
+        shift, scale, se : (n, p) arrays
+            In z; 0, 1 and NaN where the region is not known.
+        """
         index = {name: position for position, name in enumerate(self.regions)}
         known = np.array([index.get(name, -1) for name in regions])
         rows = []

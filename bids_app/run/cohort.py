@@ -59,7 +59,20 @@ def _once(key: tuple[Any, ...], read: Callable[[], T]) -> T:
 def read_clinical(
     bids_dir: Path, participants_file: Path | None = None, scans: Iterable[Scan] | None = None, salt: str | None = None
 ) -> pd.DataFrame:
-    """The `clinical_table` of some scans, or of every visit, under labels that are hashed with `salt`."""
+    """The `clinical_table` of some scans, or of every visit, under labels hashed with `salt`.
+
+    Parameters
+    ----------
+    bids_dir, participants_file
+        As for `clinical_table`.
+    scans : iterable of Scan, optional
+    salt : str, optional
+
+    Returns
+    -------
+    DataFrame
+        One object for all callers inside `reading_once`, so do not change it.
+    """
     wanted = None if scans is None else tuple(scans)
     return _once(
         (Path(bids_dir), participants_file, wanted, salt),
@@ -143,9 +156,21 @@ def cohort_with_clinical(
     visits: pd.DataFrame | None = None,
     salt: str | None = None,
 ) -> pd.DataFrame:
-    """One row per scored scan: covariates and counts as scored, then every other column of the BIDS tables.
+    """Covariates and counts of the scored scans, then every other column of the BIDS tables.
 
-    `visits`, the `clinical_table` of every visit, is taken as it is where each visit is a scan and each scan a visit.
+    Parameters
+    ----------
+    cohort : ScoredScans
+    bids_dir : Path
+    participants_file : Path, optional
+        As for `clinical_table`.
+    visits : DataFrame, optional
+        The `clinical_table` of every visit, taken as it is where each visit is a scan and each scan a visit.
+
+    Returns
+    -------
+    DataFrame
+        One row per scan of `cohort`, in its order; ``group`` and ``site`` are those of the BIDS tables.
     """
     keys = scan_keys(cohort.scans)
     if visits is not None and scan_keys(visits) == keys:

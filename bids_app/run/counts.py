@@ -17,8 +17,22 @@ def counts_with_expectation(
     """The ``counts`` of a summary; the expectation is the model's own healthy people where the model holds it.
 
     Models without a reference distribution of counts (other engines, imported models) get the
-    distribution of equally correlated normal regions; ``expected.source`` says which. Without site
-    adaptation (`adapted` False) the yardstick is healthy people at sites that the model does not know.
+    distribution of equally correlated normal regions; ``expected.source`` says which.
+
+    Parameters
+    ----------
+    deviations : DataFrame
+        Of one scan: ``z``, one row per region of `measure`.
+    model : NormativeModel
+    sex : {'female', 'male'}
+    adapted : bool
+        False: the yardstick is healthy people at sites that the model does not know.
+    measure : str
+
+    Returns
+    -------
+    dict
+        As `count_deviations`, with ``expected``.
     """
     counts = count_deviations(deviations["z"])
     expected = model.expected_counts(counts["n_regions"], sex, adapted, measure)

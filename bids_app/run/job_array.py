@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import pwd
 import re
 import shlex
 import shutil
@@ -29,6 +30,9 @@ RECON_SECONDS = 10 * 3600.0
 # What a default Slurm takes (slurm.conf: MaxArraySize 1001 counts from 0, MaxJobCount 10000)
 TASKS_AT_MOST = 1000
 CPUS = '"${SLURM_CPUS_PER_TASK:-1}"'
+_WORD = re.compile(r"[^\s\x00-\x1f\x7f]+")
+# minutes[:seconds], hours:minutes:seconds, days-hours[:minutes[:seconds]]
+_TIME = re.compile(r"\d+(:\d+){0,2}|\d+-\d+(:\d+){0,2}|UNLIMITED|INFINITE", re.ASCII | re.IGNORECASE)
 # Intermediate files on the node, given back whatever happens; the log ends with the processor time
 SCRATCH = """scratch=$(mktemp -d "${TMPDIR:-/tmp}/normvol-XXXXXX")
 export TMPDIR="$scratch"
@@ -78,7 +82,26 @@ def people_to_do(plan: Plan, output_dir: Path) -> list[tuple[str, float]]:
 
 
 def into_tasks(people: Sequence[tuple[str, float]], jobs: JobArray, most: int) -> list[list[str]]:
-    """Labels per task: neighbours together until a task is long enough, in at most `most` tasks."""
+    """Labels per task: neighbours together until a task is long enough, in at most `most` tasks.
+
+    Parameters
+    ----------
+    people : sequence of (str, float)
+        Label and seconds that the person takes.
+    jobs : JobArray
+        Its `people_per_task` wins over the length.
+    most : int
+
+    Returns
+    -------
+    list of list of str
+        Labels in the order of `people`.
+
+    Raises
+    ------
+    UsageError
+        When `people_per_task` needs more than `most` tasks.
+    """
     if jobs.people_per_task is not None:
         size = jobs.people_per_task
         tasks = [[label for label, _ in people[start : start + size]] for start in range(0, len(people), size)]
@@ -113,11 +136,19 @@ def tasks_allowed(given: int | None) -> int:
         return given
     said = _answer("scontrol", "show", "config")
     limits = {name: int(value) for name, value in re.findall(r"^(MaxArraySize|MaxJobCount)\s*=\s*(\d+)", said, re.M)}
-    mine = _answer("sacctmgr", "-nP", "show", "assoc", f"user={os.environ.get('USER', '')}", "format=MaxSubmit")
+    mine = _answer("sacctmgr", "-nP", "show", "assoc", f"user={_user()}", "format=MaxSubmit")
     # The group job and the summary are submitted with the array.
     submit = [int(word) - 2 for word in mine.split() if word.isdigit()]
     found = [limits.get("MaxArraySize", TASKS_AT_MOST + 1) - 1, limits.get("MaxJobCount", 10_000) // 2, *submit]
     return max(1, min(found))
+
+
+def _user() -> str:
+    """Who submits: of nobody Slurm would tell everybody's limits."""
+    try:
+        return os.environ.get("USER") or pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def _answer(*command: str) -> str:
@@ -134,6 +165,24 @@ def write_jobs(config: RunConfig, people: Sequence[tuple[str, float]], jobs: Job
     """Write tasks, configuration and scripts into ``OUT/logs/slurm/<name>`` and return that folder.
 
     The name is a hash of what the tasks do, so the same work has the same folder.
+
+    Parameters
+    ----------
+    config : RunConfig
+        What every task does, without the options `OF_A_TASK`.
+    people : sequence of (str, float)
+        Of `people_to_do`.
+    jobs : JobArray
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    UsageError
+        As `into_tasks`.
     """
     tasks = into_tasks(people, jobs, tasks_allowed(jobs.max_tasks))
     seconds = dict(people)
@@ -248,6 +297,28 @@ def _submit(folder: Path) -> str:
         'summary=$(sbatch --parsable --dependency="afterany:${group%%;*}" summary.sbatch)\n'
         'echo "submitted: array ${array%%;*}, group level ${group%%;*}, summary ${summary%%;*}"\n'
     )
+
+
+def check_jobs(jobs: JobArray) -> None:
+    """See that the jobs can be what was asked for, before anything is written.
+
+    Raises
+    ------
+    UsageError
+        When a value would not stay in its line of a script, the time is none of Slurm's, or the software is not there.
+    """
+    words = {"partition": jobs.partition, "account": jobs.account, "time": jobs.time}
+    for name, text in words.items():
+        if text is not None and not _WORD.fullmatch(text):
+            raise UsageError(f"--{name} {text!r} is not one word", "write the name alone")
+    if jobs.time is not None and not _TIME.fullmatch(jobs.time):
+        raise UsageError(f"--time {jobs.time!r} is no time of Slurm", "write for example 90, 01:30:00 or 1-12:00:00")
+    broken = next((text for text in (*jobs.sbatch_args, *jobs.bind) if not text.isprintable()), None)
+    if broken is not None:
+        raise UsageError(f"{broken!r} has a line break or a sign of control in it", "give one option for each line")
+    absent = [path for path in (jobs.image, jobs.venv and jobs.venv / "bin" / "python") if path and not path.exists()]
+    if absent:
+        raise UsageError(f"{absent[0]} does not exist, and every task needs it", "check --image or --venv")
 
 
 def check_submission() -> None:

@@ -40,7 +40,13 @@ class ScanLesions(NamedTuple):
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
-        """The table by its name in the scan's derivatives, where there is one."""
+        """The table by its name in the scan's derivatives.
+
+        Returns
+        -------
+        dict of str to DataFrame
+            Empty without a mask and labels.
+        """
         return {} if self.table is None else {"lesions": self.table}
 
 

@@ -13,6 +13,7 @@ from bids_app.bids.columns import columns_for
 from bids_app.bids.derivatives import person_summary_paths
 from bids_app.bids.markers import begin_person
 from bids_app.bids.names import derivative_path, participant_id
+from bids_app.bids.scan_tables import read_column
 from bids_app.clinical.comparable import comparison_table, facts_of_summary
 from bids_app.clinical.person import centile_table, change_table, forecast_table
 from bids_app.clinical.volume_change import healthy_volumes, modelled_volumes, rate_regions, rates_table
@@ -141,9 +142,11 @@ def _usable_volumes(summary_path: Path) -> dict[str, float]:
 
 
 def _scan_table(summary_path: Path, name: str) -> pd.DataFrame:
-    return read_table(
-        summary_path.with_name(summary_path.name.replace("_desc-summary_morph.json", f"_desc-{name}_morph.tsv"))
-    )
+    return read_table(_table_beside(summary_path, name))
+
+
+def _table_beside(summary_path: Path, name: str) -> Path:
+    return summary_path.with_name(summary_path.name.replace("_desc-summary_morph.json", f"_desc-{name}_morph.tsv"))
 
 
 def _centiles(
@@ -169,8 +172,9 @@ def _scored_sessions(summaries: list[tuple[Path, dict[str, Any]]]) -> pd.DataFra
     blocks = []
     for path, summary in summaries:
         for name in SCORED_TABLES:
+            region, z = read_column(_table_beside(path, name), "z")
             blocks.append(
-                _scan_table(path, name)[["region", "z"]].assign(
+                pd.DataFrame({"region": region, "z": z}).assign(
                     session_id=summary["session_id"],
                     age=summary["covariates"]["age"],
                     stream=summary["freesurfer"]["stream"],

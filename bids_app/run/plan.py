@@ -46,22 +46,25 @@ PLANNED_KINDS = frozenset(
         "tree-choice",
         "tree-name-trusted",
         "streams-mixed",
+        "scanner-disagrees",
     )
 )
 
 
-def make_plan(config: RunConfig, work_dir: Path) -> Plan:
+def make_plan(config: RunConfig, work_dir: Path, *, later: bool = False) -> Plan:
     """Look at every scan of the dataset and decide what to do with it.
+
+    With `later`, statistics that only their own scan needs are read when it is scored, once, and may leave it out then.
 
     Raises
     ------
     BIDSError, UsageError, ModelError
         When the run as a whole is impossible.
     """
-    return plan_request(open_request(config, work_dir))
+    return plan_request(open_request(config, work_dir), later=later)
 
 
-def plan_request(request: Request) -> Plan:
+def plan_request(request: Request, *, later: bool = False) -> Plan:
     """Three steps with a table between each: scans, their covariates, their FreeSurfer trees."""
     model = load_study_model(request.model.name, request.model.scoring)
     second = load_second_model(request.model.second, model)
@@ -74,7 +77,8 @@ def plan_request(request: Request) -> Plan:
     differs = check_alike(request.output_dir, scored_as, force=request.force)
     asked = {scan.name for scan in request.dataset.asked(scans)} | {omission.name for omission in unnamed}
     covariates, table_findings = request.dataset.covariates(scans)
-    trees = Trees(trust_names=request.places.trust_names, output_dir=request.output_dir)
+    later = later and request.model.controls is None
+    trees = Trees(trust_names=request.places.trust_names, output_dir=request.output_dir, later=later)
     adaptations = None if request.model.controls is None else _adaptations(request, model, trees, second=second)
     can_be_scored = {scan.name for scan, item in zip(scans, covariates) if not item.problem}
     recon = ReconPlan(request.recon, scans, asked & can_be_scored)
@@ -100,7 +104,7 @@ def plan_request(request: Request) -> Plan:
     changed = {
         scan.participant for scan in planned if request.force or not is_up_to_date(scan, context, trees, columns)
     }
-    changed |= _not_done(planned, omissions, request.output_dir)
+    changed |= _not_done([scan for scan in planned if scan.participant not in changed], omissions, request.output_dir)
     return Plan(
         context=context,
         scans=tuple(scan for scan in planned if scan.participant in changed),
@@ -229,7 +233,7 @@ def _plan_scan(
         return _omitted(scan, tree.check.message, tree.check.remedy, to_fetch=fetch)
     source = {"fs_subject": tree.located.identifier, "fs_images": recon.images_of(tree.located.path)}
     row = _row(covariates, tree.findings)
-    return PlannedScan(scan.participant, scan.session, {**row, **source}, subject_dir=tree.path)
+    return PlannedScan(scan.participant, scan.session, {**row, **source}, subject_dir=tree.path, expected=tree.expected)
 
 
 def _remedy(findings: Sequence[Finding]) -> str:

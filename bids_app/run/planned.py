@@ -38,13 +38,15 @@ class RunContext:
 class PlannedScan:
     """A scan that can be scored: its covariates and its subject directory, or how to make one.
 
-    Its findings so far travel as plain values under ``findings`` in `covariates`.
+    Its findings so far travel as plain values under ``findings`` in `covariates`. `expected` is the name that the
+    statistics in `subject_dir` must agree with.
     """
 
     participant: str
     session: str | None
     covariates: dict[str, Any]
     subject_dir: Path | None = None
+    expected: str | None = None
     recon: ReconAllCommand | None = None
     base: ReconAllCommand | None = None
     cross: ReconAllCommand | None = None

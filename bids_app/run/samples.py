@@ -139,7 +139,13 @@ class Pool:
         return ScoredScans(summaries=tuple(summaries), **measures, **about)
 
     def clinical(self) -> pd.DataFrame:
-        """One row per scan of `scored`, with the clinical columns of all datasets."""
+        """Covariates, counts and clinical columns of all datasets.
+
+        Returns
+        -------
+        DataFrame
+            One row per scan of `scored`, in its order; ``sample`` says which dataset it is from.
+        """
         return _stacked(
             [
                 called.table(cohort_with_clinical(cohort, sample.bids_dir, sample.participants_file), sample.name)
@@ -148,7 +154,13 @@ class Pool:
         )
 
     def visits(self) -> pd.DataFrame:
-        """One row per clinical visit of all datasets, with or without a scan."""
+        """The clinical visits of all datasets, with a scan or without.
+
+        Returns
+        -------
+        DataFrame
+            One row per visit; ``sample`` says which dataset it is from.
+        """
         return _stacked(
             [
                 called.table(read_clinical(sample.bids_dir, sample.participants_file), sample.name)
@@ -170,6 +182,17 @@ def with_sample(config: AnalysisConfig, clinical: pd.DataFrame) -> AnalysisConfi
 
     People are matched within their sample where each sample with patients has controls of its own; otherwise the
     sample is one of the covariates of the matching, which says so where it tells the groups apart.
+
+    Parameters
+    ----------
+    config : AnalysisConfig
+    clinical : DataFrame
+        Of `Pool.clinical`.
+
+    Returns
+    -------
+    AnalysisConfig
+        `config` itself where there is one sample only.
     """
     if clinical[SAMPLE].nunique() < 2:
         return config

@@ -72,6 +72,10 @@ def model_input(covariates: Mapping[str, Any], measured: Volumes) -> pd.DataFram
         As `scan_covariates` returns them.
     measured : Volumes
 
+    Returns
+    -------
+    DataFrame
+
     Raises
     ------
     CovariateError

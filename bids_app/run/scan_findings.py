@@ -21,7 +21,21 @@ SAME = 0.001
 
 
 def refuse_unfit(data: pd.DataFrame, impossible: pd.DataFrame, model: NormativeModel) -> None:
-    """CovariateError for a scan (one row of model input) that no z can be given to."""
+    """Refuse a scan that no z can be given to.
+
+    Parameters
+    ----------
+    data : DataFrame
+        Model input, one row: ``age`` (years), ``sex`` and eTIV (mm^3).
+    impossible : DataFrame of bool
+        Its cells that cannot be (`plausible.impossible`).
+    model : NormativeModel
+
+    Raises
+    ------
+    CovariateError
+        For an impossible eTIV, or an age more than a year below those of the model's training data.
+    """
     if impossible[ETIV].iloc[0]:
         etiv = float(data[ETIV].iloc[0])
         raise CovariateError(
@@ -52,6 +66,10 @@ def scan_findings(
     quality : Quality
     notes : iterable of str
         Of the engine (``Deviations.notes``).
+
+    Returns
+    -------
+    list of Finding
     """
     found = [
         Finding(

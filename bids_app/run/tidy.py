@@ -48,10 +48,10 @@ def write_tidy_tables(
         scored, clinical = pool.scored(), pool.clinical()
         cohorts = pool.cohorts
     rows = chain.from_iterable(map(scan_regions, cohorts))
-    return write_tidy(scored, output_dir, clinical, scores_of(clinical, analysis), rows)
+    return write_tidy(scored, output_dir, clinical, _scores_of(clinical, analysis), rows)
 
 
-def scores_of(clinical: pd.DataFrame, analysis: str | None) -> list[str]:
+def _scores_of(clinical: pd.DataFrame, analysis: str | None) -> list[str]:
     """The columns that play the role of a clinical score, in the order of the roles."""
     config, _ = load_analysis(analysis or AUTO, clinical)
     return [str(config.roles[role]) for role in SCORES if config.column(role) in clinical]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bids_app.bids.layout import Scan
 from bids_app.bids.names import derivative_parts
+from bids_app.bids.status import status_path
 from bids_app.errors import FreeSurferError
 from bids_app.findings import Finding
 from bids_app.freesurfer.check import SubjectCheck, check_subject
@@ -22,11 +23,15 @@ from bids_app.freesurfer.volumes import Reading, modelled_version, read_volumes
 
 @dataclass(frozen=True)
 class Tree:
-    """A scan's subject directory (`path`, links followed), where it was found, and whether it can be trusted."""
+    """A scan's subject directory (`path`, links followed), where it was found, and whether it can be trusted.
+
+    `expected` is the name that its statistics must agree with.
+    """
 
     path: Path
     located: Located
     check: SubjectCheck
+    expected: str
     findings: tuple[Finding, ...] = ()
 
 
@@ -48,9 +53,12 @@ class Trees:
         Take a tree whose files name another person, with a finding.
     output_dir : Path, optional
         Where scans may have been scored before.
+    later : bool
+        Leave the statistics of a person's one scan that was never tried to whoever scores it.
     """
 
-    def __init__(self, *, trust_names: bool = False, output_dir: Path | None = None) -> None:
+    def __init__(self, *, trust_names: bool = False, output_dir: Path | None = None, later: bool = False) -> None:
+        self._later = later and output_dir is not None and not trust_names
         self.trust_names, self.output_dir = trust_names, output_dir
         self._checks: dict[tuple[Path, str], SubjectCheck] = {}
         self._facts: dict[Path, TreeFacts] = {}
@@ -83,16 +91,27 @@ class Trees:
         # A link under another name was made on purpose, so the tree is held against its own name.
         linked = located.path.is_symlink()
         path = located.path.resolve() if linked else located.path
-        check = self._check(path, path.name if linked else scan.name)
+        expected = path.name if linked else scan.name
+        if only_session and self._is_read_later(scan, path):
+            check = check_subject(path, look_inside=False)
+        else:
+            check = self._check(path, expected)
         findings = (Finding("tree-choice", located.note),) if located.note else ()
         if check.status == "wrong_subject" and self.trust_names:
             trusted = check_subject(path, trust_names=True, stats=self._stats(path))
-            return Tree(path, located, trusted, (*findings, Finding("tree-name-trusted", check.message)))
+            return Tree(path, located, trusted, expected, (*findings, Finding("tree-name-trusted", check.message)))
         tried = self.output_dir is not None and is_scored(self.output_dir, scan.participant, scan.session)
         if measured and check.usable and (not only_session or tried):
             with suppress(FreeSurferError):  # whoever asks for the facts meets it again
                 self.facts(path)
-        return Tree(path, located, check, findings)
+        return Tree(path, located, check, expected, findings)
+
+    def _is_read_later(self, scan: Scan, path: Path) -> bool:
+        """Whether nobody asks for a tree's statistics before its scan is scored: a tree of ours may have to be resumed,
+        and of a scan that was tried before the reason is known in time."""
+        if not self._later or self.output_dir is None or path.is_relative_to(self.output_dir):
+            return False
+        return not status_path(self.output_dir, scan.participant, scan.session).exists()
 
     def _check(self, path: Path, expected: str) -> SubjectCheck:
         key = (path, expected)

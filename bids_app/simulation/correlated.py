@@ -29,10 +29,22 @@ def side_correlation(region: str) -> float:
 def correlated_z(
     n: int, regions: Sequence[str], rng: np.random.Generator, correlation: float = REGION_CORRELATION
 ) -> FloatArray:
-    """Standard normal z, shape (n, len(regions)), for n people.
+    """Standard normal z of people whose regions go together.
 
     One factor common to all regions of a person, one to the left and right of a structure, and the rest: two
     regions correlate by `correlation`, left and right of a structure by `side_correlation`.
+
+    Parameters
+    ----------
+    n : int
+        People.
+    regions : sequence of str, length p
+    rng : Generator
+    correlation : float
+
+    Returns
+    -------
+    (n, p) array
     """
     bases = region_table()["base"]
     names = [str(bases.get(region, region)) for region in regions]

@@ -205,7 +205,21 @@ def plant_lesions(courses: Courses, burden: Mapping[str, float] | None = None, s
 
 
 def write_courses(root: Path, courses: Courses, lesions: pd.DataFrame | None = None) -> Path:
-    """Write ``phenotype/{ms_visits,relapses,lesions}.tsv`` of a BIDS dataset; return the planted truth's path."""
+    """Write ``phenotype/{ms_visits,relapses,lesions}.tsv`` of a BIDS dataset, and the planted truth.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset.
+    courses : Courses
+    lesions : DataFrame, optional
+        Of `plant_lesions`.
+
+    Returns
+    -------
+    Path
+        ``sourcedata/ms_truth.tsv``.
+    """
     tables = {"phenotype/ms_visits.tsv": courses.visits, "phenotype/relapses.tsv": courses.relapses}
     tables |= {} if lesions is None else {"phenotype/lesions.tsv": lesions}
     for name, table in tables.items():

@@ -122,7 +122,18 @@ def _write_truth(root: Path, scans: Sequence[tuple[StudyPerson, int]], regions: 
 
 
 def planted(courses: Courses) -> pd.DataFrame:
-    """What was planted: the effect, on whom, how large, and which result shows it."""
+    """What was planted: the effect, on whom, how large, and which result shows it.
+
+    Parameters
+    ----------
+    courses : Courses
+
+    Returns
+    -------
+    DataFrame
+        `PLANTED_COLUMNS`, one row per effect; size in the row's ``unit``.
+    """
+    changes = "group/group_change_rates.tsv"
     rows = [
         (
             f"z of {name}, both sides",
@@ -134,23 +145,11 @@ def planted(courses: Courses) -> pd.DataFrame:
         for name, size in EFFECT.items()
     ]
     rows += [
-        (
-            f"change of z of {name}",
-            "patients who progress, times severity",
-            size,
-            "z/year",
-            "group/group_change_rates.tsv",
-        )
+        (f"change of z of {name}", "patients who progress, times severity", size, "z/year", changes)
         for name, size in PER_YEAR.items()
     ]
     rows += [
-        (
-            "change of z of the same regions",
-            "other patients, times severity",
-            STABLE_SHARE,
-            "of those",
-            "group/group_change_rates.tsv",
-        ),
+        ("change of z of the same regions", "other patients, times severity", STABLE_SHARE, "of those", changes),
         ("z of every region", "scanner south", SITE_SHIFT, "z", "group/group_sites.tsv"),
         ("EDSS", "patients, per unit of severity", EDSS_PER_SEVERITY, "points", "group/group_scores_counts.tsv"),
         ("PASAT", "patients, per unit of severity", PASAT_PER_SEVERITY, "points", "group/group_scores_counts.tsv"),

@@ -15,7 +15,8 @@ from bids_app.simulation.courses import COLUMNS, DAYS_PER_YEAR, INTERVAL, Course
 from bids_app.simulation.demo import PARTICIPANT_COLUMNS
 from bids_app.simulation.demo_people import PATIENT
 from bids_app.simulation.study_people import CLINIC_YEARS, PASAT_PER_SEVERITY, StudyPerson
-from bids_app.tables import FLOAT_FORMAT, atomic_write, write_json, write_tsv
+from bids_app.tables import atomic_write, write_json, write_tsv
+from bids_app.tsv import FLOAT_FORMAT
 
 INVENTED = "(invented)"
 # Column of the spreadsheet, and of which phenotype table it becomes which column

@@ -149,7 +149,7 @@ def score_frame(
     piece = next(table.pieces())
     tally, common = Tally(), CommonNotes()
     data, remarks = _scorable(model, piece, tally)
-    data = identified(data)
+    data = _identified(data)
     found = model.deviations(data, adaptation)
     notes = row_notes(found, data, adaptation)
     common.add(notes)
@@ -161,10 +161,10 @@ def score_frame(
 
 def fit_adaptation(table: TableReader, model: NormativeModel, by: str | None = None) -> SiteAdaptation:
     """The adaptation to the healthy people of a table in memory."""
-    return SiteAdaptation.fit(model, identified(_model_input(model, next(table.pieces()))), by)
+    return SiteAdaptation.fit(model, _identified(_model_input(model, next(table.pieces()))), by)
 
 
-def identified(data: pd.DataFrame) -> pd.DataFrame:
+def _identified(data: pd.DataFrame) -> pd.DataFrame:
     """Model input whose people are told apart by what was measured where nothing else does.
 
     A row number would not do: controls and patients may come from two tables that both start with row 0.
@@ -177,12 +177,12 @@ def identified(data: pd.DataFrame) -> pd.DataFrame:
 def _scorable(model: NormativeModel, piece: TableInput, tally: Tally) -> tuple[pd.DataFrame, dict[int, list[str]]]:
     """Model input of a piece without the ages that are too low, and what is said of its rows."""
     data = _model_input(model, piece)
-    young = young_people(model, data, tally)
+    young = _young_people(model, data, tally)
     remarks = {int(row): [TOO_YOUNG] for row in np.flatnonzero(young)} | dict(piece.remarks)
     return data.assign(age=data["age"].mask(young)), remarks
 
 
-def young_people(model: NormativeModel, data: pd.DataFrame, tally: Tally) -> NDArray[np.bool_]:
+def _young_people(model: NormativeModel, data: pd.DataFrame, tally: Tally) -> NDArray[np.bool_]:
     """Rows (bool) of people who are too young for the model; `tally` takes them in."""
     young = too_young(data["age"], data["sex"], model.card.age_range)
     tally.add("age-below-model", TOO_YOUNG.split(" and ")[0], data, young, data["age"])
@@ -214,7 +214,8 @@ def _describe(
 
 
 def _model_input(model: NormativeModel, piece: TableInput) -> pd.DataFrame:
-    data = piece.labelled
+    # Identifiers as text, so that 01 stays 01
+    data = piece.data.assign(**{name: piece.ids[name] for name in piece.id_columns})
     return add_asymmetry(data) if any(name.startswith("asymmetry_") for name in model.regions) else data
 
 

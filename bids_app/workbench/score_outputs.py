@@ -54,7 +54,19 @@ class ScoreOutputs:
     def write(
         self, ids: pd.DataFrame, data: pd.DataFrame, found: Deviations, remarks: Mapping[int, list[str]] | None = None
     ) -> None:
-        """Append the rows of a piece: its identifying columns, model input, deviations, and more notes on some rows."""
+        """Append the rows of a piece.
+
+        Parameters
+        ----------
+        ids : (n, k) DataFrame
+            Its identifying columns, as they are written.
+        data : (n, q) DataFrame
+            Its model input.
+        found : Deviations
+            Of its n rows.
+        remarks : mapping, optional
+            Position in the piece to sentences that stand before the model's notes.
+        """
         self._regions, self.names = found.regions, _columns(self._model, found)
         for name in self._writers.keys() - {"counts"}:
             self._writers[name].write(_wide(ids, getattr(found, name), found.regions, self.names))
@@ -104,7 +116,20 @@ def _wide(ids: pd.DataFrame, values: Any, regions: tuple[str, ...], names: tuple
 
 
 def row_notes(found: Deviations, data: pd.DataFrame, adaptation: SiteAdaptation | None) -> list[str]:
-    """What the model and the adaptation note about each row, empty where nothing."""
+    """What the model and the adaptation note about each row.
+
+    Parameters
+    ----------
+    found : Deviations
+    data : DataFrame
+        Model input, the same n rows.
+    adaptation : SiteAdaptation or None
+
+    Returns
+    -------
+    list of str, length n
+        Empty texts where there is nothing to say.
+    """
     notes = list(found.notes) or [""] * len(data)
     if adaptation is None:
         return notes

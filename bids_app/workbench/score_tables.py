@@ -83,7 +83,13 @@ class RowsDigest:
         self._sum = 0
 
     def add(self, data: pd.DataFrame) -> None:
-        """Take in some rows of model input."""
+        """Take in some rows of model input; the order of rows and of pieces does not matter.
+
+        Parameters
+        ----------
+        data : DataFrame
+            Only identifiers, covariates and measures count.
+        """
         words = [name for name in (*IDENTIFIERS, "sex", "fs_version") if name in data]
         numbers = [
             name for name in ("age", ETIV, *reference_regions(), *measured_names(THICKNESS, AREA)) if name in data
@@ -102,7 +108,18 @@ class RowsDigest:
 
 
 def rows_digest(data: pd.DataFrame) -> str:
-    """The `RowsDigest` of a whole table."""
+    """The `RowsDigest` of a whole table.
+
+    Parameters
+    ----------
+    data : DataFrame
+        Model input.
+
+    Returns
+    -------
+    str
+        Hexadecimal.
+    """
     digest = RowsDigest()
     digest.add(data)
     return digest.hexdigest()

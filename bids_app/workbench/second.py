@@ -53,7 +53,17 @@ class SecondOpinion:
         self._counts = {"n_regions": 0, "n_both": 0, "n_disagree": 0}
 
     def write(self, ids: pd.DataFrame, data: pd.DataFrame, found: Deviations) -> None:
-        """Score the rows of a piece with the second model and set them beside the first one's `found`."""
+        """Score the rows of a piece with the second model and set them beside the first one's z.
+
+        Parameters
+        ----------
+        ids : (n, k) DataFrame
+            Identifying columns.
+        data : (n, q) DataFrame
+            Model input.
+        found : Deviations
+            Of the first model, the same n rows.
+        """
         other = self._second.deviations(data, self._adaptation)
         z = pd.DataFrame(other.z, columns=list(other.regions), index=ids.index)
         self._z.write(pd.concat([ids, z], axis=1))

@@ -58,13 +58,25 @@ class TableRows:
 
     @property
     def scored(self) -> np.ndarray:
-        """Whether each row has a z in a reference region (bool)."""
+        """Whether each row has a z in a reference region.
+
+        Returns
+        -------
+        (n,) bool array
+            For the rows of `data`.
+        """
         regions = [name for name in reference_regions() if name in self.zscores]
         return np.asarray(self.zscores[regions].notna().any(axis=1))
 
     @property
     def clinical(self) -> pd.DataFrame:
-        """The clinical columns of the scored rows."""
+        """The clinical columns of the scored rows, numbered anew from 0.
+
+        Returns
+        -------
+        DataFrame
+            As `visits`; its attrs name the lines of `source` where that is known.
+        """
         table = self.visits.iloc[: len(self.data)][self.scored].reset_index(drop=True)
         if self.source:
             table.attrs = from_lines(self.source, np.flatnonzero(self.scored) + FIRST_LINE)
@@ -94,6 +106,10 @@ def match_rows(
         Table of clinical visits, with or without a scan.
     mapping : mapping, optional
         Name used here to a column of `visits`.
+
+    Returns
+    -------
+    TableRows
 
     Raises
     ------

@@ -80,7 +80,17 @@ class Columns:
         return tuple(column for name in ours for column in self.sources[name])
 
     def pick(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The columns that are used, under the names used here; columns of one measure fill each other."""
+        """The columns that are used, under the names used here; columns of one measure fill each other.
+
+        Parameters
+        ----------
+        table : (n, q) DataFrame
+
+        Returns
+        -------
+        (n, p) DataFrame
+            `names`, one column each.
+        """
         picked = table[[columns[0] for columns in self.sources.values()]].set_axis(self.names, axis=1)
         filled: dict[str, pd.Series] = {}
         for name, (first, *others) in self.sources.items():
@@ -90,7 +100,17 @@ class Columns:
         return picked.assign(**filled) if filled else picked
 
     def conflicts(self, table: pd.DataFrame) -> dict[str, list[int]]:
-        """Measures to the rows (positions) in which their columns hold different numbers."""
+        """Where columns of one measure hold different numbers.
+
+        Parameters
+        ----------
+        table : DataFrame
+
+        Returns
+        -------
+        dict of str to list of int
+            Measure to positions of rows whose values differ by more than `ROUNDING` and a millionth of the larger.
+        """
         found = {}
         for name, columns in self.sources.items():
             if len(columns) > 1:
@@ -214,7 +234,24 @@ def _unused(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def rename_columns(table: pd.DataFrame, mapping: Mapping[str, str], source: str) -> tuple[pd.DataFrame, list[str]]:
-    """The columns of `table` that are used under the names used here, and sentences; errors as `find_columns`."""
+    """The columns of a table that are used, under the names used here.
+
+    Parameters
+    ----------
+    table : DataFrame
+    mapping, source
+        As for `find_columns`.
+
+    Returns
+    -------
+    table : DataFrame
+    notes : list of str
+
+    Raises
+    ------
+    InputError
+        As `find_columns`, and where two columns of one measure contradict each other.
+    """
     columns = find_columns(tuple(table.columns), mapping, source)
     columns.refuse_conflicts(columns.conflicts(table), source)
     return columns.pick(table), list(columns.notes)

@@ -63,7 +63,14 @@ class CovariateColumns:
         self.names = [self._age, self._sex]
 
     def see(self, survey: Survey, table: pd.DataFrame) -> None:
-        """Let `survey` take in a piece."""
+        """Let a survey take in how age and sex of a piece are written.
+
+        Parameters
+        ----------
+        survey : Survey
+        table : DataFrame
+            With the columns of age and sex.
+        """
         survey.count("age", *self._read_age(table)[1:])
         survey.count("sex", *self._read_sex(table)[1:])
         years = pd.to_numeric(table[self._age], errors="coerce").astype(float)
@@ -93,11 +100,31 @@ class CovariateColumns:
         return found
 
     def ages(self, table: pd.DataFrame) -> np.ndarray:
-        """Ages in years; NaN where they cannot be read."""
+        """Ages of a piece.
+
+        Parameters
+        ----------
+        table : (n, q) DataFrame
+
+        Returns
+        -------
+        (n,) array
+            Years; NaN where they cannot be read.
+        """
         return np.asarray(self._read_age(table)[0])
 
     def sexes(self, table: pd.DataFrame) -> pd.Series:
-        """``female`` or ``male``; None where it cannot be read."""
+        """Sexes of a piece.
+
+        Parameters
+        ----------
+        table : (n, q) DataFrame
+
+        Returns
+        -------
+        (n,) Series of object
+            ``female`` or ``male``, None where it cannot be read; index as `table`.
+        """
         return pd.Series(self._read_sex(table)[0], index=table.index, dtype=object)
 
     def _refuse(self, survey: Survey) -> None:

@@ -79,11 +79,6 @@ class TableInput:
     remarks: Mapping[int, list[str]] = field(default_factory=dict)
     impossible: pd.DataFrame = field(default_factory=pd.DataFrame)
 
-    @property
-    def labelled(self) -> pd.DataFrame:
-        """`data` with the identifying columns as text, so that ``01`` stays ``01``."""
-        return self.data.assign(**{name: self.ids[name] for name in self.id_columns})
-
 
 @dataclass(frozen=True, kw_only=True)
 class TableChoice:
@@ -135,6 +130,10 @@ def read_model_table(
         table's column. Older FreeSurfer names and R's ``Left.Thalamus`` are recognised without it.
     sex_coding : mapping, optional
         Code in the table to ``female`` or ``male``.
+
+    Returns
+    -------
+    TableInput
 
     Raises
     ------

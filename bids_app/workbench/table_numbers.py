@@ -63,7 +63,18 @@ def style_of(name: str, forms: Mapping[str, int], examples: Mapping[str, str]) -
 
 
 def as_numbers(column: pd.Series, style: str = PLAIN) -> pd.Series:
-    """A column as floating point, read in a style; NaN where a cell is no number."""
+    """A column as floating point, read in a style; NaN where a cell is no number.
+
+    Parameters
+    ----------
+    column : (n,) Series
+    style : str
+        Of `style_of`; columns that hold numbers already need none.
+
+    Returns
+    -------
+    (n,) Series of float
+    """
     if column.dtype.kind in "iufb":
         return column.astype(float)
     cells = column.dropna().astype(str)
@@ -95,7 +106,15 @@ class Forms:
         self._examples: dict[str, dict[str, str]] = {}
 
     def see(self, name: str, column: pd.Series) -> None:
-        """Take in a piece of a column; one that holds numbers already says nothing."""
+        """Take in a piece of a column; one that holds numbers already says nothing.
+
+        Parameters
+        ----------
+        name : str
+            The column's measure.
+        column : Series
+            Its cells in the piece.
+        """
         if column.dtype.kind in "iufb":
             return
         counts, examples = self._counts.setdefault(name, Counter()), self._examples.setdefault(name, {})

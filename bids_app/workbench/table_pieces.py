@@ -19,13 +19,12 @@ from bids_app.tables import (
     SPREADSHEETS,
     UNWRITABLE,
     atomic_stream,
-    format_tsv,
     read_spreadsheet,
     table_errors,
     text_dialect,
     typed_cells,
-    without_marks,
 )
+from bids_app.tsv import format_tsv, without_marks
 
 # Bytes of a column that Parquet's reader holds at a time.
 PARQUET_BUFFER = 1 << 20
@@ -65,7 +64,7 @@ class TableFile:
     def pieces(
         self, rows: int | None, text: tuple[str, ...] = (), numbers: tuple[str, ...] = ()
     ) -> Iterator[pd.DataFrame]:
-        """Yield pieces of `rows` rows (None: everything), at least one, each with index 0 to its size - 1.
+        """The table in pieces, at least one.
 
         Parameters
         ----------
@@ -74,6 +73,11 @@ class TableFile:
             Columns that are kept as they are written, as text (missing: NaN).
         numbers : tuple of str
             Columns that are floating point, whatever a piece holds. All others are what the piece shows.
+
+        Yields
+        ------
+        DataFrame
+            Of `rows` rows (None: everything), each with index 0 to its size - 1.
         """
         with table_errors(self.path):
             if self._spreadsheet:
@@ -146,7 +150,18 @@ class FrameFile:
     def pieces(
         self, rows: int | None, text: tuple[str, ...] = (), numbers: tuple[str, ...] = ()
     ) -> Iterator[pd.DataFrame]:
-        """As `TableFile.pieces`."""
+        """As `TableFile.pieces`.
+
+        Parameters
+        ----------
+        rows, text, numbers
+            As for `TableFile.pieces`.
+
+        Yields
+        ------
+        DataFrame
+            With index 0 to its size - 1.
+        """
         yield from _cut(typed_cells(self._cells, text), rows, numbers)
 
 
@@ -188,7 +203,13 @@ class TsvWriter:
         self._started = False
 
     def write(self, table: pd.DataFrame) -> None:
-        """Append the rows of `table`; the first table brings the header."""
+        """Append the rows of `table`; the first table brings the header.
+
+        Parameters
+        ----------
+        table : DataFrame
+            The same columns every time.
+        """
         self._stream.write(format_tsv(table, header=not self._started))
         self._started = True
 

@@ -49,7 +49,16 @@ class Survey:
         return {name: _whole(kinds) for name, kinds in self._kinds.items()}
 
     def see(self, table: pd.DataFrame, ids: Iterable[str], numbers: Iterable[str]) -> None:
-        """Take in a piece: `ids` are read as text, of `numbers` the type shows what they hold."""
+        """Take in a piece of the table.
+
+        Parameters
+        ----------
+        table : DataFrame
+        ids : iterable of str
+            Columns that are read as text.
+        numbers : iterable of str
+            Columns whose type shows what they hold.
+        """
         self.n_rows += len(table)
         for name in ids:
             self._kinds.setdefault(name, set()).update(_kinds_of_text(table[name]))
@@ -67,7 +76,17 @@ class Survey:
         known += [cell for cell in cells if cell not in known][: NAMED_AT_MOST - len(known)]
 
     def count_outside(self, what: str, values: pd.DataFrame | pd.Series, low: float, high: float = np.inf) -> None:
-        """Count the filled cells of some columns, those below `low` and those above `high`."""
+        """Count the filled cells of some columns, and those outside limits.
+
+        Parameters
+        ----------
+        what : str
+            Under which they are counted.
+        values : DataFrame or Series of float
+            NaN and infinite cells are not filled.
+        low, high : float
+            In the unit of `values`.
+        """
         filled = values.to_numpy(dtype=float)
         filled = filled[np.isfinite(filled)]
         self._below[what] += int((filled < low).sum())
@@ -117,7 +136,18 @@ class Tally:
         self._seen: dict[tuple[str, str], _Seen] = {}
 
     def add(self, kind: str, what: str, table: pd.DataFrame, rows: np.ndarray, cells: pd.Series | None = None) -> None:
-        """Take in the rows of a piece (bool; its index counts the table's rows from 0) where `what` was seen."""
+        """Take in the rows of a piece where something was seen.
+
+        Parameters
+        ----------
+        kind, what : str
+            Kind of the finding, and its words.
+        table : (n, q) DataFrame
+            The piece; its index counts the whole table's rows from 0.
+        rows : (n,) array of bool
+        cells : (n,) Series, optional
+            What was in them; the first `NAMED_AT_MOST` different ones are shown.
+        """
         places = np.flatnonzero(rows)
         if not places.size:
             return
@@ -162,7 +192,14 @@ class Doubles:
         self._brains: list[np.ndarray] = []
 
     def see(self, data: pd.DataFrame, volumes: list[str]) -> None:
-        """Take in a piece of model input."""
+        """Take in a piece of model input.
+
+        Parameters
+        ----------
+        data : DataFrame
+            ``participant_id session_id age``, as far as they are there, and `volumes`.
+        volumes : list of str
+        """
         self._brains.append(_hashes(data[volumes], data[volumes].notna().any(axis=1)))
         if "participant_id" in data:
             keys = [name for name in (*IDENTIFIERS, "age") if name in data]
@@ -205,7 +242,19 @@ def _lines(pairs: list[tuple[int, int]]) -> str:
 
 
 def typed(column: pd.Series, kind: str) -> pd.Series:
-    """A column of text as what the whole column of the table is."""
+    """A column of text as what the whole column of the table is.
+
+    Parameters
+    ----------
+    column : (n,) Series of str
+    kind : {'int', 'float', 'bool', 'text', ''}
+        Of `Survey.kinds`.
+
+    Returns
+    -------
+    (n,) Series
+        '' (nothing is filled) becomes floating point.
+    """
     if kind == "text":
         return column
     if kind == "bool":

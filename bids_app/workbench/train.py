@@ -107,7 +107,21 @@ def train_model(config: TrainConfig, say: Say) -> None:
 
 
 def healthy_people(config: TableChoice, say: Say) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The table without rows that have a ``qc_flag``, and its impossible cells; says what is left out."""
+    """The rows of a table that can train a model: those without a ``qc_flag``.
+
+    Parameters
+    ----------
+    config : TableChoice
+    say : callable
+        Is told what is left out.
+
+    Returns
+    -------
+    data : DataFrame
+        Model input, numbered from 0.
+    impossible : DataFrame of bool
+        Its cells that cannot be, same rows.
+    """
     table, findings = config.read(say)
     for line in finding_lines(findings, "--dropped FILE.tsv lists the rows that are left out"):
         say(line)
@@ -121,7 +135,21 @@ def healthy_people(config: TableChoice, say: Say) -> tuple[pd.DataFrame, pd.Data
 
 
 def check_training(data: pd.DataFrame, impossible: pd.DataFrame, recipe: Mapping[str, Any], say: Say) -> None:
-    """Refuse what no training can use, and say what weakens it (`training_checks`)."""
+    """Refuse what no training can use, and say what weakens it (`training_checks`).
+
+    Parameters
+    ----------
+    data, impossible : DataFrame
+        Of `healthy_people`.
+    recipe : mapping
+        Of `training_options`.
+    say : callable
+
+    Raises
+    ------
+    InputError
+        Where a region does not vary, or sites cannot be told from age or sex.
+    """
     refuse_constant_regions(data, impossible, recipe["regions"])
     if "site" not in data:
         return
@@ -132,7 +160,25 @@ def check_training(data: pd.DataFrame, impossible: pd.DataFrame, recipe: Mapping
 
 
 def training_options(recipe: Recipe, data: pd.DataFrame, say: Say) -> dict[str, Any]:
-    """Keyword arguments of `training.train`; says which harmonisation a table without a wish gets."""
+    """Keyword arguments of `training.train`; says which harmonisation a table without a wish gets.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    data : DataFrame
+        Model input.
+    say : callable
+
+    Returns
+    -------
+    dict
+        ``mode harmonise regions min_per_sex etiv``.
+
+    Raises
+    ------
+    UsageError
+        When a harmonisation is wanted and no site is there.
+    """
     usual = "mean_only" if recipe.mode == "reference" else "location"
     sites = "site" in data and data["site"].notna().any()
     harmonise = recipe.harmonise or (usual if sites else "none")

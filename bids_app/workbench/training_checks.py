@@ -51,7 +51,17 @@ def refuse_constant_regions(data: pd.DataFrame, impossible: pd.DataFrame, region
 
 
 def refuse_inseparable(data: pd.DataFrame) -> None:
-    """InputError where age or sex does not vary within any site, so that harmonisation would remove its effect."""
+    """Refuse sites within which age or sex does not vary: harmonisation would remove its effect with theirs.
+
+    Parameters
+    ----------
+    data : DataFrame
+        ``site age sex``.
+
+    Raises
+    ------
+    InputError
+    """
     if data["site"].nunique() < 2:
         return
     for name in ("age", "sex"):
@@ -64,7 +74,18 @@ def refuse_inseparable(data: pd.DataFrame) -> None:
 
 
 def site_findings(data: pd.DataFrame) -> list[Finding]:
-    """Small sites, and sites that differ in age or sex so much that their effects can hardly be told apart."""
+    """Small sites, and sites that differ in age or sex so much that their effects can hardly be told apart.
+
+    Parameters
+    ----------
+    data : DataFrame
+        ``site``, ``age`` (years) and ``sex``.
+
+    Returns
+    -------
+    list of Finding
+        None with fewer than two sites.
+    """
     sites = data["site"].dropna().astype(str)
     if sites.nunique() < 2:
         return []
@@ -74,7 +95,7 @@ def site_findings(data: pd.DataFrame) -> list[Finding]:
         found.append(Finding("site-small", f"people at site {listed(small, NAMED_AT_MOST)}"))
     for name in ("age", "sex"):
         values = data[name] if name == "age" else (data[name] == "female").where(data[name].notna())
-        share = between_share(values.astype(float)[sites.index], sites)
+        share = _between_share(values.astype(float)[sites.index], sites)
         if share > CONFOUNDED:
             found.append(
                 Finding("site-confounded", f"{100 * share:.0f} % of the variance of {name} lies between sites")
@@ -82,7 +103,7 @@ def site_findings(data: pd.DataFrame) -> list[Finding]:
     return found
 
 
-def between_share(values: pd.Series, groups: pd.Series) -> float:
+def _between_share(values: pd.Series, groups: pd.Series) -> float:
     """Share of the variance of `values` that lies between `groups` (eta squared); 0 where nothing varies."""
     known = values.notna()
     values, groups = values[known], groups[known]

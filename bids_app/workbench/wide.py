@@ -18,7 +18,8 @@ import pandas as pd
 from bids_app.bids.names import listed
 from bids_app.errors import InputError, UsageError
 from bids_app.regions import AREA, ETIV, THICKNESS, display_name, measure_of, region_table, unit_of
-from bids_app.tables import FLOAT_FORMAT, atomic_write, read_json, read_table, write_json
+from bids_app.tables import atomic_write, read_json, read_table, write_json
+from bids_app.tsv import FLOAT_FORMAT
 from bids_app.workbench.table_columns import is_measure
 
 LONG = "group_long"

@@ -56,6 +56,8 @@ def init_scan_wf(scan: PlannedScan, context: RunContext, *, name: str = "scan_wf
     draw.inputs.output_dir = str(context.output_dir)
     if scan.recon is None:
         read.inputs.subject_dir = str(scan.subject_dir)
+        if scan.expected is not None:
+            read.inputs.expected = scan.expected
     else:
         recon = init_recon_node(scan.recon, context, name="recon")
         scan_wf.connect(inputnode, "ready", recon, "ready")

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from bids_app.bids.citation import MethodsFacts, methods_text
+from bids_app.bids.citation import MethodsFacts, methods_text, of_one_person
 from bids_app.normative.engines.native_file import load, save
 from bids_app.normative.importers.brain_reference import import_brain_reference
 from bids_app.normative.registry import load_model, model_names
 from bids_app.normative.structure import structure
-from bids_app.regions import reference_regions
+from bids_app.regions import counted_regions
 
 IMPORTED = Path(__file__).parents[1] / "data" / "brain_reference"
 
@@ -70,8 +70,11 @@ def test_the_regions_are_those_of_the_model(model_file):
     model, content = model_file
     text = methods_text(facts(model))
     names = set(content["regions"])
-    cortical = sum(name.startswith(("lh_", "rh_")) for name in names & set(reference_regions()))
-    assert f"volumes of {cortical} Desikan-Killiany regions" in text
+    for measure, words in (("volume", "volumes"), ("thickness", "values of mean thickness"), ("area", "areas of")):
+        cortical = sum(name.startswith(("lh_", "rh_")) for name in names & set(counted_regions(measure)))
+        found = re.findall(rf"{words}[a-z ]* of (\d+) Desikan-Killiany regions|$", text)[0]
+        assert found == (str(cortical) if cortical else "")
+    assert " of 0 " not in text
     assert ("asymmetries were scored apart" in text) == any(name.startswith("asymmetry_") for name in names)
 
 
@@ -80,10 +83,53 @@ def test_no_reference_is_there_twice_and_every_citation_has_one(model_file):
     body, _, references = text.partition("## References")
     dois = re.findall(r"10\.\d{4,9}/\S+?(?=[,;]|\s|$)", references)
     assert len(dois) == len(set(dois))
-    for name in ("Henschel", "Desikan", "Gorgolewski", "Korbmacher"):
+    for name in ("Henschel", "Gorgolewski", "Korbmacher"):
         assert name in body
         assert name in references
+    cortex = any(name.startswith(("lh_", "rh_")) for name in model_file[0].regions)
+    assert (("Desikan" in body), ("Desikan" in references)) == (cortex, cortex)
     assert ("Royston P, Altman DG" in references) == ("Royston & Altman 1994" in body)
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "scored"),
+    [
+        ("open-calibrated", "brain volumes", "Grey-matter volumes of 68 Desikan-Killiany regions"),
+        ("open-thickness", "values of cortical thickness", "and of 2 hemispheres were scored."),
+        ("open-area", "surface areas", "The areas of the white surface of 68 Desikan-Killiany regions"),
+        ("open-sums", "brain volumes", "8 volumes of left and right together (Fischl et al. 2002) were scored."),
+        (
+            "open-calibrated+open-area",
+            "brain volumes and surface areas",
+            "structures (Fischl et al. 2002) and the areas of",
+        ),
+    ],
+)
+def test_a_model_is_said_to_be_of_its_own_measure(name, first, scored):
+    text = methods_text(facts(load_model(name)))
+    assert f"Regional {first} were compared" in text
+    assert scored in text
+
+
+def test_intracranial_volume_is_named_where_it_is_a_covariate():
+    both = load_model("open-calibrated+open-thickness")
+    assert "eTIV squared (but in 70 regions) and a fractional" in methods_text(facts(both))
+    for name, uses in (("open-thickness", False), ("open-area", True), ("open-blr", False)):
+        assert ("linear function of eTIV" in methods_text(facts(load_model(name)))) == uses
+    text = methods_text(facts(load_model("open-thickness"), table=True))
+    assert "Regional values of cortical thickness, as of FreeSurfer (Fischl 2012), were read from a table." in text
+    assert "the spread depends, where the data ask for it, on age" in text
+
+
+def test_the_second_opinion_says_its_engine_people_and_sites():
+    model = load_model("open-blr")
+    text = methods_text(facts(model))
+    assert f"the normative model open-blr {model.card.version}, trained on 3,536 scans of healthy people" in text
+    assert "aged 3.53 to 88 years, from 97 sites. Sites were harmonised: site as a batch effect." in text
+    assert "It is a model of the engine pcntoolkit. Warped Bayesian linear regression of 82 regional volumes" in text
+    assert "Grey-matter volumes of 68 Desikan-Killiany regions" in text
+    assert "sinh-arcsinh distribution" not in text
+    assert "doi:10.1162/imag_a_00132" in text.partition("## References")[2]
 
 
 def test_programs_and_versions_are_those_of_the_scans():
@@ -104,6 +150,10 @@ def test_adaptation_scoring_and_statistics_are_said_only_where_they_were_done():
     assert "each of 2 scanners against the reference was estimated from 21 local healthy people" in done
     assert done.count("Ridits.") == 1
     assert "Probits." in done
+    assert of_one_person(done) == methods_text(facts(model, controls={"A": 12, "B": 9}))
+    assert of_one_person(plain) == plain
+    assert of_one_person("Written by hand.") == "Written by hand."
+    assert of_one_person(None) is None
     compat = methods_text(replace(facts(model), scoring="reference-compat", table=True))
     assert "too small by about 12 %" in compat
     assert "were read from a table" in compat

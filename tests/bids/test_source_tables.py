@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from bids_app.bids.source_tables import plain, read_any_sheet, read_rows, read_sheet, read_sidecar, row_key
 from bids_app.errors import BIDSError
-from bids_app.tables import without_mark
+from bids_app.tsv import without_mark
 
 TEXT = "participant_id\tage\tname\nsub-01\t40\tA\nsub-02\tn/a\t\n"
 

@@ -1,10 +1,13 @@
 """What users of other BIDS-Apps type is taken, or refused in one sentence that says what to use."""
 
+import re
+
 import pandas as pd
 import pytest
 
 from bids_app.cli.nipreps import REFUSED, SAME, UNUSED, foreign_options, translated
 from bids_app.cli.parser import build_parser, parse_config
+from bids_app.errors import UsageError
 
 START = ["b", "o", "participant"]
 
@@ -58,6 +61,13 @@ def test_what_cannot_be_done_is_refused_with_what_to_use(row, capsys):
         (["--use-plugin", "p.yml"], ["--nipype-plugin-file", "p.yml"]),
         (["--fs-no-reconall"], ["--recon", "ingest"]),
         (["--subject-anatomical-reference", "unbiased"], ["--longitudinal"]),
+        (["--multiple_sessions", "longitudinal"], ["--longitudinal"]),
+        (["--fs_no_reconall"], ["--recon", "ingest"]),
+        (["--session_id", "1"], ["--session-label", "1"]),
+        (["--subject", "sub-01"], ["--participant-label", "01"]),
+        (["--Omp_NThreads=3"], ["--omp-nthreads", "3"]),
+        (["--participant-label", "01", "--participant-label", "02"], ["--participant-label", "01", "02"]),
+        (["--derivatives=/x", "-d", "fmriprep=/y"], ["-d", "/x", "fmriprep=/y"]),
     ],
 )
 def test_other_spellings_mean_the_same(theirs, ours):
@@ -88,7 +98,30 @@ def test_the_same_option_exists():
         ([*START, "group"], "one level per command: run it again with group"),
         ([*START, "more"], "'more' is one word too many"),
         ([*START, "--force", "bbr"], "--force bbr is not for normvol"),
+        ([*START, "--force=no-bbr"], "--force no-bbr is not for normvol"),
+        ([*START, "--force", "yes"], "--force takes no value, but 'yes' follows it"),
+        ([*START, "--anat-only=1"], "--anat-only takes no value, but '1' was given"),
+        ([*START, "--", "--nthreads", "3"], "--nthreads stands after --, where no options are read"),
+        ([*START, "\u2014participant-label", "01"], "write --participant-label, with two hyphens"),
+        ([*START, "-work-dir", "w"], "'-work-dir' is no option; write --work-dir, with two hyphens"),
+        ([*START, "-verbose"], "'-verbose' is no option; write --verbose"),
+        ([*START, "--bids-filter", "x"], "did you mean --bids-filter-file?"),
+        ([*START, "--task", "rest"], "did you mean --task-id?"),
     ],
 )
 def test_what_is_misspelt_or_misplaced_is_said(words, said, capsys):
     assert said in refused(words, capsys)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--participant-label="], "--participant-label is given without a label; name the participants"),
+        (["--participant-label", "01", "sub-"], "--participant-label is given without a label"),
+        (["--session-label", ""], "--session-label is given without a label; name the sessions"),
+        (["--mem", "16"], "16 without a unit is 16 MB, and a run takes about 350 MB; write 16G"),
+    ],
+)
+def test_what_would_mean_something_else_than_was_meant_is_refused(words, said):
+    with pytest.raises(UsageError, match=re.escape(said)):
+        parse_config([*START, *words])

@@ -63,6 +63,32 @@ def test_without_sbatch_nothing_is_written_and_the_command_says_how_to_go_on(bid
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--mem", "0G"],
+        ["--time", "soon"],
+        ["--time", ""],
+        ["--partition", "a b"],
+        ["--account", "x\n#SBATCH --foo"],
+        ["--sbatch-args=--qos=short\nrm -rf x"],
+        ["--image", "/nothing.sif"],
+        ["--venv", "/nothing"],
+        ["--max-tasks", "2", "--people-per-task", "1"],
+    ],
+)
+def test_what_cannot_be_is_a_sentence_and_nothing_is_written(bids, tmp_path, capsys, options):
+    assert run(bids, tmp_path, *options) == exitcodes.USAGE
+    assert capsys.readouterr().err.startswith("normvol: ")
+    assert not (tmp_path / "out" / "logs" / "slurm").exists()
+
+
+def test_a_dry_run_writes_nothing(bids, tmp_path, capsys):
+    assert run(bids, tmp_path, "--dry-run", "--people-per-task", "2") == exitcodes.OK
+    assert capsys.readouterr().out == "would write jobs for 3 people in 2 tasks\n"
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_wrong_option_is_a_sentence(bids, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         run(bids, tmp_path, "--partitoin", "x")

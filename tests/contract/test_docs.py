@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
 import bids_app
+from bids_app.tables import write_tsv
 from tests.contract.test_descriptors import load_script
 
 MOST_LINKS = 7
@@ -86,6 +89,33 @@ def test_the_literature_page_has_the_figures_of_the_models(repository):
     made = load_script(repository, "literature", "benchmarks").lines()
     text = (repository / "docs" / "literature.md").read_text()
     assert [line for line in made if line not in text] == []
+
+
+def test_the_r_snippet_reads_the_tidy_tables(repository, tmp_path):
+    """Every call of docs/tidy.md and each function of docs/normvol.R, against what pandas reads."""
+    rscript = shutil.which("Rscript")
+    if rscript is None:
+        pytest.skip("R is not installed")
+    rows = [
+        (f"sub-{person}", "ses-1", region, group, site, person / 10 + shift, "3 o'clock, 5\" # x")
+        for person, group, site in ((1, "MS", "a"), (2, "HC", "b"), (3, "MS", "b"), (4, "HC", "a"), (5, "MS", "a"))
+        for region, shift in (("Left-Thalamus", -1.0 * (group == "MS")), ("Right-Thalamus", 0.5))
+    ]
+    long = pd.DataFrame(rows, columns=["participant_id", "session_id", "region", "group", "site", "z", "note"])
+    long.loc[3, "z"] = float("nan")
+    write_tsv(long, tmp_path / "out" / "group_long.tsv")
+    write_tsv(long.drop_duplicates("participant_id"), tmp_path / "out" / "group_scans.tsv")
+    shutil.copy(repository / "docs" / "normvol.R", tmp_path)
+    more = """
+    wide <- normvol_wide(long)
+    cat(dim(normvol_scans("out")), dim(wide), names(wide), sum(is.na(wide[["Right-Thalamus"]])), class(long$z), "\\n")
+    """
+    code = f"{fenced(repository / 'docs' / 'tidy.md', 'r')[-1]}\n{more}"
+    done = subprocess.run([rscript, "--vanilla", "-e", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    ids = "participant_id session_id Left-Thalamus Right-Thalamus"
+    assert done.stdout.splitlines()[-1].strip() == f"5 7 5 4 {ids} 1 numeric"
+    assert "groupMS" in done.stdout
 
 
 @pytest.mark.slow

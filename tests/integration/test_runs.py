@@ -287,3 +287,23 @@ def test_recon_arguments_are_carried_as_on_a_command_line(tmp_path, freesurfer):
     words = said.split()
     assert {"-hires", "-expert", "-cm"} <= set(words)
     assert "my" not in words[words.index("-expert") + 1]
+
+
+@pytest.mark.parametrize("level", ["participant", "group"])
+def test_new_ratings_redraw_the_pages_of_the_rated_people_only(ingested, tmp_path, level):
+    bids, output = ingested
+    before = {name: (output / f"{name}.html").read_bytes() for name in ("sub-01", "sub-02")}
+    z = (output / "sub-01/anat/sub-01_desc-deviations_morph.tsv").read_bytes()
+    ratings = tmp_path / "ratings.tsv"
+    words = "participant_id\tsession_id\trating\treason\nsub-01\tn/a\tdoubtful\tring of motion\n"
+    ratings.write_text(words)
+    command = [str(bids), str(output), level, "--nprocs", "1", "--qc-file", str(ratings)]
+    assert main(command) == exitcodes.OK
+    page = (output / "sub-01.html").read_text()
+    assert "ring of motion" in page
+    assert ">doubtful<" in page
+    assert (output / "sub-02.html").read_bytes() == before["sub-02"]
+    assert (output / "sub-01/anat/sub-01_desc-deviations_morph.tsv").read_bytes() == z
+    ratings.write_text(words.replace("doubtful", "n/a").replace("ring of motion", "n/a"))
+    assert main(command) == exitcodes.OK
+    assert "ring of motion" not in (output / "sub-01.html").read_text()

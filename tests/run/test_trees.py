@@ -7,7 +7,8 @@ import pytest
 
 from bids_app.bids.layout import Scan
 from bids_app.bids.names import derivative_path
-from bids_app.errors import FreeSurferError
+from bids_app.bids.status import write_status
+from bids_app.errors import FreeSurferError, UnusableTreeError
 from bids_app.freesurfer.synthetic import write_subject
 from bids_app.interfaces.freesurfer import ReadScan
 from bids_app.run import plan
@@ -89,9 +90,28 @@ def test_the_plan_of_scored_scans_opens_each_stats_file_once(config, tmp_path, o
     assert set(opened.values()) == {1}
 
 
+def test_the_plan_of_a_person_with_one_new_scan_opens_no_stats_file(config, tmp_path, opened):
+    found = make_plan(config, tmp_path / "work", later=True)
+    assert {path.split("/")[-3] for path in opened} == {"sub-02_ses-1", "sub-02_ses-2"}  # they know each other's head
+    assert [scan.expected for scan in found.scans] == ["sub-01", "sub-02_ses-1", "sub-02_ses-2"]
+    opened.clear()
+    write_status(config.output_dir, "01", status="omitted", stage="freesurfer")
+    make_plan(config, tmp_path / "work", later=True)
+    assert any("/sub-01/" in path for path in opened)  # tried before: the plan knows why, without a graph
+
+
+def test_a_tree_of_somebody_else_leaves_the_scan_out_when_it_is_read(tmp_path):
+    tree = write_subject(tmp_path / "sub-07", {}, etiv=1.5e6).rename(tmp_path / "sub-01")
+    with pytest.raises(UnusableTreeError, match="names sub-07, not sub-01"):
+        ReadScan(subject_dir=str(tree), expected="sub-01")._call(tmp_path)
+
+
 def test_a_scan_is_read_with_each_stats_file_opened_once(tmp_path, opened):
     tree = write_subject(tmp_path / "sub-01", {}, etiv=1.5e6)
-    read = ReadScan(subject_dir=str(tree))
+    for hemisphere in ("lh", "rh"):
+        text = (tree / f"stats/{hemisphere}.aparc.stats").read_text()
+        (tree / f"stats/{hemisphere}.aparc.DKTatlas.stats").write_text(text)
+    read = ReadScan(subject_dir=str(tree), expected="sub-01")
     assert read._call(tmp_path)["subject_dir"] == str(tree)
     assert any(path.endswith("aseg.stats") for path in opened)
     assert set(opened.values()) == {1}

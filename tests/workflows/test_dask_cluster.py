@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from bids_app.cli.parser import parse_config
-from bids_app.errors import UsageError
-from bids_app.workflows.dask_cluster import check_scheduler
+from bids_app.errors import NormvolError, SchedulerError, UsageError
+from bids_app.workflows.dask_cluster import _made, check_scheduler, check_usable
 
 pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed (extra hpc)")
 
@@ -30,6 +30,25 @@ def test_the_three_forms(tmp_path):
         ("jobqueue: {slrum: {cores: 8, memory: 1GB}}", "'slrum' is no kind of cluster"),
         ("jobqueue: {pbs: {}, sge: {}}", "must hold one cluster"),
         ("a: [", "is neither YAML nor JSON"),
+        *(
+            (f"jobqueue: {{slurm: {{cores: 8, memory: 1GB, {text}}}}}", said)
+            for text, said in {
+                "cores: eight": "cores is 'eight'",
+                "cores: 0": "cores is 0",
+                "cores: yes": "cores is True",
+                "memory: lots": "memory is 'lots'",
+                "memory: 0GB": "memory is '0GB'",
+                "memory: 4": "with its unit",
+                "processes: 0": "processes is 0",
+                "jobs: many": "jobs is 'many'",
+                "adapt: 3": "adapt is 3",
+                "adapt: {maximum: x}": "maximum is 'x'",
+                "adapt: {minimum: 9, maximum: 2}": "from 9",
+                "worker-ttl: soon": "worker-ttl is 'soon'",
+                "worker_extra_args: --foo": "a list of texts",
+                "scheduler_options: 3": "names and values",
+            }.items()
+        ),
     ],
 )
 def test_a_cluster_file_that_says_nothing_useful(tmp_path, content, said):
@@ -42,6 +61,26 @@ def test_a_cluster_file_that_says_nothing_useful(tmp_path, content, said):
 def test_other_words_are_refused(text):
     with pytest.raises(UsageError):
         check_scheduler(text)
+
+
+def test_a_cluster_without_its_command_here_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "c.yaml").write_text("jobqueue: {lsf: {cores: 8, memory: 32GB}}")
+    with pytest.raises(SchedulerError, match="no bsub here"):
+        check_usable(f"dask:{tmp_path}/c.yaml")
+
+
+@pytest.mark.parametrize("content", ["garbage", "", "[1]"])
+def test_a_scheduler_file_that_is_none(tmp_path, content):
+    (tmp_path / "s.json").write_text(content)
+    with pytest.raises(NormvolError, match=r"s\.json"):
+        check_scheduler(f"dask:{tmp_path}/s.json")
+
+
+@pytest.mark.parametrize("make", [dict, [].index, {}.__getitem__])
+def test_whatever_goes_wrong_inside_dask_is_a_sentence(make):
+    with pytest.raises(SchedulerError, match="does not start a slurm cluster"):
+        _made(lambda: make("x"), "slurm")
 
 
 def test_options_of_this_machine_are_refused_with_it(tmp_path):

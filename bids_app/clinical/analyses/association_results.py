@@ -29,6 +29,10 @@ def count_result(table: pd.DataFrame, scores: Mapping[str, str], model: ScoreMod
         Column to the name shown in sentences, e.g. ``{"edss_total": "EDSS"}``.
     model : ScoreModel
         As given to `count_associations`.
+
+    Returns
+    -------
+    AnalysisResult
     """
     table = _named(table, scores)
     sentences = [_count_sentence(scores[str(score)], part, model) for score, part in table.groupby("score", sort=False)]

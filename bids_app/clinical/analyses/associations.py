@@ -24,28 +24,9 @@ from bids_app.regions import display_name
 
 # Sentences on scores that are not in a table of associations, in its attrs
 LEFT_OUT = "left_out"
-COLUMNS = [
-    "outcome",
-    "predictor",
-    "score",
-    "region",
-    "structure",
-    "effect",
-    "n_people",
-    "n_scans",
-    "beta",
-    "se",
-    "statistic",
-    "df",
-    "low",
-    "high",
-    "p",
-    "q",
-    "covariates",
-    "method",
-    "note",
-]
 ESTIMATES = ["beta", "se", "statistic", "df", "low", "high", "p"]
+COLUMNS = ["outcome", "predictor", "score", "region", "structure", "effect", "n_people", "n_scans", *ESTIMATES]
+COLUMNS += ["q", "covariates", "method", "note"]
 # What a row is about; the two parts of a longitudinal model (Neuhaus & Kalbfleisch 1998, doi:10.2307/3109770)
 FIRST, WITHIN, BETWEEN, STUDY = "first visit", "within people", "between people", "study's model"
 SINGULAR = "a variance between people is estimated as zero"
@@ -300,7 +281,23 @@ def _patterns(outcomes: FloatArray, usable: np.ndarray) -> Iterator[tuple[np.nda
 
 
 def standardised_rows(outcomes: pd.DataFrame, X: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
-    """Standardised outcomes and design (intercept, predictor, covariates); covariates that do not vary are left out."""
+    """Standardised outcomes and the design: the intercept, then the columns of `X` that vary, standardised.
+
+    Parameters
+    ----------
+    outcomes, X : (n, p) and (n, k) DataFrame
+        Without missing values; the first column of `X` (the predictor) stays even where it does not vary.
+
+    Returns
+    -------
+    outcomes : (n, p) array
+    predictors : (n, q) array
+
+    Raises
+    ------
+    AnalysisError
+        With fewer than 3 rows, or an outcome or predictor that is the same for everybody.
+    """
     if len(X) < 3:
         few = f"only {plural(len(X), 'scan')} with all values" if len(X) else "no scan has all values"
         raise AnalysisError(few)

@@ -59,6 +59,8 @@ def compare_counts(
         ``set weight`` of each row of a matched cohort (same index). Robust standard errors then take matched sets as
         the units. Where weights differ (several controls per person) means and models are weighted and every interval
         is robust.
+    column : str
+        Of the groups.
 
     Returns
     -------
@@ -193,7 +195,12 @@ def case_control_result(
     covariates: Sequence[str] = (),
     sets: pd.DataFrame | None = None,
 ) -> AnalysisResult:
-    """`compare_counts`, whose parameters these are, with its sentences and forest plot.
+    """`compare_counts` with its sentences and forest plot.
+
+    Parameters
+    ----------
+    cohort, group, control, column, covariates, sets
+        As for `compare_counts`.
 
     Returns
     -------

@@ -223,6 +223,10 @@ def confounded(scanner: pd.Series, people: pd.Series, years: np.ndarray) -> bool
     scanner, people : Series (n,)
     years : (n,) array
         Since each person's first scan.
+
+    Returns
+    -------
+    bool
     """
     codes = np.unique(people.to_numpy().astype(str), return_inverse=True)[1]
     time = person_parts(years, codes)[1]
@@ -240,6 +244,10 @@ def confounded(scanner: pd.Series, people: pd.Series, years: np.ndarray) -> bool
 
 def repeated_scans(data: CohortData) -> tuple[pd.DataFrame, pd.DataFrame, Harmonisation]:
     """Scans of people with two or more, their z, and what was done about scanners.
+
+    Parameters
+    ----------
+    data : CohortData
 
     Returns
     -------
@@ -261,7 +269,23 @@ def repeated_scans(data: CohortData) -> tuple[pd.DataFrame, pd.DataFrame, Harmon
 
 
 def followed_scans(data: CohortData) -> pd.DataFrame:
-    """The first table of `repeated_scans`."""
+    """The first table of `repeated_scans`.
+
+    Parameters
+    ----------
+    data : CohortData
+
+    Returns
+    -------
+    DataFrame
+        Rows of ``data.scans`` with its columns, ``group`` (``all`` without a diagnosis) and ``years`` since the
+        person's first scan.
+
+    Raises
+    ------
+    AnalysisError
+        When nobody was scanned twice.
+    """
     scans = data.scans[data.scans["age"].notna()]
     if "group" in scans:
         scans = scans[scans["group"].notna()]
@@ -336,10 +360,13 @@ def harmonised(
     # A scan as measured beside harmonised ones of the same person would look like change.
     out = z.loc[rows].reindex(z.index)
     out.loc[rows, known.columns] = clean
-    left = len(scans) - len(rows)
-    verb = "is" if left == 1 else "are"
-    remark = f"{plural(left, 'scan')} of an unknown scanner, or of one used once, {verb} left out. " if left else ""
+    remark = _without_scanner(len(scans) - len(rows))
     return out.where(z.notna()), Harmonisation(HARMONISED.format(column=column) + remark, True, remark)
+
+
+def _without_scanner(left: int) -> str:
+    verb = "is" if left == 1 else "are"
+    return f"{plural(left, 'scan')} of an unknown scanner, or of one used once, {verb} left out. " if left else ""
 
 
 def _first(table: pd.DataFrame, *columns: str) -> pd.DataFrame:

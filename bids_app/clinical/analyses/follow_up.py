@@ -69,7 +69,13 @@ class FollowUp:
         return grouped.agg(group=("group", "first"), n_visits=(YEARS, "size"), end=(YEARS, "max")).reset_index()
 
     def progression(self) -> pd.DataFrame:
-        """Time to progression: ``participant_id n_visits time event ...`` (see `progression`), with ``group``.
+        """Time to progression, as visits mark it, else confirmed on the EDSS.
+
+        Returns
+        -------
+        DataFrame
+            ``participant_id n_visits time event`` (years), with ``group``; on the EDSS also the other columns of
+            `progression_table`.
 
         Raises
         ------
@@ -113,8 +119,19 @@ class FollowUp:
     def worsening(
         self, rule: WorseningRule | None = None, only: str | None = None
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Every confirmed worsening and the course of every person (`worsening_tables`), both with ``group``; of every
-        test, or of one `only`.
+        """Every confirmed worsening and the course of every person.
+
+        Parameters
+        ----------
+        rule : WorseningRule, optional
+            Default: what the configuration asks for.
+        only : str, optional
+            One of `measures`; default: all of them.
+
+        Returns
+        -------
+        events, courses : DataFrame
+            As `worsening_tables`, with ``group``.
 
         Raises
         ------

@@ -76,6 +76,11 @@ def inclusion_table(statuses: pd.DataFrame | Iterable[Mapping[str, Any]]) -> pd.
     ----------
     statuses : DataFrame, or iterable of mappings
         The content of ``logs/status/*.json``.
+
+    Returns
+    -------
+    DataFrame
+        `INCLUSION_COLUMNS`, sorted by person and session.
     """
     given = statuses if isinstance(statuses, pd.DataFrame) else pd.DataFrame(list(statuses))
     table = given.infer_objects().reindex(columns=list(INCLUSION_COLUMNS))
@@ -83,7 +88,19 @@ def inclusion_table(statuses: pd.DataFrame | Iterable[Mapping[str, Any]]) -> pd.
 
 
 def first_named(table: pd.DataFrame, candidates: Iterable[str]) -> str | None:
-    """The column of `table` that has the first of some names (in small letters) that is there."""
+    """The column of `table` that has the first of some names (in small letters) that is there.
+
+    Parameters
+    ----------
+    table : DataFrame
+    candidates : iterable of str
+        Best first.
+
+    Returns
+    -------
+    str or None
+        As the table spells it.
+    """
     present = {str(name).lower(): str(name) for name in table.columns}
     return next((present[name] for name in candidates if name in present), None)
 
@@ -158,7 +175,19 @@ def flow_table(inclusion: pd.DataFrame, steps: Mapping[str, str] = STEPS) -> pd.
 
 
 def split(table: pd.DataFrame, groups: ArrayLike | None) -> list[tuple[str, pd.DataFrame]]:
-    """The rows of each level of `groups`; none when there are fewer than two levels."""
+    """The rows of each level of `groups`; none when there are fewer than two levels.
+
+    Parameters
+    ----------
+    table : (n, p) DataFrame
+    groups : (n,) array-like or None
+        Rows without a group are in no part.
+
+    Returns
+    -------
+    list of (str, DataFrame)
+        Level and rows, sorted by level.
+    """
     labels = pd.Series(np.asarray(groups), dtype=object) if groups is not None else pd.Series(dtype=object)
     if labels.nunique() < 2:
         return []
@@ -182,6 +211,11 @@ def cohort_table(scans: pd.DataFrame) -> pd.DataFrame:
     ----------
     scans : DataFrame
         As `scan_table`, optionally with the column ``group``; a person is in the group of the first scan.
+
+    Returns
+    -------
+    DataFrame
+        One row per group; ages in years, eTIV in cm^3.
     """
     if "group" in scans:
         group = _people(scans).set_index("participant_id")["group"]
@@ -217,6 +251,11 @@ def expected_table(scans: pd.DataFrame, summaries: Sequence[Mapping[str, Any]] =
         With ``n_regions``.
     summaries : sequence of mappings
         Those of the scans, whose expectation (of the model's own healthy people) is taken where they have one.
+
+    Returns
+    -------
+    DataFrame
+        Numbers of regions, index as `scans`.
     """
     told = [summary.get("counts", {}).get("expected", {}) for summary in summaries] or [{}] * len(scans)
     blocks = []
@@ -239,6 +278,11 @@ def counts_table(scans: pd.DataFrame, expected: pd.DataFrame | None = None) -> p
     expected : DataFrame, optional
         `expected_table` of the scans. The expected mean of a group is the mean over its scans, the bounds of its range
         are their medians.
+
+    Returns
+    -------
+    DataFrame
+        One row per group and tail.
     """
     expected = expected_table(scans) if expected is None else expected
     rows = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,15 @@ EDSS_METHODS = (
 MARKED_METHODS = (
     "Progression is taken from the column {column}: its time is the first visit after the first scan where it is "
     "above 0; people without are censored at their last visit. "
+)
+CURVES = KaplanMeier(
+    time="years",
+    survival="survival",
+    low="low",
+    high="high",
+    group="group",
+    at_risk="at_risk",
+    xlabel="Years since the first scan",
 )
 SURVIVAL_METHODS = (
     "Time without event is described by Kaplan-Meier curves with 95 % intervals on the log scale{test}. Time zero is "
@@ -188,10 +198,23 @@ def _rates(people: pd.DataFrame, methods: str, notes: tuple[str, ...]) -> Analys
 def survival_result(
     name: str, title: str, people: pd.DataFrame, what: str, methods: str, notes: tuple[str, ...] = ()
 ) -> AnalysisResult:
-    """Kaplan-Meier curves by ``group`` of people with ``time event``, and what they say, with `notes` at the end.
+    """Kaplan-Meier curves by group, and what they say.
 
-    With a column ``stratum`` (patient groups that are not pooled) every stratum has curves of its own, and the log-rank
-    test compares within strata.
+    Parameters
+    ----------
+    name, title, methods : str
+        Of the result.
+    people : DataFrame
+        ``group time event`` (years), one row per person. With ``stratum`` (patient groups that are not pooled) every
+        stratum has curves of its own, and the log-rank test compares within strata.
+    what : str
+        The event, in words.
+    notes : tuple of str
+        Sentences at the end.
+
+    Returns
+    -------
+    AnalysisResult
 
     Raises
     ------
@@ -218,23 +241,8 @@ def survival_result(
             sentences.append(f"Log-rank test of the difference between groups{within}: {p_value(test.p)} ({degrees}).")
             table["p"] = test.p
     sentences += few_people(min(int(curve.at_risk[0]) for curve in curves.values()))
-    unknown = int(people["time"].isna().sum())
-    alone = len(people) - len(followed) - unknown
-    if alone:
-        sentences.append(f"{plural(alone, 'person', 'people')} with one visit only could not be followed.")
-    if unknown:
-        sentences.append(f"{plural(unknown, 'person', 'people')} without a score near the first scan left out.")
-    sentences += notes
-    figure = KaplanMeier(
-        time="years",
-        survival="survival",
-        low="low",
-        high="high",
-        group="group",
-        at_risk="at_risk",
-        xlabel="Years since the first scan",
-        ylabel=f"Share without {what}",
-    )
+    sentences += [*_not_followed(people, followed), *notes]
+    figure = replace(CURVES, ylabel=f"Share without {what}")
     text = SURVIVAL_METHODS.format(
         test=" and compared by the log-rank test" if len(curves) > 1 else "", software=software("numpy", "scipy")
     )
@@ -242,6 +250,16 @@ def survival_result(
     return make_result(
         name, title, table, sentences=tuple(sentences), methods=methods + text, figure=figure, **known(extra, table)
     )
+
+
+def _not_followed(people: pd.DataFrame, followed: pd.DataFrame) -> list[str]:
+    unknown = int(people["time"].isna().sum())
+    alone, out = len(people) - len(followed) - unknown, []
+    if alone:
+        out.append(f"{plural(alone, 'person', 'people')} with one visit only could not be followed.")
+    if unknown:
+        out.append(f"{plural(unknown, 'person', 'people')} without a score near the first scan left out.")
+    return out
 
 
 def curve_table(curve: SurvivalCurve, group: str) -> pd.DataFrame:

@@ -52,6 +52,8 @@ def prevalence_table(
         Group of each row; everybody is the group ``all`` when it is absent or has one level.
     regions : sequence of str, optional
         Default: every column of `zscores` but the keys.
+    threshold : float
+        Of a deviation, in z.
 
     Returns
     -------

@@ -215,6 +215,12 @@ def imputed_scans(data: CohortData, own: pd.Series) -> tuple[pd.DataFrame, ...]:
     ----------
     own : Series
         What the analysis relates the scores to, one value per scan of these people.
+    data : CohortData
+
+    Returns
+    -------
+    tuple of DataFrame
+        Each with the rows of `own`.
     """
     people = data.scans[data.patients]
     z, person = data.zscores[data.patients], people["participant_id"]

@@ -56,7 +56,19 @@ PUBLISHED_NOTE = (
 
 
 def with_kinds(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with kind and plain name of each region in front."""
+    """The table with kind and plain name of each region in front.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With ``region``.
+
+    Returns
+    -------
+    DataFrame
+        ``kind`` is `COMPOSITE` or `REGION`; ``structure`` the name that is shown. Who and what was measured stand
+        before both, the other columns after them in their order.
+    """
     kind = np.where(table["region"].isin(list(composites())), COMPOSITE, REGION)
     named = table.assign(structure=table["region"].map(composite_name), kind=kind)
     first = [
@@ -83,9 +95,9 @@ def rates(data: CohortData) -> list[AnalysisResult]:
     if not tables:
         raise AnalysisError("fewer than two people have comparable scans at different times, so there is no rate")
     every = parts[ALL_SCANS]
-    table = described(with_kinds(pd.concat(tables, ignore_index=True)), every.stream)
+    table = _described(with_kinds(pd.concat(tables, ignore_index=True)), every.stream)
     table["q"] = table.groupby("baseline")["p"].transform(lambda p: false_discovery(p.to_numpy(dtype=float)))
-    own = described(with_kinds(pd.concat(people, ignore_index=True)), every.stream)
+    own = _described(with_kinds(pd.concat(people, ignore_index=True)), every.stream)
     methods = METHODS.format(scans=every.methods + passage, software=software("numpy", "scipy"))
     figure = Forest(
         label="structure",
@@ -118,6 +130,7 @@ def rates(data: CohortData) -> list[AnalysisResult]:
             "volume_rates_people",
             "Change of volumes of each person",
             own,
+            sentences=_without_error(own),
             methods=methods,
             figure=Table(),
             **known(PERSON_COLUMNS, own),
@@ -142,6 +155,18 @@ def _people(part: Followed, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(blocks, ignore_index=True)
 
 
+def _without_error(own: pd.DataFrame) -> tuple[str, ...]:
+    """Which composites have rates of people without a standard error, and why."""
+    rates_ = own[(own["kind"] == COMPOSITE) & own["rate"].notna()]
+    named = [name for name, known_ in rates_.groupby("structure", sort=False)["se"].count().items() if not known_]
+    if not named:
+        return ()
+    return (
+        f"No standard error of a person's rate of {listing([str(name) for name in named], 6)}: how well all parts "
+        "repeat in this stream of FreeSurfer is not known.",
+    )
+
+
 def _expected(part: Followed, rows: pd.DataFrame, found: pd.DataFrame) -> np.ndarray:
     """The expected rate of the group, with the weights of the rates themselves."""
     known = part.healthy.loc[rows.index].where(part.logs.loc[rows.index].notna())
@@ -152,7 +177,7 @@ def _expected(part: Followed, rows: pd.DataFrame, found: pd.DataFrame) -> np.nda
     return expected.reindex(found["region"]).to_numpy()
 
 
-def described(table: pd.DataFrame, stream: str) -> pd.DataFrame:
+def _described(table: pd.DataFrame, stream: str) -> pd.DataFrame:
     return table.assign(
         published_healthy=[published(name, HEALTHY) for name in table["region"]],
         published_ms=[published(name, PATIENTS) for name in table["region"]],

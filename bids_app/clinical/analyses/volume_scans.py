@@ -42,7 +42,18 @@ class Followed:
     methods: str
 
     def pick(self, rows: pd.Series) -> Followed:
-        """Some of the scans."""
+        """Some of the scans.
+
+        Parameters
+        ----------
+        rows : Series of bool
+            With the index of `scans`.
+
+        Returns
+        -------
+        Followed
+            The index is kept.
+        """
         return Followed(
             self.scans[rows], self.logs[rows], self.healthy[rows], self.stream, self.sentences, self.methods
         )
@@ -58,8 +69,20 @@ def scanner_column(data: CohortData) -> str | None:
 
 
 def intervals(data: CohortData, scans: pd.DataFrame) -> pd.DataFrame:
-    """Each scan of a person with the next: ``participant_id group session_from session_to years comparable
-    reasons``."""
+    """Each scan of a person with the next, and whether both can be compared (`compare`).
+
+    Parameters
+    ----------
+    data : CohortData
+        Names the column of the scanner.
+    scans : DataFrame
+        ``participant_id group years`` and what `facts_of_rows` reads.
+
+    Returns
+    -------
+    DataFrame
+        ``participant_id group session_from session_to years comparable reasons``; years between the two scans.
+    """
     rows = []
     for person, part in scans.sort_values(["participant_id", "years"], kind="stable").groupby("participant_id"):
         facts = facts_of_rows(part, scanner_column(data))

@@ -71,8 +71,8 @@ SHARES = {
 }
 METHODS = (
     "A worsening is a rise of EDSS by at least 1.5 from a baseline below 1, 0.5 from {half:g} on and 1.0 between, a "
-    "time on the 9-hole peg test or the 25-foot walk that is {share:.0f} % longer (Cadavid et al. 2017, "
-    "doi:10.1177/1352458516638941), or {points:g} points less on the SDMT (Benedict et al. 2017, "
+    "time on the 9-hole peg test or the 25-foot walk that is {share:.0f} % longer (EDSS-Plus, Cadavid et al. 2017, "
+    "Multiple Sclerosis Journal), or {points:g} points less on the SDMT (Benedict et al. 2017, "
     "doi:10.1177/1352458517690821), seen at every visit from its first, after the first scan, to one at least "
     "{days:g} days later (less {tolerance:g} days){sustained}. The baseline is {baseline}; after a worsening it is the "
     "confirming score{rebase}. A worsening is PIRA when no relapse lies {free}, RAW when one lies {before:g} days "
@@ -106,7 +106,20 @@ def worsening(data: CohortData) -> list[AnalysisResult]:
 def worsening_outcomes(
     followed: FollowUp, events: pd.DataFrame | None = None, courses: pd.DataFrame | None = None
 ) -> dict[str, pd.DataFrame]:
-    """Time to the first PIRA and RAW of EDSS and to EDSS-plus worsening, of those that anybody had, with ``group``."""
+    """Time to the first PIRA and RAW of EDSS and to EDSS-plus worsening, of those that anybody had, with ``group``.
+
+    Parameters
+    ----------
+    followed : FollowUp
+    events, courses : DataFrame, optional
+        What ``followed.worsening()`` gives; made here when one of them is missing.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        Name of the outcome to one row per person: ``participant_id n_visits time event group``, time in years from
+        the first scan.
+    """
     if not followed.measures:
         return {}
     if events is None or courses is None:

@@ -317,7 +317,18 @@ def _transformed(model: PartialLikelihood) -> FloatArray:
 
 
 def concordance(time: ArrayLike, event: ArrayLike, risk: ArrayLike) -> Concordance:
-    """Harrell's C: how often the person with the higher `risk` (n,) has the event first.
+    """Harrell's C: how often the person with the higher risk has the event first.
+
+    Parameters
+    ----------
+    time, event : (n,) array-like
+        Any unit of time; 1 for an event, 0 where censored.
+    risk : (n,) array-like
+        Only the order counts; ties are half right.
+
+    Returns
+    -------
+    Concordance
 
     Raises
     ------

@@ -26,6 +26,8 @@ def event_probability(time: FloatArray, event: FloatArray, weight: FloatArray, h
     time, event : (n,) arrays, sorted by time
     weight : (b, n) array
         How often each person counts, one row per bootstrap sample or group.
+    horizon : float
+        In the unit of `time`.
 
     Returns
     -------
@@ -87,6 +89,18 @@ def predicted_risk(
     time: ArrayLike, event: ArrayLike, predictor: ArrayLike, horizon: float, fold: np.ndarray
 ) -> FloatArray:
     """Risk of an event by `horizon` of each person from a Cox model of one predictor, fitted without their fold.
+
+    Parameters
+    ----------
+    time, event, predictor : (n,) array-like
+    horizon : float
+        In the unit of `time`.
+    fold : (n,) array of int
+
+    Returns
+    -------
+    (n,) array
+        0 to 1.
 
     Raises
     ------

@@ -155,6 +155,11 @@ def pool(estimates: ArrayLike, ses: ArrayLike, df_complete: ArrayLike = np.inf) 
         Estimates and their standard errors in each imputed dataset.
     df_complete : array
         Degrees of freedom that the analysis would have without missing values.
+
+    Returns
+    -------
+    Pooled
+        `df` by Barnard and Rubin (1999, doi:10.1093/biomet/86.4.948).
     """
     q, u = np.asarray(estimates, dtype=float), np.asarray(ses, dtype=float) ** 2
     m = len(q)
@@ -220,6 +225,14 @@ def impute_scores(
         few values keeps its gaps.
     predictors : sequence of str
         Numeric columns; those with missing values are left out.
+    m : int
+        Tables.
+    seed : int
+
+    Returns
+    -------
+    tuple of DataFrame
+        Of length m; columns and index as `scans`.
     """
     complete = [name for name in predictors if name in scans and scans[name].notna().all()]
     X = scans[complete].to_numpy(dtype=float)

@@ -35,7 +35,17 @@ class LinearFit:
 
 
 def fit_linear(Y: ArrayLike, X: ArrayLike) -> LinearFit:
-    """Least squares of the columns of `Y` (n, q) on `X` (n, k), the intercept's column included.
+    """Least squares of the columns of `Y` on `X`.
+
+    Parameters
+    ----------
+    Y : (n, q) array-like
+    X : (n, k) array-like
+        With the intercept's column.
+
+    Returns
+    -------
+    LinearFit
 
     Raises
     ------
@@ -58,6 +68,16 @@ def fit_linear(Y: ArrayLike, X: ArrayLike) -> LinearFit:
 
 def standardise(values: ArrayLike) -> FloatArray:
     """Columns with mean 0 and standard deviation 1 (divisor n - 1), as R's ``scale``.
+
+    Parameters
+    ----------
+    values : (n,) or (n, p) array-like
+        Without missing values.
+
+    Returns
+    -------
+    array
+        Of the same shape, in standard deviations.
 
     Raises
     ------

@@ -200,7 +200,19 @@ class MatchSettings:
 
 
 def match(cohort: pd.DataFrame, treated: ArrayLike, settings: MatchSettings | None = None) -> Matching:
-    """Match the rows of `cohort` (one per person) that are `treated` (n,) with the others.
+    """Match people with others of like propensity.
+
+    Parameters
+    ----------
+    cohort : DataFrame
+        The covariates of n people, one row each.
+    treated : (n,) bool array-like
+        Who gets controls from among the others.
+    settings : MatchSettings, optional
+
+    Returns
+    -------
+    Matching
 
     Raises
     ------
@@ -234,6 +246,16 @@ def usable_covariates(
     Parameters
     ----------
     treated : (n,) bool array
+    cohort : DataFrame
+        One row per person.
+    covariates : sequence of str
+        Columns of it.
+
+    Returns
+    -------
+    kept : list of str
+    left : dict of str to str
+        Covariate to the reason.
     """
     is_treated = np.asarray(treated, dtype=bool)
     kept, left = [], {}
@@ -278,6 +300,15 @@ def _check(treated: np.ndarray, X: pd.DataFrame) -> None:
 
 def balance(cohort: pd.DataFrame, matching: Matching, treated: ArrayLike, covariates: Sequence[str]) -> pd.DataFrame:
     """Balance of the covariates and the propensity score before and after matching.
+
+    Parameters
+    ----------
+    cohort : DataFrame
+        The n people that were matched.
+    matching : Matching
+    treated : (n,) bool array-like
+    covariates : sequence of str
+        Columns of `cohort`.
 
     Returns
     -------

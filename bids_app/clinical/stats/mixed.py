@@ -120,7 +120,16 @@ def effects(
 
 
 def satterthwaite(fit: RandomInterceptFit) -> FloatArray:
-    """Degrees of freedom (k,) of the t tests of the fixed effects.
+    """Satterthwaite's degrees of freedom of the t tests of the fixed effects.
+
+    Parameters
+    ----------
+    fit : RandomInterceptFit
+
+    Returns
+    -------
+    (k,) array
+        n - k where the intercepts' variance is 0.
 
     Raises
     ------

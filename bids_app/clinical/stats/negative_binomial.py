@@ -99,6 +99,10 @@ def fit_counts(
         Rows that belong together (a matched set), for `robust_se`; its statistic then has clusters - 1 degrees of
         freedom.
 
+    Returns
+    -------
+    CountFit
+
     Raises
     ------
     AnalysisError

@@ -91,6 +91,11 @@ def confirmed_progression(
         Time of the scan, from which the time of the event counts and after which it must lie; default: the first
         visit. The time is NaN where no score is near enough to it.
 
+    Returns
+    -------
+    ProgressionEvent
+        Times in years since the scan.
+
     Raises
     ------
     AnalysisError
@@ -126,7 +131,23 @@ def confirmed_progression(
 
 
 def ordered_visits(times: ArrayLike, scores: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Times (m,) in ascending order, each once, and the mean score at each."""
+    """Times (m,) in ascending order, each once, and the mean score at each.
+
+    Parameters
+    ----------
+    times, scores : (n,) array-like
+        Years and points; visits that lack one are left out.
+
+    Returns
+    -------
+    years, edss : (m,) arrays
+        Times nearer than `ROUNDING` are one visit.
+
+    Raises
+    ------
+    AnalysisError
+        When no visit has both.
+    """
     years, edss = np.asarray(times, dtype=float), np.asarray(scores, dtype=float)
     known = np.isfinite(years) & np.isfinite(edss)
     if not known.any():
@@ -139,14 +160,43 @@ def ordered_visits(times: ArrayLike, scores: ArrayLike) -> tuple[FloatArray, Flo
 
 
 def nearest_calm(years: FloatArray, scan: float, calm: np.ndarray, window: float) -> int | None:
-    """The visit nearest the scan and within the window that is not soon after a relapse; of two the earlier."""
+    """The visit nearest the scan and within the window that is not soon after a relapse; of two the earlier.
+
+    Parameters
+    ----------
+    years : (m,) array
+        Of the visits, ascending.
+    scan, window : float
+        Years.
+    calm : (m,) array of bool
+        Of `calm_visits`.
+
+    Returns
+    -------
+    int or None
+        Position in `years`.
+    """
     distance = np.where(calm, np.abs(years - scan), np.inf)
     nearest = int(np.argmin(distance))
     return nearest if distance[nearest] <= window + ROUNDING else None
 
 
 def calm_visits(years: FloatArray, relapses: Sequence[float], window: float) -> np.ndarray:
-    """Whether no relapse began within `window` years before each visit."""
+    """Whether no relapse began within `window` years before each visit.
+
+    Parameters
+    ----------
+    years : (m,) array
+        Of the visits.
+    relapses : sequence of float
+        Onsets in years on the same clock.
+    window : float
+        Years; a relapse on the day of the visit counts.
+
+    Returns
+    -------
+    (m,) array of bool
+    """
     since = years[:, None] - np.asarray(relapses, dtype=float).reshape(1, -1)
     return ~((since >= -ROUNDING) & (since < window - ROUNDING)).any(axis=1)
 
@@ -179,6 +229,9 @@ def progression_table(
         are ignored.
     relapses : mapping, optional
         ``participant_id`` to times of relapses, on the scale of `time`.
+    edss, time : str
+        Columns.
+    rule : ProgressionRule
 
     Returns
     -------
@@ -196,7 +249,19 @@ def progression_table(
 
 
 def by_person(visits: pd.DataFrame, *columns: str) -> Iterator[tuple[Any, ...]]:
-    """Each person's label and values of some columns: for thousands of people a table each takes too long."""
+    """Each person's label and values of some columns: for thousands of people a table each takes too long.
+
+    Parameters
+    ----------
+    visits : DataFrame
+        ``participant_id`` and the `columns`.
+    *columns : str
+
+    Returns
+    -------
+    iterator of (str, array, ...)
+        Sorted by person; each column as floats, in the order of the rows.
+    """
     codes, people = pd.factorize(visits["participant_id"], sort=True)
     order = np.argsort(codes, kind="stable")
     ends = np.flatnonzero(np.diff(codes[order])) + 1
@@ -211,6 +276,8 @@ def first_marked(visits: pd.DataFrame, mark: str, time: str) -> pd.DataFrame:
     ----------
     visits : DataFrame
         ``participant_id``, `mark` and `time` (years since the scan).
+    mark, time : str
+        Columns.
 
     Returns
     -------
@@ -236,6 +303,8 @@ def counted_relapses(visits: pd.DataFrame, count: str, time: str) -> pd.DataFram
     visits : DataFrame
         ``participant_id``, `count` and `time` (years since the scan); visits at one time are one, with the largest
         count.
+    count, time : str
+        Columns.
 
     Returns
     -------
@@ -275,6 +344,8 @@ def first_after(ends: pd.DataFrame, times: Mapping[str, Sequence[float]]) -> pd.
     ----------
     ends : DataFrame
         ``participant_id end n_visits``; `end` in years since the scan.
+    times : mapping
+        ``participant_id`` to years since the scan.
 
     Returns
     -------

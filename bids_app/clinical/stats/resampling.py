@@ -51,12 +51,16 @@ def percentile_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, 
 def hazard_ratios(
     time: ArrayLike, event: ArrayLike, group: ArrayLike, samples: np.ndarray, strata: ArrayLike | None = None
 ) -> FloatArray:
-    """Log hazard ratio of `group` (n,) bool against the others in each sample (Efron's ties), within `strata` (n,).
+    """Log hazard ratio of a group against the others in each sample (Efron's ties).
 
     Parameters
     ----------
     samples : (b, n) int array
         How often each person counts.
+    time, event : (n,) array-like
+    group : (n,) bool array-like
+    strata : (n,) array-like, optional
+        People are compared within each.
 
     Returns
     -------

@@ -167,6 +167,18 @@ def choose_k(counts: ArrayLike, time: ArrayLike, event: ArrayLike, seed: int = 1
     Verweij & van Houwelingen 1993 (doi:10.1002/sim.4780122407): the sum over folds of the log partial likelihood of
     all people less that of the people outside the fold, at the coefficient fitted outside it.
 
+    Parameters
+    ----------
+    counts : (n,) array-like
+        Deviations of each person.
+    time, event : (n,) array-like
+    seed, folds : int
+        Of the random folds, which hold like shares of the events.
+
+    Returns
+    -------
+    int
+
     Raises
     ------
     AnalysisError

@@ -62,6 +62,8 @@ def stability_table(
         ``participant_id`` of each row.
     years : (n,) array
         Orders a person's scans. A scan without a value of the region is passed over.
+    threshold : float
+        Of a deviation, in z.
 
     Returns
     -------
@@ -118,6 +120,10 @@ def _with_shares(table: pd.DataFrame) -> pd.DataFrame:
 
 def region_stability(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of `stability_table` summed per region.
+
+    Parameters
+    ----------
+    table : DataFrame
 
     Returns
     -------

@@ -75,7 +75,18 @@ def _crossing(time: FloatArray, curve: FloatArray) -> float:
 
 
 def kaplan_meier(time: ArrayLike, event: ArrayLike, level: float = 0.95) -> SurvivalCurve:
-    """Survival curve of people with times `time` (n,) and `event` (n,), 0 where censored.
+    """Kaplan-Meier estimate of survival with an interval on the log scale.
+
+    Parameters
+    ----------
+    time, event : (n,) array-like
+        Any unit of time; 1 for an event, 0 where censored.
+    level : float
+        Of the interval.
+
+    Returns
+    -------
+    SurvivalCurve
 
     Raises
     ------
@@ -114,10 +125,17 @@ class LogRank:
 
 
 def log_rank(time: ArrayLike, event: ArrayLike, groups: ArrayLike, strata: ArrayLike | None = None) -> LogRank:
-    """Test whether survival differs between groups (n,), as statsmodels' ``survdiff``.
+    """Test whether survival differs between groups, as statsmodels' ``survdiff``.
 
-    People who leave before the first event add nothing, so a group that has nobody else has no degree of freedom.
-    With `strata` (n,) groups are compared within each stratum; strata without a comparison add nothing.
+    Parameters
+    ----------
+    time, event, groups : (n,) array-like
+    strata : (n,) array-like, optional
+        Groups are compared within each; strata without a comparison add nothing.
+
+    Returns
+    -------
+    LogRank
 
     Raises
     ------
@@ -196,6 +214,10 @@ def log_rank_permutation(
     strata : (n,) array, optional
         People are compared and split within each.
 
+    Returns
+    -------
+    float
+
     Raises
     ------
     AnalysisError
@@ -224,7 +246,18 @@ def log_rank_permutation(
 
 
 def checked_times(time: ArrayLike, event: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Times (equal ones made exactly equal) and events as 0 or 1.
+    """Times and events that can be counted.
+
+    Parameters
+    ----------
+    time, event : (n,) array-like
+
+    Returns
+    -------
+    times : (n,) array
+        Those nearer than `SAME_TIME` of the longest are made exactly equal.
+    status : (n,) array
+        0 or 1.
 
     Raises
     ------

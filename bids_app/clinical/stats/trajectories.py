@@ -29,6 +29,8 @@ def person_rates(zscores: pd.DataFrame, people: pd.Series, years: ArrayLike, lev
         ``participant_id`` of each row.
     years : (n,) array
         Time of each row, any origin.
+    level : float
+        Of the intervals.
 
     Returns
     -------
@@ -99,6 +101,13 @@ def mean_rates(zscores: pd.DataFrame, people: pd.Series, years: ArrayLike, level
     the t test has one degree of freedom less than the effective number of people, (sum w)^2 / sum w^2 with w a
     person's sum of squares of time.
 
+    Parameters
+    ----------
+    zscores, people, years
+        As for `person_rates`.
+    level : float
+        Of the intervals.
+
     Returns
     -------
     DataFrame
@@ -146,7 +155,27 @@ def mean_rates(zscores: pd.DataFrame, people: pd.Series, years: ArrayLike, level
 def within_people(
     z: FloatArray, years: FloatArray, codes: np.ndarray
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Per person and region: number of values, sums of squares of time, of time with z, and the time spanned."""
+    """Sums over each person's scans that slopes within people are made of.
+
+    Parameters
+    ----------
+    z : (n, p) array
+        NaN is left out, region by region.
+    years : (n,) array
+    codes : (n,) array of int
+        Number the people from 0.
+
+    Returns
+    -------
+    n : (people, p) array
+        Values known.
+    weight : (people, p) array
+        Sum of squares of time around the person's mean, years^2.
+    product : (people, p) array
+        Sum of time around that mean times z, years z; ``product / weight`` is the slope by least squares.
+    span : (people, p) array
+        Years between the first and the last value.
+    """
     size = int(codes.max()) + 1
     time = np.broadcast_to(years[:, None], z.shape)
     known = np.isfinite(z) & np.isfinite(time)

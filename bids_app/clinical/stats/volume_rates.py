@@ -27,6 +27,8 @@ def person_volume_rates(
     error : DataFrame
         Index: the regions; ``sem_percent`` (standard error of measurement in percent) and its ``df``, NaN where it is
         not known. The standard error of a slope is ``sem / sqrt(sum (t - mean t)^2)``.
+    level : float
+        Of the intervals.
 
     Returns
     -------
@@ -62,6 +64,11 @@ def person_volume_rates(
 
 def group_volume_rates(logs: pd.DataFrame, people: pd.Series, years: ArrayLike) -> pd.DataFrame:
     """Percent a year of a group and region: `mean_rates` of log volume, and how much people differ in it.
+
+    Parameters
+    ----------
+    logs, people, years
+        As for `person_volume_rates`.
 
     Returns
     -------
@@ -106,6 +113,8 @@ def contrast(group: pd.DataFrame, control: pd.DataFrame, level: float = 0.95) ->
     ----------
     group, control : DataFrame
         As `group_volume_rates` gives them.
+    level : float
+        Of the intervals.
 
     Returns
     -------
@@ -151,7 +160,22 @@ def people_per_arm(
 
     ``n = 2 (z_{1 - alpha/2} + z_{power})^2 sd^2 / (slowed excess)^2``, rounded up: the comparison of two means with a
     common standard deviation of the rates, the treatment effect relative to the loss beyond that of controls (Anderson
-    et al. 2007, doi:10.1007/s00415-007-0599-3; Altmann et al. 2009, doi:10.1212/01.wnl.0000335765.55346.fc).
+    et al. 2007, doi:10.1007/s00415-007-0599-3; Altmann et al. 2009, Neurology 72:595, PMC2818185).
+
+    Parameters
+    ----------
+    sd, excess : array-like
+        SD of the patients' rates, and their mean rate beyond that of controls; same unit, shapes that broadcast.
+    slowed : float
+        Share of the excess, 0 to 1.
+    alpha : float
+        Two-sided.
+    power : float
+
+    Returns
+    -------
+    array
+        Whole numbers; inf where the excess is 0.
     """
     from scipy.special import ndtri
 

@@ -159,6 +159,7 @@ def worsening_course(
         A key of `MEASURES`.
     scan : float, optional
         Time of the scan; events lie after it. Default: the first visit.
+    rule : WorseningRule
 
     Returns
     -------
@@ -295,6 +296,9 @@ def worsening_tables(
         Measure (key of `MEASURES`) to column.
     relapses : mapping or None
         ``participant_id`` to times of relapses, on the scale of `time`; who is not in it had none. None: not known.
+    time : str
+        Column.
+    rule : WorseningRule
 
     Returns
     -------
@@ -316,9 +320,19 @@ def worsening_tables(
 
 
 def first_of(events: pd.DataFrame, courses: pd.DataFrame) -> pd.DataFrame:
-    """Time to each person's first of some `events`: ``participant_id n_visits time event``, of those with a baseline.
+    """Time to each person's first of some events; who had none is censored at their last visit.
 
-    People without one are censored at their last visit; `courses` of several measures are taken together.
+    Parameters
+    ----------
+    events : DataFrame
+        ``participant_id time`` (years).
+    courses : DataFrame
+        Of `worsening_tables`, those with a baseline; several measures of a person are taken together.
+
+    Returns
+    -------
+    DataFrame
+        ``participant_id n_visits time event`` of everybody in `courses`.
     """
     followed = courses.groupby("participant_id", sort=True).agg(n_visits=("n_visits", "max"), time=("followed", "max"))
     first = events.groupby("participant_id")["time"].min().reindex(followed.index)
@@ -340,6 +354,19 @@ def share_of(events: pd.DataFrame, kind: str = PIRA, level: float = 0.95) -> Sha
 
     Clopper-Pearson with the effective number of events of people as clusters (Korn and Graubard 1998, Survey
     Methodology 24:193), never more than their number; of nothing but or nothing of the kind, the number of people.
+
+    Parameters
+    ----------
+    events : DataFrame
+        ``participant_id event_type``, one row per event.
+    kind : str
+    level : float
+        Of the interval.
+
+    Returns
+    -------
+    Share
+        NaN without events.
     """
     from scipy.stats import beta, t
 

@@ -93,15 +93,42 @@ class Regression:
         return cls(m, half, hyp[:-3], hyp[-3], np.exp(hyp[-2]), _first(scaler["m"]), _first(scaler["s"]))
 
     def moments(self, mean: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Mean and SD of the warped outcome, and the share of the SD that the coefficients cause, (n,) each."""
+        """Moments of the warped outcome (the terms of z in the module's formula).
+
+        Parameters
+        ----------
+        mean, variance : (n, d) and (n, v) array
+            Design rows of `Archive.designs`.
+
+        Returns
+        -------
+        mean : (n,) array
+            ``x m``.
+        sd : (n,) array
+            ``sqrt(v + x A^-1 x')``.
+        share : (n,) array
+            Of the SD that the coefficients' uncertainty causes: ``sqrt(x A^-1 x')`` over `sd`.
+        """
         noise = self.tail**2 * np.exp(-variance @ self.weights)
         own = ((mean @ self.half.T) ** 2).sum(axis=1)
         return mean @ self.m, np.sqrt(noise + own), np.sqrt(own / (noise + own))
 
     def warp(self, volumes: FloatArray) -> FloatArray:
+        """The warp ``sinh(b (asinh(y) + e))`` of standardised outcomes y (SHASH; Fraza et al. 2021).
+
+        Parameters
+        ----------
+        volumes : (n,) array
+            mm^3.
+
+        Returns
+        -------
+        (n,) array
+            Without dimension.
+        """
         return np.asarray(np.sinh(self.tail * (np.arcsinh((volumes - self.centre) / self.scale) + self.skew)))
 
-    def unwarp(self, warped: FloatArray) -> FloatArray:
+    def _unwarp(self, warped: FloatArray) -> FloatArray:
         return np.asarray(self.centre + self.scale * np.sinh(np.arcsinh(warped) / self.tail - self.skew))
 
 
@@ -143,7 +170,18 @@ class Archive:
         )
 
     def designs(self, table: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
-        """Rows of the designs of mean and variance, as its `create_design_matrix` makes them."""
+        """Rows of the designs of mean and variance, as its `create_design_matrix` makes them.
+
+        Parameters
+        ----------
+        table : DataFrame
+            n rows with the covariates and the batch effects, every level a known one.
+
+        Returns
+        -------
+        mean, variance : (n, d) and (n, v) array
+            B-splines of the standardised covariates and the intercept; in `mean` also an indicator per level.
+        """
         scaled = [
             (table[name].to_numpy(dtype=float) - _first(self.inscalers[name]["m"])) / _first(self.inscalers[name]["s"])
             for name in self.covariates
@@ -192,7 +230,17 @@ class BLRModel(PCNtoolkitModel):
         return {region: self.toolkit.regressions[name] for region, name in self.published.items()}
 
     def site_sd(self, regions: tuple[str, ...]) -> FloatArray:
-        """SD between the sites of one FreeSurfer version of their effects, in units of the noise at mean covariates."""
+        """SD between the sites of one FreeSurfer version of their effects, in units of the noise at mean covariates.
+
+        Parameters
+        ----------
+        regions : tuple of str, length p
+
+        Returns
+        -------
+        (p,) array
+            In z; NaN for an unknown region.
+        """
         middle = pd.DataFrame({name: [_first(s["m"])] for name, s in self.toolkit.inscalers.items()})
         levels = {name: next(iter(known)) for name, known in self.toolkit.batch_effects_maps.items()}
         designs = self.toolkit.designs(middle.assign(**levels))
@@ -214,7 +262,7 @@ class BLRModel(PCNtoolkitModel):
             fitted = self._regressions[region]
             centre, sd, se[:, j] = fitted.moments(mean, variance)
             z[:, j] = (fitted.warp(volumes[:, j]) - centre) / sd
-            expected[:, j] = fitted.unwarp(centre)
+            expected[:, j] = fitted._unwarp(centre)
         return z, expected, se
 
     def _backward(self, table: pd.DataFrame, z: FloatArray, regions: tuple[str, ...]) -> FloatArray:
@@ -222,7 +270,7 @@ class BLRModel(PCNtoolkitModel):
         out = np.empty(z.shape)
         for j, region in enumerate(regions):
             centre, sd, _ = self._regressions[region].moments(mean, variance)
-            out[:, j] = self._regressions[region].unwarp(centre + sd * z[:, j])
+            out[:, j] = self._regressions[region]._unwarp(centre + sd * z[:, j])
         return out
 
 

@@ -46,7 +46,19 @@ class Predictor:
     coefficients: tuple[float, ...]
 
     def at(self, x: FloatArray, male: FloatArray) -> FloatArray:
-        """The predictor (n,) at log age `x` and `male` (0 or 1)."""
+        """The predictor (n,) at log age `x` and `male` (0 or 1).
+
+        Parameters
+        ----------
+        x : (n,) array
+            ln of the days since conception.
+        male : (n,) array of 0 or 1
+
+        Returns
+        -------
+        (n,) array
+            ln mu or ln sigma, without the levels of FreeSurfer version.
+        """
         value: FloatArray = self.intercept + self.male * male
         return value + fp.basis(x, self.powers) @ np.array(self.coefficients) if self.powers else value
 
@@ -83,7 +95,18 @@ class GammaFit:
     sigma_sd: float | None = None
 
     def measured(self, data: pd.DataFrame) -> FloatArray:
-        """The region's value (n,) in `data`: NaN where one of its columns is."""
+        """The region's value from the columns that it is made of.
+
+        Parameters
+        ----------
+        data : DataFrame
+            n rows with `columns`, in mm^3, mm^2 or mm.
+
+        Returns
+        -------
+        (n,) array
+            In the unit of the columns; NaN where one of them is.
+        """
         values = data[list(self.columns)].to_numpy(dtype=float)
         total: FloatArray = values.sum(axis=1)
         return total / len(self.columns) if self.combine == "mean" else total
@@ -171,6 +194,17 @@ class GammaModel(NormativeModel):
     def deviations(self, data: pd.DataFrame, adaptation: Adaptation | None = None) -> Deviations:
         """Score the scans of `data` in the regions whose columns it has.
 
+        Parameters
+        ----------
+        data : DataFrame
+            Model input.
+        adaptation : Adaptation, optional
+
+        Returns
+        -------
+        Deviations
+            `z_se` is NaN without an adaptation: the coefficients' errors are not known.
+
         Raises
         ------
         CovariateError
@@ -184,7 +218,7 @@ class GammaModel(NormativeModel):
         z = np.empty(observed.shape)
         for j, name in enumerate(regions):
             y = np.where(observed[:, j] > 0, observed[:, j], np.nan) / RESPONSE_SCALE
-            z[:, j] = cumulative(y, *self.parameters_at(name, scans))
+            z[:, j] = cumulative(y, *self._parameters_at(name, scans))
         known = np.full(z.shape, np.nan) if adaptation is None else np.zeros(z.shape)
         z, se = adapt(z, known, adaptation, data, regions)
         expected = self.volumes_at(data, np.zeros(observed.shape), regions, adaptation)
@@ -195,24 +229,59 @@ class GammaModel(NormativeModel):
     def volumes_at(
         self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...], adaptation: Adaptation | None = None
     ) -> FloatArray:
-        """Values (n, len(regions)) that would score `z` at the covariates of `data`."""
+        """Values that would score `z` at the covariates of `data`.
+
+        Parameters
+        ----------
+        data : DataFrame
+            ``age`` (years), ``sex`` and, unless `level` is set, ``fs_version`` of n scans.
+        z : array
+            Broadcast to (n, p).
+        regions : tuple of str, length p
+        adaptation : Adaptation, optional
+
+        Returns
+        -------
+        (n, p) array
+            In the unit of each region.
+        """
         raw = unadapt(z, adaptation, data, regions)
         scans = _Scans.read(self, data)
-        columns = [quantile(raw[:, j], *self.parameters_at(name, scans)) for j, name in enumerate(regions)]
+        columns = [quantile(raw[:, j], *self._parameters_at(name, scans)) for j, name in enumerate(regions)]
         return RESPONSE_SCALE * np.column_stack(columns)
 
-    def parameters_at(self, region: str, scans: _Scans) -> tuple[FloatArray, FloatArray, float]:
+    def _parameters_at(self, region: str, scans: _Scans) -> tuple[FloatArray, FloatArray, float]:
         """mu and sigma (n,) and nu of `region`, for value / 10000."""
         fit = self.fits[region]
         mu = np.exp(fit.mu.at(scans.x, scans.male) + scans.level_effects(fit))
         return mu, np.exp(fit.sigma.at(scans.x, scans.male)), fit.nu
 
     def site_sd(self, regions: tuple[str, ...]) -> FloatArray:
-        """Standard deviation between studies (p,), in z at 30 years; NaN where it is unknown."""
+        """Standard deviation between studies, in z at 30 years.
+
+        Parameters
+        ----------
+        regions : tuple of str, length p
+
+        Returns
+        -------
+        (p,) array
+            Of a study one `mu_sd` up, mean of both sexes; NaN where it is not known.
+        """
         return np.array([self._site_sd(self.fits[name]) for name in regions])
 
     def site_scale_sd(self, regions: tuple[str, ...]) -> FloatArray:
-        """Standard deviation between studies of the logarithm of the scale (p,); NaN where it is unknown."""
+        """Standard deviation between studies of the logarithm of the scale (`sigma_sd`).
+
+        Parameters
+        ----------
+        regions : tuple of str, length p
+
+        Returns
+        -------
+        (p,) array
+            NaN where it is not known.
+        """
         values = [self.fits[name].sigma_sd for name in regions]
         return np.array([np.nan if value is None else value for value in values])
 

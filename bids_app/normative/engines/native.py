@@ -153,7 +153,22 @@ class NativeModel(NormativeModel):
     def volumes_at(
         self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...], adaptation: Adaptation | None = None
     ) -> FloatArray:
-        """Volumes (n, len(regions)) that would score `z` at the covariates of `data`."""
+        """Values that would score `z` at the covariates of `data`.
+
+        Parameters
+        ----------
+        data : DataFrame
+            ``age`` (years), ``sex`` and, where the model needs it, eTIV (mm^3) of n scans.
+        z : array
+            Broadcast to (n, p).
+        regions : tuple of str, length p
+        adaptation : Adaptation, optional
+
+        Returns
+        -------
+        (n, p) array
+            In the unit of each region.
+        """
         raw = unadapt(z, adaptation, data, regions)
         return self._kernel(regions, adapted=False).volumes(self._covariates(data), raw)
 
@@ -166,7 +181,18 @@ class NativeModel(NormativeModel):
         return self.counts.expected(n_regions, sex, adapted)
 
     def site_sd(self, regions: tuple[str, ...]) -> FloatArray:
-        """Standard deviation between training sites (p,), in z units; NaN where it is unknown."""
+        """Standard deviation between training sites, around the mean of their FreeSurfer version.
+
+        Parameters
+        ----------
+        regions : tuple of str, length p
+            All of the model.
+
+        Returns
+        -------
+        (p,) array
+            In z; NaN where it is not known.
+        """
         index = {region.name: region.site_sd for region in self.region_models}
         return np.array([np.nan if (sd := index[name]) is None else sd for name in regions])
 

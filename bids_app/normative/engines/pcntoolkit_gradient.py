@@ -76,6 +76,10 @@ def objective(
     penalty : float
         Times the Euclidean norm of `hyp`.
 
+    Returns
+    -------
+    float, (v + 3,) array
+
     Notes
     -----
     With ``r = w(y) - X m`` and ``h_i = x_i' A^-1 x_i`` at the posterior mean m, the derivative to a log precision is

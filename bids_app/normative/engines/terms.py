@@ -114,6 +114,16 @@ class TermsModel(NormativeModel):
     def deviations(self, data: pd.DataFrame, adaptation: Adaptation | None = None) -> Deviations:
         """Score the scans of `data` in the model's regions that are columns of `data`.
 
+        Parameters
+        ----------
+        data : DataFrame
+            Model input.
+        adaptation : Adaptation, optional
+
+        Returns
+        -------
+        Deviations
+
         Raises
         ------
         CovariateError
@@ -136,7 +146,22 @@ class TermsModel(NormativeModel):
     def volumes_at(
         self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...], adaptation: Adaptation | None = None
     ) -> FloatArray:
-        """Volumes (n, len(regions)) that would score `z` at the covariates of `data`."""
+        """Values that would score `z` at the covariates of `data`.
+
+        Parameters
+        ----------
+        data : DataFrame
+            The covariates of n scans.
+        z : array
+            Broadcast to (n, p).
+        regions : tuple of str, length p
+        adaptation : Adaptation, optional
+
+        Returns
+        -------
+        (n, p) array
+            In the unit of each region.
+        """
         raw = unadapt(z, adaptation, data, regions)
         out = np.full(raw.shape, np.nan)
         for j, fit, mean, variance, _ in self._moments(_Scans.read(self, data), regions):

@@ -16,7 +16,7 @@ MODELS = tuple(combinations_with_replacement(range(len(fp.POWERS)), DEGREE))
 
 
 def select_powers(scaled: FloatArray, linear: FloatArray, response: FloatArray, precision: FloatArray) -> FloatArray:
-    """Powers (p, 3) of the smallest weighted sum of squares among the 120 polynomials of third degree.
+    """Powers of the smallest weighted sum of squares among the 120 polynomials of third degree.
 
     Parameters
     ----------
@@ -25,6 +25,10 @@ def select_powers(scaled: FloatArray, linear: FloatArray, response: FloatArray, 
     linear : (n, k) array
         Covariates beside age.
     response, precision : (n, p) arrays
+
+    Returns
+    -------
+    (p, 3) array
 
     Notes
     -----

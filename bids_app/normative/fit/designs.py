@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,9 @@ from bids_app.normative.fit import fractional_polynomials as fp
 WIDTH = 6
 MAX_CONDITION = 1e12
 ROW_BLOCK = 8192
+# From so many people on regions lie one behind the other in memory, and blocks of them are fitted side by side;
+# smaller fits would wait for the interpreter, and keep the bits of the packaged models.
+MANY = 20_000
 
 
 class Design:
@@ -67,7 +72,7 @@ class Design:
         -------
         (n, p) array
         """
-        out = np.empty(self.shape)
+        out = np.empty(self.shape, order=layout(self.shape[0]))
         for q, r, members in self.parts:
             out[:, members] = q @ (r @ coefficients[members, : r.shape[1]].T)
         return out
@@ -84,7 +89,7 @@ class Design:
         (n, p) array
             The leverage of each person in each region, where L L' is the covariance of the coefficients.
         """
-        out = np.empty(self.shape)
+        out = np.empty(self.shape, order=layout(self.shape[0]))
         for q, r, members in self.parts:
             width = r.shape[1]
             rows, columns = np.triu_indices(width)
@@ -139,6 +144,11 @@ class Design:
                 right[bad], roots[members[bad]] = np.nan, np.nan
             out[members, :width] = np.linalg.solve(r, right.T).T
         return out, roots
+
+
+def layout(n: int) -> Literal["C", "F"]:
+    """How arrays (n, p) lie in memory."""
+    return "F" if n >= MANY else "C"
 
 
 def _row_blocks(n: int) -> list[slice]:

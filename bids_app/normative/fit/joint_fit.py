@@ -126,14 +126,18 @@ def _at(
 ) -> tuple[_Point, NDArray[np.bool_]]:
     """The fit as a point, with the shape of its residuals anew when asked, and where there is a shape."""
     mu, eta = mean.predict(parts.beta), spread.predict(parts.gamma) + data.offset
-    u, found = (data.values - mu) * np.exp(-eta), np.ones(len(parts.beta), dtype=bool)
+    u, found = data.values - mu, np.ones(len(parts.beta), dtype=bool)
+    u *= np.exp(-eta)
     if reshape:
         shape, found = shape_fit.fit_shapes(u, parts.shape)
         parts = replace(parts, shape=shape)
     density, score = sinh_arcsinh.log_density(u, parts.shape)
-    value = np.sum(density - eta, axis=0) - 0.5 * (parts.gamma[:, 1] / SEX_SD) ** 2
+    density -= eta
+    value = np.sum(density, axis=0) - 0.5 * (parts.gamma[:, 1] / SEX_SD) ** 2
     value += shape_fit.log_prior(parts.shape)
-    return _Point(parts, mean, mu, eta, np.where(np.isfinite(value), value, -np.inf), score, score * u + 1), found
+    u *= score
+    u += 1
+    return _Point(parts, mean, mu, eta, np.where(np.isfinite(value), value, -np.inf), score, u), found
 
 
 def _new_curve(data: Data, spread: Design, point: _Point) -> tuple[Design, Parts]:

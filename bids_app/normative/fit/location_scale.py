@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from bids_app.arrays import FloatArray
 from bids_app.normative.fit import joint_fit, mfpr, scale_fit, shape_fit
-from bids_app.normative.fit.designs import Design
+from bids_app.normative.fit.designs import MANY, Design, layout
 from bids_app.normative.fit.joint_fit import linear_columns
 from bids_app.normative.parameters import GAUSSIAN_SHAPE
 
@@ -33,8 +33,7 @@ ORIGIN = 10.0
 MIN_FOR_SCALE = 100
 # Fewer regions at a time would repeat what they share
 LEAST_WIDTH = 4
-# Blocks of regions are fitted side by side from so many people on; smaller fits would wait for the interpreter.
-MANY, THREADS = 20_000, 2
+THREADS = 2
 # Tolerance of fits that only begin something
 ROUGH = 1e-5
 MIN_FOR_SHAPE = 200
@@ -132,19 +131,31 @@ def fit_location_scale_shape(
         1 for male, 0 for female.
     values : (n, p) array
         On the modelled scale.
+
+    Returns
+    -------
+    CalibratedFit
     """
     powers_of_etiv = (1.0,) if etiv is None else ETIV_POWERS
-    starts = [mfpr.fit_mfpr(age + ORIGIN, linear_columns(male, etiv, q), values) for q in powers_of_etiv]
+    starts = [mfpr.select(age + ORIGIN, linear_columns(male, etiv, q), values) for q in powers_of_etiv]
     best = int(np.argmin([np.log(np.maximum(start.deviance, np.finfo(float).tiny)).sum() for start in starts]))
     powers, shift, scale = starts[best].powers, starts[best].shift + ORIGIN, starts[best].scale
     scaled = (age + shift) / scale
-    blocks = list(mfpr.blocks(age.size, values.shape[1], LEAST_WIDTH))
+    # Regions of the same powers side by side: a block then has few designs
+    order = np.lexsort(powers.T) if age.size >= MANY else np.arange(len(powers))
+    blocks = [order[b] for b in mfpr.blocks(age.size, values.shape[1], LEAST_WIDTH)]
     with ThreadPoolExecutor(THREADS if age.size >= MANY else 1) as pool:
         parts = list(
-            pool.map(lambda b: _fit_block(scaled, male, etiv, values[:, b], powers[b], ETIV_POWERS[best]), blocks)
+            pool.map(
+                lambda b: _fit_block(
+                    scaled, male, etiv, np.asarray(values[:, b], order=layout(age.size)), powers[b], ETIV_POWERS[best]
+                ),
+                blocks,
+            )
         )
+    back = np.argsort(order)
     arrays: dict[str, Any] = {
-        f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(CalibratedFit)[:-3]
+        f.name: np.concatenate([getattr(part, f.name) for part in parts])[back] for f in fields(CalibratedFit)[:-3]
     }
     if etiv is None:
         for name in ("coefficients", "roots", "sigma_coefficients", "sigma_roots"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +20,7 @@ from bids_app.errors import ModelError
 from bids_app.normative.fit import fractional_polynomials as fp
 
 TIE = 1e-9
+NEARLY_EXACT = 1e-7
 BLOCK_BYTES = 8_000_000
 MIN_ROWS = 10
 MIN_DISTINCT_AGES = 5
@@ -129,6 +131,10 @@ def fit_mfpr(age: FloatArray, linear: FloatArray, volumes: FloatArray, alpha: fl
     alpha : float
         Level of the two tests: linear against best FP2 (3 df), best FP1 against best FP2 (2 df).
 
+    Returns
+    -------
+    MFPRFit
+
     Raises
     ------
     ModelError
@@ -142,12 +148,49 @@ def fit_mfpr(age: FloatArray, linear: FloatArray, volumes: FloatArray, alpha: fl
     age = np.asarray(age, dtype=float)
     linear = np.asarray(linear, dtype=float).reshape(age.size, -1)
     volumes = np.asarray(volumes, dtype=float).reshape(age.size, -1)
+    chosen = select(age, linear, volumes, alpha)
+    scaled = (age + chosen.shift) / chosen.scale
+    coefficients, deviance, roots = least_squares(scaled, linear, volumes, chosen.powers)
+    return MFPRFit(age.size, chosen.shift, chosen.scale, chosen.powers, coefficients, deviance, roots)
+
+
+class Chosen(NamedTuple):
+    """Powers (p, 2) of ``(age + shift) / scale``, and the deviance (p,) that they leave."""
+
+    shift: float
+    scale: float
+    powers: FloatArray
+    deviance: FloatArray
+
+
+def select(age: FloatArray, linear: FloatArray, volumes: FloatArray, alpha: float = 0.05) -> Chosen:
+    """The closed test of `fit_mfpr` alone.
+
+    Parameters
+    ----------
+    age : (n,) array
+        Years.
+    linear : (n, k) array
+    volumes : (n, p) array
+    alpha : float
+
+    Returns
+    -------
+    Chosen
+
+    Raises
+    ------
+    ModelError
+        As `fit_mfpr`.
+    """
     _check(age, linear, volumes)
     shift, scale = fp.shift_and_scale(age)
     scaled = (age + shift) / scale
-    powers = _select(scaled, linear, volumes, alpha)
-    coefficients, deviance, roots = least_squares(scaled, linear, volumes, powers)
-    return MFPRFit(age.size, shift, scale, powers, coefficients, deviance, roots)
+    powers, deviance = _select(scaled, linear, volumes, alpha)
+    # What is left of a nearly exact fit is lost in the differences that the test works with
+    if (deviance < NEARLY_EXACT * np.einsum("ij,ij->j", volumes, volumes)).any():
+        deviance = least_squares(scaled, linear, volumes, powers)[1]
+    return Chosen(shift, scale, powers, deviance)
 
 
 def _check(age: FloatArray, linear: FloatArray, volumes: FloatArray) -> None:
@@ -168,8 +211,8 @@ def blocks(rows: int, columns: int, least: int = 1) -> Iterator[slice]:
         yield slice(start, min(start + width, columns))
 
 
-def _select(scaled: FloatArray, linear: FloatArray, volumes: FloatArray, alpha: float) -> FloatArray:
-    """Powers (p, 2) of every region by the closed test."""
+def _select(scaled: FloatArray, linear: FloatArray, volumes: FloatArray, alpha: float) -> tuple[FloatArray, FloatArray]:
+    """Powers (p, 2) of every region by the closed test, and the deviances (p,) of these models."""
     rss1, rss2 = candidate_deviances(scaled, linear, volumes)
     n, k = linear.shape
     one = _first_minimum(rss1, scaled, linear, volumes, [(i,) for i in range(len(fp.POWERS))])
@@ -185,7 +228,7 @@ def _select(scaled: FloatArray, linear: FloatArray, volumes: FloatArray, alpha: 
     powers = np.full((volumes.shape[1], 2), np.nan)
     powers[:, 0] = np.where(second, table[pairs[:, 0]], np.where(nonlinear, table[one], 1.0))
     powers[:, 1] = np.where(second, table[pairs[:, 1]], np.nan)
-    return powers
+    return powers, np.where(second, best2, np.where(nonlinear, best1, straight))
 
 
 def candidate_deviances(scaled: FloatArray, linear: FloatArray, volumes: FloatArray) -> tuple[FloatArray, FloatArray]:

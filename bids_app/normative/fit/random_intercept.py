@@ -170,6 +170,13 @@ class RandomInterceptFit:
 
     @property
     def se(self) -> FloatArray:
+        """Standard errors of `beta`.
+
+        Returns
+        -------
+        (k,) array
+            Roots of the diagonal of `cov_beta`.
+        """
         return np.sqrt(np.diag(self.cov_beta))
 
     @property

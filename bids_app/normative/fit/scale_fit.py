@@ -112,9 +112,13 @@ def fisher_scoring(
 
 def _likelihood(q: FloatArray, g: FloatArray, squares: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Log likelihood (p,), and squared residuals over sigma squared (n, p)."""
-    eta = np.clip(q @ g, -300, 300)
-    ratio = squares * np.exp(-2 * eta)
-    return -(w * (eta + 0.5 * ratio)).sum(axis=0), ratio
+    eta = q @ g
+    np.clip(eta, -300, 300, out=eta)
+    ratio = np.exp(-2 * eta)
+    ratio *= squares
+    eta += 0.5 * ratio
+    eta *= w
+    return -eta.sum(axis=0), ratio
 
 
 def excess_kurtosis(residuals: FloatArray) -> FloatArray:
@@ -134,7 +138,7 @@ def excess_kurtosis(residuals: FloatArray) -> FloatArray:
 
 
 def select_powers(scaled: FloatArray, squares: FloatArray, kurtosis: FloatArray) -> FloatArray:
-    """Powers (p, 2) of log sigma: closed test of FP2 against constant, linear and FP1 of age.
+    """Powers of log sigma: closed test of FP2 against constant, linear and FP1 of age.
 
     Parameters
     ----------
@@ -144,6 +148,11 @@ def select_powers(scaled: FloatArray, squares: FloatArray, kurtosis: FloatArray)
         Squared residuals, standardised for the other covariates of sigma.
     kurtosis : (p,) array
         Excess kurtosis; test statistics are divided by ``1 + kurtosis / 2``.
+
+    Returns
+    -------
+    (p, 2) array
+        NaN where a power is not used.
 
     Notes
     -----

@@ -32,9 +32,20 @@ class Bins:
 
 
 def fit_shapes(u: FloatArray, start: FloatArray | None = None) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Shapes (p, 4) of xi, lambda, epsilon, delta of residuals (n, p), and whether each fit converged.
+    """Shapes of the distribution of residuals.
 
-    `start` (p, 4) is a shape to begin with.
+    Parameters
+    ----------
+    u : (n, p) array
+        Standardised residuals.
+    start : (p, 4) array, optional
+        Shapes to begin with.
+
+    Returns
+    -------
+    shapes : (p, 4) array
+        xi, lambda, epsilon, delta.
+    converged : (p,) bool array
 
     Notes
     -----

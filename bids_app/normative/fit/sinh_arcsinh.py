@@ -108,7 +108,20 @@ def _log_density(u: FloatArray, shape: FloatArray) -> tuple[FloatArray, FloatArr
 
 
 def quick_arcsinh(a: FloatArray, root: FloatArray | None = None) -> FloatArray:
-    """asinh(a) by the logarithm, several times faster, to 1e-16 of a + 1; `root` is ``sqrt(1 + a^2)``."""
+    """asinh(a) by the logarithm, several times faster, to 1e-16 of a + 1; `root` is ``sqrt(1 + a^2)``.
+
+    Parameters
+    ----------
+    a : array
+        Of any shape.
+    root : array, optional
+        Of the same shape; worked out where it is not given.
+
+    Returns
+    -------
+    array
+        As `a`.
+    """
     magnitude = np.abs(a)
     magnitude += np.sqrt(1 + a**2) if root is None else root
     return np.copysign(np.log(magnitude, out=magnitude), a, out=magnitude)

@@ -10,7 +10,7 @@ Working on the z scale makes it aware of age and sex: controls need not resemble
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,8 @@ from bids_app.errors import InputError, ModelError
 from bids_app.normative.base import SITE_TAIL, NormativeModel
 from bids_app.normative.harmonise.adaptation_posterior import (
     REGION_SCALE_PRIOR_DF,
+    Level,
     Posterior,
-    Sums,
     posterior,
     scale_prior_df,
 )
@@ -35,36 +35,8 @@ FEW_CONTROLS = 5
 DEFAULT_SITE_SD = 0.4
 SMALLEST_WITHIN = 0.25
 AGE_MARGIN = 10.0
-LARGEST_Z = 6.0
 # SD of the difference between the shifts of women and of men: 61 left-out sites with eight people of each sex or more.
 OTHER_SEX_SD = 0.15
-
-
-@dataclass(frozen=True)
-class Level:
-    """The controls of one scanner.
-
-    Parameters
-    ----------
-    people : tuple of str
-        Identifiers of the controls, sorted.
-    n_scans : int
-    age_range : (float, float)
-        Years, rounded to whole years.
-    sexes : mapping
-        People by sex.
-    sums : Sums
-        Sums over people by region.
-    by_person : Sums or None
-        Each control's own contribution, (people, p); None when read from a file.
-    """
-
-    people: tuple[str, ...]
-    n_scans: int
-    age_range: tuple[float, float]
-    sexes: Mapping[str, int]
-    sums: Sums
-    by_person: Sums | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -108,6 +80,10 @@ class SiteAdaptation:
         by : str, optional
             Column of `controls` that tells scanners apart.
 
+        Returns
+        -------
+        SiteAdaptation
+
         Raises
         ------
         InputError
@@ -126,9 +102,9 @@ class SiteAdaptation:
                 f"none of the {len(controls)} controls can be scored",
                 "check the query for controls and their age, sex and intracranial volume",
             )
-        keys, people = level_keys(controls, by), person_ids(controls)
+        keys, people = _level_keys(controls, by), _person_ids(controls)
         levels = {
-            key: _level(controls[mask], people[mask], found.z[mask])
+            key: Level.of(controls[mask], people[mask], found.z[mask])
             for key in sorted({key for key, ok in zip(keys, scored) if ok and key is not None})
             if (mask := scored & (keys == key)).any()
         }
@@ -139,17 +115,28 @@ class SiteAdaptation:
         return cls(found.regions, by, site_sd, _within(model, site_sd), levels, model.card.name, scale_df)
 
     def parameters(self, data: pd.DataFrame, regions: tuple[str, ...]) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Shift, scale and standard error of the shift for each scan and region, (n, len(regions)) each.
+        """What the adapted deviation ``(z - shift) / scale`` of each scan and region is made with.
 
-        The adapted deviation is ``(z - shift) / scale``. A person among the controls is left out of their
-        own estimate, with all their scans. On a scanner without controls the shift is 0, the scale 1 and
-        the standard error that between scanners (`site_sd`, with heavier tails: `SITE_TAIL`). Where every
-        control has the other sex it also holds how far the sexes' shifts differ (`OTHER_SEX_SD`). NaN
-        standard errors: region unknown.
+        A person among the controls is left out of their own estimate, with all their scans.
+
+        Parameters
+        ----------
+        data : DataFrame
+            n scans: `by`, ``participant_id sex``, as far as they are known.
+        regions : tuple of str, length p
+
+        Returns
+        -------
+        shift, scale : (n, p) arrays
+            In z; 0 and 1 on a scanner without controls.
+        se : (n, p) array
+            Standard error of the shift. Without controls that between scanners (`site_sd`, with heavier tails:
+            `SITE_TAIL`); where every control has the other sex also how far the sexes' shifts differ (`OTHER_SEX_SD`).
+            NaN: region unknown.
         """
         shift = np.zeros((len(data), len(self.regions)))
         scale, se = np.ones_like(shift), np.tile(SITE_TAIL * self.site_sd, (len(data), 1))
-        keys, people = level_keys(data, self.by), person_ids(data)
+        keys, people = _level_keys(data, self.by), _person_ids(data)
         for key, level in self.levels.items():
             rows = np.flatnonzero(keys == key)
             estimates, which = self._estimates(level, people[rows])
@@ -163,8 +150,19 @@ class SiteAdaptation:
         )
 
     def n_controls(self, data: pd.DataFrame) -> NDArray[np.int64]:
-        """Number of controls behind each scan's adaptation, the person themself not counted."""
-        keys, people = level_keys(data, self.by), person_ids(data)
+        """Number of controls behind each scan's adaptation, the person themself not counted.
+
+        Parameters
+        ----------
+        data : DataFrame
+            n scans.
+
+        Returns
+        -------
+        (n,) array of int
+            0 on a scanner without controls.
+        """
+        keys, people = _level_keys(data, self.by), _person_ids(data)
         known = {key: set(level.people) for key, level in self.levels.items()}
         return np.array(
             [len(known[key]) - (person in known[key]) if key in known else 0 for key, person in zip(keys, people)],
@@ -172,17 +170,29 @@ class SiteAdaptation:
         )
 
     def notes(self, data: pd.DataFrame) -> tuple[str, ...]:
-        """Per scan, sentences on the adaptation that the reader of its z-scores needs."""
-        keys, people = level_keys(data, self.by), person_ids(data)
+        """Per scan, sentences on the adaptation that the reader of its z-scores needs.
+
+        Parameters
+        ----------
+        data : DataFrame
+            n scans.
+
+        Returns
+        -------
+        tuple of str, length n
+        """
+        keys, people = _level_keys(data, self.by), _person_ids(data)
         counts = self.n_controls(data)
         columns = [data[name] if name in data else pd.Series([np.nan] * len(data)) for name in ("age", "sex")]
         return tuple(" ".join(self._sentences(*row)) for row in zip(keys, people, counts, *columns))
 
     def report(self) -> pd.DataFrame:
-        """One row per scanner and region: what was estimated from how many controls.
+        """What was estimated from how many controls.
 
-        Columns: scanner, region, n (people), mean_z (before adaptation), mean_z_after, shift, se, scale,
-        site_sd (prior).
+        Returns
+        -------
+        DataFrame
+            One row per scanner and region: `REPORT_COLUMNS`, the means, ``shift``, ``se`` and ``site_sd`` in z.
         """
         return pd.concat([self._level_table(key, level) for key, level in self.levels.items()], ignore_index=True)
 
@@ -224,7 +234,7 @@ class SiteAdaptation:
             raise InputError(f"not a site adaptation of version {FORMAT_VERSION}", "estimate it anew")
         regions = tuple(values["prior"])
         site_sd, within = (_floats(prior[name] for prior in values["prior"].values()) for name in ("site_sd", "within"))
-        levels = {key: _read_level(level, regions) for key, level in values["levels"].items()}
+        levels = {key: Level.read(level, regions) for key, level in values["levels"].items()}
         scale_df = _floats(prior.get("scale_df", REGION_SCALE_PRIOR_DF) for prior in values["prior"].values())
         return cls(regions, values["by"], site_sd, within, levels, values["model"], scale_df)
 
@@ -323,7 +333,7 @@ def unadapted_warning(model: NormativeModel) -> str:
     )
 
 
-def level_keys(data: pd.DataFrame, by: str | None) -> NDArray[np.object_]:
+def _level_keys(data: pd.DataFrame, by: str | None) -> NDArray[np.object_]:
     """The scanner of each row as text, None where it is missing."""
     if by is None:
         return np.full(len(data), ALL, dtype=object)
@@ -332,7 +342,7 @@ def level_keys(data: pd.DataFrame, by: str | None) -> NDArray[np.object_]:
     return np.array([None if pd.isna(value) else str(value) for value in data[by]], dtype=object)
 
 
-def person_ids(data: pd.DataFrame) -> NDArray[np.object_]:
+def _person_ids(data: pd.DataFrame) -> NDArray[np.object_]:
     """Identifier of each row's person; without ``participant_id`` every row is a person."""
     if "participant_id" in data:
         return data["participant_id"].astype(str).to_numpy(dtype=object)
@@ -345,28 +355,6 @@ def _of_other_sex(level: Level, rows: pd.DataFrame) -> NDArray[np.bool_]:
         return np.zeros(len(rows), dtype=bool)
     known = rows["sex"].isin(["female", "male"])
     return np.asarray(known & ~rows["sex"].isin([sex for sex, count in level.sexes.items() if count]))
-
-
-def _level(rows: pd.DataFrame, people: NDArray[np.object_], z: FloatArray) -> Level:
-    labels, codes = np.unique(people.astype(str), return_inverse=True)
-    # A failed segmentation among the controls must not move everybody else's z.
-    by_person = Sums.by_person(np.clip(z, -LARGEST_Z, LARGEST_Z), codes, len(labels))
-    first = rows.iloc[np.unique(codes, return_index=True)[1]]
-    ages = pd.to_numeric(rows["age"])
-    return Level(
-        people=tuple(map(str, labels)),
-        n_scans=len(rows),
-        age_range=(float(np.floor(ages.min())), float(np.ceil(ages.max()))),
-        sexes={str(sex): int(count) for sex, count in sorted(first["sex"].value_counts().items())},
-        sums=by_person.summed(),
-        by_person=by_person,
-    )
-
-
-def _read_level(values: Mapping[str, Any], regions: tuple[str, ...]) -> Level:
-    sums = np.array([_floats(values["regions"][name]) for name in regions]).T
-    low, high = values["age_range"]
-    return Level(tuple(values["people"]), values["n_scans"], (low, high), values["sexes"], Sums.of_stacked(sums))
 
 
 def _site_sd(model: NormativeModel, regions: tuple[str, ...]) -> FloatArray:

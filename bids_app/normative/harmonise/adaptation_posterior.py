@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from bids_app.arrays import FloatArray
@@ -15,6 +18,7 @@ SCALE_PRIOR_PEOPLE = 6.0
 REGION_SCALE_PRIOR_DF = 45.0
 SIZE_PRIOR_WEIGHT, SIZE_LOCAL_WEIGHT = 6.0, 10.0
 SMALLEST_SIZE = 0.25
+LARGEST_Z = 6.0
 
 
 class Sums(NamedTuple):
@@ -39,7 +43,21 @@ class Sums(NamedTuple):
 
     @classmethod
     def by_person(cls, z: FloatArray, codes: NDArray[np.intp], n_people: int) -> Sums:
-        """Contribution of each person, (n_people, p), from scans `z` (n, p); NaN counts as absent."""
+        """Contribution of each person; NaN counts as absent.
+
+        Parameters
+        ----------
+        z : (n, p) array
+            Of scans.
+        codes : (n,) array of int
+            Number the people from 0.
+        n_people : int
+
+        Returns
+        -------
+        Sums
+            Of (n_people, p) arrays.
+        """
         finite, filled = np.isfinite(z), np.nan_to_num(z)
         totals = [np.zeros((n_people, z.shape[1])) for _ in range(3)]
         for total, values in zip(totals, (finite.astype(float), filled, filled**2)):
@@ -51,11 +69,25 @@ class Sums(NamedTuple):
 
     @classmethod
     def of_stacked(cls, values: FloatArray) -> Sums:
-        """From the (4, p) array that `stacked` gives."""
+        """The inverse of `stacked`.
+
+        Parameters
+        ----------
+        values : (4, p) array
+
+        Returns
+        -------
+        Sums
+        """
         return cls(*values)
 
     def stacked(self) -> FloatArray:
-        """The four sums as one (4, p) array."""
+        """The four sums in one array, in the order of the fields.
+
+        Returns
+        -------
+        (4, p) array
+        """
         return np.stack(self)
 
     def summed(self) -> Sums:
@@ -75,6 +107,70 @@ class Sums(NamedTuple):
         return Sums(*(whole - part for whole, part in zip(self, people)))
 
 
+@dataclass(frozen=True)
+class Level:
+    """The controls of one scanner.
+
+    Parameters
+    ----------
+    people : tuple of str
+        Identifiers of the controls, sorted.
+    n_scans : int
+    age_range : (float, float)
+        Years, rounded to whole years.
+    sexes : mapping
+        People by sex.
+    sums : Sums
+        Sums over people by region.
+    by_person : Sums or None
+        Each control's own contribution, (people, p); None when read from a file.
+    """
+
+    people: tuple[str, ...]
+    n_scans: int
+    age_range: tuple[float, float]
+    sexes: Mapping[str, int]
+    sums: Sums
+    by_person: Sums | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame, people: NDArray[np.object_], z: FloatArray) -> Level:
+        """The sums over the controls of one scanner.
+
+        Parameters
+        ----------
+        rows : DataFrame
+            ``age`` (years) and ``sex`` of n scans.
+        people : (n,) array of str
+            Whose they are.
+        z : (n, p) array
+            Clipped at `LARGEST_Z`, as a failed segmentation among the controls must not move everybody else's z.
+
+        Returns
+        -------
+        Level
+        """
+        labels, codes = np.unique(people.astype(str), return_inverse=True)
+        by_person = Sums.by_person(np.clip(z, -LARGEST_Z, LARGEST_Z), codes, len(labels))
+        first = rows.iloc[np.unique(codes, return_index=True)[1]]
+        ages = pd.to_numeric(rows["age"])
+        return cls(
+            people=tuple(map(str, labels)),
+            n_scans=len(rows),
+            age_range=(float(np.floor(ages.min())), float(np.ceil(ages.max()))),
+            sexes={str(sex): int(count) for sex, count in sorted(first["sex"].value_counts().items())},
+            sums=by_person.summed(),
+            by_person=by_person,
+        )
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any], regions: tuple[str, ...]) -> Level:
+        """From one of the levels that `SiteAdaptation.to_dict` gives."""
+        sums = np.array([values["regions"][name] for name in regions], dtype=float).T
+        low, high = values["age_range"]
+        return cls(tuple(values["people"]), values["n_scans"], (low, high), values["sexes"], Sums.of_stacked(sums))
+
+
 class Posterior(NamedTuple):
     """Shift, scale and standard error of the shift, each (u, p), in z."""
 
@@ -87,6 +183,14 @@ def scale_prior_df(scale_sd: FloatArray) -> FloatArray:
     """Degrees of freedom (p,) of the prior of a scale whose logarithm varies by `scale_sd` between sites.
 
     ``Var(log s) = 1 / (2 df)`` for the scale estimated from df degrees of freedom; NaN: that of the development data.
+
+    Parameters
+    ----------
+    scale_sd : (p,) array
+
+    Returns
+    -------
+    (p,) array
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(np.isfinite(scale_sd) & (scale_sd > 0), 1 / (2 * scale_sd**2), REGION_SCALE_PRIOR_DF)
@@ -105,6 +209,19 @@ def posterior(
     * overall size of the shifts: ``k = (6 + 10 sum(m^2 - s^2 / n) / sum(tau^2)) / 16``, at least 0.25;
     * shift: ``m k tau^2 / (k tau^2 + s^2 / n)``, of variance ``se^2 = 1 / (1 / (k tau^2) + n / s^2)``;
     * scale: ``sqrt(s^2 + se^2)``, the spread of a new person's z around the estimated shift.
+
+    Parameters
+    ----------
+    sums : Sums
+        Of (u, p) arrays.
+    site_sd, within : (p,) arrays
+        tau and w, in z and z^2.
+    scale_df : (p,) array or float
+        d.
+
+    Returns
+    -------
+    Posterior
     """
     n = np.maximum(np.rint(sums.n), 0)
     people = np.maximum(n, 1)

@@ -33,6 +33,17 @@ class SiteSums:
 
     @classmethod
     def of(cls, sites: ArrayLike) -> SiteSums:
+        """Number the sites and sort the rows by them.
+
+        Parameters
+        ----------
+        sites : (n,) array-like
+            Label of each row's site.
+
+        Returns
+        -------
+        SiteSums
+        """
         labels, codes, counts = np.unique(np.asarray(sites), return_inverse=True, return_counts=True)
         starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
         return cls(labels, codes, np.argsort(codes, kind="stable"), starts, counts.astype(float))
@@ -129,6 +140,11 @@ class Combat:
             Columns whose effects are preserved, coded by the caller and without an intercept: age and a
             dummy of sex, or any basis of age when its effect is not linear.
 
+        Returns
+        -------
+        Combat
+            Itself.
+
         Raises
         ------
         InputError
@@ -142,7 +158,17 @@ class Combat:
         return self
 
     def transform(self, features: ArrayLike, sites: ArrayLike, covariates: ArrayLike | None = None) -> FloatArray:
-        """Harmonise people at sites that `fit` has seen; returns (n, p) in the units of the features.
+        """Harmonise people at sites that `fit` has seen.
+
+        Parameters
+        ----------
+        features, sites, covariates
+            As for `fit`, of other people or the same.
+
+        Returns
+        -------
+        (n, p) array
+            In the units of the features.
 
         Raises
         ------

@@ -38,7 +38,13 @@ class SiteEffects:
 
     @property
     def shrunk(self) -> FloatArray:
-        """The offsets (v, p) shrunk by their evidence: ``max(0, 1 - (error / offset)^2)`` (James & Stein 1961)."""
+        """The offsets shrunk by their evidence: ``max(0, 1 - (error / offset)^2)`` of each (James & Stein 1961).
+
+        Returns
+        -------
+        (v, p) array
+            In units of sigma.
+        """
         doubt = self.errors / np.maximum(np.abs(self.offsets), self.errors)
         return np.asarray(self.offsets * (1 - doubt**2))
 
@@ -52,6 +58,10 @@ def estimate(residuals: FloatArray, sites: ArrayLike, versions: ArrayLike) -> Si
         ``(y - mean) / sigma`` of the data before harmonisation.
     sites, versions : (n,) arrays of str
         Site, and FreeSurfer major version of each row ('' when unknown).
+
+    Returns
+    -------
+    SiteEffects
     """
     labels, codes = np.unique(
         np.char.add(np.asarray(versions, str), np.char.add("|", np.asarray(sites, str))), return_inverse=True

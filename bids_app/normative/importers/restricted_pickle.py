@@ -71,7 +71,13 @@ class Array(Inert):
     kind = "numpy.ndarray"
 
     def array(self) -> np.ndarray | None:
-        """The numbers; None for an array of something else."""
+        """The numbers; None for an array of something else.
+
+        Returns
+        -------
+        array or None
+            Of float, in the shape and order that the pickle states.
+        """
         _, shape, dtype, fortran, data = self.state
         if not isinstance(dtype, Dtype) or not isinstance(data, bytes):
             return None

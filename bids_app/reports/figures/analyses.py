@@ -246,6 +246,10 @@ def chart_drawings(
     table : DataFrame
     fan : callable, optional
         Gives the centiles of a region by age (``age``, ``p025`` to ``p975``) for courses.
+
+    Returns
+    -------
+    list of Drawing
     """
     parts = _parts(figure, table)
     if isinstance(figure, Forest) and len(parts) > 1:

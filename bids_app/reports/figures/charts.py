@@ -95,6 +95,14 @@ def centile_chart(
         In order of age; none for the whole lifespan.
     ahead : mapping of arrays, optional
         The same columns: what is expected of healthy people with the last session's z after it.
+    region : str
+    width, height : float
+        Pixels.
+
+    Returns
+    -------
+    str
+        SVG.
     """
     whole = _fan(fan)
     near, scale = whole.around(visits), _unit_scale(whole.curves["p50"])
@@ -293,6 +301,13 @@ def change_chart(rows: pd.DataFrame, width: float = 720) -> str:
     ----------
     rows : DataFrame
         ``region``, ``z_change``, ``z_change_se`` and ``reliable`` of ``desc-change``.
+    width : float
+        Pixels.
+
+    Returns
+    -------
+    str
+        SVG.
     """
     change, se = rows["z_change"].to_numpy(float), rows["z_change_se"].to_numpy(float)
     reach = max(1.0, float(np.nanmax(np.abs(change) + INTERVAL_95 * se)))

@@ -31,6 +31,7 @@ from bids_app.reports.figures.svg import (
 SERIES = 6
 ROW = 17.0
 MOST_ROWS = 30
+COUNTS_WIDTH = 480.0
 FEWEST_COUNTS = 12
 WIDTH = 720.0
 TIME_TICKS = 6
@@ -44,6 +45,11 @@ def counts_chart(counts: Mapping[str, np.ndarray], expected: tuple[float, float]
     counts : mapping of group to array of whole numbers
     expected : (low, high) of one healthy scan
     tail : ``infra`` or ``supra``
+
+    Returns
+    -------
+    str
+        SVG.
     """
     most = [int(np.nanmax(values)) for values in counts.values() if len(values)]
     top = max([FEWEST_COUNTS, int(expected[1]) if expected else 0, *most])
@@ -52,7 +58,7 @@ def counts_chart(counts: Mapping[str, np.ndarray], expected: tuple[float, float]
     for row, (group, values) in enumerate(counts.items()):
         amounts, times = np.unique(values[~np.isnan(values)].astype(int), return_counts=True)
         highest = float(times.max(initial=1))
-        plot = Plot(left, 16 + row * 92.0, WIDTH - left - 20, 74.0, (-0.5, top + 0.5), (0, highest / 0.92))
+        plot = Plot(left, 16 + row * 92.0, COUNTS_WIDTH - left - 12, 74.0, (-0.5, top + 0.5), (0, highest / 0.92))
         if expected:
             ends = (plot.px(expected[0] - 0.5), plot.px(expected[1] + 0.5))
             body.append(rect(ends[0], plot.top, ends[1], plot.bottom, "fan outer"))
@@ -63,7 +69,7 @@ def counts_chart(counts: Mapping[str, np.ndarray], expected: tuple[float, float]
         body += [_bar(plot, a, t, tail) for a, t in zip(amounts, times, strict=True)]
         body.append(line(plot.left, plot.bottom, plot.right, plot.bottom, "axis"))
     body += plot.x_axis(8, "number of regions", whole=True)
-    return svg(WIDTH, plot.bottom + 34, body, f"Distribution of the number of {tail}-normal regions by group")
+    return svg(COUNTS_WIDTH, plot.bottom + 34, body, f"Distribution of the number of {tail}-normal regions by group")
 
 
 def _bar(plot: Plot, amount: int, times: int, tail: str) -> str:
@@ -78,6 +84,13 @@ def quality_strip(title: str, rows: pd.DataFrame) -> str:
     ----------
     rows : DataFrame
         Rows of one metric of ``group_quality.tsv``.
+    title : str
+        Name of the metric.
+
+    Returns
+    -------
+    str
+        SVG.
     """
     values = rows["value"].to_numpy(float)
     bounds = [float(rows[name].iloc[0]) for name in ("low", "high")]
@@ -105,7 +118,19 @@ def _marks(plot: Plot, values: np.ndarray, heights: np.ndarray) -> str:
 
 
 def forest(table: pd.DataFrame, figure: Forest) -> str:
-    """Estimates with their intervals, one row each; the largest first when there are many."""
+    """Estimates with their intervals, one row each; the largest first when there are many.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The columns that `figure` names, one row per estimate.
+    figure : Forest
+
+    Returns
+    -------
+    str
+        SVG; empty where no row can be drawn.
+    """
     order, null = _forest_rows(table, figure), _null(table, figure)
     if not len(order):
         return ""
@@ -148,8 +173,20 @@ def _null(table: pd.DataFrame, figure: Forest) -> float:
     return float(table[named].iloc[0] if isinstance(named, str) else named)
 
 
-def forest_limits(table: pd.DataFrame, figure: Forest) -> tuple[float, float] | None:
-    """Ends of an axis that holds every part of a forest; None when it has no rows."""
+def forest_limits(table: pd.DataFrame, figure: Forest) -> tuple[float, float]:
+    """Ends of an axis that holds every part of a forest.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The columns that `figure` names; its facets, where it has them, share the axis.
+    figure : Forest
+
+    Returns
+    -------
+    (float, float)
+        In the unit of the estimates; on a log axis both above 0.
+    """
     parts = [part for _, part in table.groupby(figure.facet, sort=False)] if figure.facet in table else [table]
     held = [
         np.append(part[[figure.low, figure.high]].to_numpy(float)[_forest_rows(part, figure)], _null(part, figure))
@@ -184,7 +221,19 @@ def _p_values(table: pd.DataFrame, figure: Forest) -> np.ndarray:
 
 
 def love(table: pd.DataFrame, figure: LovePlot) -> str:
-    """Standardised differences before (hollow) and after (filled) matching."""
+    """Standardised differences before (hollow) and after (filled) matching.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per covariate; differences in standard deviations.
+    figure : LovePlot
+
+    Returns
+    -------
+    str
+        SVG; the band is the figure's threshold.
+    """
     before, after = (table[name].to_numpy(float) for name in (figure.before, figure.after))
     limit = figure.threshold
     reach = max(limit, float(np.nanmax(np.abs(np.concatenate([before, after])))))
@@ -209,7 +258,19 @@ def love(table: pd.DataFrame, figure: LovePlot) -> str:
 
 
 def kaplan_meier(table: pd.DataFrame, figure: KaplanMeier) -> str:
-    """Survival curves as steps, with bands and the number at risk below."""
+    """Survival curves as steps, with bands and the number at risk below.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per step: time, share without event (0 to 1); its band, group and number at risk where they are known.
+    figure : KaplanMeier
+
+    Returns
+    -------
+    str
+        SVG.
+    """
     groups = _groups(table, figure)
     time = table[figure.time].to_numpy(float)
     below = 16.0 * len(groups) + 14 if figure.at_risk in table else 0.0
@@ -262,7 +323,19 @@ def _at_risk(plot: Plot, part: pd.DataFrame, figure: KaplanMeier, y: float, name
 
 
 def trajectory(table: pd.DataFrame, figure: Trajectory) -> str:
-    """Lines with bands, one per group."""
+    """Lines with bands, one per group.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The columns that `figure` names, each group in the order in which its line is drawn.
+    figure : Trajectory
+
+    Returns
+    -------
+    str
+        SVG; bands where both limits are there.
+    """
     groups = _groups(table, figure)
     columns = [name for name in (figure.y, figure.low, figure.high) if name in table]
     levels = table[columns].to_numpy(float)

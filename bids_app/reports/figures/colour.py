@@ -16,7 +16,7 @@ STEPS = 255
 SCALES = ("diverging", "sequential")
 
 
-def oklch_to_rgb(lightness: np.ndarray, chroma: np.ndarray, hue: np.ndarray) -> np.ndarray:
+def _oklch_to_rgb(lightness: np.ndarray, chroma: np.ndarray, hue: np.ndarray) -> np.ndarray:
     """OKLCh (hue in degrees) to linear RGB, (..., 3); values outside 0 to 1 are out of gamut."""
     a, b = chroma * np.cos(np.deg2rad(hue)), chroma * np.sin(np.deg2rad(hue))
     long = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3
@@ -33,7 +33,18 @@ def oklch_to_rgb(lightness: np.ndarray, chroma: np.ndarray, hue: np.ndarray) -> 
 
 
 def gamma(linear: np.ndarray) -> np.ndarray:
-    """Linear RGB to sRGB, both 0 to 1."""
+    """Linear RGB to sRGB by the transfer curve of IEC 61966-2-1.
+
+    Parameters
+    ----------
+    linear : array
+        Clipped to 0 to 1.
+
+    Returns
+    -------
+    array
+        0 to 1, of the same shape.
+    """
     linear = np.clip(linear, 0, 1)
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
@@ -43,10 +54,10 @@ def _in_gamut(lightness: np.ndarray, chroma: np.ndarray, hue: np.ndarray) -> np.
     low, high = np.zeros_like(chroma), chroma.copy()
     for _ in range(20):
         middle = (low + high) / 2
-        rgb = oklch_to_rgb(lightness, middle, hue)
+        rgb = _oklch_to_rgb(lightness, middle, hue)
         fits = ((rgb >= 0) & (rgb <= 1)).all(axis=-1)
         low, high = np.where(fits, middle, low), np.where(fits, high, middle)
-    return gamma(oklch_to_rgb(lightness, low, hue))
+    return gamma(_oklch_to_rgb(lightness, low, hue))
 
 
 def _diverging() -> np.ndarray:
@@ -65,12 +76,32 @@ def _sequential() -> np.ndarray:
 
 @lru_cache(maxsize=2)
 def colour_map(scale: str) -> np.ndarray:
-    """The colours of a scale from low to high, (255, 3) sRGB from 0 to 1 (do not change the array)."""
+    """The colours of a scale from low to high.
+
+    Parameters
+    ----------
+    scale : {'diverging', 'sequential'}
+
+    Returns
+    -------
+    (255, 3) array
+        sRGB from 0 to 1; one array for all callers, so do not change it.
+    """
     return {"diverging": _diverging, "sequential": _sequential}[scale]()
 
 
 def to_hex(rgb: np.ndarray) -> str:
-    """``#rrggbb`` of one colour."""
+    """One colour as ``#rrggbb``.
+
+    Parameters
+    ----------
+    rgb : (3,) array
+        sRGB, 0 to 1.
+
+    Returns
+    -------
+    str
+    """
     return "#" + "".join(f"{round(255 * float(part)):02x}" for part in rgb)
 
 
@@ -83,7 +114,18 @@ class Scale:
     high: float
 
     def rgb(self, values: np.ndarray) -> np.ndarray:
-        """sRGB (0 to 1) of an array of finite values: shape (..., 3)."""
+        """The colours of an array of values.
+
+        Parameters
+        ----------
+        values : array
+            Finite.
+
+        Returns
+        -------
+        (..., 3) array
+            sRGB, 0 to 1.
+        """
         share = (np.asarray(values, float) - self.low) / (self.high - self.low)
         return colour_map(self.kind)[np.rint(np.clip(share, 0, 1) * (STEPS - 1)).astype(int)]
 

@@ -42,6 +42,11 @@ def heat_map(zscores: pd.DataFrame, scans: pd.DataFrame, reports: frozenset[str]
         scans a row is the mean of neighbours.
     reports : set of str
         Participants whose report is in the folder.
+
+    Returns
+    -------
+    dict
+        The PNG, the z of each pixel times 100 as 16-bit integers, and the names of rows and columns.
     """
     regions = _regions(zscores)
     table = _ordered(zscores, scans)
@@ -74,7 +79,18 @@ def colour_bar() -> str:
 
 
 def png(z: np.ndarray) -> bytes:
-    """PNG with one pixel per value on the diverging scale; missing values are grey."""
+    """A heatmap with one pixel per value on the diverging scale; missing values are grey.
+
+    Parameters
+    ----------
+    z : (rows, columns) array
+        Beyond `LIMIT` the end colours.
+
+    Returns
+    -------
+    bytes
+        Of a PNG file.
+    """
     from PIL import Image
 
     colours = (Scale("diverging", -LIMIT, LIMIT).rgb(np.nan_to_num(z)) * 255).round().astype(np.uint8)

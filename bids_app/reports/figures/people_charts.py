@@ -52,7 +52,20 @@ class Ground(NamedTuple):
 
     @classmethod
     def of(cls, fan: pd.DataFrame | None, ages: np.ndarray) -> Ground:
-        """The centiles of `fan` at the years that `ages` spans; flat without one."""
+        """The centiles of a fan over the years that some ages span.
+
+        Parameters
+        ----------
+        fan : DataFrame or None
+            ``age`` (years, ascending) and the columns of `CENTILE_Z` of one region, in its unit.
+        ages : (m,) array
+            Years.
+
+        Returns
+        -------
+        Ground
+            Flat without centiles, or where the ages are beyond them.
+        """
         ends = padded(float(ages.min()), float(ages.max()), AGE_PAD)
         if fan is None or fan.empty or not set(CENTILE_Z) <= set(fan):
             return cls(np.array(ends))
@@ -64,7 +77,17 @@ class Ground(NamedTuple):
         return cls(near, np.array([np.interp(near, known, fan[name].to_numpy(float)) for name in CENTILE_Z]))
 
     def height(self, ages: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """Where z stands at an age: between centiles in proportion to z, beyond them as the limit does."""
+        """Where z stands at an age: between centiles in proportion to z, beyond them as the limit does.
+
+        Parameters
+        ----------
+        ages, z : (m,) arrays
+
+        Returns
+        -------
+        (m,) array
+            In the unit of the fan; `z` itself on flat ground.
+        """
         if self.volumes is None:
             return z
         at = np.array([np.interp(ages, self.ages, row) for row in self.volumes])
@@ -86,6 +109,11 @@ def courses(table: pd.DataFrame, figure: Courses, fan: pd.DataFrame | None = Non
     fan : DataFrame, optional
         ``age`` (years) and ``p025`` to ``p975`` (mm^3) of healthy people of one sex and head size; without it the
         centiles are flat.
+
+    Returns
+    -------
+    str
+        SVG; empty without rows.
     """
     rows = table.dropna(subset=[figure.x, figure.y])
     if rows.empty:
@@ -191,7 +219,19 @@ def _legend(parts: list[Coloured], plot: Plot) -> str:
 
 
 def scatter(table: pd.DataFrame, figure: Scatter) -> str:
-    """A dot per row, a fitted line and the band of its interval."""
+    """A dot per row, a fitted line and the band of its interval.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The columns that `figure` names; rows without x or y are left out.
+    figure : Scatter
+
+    Returns
+    -------
+    str
+        SVG with at most `MOST_DOTS` dots, evenly chosen along x; empty without rows.
+    """
     rows = table.dropna(subset=[figure.x, figure.y]).sort_values(figure.x, kind="stable")
     if rows.empty:
         return ""
@@ -222,7 +262,19 @@ def _axis_name(rows: pd.DataFrame, column: str | None, otherwise: str) -> str:
 
 
 def calibration(table: pd.DataFrame, figure: Calibration) -> str:
-    """Share of people below each centile against the centile's own share, on a scale that is wide at the ends."""
+    """Share of people below each centile against the centile's own share, on a scale that is wide at the ends.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per label and centile, shares from 0 to 1.
+    figure : Calibration
+
+    Returns
+    -------
+    str
+        SVG, both axes in normal deviates of the shares; empty without rows.
+    """
     from scipy.special import ndtri
 
     rows = table.dropna(subset=[figure.expected, figure.observed])
@@ -280,7 +332,19 @@ def _grid(plot: Plot, marks: list[tuple[float, str]]) -> str:
 
 
 def shifts(table: pd.DataFrame, figure: Shifts) -> str:
-    """The regions' values of every row before (above) and after (below) a step, with their mean magnitude."""
+    """The regions' values of every row before (above) and after (below) a step, with their mean magnitude.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per label and region, values in z.
+    figure : Shifts
+
+    Returns
+    -------
+    str
+        SVG; empty without rows.
+    """
     rows = table.dropna(subset=[figure.before, figure.after])
     if rows.empty:
         return ""

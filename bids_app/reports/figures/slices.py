@@ -96,7 +96,18 @@ def read_volume(path: Any) -> Volume:
 
 
 def brain_box(labels: np.ndarray, voxel_mm: tuple[float, ...]) -> list[tuple[int, int]]:
-    """First and last voxel of the labelled brain on each axis, with a margin.
+    """The part of an image that holds the labelled brain, with a margin.
+
+    Parameters
+    ----------
+    labels : (x, y, z) array
+    voxel_mm : tuple of 3 float
+        Size of a voxel.
+
+    Returns
+    -------
+    list of (int, int)
+        First and last voxel on each axis.
 
     Raises
     ------
@@ -124,12 +135,31 @@ def segmentation_mosaic(background: Volume, labels: np.ndarray, through: Sequenc
         The segmentation on the same grid.
     through : sequence of int
         Labels of structures that slices shall go through, the most important first.
+
+    Returns
+    -------
+    Image
     """
     return _mosaic(background, labels, through, lambda axis, index, box: _label_lines(labels, axis, index, box))
 
 
 def surface_mosaic(background: Volume, labels: np.ndarray, meshes: list[Mesh], through: Sequence[int] = ()) -> Any:
-    """A Pillow image: slices in three planes cut through the surfaces `meshes`; see `segmentation_mosaic`."""
+    """A Pillow image: slices in three planes cut through surfaces.
+
+    Parameters
+    ----------
+    background : Volume
+    labels : (x, y, z) array
+        The segmentation on the same grid, which says where the brain is.
+    meshes : list of Mesh
+        Vertices in voxels of `background`.
+    through : sequence of int
+        As for `segmentation_mosaic`.
+
+    Returns
+    -------
+    Image
+    """
 
     spans = [[_span(mesh, axis) for axis in range(3)] for mesh in meshes]
 
@@ -182,7 +212,21 @@ def _label_lines(labels, axis, index, box) -> Iterator[tuple[np.ndarray, Colour]
 
 
 def plane_segments(vertices: np.ndarray, faces: np.ndarray, axis: int, position: float) -> np.ndarray:
-    """Where a mesh meets the plane `axis` = `position`: (segments, 2 ends, 2 remaining coordinates)."""
+    """Where a mesh meets the plane `axis` = `position`.
+
+    Parameters
+    ----------
+    vertices : (n, 3) array
+        Voxels.
+    faces : (m, 3) array of int
+    axis : {0, 1, 2}
+    position : float
+
+    Returns
+    -------
+    (segments, 2, 2) array
+        Two ends by the two other coordinates.
+    """
     # a vertex exactly on the plane counts as above, so each crossing triangle has exactly two crossed edges
     above = vertices[:, axis] >= position
     count = above[faces].sum(axis=1)
@@ -306,5 +350,17 @@ def _captions(picture: Any, axis: int, position_mm: float) -> None:
 
 
 def to_voxels(vertices: np.ndarray, volume: Volume) -> np.ndarray:
-    """FreeSurfer surface coordinates (mm) as voxel indices of `volume`."""
+    """Vertices of a surface on the grid of a volume.
+
+    Parameters
+    ----------
+    vertices : (n, 3) array
+        FreeSurfer's surface coordinates, mm.
+    volume : Volume
+
+    Returns
+    -------
+    (n, 3) array
+        Voxel indices, not rounded.
+    """
     return vertices @ volume.from_surface[:3, :3].T + volume.from_surface[:3, 3]

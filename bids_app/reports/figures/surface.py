@@ -21,7 +21,18 @@ class Raster(NamedTuple):
     weights: np.ndarray
 
     def vertex_values(self, faces: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """Values given per vertex, (vertices,) or (vertices, k), interpolated at every pixel (0 outside)."""
+        """Values given per vertex, interpolated at every pixel.
+
+        Parameters
+        ----------
+        faces : (m, 3) array of int
+        values : (n,) or (n, k) array
+
+        Returns
+        -------
+        (rows, columns) or (rows, columns, k) array
+            0 where a pixel sees no triangle.
+        """
         corners = values[faces[self.face]]
         weights = self.weights if values.ndim == 1 else self.weights[..., None]
         mixed = (corners * weights).sum(axis=2)
@@ -40,6 +51,10 @@ def rasterise(points: np.ndarray, depth: np.ndarray, faces: np.ndarray, shape: t
         The larger, the nearer to the eye.
     faces : (triangles, 3) int array
     shape : (rows, columns)
+
+    Returns
+    -------
+    Raster
     """
     pixel, nearness, triangle, weights = _fragments(points, depth, faces, shape)
     best = np.full(shape[0] * shape[1], -np.inf)
@@ -85,7 +100,18 @@ def _hits(index, at, corners, twice_area):
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Unit normals, (vertices, 3), area weighted."""
+    """Normals of the vertices: the mean of those of their triangles, weighted by area.
+
+    Parameters
+    ----------
+    vertices : (n, 3) array
+    faces : (m, 3) array of int
+
+    Returns
+    -------
+    (n, 3) array
+        Of length 1; 0 for a vertex of no triangle.
+    """
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))
     flat = np.cross(b - a, c - a)
     normals = np.stack(
@@ -96,7 +122,19 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def neighbour_mean(values: np.ndarray, faces: np.ndarray, times: int = 1) -> np.ndarray:
-    """`values` (vertices, k) averaged with the vertices one edge away, `times` times."""
+    """Values smoothed over a mesh: each time the mean with the vertices one edge on along each triangle.
+
+    Parameters
+    ----------
+    values : (n, k) array
+    faces : (m, 3) array of int
+        Of a closed surface, where every edge is in two triangles, once in each direction.
+    times : int
+
+    Returns
+    -------
+    (n, k) array
+    """
     first = np.concatenate([faces[:, 0], faces[:, 1], faces[:, 2]])
     second = np.concatenate([faces[:, 1], faces[:, 2], faces[:, 0]])
     count = np.bincount(first, minlength=len(values)).astype(float)[:, None]

@@ -48,7 +48,7 @@ def tick_text(value: float) -> str:
 
 def text(x: float, y: float, content: object, cls: str = "", anchor: str = "") -> str:
     """A text element."""
-    extra = (f' class="{cls}"' if cls else "") + (f' text-anchor="{anchor}"' if anchor else "")
+    extra = (f' class="{cls}"' if cls else "") + _anchored(anchor)
     return f'<text x="{f(x)}" y="{f(y)}"{extra}>{escape(str(content))}</text>'
 
 
@@ -118,7 +118,11 @@ def _stroke(x1: float, y1: float, x2: float, y2: float) -> str:
 def labels(places: Iterable[tuple[float, float, object]], cls: str, anchor: str = "start") -> str:
     """Several texts (x, y, content) that look alike."""
     inner = "".join(text(*place) for place in places)
-    return f'<g class="{cls}" text-anchor="{anchor}">{inner}</g>' if inner else ""
+    return f'<g class="{cls}"{_anchored(anchor)}>{inner}</g>' if inner else ""
+
+
+def _anchored(anchor: str) -> str:
+    return f' text-anchor="{anchor}"' if anchor not in ("", "start") else ""
 
 
 def dot(x: float, y: float, radius: float, cls: str, title: str = "") -> str:
@@ -129,11 +133,9 @@ def dot(x: float, y: float, radius: float, cls: str, title: str = "") -> str:
 
 def rect(x1: float, y1: float, x2: float, y2: float, cls: str, title: str = "") -> str:
     """A rectangle between two corners with an optional tooltip."""
-    inner = f"<title>{escape(title)}</title>" if title else ""
-    return (
-        f'<rect class="{cls}" x="{f(x1)}" y="{f(y1)}" width="{f(max(x2 - x1, 0))}" '
-        f'height="{f(max(y2 - y1, 0))}">{inner}</rect>'
-    )
+    end = f"><title>{escape(title)}</title></rect>" if title else "/>"
+    size = f'width="{f(max(x2 - x1, 0))}" height="{f(max(y2 - y1, 0))}"'
+    return f'<rect class="{cls}" x="{f(x1)}" y="{f(y1)}" {size}{end}'
 
 
 def svg(width: float, height: float, body: Sequence[str] | str, label: str, cls: str = "chart") -> str:

@@ -50,6 +50,10 @@ def result_figure(
     fan : DataFrame, optional
         For courses: ``region age`` and ``p025`` to ``p975``, the centiles to draw them on.
 
+    Returns
+    -------
+    str
+
     Raises
     ------
     UsageError, InputError
@@ -89,6 +93,10 @@ def map_figure(parts: Sequence[tuple[str, pd.Series]], **options: Any) -> str:
         Heading, and numbers by region.
     **options
         As in `brainmap.brain_map_svg`; ``limits`` that suit all parts are chosen where none are given.
+
+    Returns
+    -------
+    str
     """
     if len(parts) == 1:
         return brain_map_svg(parts[0][1], standalone=True, **options)
@@ -130,6 +138,14 @@ def centile_figure(
         ``age`` (years) and ``p05`` to ``p95`` (mm^3) of one region, perhaps with a column ``region``.
     visits : DataFrame, optional
         ``age``, ``volume_mm3``, and ``region`` when it holds several.
+    name : str
+        What the table of centiles is called in messages.
+    width, height : float
+        Pixels.
+
+    Returns
+    -------
+    str
 
     Raises
     ------

@@ -23,6 +23,12 @@ def region_values(
         Keep only rows that match all of them.
     name : str
         What the table is called in messages.
+    column : str
+
+    Returns
+    -------
+    Series
+        Of float; missing where a region has none.
 
     Raises
     ------
@@ -49,7 +55,29 @@ def region_values(
 def parted_values(
     table: pd.DataFrame, column: str, where: Sequence[str], name: str, facet: str | None
 ) -> list[tuple[str, pd.Series]]:
-    """Heading and `region_values` for each value of the column `facet`; one part without it."""
+    """`region_values` for each value of a column.
+
+    Parameters
+    ----------
+    table : DataFrame
+    column : str
+        Of the numbers.
+    where : sequence of ``COLUMN=VALUE``
+    name : str
+        What the table is called in messages.
+    facet : str or None
+        One part without it.
+
+    Returns
+    -------
+    list of (str, Series)
+        Heading and numbers by region, in the order of first appearance.
+
+    Raises
+    ------
+    InputError, UsageError
+        As `region_values`; also when the table has no column `facet`.
+    """
     rows = matching_rows(table, where, name)
     if facet is None:
         return [("", region_values(rows, column, (), name))]
@@ -59,7 +87,24 @@ def parted_values(
 
 
 def matching_rows(table: pd.DataFrame, where: Sequence[str], name: str) -> pd.DataFrame:
-    """The rows that match every ``COLUMN=VALUE``; see `region_values`."""
+    """The rows that match every condition.
+
+    Parameters
+    ----------
+    table : DataFrame
+    where : sequence of ``COLUMN=VALUE``
+    name : str
+        What the table is called in messages.
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    UsageError
+        When a condition cannot be read or matches nothing.
+    """
     for condition in where:
         table = _matching(table, condition, name)
     return table

@@ -88,7 +88,19 @@ def _card(card: dict[str, Any]) -> dict[str, Any]:
 
 
 def counts_chart(scans: pd.DataFrame, tail: str) -> str:
-    """Deviating regions per scan under model A (across) and B (up); the area of a mark is the number of scans."""
+    """Deviating regions per scan under model A (across) and B (up); the mark grows with the number of scans.
+
+    Parameters
+    ----------
+    scans : DataFrame
+        ``n_infra_a n_infra_b n_supra_a n_supra_b``, one row per scan.
+    tail : {'infra', 'supra'}
+
+    Returns
+    -------
+    str
+        SVG; the marks grow no more beyond 150 scans.
+    """
     pairs = scans.groupby([f"n_{tail}_a", f"n_{tail}_b"]).size()
     top = max(4, int(scans[[f"n_{tail}_a", f"n_{tail}_b"]].to_numpy().max(initial=0))) + 1
     plot = Plot(44, 22, WIDTH - 64, HEIGHT - 64, (-0.5, top), (-0.5, top))

@@ -79,7 +79,7 @@ def _context(sheets: dict[str, Sheet], about: Record) -> dict[str, Any]:
     regions = [name for name in overall.table["region"] if name in set(qq["region"])]
     drawings = [
         (
-            Drawing(name, display_name(name), qq_chart(name, qq)),
+            Drawing(name, display_name(name), _qq_chart(name, qq)),
             Drawing(name, display_name(name), centile_chart(name, curves, points)),
         )
         for name in regions
@@ -101,7 +101,7 @@ def _context(sheets: dict[str, Sheet], about: Record) -> dict[str, Any]:
     }
 
 
-def qq_chart(region: str, quantiles: pd.DataFrame, size: float = 150) -> Markup:
+def _qq_chart(region: str, quantiles: pd.DataFrame, size: float = 150) -> Markup:
     """Observed against theoretical quantiles of z; the diagonal is a standard normal distribution."""
     rows = quantiles[quantiles["region"] == region]
     plot = Plot(24, 8, size - 34, size - 38, (-QQ_REACH, QQ_REACH), (-QQ_REACH, QQ_REACH))
@@ -121,7 +121,23 @@ def qq_chart(region: str, quantiles: pd.DataFrame, size: float = 150) -> Markup:
 def centile_chart(
     region: str, curves: pd.DataFrame, points: pd.DataFrame, width: float = 330, height: float = 210
 ) -> Markup:
-    """Centile curves 5, 50 and 95 of both sexes, and the people's own centiles by age band as dots."""
+    """Centile curves 5, 50 and 95 of both sexes, and the people's own centiles by age band as dots.
+
+    Parameters
+    ----------
+    region : str
+    curves : DataFrame
+        ``region sex age p05 p50 p95``, mm^3.
+    points : DataFrame
+        ``region sex age`` and `CENTILES`, mm^3, one row per age band.
+    width, height : float
+        Pixels.
+
+    Returns
+    -------
+    Markup
+        SVG; in cm^3 where a median is above 5 mm^3, else without a unit.
+    """
     rows, marks = curves[curves["region"] == region], points[points["region"] == region]
     scale = CM3 if np.nanmax(np.abs(rows["p50"])) > 5 else 1.0
     values = (

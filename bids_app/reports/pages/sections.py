@@ -139,7 +139,7 @@ def count_tails(person: Person) -> list[dict[str, Any]]:
 
 def most_deviating(scan: Scan) -> tuple[list[tuple[int, dict[str, Any]]], bool]:
     """The reference regions furthest from expectation, and whether any of them is flagged."""
-    table = by_extremity(scan.deviations)
+    table = _by_extremity(scan.deviations)
     flagged = table["deviation"].isin(["infra", "supra"]) if len(table) else pd.Series(dtype=bool)
     shown = table[flagged].head(LISTED_REGIONS) if flagged.any() else table.head(3)
     return list(Sheet("", shown).rows()), bool(flagged.any())
@@ -162,7 +162,7 @@ def second_opinion(scan: Scan) -> dict[str, Any] | None:
     }
 
 
-def by_extremity(sheet: Sheet | None) -> pd.DataFrame:
+def _by_extremity(sheet: Sheet | None) -> pd.DataFrame:
     """Scored rows, the largest |z| first."""
     if sheet is None:
         return pd.DataFrame(columns=["region", "z", "deviation", "centile"])
@@ -174,7 +174,7 @@ def centile_charts(person: Person) -> dict[str, Any]:
     """Charts of the flagged regions (at most `SHOWN_CHARTS`, the most extreme first) and of all others by lobe."""
     if person.centiles is None or not person.scans:
         return {"shown": [], "others": {}, "note": ""}
-    extreme = by_extremity(person.scans[-1].deviations)
+    extreme = _by_extremity(person.scans[-1].deviations)
     fans = _fans(person.centiles.table)
     flagged = [
         region

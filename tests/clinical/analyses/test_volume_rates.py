@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -86,3 +88,15 @@ def test_rates_are_given_with_and_without_rebaselining():
     assert counted["MS", "all scans"] == 3
     assert counted["MS", "after re-baselining"] == 2
     assert counted["HC", "after re-baselining"] == 3
+
+
+def test_composites_without_a_standard_error_are_named_with_the_reason():
+    made = data()
+    volumes = made.measured.volumes
+    more = volumes.assign(**{"Right-Thalamus": volumes["Left-Thalamus"], "BrainSegVolNotVent": 1e6})
+    people = rates(replace(made, measured=replace(made.measured, volumes=more)))[1]
+    assert [text.partition(":")[0] for text in people.sentences] == [
+        "No standard error of a person's rate of whole brain without ventricles"
+    ]
+    assert row(people.table, participant_id="sub-MS2", region="thalamus")["se"] > 0
+    assert rates(made)[1].sentences == ()

@@ -5,7 +5,7 @@ import pytest
 
 from bids_app.bids.group_files import group_file
 from bids_app.regions import reference_regions
-from bids_app.reports.figures.analyses import MOST_PARTS, Analysis, read_analyses
+from bids_app.reports.figures.analyses import MOST_PARTS, Analysis, leading, read_analyses
 from bids_app.reports.loading import load_group
 from bids_app.tables import write_json, write_tsv
 
@@ -90,3 +90,31 @@ def test_a_figure_that_makes_no_sense_is_a_sentence(tmp_path: Path, regional: pd
 def test_an_empty_table_draws_nothing(tmp_path: Path, regional: pd.DataFrame) -> None:
     _write(tmp_path, "scores", regional.iloc[:0], {"kind": "map", "value": "beta"})
     assert _read(tmp_path)["scores"].drawings == []
+
+
+@pytest.mark.parametrize(
+    ("sentences", "place"),
+    [
+        (["Group HC (25) has 1.", "Group MS (59) has 3."], 1),
+        (["In group HC none.", "In total all.", "Of the people of group MS many."], 2),
+        (["Group MS+ (5) has 3.", "Group MS (59) has 2."], 0),
+        (["Group HC, unlike group MS, has none.", "Group MS (59) has 3."], 0),
+        (["Of 25 people in group HC 2 %.", "Adjusted for age."], 0),
+        (["Others: 12 of 45.", "Risk group: 7 of 14."], 1),
+        (["Group HCX has 3.", "Group MS has 2."], 0),
+        ([], 0),
+    ],
+)
+def test_the_patients_sentence_is_shown_first(sentences: list[str], place: int) -> None:
+    assert leading(sentences, {"HC", "Others"}, {"MS", "MS+", "Risk group"}) == place
+
+
+def test_the_groups_are_those_of_the_tables(tmp_path: Path) -> None:
+    write_tsv(pd.DataFrame({"group": ["all", "c(", "MS"]}), group_file(tmp_path, "cohort"))
+    _write(tmp_path, "case_control", pd.DataFrame({"group": ["MS"], "control_group": ["c("]}), None)
+    _write(tmp_path, "change", pd.DataFrame({"group": ["c(", "MS"]}), None)
+    told = {"Title": "t", "Sentences": ["In group c( none.", "In group MS one."], "Methods": "", "Figure": None}
+    write_json(told, group_file(tmp_path, "change", ".json"))
+    analysis = _read(tmp_path)["change"]
+    assert analysis.lead == 1
+    assert analysis.others == [(0, "In group c( none.")]

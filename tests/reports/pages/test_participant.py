@@ -220,3 +220,23 @@ def test_deviations_on_which_a_second_model_disagrees_are_marked(root: Path) -> 
 
 def test_without_a_second_model_the_report_has_no_second_opinion(derivatives: Path) -> None:
     assert "Second opinion" not in (derivatives / "sub-01.html").read_text(encoding="utf-8")
+
+
+def test_what_could_not_be_drawn_in_several_sessions_is_said_once(root: Path) -> None:
+    dataset.write_person(root, "01", ("1", "2"))
+    (root / "sub-01/figures").mkdir()
+    for session in (1, 2):
+        notes = ["no image"] if session == 1 else ["no surface", "no image"]
+        write_json({"Notes": notes}, root / "sub-01/figures" / f"sub-01_ses-{session}_desc-overlays.json")
+    page = write_participant_report(root, "01").read_text()
+    assert page.count(">no image<") == 1
+    assert "<li>ses-1, ses-2: " in page
+    assert "<li>ses-2: " in page
+
+
+def test_tables_of_earlier_sessions_are_taken_out_when_they_are_unfolded(derivatives: Path) -> None:
+    page = (derivatives / "sub-01.html").read_text()
+    blocks = page.split('<details class="scan-tables"')[1:]
+    assert len(blocks) > 1
+    assert all("<noscript>" in block for block in blocks[:-1])
+    assert blocks[-1].startswith(" open")
