@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from bids_app.errors import InputError, UsageError, did_you_mean
+from bids_app.errors import CovariateError, InputError, UsageError, did_you_mean
 from bids_app.normative.card import ModelCard
 from bids_app.normative.engines import native_file as model_file
 from bids_app.normative.training import default_regions, train
-from bids_app.regions import MEASURES, VOLUME, add_asymmetry, canonical, names, reference_regions
+from bids_app.regions import ETIV, MEASURES, VOLUME, add_asymmetry, canonical, names, reference_regions
 from bids_app.tables import read_json, write_tsv
 from bids_app.workbench.score import Say
 from bids_app.workbench.table_findings import finding_lines
@@ -121,8 +121,17 @@ def healthy_people(config: TableChoice, say: Say) -> tuple[pd.DataFrame, pd.Data
         Model input, numbered from 0.
     impossible : DataFrame of bool
         Its cells that cannot be, same rows.
+
+    Raises
+    ------
+    CovariateError
+        Without intracranial volume, which harmonisation and evaluation use of thickness too.
     """
     table, findings = config.read(say)
+    if ETIV not in table.data:
+        raise CovariateError(
+            f"{config.table.name} has no column {ETIV} (intracranial volume, mm^3)", f"name it with --map {ETIV}=COLUMN"
+        )
     for line in finding_lines(findings, "--dropped FILE.tsv lists the rows that are left out"):
         say(line)
     data = table.data

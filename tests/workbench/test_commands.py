@@ -11,6 +11,7 @@ from bids_app.normative.registry import load_model
 from bids_app.regions import ETIV, reference_regions
 from bids_app.tables import read_table, write_json, write_tsv
 from bids_app.workbench.analyse import AnalyseConfig, analyse_table
+from bids_app.workbench.evaluate import EvaluateConfig, evaluate_table
 from bids_app.workbench.exchange import ExportConfig, ImportConfig, export_model, import_model
 from bids_app.workbench.score import ScoreConfig, score_table
 from bids_app.workbench.show import card_lines, region_parameters
@@ -178,3 +179,6 @@ def test_only_tables_of_thickness_go_without_intracranial_volume(tmp_path):
             assert score_table(config, lambda _: None).n_rows == 1
             with pytest.raises(ModelError, match="open-thickness is of thickness"):
                 score_table(replace(config, model="open-calibrated"), lambda _: None)
+            evaluation = EvaluateConfig(table=table, output=tmp_path / "e", model="open-thickness")
+            with pytest.raises(CovariateError, match="no column Estimated"):
+                evaluate_table(evaluation, lambda _: None)
