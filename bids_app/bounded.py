@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 import re
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -32,7 +34,19 @@ MAX_SPREADSHEET_BYTES = 1_000 * MEGABYTE
 MAX_SPREADSHEET_MEMBERS = 10_000
 MAX_SPREADSHEET_CELLS = 50_000_000
 _SPLIT = "split it, or keep the columns and rows that are needed"
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _CELL = re.compile(rb"<(?:\w+:)?c\s[^>]*?\br=[\"']([A-Z]{1,3})([0-9]{1,7})[\"']")
+
+
+def names_in(folder: Path | str) -> list[str]:
+    """The names in a folder, sorted; none where it is not there. InputError where it cannot be read."""
+    try:
+        return sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise InputError(f"the folder {folder} cannot be read ({error.strerror})", "check its permissions") from error
 
 
 def read_text(path: Path | str, limit: int, encoding: str = "utf-8-sig") -> str:
@@ -139,6 +153,32 @@ def check_spreadsheet(path: Path) -> None:
                     _check_sheet(path, stream)
 
 
+def first_sheet(path: Path, **how: Any) -> Any:
+    """The first sheet of a spreadsheet, as `pandas.read_excel` reads it.
+
+    Raises
+    ------
+    InputError
+        When it is damaged, has more than is read, or openpyxl, which reads spreadsheets, is not installed.
+    """
+    import pandas as pd
+
+    try:
+        check_spreadsheet(path)
+        return pd.read_excel(path, **how)
+    except (InputError, FileNotFoundError):
+        raise
+    except ImportError as error:
+        raise InputError(
+            f"{path.name} is a spreadsheet, and openpyxl, which reads it, is not installed",
+            "install normvol[xlsx], or save the first sheet as tab-separated text",
+        ) from error
+    except Exception as error:  # openpyxl raises whatever its code meets in a damaged file
+        raise InputError(
+            f"cannot read {path} as a spreadsheet ({error})", "save its first sheet as tab-separated text"
+        ) from error
+
+
 def _check_sheet(path: Path, stream: Any) -> None:
     """A sheet is as large as its last column and row say, whatever lies between."""
     columns = rows = 0
@@ -178,6 +218,23 @@ def check_levels(content: object, left: int = MAX_LEVELS) -> None:
         raise RecursionError
     for inner in _within(content):
         check_levels(inner, left - 1)
+
+
+def loads(text: str | bytes, **how: Any) -> Any:
+    """`json.loads` of text that is nested at most `MAX_LEVELS` deep; RecursionError before anything is made of it."""
+    content = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+    deep = _levels(content) > MAX_LEVELS  # brackets in strings are counted too
+    if deep and _levels(_STRING.sub(b"", content)) > MAX_LEVELS:
+        raise RecursionError("nested too deeply")
+    return json.loads(text, **how)
+
+
+def _levels(content: bytes) -> int:
+    """How deep the brackets of a text nest at most; 0 when they are too few to matter."""
+    brackets = content.translate(None, _NO_BRACKETS)
+    if len(brackets) <= MAX_LEVELS:
+        return 0
+    return max(accumulate(1 if sign in b"[{" else -1 for sign in brackets))
 
 
 def _within(content: object) -> Iterable[object]:

@@ -9,6 +9,7 @@ import os
 import re
 import tempfile
 import tomllib
+import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -154,7 +155,7 @@ def read_json(path: Path | str, made_of_pairs: Callable[[list[tuple[str, Any]]],
     `made_of_pairs` makes an object of its names and values (default: a dict).
     """
     try:
-        return json.loads(bounded.read_text(path, bounded.MAX_JSON_BYTES), object_pairs_hook=made_of_pairs)
+        return bounded.loads(bounded.read_text(path, bounded.MAX_JSON_BYTES), object_pairs_hook=made_of_pairs)
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"cannot read {path} as JSON ({_why(error)})", "check or remove the file") from error
 
@@ -240,16 +241,9 @@ def read_spreadsheet(path: Path, text: bool | Collection[str] = False) -> pd.Dat
     Raises
     ------
     InputError
-        When openpyxl, which reads spreadsheets, is not installed.
+        When it is damaged, or openpyxl, which reads spreadsheets, is not installed.
     """
-    bounded.check_spreadsheet(path)
-    try:
-        table = pd.read_excel(path, dtype=object, na_values=list(NA_VALUES), keep_default_na=False)
-    except ImportError as error:
-        raise InputError(
-            f"{path.name} is a spreadsheet, and openpyxl, which reads it, is not installed",
-            "install normvol[xlsx], or save the first sheet as tab-separated text",
-        ) from error
+    table = bounded.first_sheet(path, dtype=object, na_values=list(NA_VALUES), keep_default_na=False)
     return typed_cells(table, text)
 
 
@@ -295,6 +289,10 @@ def text_dialect(path: Path) -> dict[str, Any]:
     }
 
 
+# With what unpacks (zlib) and what reads Parquet (NotImplementedError)
+DAMAGED = (OSError, EOFError, ValueError, KeyError, ImportError, NotImplementedError, BadZipFile, zlib.error)
+
+
 @contextmanager
 def table_errors(path: Path) -> Iterator[None]:
     """What goes wrong while `path` is read as a table, as an InputError in words."""
@@ -306,7 +304,7 @@ def table_errors(path: Path) -> Iterator[None]:
         raise InputError(
             f"{path} is not text in UTF-8 ({error})", "save it as UTF-8 (in a spreadsheet: CSV UTF-8)"
         ) from error
-    except (OSError, ValueError, KeyError, ImportError, BadZipFile) as error:
+    except DAMAGED as error:
         raise InputError(f"cannot read {path} as a table ({error})", "it must be TSV, CSV or Parquet") from error
 
 

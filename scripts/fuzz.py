@@ -11,7 +11,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gzip
 import importlib
+import importlib.util
+import io
+import json
 import pickle
 import random
 import struct
@@ -20,33 +24,134 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from bids_app.errors import NormvolError
 
-# What is instrumented, and read by what
+HERE = "scripts.fuzz"
+# Each reader: what it is called as, and the ending of its file
 TARGETS = {
-    "stats": ("bids_app.freesurfer.stats", ".stats"),
-    "tables": ("bids_app.bids.source_tables", ".tsv"),
-    "wide-tables": ("bids_app.workbench.table_pieces", ".csv"),
-    "model": ("bids_app.normative.engines.native_file", ".json"),
-    "rdata": ("bids_app.normative.importers.rfile", ".rds"),
-    "pickle": ("bids_app.normative.importers.restricted_pickle", ".pkl"),
-    "toml": ("bids_app.settings", ".toml"),
-    "filters": ("bids_app.bids.query", ".json"),
+    "stats": ("bids_app.freesurfer.stats:read_stats", ".stats"),
+    "tables": ("bids_app.bids.source_tables:read_sheet", ".tsv"),
+    "source": ("bids_app.bids.covariate_sources:load_source", ".tsv"),
+    "sidecar": ("bids_app.bids.source_tables:read_sidecar", ".json"),
+    "ratings": ("bids_app.bids.ratings:read_ratings", ".tsv"),
+    "lesions": ("bids_app.bids.lesion_files:read_lesion_tables", ".csv"),
+    "wide-tables": (f"{HERE}:_pieces", ".csv"),
+    "tsv": ("bids_app.tables:read_table", ".tsv"),
+    "csv": ("bids_app.tables:read_table", ".csv"),
+    "packed": ("bids_app.tables:read_table", ".tsv.gz"),
+    "packed-pieces": (f"{HERE}:_pieces", ".csv.gz"),
+    "sheet": ("bids_app.bids.source_tables:read_any_sheet", ".xlsx"),
+    "xlsx": ("bids_app.tables:read_table", ".xlsx"),
+    "parquet": ("bids_app.tables:read_table", ".parquet"),
+    "model": ("bids_app.normative.registry:load_model", ".json"),
+    "terms": ("bids_app.normative.registry:load_model", ".json"),
+    "gamma": ("bids_app.normative.registry:load_model", ".json"),
+    "change-model": ("bids_app.normative.change_model:load_change_model", ".json"),
+    "rdata": ("bids_app.normative.importers.rfile:read_r_file", ".rds"),
+    "pickle": ("bids_app.normative.importers.restricted_pickle:read_pickle", ".pkl"),
+    "brainchart": (f"{HERE}:_brainchart", ".rds"),
+    "brain-reference": (f"{HERE}:_brain_reference", ".Rdata"),
+    "braincharts": (f"{HERE}:_braincharts", ".pkl"),
+    "centilebrain": (f"{HERE}:_centilebrain", ".rds"),
+    "nomis": (f"{HERE}:_nomis", ".sav"),
+    "pcntoolkit": (f"{HERE}:_pcntoolkit", ".json"),
+    "toml": (f"{HERE}:_settings", ".toml"),
+    "plugin": ("bids_app.workflows.execution:plugin_settings", ".yml"),
+    "filters": ("bids_app.bids.query:read_filters", ".json"),
+    "brainlife": (f"{HERE}:_brainlife", ".json"),
 }
 SECONDS_AT_MOST = 10
 
 
 def reader(target: str) -> Callable[[Path], object]:
     """What reads a file of this kind."""
-    module = importlib.import_module(TARGETS[target][0])
-    if target == "wide-tables":
-        return lambda path: list(module.TableFile(path).pieces(1000))
-    if target == "toml":
-        return _settings
-    name = {"stats": "read_stats", "tables": "read_sheet", "model": "load", "filters": "read_filters"}
-    return getattr(module, name.get(target, {"rdata": "read_r_file", "pickle": "read_pickle"}.get(target, "")))
+    module, _, name = TARGETS[target][0].partition(":")
+    here = sys.modules[__name__] if module == HERE else importlib.import_module(module)
+    found: Callable[[Path], object] = getattr(here, name)
+    return found
+
+
+def _pieces(path: Path) -> list[object]:
+    from bids_app.workbench.table_pieces import TableFile
+
+    return list(TableFile(path).pieces(1000))
+
+
+def _brainchart(path: Path) -> None:
+    from bids_app.normative.importers.brainchart import read_fit
+
+    read_fit(path)
+
+
+def _alone(path: Path, name: str) -> Path:
+    """A folder that holds the file alone, under a name that importers look for."""
+    folder = path.parent / f"{path.stem}-folder"
+    target = folder / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(path.read_bytes())
+    return folder
+
+
+def _brain_reference(path: Path) -> None:
+    from bids_app.normative.importers.brain_reference import import_brain_reference
+
+    _alone(path, "Left.Thalamus_male.Rdata")
+    import_brain_reference(_alone(path, "Left.Thalamus_female.Rdata"))
+
+
+def _centilebrain(path: Path) -> None:
+    from bids_app.normative.importers.centilebrain import import_centilebrain
+
+    _alone(path, "MFPmodels_subcorticalvolume_male.rds")
+    import_centilebrain(_alone(path, "MFPmodels_subcorticalvolume_female.rds"))
+
+
+def _nomis(path: Path) -> None:
+    from bids_app.normative.importers.nomis import import_nomis
+
+    folder = _alone(path, "models/aseg.csv/Models/left-hippocampus.sav")
+    for name, text in (
+        *(("models/aseg.csv/Models/left-hippocampus.csv", "age,etiv\n"), ("meanage.csv", "50\n")),
+        *(("models/aseg.csv/Models/left-hippocampus_mse.csv", "9\n"), ("meanetiv.csv", "1.5e6\n")),
+    ):
+        (folder / name).write_text(text)
+    import_nomis(folder)
+
+
+def _braincharts(path: Path) -> None:
+    from bids_app.normative.importers.braincharts import MODEL_FILE, import_braincharts
+
+    folder = _alone(path, f"Left-Thalamus-Proper/{MODEL_FILE}")
+    (folder / "sites.txt").write_text("A\nB\n")
+    import_braincharts(folder, folder / "sites.txt")
+
+
+def _pcntoolkit(path: Path) -> None:
+    from bids_app.normative.registry import load_model
+
+    load_model(_alone(path, "model/normative_model.json"))
+
+
+def _brainlife(path: Path) -> None:
+    app = _brainlife_app()
+    with contextlib.suppress(app.Unusable):
+        app.read_scans(app.read_config(path))
+
+
+@cache
+def _brainlife_app() -> Any:
+    place = Path(__file__).resolve().parents[1] / "platforms/brainlife/app.py"
+    spec = importlib.util.spec_from_file_location("brainlife_app", place)
+    assert spec is not None
+    assert spec.loader is not None
+    app = importlib.util.module_from_spec(spec)
+    sys.modules["brainlife_app"] = app
+    spec.loader.exec_module(app)
+    return app
 
 
 def _settings(path: Path) -> None:
@@ -60,46 +165,77 @@ def _settings(path: Path) -> None:
             read(path)
 
 
+TSV = [
+    b"participant_id\tage\tsex\nsub-01\t30\tF\nsub-02\tn/a\tM\n",
+    'a;b;ö\n"x;y";1,5;3\n'.encode(),
+    b"\xef\xbb\xbfid,age\r\n01,30\r\n",
+    b"\xff\xfei\x00d\x00\n\x00",
+]
+STATS = [
+    b"# Title Segmentation Statistics\n# Measure BrainSeg, BrainSegVol, Volume, 1110.5, mm^3\n# NRows 2\n"
+    b"# ColHeaders Index SegId NVoxels Volume_mm3 StructName\n1 4 10 5.5 Left-Thalamus\n2 5 9 4 Right-Caudate\n"
+]
+RATINGS = [b"participant_id\tsession_id\trating\treason\nsub-01\tses-1\texclude\tmotion\nsub-02\tn/a\tkeep\tn/a\n"]
+LESIONS = [b"participant_id,session_id,count,volume_mm3\nsub-01,ses-1,3,120.5\nsub-02,,0,0\n"]
+SIDECAR = [b'{"sex": {"Description": "x", "Levels": {"0": "female", "1": "male"}}, "age": {"Units": "years"}}']
+PLUGIN = [b"plugin: MultiProc\nplugin_args: {n_procs: 2, memory_gb: 4}\n", b'{"plugin": "SLURM", "plugin_args": {}}']
+FILTERS = [b'{"t1w": {"session": ["01"], "acquisition": "Query.NONE", "run": null}, "flair": {"part": "*"}}']
+BRAINLIFE = [
+    b'{"freesurfer": ["a/output"], "age": 30, "_inputs": [{"id": "freesurfer", "keys": ["freesurfer"], '
+    b'"meta": {"subject": "01", "session": "1", "age": 40, "sex": "M"}}]}'
+]
+TOML = [
+    b'nprocs = 2\nmodel = "open"\nparticipant_label = ["01", 2]\nfs_subjects_dir = "/x"\nmem_mb = 5\n',
+    b'[roles]\nedss = "EDSS"\n[options]\ncontrol = "c"\ngroups = ["a"]\nthreshold = 1.96\n',
+    b'[samples.a]\nbids_dir = "x"\noutput_dir = "y"\n[samples.b]\nbids_dir = "x"\noutput_dir = "y"\n',
+]
+PCNTOOLKIT = [b'{"name": "m", "covariates": ["age"], "response_vars": ["a"], "unique_batch_effects": {"site": ["A"]}}']
+CHANGE = [b'{"format": "normvol-change-model", "version": "1.0", "regions": {"Left-Thalamus": {"r": 0.9}}}']
+GAMMA = [b'{"format": "normvol-generalised-gamma", "version": "1.0", "card": {"name": "x"}, "fits": {}}']
+WRITTEN = {
+    **dict.fromkeys(("tables", "source", "wide-tables", "tsv", "csv"), TSV),
+    **{"stats": STATS, "ratings": RATINGS, "lesions": LESIONS, "sidecar": SIDECAR, "plugin": PLUGIN, "gamma": GAMMA},
+    **{"filters": FILTERS, "brainlife": BRAINLIFE, "toml": TOML, "pcntoolkit": PCNTOOLKIT, "change-model": CHANGE},
+}
+
+
 def seeds(target: str) -> list[bytes]:
     """Whole files from which mutations start."""
-    folder = Path(__file__).resolve().parents[1] / "bids_app" / "data"
-    if target == "stats":
-        return [
-            b"# Title Segmentation Statistics\n# Measure BrainSeg, BrainSegVol, Volume, 1110.5, mm^3\n# NRows 2\n"
-            b"# ColHeaders Index SegId NVoxels Volume_mm3 StructName\n1 4 10 5.5 Left-Thalamus\n2 5 9 4 Right-Caudate\n"
-        ]
-    if target in ("tables", "wide-tables"):
-        return [
-            b"participant_id\tage\tsex\nsub-01\t30\tF\nsub-02\tn/a\tM\n",
-            'a;b;ö\n"x;y";1,5;3\n'.encode(),
-            b"\xef\xbb\xbfid,age\r\n01,30\r\n",
-            b"\xff\xfei\x00d\x00\n\x00",
-        ]
-    if target == "model":
-        return [_small_model(folder / "models" / "open-calibrated.json")]
-    if target == "rdata":
-        header = b"X\n" + struct.pack(">iii", 2, 0x040202, 0x020300)
-        names = struct.pack(">iiii", 1026, 1, 9, 5) + b"names" + struct.pack(">iiii", 16, 1, 9, 1) + b"a"
-        vector = struct.pack(">iid", 14 | 512, 1, 1.5) + names + struct.pack(">i", 254)
-        return [header + vector, header + struct.pack(">ii", 19, 1) + struct.pack(">iid", 14, 1, 2.5)]
-    if target == "pickle":
+    if target in WRITTEN:
+        return WRITTEN[target]
+    folder = Path(__file__).resolve().parents[1]
+    models = folder / "bids_app" / "data" / "models"
+    if target.startswith("packed"):
+        return [gzip.compress(content, mtime=0) for content in TSV]
+    if target in ("xlsx", "sheet", "parquet"):
+        import pandas as pd
+
+        table, stream = pd.DataFrame({"participant_id": ["sub-01", "sub-02"], "age": [30.5, None]}), io.BytesIO()
+        table.to_parquet(stream) if target == "parquet" else table.to_excel(stream, index=False)
+        return [stream.getvalue()]
+    if target in ("rdata", "brain-reference", "brainchart", "centilebrain"):
+        return _of_r(target, folder / "tests/data/brain_reference/Left.Thalamus_female.Rdata")
+    if target in ("pickle", "nomis", "braincharts"):
         import numpy as np
 
-        values = {"a": np.arange(3.0), "b": [1, "x", None], "c": np.float64(2)}
+        values = {"a": np.arange(3.0), "b": [1, "x", None], "c": np.float64(2), "coef_": np.array([1.0, 2.0])}
         return [pickle.dumps(values, protocol) for protocol in range(6)]
-    if target == "filters":
-        return [b'{"t1w": {"session": ["01"], "acquisition": "Query.NONE", "run": null}, "flair": {"part": "*"}}']
-    return [
-        b'nprocs = 2\nmodel = "open"\nparticipant_label = ["01", 2]\nfs_subjects_dir = "/x"\nmem_mb = 5\n',
-        b'[roles]\nedss = "EDSS"\n[options]\ncontrol = "c"\ngroups = ["a"]\nthreshold = 1.96\n',
-        b'[samples.a]\nbids_dir = "x"\noutput_dir = "y"\n[samples.b]\nbids_dir = "x"\noutput_dir = "y"\n',
-    ]
+    return [_small_model(models / {"terms": "open-sums.json"}.get(target, "open-calibrated.json"))]
+
+
+def _of_r(target: str, reference: Path) -> list[bytes]:
+    header = b"X\n" + struct.pack(">iii", 2, 0x040202, 0x020300)
+    names = struct.pack(">iiii", 1026, 1, 9, 5) + b"names" + struct.pack(">iiii", 16, 1, 9, 1) + b"a"
+    vector = struct.pack(">iid", 14 | 512, 1, 1.5) + names + struct.pack(">i", 254)
+    small = [header + vector, header + struct.pack(">ii", 19, 1) + struct.pack(">iid", 14, 1, 2.5)]
+    if target != "brain-reference":
+        return small
+    packed = reference.read_bytes()
+    return [*small, gzip.decompress(packed) if packed[:2] == b"\x1f\x8b" else packed]
 
 
 def _small_model(path: Path) -> bytes:
     """The packaged model with one region."""
-    import json
-
     from bids_app.normative.documents import digest
 
     content = json.loads(path.read_text(encoding="utf-8"))
@@ -134,7 +270,7 @@ class Trial:
             raise TimeoutError(f"{self.target}: {time.monotonic() - begun:.0f} s for {content[:200]!r}")
 
 
-def run(target: str, runs: int, seed: int) -> None:
+def run(target: str, runs: int, seed: int, seconds: int) -> None:
     """Fuzz one reader in this process, which ends with it."""
     with tempfile.TemporaryDirectory(prefix="fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as place:
         folder = Path(place)
@@ -150,21 +286,24 @@ def run(target: str, runs: int, seed: int) -> None:
         with atheris.instrument_imports(include=["bids_app"]):
             trial = Trial(target, folder)
         arguments = [sys.argv[0], f"-runs={runs}", f"-seed={seed}", "-max_len=4096", "-print_final_stats=1"]
+        arguments.append(f"-max_total_time={seconds}")
         atheris.Setup([*arguments, f"-artifact_prefix={tempfile.gettempdir()}/", str(corpus)], trial)
         atheris.Fuzz()
+
+
+def mutated(start: bytes, chance: random.Random) -> bytes:
+    """`start` with up to seven places of it overwritten, cut or filled."""
+    content = bytearray(start)
+    for _ in range(chance.randrange(8)):
+        at = chance.randrange(len(content) + 1)
+        content[at : at + chance.randrange(4)] = chance.randbytes(chance.randrange(4))
+    return bytes(content)
 
 
 def _with_hypothesis(trial: Trial, starts: list[bytes], runs: int, seed: int) -> None:
     from hypothesis import HealthCheck, given, settings
     from hypothesis import seed as seeded
     from hypothesis import strategies as st
-
-    def mutated(start: bytes, chance: random.Random) -> bytes:
-        content = bytearray(start)
-        for _ in range(chance.randrange(8)):
-            at = chance.randrange(len(content) + 1)
-            content[at : at + chance.randrange(4)] = chance.randbytes(chance.randrange(4))
-        return bytes(content)
 
     files = st.one_of(
         st.binary(max_size=400), st.builds(mutated, st.sampled_from(starts), st.randoms(use_true_random=False))
@@ -182,13 +321,15 @@ def main() -> int:
     parser.add_argument("target", choices=[*TARGETS, "all"])
     parser.add_argument("--runs", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=int, default=0, help="end a reader after so many, where atheris is installed")
     arguments = parser.parse_args()
     if arguments.target != "all":
-        run(arguments.target, arguments.runs, arguments.seed)
+        run(arguments.target, arguments.runs, arguments.seed, arguments.seconds)
         return 0
     bad = 0
     for target in TARGETS:
         command = [sys.executable, __file__, target, "--runs", str(arguments.runs), "--seed", str(arguments.seed)]
+        command += ["--seconds", str(arguments.seconds)]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
         bad += ended.returncode != 0
         words = (ended.stderr + ended.stdout).splitlines()

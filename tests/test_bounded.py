@@ -184,3 +184,17 @@ def test_yaml_whose_aliases_multiply_is_a_sentence(tmp_path):
     path.write_text("\n".join(lines))
     with pytest.raises(UsageError, match="more than 100,000 values"):
         read_yaml(path, "file")
+
+
+def test_depth_of_json_is_bounded_by_us_and_brackets_in_text_do_not_count(monkeypatch):
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(100_000)
+    try:
+        with pytest.raises(RecursionError):
+            bounded.loads("[" * 5000 + "]" * 5000)
+        with pytest.raises(RecursionError):
+            bounded.loads('{"a":' * 300 + "1" + "}" * 300)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert bounded.loads('["' + "[" * 5000 + '\\"["]') == ["[" * 5000 + '"[']
+    assert len(bounded.loads("[" + ",".join(["[]"] * 5000) + "]")) == 5000

@@ -24,6 +24,7 @@ from bids_app.bids.source_tables import (
     row_key,
 )
 from bids_app.bids.visit_times import parse_time
+from bids_app.bounded import names_in
 from bids_app.errors import BIDSError
 
 
@@ -126,7 +127,7 @@ def _source(name: str, header: Sequence[str], rows: Sequence[Row], sidecar: Mapp
 def load_phenotypes(bids_dir: Path) -> list[Source]:
     """The tables of ``phenotype/`` that name people; one that cannot be read is passed over."""
     found = []
-    for path in sorted((bids_dir / "phenotype").glob("*")):
+    for path in (bids_dir / "phenotype" / name for name in names_in(bids_dir / "phenotype")):
         if path.suffix in (".tsv", *SPREADSHEETS):
             with suppress(BIDSError):
                 found.append(load_source(path))

@@ -12,6 +12,7 @@ from typing import Any
 from bids_app.bids.layout import Scan
 from bids_app.bids.names import bare, participant_id, unpadded
 from bids_app.bids.source_tables import read_any_sheet
+from bids_app.bounded import names_in
 from bids_app.errors import InputError
 from bids_app.findings import Finding
 
@@ -64,7 +65,8 @@ class LesionSource:
 def mask_roots(bids_dir: Path, derivatives: Sequence[str | Path] = ()) -> list[Path]:
     """The datasets that may hold masks: those of ``-d [name=]path``, the dataset itself, and its derivatives."""
     named = [Path(str(given).rpartition("=")[2]) for given in derivatives]
-    inside = sorted(path for path in (bids_dir / "derivatives").glob("*") if path.is_dir())
+    folder = bids_dir / "derivatives"
+    inside = [folder / name for name in names_in(folder) if (folder / name).is_dir()]
     return list(dict.fromkeys([*named, *inside, bids_dir]))
 
 
@@ -75,7 +77,7 @@ def find_mask(scan: Scan, roots: Iterable[Path]) -> LesionSource:
     for root in roots:
         parts = (participant_id(scan.participant), *([f"ses-{scan.session}"] if scan.session else ()), "anat")
         folder = os.path.join(root, *parts)
-        for name in _names_in(folder):
+        for name in names_in(folder):
             if name.startswith(f"{scan.name}_") and MASK.search(name):
                 space = SPACE.search(name)
                 own = space is None or space[1] in OWN_SPACES
@@ -88,13 +90,6 @@ def find_mask(scan: Scan, roots: Iterable[Path]) -> LesionSource:
         named = ", ".join(path.name for path in elsewhere)
         findings.append(Finding("lesion-mask-unused", f"{named}: not in the space of the T1w image"))
     return LesionSource(found[0] if found else None, findings=tuple(findings))
-
-
-def _names_in(folder: str) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
 
 
 def with_table(source: LesionSource, row: LesionSource | None) -> LesionSource:

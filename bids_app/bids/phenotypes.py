@@ -13,10 +13,11 @@ from bids_app.bids.age_sex import DAYS_PER_YEAR
 from bids_app.bids.covariate_sources import Source, load_visits
 from bids_app.bids.covariates import as_numbers, read_covariates
 from bids_app.bids.layout import Scan
-from bids_app.bids.names import natural_key
+from bids_app.bids.names import natural_key, split_freesurfer_name
 from bids_app.bids.source_tables import SPREADSHEETS, Row, plain, read_any_sheet, row_key
 from bids_app.bids.visit_ages import ONE_AGE, VisitAges
 from bids_app.bids.visit_times import MAX_FOLLOW_UP
+from bids_app.bounded import names_in
 
 KEYS = ["participant_id", "session_id"]
 NOTES = "notes"
@@ -27,7 +28,8 @@ MOMENT = {"date", "dates", "onset", "start", "time", "times", "year", "years"}
 
 
 def _phenotype_rows(bids_dir: Path | str) -> dict[str, list[Row]]:
-    paths = sorted(path for path in (Path(bids_dir) / "phenotype").glob("*") if path.suffix in (".tsv", *SPREADSHEETS))
+    folder = Path(bids_dir) / "phenotype"
+    paths = [folder / name for name in names_in(folder) if Path(name).suffix in (".tsv", *SPREADSHEETS)]
     sheets = {path.stem: read_any_sheet(path) for path in paths}
     return {name: rows for name, (header, rows) in sheets.items() if "participant_id" in header}
 
@@ -95,6 +97,14 @@ def all_visits(bids_dir: Path, phenotypes: dict[str, list[Row]], participants_fi
     with_sessions = {person for person, session in keys if session is not None}
     kept = {(person, session) for person, session in keys if session is not None or person not in with_sessions}
     return [Scan(*key) for key in sorted(kept, key=lambda key: (natural_key(key[0]), natural_key(key[1])))]
+
+
+def every_visit(bids_dir: Path, participants_file: Path | None = None) -> list[Scan]:
+    """The visits of `all_visits`, and those that only folders name."""
+    named = all_visits(bids_dir, _phenotype_rows(bids_dir), participants_file)
+    folders = {path for pattern in ("sub-*", "sub-*/ses-*") for path in bids_dir.glob(pattern) if path.is_dir()}
+    found = [split_freesurfer_name("_".join(path.relative_to(bids_dir).parts)) for path in sorted(folders)]
+    return list(dict.fromkeys([*named, *(Scan(*labels) for labels in found if labels)]))
 
 
 def _joined(name: str, by_key: dict[Key, Row], visits: Sequence[Scan], taken: set[str]) -> dict[str, pd.Series]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.bids.derivatives import SUMMARY_SUFFIX
+from bids_app.bids.group_files import group_file
 from bids_app.bids.markers import PEOPLE, SCANS
 from bids_app.bids.names import file_stem, natural_key
+from bids_app.bounded import loads
 from bids_app.errors import InputError
+from bids_app.tables import read_table
 
 DONE, LEFT_OUT, FAILED, UNFINISHED = STATES = ("done", "left out", "failed", "unfinished")
 _STATES = {"omitted": LEFT_OUT, "failed": FAILED}
@@ -44,7 +46,7 @@ def scan_states(output_dir: Path) -> list[ScanState]:
     """
     folder = output_dir / "logs" / "status"
     if not folder.is_dir():
-        raise InputError(f"{output_dir} has no logs/status, so no participant level wrote there", "check the path")
+        return _of_a_table(output_dir)
     people = {name: _loaded(path) for name, path in _json_files(output_dir / PEOPLE)}
     marked = dict(_json_files(output_dir / SCANS))
     found = []
@@ -54,6 +56,29 @@ def scan_states(output_dir: Path) -> list[ScanState]:
             raise InputError(f"{path} is damaged", "run the participant level again")
         found.append(_state(output_dir, status, marked, people))
     return sorted(found, key=lambda scan: (natural_key(scan.participant_id), natural_key(scan.session_id)))
+
+
+def _of_a_table(output_dir: Path) -> list[ScanState]:
+    """The rows of a folder that ``normvol-model analyse``, or a pool, wrote: they name no run's statuses."""
+    table = group_file(output_dir, "inclusion")
+    if not table.is_file():
+        raise InputError(
+            f"{output_dir} has no logs/status and no {table.name}, so no level of normvol wrote there", "check the path"
+        )
+    rows = read_table(table, text=True).astype(object)
+    if {"participant_id", "status"} - set(rows):
+        raise InputError(f"{table} is damaged", "run the command that wrote it again")
+    rows = rows.where(rows.notna(), None)
+    return [
+        ScanState(
+            str(row["participant_id"]),
+            row.get("session_id"),
+            DONE if row["status"] == "scored" else _STATES.get(str(row["status"]), LEFT_OUT),
+            row.get("reason") or "",
+            row.get("remedy") or "",
+        )
+        for row in rows.to_dict("records")
+    ]
 
 
 def _state(
@@ -95,7 +120,7 @@ def _json_files(folder: Path) -> Iterator[tuple[str, str]]:
 def _loaded(path: str) -> Any:
     try:
         with open(path, "rb") as stream:
-            content = json.loads(stream.read())
-    except (OSError, ValueError):
+            content = loads(stream.read())
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bids_app.bids.age_sex import is_missing
 from bids_app.bids.columns import columns_for
+from bids_app.bids.disguise import Disguise
 from bids_app.bids.names import natural_key, output_path, participant_id, session_id
 from bids_app.bids.source_tables import Row, plain, read_sheet
 from bids_app.errors import InputError
@@ -90,8 +91,10 @@ def stored_ratings(output_dir: Path | str) -> dict[Key, Rating]:
     return {key: rating for key, rating in read_ratings(path).items() if rating} if path.exists() else {}
 
 
-def keep_ratings(output_dir: Path | str, files: Iterable[Path]) -> tuple[str, ...]:
+def keep_ratings(output_dir: Path | str, files: Iterable[Path], disguise: Disguise | None = None) -> tuple[str, ...]:
     """Add the ratings of `files` to those of the dataset; a later word on a scan replaces an earlier one.
+
+    With a `disguise` they are kept under hashed labels.
 
     Returns
     -------
@@ -101,7 +104,7 @@ def keep_ratings(output_dir: Path | str, files: Iterable[Path]) -> tuple[str, ..
     before = stored_ratings(output_dir)
     after: dict[Key, Rating | None] = dict(before)
     for path in files:
-        after.update(read_ratings(path))
+        after.update(_hashed(read_ratings(path), disguise) if disguise else read_ratings(path))
     kept = {key: rating for key, rating in after.items() if rating}
     if kept == before:
         return ()
@@ -110,6 +113,14 @@ def keep_ratings(output_dir: Path | str, files: Iterable[Path]) -> tuple[str, ..
     table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).replace("", None)
     write_tsv(table, output_path(output_dir, *Path(FILE).parts), columns_for("ratings"))
     return tuple(sorted({key[0] for key in {*before, *kept} if before.get(key) != kept.get(key)}))
+
+
+def _hashed(ratings: Mapping[Key, Rating | None], disguise: Disguise) -> dict[Key, Rating | None]:
+    return {
+        (disguise.text(who), session and disguise.text(session)): rating
+        and Rating(rating.rating, disguise.text(rating.reason))
+        for (who, session), rating in ratings.items()
+    }
 
 
 def key_of(row: Mapping[str, Any]) -> Key:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import csv
 import re
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -186,17 +185,12 @@ def read_any_sheet(path: Path) -> tuple[list[str], list[Row]]:
 
 def _read_spreadsheet(path: Path) -> pd.DataFrame:
     try:
-        bounded.check_spreadsheet(path)
-        return pd.read_excel(path, dtype=object)
-    except InputError as error:
-        raise BIDSError(error.reason, error.remedy) from error
-    except ImportError as error:
+        table: pd.DataFrame = bounded.first_sheet(path, dtype=object)
+        return table
+    except (InputError, OSError) as error:
         raise BIDSError(
-            f"reading the spreadsheet {path} needs the package openpyxl",
-            "install normvol[xlsx], or save the first sheet as tab-separated text",
+            *((error.reason, error.remedy) if isinstance(error, InputError) else (f"cannot read {path} ({error})",))
         ) from error
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise BIDSError(f"cannot read {path} as a spreadsheet ({error})", "save it as tab-separated text") from error
 
 
 def _text(cell: Any) -> str:

@@ -11,6 +11,7 @@ from bids_app import __version__
 from bids_app.cli import exitcodes
 from bids_app.cli.guard import guarded
 from bids_app.cli.options import Parser
+from bids_app.cli.words import show
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -50,12 +51,12 @@ def _demo(output: Path, data_only: bool, study: bool) -> int:
     if study:
         return _study(output, bids_dir)
     make_demo(bids_dir, load_model("open-calibrated"))
-    print(f"synthetic dataset: {bids_dir}", flush=True)
+    show(f"synthetic dataset: {bids_dir}")
     if data_only:
         return exitcodes.OK
     arguments = [str(bids_dir), str(derivatives)]
     codes = [app.main([*arguments, "participant"]), app.main([*arguments, "group", "--analysis", "auto"])]
-    print(
+    show(
         f"\nopen in a browser:\n  {derivatives}/group.html\n  {derivatives}/sub-01.html\n"
         f"the person who is left out, and why, is in the group report and in {derivatives}/group_inclusion.tsv"
     )
@@ -69,7 +70,7 @@ def _study(output: Path, bids_dir: Path) -> int:
 
     make_study(bids_dir, load_model("open-calibrated"))
     command = f"normvol {bids_dir} {output / 'derivatives' / 'normvol'}"
-    print(
+    show(
         f"synthetic study: {bids_dir}\nwhat was planted: {bids_dir}/sourcedata/planted.tsv\n\nnext:\n"
         f"  {command} participant --adapt-controls 'group == \"control\"' --adapt-by site\n"
         f"  {command} group --analysis auto\n"

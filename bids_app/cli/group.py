@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from bids_app.bids.derivatives import summary_paths
+from bids_app.bids.disguise import is_anonymised
 from bids_app.bids.finding_files import GROUP_FILE, read_findings_file
 from bids_app.bids.group_files import group_file, written_results
 from bids_app.bids.names import bare, output_path
@@ -20,6 +21,7 @@ from bids_app.bids.sink import write_dataset_files
 from bids_app.cli import exitcodes
 from bids_app.cli.progress import open_log
 from bids_app.cli.summary import left_out_lines, not_computed_lines
+from bids_app.cli.words import STATUS_LINE, show
 from bids_app.clinical.analysis import UNUSED
 from bids_app.clinical.analysis_file import AUTO, read_analysis
 from bids_app.clinical.results import FAILURE, AnalysisResult, read_result
@@ -28,13 +30,18 @@ from bids_app.clinical.wording import plural
 from bids_app.errors import InputError, UsageError
 from bids_app.findings import summary_lines
 from bids_app.processes import scratch_folder
-from bids_app.run.cohort import read_clinical, read_cohort, reading_once
+from bids_app.run.cohort import every_visit_of, read_cohort, reading_once
 from bids_app.run.config import RunConfig
 from bids_app.run.planned import Omission
 from bids_app.run.samples import Pool, Sample, read_samples
 from bids_app.tables import atomic_write
 from bids_app.workflows.execution import run_graph
 from bids_app.workflows.group import init_group_wf
+
+LOST_SALT = (
+    "note  labels are anonymised, so no column of BIDS_DIR is joined (age, sex, group and site are there); "
+    "give the participant level's --anonymise-map or --anonymise-salt to join them"
+)
 
 
 def run_group(config: RunConfig) -> int:
@@ -51,7 +58,7 @@ def run_group(config: RunConfig) -> int:
 def _carry_out(config: RunConfig, cohort: ScoredScans) -> int:
     missing = cohort.inclusion[cohort.inclusion["status"] != "scored"]
     if config.dry_run:
-        print(f"would write group tables and report of {plural(len(cohort.scans), 'scan')}; {len(missing)} not in")
+        show(f"would write group tables and report of {plural(len(cohort.scans), 'scan')}; {len(missing)} not in")
         return exitcodes.OK
     if config.pool is not None:
         write_dataset_files(config.output_dir, bids_dir=config.bids_dir, model=config.model, scoring=config.scoring)
@@ -63,9 +70,11 @@ def _carry_out(config: RunConfig, cohort: ScoredScans) -> int:
     )
     if config.participant_label or config.session_label:
         log.info("note  the group level takes every scored scan of %s; labels do not narrow it", config.output_dir)
+    if config.pool is None and config.disguise is None and is_anonymised(config.output_dir):
+        log.info(LOST_SALT)
     if config.analysis is not None and config.pool is None:
         with suppress(InputError):  # the node that needs them meets it again
-            read_clinical(config.bids_dir, config.participants_file)
+            every_visit_of(config.output_dir, config.bids_dir, config.participants_file, config.anonymise_salt)
     with scratch_folder("normvol-work-") as work_dir:
         crashes = run_graph(init_group_wf(config, work_dir=work_dir), config)
     for crash in crashes:
@@ -95,7 +104,7 @@ def _close(config: RunConfig, cohort: ScoredScans, missing: pd.DataFrame, log: l
     for line in summary_lines(findings, str(config.output_dir / GROUP_FILE)):
         log.info(line)
     log.info("report: %s", config.output_dir / "group.html")
-    log.info("all that is done and why the rest is not: normvol-status %s", config.output_dir)
+    log.info("%s", STATUS_LINE.format(config.output_dir))
     written = written_results(config.output_dir) if config.analysis else {}
     failures = [text for content in written.values() if (text := content.get(FAILURE))]
     for text in failures:

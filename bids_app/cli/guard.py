@@ -14,7 +14,8 @@ from pathlib import Path
 from types import FrameType
 
 from bids_app.cli import exitcodes
-from bids_app.errors import NormvolError, UsageError, printable
+from bids_app.cli.words import tell
+from bids_app.errors import NormvolError, UsageError
 from bids_app.processes import full_places, temporary_folder
 
 # What the system says of a path that nothing can have
@@ -27,13 +28,13 @@ def guarded(call: Callable[[], int]) -> int:
         with _environment(), _stoppable():
             return call()
     except UsageError as error:
-        print(f"normvol: {error}", file=sys.stderr)
+        tell(f"normvol: {error}")
         return exitcodes.USAGE
     except NormvolError as error:
-        print(f"normvol: {error}", file=sys.stderr)
+        tell(f"normvol: {error}")
         return exitcodes.INPUT
     except PermissionError as error:
-        print(f"normvol: no permission for {error.filename}; choose a folder that can be written", file=sys.stderr)
+        tell(f"normvol: {_forbidden(error)}")
         return exitcodes.INPUT
     except BrokenPipeError:
         sys.stderr.close()
@@ -41,30 +42,42 @@ def guarded(call: Callable[[], int]) -> int:
     except (BlockingIOError, MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "start new thread" not in str(error):
             raise
-        print(
+        tell(
             "normvol: the system gives this run no further process, thread or memory; allow more (ulimit, scheduler) "
-            "or give a smaller --nprocs, then run the same command again",
-            file=sys.stderr,
+            "or give a smaller --nprocs, then run the same command again"
         )
         return exitcodes.FAILED
     except OSError as error:
+        if error.errno == errno.EROFS:
+            tell(
+                f"normvol: {error.filename} lies in a place that is read-only now; make it writable, then run the same "
+                "command again"
+            )
+            return exitcodes.FAILED
         if error.errno in NO_SUCH_PATH:
-            print(f"normvol: {error.strerror}: {printable(str(error.filename))[:200]}; check the path", file=sys.stderr)
+            tell(f"normvol: {error.strerror}: {str(error.filename)[:200]}; check the path")
             return exitcodes.INPUT
         full = full_places([Path(error.filename).parent] if error.filename else [])
         if full:  # nipype passes over a full disk and misses later what it could not write
-            print(f"normvol: no room is left in {' and '.join(full)} (bytes or inodes); make room", file=sys.stderr)
+            tell(f"normvol: no room is left in {' and '.join(full)} (bytes or inodes); make room")
             return exitcodes.FAILED
         where = f" ({error.filename})" if error.filename else ""
-        print(
+        tell(
             f"normvol: the system refused: {error.strerror or error}{where}; check that disk and folders can be "
-            "used, then run the same command again",
-            file=sys.stderr,
+            "used, then run the same command again"
         )
         return exitcodes.FAILED
     except KeyboardInterrupt:
-        print("normvol: interrupted; run the same command again to continue", file=sys.stderr)
+        tell("normvol: interrupted; run the same command again to continue")
         return exitcodes.INTERRUPTED
+
+
+def _forbidden(error: PermissionError) -> str:
+    """What was not permitted: a system call that reads a folder or file, or one that writes."""
+    place = Path(os.fsdecode(error.filename)) if error.filename else None
+    if place is not None and os.path.lexists(place) and not os.access(place, os.R_OK):
+        return f"{place} cannot be read ({error.strerror}); check its permissions"
+    return f"no permission for {error.filename}; choose a folder that can be written"
 
 
 def leave(code: int) -> int:

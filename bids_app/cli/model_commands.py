@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from bids_app.cli import exitcodes
 from bids_app.cli.options import made
+from bids_app.cli.words import STATUS_LINE, show, tell
 
 
 def say(sentence: str) -> None:
     """One line on standard error."""
-    print(f"normvol-model: {sentence}", file=sys.stderr, flush=True)
+    tell(f"normvol-model: {sentence}")
 
 
 def run_list(arguments: argparse.Namespace) -> int:
@@ -23,7 +23,7 @@ def run_list(arguments: argparse.Namespace) -> int:
         rows.append((card.name, card.version, card.mode, str(sum(card.n.values())), card.licence, card.title))
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+        show("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
     return exitcodes.OK
 
 
@@ -37,10 +37,10 @@ def run_show(arguments: argparse.Namespace) -> int:
     model = load_model(arguments.model)
     if "region" in arguments or "json" in arguments:
         found = region_parameters(model, arguments.region) if "region" in arguments else model.card.to_json()
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        show(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        print(f"regions             {len(model.regions)}")
-        print("\n".join(card_lines(model.card.to_json())))
+        show(f"regions             {len(model.regions)}")
+        show("\n".join(card_lines(model.card.to_json())))
     return exitcodes.OK
 
 
@@ -115,6 +115,7 @@ def run_analyse(arguments: argparse.Namespace) -> int:
         from bids_app.reports.pages.group import write_group_report
 
         say(f"wrote {write_group_report(arguments.output)}")
+        say(STATUS_LINE.format(arguments.output))
         return exitcodes.OK
     if arguments.table is None:
         raise UsageError("name the TABLE to analyse (or --reports-only)")
@@ -137,6 +138,7 @@ def run_analyse(arguments: argparse.Namespace) -> int:
         say(line)
     say(f"{computed} result tables. For research use only.")
     say(f"report: {found.report}")
+    say(STATUS_LINE.format(arguments.output))
     failures = [result.failure for result in found.results if result.failure]
     for text in failures:
         say(f"an analysis failed: {text}")

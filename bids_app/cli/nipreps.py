@@ -17,6 +17,7 @@ from itertools import groupby
 from typing import Any, NamedTuple, NoReturn
 
 from bids_app.cli.options import Parser, plain
+from bids_app.cli.words import tell
 
 SAME, UNUSED, REFUSED = "same", "unused", "refused"
 LEVELS = ("participant", "group")
@@ -93,7 +94,7 @@ class ForeignAction(argparse.Action):
             if row.here == SAME:
                 setattr(namespace, row.words.removeprefix("--"), True)
             else:
-                print(f"normvol: {option} changes nothing here: {row.words}", file=sys.stderr)
+                tell(f"normvol: {option} changes nothing here: {row.words}")
 
 
 def add_foreign_options(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from bids_app.cli.words import tell
 from bids_app.errors import did_you_mean
 
 T = TypeVar("T")
@@ -68,7 +69,7 @@ class Parser(argparse.ArgumentParser):
             message = f"{explicit[1].rpartition('/')[2]} takes no value, but {explicit[2]} was given; leave that out"
         elif message.startswith("unrecognized arguments"):
             message = self._unrecognized(message.partition(": ")[2].split()[0])
-        print(f"{self.prog}: {message}; {self.prog} --help lists what there is", file=sys.stderr)
+        tell(f"{self.prog}: {message}; {self.prog} --help lists what there is")
         sys.exit(2)
 
     def _unrecognized(self, stray: str) -> str:

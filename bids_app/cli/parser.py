@@ -120,6 +120,22 @@ GROUPS: dict[str, list[Option]] = {
             "change no z, and are kept in the output dataset",
         ),
     ],
+    "privacy": [
+        (
+            "--anonymise",
+            "labels of people and sessions become salted hashes in all that is written; nothing says who is who; "
+            "recon-all, which names its subjects, does not run",
+        ),
+        (
+            "--anonymise-map FILE",
+            "--anonymise, and keep the salt and what became of each label in this file, outside OUTPUT_DIR, for the "
+            "next run and the group level",
+        ),
+        (
+            "--anonymise-salt TEXT",
+            "--anonymise with this salt, kept nowhere (without it and a map a new one is made, and forgotten)",
+        ),
+    ],
     "running": [
         ("-w --work-dir DIR", "keep intermediate results here (default: a temporary folder)"),
         ("--nprocs --n-cpus --n_cpus N", "processes at once (default: what scheduler and cgroup allow)"),
@@ -193,12 +209,17 @@ def parse_config(argv: Sequence[str] | None = None) -> Any:
     values.setdefault("nprocs", available_cpus())
     values.setdefault("mem_mb", available_memory_mb())
     config = _absolute(RunConfig.from_mapping(values, str(path or "")))
+    hidden = bool(config.anonymise or config.anonymise_map or config.anonymise_salt)
     config = replace(
         config,
+        anonymise=hidden,
+        recon="ingest" if hidden and config.recon == "auto" else config.recon,
         participant_label=_labels(config.participant_label, "participant"),
         session_label=_labels(config.session_label, "session"),
     )
     _check(config)
+    if config.anonymise:
+        _check_anonymous(config)
     return config if "omp_nthreads" in values else replace(config, omp_nthreads=min(8, config.nprocs))
 
 
@@ -278,6 +299,26 @@ def _check(config: RunConfig) -> None:
         raise UsageError(
             f"{config.output_dir} is a BIDS dataset and {config.bids_dir} is not", "BIDS_DIR comes before OUTPUT_DIR"
         )
+
+
+def _check_anonymous(config: RunConfig) -> None:
+    from bids_app.errors import UsageError
+
+    if config.recon == "run":
+        raise UsageError(
+            "recon-all names its subjects, so --anonymise does not go with --recon run",
+            "run recon-all into another output folder and give its sourcedata/freesurfer with --fs-subjects-dir",
+        )
+    if config.pool is not None:
+        raise UsageError("--anonymise does not go with --pool", "give it to the participant level of each sample")
+    place = config.anonymise_map
+    if place is None:
+        return
+    for folder in (config.output_dir, config.bids_dir):
+        if place.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(f"--anonymise-map {place} lies in {folder}, which is shared", "keep it elsewhere")
+    if place.is_dir():
+        raise UsageError(f"--anonymise-map {place} is a folder", "name a file")
 
 
 def _is_raw(folder: Path) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bids_app.cli import exitcodes
 from bids_app.cli.options import Option, Parser, add_options
+from bids_app.cli.words import tell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,7 +152,7 @@ def _draw_map(arguments: argparse.Namespace, table: pd.DataFrame) -> int:
     save_figure(svg, Path(arguments.output), width_mm=arguments.width, dpi=arguments.dpi)
     left_out = dict.fromkeys(name for _, values in parts for name in undrawn(values))
     if left_out:
-        print(f"normvol-plot: not in the drawing: {', '.join(left_out)}", file=sys.stderr)
+        tell(f"normvol-plot: not in the drawing: {', '.join(left_out)}")
     return exitcodes.OK
 
 

@@ -11,6 +11,7 @@ from bids_app.bids.derivatives import read_summaries
 from bids_app.bids.names import bare, output_path, participant_id
 from bids_app.cli import exitcodes
 from bids_app.cli.progress import open_log
+from bids_app.cli.words import STATUS_LINE
 from bids_app.errors import InputError
 from bids_app.processes import scratch_folder
 from bids_app.run.config import RunConfig
@@ -50,6 +51,7 @@ def run_reports(config: RunConfig) -> int:
     if crashes:
         return exitcodes.FAILED
     log.info("wrote %s", "group.html" if group else f"{len(people)} reports")
+    log.info("%s", STATUS_LINE.format(config.output_dir))
     return exitcodes.OK
 
 

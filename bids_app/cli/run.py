@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import shutil
-import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bids_app.bids.derivatives import person_summary_paths
+from bids_app.bids.disguise import check_disguise, disguise_of, record_disguise
 from bids_app.bids.markers import scan_marker
 from bids_app.bids.names import bare, derivative_path, output_path, participant_id
 from bids_app.bids.ratings import keep_ratings, read_ratings
@@ -19,6 +20,7 @@ from bids_app.bids.status import status_path, write_status
 from bids_app.cli import exitcodes, summary
 from bids_app.cli.progress import PeopleProgress, open_log
 from bids_app.cli.resources import too_little_memory
+from bids_app.cli.words import show, tell
 from bids_app.errors import InputError
 from bids_app.normative.structure import structure
 from bids_app.processes import full_places, private_folder, scratch_folder, temporary_folder
@@ -37,13 +39,15 @@ from bids_app.workflows.plugin import WORKER_KILLED
 from bids_app.workflows.resources import ResourceTable
 
 # A scan whose picture or report failed is scored all the same.
+# Longer than NFS keeps what it knows of a folder by default (acdirmin is 30 s, of files that are looked for 3 s)
+LATE_SECONDS = 5.0
 AFTER_SCORING = ("draw", "summaries", "tables", "report")
 
 
 def run(config: RunConfig) -> int:
     """Run the level that `config` asks for and return the exit code."""
     for warning in check_output_dir(config.bids_dir, config.output_dir, reports_only=config.reports_only):
-        print(f"normvol: {warning}", file=sys.stderr)
+        tell(f"normvol: {warning}")
     if config.nipype_plugin_file is not None:
         check_cluster_plugin(plugin_settings(config.nipype_plugin_file)[0], config.work_dir)
     if config.scheduler != "local":
@@ -52,6 +56,7 @@ def run(config: RunConfig) -> int:
         check_usable(config.scheduler)
     if config.work_dir is not None:
         private_folder(config.work_dir, make=not config.dry_run)
+    config = _with_salt(config)
     rated = _keep_ratings(config)
     if config.reports_only:
         from bids_app.cli.reports_only import run_reports
@@ -65,11 +70,23 @@ def run(config: RunConfig) -> int:
     return run_participants(config, rated)
 
 
+def _with_salt(config: RunConfig) -> RunConfig:
+    """`config` with the salt of ``--anonymise``: as given, as the map keeps it, or a new one."""
+    if config.reports_only or config.pool is not None:
+        return config
+    known = config.anonymise_salt is not None or (config.anonymise_map is not None and config.anonymise_map.exists())
+    if config.analysis_level == "group" and not known:
+        return replace(config, anonymise=False)
+    disguise = disguise_of(config.anonymise_salt, config.anonymise_map) if config.anonymise else None
+    check_disguise(config.output_dir, disguise, next(config.output_dir.glob("sub-*"), None) is not None)
+    return replace(config, anonymise_salt=disguise.salt) if disguise else config
+
+
 def _keep_ratings(config: RunConfig) -> tuple[str, ...]:
     """Take the ratings of ``--qc-file`` over; the people whose ratings changed."""
     files = [Path(path) for path in config.qc_file]
     if not config.dry_run:
-        return keep_ratings(config.output_dir, files)
+        return keep_ratings(config.output_dir, files, config.disguise)
     for path in files:
         read_ratings(path)
     return ()
@@ -96,7 +113,7 @@ def run_participants(config: RunConfig, rated: Sequence[str] = ()) -> int:
         change = use_change_model(config)
         plan = make_plan(config, work_dir, later=not (config.dry_run or config.stop_on_first_crash))
         if config.dry_run:
-            print(summary.describe_plan(plan))
+            show(summary.describe_plan(plan))
             return exitcodes.OK
         return _carry_out(config, plan, rated, change)
     finally:
@@ -115,8 +132,12 @@ def _carry_out(config: RunConfig, plan: Plan, rated: Sequence[str], change: str 
         output_path(config.output_dir, "logs", f"run-{plan.context.run_uuid}.log"),
         config.verbose,
         config.quiet,
-        config.shared,
+        _shared(config, plan),
     )
+    if plan.context.disguise is not None:
+        record_disguise(config.output_dir, plan.context.disguise)
+        if config.anonymise_map is not None:
+            plan.context.disguise.write_map(config.anonymise_map)
     if change:
         log.info("%s", change)
     model = load_study_model(config.model, config.scoring)
@@ -150,6 +171,12 @@ def _carry_out(config: RunConfig, plan: Plan, rated: Sequence[str], change: str 
     return exitcodes.OMISSIONS if plan.omissions else exitcodes.OK
 
 
+def _shared(config: RunConfig, plan: Plan) -> Callable[[str], str]:
+    """What makes text fit for the output folder."""
+    disguise = plan.context.disguise
+    return config.shared if disguise is None else lambda text: disguise.text(config.shared(text))
+
+
 def _record_start(config: RunConfig, plan: Plan, log: logging.Logger) -> None:
     log.info(
         "%d scans: %d to score, %d up to date, %d left out",
@@ -167,9 +194,9 @@ def _record_start(config: RunConfig, plan: Plan, log: logging.Logger) -> None:
         _write_status(config, plan, omission, "omitted")
     record_planned(plan, config.output_dir)
     if plan.adaptations is not None:
-        plan.adaptations.write(config.output_dir)
+        plan.adaptations.write(config.output_dir, plan.context.disguise)
     for people in plan.people():
-        config.write_shared(_log_path(config, plan, people[0].participant, "config.toml"))
+        config.write_shared(_log_path(config, plan, people[0].participant, "config.toml"), plan.context.disguise)
 
 
 def _log_path(config: RunConfig, plan: Plan, participant: str, name: str) -> Path:
@@ -283,11 +310,12 @@ def _record_failures(config: RunConfig, plan: Plan, crashes: Sequence[Crash]) ->
                 continue
             stage = crash.node.rsplit(".", 1)[-1]
             crash_file = atomic_write(
-                _log_path(config, plan, scan.participant, f"crash-{stage}.txt"), config.shared(crash.text)
+                _log_path(config, plan, scan.participant, f"crash-{stage}.txt"), _shared(config, plan)(crash.text)
             )
             folders = (*plan.subject_directories, config.output_dir, config.bids_dir)
             where = f"see {crash_file.relative_to(config.output_dir)}"
-            reason, remedy = shorten(crash.reason, folders), shorten(crash.remedy, folders) if crash.expected else where
+            words = crash.reason, crash.remedy if crash.expected else where
+            reason, remedy = (_shared(config, plan)(shorten(text, folders)) for text in words)
             failed.append(Omission(scan.participant, scan.session, stage, reason, remedy))
             if stage.startswith(AFTER_SCORING):
                 continue
@@ -298,10 +326,9 @@ def _record_failures(config: RunConfig, plan: Plan, crashes: Sequence[Crash]) ->
 def _record_unfinished(config: RunConfig, plan: Plan, failed: Sequence[Omission]) -> list[Omission]:
     """Scans without result or report whose crash is not known: the run was stopped before, or could not record it."""
     named = {(omission.participant, omission.session) for omission in failed}
+    unknown = [scan for scan in plan.scans if (scan.participant, scan.session) not in named]
     found = []
-    for scan in plan.scans:
-        if (scan.participant, scan.session) in named or _is_done(config, plan, scan):
-            continue
+    for scan in _still_unfinished(config, plan, unknown):
         why = " (--stop-on-first-crash)" if config.stop_on_first_crash and named else ""
         item = Omission(
             scan.participant,
@@ -313,6 +340,16 @@ def _record_unfinished(config: RunConfig, plan: Plan, failed: Sequence[Omission]
         _write_status(config, plan, item, "failed")
         found.append(item)
     return found
+
+
+def _still_unfinished(config: RunConfig, plan: Plan, scans: Sequence[PlannedScan]) -> list[PlannedScan]:
+    """Those of `scans` that are not done, also not after a while: NFS shows late what another machine wrote."""
+    until = time.monotonic() + LATE_SECONDS
+    left = [scan for scan in scans if not _is_done(config, plan, scan)]
+    while left and not config.stop_on_first_crash and time.monotonic() < until:
+        time.sleep(LATE_SECONDS / 20)
+        left = [scan for scan in left if not _is_done(config, plan, scan)]
+    return left
 
 
 def _room(config: RunConfig) -> str:

@@ -13,6 +13,7 @@ from bids_app.cli import exitcodes
 from bids_app.cli.guard import guarded
 from bids_app.cli.options import Option, Parser, add_general_options, add_options, made
 from bids_app.cli.resources import parse_memory
+from bids_app.cli.words import STATUS_LINE, show
 from bids_app.processes import private_folder, scratch_folder
 
 OPTIONS: list[Option] = [
@@ -61,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace, others: Sequence[str]) -> int:
     from bids_app.bids.sink import check_output_dir
     from bids_app.cli.parser import parse_config
+    from bids_app.errors import UsageError
     from bids_app.run.job_array import (
         JobArray,
         check_jobs,
@@ -76,6 +78,8 @@ def _run(arguments: argparse.Namespace, others: Sequence[str]) -> int:
     if getattr(arguments, "submit", False):
         check_submission()
     config = parse_config([str(arguments.bids_dir), str(arguments.output_dir), "participant", *others])
+    if config.anonymise:
+        raise UsageError("--anonymise does not go with job arrays, whose scripts name people", "run normvol itself")
     if "--omp-nthreads" not in " ".join(others):
         config = replace(config, omp_nthreads=getattr(arguments, "nprocs", 1))
     jobs = _with_full_paths(made(JobArray, arguments))
@@ -87,16 +91,17 @@ def _run(arguments: argparse.Namespace, others: Sequence[str]) -> int:
         plan = make_plan(config, config.work_dir or scratch)
     people = people_to_do(plan, config.output_dir)
     if not people:
-        print(f"nobody is missing or stale; next: normvol {config.bids_dir} {config.output_dir} group")
+        show(f"nobody is missing or stale; next: normvol {config.bids_dir} {config.output_dir} group")
         return exitcodes.OK
     if config.dry_run:
         would_be = len(into_tasks(people, jobs, tasks_allowed(jobs.max_tasks)))
-        print(f"would write jobs for {len(people)} people in {would_be} tasks")
+        show(f"would write jobs for {len(people)} people in {would_be} tasks")
         return exitcodes.OK
     folder = write_jobs(config, people, jobs)
     tasks = len((folder / "tasks.txt").read_text(encoding="utf-8").splitlines())
-    print(f"{len(people)} people in {tasks} tasks: {folder}")
-    print(submit(folder) if getattr(arguments, "submit", False) else f"submit with: bash {folder}/submit.sh")
+    show(f"{len(people)} people in {tasks} tasks: {folder}")
+    show(STATUS_LINE.format(config.output_dir))
+    show(submit(folder) if getattr(arguments, "submit", False) else f"submit with: bash {folder}/submit.sh")
     return exitcodes.OK
 
 

@@ -17,7 +17,7 @@ from bids_app.bids.progress import DONE, FAILED, STATES, UNFINISHED, ScanState, 
 from bids_app.cli import exitcodes
 from bids_app.cli.guard import guarded
 from bids_app.cli.options import Option, Parser, add_general_options, add_options
-from bids_app.errors import printable
+from bids_app.cli.words import show
 
 REASONS_AT_MOST = 20
 OPTIONS: list[Option] = [
@@ -56,9 +56,9 @@ def _status(arguments: argparse.Namespace) -> int:
     if arguments.json:
         content: dict[str, Any] = {"counts": {state: counts[state] for state in STATES}}
         content["scans"] = [asdict(scan) for scan in states]
-        print(json.dumps(content if coming is None else {**content, "next_run": coming}, indent=2))
+        show(json.dumps(content if coming is None else {**content, "next_run": coming}, indent=2))
     else:
-        print("\n".join(map(printable, _words(states, counts, coming))))
+        show("\n".join(_words(states, counts, coming)))
     if counts[FAILED] or counts[UNFINISHED]:
         return exitcodes.FAILED
     return exitcodes.OK if counts[DONE] == len(states) else exitcodes.OMISSIONS
@@ -87,12 +87,16 @@ def _words(states: Sequence[ScanState], counts: Counter[str], coming: dict[str, 
 
 def _next_run(arguments: argparse.Namespace) -> dict[str, list[str]]:
     """The scans that a next run of all people would score, leave alone and leave out."""
+    from bids_app.bids.disguise import is_anonymised
+    from bids_app.errors import UsageError
     from bids_app.processes import scratch_folder
     from bids_app.run.config import RunConfig
     from bids_app.run.plan import make_plan
 
     places = {"fs_subjects_dir": Path(arguments.fs_subjects_dir).absolute()} if arguments.fs_subjects_dir else {}
     bids, output = Path(arguments.bids).absolute(), Path(arguments.output_dir).absolute()
+    if is_anonymised(output):
+        raise UsageError(f"the labels in {output} are anonymised, and --bids names people", "leave --bids out")
     second = arguments.second_model and str(arguments.second_model)
     models = {"model": str(arguments.model), "second_model": second}
     config = RunConfig(bids_dir=bids, output_dir=output, recon="ingest", **models, **places, **_scored_as(output))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bids_app.bids.names import listed, scan_name
+from bids_app.cli.words import STATUS_LINE
 from bids_app.clinical.results import AnalysisResult
 from bids_app.run.config import RunConfig
 from bids_app.run.findings import planned
@@ -36,10 +37,11 @@ def closing(config: RunConfig, plan: Plan, failed: Sequence[Omission]) -> str:
         lines.append("run the same command again: it does only what is missing")
     if scored or plan.up_to_date:
         lines.append(f"reports: {config.output_dir}/sub-*.html")
-        lines.append(f"next: normvol {config.bids_dir} {config.output_dir} group")
+        again = f" --anonymise-map {config.anonymise_map}" if config.anonymise_map else ""
+        lines.append(f"next: normvol {config.bids_dir} {config.output_dir} group{again}")
     else:
         lines.append("no scan could be scored; each reason is above and in logs/status")
-    lines.append(f"all that is done and why the rest is not: normvol-status {config.output_dir}")
+    lines.append(STATUS_LINE.format(config.output_dir))
     return "\n          ".join(lines)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
+from bids_app.bids.disguise import is_hash
 from bids_app.clinical.analysis_file import AnalysisConfig
 from bids_app.clinical.wording import listing, plural
 from bids_app.errors import AnalysisError
@@ -133,7 +134,8 @@ def contradicting(scans: pd.DataFrame) -> list[str]:
         who = _with_several(scans["sex"], people)
         if who:
             notes.append(f"The sex of {listing(who)} differs between scans; that of the first scan counts.")
-    if "session_id" in scans and scans["session_id"].notna().any():
+    hashed = "session_id" in scans and scans["session_id"].dropna().str.removeprefix("ses-").map(is_hash).any()
+    if "session_id" in scans and scans["session_id"].notna().any() and not hashed:
         order = scans.dropna(subset=["session_id", "age"]).sort_values(["participant_id", "session_id"], kind="stable")
         falls = order["age"].astype(float).groupby(order["participant_id"]).diff() < -AGE_TOLERANCE
         who = list(dict.fromkeys(order.loc[falls, "participant_id"]))

@@ -13,6 +13,7 @@ import pandas as pd
 
 from bids_app.bids.columns import columns_for
 from bids_app.clinical.scored_scans import KEYS, PARQUET_FROM, ScoredScans
+from bids_app.clinical.undated import undated
 from bids_app.freesurfer.quality import LIMITS
 from bids_app.freesurfer.quality_measures import DESCRIPTIONS
 from bids_app.normative.base import deviation_flag
@@ -82,7 +83,10 @@ def write_tidy(
 
 
 def _scan_rows(scored: ScoredScans, clinical: pd.DataFrame | None = None) -> pd.DataFrame:
-    """One row per scan: covariates, counts, what healthy people show, measures of quality, every clinical column."""
+    """One row per scan: covariates, counts, what healthy people show, measures of quality, every clinical column.
+
+    Dates are years since the person's first visit.
+    """
     scans = scored.scans.reset_index(drop=True)
     quality = pd.DataFrame([summary["quality"].get("metrics", {}) for summary in scored.summaries], index=scans.index)
     reasons = ["; ".join(summary["quality"].get("reasons", ())) or None for summary in scored.summaries]
@@ -90,7 +94,7 @@ def _scan_rows(scored: ScoredScans, clinical: pd.DataFrame | None = None) -> pd.
     if scored.summaries:
         parts += [pd.DataFrame({"quality_reasons": reasons}, dtype=object), quality.add_prefix("quality_")]
     if clinical is not None:
-        parts.append(clinical.reset_index(drop=True))
+        parts.append(undated(clinical.reset_index(drop=True)))
     whole = pd.concat(parts, axis=1)
     return whole.loc[:, ~whole.columns.duplicated()]
 

@@ -18,6 +18,7 @@ from bids_app.clinical.wording import listing, plural
 MISSING_CODES = (99, 999, 9999, 99999, 888, 8888, 777, 7777)
 ISO = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?!\d)")
 NUMBERED = re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})(?!\d)")
+_DATE = re.compile(rf"{ISO.pattern}|{NUMBERED.pattern}")
 WRITE_ISO = "write dates as 2019-05-31"
 
 
@@ -101,7 +102,7 @@ def off_scale(values: pd.Series, scale: Scale) -> pd.Series:
     Series of bool
         False for missing values.
     """
-    outside = (values < scale.low) | (values > scale.high)
+    outside = (values < scale.low) | (values > scale.high) | np.isinf(values)
     if scale.codes:
         outside |= values.isin(MISSING_CODES)
     if scale.step:
@@ -243,6 +244,11 @@ def spelling_notes(column: str, spelled: dict[str, str]) -> list[str]:
     ]
 
 
+def without_date(value: object) -> object:
+    """`value`; of a date only its form (``##.##.####``), since no output tells when somebody was there."""
+    return _DATE.sub(lambda date: re.sub(r"\d", "#", date[0]), value) if isinstance(value, str) else value
+
+
 def from_lines(file: str, lines: Iterable[int]) -> dict[str, object]:
     """``attrs`` of a table whose rows are these lines of a file; `named_values` says them."""
     return {"file": file, "lines": tuple(int(line) for line in lines)}
@@ -274,7 +280,8 @@ def named_values(table: pd.DataFrame, values: pd.Series, rows: pd.Series, most: 
         if isinstance(index, int) and index < len(lines):
             where = f"{where}; {table.attrs['file']}, line {lines[index]}"
         value = values.loc[index]
-        said.append(f"{value:g} ({where})" if isinstance(value, float) else f"{value!r} ({where})")
+        shown = f"{value:g}" if isinstance(value, float) else repr(without_date(value))
+        said.append(f"{shown} ({where})")
     return listing(said, most)
 
 

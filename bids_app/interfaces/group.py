@@ -18,6 +18,7 @@ class _TablesIn(BaseInterfaceInputSpec):
     bids_dir = Directory(mandatory=True)
     analysis = traits.Str(desc="TOML file, or auto")
     participants_file = File(exists=True)
+    anonymise_salt = traits.Str(desc="of the labels in the output folder, where they are hashed")
 
 
 class _TablesOut(TraitedSpec):
@@ -52,6 +53,7 @@ class GroupTables(LibraryInterface):
             participants_file=Path(self.inputs.participants_file) if isdefined(self.inputs.participants_file) else None,
             analysis=self.inputs.analysis if isdefined(self.inputs.analysis) else None,
             pool=pool,
+            salt=self.inputs.anonymise_salt if isdefined(self.inputs.anonymise_salt) else None,
         )
         write_citation(output_dir, scans.summaries, self.inputs.model)
         collect_findings(output_dir, group_findings(scans), None if pool is None else pool.findings())
@@ -84,5 +86,6 @@ class ClinicalAnalysis(LibraryInterface):
             participants_file=participants,
             model=inputs.model,
             pool=Path(inputs.pool) if isdefined(inputs.pool) else None,
+            salt=inputs.anonymise_salt if isdefined(inputs.anonymise_salt) else None,
         )
         return {"tables": [str(path) for path in tables]}

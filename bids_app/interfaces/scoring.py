@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from nipype.interfaces.base import BaseInterfaceInputSpec, Directory, File, TraitedSpec, isdefined, traits
@@ -26,6 +27,7 @@ class _ScoreIn(_ModelIn):
     volumes_file = File(exists=True, mandatory=True)
     covariates = traits.Dict(mandatory=True, desc="row of the covariate table")
     run_uuid = traits.Str(mandatory=True)
+    anonymise_salt = traits.Str(desc="of hashed labels")
     second_model = traits.Str(desc="name or path of a model whose z is set beside")
 
 
@@ -42,6 +44,7 @@ class ScoreScan(LibraryInterface):
     _always_run = True
 
     def _call(self, folder: Path) -> dict:
+        from bids_app.bids.disguise import Disguise
         from bids_app.run.models import load_study_model
         from bids_app.run.records import load_volumes
         from bids_app.run.scan import scan_covariates, score_scan, write_scan
@@ -53,6 +56,8 @@ class ScoreScan(LibraryInterface):
         second = inputs.second_model if isdefined(inputs.second_model) else None
         names = {"model_name": inputs.model, "second_name": second}
         result = score_scan(volumes, covariates, model, inputs.adaptation, **names)
+        if isdefined(inputs.anonymise_salt):
+            result = replace(result, summary=Disguise(inputs.anonymise_salt).values(result.summary))
         return {"summary_file": str(write_scan(result, Path(inputs.output_dir), inputs.run_uuid, inputs.adaptation))}
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 from bids_app.arrays import FloatArray
 from bids_app.bids.covariates import Covariates, covariate_table
+from bids_app.bids.disguise import Disguise
 from bids_app.bids.group_files import group_file, settle
 from bids_app.bids.layout import Scan
 from bids_app.bids.names import output_path
@@ -88,7 +89,7 @@ class ScanAdaptations:
         who = [self.adaptation.model_name, self.adaptation.by, people]
         return hashlib.sha256(json.dumps(who, sort_keys=True).encode()).hexdigest()
 
-    def assign(self, covariates: Mapping[str, Any], path: Path) -> Path:
+    def assign(self, covariates: Mapping[str, Any], path: Path, disguise: Disguise | None = None) -> Path:
         """Write the parameters of one scan (a row of covariates; the person left out of the controls) to `path`."""
         row = pd.DataFrame([covariates])
         count = int(self.adaptation.n_controls(row)[0])
@@ -104,12 +105,14 @@ class ScanAdaptations:
         }
         if self.second is not None:
             content["second"] = _parameters(self.second, row)
-        return write_json(content, path)
+        return write_json(disguise.values(content) if disguise else content, path)
 
-    def write(self, output_dir: Path) -> None:
+    def write(self, output_dir: Path, disguise: Disguise | None = None) -> None:
         """Write ``adaptation.json`` and ``group/group_adaptation.tsv``."""
         settle(output_dir)
-        write_json(self.adaptation.to_dict(), output_path(output_dir, "adaptation.json"))
+        content = self.adaptation.to_dict()
+        shared = disguise.values(content) if disguise else content
+        write_json(shared, output_path(output_dir, "adaptation.json"))
         write_tsv(self.adaptation.report(), group_file(output_dir, "adaptation"), REPORT_COLUMNS)
 
 

@@ -16,7 +16,7 @@ from bids_app.errors import NormvolError
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.registry import load_model, model_names, split_name
 from bids_app.run.citation import write_citation
-from bids_app.run.cohort import cohort_with_clinical, read_clinical, read_cohort
+from bids_app.run.cohort import cohort_with_clinical, every_visit_of, read_cohort
 from bids_app.run.samples import Pool, read_samples, with_sample
 
 # Volumes that the results on lesions show beside them
@@ -48,6 +48,7 @@ def write_analyses(
     participants_file: Path | None = None,
     model: str = "",
     pool: Path | None = None,
+    salt: str | None = None,
 ) -> list[Path]:
     """Run every analysis that the cohort allows and write one ``group_<name>.tsv`` and ``.json`` each.
 
@@ -62,6 +63,8 @@ def write_analyses(
         Name or path of the model, for CITATION.md.
     pool : Path, optional
         The file of ``--pool``: the samples that are analysed together instead of `output_dir` alone.
+    salt : str, optional
+        Of the labels in `output_dir`, where they are hashed.
 
     Raises
     ------
@@ -71,8 +74,8 @@ def write_analyses(
     quality = (tuple(exclude_quality), tuple(include_quality))
     if pool is None:
         cohort = read_cohort(output_dir, *quality)
-        visits = read_clinical(bids_dir, participants_file)
-        clinical = cohort_with_clinical(cohort, bids_dir, participants_file, visits)
+        visits = every_visit_of(output_dir, bids_dir, participants_file, salt)
+        clinical = cohort_with_clinical(cohort, bids_dir, participants_file, visits, salt)
     else:
         together = Pool.read(read_samples(pool), *quality)
         cohort, clinical, visits = together.scored(), together.clinical(), together.visits()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from bids_app.bids.derivatives import read_summaries
+from bids_app.bids.disguise import is_anonymised
 from bids_app.bids.layout import Scan
 from bids_app.bids.names import bare
-from bids_app.bids.phenotypes import clinical_table
 from bids_app.bids.ratings import Key, Rating, key_of, rated, rating_of, scan_keys, scan_named, stored_ratings
 from bids_app.bids.scan_tables import KEYS, KeptTables, ScanKey, read_wide
 from bids_app.bids.status import read_statuses
@@ -22,10 +23,13 @@ from bids_app.errors import InputError
 from bids_app.findings import Finding
 from bids_app.regions import reference_regions
 from bids_app.run.alike import refuse_mixed
+from bids_app.run.disguised import clinical_of
 from bids_app.run.scan import SURFACE_TABLES
 
 # Fewer equal volumes may be chance.
 ENOUGH_REGIONS = 10
+LATE_SECONDS = 3.0
+LOST = ("its status says scored, and its summary is not there", "run the participant level again")
 QUALITY_REMEDY = "correct the segmentation, or include it with --include-quality"
 RATED_REMEDY = "correct the segmentation and rate the scan again"
 # What the group level that is under way has read; the worker processes of its graph are forked with it in memory.
@@ -53,15 +57,16 @@ def _once(key: tuple[Any, ...], read: Callable[[], T]) -> T:
 
 
 def read_clinical(
-    bids_dir: Path, participants_file: Path | None = None, scans: Iterable[Scan] | None = None
+    bids_dir: Path, participants_file: Path | None = None, scans: Iterable[Scan] | None = None, salt: str | None = None
 ) -> pd.DataFrame:
-    """The `clinical_table` of some scans, or of every visit.
+    """The `clinical_table` of some scans, or of every visit, under labels hashed with `salt`.
 
     Parameters
     ----------
     bids_dir, participants_file
         As for `clinical_table`.
     scans : iterable of Scan, optional
+    salt : str, optional
 
     Returns
     -------
@@ -70,9 +75,17 @@ def read_clinical(
     """
     wanted = None if scans is None else tuple(scans)
     return _once(
-        (Path(bids_dir), participants_file, wanted),
-        lambda: clinical_table(bids_dir, wanted, participants_file=participants_file),
+        (Path(bids_dir), participants_file, wanted, salt),
+        lambda: clinical_of(bids_dir, wanted, participants_file, salt),
     )
+
+
+def every_visit_of(
+    output_dir: Path, bids_dir: Path, participants_file: Path | None, salt: str | None
+) -> pd.DataFrame | None:
+    """`read_clinical` of every visit; None where the labels in `output_dir` are hashed with a salt nobody knows."""
+    lost = salt is None and is_anonymised(output_dir)
+    return None if lost else read_clinical(bids_dir, participants_file, salt=salt)
 
 
 def read_cohort(
@@ -107,7 +120,8 @@ def _read_cohort(output_dir: Path, excluded: frozenset[str], included: frozenset
     kept, kept_out = [], []
     omitted = set(scan_keys(inclusion[inclusion["status"] != "scored"]))
     ratings = stored_ratings(output_dir)
-    for unrated in read_summaries(output_dir):
+    summaries, inclusion = _with_those_shown_late(output_dir, inclusion)
+    for unrated in summaries:
         rating = rating_of(ratings, key_of(unrated))
         summary = rated(unrated, rating)
         verdict, technical = (summary["quality"].get(name) for name in ("verdict", "technical"))
@@ -136,7 +150,11 @@ def _read_cohort(output_dir: Path, excluded: frozenset[str], included: frozenset
 
 
 def cohort_with_clinical(
-    cohort: ScoredScans, bids_dir: Path, participants_file: Path | None = None, visits: pd.DataFrame | None = None
+    cohort: ScoredScans,
+    bids_dir: Path,
+    participants_file: Path | None = None,
+    visits: pd.DataFrame | None = None,
+    salt: str | None = None,
 ) -> pd.DataFrame:
     """Covariates and counts of the scored scans, then every other column of the BIDS tables.
 
@@ -159,8 +177,8 @@ def cohort_with_clinical(
         clinical = visits
     else:
         scans = [Scan(bare(who, "sub"), None if session is None else bare(session, "ses")) for who, session in keys]
-        clinical = read_clinical(bids_dir, participants_file, scans)
-    scored = cohort.scans.drop(columns=["group", "site"], errors="ignore")
+        clinical = read_clinical(bids_dir, participants_file, scans, salt)
+    scored = cohort.scans.drop(columns=[name for name in ("group", "site") if name in clinical], errors="ignore")
     added = [name for name in clinical.columns if name not in scored.columns]
     return pd.concat([scored.reset_index(drop=True), clinical[added].reset_index(drop=True)], axis=1)
 
@@ -195,6 +213,25 @@ def _origin(summaries: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def _first_column(others: Sequence[Mapping[str, Any]], candidates: Iterable[str]) -> str | None:
     present = {name.lower(): name for other in others for name in other}
     return next((present[name] for name in candidates if name in present), None)
+
+
+def _with_those_shown_late(output_dir: Path, inclusion: pd.DataFrame) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+    """The summaries, and `inclusion` that says of whom there is none although the status calls the scan scored.
+
+    A network file system may list a folder of another machine seconds late.
+    """
+    scored = inclusion.index[inclusion["status"] == "scored"]
+    until = time.monotonic() + LATE_SECONDS
+    while True:
+        summaries = read_summaries(output_dir)
+        there = set(map(key_of, summaries))
+        lost = [row for row, key in zip(scored, scan_keys(inclusion.loc[scored]), strict=True) if key not in there]
+        if not lost or time.monotonic() > until:
+            break
+        time.sleep(LATE_SECONDS / 10)
+    inclusion = inclusion.copy()
+    inclusion.loc[lost, ["status", "stage", "reason", "remedy"]] = ["failed", "run", *LOST]
+    return summaries, inclusion
 
 
 def _mark_excluded(

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from bids_app.bids.disguise import Disguise
 from bids_app.bids.names import listed, relative_place
 from bids_app.errors import UsageError
 from bids_app.settings import Label, from_plain, to_toml
@@ -23,6 +24,8 @@ Processes = Annotated[int, Field(ge=1, le=10_000)]
 RELATIVE_TO, GIVE_AGAIN = "relative_to", "give_again"
 # On every command line, or of one machine
 GIVEN_ALWAYS = ("bids_dir", "output_dir", "work_dir")
+# Would say who is who
+PRIVATE = ("participant_label", "session_label", "anonymise_salt", "anonymise_map", "qc_file")
 # Options that hold paths, NAME=PATH, or a word that may be a path
 _PLACES = (
     *("bids_filter_file", "bids_database_dir", "participants_file", "derivatives", "fs_subjects_dir"),
@@ -58,6 +61,9 @@ class RunConfig:
     t1w_select: Literal["all", "first", "last"] = "all"
     t1w_derivative: str | None = None
     lesions: Path | None = None
+    anonymise: bool = False
+    anonymise_map: Path | None = None
+    anonymise_salt: str | None = None
 
     model: str = "open-calibrated"
     scoring: Literal["own-sex", "reference-compat"] = "own-sex"
@@ -96,7 +102,12 @@ class RunConfig:
         """Write the TOML file atomically."""
         return atomic_write(path, self.to_toml())
 
-    def write_shared(self, path: Path) -> Path:
+    @property
+    def disguise(self) -> Disguise | None:
+        """What replaces labels; None where they stay, or where nobody knows the salt any more."""
+        return Disguise(self.anonymise_salt) if self.anonymise and self.anonymise_salt else None
+
+    def write_shared(self, path: Path, disguise: Disguise | None = None) -> Path:
         """Write the TOML file for the output folder, which others read: paths are relative, or to be given again."""
         root = self.output_dir
 
@@ -104,10 +115,12 @@ class RunConfig:
             found = relative_place(place, root)
             return found if found is None or found[0] == "." else f"./{found}"
 
-        kept = {name: value for name, value in vars(self).items() if name not in GIVEN_ALWAYS}
+        left_out = (*GIVEN_ALWAYS, *(PRIVATE if self.anonymise else ()))
+        kept = {name: value for name, value in vars(self).items() if name not in left_out}
         values, again = _with_places(kept, relative)
         head = {RELATIVE_TO: os.path.relpath(root, path.parent), GIVE_AGAIN: again}
-        return atomic_write(path, to_toml({**head, **values}))
+        text = to_toml({**head, **values})
+        return atomic_write(path, disguise.text(text) if disguise else text)
 
     def shared(self, text: str) -> str:
         """`text` as others may read it: no place of this machine in full."""
@@ -120,7 +133,9 @@ class RunConfig:
             text = (
                 re.sub(re.escape(place) + r"(?![^\s/\"',;:)])", places[place] or ".", text) if len(place) > 1 else text
             )
-        return text
+        if self.disguise is None:
+            return text
+        return self.disguise.text(text.replace(self.disguise.salt, "[salt]"))
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], source: str = "") -> RunConfig:

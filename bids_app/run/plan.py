@@ -22,6 +22,7 @@ from bids_app.normative.harmonise.adaptation import unadapted_warning
 from bids_app.run.adaptation import ScanAdaptations, estimate_adaptation
 from bids_app.run.alike import asked_for, check_alike, with_before
 from bids_app.run.config import RunConfig
+from bids_app.run.disguised import disguised, disguised_finding
 from bids_app.run.fingerprint import fingerprint
 from bids_app.run.lesions import LesionPlan
 from bids_app.run.missing_trees import why_no_tree
@@ -67,12 +68,13 @@ def plan_request(request: Request, *, later: bool = False) -> Plan:
     """Three steps with a table between each: scans, their covariates, their FreeSurfer trees."""
     model = load_study_model(request.model.name, request.model.scoring)
     second = load_second_model(request.model.second, model)
-    context = _context(request)
-    now = asked_for(request.model, context.model_sha256, context.second_sha256)
-    scored_as = with_before(request.output_dir, now, force=request.force)
-    differs = check_alike(request.output_dir, scored_as, force=request.force)
     names = request.places.names()
     scans, unnamed = _with_labels(request.dataset.scans(names))
+    request = _with_known(request, [*scans, *unnamed])
+    context = _context(request)
+    now = asked_for(request.told_model, context.model_sha256, context.second_sha256)
+    scored_as = with_before(request.output_dir, now, force=request.force)
+    differs = check_alike(request.output_dir, scored_as, force=request.force)
     asked = {scan.name for scan in request.dataset.asked(scans)} | {omission.name for omission in unnamed}
     covariates, table_findings = request.dataset.covariates(scans)
     later = later and request.model.controls is None
@@ -89,10 +91,16 @@ def plan_request(request: Request, *, later: bool = False) -> Plan:
         limits = {"quality_limits": list(request.quality_limits)}
         planned = [replace(scan, covariates={**scan.covariates, **limits}) for scan in planned]
     if adaptations is not None:
-        planned = [_adapted(scan, adaptations, request.work_dir) for scan in planned]
+        planned = [_adapted(scan, adaptations, request) for scan in planned]
     # A person's tables and report need all sessions, so one changed session brings the others along.
     columns = used_columns(model, second)
     omissions = [_shortened(omission, request.folders) for omission in omissions if omission.name in asked]
+    notes = adaptations.notes if adaptations is not None else (unadapted_warning(model),)
+    found = (*differs, *table_findings, *_of_nobody(request, scans))
+    if request.disguise is not None:
+        planned, omissions = disguised(planned, omissions, request.disguise)
+        notes = tuple(map(request.disguise.text, notes))
+        found = tuple(disguised_finding(item, request.disguise) for item in found)
     changed = {
         scan.participant for scan in planned if request.force or not is_up_to_date(scan, context, trees, columns)
     }
@@ -102,13 +110,19 @@ def plan_request(request: Request, *, later: bool = False) -> Plan:
         scans=tuple(scan for scan in planned if scan.participant in changed),
         omissions=tuple(omissions),
         up_to_date=tuple(scan for scan in planned if scan.participant not in changed),
-        notes=adaptations.notes if adaptations is not None else (unadapted_warning(model),),
-        findings=(*differs, *table_findings, *_of_nobody(request, scans)),
+        notes=notes,
+        findings=found,
         everybody=request.dataset.everyone,
         scored_as=scored_as,
         subject_directories=request.places.roots,
         adaptations=adaptations,
     )
+
+
+def _with_known(request: Request, scans: Sequence[Scan | Omission]) -> Request:
+    if request.disguise is None:
+        return request
+    return replace(request, disguise=request.disguise.of((scan.participant, scan.session) for scan in scans))
 
 
 def _with_labels(scans: Sequence[Scan]) -> tuple[list[Scan], list[Omission]]:
@@ -140,7 +154,8 @@ def _of_nobody(request: Request, scans: Sequence[Scan]) -> list[Finding]:
     names = trees_of_nobody(request.places.roots, {scan.participant for scan in scans})
     if not names:
         return []
-    return [Finding("trees-of-nobody", f"{len(names)} in {_places(request.places.roots)}: {listed(names)}")]
+    who = "" if request.disguise else f": {listed(names)}"
+    return [Finding("trees-of-nobody", f"{len(names)} in {_places(request.places.roots)}{who}")]
 
 
 def _places(roots: Sequence[Path]) -> str:
@@ -161,6 +176,7 @@ def _context(request: Request) -> RunContext:
         license_file=request.recon.license_file,
         figure_formats=request.figure_formats,
         second_model=request.model.second,
+        disguise=request.disguise,
         second_sha256=None if request.model.second is None else model_sha256(request.model.second),
     )
 
@@ -181,9 +197,9 @@ def _with_lesions(scan: PlannedScan, lesions: LesionPlan) -> PlannedScan:
     return replace(scan, covariates={**scan.covariates, **known}) if known else scan
 
 
-def _adapted(scan: PlannedScan, adaptations: ScanAdaptations, work_dir: Path) -> PlannedScan:
-    path = work_dir / "adaptation" / f"{scan_name(scan.participant, scan.session)}.json"
-    return replace(scan, adaptation_file=adaptations.assign(scan.covariates, path))
+def _adapted(scan: PlannedScan, adaptations: ScanAdaptations, request: Request) -> PlannedScan:
+    path = request.work_dir / "adaptation" / f"{scan_name(scan.participant, scan.session)}.json"
+    return replace(scan, adaptation_file=adaptations.assign(scan.covariates, path, request.disguise))
 
 
 def _plan_scan(

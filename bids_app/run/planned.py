@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bids_app.bids.disguise import Disguise
 from bids_app.bids.names import scan_name
 from bids_app.findings import Finding
 from bids_app.freesurfer.recon_command import ReconAllCommand
@@ -30,6 +31,7 @@ class RunContext:
     figure_formats: tuple[str, ...] = ()
     second_model: str | None = None
     second_sha256: str | None = None
+    disguise: Disguise | None = None
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bids_app.bids.covariates import Covariates, scan_covariates
+from bids_app.bids.disguise import Disguise
 from bids_app.bids.layout import Scan, find_scans, only_sessions
 from bids_app.errors import InputError, UsageError
 from bids_app.findings import Finding
@@ -137,6 +138,14 @@ class Request:
     derivatives: tuple[str, ...] = ()
     lesions: Path | None = None
     quality_limits: tuple[str, ...] = ()
+    disguise: Disguise | None = None
+
+    @property
+    def told_model(self) -> ModelChoice:
+        """The model as outputs tell of it."""
+        if self.disguise is None or self.model.controls is None:
+            return self.model
+        return replace(self.model, controls=self.disguise.text(self.model.controls))
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -208,4 +217,5 @@ def open_request(config: RunConfig, work_dir: Path) -> Request:
         derivatives=config.derivatives,
         lesions=config.lesions,
         quality_limits=config.quality_limit,
+        disguise=config.disguise,
     )

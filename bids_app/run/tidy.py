@@ -15,7 +15,7 @@ from bids_app.clinical.scored_scans import KEYS, ScoredScans
 from bids_app.clinical.tidy import write_tidy
 from bids_app.errors import InputError
 from bids_app.regions import measure_of, unit_of
-from bids_app.run.cohort import cohort_with_clinical, read_clinical, read_cohort
+from bids_app.run.cohort import cohort_with_clinical, every_visit_of, read_cohort
 from bids_app.run.samples import Pool
 
 # region, value, expected, z, z_se, centile, deviation, in_range
@@ -30,6 +30,7 @@ def write_tidy_tables(
     participants_file: Path | None = None,
     analysis: str | None = None,
     pool: Pool | None = None,
+    salt: str | None = None,
 ) -> list[Path]:
     """Write ``group_long`` and ``group_scans`` of a folder, or of the samples of `pool` together.
 
@@ -40,8 +41,8 @@ def write_tidy_tables(
     """
     if pool is None:
         scored = read_cohort(output_dir, *quality)
-        visits = None if analysis is None else read_clinical(bids_dir, participants_file)
-        clinical = cohort_with_clinical(scored, bids_dir, participants_file, visits)
+        visits = None if analysis is None else every_visit_of(output_dir, bids_dir, participants_file, salt)
+        clinical = cohort_with_clinical(scored, bids_dir, participants_file, visits, salt)
         cohorts: tuple[ScoredScans, ...] = (scored,)
     else:
         scored, clinical = pool.scored(), pool.clinical()

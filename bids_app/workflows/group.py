@@ -18,6 +18,8 @@ def init_group_wf(config: RunConfig, *, work_dir: Path, name: str = "group_wf") 
     quality = {"exclude_quality": list(config.exclude_quality), "include_quality": list(config.include_quality)}
     shared = {"output_dir": str(config.output_dir), "bids_dir": str(config.bids_dir), "model": config.model, **quality}
     given = {"pool": config.pool, "participants_file": config.participants_file, "analysis": config.analysis}
+    if config.anonymise:
+        given["anonymise_salt"] = config.anonymise_salt
     shared |= {name: str(value) for name, value in given.items() if value is not None}
     tables.inputs.trait_set(**shared)
     report = pe.Node(GroupReport(), name="report")

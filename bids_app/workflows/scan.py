@@ -48,6 +48,8 @@ def init_scan_wf(scan: PlannedScan, context: RunContext, *, name: str = "scan_wf
     score = pe.Node(ScoreScan(), name="score", mem_gb=SCORE_GB)
     set_model(score, scan, context)
     score.inputs.trait_set(covariates=scan.covariates, run_uuid=context.run_uuid)
+    if context.disguise is not None:
+        score.inputs.anonymise_salt = context.disguise.salt
     if context.second_model is not None:
         score.inputs.second_model = context.second_model
     draw = pe.Node(DrawScan(), name="draw", mem_gb=DRAW_GB)

@@ -77,6 +77,15 @@ def of_form(value: object, kind: type, what: str) -> Any:
     return kind() if value is None else value
 
 
+def read_config(path: Path) -> dict:
+    """The content of config.json."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise Unusable(f"config.json cannot be read ({error})") from error
+    return of_form(config, dict, "all of it")
+
+
 def read_scans(config: dict) -> list[Scan]:
     """The scans that config.json names, with the options `age` and `sex` before the metadata."""
     given = config.get(INPUT) or []
@@ -265,9 +274,9 @@ def main() -> int:
     """Zero when at least one scan was scored."""
     here = Path.cwd()
     try:
-        config = of_form(json.loads((here / "config.json").read_text()), dict, "all of it")
+        config = read_config(here / "config.json")
         code, content = run(config, here)
-    except (Unusable, OSError, ValueError) as error:  # no JSON, no UTF-8
+    except (Unusable, OSError) as error:
         code, content = 1, {"brainlife": [{"type": "error", "msg": str(error)}]}
     (here / "product.json").write_text(json.dumps(content, indent=1))
     for item in content["brainlife"]:

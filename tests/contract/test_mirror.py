@@ -20,6 +20,7 @@ ACROSS_MODULES = {
     "normative/importers/test_published.py",
     "normative/test_default_models.py",
     "reports/test_traceability.py",
+    "test_readers.py",
     "workbench/test_commands.py",
     "workbench/test_not_segmented.py",
     "workflows/test_graphs.py",

@@ -173,8 +173,26 @@ def test_visits_are_taken_for_scans_where_they_are_the_same(tmp_path, monkeypatc
     (bids / "participants.tsv").write_text(people)
     found, visits = read_cohort(tmp_path), clinical_table(bids)
     expected = cohort_with_clinical(found, bids)
-    monkeypatch.setattr(cohort, "clinical_table", None)
+    monkeypatch.setattr(cohort, "clinical_of", None)
     pd.testing.assert_frame_equal(cohort_with_clinical(found, bids, visits=visits), expected)
     monkeypatch.undo()
     (bids / "participants.tsv").write_text(people + "sub-3\t50\tM\t4\n")
     pd.testing.assert_frame_equal(cohort_with_clinical(found, bids, visits=clinical_table(bids)), expected)
+
+
+def test_a_scored_scan_without_summary_is_waited_for_and_then_named(tmp_path, monkeypatch):
+    write_scan(tmp_path, "1")
+    write_scan(tmp_path, "2")
+    monkeypatch.setattr(cohort, "LATE_SECONDS", 0.05)
+    own, asked = cohort.read_summaries, []
+
+    def late(folder):
+        asked.append(folder)
+        return own(folder)[: len(asked)]
+
+    monkeypatch.setattr(cohort, "read_summaries", late)
+    assert len(read_cohort(tmp_path).scans) == 2
+    monkeypatch.setattr(cohort, "read_summaries", lambda folder: own(folder)[:1])
+    inclusion = read_cohort(tmp_path).inclusion
+    assert list(inclusion["status"]) == ["scored", "failed"]
+    assert inclusion["reason"].iloc[1] == "its status says scored, and its summary is not there"

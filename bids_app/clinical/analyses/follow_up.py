@@ -19,12 +19,13 @@ from bids_app.clinical.stats.progression import (
     progression_table,
 )
 from bids_app.clinical.stats.worsening import DAYS_PER_YEAR, MEASURES, WorseningRule, worsening_tables
-from bids_app.clinical.values import WRITE_ISO, date_problem, dates, numbers, scale_of
+from bids_app.clinical.values import WRITE_ISO, date_problem, dates, numbers, scale_of, without_date
 from bids_app.errors import AnalysisError
 
 # A number beyond this is a calendar year or an age in days, not years since the first visit.
 MOST_YEARS = 80.0
 YEARS = "years"
+NO_RELAPSE = {"none", "no", "nil", "-", "--", "no relapse", "no relapses", "false"}
 
 
 @dataclass(frozen=True)
@@ -253,13 +254,15 @@ def _placed(
         return years + start
     if pd.isna(moment) or person not in anchors:
         why = "it is neither a date nor a number of years" if pd.isna(moment) else "no visit of theirs has a date"
-        raise AnalysisError(f"the {what} {entry!r} of {person} cannot be placed in time: {why}")
+        raise AnalysisError(f"the {what} {without_date(entry)!r} of {person} cannot be placed in time: {why}")
     date, at = anchors[person]
     return at + (moment - date).days / DAYS_PER_YEAR
 
 
 def _entries(cell: object) -> list[str]:
-    return [part.strip() for part in str(cell).replace(";", ",").split(",") if part.strip()]
+    """The entries of a cell; words for none are no entry."""
+    parts = (part.strip() for part in str(cell).replace(";", ",").split(","))
+    return [part for part in parts if part and part.lower() not in NO_RELAPSE]
 
 
 def _source(data: CohortData, *columns: str) -> pd.DataFrame:

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from bids_app.arrays import FloatArray
+from bids_app.bounded import loads
 from bids_app.errors import ModelError
 from bids_app.normative.card import ModelCard
 from bids_app.normative.engines.pcntoolkit import PCNtoolkitModel
@@ -283,8 +284,8 @@ def load(path: Path) -> BLRModel:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            content = {name: json.loads(archive.read(name)) for name in sorted(archive.namelist())}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+            content = {name: loads(archive.read(name)) for name in sorted(archive.namelist())}
+    except (OSError, ValueError, RecursionError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path} is damaged ({error})", "install this software again") from error
     described = content[CARD]
     regions = [value for name, value in content.items() if name.endswith(REGION_FILE)]
@@ -305,4 +306,4 @@ def load(path: Path) -> BLRModel:
 def card(path: Path) -> ModelCard:
     """The card of an archive, without its coefficients."""
     with zipfile.ZipFile(path) as archive:
-        return ModelCard.from_json(json.loads(archive.read(CARD))["card"])
+        return ModelCard.from_json(loads(archive.read(CARD))["card"])

@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bids_app.bounded import loads
 from bids_app.errors import ModelError
 from bids_app.normative.card import ModelCard
 from bids_app.normative.documents import file_date
@@ -115,7 +116,6 @@ def _description(folder: Path) -> dict[str, Any]:
 def _check_files(folder: Path) -> str:
     """Check sizes and model types before PCNtoolkit reads the files; returns a digest over them."""
     import hashlib
-    import json
 
     digest = hashlib.sha256()
     root = folder / "model" / "normative_model.json"
@@ -128,7 +128,7 @@ def _check_files(folder: Path) -> str:
         content = read_limited(path, MAX_JSON_BYTES)
         digest.update(content)
         try:
-            document = json.loads(content)
+            document = loads(content)
             _check_names(document, path)
             kind = "BLR" if path == root else document["model"]["type"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
