@@ -82,7 +82,7 @@ RUN normvol --version
 #   recon-all -sd OUT/sourcedata/freesurfer -s sub-X[_ses-Y] -i T1w.nii.gz [-i ...] -all -parallel -openmp N
 # This target was never built where the project is written: there is no FreeSurfer there. Packages and variables are those of two
 # public images of FreeSurfer 7.4.1 and one of 7.2 (tests/data/freesurfer_images.tsv); the MNI tools' perl modules lie in one of
-# two places, by the system that FreeSurfer was built for. .ci/container builds it with a stand-in of ours.
+# two places, by the system that FreeSurfer was built for. .ci/container-full is to build it with a stand-in of ours.
 FROM ${FREESURFER} AS freesurfer
 COPY scripts/freesurfer /tmp/freesurfer-scripts
 RUN bash /tmp/freesurfer-scripts/trim.sh /usr/local/freesurfer

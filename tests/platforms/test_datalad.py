@@ -42,6 +42,9 @@ def test_a_part_is_fetched_and_the_remedy_fetches_the_rest(datalad, clone, tmp_p
     datalad.run("datalad", "get", f"{TREES}/sub-01_ses-1/stats", f"{TREES}/sub-01_ses-1/scripts", cwd=clone)
     said = participants(datalad, clone, tmp_path / "out", 4)
     assert "scored 1, up to date 0, left out 2" in said
+    datalad.run("datalad", "get", f"{TREES}/sub-02_ses-1/stats", f"{TREES}/sub-02_ses-1/scripts", cwd=clone)
+    said = participants(datalad, clone, tmp_path / "out", 4)
+    assert "scored 1, up to date 1, left out 1" in said  # only the person whose files came since
     (command,) = set(
         re.findall(r"(datalad get \S.*|git annex get \S.*)", said.partition("\n")[2].rsplit("fetch", 1)[-1])
     )
