@@ -2,7 +2,8 @@
 
 For every site of at least 30 people a model is trained on all other sites; k people of the site, drawn at
 random (seeded, several times), serve as controls and the rest is scored. Prints one row per number of
-controls, beside the simplest remedy (subtract the controls' mean z), and writes the table by site with --output.
+controls, beside the simplest remedy (subtract the controls' mean z), and writes the table by site with --output, after
+each site: given again with the same file, only the sites that it lacks are done.
 
     python benchmarks/leave_one_site_out.py HEALTHY.tsv.gz [--mode calibrated] [--controls 0 5 10 20]
     python benchmarks/leave_one_site_out.py HEALTHY.tsv.gz --surface SURFACE.tsv.gz --measure thickness
@@ -35,10 +36,14 @@ def main() -> None:
         people = people[people["qc_flag"].isna()].reset_index(drop=True)
     if options.surface:
         people = people.merge(read_table(options.surface), on=["participant_id", "site"], how="inner")
-    rows = pd.DataFrame([row for site in sites(people, options) for row in site])
+    kept = options.output and options.output.exists()
+    rows = read_table(options.output) if kept else pd.DataFrame(columns=["site"])
+    for found in sites(people, options, set(rows["site"])):
+        rows = pd.concat([rows, pd.DataFrame(found)]) if len(rows) else pd.DataFrame(found)
+        if options.output:
+            write_tsv(rows, options.output)
+    print(f"{rows['site'].nunique()} sites")
     print(summary(rows).to_string(index=False, float_format=lambda value: f"{value:.4f}"))
-    if options.output:
-        write_tsv(rows, options.output)
 
 
 def parse() -> argparse.Namespace:
@@ -55,9 +60,11 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def sites(people: pd.DataFrame, options: argparse.Namespace) -> Iterator[list[dict[str, object]]]:
-    """Results of each left-out site."""
+def sites(people: pd.DataFrame, options: argparse.Namespace, done: set[str]) -> Iterator[list[dict[str, object]]]:
+    """Results of each left-out site that is not `done`."""
     for site, mask in leave_one_site_out(people["site"], MIN_PEOPLE):
+        if site in done:
+            continue
         print(f"{site}: {mask.sum()} people", file=sys.stderr)
         trained = training.train(
             people[~mask],

@@ -115,6 +115,13 @@ def counted_regions(measure: str = VOLUME) -> tuple[str, ...]:
     return names(COUNTED[measure])
 
 
+def counted_among(columns: Iterable[str]) -> list[str]:
+    """The counted regions among `columns`: of volumes where there are any, otherwise of thickness, then of area."""
+    present = set(columns)
+    found = ([name for name in counted_regions(measure) if name in present] for measure in MEASURES)
+    return next(filter(None, found), [])
+
+
 def reference_regions() -> tuple[str, ...]:
     """The 82 regions of the source study."""
     return names("reference")

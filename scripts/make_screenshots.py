@@ -43,7 +43,7 @@ def main(dataset: Path) -> None:
 
 def _picture(session: Browser, section: str | None) -> Image.Image:
     """The part of the page that starts at `section`, or its top."""
-    place = f"document.getElementById('{section}').getBoundingClientRect().top + scrollY" if section else "0"
+    place = f"document.getElementById('{section}').getBoundingClientRect().top + scrollY - 44" if section else "0"
     session.run(f"window.scrollTo({{top: {place}, behavior: 'instant'}})")
     return Image.open(io.BytesIO(session.screenshot(whole=False)))
 

@@ -39,9 +39,12 @@ def summary_paths(output_dir: Path | str) -> list[tuple[ScanKey, Path]]:
 
 def person_summary_paths(output_dir: Path | str, participant: str) -> list[Path]:
     """Paths of the summaries of a person's scored scans (label without prefix), in natural order."""
-    folder = Path(output_dir, participant_id(participant))
-    found = [*folder.glob(f"anat/*{SUMMARY_SUFFIX}"), *folder.glob(f"ses-*/anat/*{SUMMARY_SUFFIX}")]
-    return sorted(found, key=lambda path: natural_key(path.name))
+    person = os.path.join(output_dir, participant_id(participant))
+    folders = [f"{folder}/anat" for folder in (person, *(entry.path for entry in _subfolders(person, "ses-")))]
+    found = [Path(folder, name) for folder in folders if os.path.isdir(folder) for name in os.listdir(folder)]
+    return sorted(
+        (path for path in found if path.name.endswith(SUMMARY_SUFFIX)), key=lambda path: natural_key(path.name)
+    )
 
 
 def _subfolders(parent: Path | str, prefix: str) -> Iterator[os.DirEntry[str]]:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import time
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 
 from bids_app.errors import InputError, UsageError
@@ -15,6 +19,8 @@ LONGEST_LABEL = 64
 LONGEST_NAME = 240
 # of two paths: the root and one folder, such as /home
 SHARED_PARTS = 2
+# A folder that changed just now may change again without a new time stamp.
+_SETTLED_NS = 2_000_000_000
 _LABEL = re.compile(r"[A-Za-z0-9+]+")
 _NUMBERS = re.compile(r"([0-9]+)")
 _NO_NAME = re.compile(r"[/\\\x00-\x1f\x7f]")
@@ -185,6 +191,28 @@ def _check_labels(*labels: str | None) -> None:
     for label in labels:
         if label is not None and not is_label(label):
             raise UsageError(f"'{label[:80]}' is not a BIDS label", "use letters and digits only")
+
+
+def names_beginning(folder: Path | str, prefix: str) -> list[str]:
+    """Names in a folder that begin with `prefix`, sorted; none where there is no folder.
+
+    A folder of thousands is asked once per person, and listed anew only when it has changed.
+    """
+    try:
+        changed = os.stat(folder).st_mtime_ns
+        settled = abs(time.time_ns() - changed) > _SETTLED_NS
+        if not settled:
+            return sorted(name for name in os.listdir(folder) if name.startswith(prefix))
+        names = _listing(os.fspath(folder), changed)
+    except OSError:
+        return []
+    rest = (names[place] for place in range(bisect_left(names, prefix), len(names)))
+    return list(takewhile(lambda name: name.startswith(prefix), rest))
+
+
+@lru_cache(maxsize=8)
+def _listing(folder: str, changed: int) -> tuple[str, ...]:
+    return tuple(sorted(os.listdir(folder)))
 
 
 def listed(items: Iterable[str], limit: int = 20) -> str:

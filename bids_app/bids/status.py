@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from bids_app.bids.names import bare, file_stem, natural_key, output_path, participant_id, session_id
+from bids_app.bids.names import bare, file_stem, names_beginning, natural_key, output_path, participant_id, session_id
 from bids_app.tables import read_json, write_json
 
 STATUSES = ("scored", "omitted", "failed")
@@ -59,8 +60,8 @@ def write_status(
 def person_statuses(output_dir: Path | str, participant: str) -> dict[str | None, dict[str, Any]]:
     """``session_id`` and status of each scan of a person (label without prefix)."""
     folder, name = Path(output_dir) / "logs" / "status", participant_id(participant)
-    paths = [path for path in (folder / f"{name}.json", *sorted(folder.glob(f"{name}_*.json"))) if path.is_file()]
-    found = [read_json(path) for path in paths]
+    names = [f"{name}.json", *(other for other in names_beginning(folder, f"{name}_") if other.endswith(".json"))]
+    found = [read_json(folder / file) for file in names if os.path.isfile(folder / file)]
     return {status.get("session_id"): status for status in found}
 
 

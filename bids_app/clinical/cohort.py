@@ -27,7 +27,7 @@ from bids_app.clinical.wording import listing, plural
 from bids_app.errors import AnalysisError
 from bids_app.findings import Finding
 from bids_app.normative.base import Z_CRITICAL
-from bids_app.regions import reference_regions
+from bids_app.regions import counted_among
 
 COUNTS = ("n_infra", "n_supra", "n_total", "n_regions")
 T = TypeVar("T")
@@ -279,7 +279,7 @@ def prepare(
     """
     if len(cohort) != len(zscores):
         raise AnalysisError(f"the cohort has {len(cohort)} scans but the z-scores {len(zscores)}")
-    regions = [name for name in reference_regions() if name in zscores.columns]
+    regions = counted_among(zscores)
     if not regions or "participant_id" not in cohort or "age" not in cohort:
         raise AnalysisError("the cohort needs participant_id, age and z-scores of reference regions")
     z = zscores[regions].astype(float).reset_index(drop=True)

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from bids_app.arrays import FloatArray
 from bids_app.errors import UsageError
 from bids_app.normative.base import Z_CRITICAL, tails
-from bids_app.regions import reference_regions
+from bids_app.regions import counted_among, reference_regions
 
 # Mean correlation of z between the 82 reference regions of the open healthy reference
 # (adults, residuals on age, eTIV and site within sex): 0.163.
@@ -93,7 +93,8 @@ def count_table(
         ``n_infra n_supra n_total n_regions`` (int), with the index of `zscores`.
         NaN is not a deviation and not counted in ``n_regions``.
     """
-    present = [region for region in region_set(regions) if region in zscores.columns]
+    every = counted_among(zscores) if regions == "all" else region_set(regions)
+    present = [region for region in every if region in zscores.columns]
     z = zscores[present].to_numpy(dtype=float)
     infra, supra = (flags.sum(axis=1) for flags in tails(z, threshold))
     return pd.DataFrame(

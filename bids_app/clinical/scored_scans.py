@@ -162,6 +162,8 @@ def _without_content(scored: ScoredScans) -> tuple[str, ...]:
 def _described(name: str, table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """The dictionary of a group table; a structure that the region table does not know keeps FreeSurfer's name."""
     known = columns_for(name)
+    if name == "group_zscores" and not set(table) <= set(known):  # of thickness or area
+        known = columns_for("group_extended")
     if name != "group_volumes":
         return known
     scans = columns_for("group_deviations")

@@ -94,7 +94,7 @@ def disagreements(table: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Same columns and index; a region that one model did not score is no disagreement.
     """
-    return table[table["agree"].notna() & ~table["agree"].fillna(True).astype(bool)]
+    return table[table["agree"].eq(False)]
 
 
 def in_words(counts: dict[str, Any], first: str, second: str) -> str:

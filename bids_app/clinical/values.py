@@ -102,7 +102,7 @@ def off_scale(values: pd.Series, scale: Scale) -> pd.Series:
     Series of bool
         False for missing values.
     """
-    outside = (values < scale.low) | (values > scale.high)
+    outside = (values < scale.low) | (values > scale.high) | np.isinf(values)
     if scale.codes:
         outside |= values.isin(MISSING_CODES)
     if scale.step:

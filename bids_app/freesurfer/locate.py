@@ -16,22 +16,17 @@ two equal candidates are an error that names both.
 from __future__ import annotations
 
 import os
-import time
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import takewhile
 from pathlib import Path
 
-from bids_app.bids.names import natural_key
+from bids_app.bids.names import names_beginning, natural_key
 from bids_app.errors import FreeSurferError, UsageError
 from bids_app.freesurfer.near_misses import of_nobody
 from bids_app.freesurfer.subject import is_longitudinal_base
 
 _OUTPUT = ("stats", "scripts", "mri", "surf")
-# A folder that changed just now may change again without a new time stamp.
-_SETTLED_NS = 2_000_000_000
 _TEMPLATES = ("fsaverage", "cvs_avg35", "lh.EC_average", "rh.EC_average", "V1_average")
 
 
@@ -171,25 +166,7 @@ def _long_names(root: Path, participant: str, session: str | None) -> Iterator[l
 
 
 def _glob(root: Path, pattern: str) -> list[Path]:
-    prefix = pattern.removesuffix("*")
-    try:
-        names = _sorted_names(root)
-    except OSError:
-        return []
-    rest = (names[place] for place in range(bisect_left(names, prefix), len(names)))
-    return [root / name for name in takewhile(lambda name: name.startswith(prefix), rest)]
-
-
-def _sorted_names(root: Path) -> tuple[str, ...]:
-    """Names in a folder; asked once per person, so thousands of listings of thousands of names are avoided."""
-    changed = os.stat(root).st_mtime_ns
-    settled = abs(time.time_ns() - changed) > _SETTLED_NS
-    return _listing(str(root), changed) if settled else tuple(sorted(os.listdir(root)))
-
-
-@lru_cache(maxsize=8)
-def _listing(root: str, changed: int) -> tuple[str, ...]:
-    return tuple(sorted(os.listdir(root)))
+    return [root / name for name in names_beginning(root, pattern.removesuffix("*"))]
 
 
 def is_subject_directory(path: Path) -> bool:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bids_app.arrays import FloatArray
 from bids_app.errors import ModelError, UsageError
-from bids_app.regions import VOLUME, measure_of, unit_of
+from bids_app.regions import MEASURES, VOLUME, measure_of, unit_of
 
 if TYPE_CHECKING:
     from bids_app.normative.card import ModelCard
@@ -306,9 +306,15 @@ def scored_regions(model: NormativeModel, data: pd.DataFrame) -> tuple[str, ...]
     if not regions:
         raise ModelError(
             f"the table has none of the {len(model.regions)} regions of {model.card.name}",
-            f"its columns must carry FreeSurfer's names, for example {model.regions[0]}",
+            f"its columns must carry FreeSurfer's names, for example {model.regions[0]}{_of_surfaces(data)}",
         )
     return regions
+
+
+def _of_surfaces(data: pd.DataFrame) -> str:
+    """Which packaged models are of measures that `data` has instead."""
+    measures = {measure_of(str(name)) for name in data.columns} - {VOLUME}
+    return "".join(f"; --model open-{measure} is of {measure}" for measure in MEASURES if measure in measures)
 
 
 def adapt(

@@ -12,6 +12,7 @@ import pandas as pd
 
 from bids_app.bids.citation import of_one_person
 from bids_app.bids.group_files import group_file, group_files, table_name
+from bids_app.bids.names import names_beginning
 from bids_app.bids.ratings import FILE as RATINGS
 from bids_app.errors import InputError
 from bids_app.tables import read_json, read_table
@@ -270,8 +271,9 @@ def _scan(root: Path, participant: str, file: Path) -> Scan:
 
 def _statuses(root: Path, label: str) -> Iterator[Record]:
     folder = root / "logs" / "status"
-    for file in [folder / f"sub-{label}.json", *sorted(folder.glob(f"sub-{label}_*.json"))]:
-        status = load_record(root, file)
+    others = [name for name in names_beginning(folder, f"sub-{label}_") if name.endswith(".json")]
+    for name in (f"sub-{label}.json", *others):
+        status = load_record(root, folder / name)
         if status is not None:
             yield status
 

@@ -23,6 +23,7 @@ from bids_app.findings import Finding
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.harmonise.adaptation import REPORT_COLUMNS, SiteAdaptation
 from bids_app.normative.registry import load_model
+from bids_app.regions import counted_among, measure_of
 from bids_app.reports.pages.group import write_group_report
 from bids_app.tables import write_json, write_tsv
 from bids_app.workbench.score import DEFAULT_MODEL, Say, ScoreConfig, score_table
@@ -162,8 +163,9 @@ def _told(origin: Origin, model: str | None, scans: pd.DataFrame) -> tuple[Mappi
     own = _own_model(origin, model)
     if own is None:
         return ()
+    measure = measure_of(next(iter(counted_among(own.regions)), ""))
     found = [
-        own.expected_counts(int(n), str(sex), origin.adaptation is not None)
+        own.expected_counts(int(n), str(sex), origin.adaptation is not None, measure)
         for n, sex in scans[["n_regions", "sex"]].itertuples(index=False)
     ]
     return tuple({"counts": {"expected": expected or {}}} for expected in found)

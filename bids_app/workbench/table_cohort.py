@@ -17,7 +17,7 @@ from bids_app.clinical.deviations import count_table
 from bids_app.clinical.scored_scans import GROUP_COLUMNS, KEYS, ScoredScans
 from bids_app.clinical.values import from_lines, labels
 from bids_app.errors import InputError
-from bids_app.regions import ETIV, names, reference_regions
+from bids_app.regions import ETIV, counted_among, names
 from bids_app.tables import read_table
 from bids_app.workbench.table_columns import rename_columns
 from bids_app.workbench.table_input import TableInput
@@ -58,14 +58,14 @@ class TableRows:
 
     @property
     def scored(self) -> np.ndarray:
-        """Whether each row has a z in a reference region.
+        """Whether each row has a z in a counted region.
 
         Returns
         -------
         (n,) bool array
             For the rows of `data`.
         """
-        regions = [name for name in reference_regions() if name in self.zscores]
+        regions = counted_among(self.zscores)
         return np.asarray(self.zscores[regions].notna().any(axis=1))
 
     @property
@@ -125,7 +125,9 @@ def match_rows(
     ids = _identifiers(table.data)
     z = zscores.drop(columns=KEYS, errors="ignore").iloc[[place[key] for key in ours]].reset_index(drop=True)
     own = [name for name in table.id_columns if name not in (*KEYS, "etiv_mm3")]
-    rows = pd.concat([ids, data[["age", "sex"]], data[ETIV].rename("etiv_mm3"), data[own]], axis=1)
+    rows = pd.concat(
+        [ids, data[["age", "sex"]], data.reindex(columns=[ETIV])[ETIV].rename("etiv_mm3"), data[own]], axis=1
+    )
     every, notes = (rows, ()) if visits is None else _with_visits(rows, visits, mapping or {})
     every, alone = _on_one_clock(every, visits), source if visits is None else None
     if alone:
@@ -152,7 +154,9 @@ def make_cohort(rows: TableRows, model: str | None, diagnosis: str | None, z_sou
     if not scored.any():
         raise InputError(f"no row of {z_source} has a z", SEE_SCORE)
     data, z = rows.data[scored].reset_index(drop=True), rows.zscores[scored].reset_index(drop=True)
-    scans = pd.concat([data[[*KEYS, "age", "sex"]], data[ETIV].rename("etiv_mm3"), count_table(z)], axis=1)
+    scans = pd.concat(
+        [data[[*KEYS, "age", "sex"]], data.reindex(columns=[ETIV])[ETIV].rename("etiv_mm3"), count_table(z)], axis=1
+    )
     told = {name: labels(data[name]) if name in data else None for name in ("fs_version", "flavour", "stream")}
     scans = scans.assign(quality=None, **told, model=model)
     scans = scans.reindex(columns=list(SCAN_COLUMNS))
@@ -162,7 +166,7 @@ def make_cohort(rows: TableRows, model: str | None, diagnosis: str | None, z_sou
         column = diagnosis if name == "group" and diagnosis in clinical else first_named(clinical, candidates)
         if column is not None:
             scans[name] = origin[column] = labels(clinical[column])
-    reference = [name for name in reference_regions() if name in z]
+    reference = counted_among(z)
     others = [name for name in z.columns if name not in (*KEYS, *reference)]
     measures = [name for name in names() if name in data and name != ETIV]
     return ScoredScans(
@@ -236,11 +240,11 @@ def _listed(words: Iterable[str]) -> str:
 
 def _inclusion(rows: TableRows, scored: np.ndarray, z_source: str) -> pd.DataFrame:
     """What became of every row, in the table's order."""
-    measured = [name for name in reference_regions() if name in rows.data]
+    measured = counted_among(rows.data)
     volumes = rows.data[measured].notna().any(axis=1).to_numpy() if measured else np.ones(len(rows.data), dtype=bool)
     lines = []
     for values, known, has_volumes in zip(rows.data.to_dict("records"), scored, volumes):
-        missing = [word for name, word in WORDS.items() if pd.isna(values[name])]
+        missing = [word for name, word in WORDS.items() if name in values and pd.isna(values[name])]
         if known:
             what: tuple[str | None, ...] = ("scored", "done", None, None)
         elif missing:

@@ -248,7 +248,8 @@ class TableReader:
             self._only = table if survey.n_rows == 0 else None
             survey.see(table, self.id_columns, [*self._measures, *self._covariates.names])
             self._covariates.see(survey, table)
-            survey.count_outside(ETIV, as_numbers(table[ETIV]), SMALLEST_USUAL_ETIV)
+            if ETIV in table:
+                survey.count_outside(ETIV, as_numbers(table[ETIV]), SMALLEST_USUAL_ETIV)
             survey.count_outside(VOLUMES, table[usual].apply(as_numbers), SMALLEST_USUAL_VOLUME)
             self._survey_measures(survey, table)
             start += len(piece)
@@ -382,7 +383,7 @@ def _require_columns(names: list[str], source: str) -> None:
 
 
 def _require_etiv(measures: list[str], source: str) -> None:
-    if ETIV not in measures:
+    if ETIV not in measures and (not measures or any(measure_of(name) != THICKNESS for name in measures)):
         raise CovariateError(
             f"{source} has no column {ETIV} (intracranial volume, mm^3)", f"name it with --map {ETIV}=COLUMN"
         )

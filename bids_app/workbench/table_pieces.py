@@ -139,7 +139,8 @@ class FrameFile:
         named = [str(name) for name in table.index.names if name is not None]
         kept = table if not named or set(named) & set(map(str, table.columns)) else table.reset_index()
         seen: dict[str, int] = {}
-        self._cells = kept.astype(object).where(kept.notna(), np.nan).replace(list(NA_VALUES), np.nan)
+        kept = kept.astype(object)
+        self._cells = kept.where(kept.notna() & ~kept.isin(NA_VALUES), np.nan)
         self._cells = self._cells.set_axis([_distinct(str(name), seen) for name in kept.columns], axis=1)
 
     @property

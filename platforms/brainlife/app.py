@@ -13,6 +13,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 INPUT = "freesurfer"
 AGE = ("age", "patientage")
@@ -21,6 +22,8 @@ OPTIONS = {"model": "--model", "scoring": "--scoring"}
 TABLES = ("deviations", "extended", "asymmetry", "thickness", "area")
 BARS = 15
 LIMIT = 1.96
+MISSING = ("", "n/a", "na", "nan", "none", "null")
+FORM = "config.json is not in the form that Brainlife writes (see config.json.sample): "
 
 
 class Unusable(Exception):
@@ -56,8 +59,22 @@ def label(value: object, prefix: str) -> str:
 def first(meta: dict, names: tuple[str, ...]) -> str:
     """The first of these keys that says something, whatever its case."""
     lower = {key.lower(): value for key, value in meta.items()}
-    values = (lower.get(name) for name in names)
-    return next((str(value).strip() for value in values if value not in (None, "")), "")
+    values = (_text(lower.get(name)) for name in names)
+    return next((value for value in values if value.lower() not in MISSING), "")
+
+
+def _text(value: object) -> str:
+    """A value of the metadata; of a list with one element, that."""
+    if isinstance(value, list) and len(value) == 1:
+        return _text(value[0])
+    return str(value).strip() if isinstance(value, (str, int, float)) else ""
+
+
+def of_form(value: object, kind: type, what: str) -> Any:
+    """The value, where it has this type; an empty one where there is none."""
+    if value is not None and not isinstance(value, kind):
+        raise Unusable(f"{FORM}{what} is {json.dumps(value)[:80]}")
+    return kind() if value is None else value
 
 
 def read_config(path: Path) -> dict:
@@ -66,23 +83,27 @@ def read_config(path: Path) -> dict:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise Unusable(f"config.json cannot be read ({error})") from error
-    if not isinstance(config, dict):
-        raise Unusable("config.json holds no object")
-    return config
+    return of_form(config, dict, "all of it")
 
 
 def read_scans(config: dict) -> list[Scan]:
     """The scans that config.json names, with the options `age` and `sex` before the metadata."""
-    given = config.get(INPUT)
-    trees = [Path(path) for path in ([given] if isinstance(given, str) else given or [])]
-    described = config.get("_inputs") or []
-    metas = [item.get("meta") or {} for item in described if INPUT in (item.get("id"), *item.get("keys", []))]
-    if not trees:
+    given = config.get(INPUT) or []
+    trees = [
+        of_form(path, str, f'"{INPUT}"')
+        for path in ([given] if isinstance(given, str) else of_form(given, list, f'"{INPUT}"'))
+    ]
+    described = [of_form(item, dict, '"_inputs"') for item in of_form(config.get("_inputs"), list, '"_inputs"')]
+    of = [(item, of_form(item.get("meta"), dict, '"meta"')) for item in described]
+    metas = [meta for item, meta in of if INPUT in (item.get("id"), *of_form(item.get("keys"), list, '"keys"'))]
+    if not all(trees) or not trees:
         raise Unusable(f'config.json names no FreeSurfer output; its key is "{INPUT}"')
     if len(metas) != len(trees):
-        raise Unusable(f'"_inputs" of config.json describes {len(metas)} of {len(trees)} inputs "{INPUT}"')
-    others = [item.get("meta") or {} for item in described]
-    scans = [_scan(tree, meta, others, config) for tree, meta in zip(trees, metas)]
+        raise Unusable(
+            f'"_inputs" of config.json describes {len(metas)} of {len(trees)} inputs "{INPUT}"; see config.json.sample'
+        )
+    others = [meta for _, meta in of]
+    scans = [_scan(Path(tree), meta, others, config) for tree, meta in zip(trees, metas)]
     if len(scans) > 1 and (first(config, ("age",)) or first(config, ("sex",))):
         raise Unusable("the options age and sex are for one input; write them into the metadata of the data objects")
     if len({scan.name for scan in scans}) < len(scans):
@@ -170,7 +191,7 @@ def figure(scan: Scan, out: Path) -> dict:
     """A plotly figure of the largest z, small enough for product.json."""
     rows = read_table(out / scan.anat / f"{scan.name}_desc-deviations_morph.tsv")
     z = sorted(((float(row["z"]), row["region"]) for row in rows if row["z"] != "n/a"), key=lambda each: -abs(each[0]))
-    values, regions = zip(*reversed(z[:BARS]))
+    values, regions = zip(*reversed(z[:BARS])) if z else ((), ())
     bars = {"type": "bar", "orientation": "h", "x": [round(value, 2) for value in values], "y": list(regions)}
     lines = [
         {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": x, "x1": x, "line": {"dash": "dot"}}
@@ -217,7 +238,7 @@ def why(scan: Scan, out: Path) -> str:
     where = [
         f'set "{key}" in the metadata of the data object or as an option of the App'
         for key, value in (("age", scan.age), ("sex", scan.sex))
-        if value == "n/a"
+        if value == "n/a" or re.search(rf"\b{key}\b", status["reason"])
     ]
     return "; ".join(filter(None, [status["reason"], *(where or [status["remedy"]])]))
 

@@ -39,6 +39,7 @@ def test_a_column_whose_order_cannot_be_told_is_refused(column, why):
         ("sdmt", "sdmt", [0, 110], [111, 99]),
         ("disease_duration", "duration", [0, 40.3], [-0.1, 99, 999]),
         ("relapses", "relapses", [0, 3], [-1, 0.5, 99]),
+        ("lesion_volume", "lesion_volume", [0, 5e4], [-1, np.inf]),
     ],
 )
 def test_scales(role, column, inside, outside):

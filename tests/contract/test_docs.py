@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 import bids_app
+from bids_app.normative.registry import load_model, model_names
 from bids_app.tables import write_tsv
 from tests.contract.test_descriptors import load_script
 
@@ -89,6 +90,20 @@ def test_the_literature_page_has_the_figures_of_the_models(repository):
     made = load_script(repository, "literature", "benchmarks").lines()
     text = (repository / "docs" / "literature.md").read_text()
     assert [line for line in made if line not in text] == []
+
+
+def test_the_evaluation_page_is_of_the_packaged_versions(repository):
+    text = (repository / "docs" / "evaluation.md").read_text()
+    named = dict(re.findall(r"`(open-[a-z]+)` (\d+\.\d+\.\d+)", text))
+    assert named == {name: load_model(name).card.version for name in model_names()}
+
+
+@pytest.mark.parametrize("sex", ["female", "male"])
+@pytest.mark.parametrize("name", ["open-calibrated", "open-reference"])
+def test_the_expected_counts_are_those_of_the_packaged_models(repository, name, sex):
+    known, new = (load_model(name).expected_counts(82, sex, adapted).values() for adapted in (True, False))
+    cells = [f"{count['mean']:.1f} ({count['low']:.0f}-{count['high']:.0f})" for count in (*known, *new)]
+    assert f"| {' | '.join([name, sex, *cells])} |" in (repository / "docs" / "models.md").read_text()
 
 
 def test_the_r_snippet_reads_the_tidy_tables(repository, tmp_path):

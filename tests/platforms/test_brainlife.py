@@ -79,6 +79,14 @@ def test_the_recorded_form_gives_the_scan_with_what_its_metadata_says(app, task,
         ({}, {"age": 40, "sex": "male"}, "sub-9002_ses-2", "40", "male"),
         ({"age": None, "PatientAge": "045Y", "sex": "", "PatientSex": "M"}, {}, "sub-9002_ses-2", "045Y", "M"),
         ({"age": None, "sex": None}, {}, "sub-9002_ses-2", "n/a", "n/a"),
+        (
+            {"age": "n/a", "PatientAge": [40], "sex": {"code": 1}, "gender": "female"},
+            {},
+            "sub-9002_ses-2",
+            "40",
+            "female",
+        ),
+        ({"age": "61 ", "sex": 1}, {"age": "nan", "sex": None}, "sub-9002_ses-2", "61", "1"),
     ],
 )
 def test_labels_age_and_sex_come_from_options_or_metadata(app, task, monkeypatch, meta, options, name, age, sex):
@@ -95,6 +103,13 @@ def test_labels_age_and_sex_come_from_options_or_metadata(app, task, monkeypatch
         ({}, {"freesurfer": "../nowhere/output"}, "there is no folder ../nowhere/output"),
         ({"subject": "-"}, {}, 'says no "subject"'),
         ({}, {"_inputs": []}, "describes 0 of 1 inputs"),
+        ({}, {"freesurfer": ""}, "names no FreeSurfer output"),
+        ({}, {"freesurfer": []}, "names no FreeSurfer output"),
+        ({}, {"freesurfer": 5}, "not in the form that Brainlife writes.*5"),
+        ({}, {"freesurfer": [[]]}, "not in the form that Brainlife writes"),
+        ({}, {"_inputs": {"a": 1}}, "not in the form that Brainlife writes"),
+        ({}, {"_inputs": [{"id": "freesurfer", "meta": "x"}]}, '"meta" is "x"'),
+        ({}, {"_inputs": [{"id": "freesurfer", "keys": "x"}]}, '"keys" is "x"'),
     ],
 )
 def test_what_cannot_be_run_is_a_sentence(app, task, monkeypatch, meta, options, words):
@@ -104,8 +119,9 @@ def test_what_cannot_be_run_is_a_sentence(app, task, monkeypatch, meta, options,
         app.read_scans(json.loads((task / "config.json").read_text()))
 
 
-def test_a_config_that_is_no_json_ends_with_a_message(task):
-    (task / "config.json").write_text("{")
+@pytest.mark.parametrize("content", [b"{", b"[1]", b"null", b"\xff"])
+def test_a_config_that_is_no_json_ends_with_a_message(task, content):
+    (task / "config.json").write_bytes(content)
     done, product, said = launch(task)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr

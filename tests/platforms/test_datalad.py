@@ -46,7 +46,7 @@ def test_a_part_is_fetched_and_the_remedy_fetches_the_rest(datalad, clone, tmp_p
         re.findall(r"(datalad get \S.*|git annex get \S.*)", said.partition("\n")[2].rsplit("fetch", 1)[-1])
     )
     datalad.run("bash", "-c", command, cwd=clone)
-    assert "left out 0, failed 0" in participants(datalad, clone, tmp_path / "out", 0)
+    assert "scored 2, up to date 1, left out 0, failed 0" in participants(datalad, clone, tmp_path / "out", 0)
     assert datalad.run("git", "status", "--porcelain", cwd=clone) == ""
 
 

@@ -1,10 +1,12 @@
 """The workbench as plain functions: a typed configuration in, files and sentences out, no command line."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from bids_app.errors import InputError, ModelError, UsageError
+from bids_app.errors import CovariateError, InputError, ModelError, UsageError
 from bids_app.normative.registry import load_model
 from bids_app.regions import ETIV, reference_regions
 from bids_app.tables import read_table, write_json, write_tsv
@@ -12,6 +14,7 @@ from bids_app.workbench.analyse import AnalyseConfig, analyse_table
 from bids_app.workbench.exchange import ExportConfig, ImportConfig, export_model, import_model
 from bids_app.workbench.score import ScoreConfig, score_table
 from bids_app.workbench.show import card_lines, region_parameters
+from bids_app.workbench.table_input import TableReader
 from bids_app.workbench.train import Recipe, TrainConfig, healthy_people, train_model, training_options
 
 REGIONS = reference_regions()
@@ -143,3 +146,35 @@ def test_options_of_centiles_belong_to_centiles_and_braincharts_needs_its_sites(
         export_model(ExportConfig(model="open-reference", kind="json", output=tmp_path / "m", ages=(30.0,)), print)
     with pytest.raises(UsageError, match="needs --sites"):
         import_model(ImportConfig(format="braincharts", path=tmp_path, output=tmp_path / "m"), print)
+
+
+@pytest.mark.parametrize("measure", ["thickness", "area"])
+def test_a_table_of_surfaces_alone_is_scored_counted_and_analysed(tmp_path, measure):
+    rng, model = np.random.default_rng(3), load_model(f"open-{measure}")
+    people = pd.DataFrame({"participant_id": [f"sub-{i:02}" for i in range(16)], "age": rng.uniform(20, 60, 16)})
+    people = people.assign(sex=["female", "male"] * 8, group=["control", "MS"] * 8, **{ETIV: 1.5e6})
+    values = model.volumes_at(people, rng.normal(0, 1, (16, len(model.regions))), model.regions)
+    people = people.join(pd.DataFrame(values, columns=list(model.regions)))
+    table = tmp_path / "people.tsv"
+    people.drop(columns=ETIV if measure == "thickness" else []).to_csv(table, sep="\t", index=False)
+    done = analyse_table(AnalyseConfig(table=table, output=tmp_path / "out", model=f"open-{measure}"), lambda _: None)
+    assert (done.scored.scans["n_regions"] == 68).all()
+    burden = next(result for result in done.results if result.name == "burden").table
+    assert set(burden["region_set"]) == {"all"}
+    expected = model.expected_counts(68, "female", adapted=False, measure=measure)["n_infra"]["mean"]
+    assert abs(burden["expected"].iloc[0] - expected) < 0.5
+    assert "68 Desikan-Killiany regions" in (tmp_path / "out" / "CITATION.md").read_text()
+
+
+def test_only_tables_of_thickness_go_without_intracranial_volume(tmp_path):
+    table = tmp_path / "people.tsv"
+    for name, missing in (("lh_insula_area", True), ("lh_insula_volume", True), ("lh_insula_thickness", False)):
+        table.write_text(f"participant_id\tage\tsex\t{name}\nsub-01\t40\tF\t{2.9 if not missing else 2400}\n")
+        if missing:
+            with pytest.raises(CovariateError, match="no column Estimated"):
+                TableReader(table)
+        else:
+            config = ScoreConfig(table=table, output=str(tmp_path / "z.tsv"), model="open-thickness")
+            assert score_table(config, lambda _: None).n_rows == 1
+            with pytest.raises(ModelError, match="open-thickness is of thickness"):
+                score_table(replace(config, model="open-calibrated"), lambda _: None)

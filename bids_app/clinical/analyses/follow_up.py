@@ -25,6 +25,7 @@ from bids_app.errors import AnalysisError
 # A number beyond this is a calendar year or an age in days, not years since the first visit.
 MOST_YEARS = 80.0
 YEARS = "years"
+NO_RELAPSE = {"none", "no", "nil", "-", "--", "no relapse", "no relapses", "false"}
 
 
 @dataclass(frozen=True)
@@ -259,7 +260,9 @@ def _placed(
 
 
 def _entries(cell: object) -> list[str]:
-    return [part.strip() for part in str(cell).replace(";", ",").split(",") if part.strip()]
+    """The entries of a cell; words for none are no entry."""
+    parts = (part.strip() for part in str(cell).replace(";", ",").split(","))
+    return [part for part in parts if part and part.lower() not in NO_RELAPSE]
 
 
 def _source(data: CohortData, *columns: str) -> pd.DataFrame:

@@ -53,8 +53,7 @@ def burden(data: CohortData) -> list[AnalysisResult]:
         sets["listed"] = data.config.regions  # type: ignore[assignment]
     rows = []
     for name, regions in sets.items():
-        present = [region for region in region_set(regions) if region in data.zscores]
-        if not present:
+        if regions != "all" and not any(region in data.zscores for region in region_set(regions)):
             continue
         counts = count_table(data.zscores[data.first], regions, data.config.threshold)
         same = regions == data.config.regions

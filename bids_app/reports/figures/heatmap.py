@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bids_app.regions import display_name, reference_regions
+from bids_app.regions import counted_among, display_name
 from bids_app.reports.components import chapter, data_block
 from bids_app.reports.figures.colour import Scale
 
@@ -136,7 +136,7 @@ def _binned(z: np.ndarray, table: pd.DataFrame) -> tuple[np.ndarray, pd.DataFram
 
 def _regions(zscores: pd.DataFrame) -> list[str]:
     """Reference regions of the table, by lobe, the left beside the right."""
-    known = [region for region in reference_regions() if region in zscores]
+    known = counted_among(zscores)
     place = {name: index for index, name in enumerate(CHAPTERS)}
     return sorted(
         known,

@@ -194,3 +194,10 @@ def test_nothing_seen_has_an_exact_upper_bound():
     people = pd.DataFrame({"time": [4.0] * 6, "event": 0, "group": "MS"})
     text = survival_result("relapse", "Relapse", people, "a relapse", "").sentences[0]
     assert text.endswith("by 4 years nobody of 6 followed so long (95 % interval 0 to 46 %).")
+
+
+@pytest.mark.parametrize("word", ["none", "No", "-", "no relapses", ""])
+def test_words_for_no_relapse_are_none(word):
+    found = follow_up(data(scans(relapse_dates=["0.5", word, word, word, word]))).relapse_times()
+    assert {len(times) for times in found.values()} <= {0, 1}
+    assert sum(len(times) for times in found.values()) == 1
