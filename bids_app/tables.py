@@ -289,8 +289,9 @@ def text_dialect(path: Path) -> dict[str, Any]:
     }
 
 
-# With what unpacks (zlib) and what reads Parquet (NotImplementedError)
-DAMAGED = (OSError, EOFError, ValueError, KeyError, ImportError, NotImplementedError, BadZipFile, zlib.error)
+UNFIT = (NotImplementedError, TypeError, AttributeError, IndexError)
+# With what unpacks (zlib) and what makes a table of the types that a damaged Parquet file names (the last four)
+DAMAGED = (OSError, EOFError, ValueError, KeyError, ImportError, BadZipFile, zlib.error, *UNFIT)
 
 
 @contextmanager

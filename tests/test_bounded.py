@@ -6,6 +6,7 @@ import gzip
 import io
 import sys
 import zipfile
+import zlib
 
 import pandas as pd
 import pytest
@@ -198,3 +199,24 @@ def test_depth_of_json_is_bounded_by_us_and_brackets_in_text_do_not_count(monkey
         sys.setrecursionlimit(limit)
     assert bounded.loads('["' + "[" * 5000 + '\\"["]') == ["[" * 5000 + '"[']
     assert len(bounded.loads("[" + ",".join(["[]"] * 5000) + "]")) == 5000
+
+
+@pytest.mark.parametrize(
+    ("name", "reader", "error"),
+    [
+        ("t.parquet", "read_parquet", TypeError("data type 'float84' not understood")),
+        ("t.xlsx", "read_excel", zlib.error("invalid distance too far back")),
+        ("t.xlsx", "read_excel", AttributeError("no sheet")),
+    ],
+)
+def test_what_libraries_raise_on_damaged_tables_is_a_sentence(tmp_path, monkeypatch, name, reader, error):
+    def damaged(*args, **how):
+        raise error
+
+    path = tmp_path / name
+    table = pd.DataFrame({"age": [1.5]})
+    table.to_parquet(path) if name.endswith("parquet") else table.to_excel(path, index=False)
+    monkeypatch.setattr(pd, reader, damaged)
+    for read in (read_table, read_any_sheet):
+        with pytest.raises(InputError, match=f"cannot read .*{name}"):
+            read(path)

@@ -9,6 +9,7 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +67,17 @@ class Disguise:
         Labels of digits alone are found in quotes only: elsewhere they may be numbers.
         """
         text = _TOKEN.sub(lambda match: f"{match[1]}-{self.label(match[1], match[2])}", text)
-        bare = {label: self.label(kind, label) for kind, label in sorted(self.known)}
-        if not bare:
+        if not self.known:
             return text
-        spelt = {unpadded(label): found for label, found in bare.items()}  # '1' for 01
+        bare, spelt = self._names
         text = re.sub(r"(['\"])([\w+]+)\1", lambda m: f"{m[1]}{spelt.get(unpadded(m[2]), m[2])}{m[1]}", text)
         return _WORD.sub(lambda m: bare.get(m[0], m[0]) if _stands_out(m[0]) else m[0], text)
+
+    @cached_property
+    def _names(self) -> tuple[dict[str, str], dict[str, str]]:
+        """The hashes of the known labels, and of these as people vary them (``1`` for ``01``)."""
+        bare = {label: self.label(kind, label) for kind, label in sorted(self.known)}
+        return bare, {unpadded(label): found for label, found in bare.items()}
 
     def values(self, value: Any) -> Any:
         """Plain values with `text` of every string in them."""

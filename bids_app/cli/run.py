@@ -135,9 +135,10 @@ def _carry_out(config: RunConfig, plan: Plan, rated: Sequence[str], change: str 
         _shared(config, plan),
     )
     if plan.context.disguise is not None:
-        record_disguise(config.output_dir, plan.context.disguise)
+        # The map first: a salt that the folder knows and nobody keeps would be lost by a kill between the two
         if config.anonymise_map is not None:
             plan.context.disguise.write_map(config.anonymise_map)
+        record_disguise(config.output_dir, plan.context.disguise)
     if change:
         log.info("%s", change)
     model = load_study_model(config.model, config.scoring)
