@@ -180,6 +180,8 @@ def cohort_with_clinical(
         As for `clinical_table`.
     visits : DataFrame, optional
         The `clinical_table` of every visit, taken as it is where each visit is a scan and each scan a visit.
+    salt : str, optional
+        Of hashed labels.
 
     Returns
     -------
