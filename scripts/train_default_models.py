@@ -4,7 +4,6 @@
 
 TABLE (TSV, gzipped or not) has one row per scan: ``participant_id site source licence fs_version age sex qc_flag
 EstimatedTotalIntraCranialVol`` and FreeSurfer's regions in mm^3. Rows whose ``qc_flag`` is not empty are left out.
-With --ages the models stay as they are and only get the number of people by sex and year of age in their cards.
 --surface is a table of cortical thickness (mm) and area (mm^2) of the same people, for the models of these; without it
 they are not trained. The same tables and date give the same bytes.
 """
@@ -28,7 +27,7 @@ from bids_app.normative.engines.native import NativeModel
 from bids_app.normative.engines.pcntoolkit_training import PCNtoolkitOptions, train_pcntoolkit
 from bids_app.normative.parameters import RegionFit
 from bids_app.normative.training_data import prepare
-from bids_app.regions import THICKNESS, VOLUME, add_asymmetry, summed_pairs
+from bids_app.regions import VOLUME, add_asymmetry, summed_pairs
 from bids_app.tables import read_table
 
 MODELS = Path(__file__).resolve().parents[1] / "bids_app" / "data" / "models"
@@ -135,6 +134,7 @@ MODEL_CARDS: dict[str, dict[str, Any]] = {
     "open-sums": {
         "mode": "calibrated",
         "harmonise": "location",
+        "version": "1.1.0",
         "regions": tuple(summed_pairs()),
         "title": "Open sums of left and right (location, scale and shape)",
         "summary": "Fractional polynomials of mean and standard deviation with sinh-arcsinh residuals for the volumes "
@@ -177,7 +177,6 @@ def main() -> None:
     parser.add_argument("--surface", type=Path)
     parser.add_argument("--date", default="2026-11-26")
     parser.add_argument("--only", choices=sorted(MODEL_CARDS))
-    parser.add_argument("--ages", action="store_true")
     parser.add_argument("--output", type=Path, default=MODELS)
     options = parser.parse_args()
     table = read_table(options.table)
@@ -185,28 +184,8 @@ def main() -> None:
     if options.surface:
         table = table.merge(read_table(options.surface), on=["participant_id", "site"], how="left")
     for name in [options.only] if options.only else MODEL_CARDS:
-        if (options.surface or "measure" not in MODEL_CARDS[name]) and not (options.ages and name == "open-blr"):
-            (with_ages if options.ages else train)(table, name, options.date, options.output)
-
-
-def with_ages(table: pd.DataFrame, name: str, _: str, folder: Path) -> None:
-    """Give the card of a packaged model the ages of the people that it was trained on."""
-    path = folder / f"{name}.json"
-    model, recipe = model_file.load(path), MODEL_CARDS[name]
-    table = add_asymmetry(table) if recipe["mode"] == "calibrated" else table
-    measure = recipe.get("measure", VOLUME)
-    data = training.prepare(
-        table,
-        training.default_regions(table, recipe["mode"], measure),
-        logarithms=recipe["mode"] == "calibrated",
-        uses_etiv=measure != THICKNESS,
-        min_per_sex=30,
-        min_per_site=2 if recipe["harmonise"] == "location" else 1,
-    )
-    fresh = training.make_card(data, name, recipe["mode"], recipe["harmonise"], {})
-    if (fresh.n, fresh.age_bands) != (model.card.n, model.card.age_bands):
-        raise SystemExit(f"{name} was trained on other people: {model.card.n}, not {fresh.n}")
-    model_file.save(training.with_digest(replace(model, card=replace(model.card, ages=fresh.ages))), path)
+        if options.surface or "measure" not in MODEL_CARDS[name]:
+            train(table, name, options.date, options.output)
 
 
 def train(table: pd.DataFrame, name: str, date: str, folder: Path) -> None:

@@ -16,7 +16,7 @@ from bids_app.normative.note_findings import note_findings
 from bids_app.normative.registry import load_model
 from bids_app.normative.surfaces import surface_failures
 from bids_app.normative.training_data import prepare
-from bids_app.regions import ETIV, add_asymmetry, counted_regions, measured_names, reference_regions
+from bids_app.regions import ETIV, add_asymmetry, add_pair_measures, counted_regions, measured_names, reference_regions
 
 DATE = "2026-11-28"
 
@@ -43,13 +43,13 @@ def script(repository):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["open-reference", "open-calibrated"])
+@pytest.mark.parametrize("name", ["open-reference", "open-calibrated", "open-sums"])
 def test_the_script_makes_the_packaged_model(name, healthy, repository, tmp_path):
     script(repository).train(healthy, name, DATE, tmp_path)
     made, packaged = model_file.load(tmp_path / f"{name}.json"), load_model(name)
     assert made.card == packaged.card
     assert made.regions == packaged.regions
-    sample = add_asymmetry(healthy.iloc[::40])
+    sample = add_pair_measures(add_asymmetry(healthy.iloc[::40]), made.regions)
     np.testing.assert_allclose(made.deviations(sample).z, packaged.deviations(sample).z, atol=1e-4)
 
 
