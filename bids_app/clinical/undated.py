@@ -26,6 +26,11 @@ def undated(table: pd.DataFrame) -> pd.DataFrame:
     ----------
     table : DataFrame
         ``participant_id``, where there are dates also ``visit_date`` (ISO) and ``years_from_first``.
+
+    Returns
+    -------
+    DataFrame
+        The same rows; what was a date is text such as ``1.50``, in years.
     """
     dated = [
         name

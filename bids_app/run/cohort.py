@@ -83,7 +83,21 @@ def read_clinical(
 def every_visit_of(
     output_dir: Path, bids_dir: Path, participants_file: Path | None, salt: str | None
 ) -> pd.DataFrame | None:
-    """`read_clinical` of every visit; None where the labels in `output_dir` are hashed with a salt nobody knows."""
+    """`read_clinical` of every visit; None where the labels in `output_dir` are hashed with a salt nobody knows.
+
+    Parameters
+    ----------
+    output_dir, bids_dir : Path
+    participants_file : Path or None
+        In place of the dataset's own.
+    salt : str or None
+        Of the hashes; None where labels are plain or nobody knows it.
+
+    Returns
+    -------
+    DataFrame or None
+        One row per visit, with or without a scan.
+    """
     lost = salt is None and is_anonymised(output_dir)
     return None if lost else read_clinical(bids_dir, participants_file, salt=salt)
 
@@ -167,6 +181,8 @@ def cohort_with_clinical(
         As for `clinical_table`.
     visits : DataFrame, optional
         The `clinical_table` of every visit, taken as it is where each visit is a scan and each scan a visit.
+    salt : str, optional
+        Of hashed labels.
 
     Returns
     -------

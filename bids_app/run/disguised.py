@@ -80,6 +80,20 @@ def clinical_of(
     """`clinical_table` of scans, or of every visit, whose labels may be hashed with `salt`.
 
     Where nobody knows the salt the rows have no columns but their keys; columns that say who somebody is are left out.
+
+    Parameters
+    ----------
+    bids_dir : Path
+    scans : sequence of Scan or None
+        Under the labels of the outputs; None for every visit of the dataset.
+    participants_file : Path or None
+        In place of the dataset's own.
+    salt : str or None
+
+    Returns
+    -------
+    DataFrame
+        As `clinical_table`, in the order of `scans`.
     """
     if scans is not None and salt is None and any(is_hash(scan.participant) for scan in scans):
         return pd.DataFrame([(f"sub-{s.participant}", s.session and f"ses-{s.session}") for s in scans], columns=KEYS)
