@@ -246,7 +246,6 @@ def typeset(sentence: str) -> str:
     return re.sub(r"(?<![\w)-])-(?=\d)", MINUS, signs)
 
 
-@lru_cache(maxsize=4)
 def measured_words(regions: Iterable[str]) -> str:
     """What the regions are measures of, ``regional brain volumes and cortical thickness``; volumes where none is."""
     words = {VOLUME: "brain volumes", THICKNESS: "cortical thickness", AREA: "cortical surface area"}
@@ -255,6 +254,7 @@ def measured_words(regions: Iterable[str]) -> str:
     return "regional " + " and ".join(filter(None, [", ".join(first), last]))
 
 
+@lru_cache(maxsize=4)
 def prose(markdown: str) -> Markup:
     """Markdown as HTML: headings one level below the section's, links that tell nobody where they were clicked.
 
