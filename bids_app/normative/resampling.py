@@ -89,6 +89,7 @@ def _root(x: FloatArray, etiv: FloatArray, powers: tuple[float, ...], curves: Fl
     """Root of the covariance of the refits' `curves` (refit, point) within the design of the fit."""
     design = np.column_stack([np.ones_like(x), etiv, fp.basis(x, np.array(powers))])
     norms = np.linalg.norm(design, axis=0)
+    norms[norms == 0] = 1  # no eTIV is known: its column has no share in the root
     coefficients = np.linalg.lstsq(design / norms, (curves - curves.mean(axis=0)).T, rcond=None)[0].T / norms
     # QR of the columns in reverse order leaves a lower triangle.
     upper = np.linalg.qr(coefficients[:, ::-1] / np.sqrt(len(curves) - 1), mode="r")

@@ -282,10 +282,14 @@ def make_card(data: TrainingData, name: str, mode: str, harmonise: str, given: d
         "ages": {sex: _ages(rows["age"].to_numpy()) for sex, rows in by_sex.items()},
         "sites": int(np.unique(data.site).size) if "site" in table else 0,
         "fs_versions": tuple(sorted({v for v in data.fs_version if v})),
-        "harmonisation": HARMONISE[harmonise],
+        "harmonisation": HARMONISE[harmonise] if data.knows_etiv else _without_etiv(HARMONISE[harmonise]),
         "transform": "logarithm for ventricles and hypointensities" if data.log.any() else "none",
     }
     return ModelCard(name=name, mode=mode, **{**facts, **given})
+
+
+def _without_etiv(harmonisation: str) -> str:
+    return harmonisation.replace("eTIV and regions", "regions").replace(", sex and eTIV", " and sex")
 
 
 def _sources(table: pd.DataFrame) -> tuple[dict[str, Any], ...]:

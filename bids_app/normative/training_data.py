@@ -105,9 +105,14 @@ class TrainingData:
         Returns
         -------
         (n,) array
-            mm^3.
+            mm^3; 0 where the table has no such column.
         """
-        return self.table[ETIV].to_numpy(dtype=float)
+        return self.table[ETIV].to_numpy(dtype=float) if self.knows_etiv else np.zeros(len(self.table))
+
+    @property
+    def knows_etiv(self) -> bool:
+        """Whether the table has intracranial volumes; without, the model is of thickness."""
+        return ETIV in self.table
 
     @property
     def site(self) -> NDArray[np.object_]:
@@ -183,7 +188,7 @@ def prepare(
     min_per_site, min_per_sex : int
         Smallest site that is kept, and fewest people of each sex.
     uses_etiv : bool
-        Whether eTIV is a covariate of the model.
+        Whether eTIV is a covariate of the model; if not, the table can be without it.
 
     Returns
     -------
@@ -194,7 +199,10 @@ def prepare(
     ModelError
         When a column is absent or too few people remain.
     """
-    absent = [name for name in ("age", "sex", ETIV, *regions) if name not in table.columns]
+    if not uses_etiv and ETIV in table and table[ETIV].isna().all():
+        table = table.drop(columns=ETIV)
+    needed = ("age", "sex", *([ETIV] if uses_etiv else []), *regions)
+    absent = [name for name in needed if name not in table.columns]
     if absent:
         named = ", ".join(absent[:5]) + (" ..." if len(absent) > 5 else "")
         raise ModelError(f"the training table lacks {len(absent)} column(s): {named}")
@@ -224,11 +232,12 @@ def prepare(
 
 def _reasons(table: pd.DataFrame, missing: NDArray[np.bool_], min_per_site: int, surfaces: bool) -> NDArray[np.object_]:
     """Why each row is left out, '' when it is used; the first reason counts."""
-    age, etiv = (pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=float) for name in ("age", ETIV))
+    columns = ["age", *([ETIV] if ETIV in table else [])]
+    age, *heads = (pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=float) for name in columns)
     checks = [
         ("age is missing or negative", ~(np.isfinite(age) & (age >= 0))),
         ("sex is neither female nor male", ~table["sex"].isin(SEXES).to_numpy()),
-        ("intracranial volume is missing or not positive", ~(np.isfinite(etiv) & (etiv > 0))),
+        *(("intracranial volume is missing or not positive", ~(np.isfinite(etiv) & (etiv > 0))) for etiv in heads),
         ("a region's volume is missing", missing.any(axis=1)),
         (SURFACES_FAILED, surface_failures(table) if surfaces else np.zeros(len(table), dtype=bool)),
     ]

@@ -7,7 +7,7 @@ import json
 import math
 import mimetypes
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -17,7 +17,7 @@ from urllib.parse import quote
 from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
-from bids_app.regions import display_name, region_table
+from bids_app.regions import AREA, THICKNESS, VOLUME, display_name, measure_of, region_table
 from bids_app.reports.loading import Record, Sheet
 
 MISSING = "–"
@@ -244,6 +244,14 @@ def typeset(sentence: str) -> str:
     """A sentence with real minus and comparison signs, and no line break before a per cent sign."""
     signs = sentence.replace("<=", "≤").replace(">=", "≥").replace(" %", "\u00a0%")
     return re.sub(r"(?<![\w)-])-(?=\d)", MINUS, signs)
+
+
+def measured_words(regions: Iterable[str]) -> str:
+    """What the regions are measures of, ``regional brain volumes and cortical thickness``; volumes where none is."""
+    words = {VOLUME: "brain volumes", THICKNESS: "cortical thickness", AREA: "cortical surface area"}
+    present = {measure_of(name) for name in regions} or {VOLUME}
+    *first, last = (text for measure, text in words.items() if measure in present)
+    return "regional " + " and ".join(filter(None, [", ".join(first), last]))
 
 
 @lru_cache(maxsize=4)

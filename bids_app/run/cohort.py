@@ -21,7 +21,7 @@ from bids_app.clinical.analyses import group_tables
 from bids_app.clinical.scored_scans import GROUP_COLUMNS, ScoredScans
 from bids_app.errors import InputError
 from bids_app.findings import Finding
-from bids_app.regions import reference_regions
+from bids_app.regions import counted_among, reference_regions
 from bids_app.run.alike import refuse_mixed
 from bids_app.run.disguised import clinical_of
 from bids_app.run.scan import SURFACE_TABLES
@@ -147,15 +147,16 @@ def _read_cohort(output_dir: Path, excluded: frozenset[str], included: frozenset
         raise InputError(f"no scored scan in {output_dir}", "run the participant level first")
     refuse_mixed(kept)
     keys = [key_of(summary) for summary in kept]
-    scans = _with_groups(group_tables.scan_table(kept), kept)
     tables = KeptTables()
-    zscores = read_wide(output_dir, keys, "deviations", "z", kept=tables)
+    zscores, others = read_wide(output_dir, keys, "deviations", "z", kept=tables), _uncounted(output_dir, keys, tables)
     ordered = [name for name in reference_regions() if name in zscores]
+    if not ordered and (ordered := counted_among(others)):
+        zscores, others, kept = others, others.drop(columns=ordered), [_of_surfaces(dict(summary)) for summary in kept]
     return ScoredScans(
         tuple(kept),
-        scans,
+        _with_groups(group_tables.scan_table(kept), kept),
         zscores[[*KEYS, *ordered]],
-        _uncounted(output_dir, keys, tables),
+        others,
         read_wide(output_dir, keys, "volumes", "volume_mm3"),
         _mark_excluded(inclusion, kept_out, ratings),
         _origin(kept),
@@ -197,6 +198,12 @@ def cohort_with_clinical(
     scored = cohort.scans.drop(columns=[name for name in ("group", "site") if name in clinical], errors="ignore")
     added = [name for name in clinical.columns if name not in scored.columns]
     return pd.concat([scored.reset_index(drop=True), clinical[added].reset_index(drop=True)], axis=1)
+
+
+def _of_surfaces(summary: dict[str, Any]) -> dict[str, Any]:
+    """Counts of thickness, or of area, take the place of those of volumes, which the model does not have."""
+    counts = next(iter((summary.get("surface_counts") or {}).values()), summary.get("counts"))
+    return {**summary, "counts": counts}
 
 
 def _uncounted(output_dir: Path, keys: Sequence[ScanKey], tables: KeptTables) -> pd.DataFrame:

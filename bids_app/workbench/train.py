@@ -13,7 +13,7 @@ from bids_app.errors import CovariateError, InputError, UsageError, did_you_mean
 from bids_app.normative.card import ModelCard
 from bids_app.normative.engines import native_file as model_file
 from bids_app.normative.training import default_regions, train
-from bids_app.regions import ETIV, MEASURES, VOLUME, add_asymmetry, canonical, names, reference_regions
+from bids_app.regions import ETIV, MEASURES, THICKNESS, VOLUME, add_asymmetry, canonical, names, reference_regions
 from bids_app.tables import read_json, write_tsv
 from bids_app.workbench.score import Say
 from bids_app.workbench.table_findings import finding_lines
@@ -43,6 +43,11 @@ class Recipe(TableChoice):
     regions: Literal["reference", "all", "thickness", "area"] = "all"
     etiv: Literal["yes", "no"] | None = None
     min_per_sex: int = 30
+
+    @property
+    def needs_etiv(self) -> bool:
+        """Whether the model has eTIV as covariate."""
+        return self.regions != THICKNESS if self.etiv is None else self.etiv == "yes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +94,7 @@ def train_model(config: TrainConfig, say: Say) -> None:
     InputError, UsageError
         When the table or the configuration cannot be used.
     """
-    data, impossible = healthy_people(config, say)
+    data, impossible = healthy_people(config, say, config.engine != "normvol" or config.needs_etiv)
     words = _card(config.card) if config.card else {}
     if config.engine == "pcntoolkit":
         _train_pcntoolkit(config, data, impossible, words, say)
@@ -106,7 +111,7 @@ def train_model(config: TrainConfig, say: Say) -> None:
     say(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB): {n_regions} regions, {people}")
 
 
-def healthy_people(config: TableChoice, say: Say) -> tuple[pd.DataFrame, pd.DataFrame]:
+def healthy_people(config: TableChoice, say: Say, needs_etiv: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rows of a table that can train a model: those without a ``qc_flag``.
 
     Parameters
@@ -114,6 +119,8 @@ def healthy_people(config: TableChoice, say: Say) -> tuple[pd.DataFrame, pd.Data
     config : TableChoice
     say : callable
         Is told what is left out.
+    needs_etiv : bool
+        Whether the model has eTIV as covariate.
 
     Returns
     -------
@@ -125,12 +132,16 @@ def healthy_people(config: TableChoice, say: Say) -> tuple[pd.DataFrame, pd.Data
     Raises
     ------
     CovariateError
-        Without intracranial volume, which harmonisation and evaluation use of thickness too.
+        Without intracranial volume, unless `needs_etiv` is False.
     """
     table, findings = config.read(say)
-    if ETIV not in table.data:
+    if needs_etiv and ETIV not in table.data:
+        used = "only training of thickness does without (--regions thickness, no --etiv)"
+        if not isinstance(config, TrainConfig):
+            used = "harmonisation and evaluation use it of thickness too"
         raise CovariateError(
-            f"{config.table.name} has no column {ETIV} (intracranial volume, mm^3)", f"name it with --map {ETIV}=COLUMN"
+            f"{config.table.name} has no column {ETIV} (intracranial volume, mm^3)",
+            f"name it with --map {ETIV}=COLUMN; {used}",
         )
     for line in finding_lines(findings, "--dropped FILE.tsv lists the rows that are left out"):
         say(line)

@@ -1,6 +1,17 @@
 import pytest
 
-from bids_app.reports.components import cell, column_digits, field, gauge, number, prose, shown, typeset, words
+from bids_app.reports.components import (
+    cell,
+    column_digits,
+    field,
+    gauge,
+    measured_words,
+    number,
+    prose,
+    shown,
+    typeset,
+    words,
+)
 from bids_app.reports.loading import Record
 
 
@@ -101,3 +112,19 @@ def test_markdown_becomes_headings_lists_and_links_only() -> None:
     assert text.count("<li>") == 2
     assert text.count("<ul>") == 1
     assert "B &lt;b&gt;" in text
+
+
+@pytest.mark.parametrize(
+    ("regions", "said"),
+    [
+        ((), "regional brain volumes"),
+        (("lh_insula_thickness",), "regional cortical thickness"),
+        (("lh_insula_area", "Left-Thalamus"), "regional brain volumes and cortical surface area"),
+        (
+            ("lh_insula_area", "Left-Thalamus", "lh_MeanThickness_thickness"),
+            "regional brain volumes, cortical thickness and cortical surface area",
+        ),
+    ],
+)
+def test_titles_name_the_measures_that_are_in(regions, said):
+    assert measured_words(regions) == said

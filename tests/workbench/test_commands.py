@@ -167,6 +167,27 @@ def test_a_table_of_surfaces_alone_is_scored_counted_and_analysed(tmp_path, meas
     assert "68 Desikan-Killiany regions" in (tmp_path / "out" / "CITATION.md").read_text()
 
 
+def test_a_model_of_thickness_is_trained_without_intracranial_volume(tmp_path):
+    rng = np.random.default_rng(3)
+    people = pd.DataFrame({"participant_id": [f"sub-{i:03d}" for i in range(80)], "site": ["a", "b"] * 40})
+    people["age"], people["sex"] = rng.uniform(20, 60, 80).round(1), ["F", "F", "M", "M"] * 20
+    for region in ("lh_insula_thickness", "rh_insula_thickness"):
+        people[region] = (3 - 0.005 * people["age"] + rng.normal(0, 0.1, 80)).round(3)
+    table = tmp_path / "healthy.tsv"
+    people.to_csv(table, sep="\t", index=False)
+    recipe = TrainConfig(table=table, output=tmp_path / "m.json", regions="thickness", no_counts=True)
+    train_model(recipe, lambda _: None)
+    model = load_model(str(tmp_path / "m.json"))
+    assert not model.needs_etiv
+    assert "eTIV" not in model.card.harmonisation + model.card.covariates
+    scored = model.deviations(people.replace({"sex": {"F": "female", "M": "male"}}))
+    assert np.isfinite(scored.z).all()
+    assert abs(scored.z.std() - 1) < 0.15
+    for wish in ({"etiv": "yes"}, {"regions": "all"}):
+        with pytest.raises(CovariateError, match=r"no column Estimated.*only training of thickness does without"):
+            train_model(replace(recipe, **wish), lambda _: None)
+
+
 def test_only_tables_of_thickness_go_without_intracranial_volume(tmp_path):
     table = tmp_path / "people.tsv"
     for name, missing in (("lh_insula_area", True), ("lh_insula_volume", True), ("lh_insula_thickness", False)):

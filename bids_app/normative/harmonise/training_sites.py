@@ -48,7 +48,7 @@ class Harmoniser:
         Returns
         -------
         etiv : (n,) array
-            In mm^3.
+            In mm^3; 0 where it is not known.
         values : (n, p) array
             On the modelled scale.
         """
@@ -57,7 +57,7 @@ class Harmoniser:
             return etiv, values
         known = np.isin(data.site.astype(str), self._combat.sites_.astype(str))
         out = self._combat.transform(self._features(data)[known], data.site[known], self._preserved(data)[known])
-        if self.kind == "mean_only":
+        if self.kind == "mean_only" and data.knows_etiv:
             etiv = etiv.copy()
             etiv[known], out = out[:, 0], out[:, 1:]
         values[known] = out
@@ -65,11 +65,12 @@ class Harmoniser:
 
     def _features(self, data: TrainingData) -> FloatArray:
         values = data.modelled()
-        return np.column_stack([data.etiv, values]) if self.kind == "mean_only" else values
+        return np.column_stack([data.etiv, values]) if self.kind == "mean_only" and data.knows_etiv else values
 
     def _preserved(self, data: TrainingData) -> FloatArray:
         male = (data.sex == "male").astype(float)
         if self.kind == "mean_only":
             return np.column_stack([data.age, male])
         curve = np.column_stack([data.age, np.log1p(data.age), data.age**2])
-        return np.column_stack([male, data.etiv / 1e6, curve, curve * male[:, None]])
+        head = [data.etiv / 1e6] if data.knows_etiv else []
+        return np.column_stack([male, *head, curve, curve * male[:, None]])

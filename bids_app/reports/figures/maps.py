@@ -7,6 +7,7 @@ from typing import Any
 
 from bids_app.reports.figures.atlas import load_atlas
 from bids_app.reports.figures.brainmap import brain_map_svg, shared_geometry
+from bids_app.reports.figures.scene import as_drawn
 
 GEOMETRY = "atlas"
 
@@ -32,6 +33,9 @@ def map_pair(values: Mapping[str, float], prefix: str, **options: Any) -> tuple[
     (str, str)
         Both empty when the drawing of the atlas holds none of the regions (asymmetry indices, for example).
     """
+    values = as_drawn(values)
+    if options.get("tooltips"):
+        options["tooltips"] = as_drawn(options["tooltips"])
     if not set(values) & set(load_atlas().regions()):
         return "", ""
     inline = brain_map_svg(values, prefix=prefix, shared=GEOMETRY, **options)

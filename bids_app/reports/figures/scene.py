@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bids_app import regions
 from bids_app.errors import UsageError
@@ -114,10 +114,32 @@ def finite_values(values: Mapping[str, float]) -> dict[str, float]:
     return {regions.canonical(name): value for name, value in given if math.isfinite(value)}
 
 
+def as_drawn(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Thickness, or area, under the drawing's names, which are those of volumes, where no volume is there.
+
+    Parameters
+    ----------
+    values : mapping of region to anything
+
+    Returns
+    -------
+    mapping
+    """
+    counted = regions.counted_among(regions.canonical(str(name)) for name, _ in values.items())
+    measure = regions.measure_of(counted[0]) if counted else regions.VOLUME
+    if measure == regions.VOLUME:
+        return values
+    return {
+        name.removesuffix(measure) + regions.VOLUME if name in counted else name: value
+        for name, value in ((regions.canonical(str(name)), value) for name, value in values.items())
+    }
+
+
 def undrawn(values: Mapping[str, float], views: Sequence[str] = VIEWS) -> tuple[str, ...]:
     """Names in `values` that no view shows (global volumes, asymmetry indices, unknown names)."""
     drawn = set(load_atlas().regions(views))
-    return tuple(str(name) for name, _ in values.items() if regions.canonical(str(name)) not in drawn)
+    pairs = zip([str(name) for name, _ in values.items()], as_drawn(values).items())
+    return tuple(name for name, (new, _) in pairs if regions.canonical(str(new)) not in drawn)
 
 
 def decimals(scale: Scale) -> int:
@@ -140,6 +162,7 @@ def make_scene(values: Mapping[str, float], options: MapOptions) -> Scene:
     UsageError
         When no name of `values` is a region of the drawing.
     """
+    values = as_drawn(values)
     known = finite_values(values)
     drawn = set(load_atlas().regions(options.views))
     if not drawn & {regions.canonical(str(name)) for name, _ in values.items()}:

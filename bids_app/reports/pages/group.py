@@ -12,7 +12,7 @@ from bids_app.bids.group_files import group_files, settle
 from bids_app.bids.names import output_path
 from bids_app.clinical.analyses.group_tables import KEYS
 from bids_app.errors import InputError
-from bids_app.reports.components import prose
+from bids_app.reports.components import measured_words, prose
 from bids_app.reports.figures.analyses import read_analyses
 from bids_app.reports.figures.files import FORMATS, write_formats
 from bids_app.reports.figures.heatmap import heat_map, png_uri
@@ -65,6 +65,7 @@ def _context(group: Group, root: Path) -> dict[str, Any]:
     return {
         "group": group,
         "geometry": page_geometry(),
+        "measured": measured_words(set(sheets["zscores"].table) - set(KEYS) if "zscores" in sheets else ()),
         "sheets": sheets,
         "findings": group_findings(group),
         "verdict": group_glance.verdict(group),

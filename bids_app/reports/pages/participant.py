@@ -10,7 +10,7 @@ import pandas as pd
 
 from bids_app.bids.names import output_path
 from bids_app.regions import display_name
-from bids_app.reports.components import prose, shown
+from bids_app.reports.components import measured_words, prose, shown
 from bids_app.reports.figures.files import standalone, write_formats
 from bids_app.reports.figures.maps import map_pair, page_geometry
 from bids_app.reports.loading import Person, Scan, load_person
@@ -66,6 +66,9 @@ def _context(person: Person, root: Path) -> dict[str, Any]:
     return {
         "person": person,
         "latest": latest,
+        "measured": measured_words(
+            region for sheet in (latest.sheets.values() if latest else ()) for region in sheet.table["region"]
+        ),
         "unfinished": person.unfinished,
         "findings": list(person_findings(person)),
         "warnings": _warnings(person),
