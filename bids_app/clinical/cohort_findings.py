@@ -134,7 +134,9 @@ def contradicting(scans: pd.DataFrame) -> list[str]:
         who = _with_several(scans["sex"], people)
         if who:
             notes.append(f"The sex of {listing(who)} differs between scans; that of the first scan counts.")
-    hashed = "session_id" in scans and scans["session_id"].dropna().str.removeprefix("ses-").map(is_hash).any()
+    hashed = (
+        "session_id" in scans and scans["session_id"].dropna().astype(str).str.removeprefix("ses-").map(is_hash).any()
+    )
     if "session_id" in scans and scans["session_id"].notna().any() and not hashed:
         order = scans.dropna(subset=["session_id", "age"]).sort_values(["participant_id", "session_id"], kind="stable")
         falls = order["age"].astype(float).groupby(order["participant_id"]).diff() < -AGE_TOLERANCE
