@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -199,16 +200,7 @@ def prepare(
     ModelError
         When a column is absent or too few people remain.
     """
-    if not uses_etiv and ETIV in table and table[ETIV].isna().all():
-        table = table.drop(columns=ETIV)
-    needed = ("age", "sex", *([ETIV] if uses_etiv else []), *regions)
-    absent = [name for name in needed if name not in table.columns]
-    if absent:
-        named = ", ".join(absent[:5]) + (" ..." if len(absent) > 5 else "")
-        raise ModelError(f"the training table lacks {len(absent)} column(s): {named}")
-    table = table.reset_index(drop=True)
-    if "site" in table and table["site"].isna().all():
-        table = table.drop(columns="site")
+    table = _with_columns(table, ("age", "sex", *([ETIV] if uses_etiv else []), *regions), uses_etiv)
     values = table[list(regions)].to_numpy(dtype=float, na_value=np.nan)
     missing = ~np.isfinite(values)
     often = missing.mean(axis=0) > MAX_MISSING if len(table) else np.zeros(len(regions), dtype=bool)
@@ -228,6 +220,17 @@ def prepare(
     scale = region_table()["scale"]
     log = np.array([logarithms and scale.get(name) == "log" for name in kept])
     return TrainingData(used, kept, log, TrainingReport(len(table), len(used), dropped, left_out), uses_etiv)
+
+
+def _with_columns(table: pd.DataFrame, needed: Sequence[str], uses_etiv: bool) -> pd.DataFrame:
+    """`table`, whose `needed` columns must be there, without empty columns that it can do without."""
+    optional = ("site",) if uses_etiv else (ETIV, "site")
+    absent = [name for name in needed if name not in table.columns]
+    if absent:
+        named = ", ".join(absent[:5]) + (" ..." if len(absent) > 5 else "")
+        raise ModelError(f"the training table lacks {len(absent)} column(s): {named}")
+    empty = [name for name in optional if name in table and table[name].isna().all()]
+    return table.drop(columns=empty).reset_index(drop=True)
 
 
 def _reasons(table: pd.DataFrame, missing: NDArray[np.bool_], min_per_site: int, surfaces: bool) -> NDArray[np.object_]:
