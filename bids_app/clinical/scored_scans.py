@@ -11,7 +11,7 @@ import pandas as pd
 
 from bids_app.bids.columns import columns_for
 from bids_app.bids.group_files import group_file, settle
-from bids_app.bids.scan_tables import KeptTables
+from bids_app.bids.scan_tables import KEYS, KeptTables
 from bids_app.clinical.analyses import group_tables, prevalence
 from bids_app.clinical.cohort import Measured
 from bids_app.clinical.volume_change import healthy_volumes, rate_regions
@@ -21,7 +21,6 @@ from bids_app.regions import ETIV
 from bids_app.tables import write_parquet, write_tsv
 
 GROUP_COLUMNS = ("group", "diagnosis", "dx", "dx_group", "cohort", "status", "patient", "arm")
-KEYS = ["participant_id", "session_id"]
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ import pandas as pd
 
 from bids_app.bids.age_sex import DAYS_PER_YEAR
 from bids_app.bids.visit_times import parse_time
+from bids_app.clinical.typed import YEARS_FROM_FIRST
 from bids_app.clinical.values import ISO, NUMBERED
 
 # A date with or without time of day
 _DATE = re.compile(rf"({ISO.pattern}|{NUMBERED.pattern})([T ]\d{{1,2}}:\d{{2}}[0-9:.Z+]*)?")
-DATE, YEARS = "visit_date", "years_from_first"
+DATE = "visit_date"
 
 
 def undated(table: pd.DataFrame) -> pd.DataFrame:
@@ -54,7 +55,11 @@ def _first_visits(table: pd.DataFrame) -> dict[str, datetime]:
     if DATE not in table:
         return {}
     dates = pd.to_datetime(table[DATE], errors="coerce", format="mixed")
-    years = table[YEARS].astype(float).fillna(0) if YEARS in table else pd.Series(0.0, index=table.index)
+    years = (
+        table[YEARS_FROM_FIRST].astype(float).fillna(0)
+        if YEARS_FROM_FIRST in table
+        else pd.Series(0.0, index=table.index)
+    )
     first: dict[str, datetime] = {}
     for person, date, since in zip(table["participant_id"], dates, years, strict=True):
         if not pd.isna(date):

@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
-from nipype.interfaces.base import SimpleInterface
+from nipype.interfaces.base import SimpleInterface, isdefined
 
 from bids_app.errors import CovariateError, NormvolError, UnusableTreeError
 
-# Begins the line that carries an error's two fields in the text of a traceback, whichever plugin ran the node.
 UNFIT = (CovariateError, UnusableTreeError)
+# Begins the line that carries an error's fields in the text of a traceback, whichever plugin ran the node.
 HANDED_OVER = "normvol-error: "
+
+
+def given(value: Any) -> Any:
+    """The value of an input; None where it was not set."""
+    return value if isdefined(value) else None
 
 
 def hand_over(error: NormvolError) -> NormvolError:

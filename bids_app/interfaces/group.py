@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nipype.interfaces.base import BaseInterfaceInputSpec, Directory, File, TraitedSpec, isdefined, traits
 
-from bids_app.interfaces.base import LibraryInterface
+from bids_app.interfaces.base import LibraryInterface, given
 
 
 class _TablesIn(BaseInterfaceInputSpec):
@@ -51,9 +51,9 @@ class GroupTables(LibraryInterface):
             Path(self.inputs.bids_dir),
             quality,
             participants_file=Path(self.inputs.participants_file) if isdefined(self.inputs.participants_file) else None,
-            analysis=self.inputs.analysis if isdefined(self.inputs.analysis) else None,
+            analysis=given(self.inputs.analysis),
             pool=pool,
-            salt=self.inputs.anonymise_salt if isdefined(self.inputs.anonymise_salt) else None,
+            salt=given(self.inputs.anonymise_salt),
         )
         write_citation(output_dir, scans.summaries, self.inputs.model)
         collect_findings(output_dir, group_findings(scans), None if pool is None else pool.findings())
@@ -86,6 +86,6 @@ class ClinicalAnalysis(LibraryInterface):
             participants_file=participants,
             model=inputs.model,
             pool=Path(inputs.pool) if isdefined(inputs.pool) else None,
-            salt=inputs.anonymise_salt if isdefined(inputs.anonymise_salt) else None,
+            salt=given(inputs.anonymise_salt),
         )
         return {"tables": [str(path) for path in tables]}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nipype.interfaces.base import BaseInterfaceInputSpec, Directory, File, TraitedSpec, isdefined, traits
 
-from bids_app.interfaces.base import LibraryInterface
+from bids_app.interfaces.base import LibraryInterface, given
 from bids_app.tables import read_json
 
 
@@ -53,7 +53,7 @@ class ScoreScan(LibraryInterface):
         volumes = load_volumes(Path(inputs.volumes_file))
         model = load_study_model(inputs.model, inputs.scoring)
         covariates = scan_covariates(inputs.covariates, volumes)
-        second = inputs.second_model if isdefined(inputs.second_model) else None
+        second = given(inputs.second_model)
         names = {"model_name": inputs.model, "second_name": second}
         result = score_scan(volumes, covariates, model, inputs.adaptation, **names)
         if isdefined(inputs.anonymise_salt):
