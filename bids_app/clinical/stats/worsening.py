@@ -61,7 +61,8 @@ class WorseningRule:
     unstable_days : float
         Scores this soon after a relapse are no baseline and confirm nothing.
     baseline_days : float
-        The first baseline is the score nearest the scan, at most so many days before or after it.
+        The first baseline is the score nearest the scan, at most so many days before or after it; when a relapse is
+        too near to all of these, the first later score that counts.
     free_from : str
         PIRA has no relapse from here: ``days`` (`before_onset` days before the onset), ``previous visit`` or
         ``baseline``; until `after_onset` days after the onset.
@@ -164,7 +165,7 @@ def worsening_course(
     Returns
     -------
     Course
-        `followed` is NaN where no score is near enough to the scan to be the baseline.
+        `followed` is NaN where no score can be the baseline.
     """
     years, values = ordered_visits(times, scores)
     zero = years[0] if scan is None else scan
@@ -172,6 +173,9 @@ def worsening_course(
     attacks = np.sort((np.asarray(() if relapses is None else relapses, dtype=float) - zero) * DAYS_PER_YEAR)
     calm = calm_visits(days, list(attacks), rule.unstable_days)
     start = nearest_calm(days, 0.0, calm, rule.baseline_days)
+    if start is None and nearest_calm(days, 0.0, np.ones_like(calm), rule.baseline_days) is not None:
+        # A relapse at the scan moves the baseline and leaves nobody out, as in msprog and MSoutcomes (MSBase)
+        start = next(iter(np.flatnonzero(calm & (days > 0)).tolist()), None)
     if start is None:
         return Course((), np.nan)
     person = _Person(days, values if MEASURES[measure].higher_is_worse else -values, attacks, calm, rule, measure)
