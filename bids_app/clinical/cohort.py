@@ -28,7 +28,9 @@ from bids_app.errors import AnalysisError
 from bids_app.findings import Finding
 from bids_app.normative.base import Z_CRITICAL
 from bids_app.regions import counted_among
+from bids_app.tables import typed_cells
 
+IDS = ("participant_id", "session_id")
 COUNTS = ("n_infra", "n_supra", "n_total", "n_regions")
 T = TypeVar("T")
 
@@ -260,6 +262,7 @@ def prepare(
     ----------
     cohort : DataFrame
         One row per scan: ``participant_id age`` and, where known, ``session_id sex etiv_mm3`` and clinical columns.
+        Ids may be numbers, categories or the index; they become text, 1 and 1.0 as ``1``.
     zscores : DataFrame
         Same rows in the same order; columns that are not reference regions are ignored.
     config : AnalysisConfig
@@ -279,6 +282,7 @@ def prepare(
     """
     if len(cohort) != len(zscores):
         raise AnalysisError(f"the cohort has {len(cohort)} scans but the z-scores {len(zscores)}")
+    cohort, visits = _with_text_ids(cohort), None if visits is None else _with_text_ids(visits)
     regions = counted_among(zscores)
     if not regions or "participant_id" not in cohort or "age" not in cohort:
         raise AnalysisError("the cohort needs participant_id, age and z-scores of reference regions")
@@ -306,6 +310,14 @@ def prepare(
         "group-unknown": grouped,
     }
     return CohortData(scans, z, kept, seen, absent, as_findings(sentences), healthy, measured)
+
+
+def _with_text_ids(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` with its ids as columns of text, whether they were numbers, categories or the index."""
+    named = [name for name in IDS if name in table.index.names and name not in table]
+    table = table.reset_index(level=named) if named else table
+    ids = [name for name in IDS if name in table]
+    return table.assign(**typed_cells(table[ids].astype(object), ids))
 
 
 def _persons(scans: pd.DataFrame, config: AnalysisConfig) -> tuple[pd.DataFrame, list[str], list[str]]:
