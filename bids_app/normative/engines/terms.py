@@ -90,7 +90,6 @@ class TermsModel(NormativeModel):
 
     @cached_property
     def regions(self) -> tuple[str, ...]:
-        """Names of the modelled regions."""
         return tuple(self.fits)
 
     @property
@@ -108,29 +107,9 @@ class TermsModel(NormativeModel):
 
     @cached_property
     def needs_etiv(self) -> bool:
-        """Whether eTIV is a covariate."""
         return any("etiv" in term for fit in self.fits.values() for term in fit.terms)
 
     def deviations(self, data: pd.DataFrame, adaptation: Adaptation | None = None) -> Deviations:
-        """Score the scans of `data` in the model's regions that are columns of `data`.
-
-        Parameters
-        ----------
-        data : DataFrame
-            Model input.
-        adaptation : Adaptation, optional
-
-        Returns
-        -------
-        Deviations
-
-        Raises
-        ------
-        CovariateError
-            When a column that the model needs is missing.
-        ModelError
-            When no region is there.
-        """
         regions = scored_regions(self, data)
         scans = _Scans.read(self, data)
         observed = data[list(regions)].to_numpy(dtype=float)
@@ -146,22 +125,6 @@ class TermsModel(NormativeModel):
     def volumes_at(
         self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...], adaptation: Adaptation | None = None
     ) -> FloatArray:
-        """Values that would score `z` at the covariates of `data`.
-
-        Parameters
-        ----------
-        data : DataFrame
-            The covariates of n scans.
-        z : array
-            Broadcast to (n, p).
-        regions : tuple of str, length p
-        adaptation : Adaptation, optional
-
-        Returns
-        -------
-        (n, p) array
-            In the unit of each region.
-        """
         raw = unadapt(z, adaptation, data, regions)
         out = np.full(raw.shape, np.nan)
         for j, fit, mean, variance, _ in self._moments(_Scans.read(self, data), regions):
