@@ -353,8 +353,8 @@ class Share(NamedTuple):
     n_people: int
 
 
-def share_of(events: pd.DataFrame, kind: str = PIRA, level: float = 0.95) -> Share:
-    """The share of `kind` among events, with an interval that knows that events of one person are alike.
+def share_of(events: pd.DataFrame, level: float = 0.95) -> Share:
+    """The share of PIRA among events, with an interval that knows that events of one person are alike.
 
     Clopper-Pearson with the effective number of events of people as clusters (Korn and Graubard 1998, Survey
     Methodology 24:193), never more than their number; of nothing but or nothing of the kind, the number of people.
@@ -363,7 +363,6 @@ def share_of(events: pd.DataFrame, kind: str = PIRA, level: float = 0.95) -> Sha
     ----------
     events : DataFrame
         ``participant_id event_type``, one row per event.
-    kind : str
     level : float
         Of the interval.
 
@@ -376,7 +375,7 @@ def share_of(events: pd.DataFrame, kind: str = PIRA, level: float = 0.95) -> Sha
 
     if events.empty:
         return Share(np.nan, np.nan, np.nan, 0, 0)
-    per = (events["event_type"] == kind).groupby(events["participant_id"]).agg(["sum", "size"]).to_numpy(dtype=float)
+    per = (events["event_type"] == PIRA).groupby(events["participant_id"]).agg(["sum", "size"]).to_numpy(dtype=float)
     hits, sizes = per.T
     n, m = float(sizes.sum()), len(sizes)
     share = hits.sum() / n
