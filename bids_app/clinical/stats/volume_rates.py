@@ -159,7 +159,8 @@ def people_per_arm(sd: ArrayLike, excess: ArrayLike, slowed: float) -> FloatArra
 
     ``n = 2 (z_{1 - alpha/2} + z_{power})^2 sd^2 / (slowed excess)^2`` with `ALPHA` and `POWER`, rounded up: the
     comparison of two means with a common standard deviation of the rates, the treatment effect relative to the loss
-    beyond that of controls (Anderson et al. 2007, doi:10.1007/s00415-007-0599-3; Altmann et al. 2009, Neurology 72:595, PMC2818185).
+    beyond that of controls (Anderson et al. 2007, doi:10.1007/s00415-007-0599-3; Altmann et al.
+    2009, Neurology 72:595, PMC2818185).
 
     Parameters
     ----------
