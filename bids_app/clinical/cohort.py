@@ -220,6 +220,10 @@ class CohortData:
             return (f"Groups {named} are in one model with a term for the group.",)
         return (f"Groups {named} are pooled, as pool_groups asks; differences between them are part of the result.",)
 
+    def scores(self) -> dict[str, str]:
+        """Column of each clinical score that the scans have, and how it is called."""
+        return {column: shown for column, shown in self.config.scores().items() if column in self.scans}
+
     def covariates(self) -> tuple[str, ...]:
         """Columns that associations are adjusted for: those of the options, the treatment and several groups."""
         treatment, diagnosis = self.config.column("treatment"), self.config.column("diagnosis")

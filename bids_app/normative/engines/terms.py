@@ -13,7 +13,7 @@ the mean of the site terms, and their spread is in `z_se`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,12 @@ import pandas as pd
 from scipy.special import ndtr
 
 from bids_app.arrays import FloatArray
-from bids_app.errors import InputError, ModelError
+from bids_app.errors import ModelError
 from bids_app.normative.base import Adaptation, Deviations, NormativeModel, adapt, scored_regions, unadapt
 from bids_app.normative.card import ModelCard
 from bids_app.normative.covariates import inside_ranges, read_basics
-from bids_app.normative.documents import digest
+from bids_app.normative.documents import digest, read_document, write_document
 from bids_app.normative.parameters import triangle
-from bids_app.tables import read_json, write_json
 
 FORMAT = "normvol-terms"
 FORMAT_VERSION = "1.0"
@@ -254,14 +253,11 @@ def _volume(fit: TermsFit, value: FloatArray) -> FloatArray:
 
 def save(model: TermsModel, path: Path | str) -> Path:
     """Write the model as readable JSON."""
-    body = _body(model)
-    return write_json({**body, "digest": digest(body)}, path)
+    return write_document(_body(model), path)
 
 
 def with_digest(model: TermsModel) -> TermsModel:
     """The model with the digest that its file would have."""
-    from dataclasses import replace
-
     return replace(model, digest=digest(_body(model)))
 
 
@@ -335,12 +331,6 @@ def _floats(values: Any) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
 
 
-def is_terms_file(path: Path) -> bool:
-    """Whether the beginning of `path` says that it is a model of this form."""
-    with path.open("rb") as stream:
-        return f'"format": "{FORMAT}"'.encode() in stream.read(200)
-
-
 def load(path: Path | str) -> TermsModel:
     """Read a model file of this form.
 
@@ -349,12 +339,7 @@ def load(path: Path | str) -> TermsModel:
     ModelError
         When it is damaged, of another version, or was changed.
     """
-    try:
-        document = read_json(path)
-    except InputError as error:
-        raise ModelError(
-            f"the model file {path} is not readable JSON (truncated?)", "import the model again"
-        ) from error
+    document = read_document(path, "import the model again")
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise ModelError(f"{path} is not a model of the form {FORMAT}")
     return from_document(document, str(path))
