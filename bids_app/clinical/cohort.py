@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
+from bids_app.bids.columns import KEYS
 from bids_app.clinical.analysis_file import LOGGED, AnalysisConfig
 from bids_app.clinical.cohort_findings import (
     as_findings,
@@ -30,7 +31,6 @@ from bids_app.normative.base import Z_CRITICAL
 from bids_app.regions import counted_among
 from bids_app.tables import typed_cells
 
-IDS = ("participant_id", "session_id")
 COUNTS = ("n_infra", "n_supra", "n_total", "n_regions")
 T = TypeVar("T")
 
@@ -318,9 +318,9 @@ def prepare(
 
 def _with_text_ids(table: pd.DataFrame) -> pd.DataFrame:
     """`table` with its ids as columns of text, whether they were numbers, categories or the index."""
-    named = [name for name in IDS if name in table.index.names and name not in table]
+    named = [name for name in KEYS if name in table.index.names and name not in table]
     table = table.reset_index(level=named) if named else table
-    ids = [name for name in IDS if name in table]
+    ids = [name for name in KEYS if name in table]
     return table.assign(**typed_cells(table[ids].astype(object), ids))
 
 
