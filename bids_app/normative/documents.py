@@ -9,9 +9,35 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bids_app.errors import ModelError
+from bids_app.errors import InputError, ModelError
+from bids_app.tables import read_json
 
 REMEDY = "get the model file again or train the model anew"
+
+
+# Whole numbers up to it are exact as floating point numbers
+LARGEST_WHOLE = 2**53
+
+
+def read_document(path: Path | str) -> Any:
+    """What a model's JSON file holds.
+
+    Raises
+    ------
+    ModelError
+        When it is not JSON, or holds a whole number that no floating point number is.
+    """
+    try:
+        return read_json(path, parse_int=_whole)
+    except InputError as error:
+        raise ModelError(f"the model file {path} is not readable JSON (truncated?): {error.reason}", REMEDY) from error
+
+
+def _whole(digits: str) -> int:
+    value = int(digits)
+    if abs(value) > LARGEST_WHOLE:
+        raise ValueError(f"{digits[:20]}... is too large a number")
+    return value
 
 
 def digest(body: Mapping[str, Any]) -> str:

@@ -10,11 +10,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from bids_app.errors import InputError, ModelError
+from bids_app.errors import ModelError
 from bids_app.normative.card import ModelCard
-from bids_app.normative.documents import digest
+from bids_app.normative.documents import digest, read_document
 from bids_app.normative.engines.generalised_gamma import GammaFit, GammaModel, Predictor
-from bids_app.tables import read_json, write_json
+from bids_app.tables import write_json
 
 FORMAT = "normvol-generalised-gamma"
 FORMAT_VERSION = "1.0"
@@ -46,11 +46,7 @@ def load(path: Path | str) -> GammaModel:
     ModelError
         When it is damaged, of another version, or was changed.
     """
-    try:
-        document = read_json(path)
-    except InputError as error:
-        raise ModelError(f"the model file {path} is not readable JSON (truncated?)", REMEDY) from error
-    return from_document(document, str(path))
+    return from_document(read_document(path), str(path))
 
 
 @lru_cache(maxsize=1)

@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from bids_app.errors import InputError, ModelError
+from bids_app.errors import ModelError
 from bids_app.normative.card import ModelCard
-from bids_app.normative.documents import REMEDY, digest
+from bids_app.normative.documents import REMEDY, digest, read_document
 from bids_app.normative.engines.native import NativeModel
 from bids_app.normative.parameters import SEXES, RegionFit, RegionModel, ScaleFit
 from bids_app.normative.reference_counts import ReferenceCounts
-from bids_app.tables import atomic_write, read_json
+from bids_app.tables import atomic_write
 
 FORMAT = "normvol-model"
 FORMAT_VERSION = "2.0"
@@ -45,12 +45,7 @@ def load(path: Path | str, *, packaged: bool = False) -> NativeModel:
     ModelError
         When the file is absent, damaged, of another kind or version, or not what was saved.
     """
-    path = Path(path)
-    try:
-        document = read_json(path)
-    except InputError as error:
-        raise ModelError(f"the model file {path} is not readable JSON (truncated?)", REMEDY) from error
-    return from_document(document, str(path), packaged=packaged)
+    return from_document(read_document(path), str(path), packaged=packaged)
 
 
 def to_text(model: NativeModel) -> str:

@@ -23,13 +23,13 @@ import pandas as pd
 from scipy.special import ndtr
 
 from bids_app.arrays import FloatArray
-from bids_app.errors import InputError, ModelError
+from bids_app.errors import ModelError
 from bids_app.normative.base import Adaptation, Deviations, NormativeModel, adapt, scored_regions, unadapt
 from bids_app.normative.card import ModelCard
 from bids_app.normative.covariates import inside_ranges, read_basics
-from bids_app.normative.documents import digest
+from bids_app.normative.documents import digest, read_document
 from bids_app.normative.parameters import triangle
-from bids_app.tables import read_json, write_json
+from bids_app.tables import write_json
 
 FORMAT = "normvol-terms"
 FORMAT_VERSION = "1.0"
@@ -386,12 +386,7 @@ def load(path: Path | str) -> TermsModel:
     ModelError
         When it is damaged, of another version, or was changed.
     """
-    try:
-        document = read_json(path)
-    except InputError as error:
-        raise ModelError(
-            f"the model file {path} is not readable JSON (truncated?)", "import the model again"
-        ) from error
+    document = read_document(path)
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise ModelError(f"{path} is not a model of the form {FORMAT}")
     return from_document(document, str(path))

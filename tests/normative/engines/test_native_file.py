@@ -116,6 +116,15 @@ def test_a_truncated_file(repository, tmp_path):
         model_file.load(tmp_path / "cut.json")
 
 
+@pytest.mark.parametrize("number", ["1" + "0" * 30, "-" + "9" * 4000])
+def test_whole_numbers_that_no_float_holds(number, document, tmp_path):
+    document["regions"]["Left-Thalamus"]["female"]["rmse"] = 123456789
+    text = json.dumps(document).replace("123456789", number)
+    (tmp_path / "model.json").write_text(text)
+    with pytest.raises(ModelError, match="too large a number"):
+        model_file.load(tmp_path / "model.json")
+
+
 def test_a_tampered_file(document, tmp_path):
     document["regions"]["Left-Thalamus"]["female"]["rmse"] *= 1.1
     (tmp_path / "model.json").write_text(json.dumps(document))
