@@ -139,6 +139,13 @@ def test_json_of_another_kind(content, tmp_path):
         model_file.load(tmp_path / "model.json")
 
 
+@pytest.mark.parametrize("version", ["", ".0", "2.", "0.9", "\u00b2", "2.0.1", "-1", None])
+def test_a_format_version_that_is_none(version, document, tmp_path):
+    (tmp_path / "model.json").write_text(json.dumps({**document, "format_version": version}))
+    with pytest.raises(ModelError, match="no valid format version"):
+        model_file.load(tmp_path / "model.json")
+
+
 def test_binary_content(tmp_path):
     (tmp_path / "model.json").write_bytes(b"\x80\x04\x95pickle\xff")
     with pytest.raises(ModelError, match="not readable"):
