@@ -79,7 +79,10 @@ def read_summaries(output_dir: Path | str) -> list[dict[str, Any]]:
         When a summary is damaged, or of another version.
     """
     make = _Shared()
-    return [_of_this_version(read_json(path, make), path, output_dir) for _, path in summary_paths(output_dir)]
+    return [
+        _of_this_version(read_json(path, object_pairs_hook=make), path, output_dir)
+        for _, path in summary_paths(output_dir)
+    ]
 
 
 def _of_this_version(summary: Any, path: Path, output_dir: Path | str) -> dict[str, Any]:

@@ -270,9 +270,7 @@ def prepare(
     zscores : DataFrame
         Same rows in the same order; columns that are not reference regions are ignored.
     config : AnalysisConfig
-    visits : DataFrame, optional
-        Clinical visits, with or without a scan.
-    expected, measured : optional
+    visits, expected, measured : optional
         As for `run_analysis`.
 
     Returns
@@ -282,7 +280,7 @@ def prepare(
     Raises
     ------
     AnalysisError
-        When the tables do not have the same rows or hold no reference region.
+        When the tables have different rows or no reference region.
     """
     if len(cohort) != len(zscores):
         raise AnalysisError(f"the cohort has {len(cohort)} scans but the z-scores {len(zscores)}")

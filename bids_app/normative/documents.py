@@ -13,6 +13,8 @@ from bids_app.errors import InputError, ModelError
 from bids_app.tables import read_json, write_json
 
 REMEDY = "get the model file again or train the model anew"
+# Whole numbers up to it are exact as floating point numbers
+LARGEST_WHOLE = 2**53
 
 
 def digest(body: Mapping[str, Any]) -> str:
@@ -30,11 +32,18 @@ def write_document(body: Mapping[str, Any], path: Path | str) -> Path:
 
 
 def read_document(path: Path | str, remedy: str = REMEDY) -> Any:
-    """The content of a model file; ModelError where it is no JSON."""
+    """The content of a model file; ModelError where it is no JSON, or holds a whole number that no float is."""
     try:
-        return read_json(path)
+        return read_json(path, parse_int=_whole)
     except InputError as error:
-        raise ModelError(f"the model file {path} is not readable JSON (truncated?)", remedy) from error
+        raise ModelError(f"the model file {path} is not readable JSON (truncated?): {error.reason}", remedy) from error
+
+
+def _whole(digits: str) -> int:
+    value = int(digits)
+    if abs(value) > LARGEST_WHOLE:
+        raise ValueError(f"{digits[:20]}... is too large a number")
+    return value
 
 
 def has_format(path: Path, form: str) -> bool:

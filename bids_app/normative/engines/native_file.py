@@ -8,6 +8,7 @@ of its own or an older version, and ignored in one of a newer minor version; a n
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from functools import lru_cache
@@ -95,7 +96,7 @@ def _check_version(document: Any, source: str) -> None:
         raise ModelError(f'{source} is not a normvol model file (it has no "format": "{FORMAT}")')
     version = str(document.get("format_version", ""))
     ours = int(FORMAT_VERSION.split(".")[0])
-    if not version.replace(".", "", 1).isdigit() or int(version.split(".")[0]) < 1:
+    if not re.fullmatch(r"[1-9][0-9]{0,3}(\.[0-9]{1,4})?", version):
         raise ModelError(f"{source} has no valid format version ({version!r})", REMEDY)
     if int(version.split(".")[0]) > ours:
         raise ModelError(f"{source} has format version {version}, this software reads up to {ours}.x", "update normvol")
