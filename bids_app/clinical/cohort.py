@@ -266,7 +266,6 @@ def prepare(
     ----------
     cohort : DataFrame
         One row per scan: ``participant_id age`` and, where known, ``session_id sex etiv_mm3`` and clinical columns.
-        Ids may be numbers, categories or the index; they become text, 1 and 1.0 as ``1``.
     zscores : DataFrame
         Same rows in the same order; columns that are not reference regions are ignored.
     config : AnalysisConfig
@@ -315,7 +314,7 @@ def prepare(
 
 
 def _with_text_ids(table: pd.DataFrame) -> pd.DataFrame:
-    """`table` with its ids as columns of text, whether they were numbers, categories or the index."""
+    """`table` with its ids as columns of text, whether they were numbers, categories or the index; 1.0 is ``1``."""
     named = [name for name in KEYS if name in table.index.names and name not in table]
     table = table.reset_index(level=named) if named else table
     ids = [name for name in KEYS if name in table]
