@@ -10,7 +10,7 @@ import re
 import tempfile
 import tomllib
 import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -149,13 +149,13 @@ def write_parquet(table: pd.DataFrame, path: Path | str) -> Path:
     return Path(path)
 
 
-def read_json(path: Path | str, made_of_pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+def read_json(path: Path | str, **how: Any) -> Any:
     """Read a JSON file; raise InputError with the file's name when it is not JSON, or of a size that none has.
 
-    `made_of_pairs` makes an object of its names and values (default: a dict).
+    `how` goes to `json.loads`.
     """
     try:
-        return bounded.loads(bounded.read_text(path, bounded.MAX_JSON_BYTES), object_pairs_hook=made_of_pairs)
+        return bounded.loads(bounded.read_text(path, bounded.MAX_JSON_BYTES), **how)
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"cannot read {path} as JSON ({_why(error)})", "check or remove the file") from error
 

@@ -47,9 +47,9 @@ TARGETS = {
     "sheet": ("bids_app.bids.source_tables:read_any_sheet", ".xlsx"),
     "xlsx": ("bids_app.tables:read_table", ".xlsx"),
     "parquet": ("bids_app.tables:read_table", ".parquet"),
-    "model": ("bids_app.normative.registry:load_model", ".json"),
-    "terms": ("bids_app.normative.registry:load_model", ".json"),
-    "gamma": ("bids_app.normative.registry:load_model", ".json"),
+    "model": (f"{HERE}:_model", ".json"),
+    "terms": (f"{HERE}:_model", ".json"),
+    "gamma": (f"{HERE}:_model", ".json"),
     "change-model": ("bids_app.normative.change_model:load_change_model", ".json"),
     "rdata": ("bids_app.normative.importers.rfile:read_r_file", ".rds"),
     "pickle": ("bids_app.normative.importers.restricted_pickle:read_pickle", ".pkl"),
@@ -79,6 +79,19 @@ def _pieces(path: Path) -> list[object]:
     from bids_app.workbench.table_pieces import TableFile
 
     return list(TableFile(path).pieces(1000))
+
+
+def _model(path: Path) -> object:
+    """A model file under the digest of what it holds, so that what lies behind the digest is reached."""
+    from bids_app.normative.documents import digest
+    from bids_app.normative.registry import load_model
+
+    with contextlib.suppress(ValueError, RecursionError, NormvolError):
+        content = json.loads(path.read_bytes())
+        if isinstance(content, dict):
+            content["digest"] = digest({key: value for key, value in content.items() if key != "digest"})
+            path.write_text(json.dumps(content))
+    return load_model(path)
 
 
 def _brainchart(path: Path) -> None:
@@ -190,8 +203,19 @@ TOML = [
     b'[samples.a]\nbids_dir = "x"\noutput_dir = "y"\n[samples.b]\nbids_dir = "x"\noutput_dir = "y"\n',
 ]
 PCNTOOLKIT = [b'{"name": "m", "covariates": ["age"], "response_vars": ["a"], "unique_batch_effects": {"site": ["A"]}}']
-CHANGE = [b'{"format": "normvol-change-model", "version": "1.0", "regions": {"Left-Thalamus": {"r": 0.9}}}']
-GAMMA = [b'{"format": "normvol-generalised-gamma", "version": "1.0", "card": {"name": "x"}, "fits": {}}']
+CHANGE = [
+    b'{"format": "normvol change model 1", "regions": {"Left-Thalamus": {"start": 0.9, "decay": 0.01, "n_pairs": 9}}, '
+    b'"model": "m 1.0", "stream": "cross", "basis": "trained", "years": [0.5, 4.0], "n_people": 9, "notes": ["x"]}'
+]
+GAMMA = [
+    b'{"format": "normvol-generalised-gamma", "format_version": "1.0", "level": "", "digest": "", '
+    b'"card": {"name": "made", "version": "1", "title": "M", "summary": "x", "licence": "CC0", "date": "2026-01-01", '
+    b'"age_range": {"female": [0.0, 100.0], "male": [0.0, 100.0]}, "harmonisation": "full"}, '
+    b'"regions": {"mean_Caudate": {"columns": ["Left-Caudate", "Right-Caudate"], "combine": "mean", "n": 1000, '
+    b'"mu": {"intercept": -1.2, "male": 0.1, "powers": [-2.0, 3.0], "coefficients": [2.0, 1e-5]}, '
+    b'"sigma": {"intercept": -2.2, "male": 0.0, "powers": [], "coefficients": []}, '
+    b'"nu": 0.7, "levels": {"FS53": 0.05}, "mu_sd": 0.06, "sigma_sd": 0.1}}}'
+]
 WRITTEN = {
     **dict.fromkeys(("tables", "source", "wide-tables", "tsv", "csv"), TSV),
     **{"stats": STATS, "ratings": RATINGS, "lesions": LESIONS, "sidecar": SIDECAR, "plugin": PLUGIN, "gamma": GAMMA},
@@ -285,10 +309,66 @@ def run(target: str, runs: int, seed: int, seconds: int) -> None:
             return
         with atheris.instrument_imports(include=["bids_app"]):
             trial = Trial(target, folder)
-        arguments = [sys.argv[0], f"-runs={runs}", f"-seed={seed}", "-max_len=4096", "-print_final_stats=1"]
+        longest = max(4096, *(2 * len(content) for content in seeds(target)))
+        arguments = [sys.argv[0], f"-runs={runs}", f"-seed={seed}", f"-max_len={longest}", "-print_final_stats=1"]
         arguments.append(f"-max_total_time={seconds}")
-        atheris.Setup([*arguments, f"-artifact_prefix={tempfile.gettempdir()}/", str(corpus)], trial)
+        arguments += [f"-artifact_prefix={tempfile.gettempdir()}/", str(corpus)]
+
+        def mutate(content: bytes, size: int, number: int) -> bytes:
+            changed = changed_json(content, random.Random(number)) if TARGETS[target][1] == ".json" else None
+            return changed if changed and len(changed) <= size else atheris.Mutate(content, size)
+
+        atheris.Setup(arguments, trial, custom_mutator=mutate)
         atheris.Fuzz()
+
+
+STRANGE = (
+    None,
+    True,
+    "",
+    "x",
+    -1,
+    0,
+    0.5,
+    1e308,
+    -1e-320,
+    float("nan"),
+    float("inf"),
+    10**30,
+    [],
+    {},
+    [[]],
+    {"a": None},
+)
+
+
+def changed_json(content: bytes, chance: random.Random) -> bytes | None:
+    """The document with one value left out, doubled or made another; None every other time, and where it is no JSON."""
+    try:
+        tree = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    here, inside = tree, [tree] if isinstance(tree, dict | list) else []
+    while inside and chance.random() < 0.8:
+        here = chance.choice(inside)
+        inside = [
+            value
+            for value in (here.values() if isinstance(here, dict) else here)
+            if value and isinstance(value, dict | list)
+        ]
+    if not isinstance(here, dict | list) or not here or chance.random() < 0.5:
+        return None
+    key = chance.choice(list(here) if isinstance(here, dict) else range(len(here)))
+    what = chance.randrange(4)
+    if what == 0:
+        del here[key]
+    elif what == 1 and isinstance(here, list):
+        here.append(here[key])
+    elif what == 2 and isinstance(here, dict):
+        here[str(chance.choice(STRANGE))] = here[key]
+    else:
+        here[key] = chance.choice(STRANGE)
+    return json.dumps(tree).encode()
 
 
 def mutated(start: bytes, chance: random.Random) -> bytes:

@@ -209,6 +209,6 @@ def sex_of(row: Row, roles: Roles) -> Answer:
 
 
 def _unreadable_sex(cell: str, name: str) -> str:
-    if cell.replace(".", "", 1).isdigit():
+    if cell.replace(".", "", 1).isdecimal():
         return f"sex '{cell}' (column {name}) is a code that no JSON sidecar explains; add its Levels"
     return f"sex '{cell}' (column {name}) is neither female nor male, and the reference has no other"

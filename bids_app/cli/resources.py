@@ -31,7 +31,7 @@ def available_cpus(environ: Mapping[str, str] = os.environ, cgroup: Path = Path(
     """Processors that the scheduler, the affinity mask and the cgroup all allow (at least 1)."""
     limits = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1]
     for name in ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE", "NSLOTS", "PBS_NUM_PPN", "LSB_DJOB_NUMPROC"):
-        if environ.get(name, "").isdigit():
+        if environ.get(name, "").isdecimal():
             limits.append(int(environ[name]))
             break
     limits += _cgroup_cpus(cgroup)
@@ -43,13 +43,13 @@ def available_memory_mb(environ: Mapping[str, str] = os.environ, cgroup: Path = 
     import psutil
 
     limits = [psutil.virtual_memory().total // 2**20]
-    if environ.get("SLURM_MEM_PER_NODE", "").isdigit():
+    if environ.get("SLURM_MEM_PER_NODE", "").isdecimal():
         limits.append(int(environ["SLURM_MEM_PER_NODE"]))
-    elif environ.get("SLURM_MEM_PER_CPU", "").isdigit():
+    elif environ.get("SLURM_MEM_PER_CPU", "").isdecimal():
         limits.append(int(environ["SLURM_MEM_PER_CPU"]) * available_cpus(environ, cgroup))
     for path in (cgroup / "memory.max", cgroup / "memory" / "memory.limit_in_bytes"):
         text = _read(path)
-        if text.isdigit():
+        if text.isdecimal():
             limits.append(int(text) // 2**20)
     return max(1, min(limits))
 
@@ -68,7 +68,7 @@ def _cgroup_cpus(cgroup: Path) -> list[int]:
     quota, _, period = _read(cgroup / "cpu.max").partition(" ")
     if not quota:
         quota, period = _read(cgroup / "cpu" / "cpu.cfs_quota_us"), _read(cgroup / "cpu" / "cpu.cfs_period_us")
-    if quota.isdigit() and period.isdigit() and int(period) > 0:
+    if quota.isdecimal() and period.isdecimal() and int(period) > 0:
         return [max(1, int(quota) // int(period))]
     return []
 

@@ -193,7 +193,7 @@ class Covariates:
 def major_version(version: object) -> str:
     """``7`` of ``7.4.1`` or ``freesurfer-linux-7.4.1``; '' when there is none."""
     text = "" if version is None or (isinstance(version, float) and np.isnan(version)) else str(version)
-    return next((part for part in text.replace("-", ".").lstrip("vV").split(".") if part.isdigit()), "")
+    return next((part for part in text.replace("-", ".").lstrip("vV").split(".") if part.isdecimal()), "")
 
 
 def read_covariates(

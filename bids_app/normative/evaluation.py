@@ -278,4 +278,4 @@ def _masks(labels: ArrayLike) -> Iterator[tuple[str, NDArray[np.bool_]]]:
 
 def _band_order(label: str) -> tuple[float, str]:
     start = label.rstrip("+").split("-")[0]
-    return (float(start) if start.isdigit() else 0.0, label)
+    return (float(start) if start.isdecimal() else 0.0, label)

@@ -138,7 +138,7 @@ def tasks_allowed(given: int | None) -> int:
     limits = {name: int(value) for name, value in re.findall(r"^(MaxArraySize|MaxJobCount)\s*=\s*(\d+)", said, re.M)}
     mine = _answer("sacctmgr", "-nP", "show", "assoc", f"user={_user()}", "format=MaxSubmit")
     # The group job and the summary are submitted with the array.
-    submit = [int(word) - 2 for word in mine.split() if word.isdigit()]
+    submit = [int(word) - 2 for word in mine.split() if word.isdecimal()]
     found = [limits.get("MaxArraySize", TASKS_AT_MOST + 1) - 1, limits.get("MaxJobCount", 10_000) // 2, *submit]
     return max(1, min(found))
 

@@ -200,7 +200,7 @@ def _renamed(ours: Mapping[str, str], asked: Mapping[str, str], identifiers: Map
 def _our_name(column: str, columns: list[str]) -> str:
     """The measure that a column's name stands for, in any spelling; otherwise the name itself."""
     base, mark, number = column.rpartition(".")
-    double = base if mark and number.isdigit() and base in columns else ""  # pandas' name of a second such column
+    double = base if mark and number.isdecimal() and base in columns else ""  # pandas' name of a second such column
     for name in filter(None, (column, double)):
         if is_measure(name):
             return name

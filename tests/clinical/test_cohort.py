@@ -5,7 +5,8 @@ import pytest
 from bids_app.clinical.analyses.follow_up import follow_up
 from bids_app.clinical.analysis import roles_result
 from bids_app.clinical.analysis_file import AnalysisConfig, propose
-from bids_app.clinical.cohort import prepare
+from bids_app.clinical.cohort import IDS, prepare
+from bids_app.clinical.cohort_findings import contradicting
 from tests.clinical.simulated import simulated_cohort
 
 
@@ -155,3 +156,31 @@ def test_what_changes_a_number_has_its_kind(cohort):
     odd["participant_id"] = ["sub-x", "sub-x", *table["participant_id"][2:]]
     kinds = [finding.kind for finding in prepare(odd, z, config(roles={"edss": "edss", "diagnosis": "dx"})).findings]
     assert {"values-unusable", "people-contradict"} <= set(kinds)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        pytest.param(lambda table: table, id="whole numbers"),
+        pytest.param(lambda table: table.astype({"participant_id": float}), id="floats, as beside a missing cell"),
+        pytest.param(lambda table: table.astype({"participant_id": "Int64", "session_id": "Int64"}), id="Int64"),
+        pytest.param(lambda table: table.astype(dict.fromkeys(IDS, "category")), id="categories"),
+        pytest.param(lambda table: table.set_index("participant_id"), id="the index"),
+        pytest.param(lambda table: table.set_index(list(IDS)), id="both the index"),
+    ],
+)
+def test_ids_of_any_type_are_text(cohort, written):
+    table, z = cohort
+    codes = {name: pd.factorize(table[name])[0] + 1 for name in IDS}
+    numbered = table.assign(**codes, relapse_dates=np.where(table["edss"] > 3, 0.5, np.nan))
+    plain = numbered.astype(dict.fromkeys(IDS, str))
+    chosen = config(roles={"diagnosis": "dx", "edss": "edss", "relapse_dates": "relapse_dates"})
+    expected, found = prepare(plain, z, chosen), prepare(written(numbered), z, chosen, visits=numbered)
+    pd.testing.assert_frame_equal(found.scans, expected.scans, check_like=True)
+    assert follow_up(found).relapse_times() == follow_up(expected).relapse_times()
+
+
+def test_the_tenth_session_comes_after_the_second(cohort):
+    table = pd.DataFrame({"participant_id": "a", "session_id": map(str, range(1, 12)), "age": np.arange(30.0, 41.0)})
+    assert contradicting(table) == []
+    assert "falls" in contradicting(table.assign(age=table["age"].to_numpy()[::-1]))[0]

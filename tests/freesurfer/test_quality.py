@@ -104,6 +104,13 @@ def test_values_outside_the_training_range(scan):
     assert any("left thalamus" in reason for reason in found.reasons)
 
 
+def test_the_limits_of_the_training_range_are_inside(scan):
+    names = ("Left-Thalamus", "Right-Thalamus")
+    volume = scan.table.set_index("region")["volume_mm3"]
+    found = assess_quality(scan, ranges={name: (volume[name], volume[name]) for name in names})
+    assert not any("thalamus" in reason for reason in found.reasons)
+
+
 def test_an_empty_region_is_a_failure(scan):
     found = assess_quality(with_volume(scan, **{"Left-Hippocampus": 0.0}))
     assert found.verdict == "fail"

@@ -254,6 +254,8 @@ def test_licence_rules_in_freesurfers_order(tmp_path):
     assert find_license(files["option.txt"], environ) == files["option.txt"]
     with pytest.raises(ReconAllError, match="cannot be read"):
         find_license(tmp_path / "absent", environ)
+    with pytest.raises(ReconAllError, match=r"\(FS_LICENSE\) cannot be read"):
+        find_license(None, {"FS_LICENSE": str(home)})  # a folder
     with pytest.raises(ReconAllError, match="--fs-license-file"):
         find_license(None, {})
 

@@ -8,6 +8,7 @@ of its own or an older version, and ignored in one of a newer minor version; a n
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from functools import lru_cache
@@ -17,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from bids_app.errors import InputError, ModelError
+from bids_app.errors import ModelError
 from bids_app.normative.card import ModelCard
-from bids_app.normative.documents import REMEDY, digest
+from bids_app.normative.documents import REMEDY, digest, read_document
 from bids_app.normative.engines.native import NativeModel
 from bids_app.normative.parameters import SEXES, RegionFit, RegionModel, ScaleFit
 from bids_app.normative.reference_counts import ReferenceCounts
-from bids_app.tables import atomic_write, read_json
+from bids_app.tables import atomic_write
 
 FORMAT = "normvol-model"
 FORMAT_VERSION = "2.0"
@@ -45,12 +46,7 @@ def load(path: Path | str, *, packaged: bool = False) -> NativeModel:
     ModelError
         When the file is absent, damaged, of another kind or version, or not what was saved.
     """
-    path = Path(path)
-    try:
-        document = read_json(path)
-    except InputError as error:
-        raise ModelError(f"the model file {path} is not readable JSON (truncated?)", REMEDY) from error
-    return from_document(document, str(path), packaged=packaged)
+    return from_document(read_document(path), str(path), packaged=packaged)
 
 
 def to_text(model: NativeModel) -> str:
@@ -100,7 +96,7 @@ def _check_version(document: Any, source: str) -> None:
         raise ModelError(f'{source} is not a normvol model file (it has no "format": "{FORMAT}")')
     version = str(document.get("format_version", ""))
     ours = int(FORMAT_VERSION.split(".")[0])
-    if not version.replace(".", "", 1).isdigit() or int(version.split(".")[0]) < 1:
+    if not re.fullmatch(r"[1-9][0-9]{0,3}(\.[0-9]{1,4})?", version):
         raise ModelError(f"{source} has no valid format version ({version!r})", REMEDY)
     if int(version.split(".")[0]) > ours:
         raise ModelError(f"{source} has format version {version}, this software reads up to {ours}.x", "update normvol")

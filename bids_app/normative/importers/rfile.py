@@ -75,7 +75,7 @@ def read_r_file(path: Path) -> dict[str, RObject]:
         raise ModelError(f"{path} is not a file saved by R (binary .RData or .rds)", "check the path")
     try:
         root = _Reader(content, 7 if workspace else 2).read()
-    except (struct.error, ValueError, IndexError, TypeError, KeyError, RecursionError, OverflowError) as error:
+    except (struct.error, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise ModelError(f"{path} is damaged or of an unknown form ({error})", "fetch it again") from error
     if not workspace:
         return {"": root}

@@ -1,9 +1,12 @@
 """Groups against controls: what changes when scans that failed quality are left out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
+import pytest
 
-from bids_app.clinical.analyses.group_comparison import SENSITIVITY, counts
+from bids_app.clinical.analyses.group_comparison import SENSITIVITY, comparison_set, counts
 from bids_app.clinical.analysis_file import AnalysisConfig
 from bids_app.clinical.cohort import prepare
 from bids_app.regions import reference_regions
@@ -48,3 +51,13 @@ def test_without_failed_scans_there_is_no_such_row():
     result = compared(failing=0)
     assert SENSITIVITY not in set(result.table["method"])
     assert not any("failed quality" in text for text in result.sentences)
+
+
+@pytest.mark.parametrize(("n", "adjusted"), [(20, True), (19, False)])
+def test_without_enough_controls_five_people_for_each_number_estimated_are_enough_to_adjust(n, adjusted):
+    scans, z = cohort(40, failing=0)
+    kept = [*range(12), *range(20, 20 + n - 12)]
+    config = replace(CONFIG, match_ratio=2, match_covariates=("age", "sex"))
+    found = comparison_set(prepare(scans.iloc[kept], z.iloc[kept], config), "MS", "HC")
+    assert bool(found.covariates) == adjusted
+    assert any(("is adjusted for" if adjusted else "not adjusted for anything") in note for note in found.notes)

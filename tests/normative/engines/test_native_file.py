@@ -116,6 +116,15 @@ def test_a_truncated_file(repository, tmp_path):
         model_file.load(tmp_path / "cut.json")
 
 
+@pytest.mark.parametrize("number", ["1" + "0" * 30, "-" + "9" * 4000])
+def test_whole_numbers_that_no_float_holds(number, document, tmp_path):
+    document["regions"]["Left-Thalamus"]["female"]["rmse"] = 123456789
+    text = json.dumps(document).replace("123456789", number)
+    (tmp_path / "model.json").write_text(text)
+    with pytest.raises(ModelError, match="too large a number"):
+        model_file.load(tmp_path / "model.json")
+
+
 def test_a_tampered_file(document, tmp_path):
     document["regions"]["Left-Thalamus"]["female"]["rmse"] *= 1.1
     (tmp_path / "model.json").write_text(json.dumps(document))
@@ -127,6 +136,13 @@ def test_a_tampered_file(document, tmp_path):
 def test_json_of_another_kind(content, tmp_path):
     (tmp_path / "model.json").write_text(content)
     with pytest.raises(ModelError, match="not a normvol model file"):
+        model_file.load(tmp_path / "model.json")
+
+
+@pytest.mark.parametrize("version", ["", ".0", "2.", "0.9", "\u00b2", "2.0.1", "-1", None])
+def test_a_format_version_that_is_none(version, document, tmp_path):
+    (tmp_path / "model.json").write_text(json.dumps({**document, "format_version": version}))
+    with pytest.raises(ModelError, match="no valid format version"):
         model_file.load(tmp_path / "model.json")
 
 

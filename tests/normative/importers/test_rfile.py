@@ -100,6 +100,7 @@ def test_code_is_never_a_value(tmp_path):
         (struct.pack(">ii", 14, -5), "damaged"),
         (struct.pack(">i", 255 | (7 << 8)), "damaged"),
         (struct.pack(">i", 111), "damaged"),
+        (struct.pack(">i", 238) + strings("compact_intseq") + reals(3.0, 5.0, 1.0) + NIL, "damaged"),
         (b"".join(struct.pack(">ii", 19, 1) for _ in range(MAX_DEPTH + 2)) + reals(1.0), "damaged"),
     ],
 )
