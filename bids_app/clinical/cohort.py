@@ -318,6 +318,10 @@ def _with_text_ids(table: pd.DataFrame) -> pd.DataFrame:
     named = [name for name in KEYS if name in table.index.names and name not in table]
     table = table.reset_index(level=named) if named else table
     ids = [name for name in KEYS if name in table]
+    if "participant_id" in ids and (lost := int(table["participant_id"].isna().sum())):
+        raise AnalysisError(
+            f"{plural(lost, 'row')} of the cohort {'has' if lost == 1 else 'have'} no participant_id", "fill it in"
+        )
     return table.assign(**typed_cells(table[ids].astype(object), ids))
 
 

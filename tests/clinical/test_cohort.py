@@ -8,6 +8,7 @@ from bids_app.clinical.analysis import roles_result
 from bids_app.clinical.analysis_file import AnalysisConfig, propose
 from bids_app.clinical.cohort import prepare
 from bids_app.clinical.cohort_findings import contradicting
+from bids_app.errors import AnalysisError
 from tests.clinical.simulated import simulated_cohort
 
 
@@ -185,3 +186,10 @@ def test_the_tenth_session_comes_after_the_second(cohort):
     table = pd.DataFrame({"participant_id": "a", "session_id": map(str, range(1, 12)), "age": np.arange(30.0, 41.0)})
     assert contradicting(table) == []
     assert "falls" in contradicting(table.assign(age=table["age"].to_numpy()[::-1]))[0]
+
+
+def test_rows_without_an_id_are_refused(cohort):
+    table, z = cohort
+    table = table.assign(participant_id=table["participant_id"].where(table.index > table.index[0]))
+    with pytest.raises(AnalysisError, match="1 row of the cohort has no participant_id"):
+        prepare(table, z, config(roles={"diagnosis": "dx"}))
