@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
+from bids_app.bids.columns import KEYS
 from bids_app.clinical.analysis_file import LOGGED, AnalysisConfig
 from bids_app.clinical.cohort_findings import (
     as_findings,
@@ -30,7 +31,6 @@ from bids_app.normative.base import Z_CRITICAL
 from bids_app.regions import counted_among
 from bids_app.tables import typed_cells
 
-IDS = ("participant_id", "session_id")
 COUNTS = ("n_infra", "n_supra", "n_total", "n_regions")
 T = TypeVar("T")
 
@@ -266,7 +266,6 @@ def prepare(
     ----------
     cohort : DataFrame
         One row per scan: ``participant_id age`` and, where known, ``session_id sex etiv_mm3`` and clinical columns.
-        Ids may be numbers, categories or the index; they become text, 1 and 1.0 as ``1``.
     zscores : DataFrame
         Same rows in the same order; columns that are not reference regions are ignored.
     config : AnalysisConfig
@@ -315,10 +314,10 @@ def prepare(
 
 
 def _with_text_ids(table: pd.DataFrame) -> pd.DataFrame:
-    """`table` with its ids as columns of text, whether they were numbers, categories or the index."""
-    named = [name for name in IDS if name in table.index.names and name not in table]
+    """`table` with its ids as columns of text, whether they were numbers, categories or the index; 1.0 is ``1``."""
+    named = [name for name in KEYS if name in table.index.names and name not in table]
     table = table.reset_index(level=named) if named else table
-    ids = [name for name in IDS if name in table]
+    ids = [name for name in KEYS if name in table]
     return table.assign(**typed_cells(table[ids].astype(object), ids))
 
 

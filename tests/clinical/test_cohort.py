@@ -2,10 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_app.bids.columns import KEYS
 from bids_app.clinical.analyses.follow_up import follow_up
 from bids_app.clinical.analysis import roles_result
 from bids_app.clinical.analysis_file import AnalysisConfig, propose
-from bids_app.clinical.cohort import IDS, prepare
+from bids_app.clinical.cohort import prepare
 from bids_app.clinical.cohort_findings import contradicting
 from tests.clinical.simulated import simulated_cohort
 
@@ -164,16 +165,16 @@ def test_what_changes_a_number_has_its_kind(cohort):
         pytest.param(lambda table: table, id="whole numbers"),
         pytest.param(lambda table: table.astype({"participant_id": float}), id="floats, as beside a missing cell"),
         pytest.param(lambda table: table.astype({"participant_id": "Int64", "session_id": "Int64"}), id="Int64"),
-        pytest.param(lambda table: table.astype(dict.fromkeys(IDS, "category")), id="categories"),
+        pytest.param(lambda table: table.astype(dict.fromkeys(KEYS, "category")), id="categories"),
         pytest.param(lambda table: table.set_index("participant_id"), id="the index"),
-        pytest.param(lambda table: table.set_index(list(IDS)), id="both the index"),
+        pytest.param(lambda table: table.set_index(list(KEYS)), id="both the index"),
     ],
 )
 def test_ids_of_any_type_are_text(cohort, written):
     table, z = cohort
-    codes = {name: pd.factorize(table[name])[0] + 1 for name in IDS}
+    codes = {name: pd.factorize(table[name])[0] + 1 for name in KEYS}
     numbered = table.assign(**codes, relapse_dates=np.where(table["edss"] > 3, 0.5, np.nan))
-    plain = numbered.astype(dict.fromkeys(IDS, str))
+    plain = numbered.astype(dict.fromkeys(KEYS, str))
     chosen = config(roles={"diagnosis": "dx", "edss": "edss", "relapse_dates": "relapse_dates"})
     expected, found = prepare(plain, z, chosen), prepare(written(numbered), z, chosen, visits=numbered)
     pd.testing.assert_frame_equal(found.scans, expected.scans, check_like=True)

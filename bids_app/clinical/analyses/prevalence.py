@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from bids_app.clinical.analyses.group_tables import ALL, KEYS, split
+from bids_app.bids.columns import KEYS
+from bids_app.clinical.analyses.group_tables import ALL, split
 from bids_app.clinical.deviations import TAILS
 from bids_app.normative.base import Z_CRITICAL, tails
 

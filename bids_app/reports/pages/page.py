@@ -16,7 +16,8 @@ from bids_app.reports.figures.people_charts import MOST_PEOPLE
 
 MOST_TABLE_ROWS = 1000
 MOST_PERSON_ROWS = 300
-MOST_PRINTED = 6
+# Sentences of one analysis on paper, after the first
+MOST_PRINTED = 5
 
 
 @lru_cache(maxsize=1)
