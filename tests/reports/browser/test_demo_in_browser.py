@@ -40,7 +40,6 @@ def test_the_group_of_the_demo_is_read_on_six_screens_and_twelve_pages(chromium:
 
 
 @pytest.mark.campaign
-@pytest.mark.xfail(reason="with its statistics the study takes 6.2 screens and 16 pages")
 def test_the_group_of_the_study_is_read_on_six_screens_and_twelve_pages(chromium: Browser, tmp_path: Path) -> None:
     assert demo.main([str(tmp_path / "study"), "--study"]) == exitcodes.OK
     bids, output = tmp_path / "study" / "bids", tmp_path / "out"
