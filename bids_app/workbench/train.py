@@ -138,7 +138,7 @@ def healthy_people(config: TableChoice, say: Say, needs_etiv: bool = True) -> tu
     if needs_etiv and ETIV not in table.data:
         used = "only training of thickness does without (--regions thickness, no --etiv)"
         if not isinstance(config, TrainConfig):
-            used = "harmonisation and evaluation use it of thickness too"
+            used = "only models of thickness do without"
         raise CovariateError(
             f"{config.table.name} has no column {ETIV} (intracranial volume, mm^3)",
             f"name it with --map {ETIV}=COLUMN; {used}",

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from bids_app.bids.columns import KEYS
 from bids_app.clinical.comparable import facts_of_summary
 from bids_app.clinical.deviations import TAILS, expected_counts, first_scans
 
-KEYS = ("participant_id", "session_id")
 SCAN_COLUMNS = (
     *KEYS,
     "age",
