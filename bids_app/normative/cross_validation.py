@@ -68,7 +68,7 @@ def harmonise_as_trained(
     Parameters
     ----------
     train, test : DataFrame
-        Model input with ``site``.
+        Model input with ``site``; eTIV may be absent where no region needs it.
     kind : {'mean_only', 'full'}
     regions : tuple of str
     logarithms : bool
@@ -79,9 +79,10 @@ def harmonise_as_trained(
     DataFrame
         ``fs_version`` is left out: its effect is removed with the site's.
     """
-    training = prepare(train, regions, logarithms=logarithms, min_per_site=2, min_per_sex=1)
+    sized = [ETIV] if ETIV in train else []
+    training = prepare(train, regions, logarithms=logarithms, min_per_site=2, min_per_sex=1, uses_etiv=bool(sized))
     harmoniser = Harmoniser(kind).fit(training)
-    complete = np.isfinite(test[[*regions, "age", ETIV]].to_numpy(dtype=float)).all(axis=1)
+    complete = np.isfinite(test[[*regions, "age", *sized]].to_numpy(dtype=float)).all(axis=1)
     rows = TrainingData(
         test[complete].reset_index(drop=True),
         training.regions,
@@ -92,7 +93,8 @@ def harmonise_as_trained(
     values[:, training.log] = np.exp(values[:, training.log])
     out = test.drop(columns="fs_version", errors="ignore").copy()
     out.loc[complete, list(training.regions)] = values
-    out.loc[complete, ETIV] = etiv
+    if sized:
+        out.loc[complete, ETIV] = etiv
     return out
 
 

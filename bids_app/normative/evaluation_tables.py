@@ -116,7 +116,7 @@ def curve_table(model: NormativeModel, data: pd.DataFrame, regions: tuple[str, .
         low, high = rows["age"].min(), rows["age"].max()
         # Denser where curves bend most: in childhood.
         ages = (low + (high - low) * np.linspace(0, 1, CURVE_AGES) ** 1.6).round(2)
-        grids.append(pd.DataFrame({"age": ages, "sex": sex, ETIV: rows[ETIV].median()}))
+        grids.append(pd.DataFrame({"age": ages, "sex": sex, **_head(rows)}))
     grid = pd.concat(grids, ignore_index=True)
     return _curves(model, grid, np.tile(CENTILE_Z, (len(regions), 1)).T[:, None, :], regions)
 
@@ -144,7 +144,7 @@ def point_table(model: NormativeModel, data: pd.DataFrame, predictions: HeldOut)
         for band in dict.fromkeys(bands):
             mask = ((data["sex"] == sex) & (bands == band)).to_numpy() & np.isfinite(predictions.z).any(axis=1)
             if mask.sum() >= MIN_POINT:
-                place = {"age": data.loc[mask, "age"].median(), "sex": sex, ETIV: rows[ETIV].median()}
+                place = {"age": data.loc[mask, "age"].median(), "sex": sex, **_head(rows)}
                 places.append(place)
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", RuntimeWarning)  # a region without any value
@@ -178,8 +178,14 @@ def _rounded(values: FloatArray) -> FloatArray:
     return np.asarray(np.round(values * scale) / scale)
 
 
+def _head(rows: pd.DataFrame) -> dict[str, float]:
+    """The people's median eTIV; nothing where the table lacks it."""
+    return {ETIV: float(rows[ETIV].median())} if ETIV in rows else {}
+
+
 def _by_sex(data: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     for sex in SEXES:
-        rows = data[(data["sex"] == sex) & data["age"].notna() & data[ETIV].notna()]
+        rows = data[(data["sex"] == sex) & data["age"].notna()]
+        rows = rows[rows[ETIV].notna()] if ETIV in rows else rows
         if len(rows):
             yield sex, rows

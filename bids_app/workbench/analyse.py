@@ -71,6 +71,7 @@ class AnalyseConfig(TableChoice):
             table=self.table,
             mapping=self.mapping,
             sex_coding=self.sex_coding,
+            age_units=self.age_units,
             model=self.model or DEFAULT_MODEL,
             scoring=self.scoring,
             adapt_controls=self.adapt_controls,
@@ -110,7 +111,7 @@ def analyse_table(config: AnalyseConfig, say: Say) -> TableAnalysis:
         for sentence in scored_table.sentences:
             say(sentence)
     z_file = config.zscores or config.output / ZSCORES
-    table, findings = config.read(say if config.zscores else None)  # otherwise said while scoring
+    table, findings = config.read(say if config.zscores else None, ())  # otherwise said while scoring
     zscores, notes = read_zscores(z_file, config.mapping)
     rows = match_rows(
         table, zscores, source=config.table.name, z_source=z_file.name, visits=config.visits, mapping=config.mapping

@@ -68,11 +68,12 @@ def evaluate_table(config: EvaluateConfig, say: Say) -> None:
     InputError, ModelError, UsageError
         When the table, the model or the configuration cannot be used.
     """
-    data, impossible = healthy_people(config, say)
-    if config.model is None:
+    model = None if config.model is None else load_model(config.model)
+    data, impossible = healthy_people(config, say, config.needs_etiv if model is None else model.needs_etiv)
+    if model is None:
         found = _cross_validated(config, data, impossible, say)
     else:
-        found = _scored(config.model, data, say)
+        found = _scored(model, data, say)
     measures = evaluate(found.held_out, usual_groups(found.data))
     write_evaluation(config.output, measures, found.held_out, found.data, found.model, found.about)
     report = write_evaluation_report(config.output)
@@ -85,8 +86,7 @@ def evaluate_table(config: EvaluateConfig, say: Say) -> None:
     say(f"wrote {report} and its tables")
 
 
-def _scored(name: str, data: pd.DataFrame, say: Say) -> _Predictions:
-    model = load_model(name)
+def _scored(model: NormativeModel, data: pd.DataFrame, say: Say) -> _Predictions:
     if any(name.startswith("asymmetry_") for name in model.regions):
         data = add_asymmetry(data)
     young = too_young(data["age"], data["sex"], model.card.age_range)

@@ -48,7 +48,8 @@ def train_change(config: TrainChangeConfig, say: Say) -> Path:
     InputError, ModelError, UsageError
         When the table or the model cannot be used, or scans are not repeated.
     """
-    data, _ = healthy_people(config, say)
+    model = load_model(config.model)
+    data, _ = healthy_people(config, say, model.needs_etiv)
     if "participant_id" not in data:
         raise InputError(
             f"{config.table.name} has no column participant_id", "name it with --map participant_id=COLUMN"
@@ -65,7 +66,6 @@ def train_change(config: TrainChangeConfig, say: Say) -> Path:
         say(f"scans are paired within {' and '.join(same)}")
     if (np.mod(data["age"].astype(float), 1) == 0).mean() > WHOLE_YEARS:
         say("attention: ages are whole years, so intervals are known to the year only; give ages with decimals")
-    model = load_model(config.model)
     found = model.deviations(add_asymmetry(data))
     trained = train_change_model(
         pd.DataFrame(found.z, columns=list(found.regions)),
