@@ -9,7 +9,7 @@ import pytest
 import bids_app
 from bids_app.errors import CovariateError, InputError, ModelError, UsageError
 from bids_app.normative.registry import load_model
-from bids_app.regions import ETIV, reference_regions
+from bids_app.regions import ETIV, counted_regions, reference_regions
 from bids_app.tables import read_table, write_json, write_tsv
 from bids_app.workbench.analyse import AnalyseConfig, analyse_table
 from bids_app.workbench.evaluate import EvaluateConfig, evaluate_table
@@ -268,3 +268,29 @@ def test_change_of_thickness_is_trained_without_intracranial_volume(tmp_path, th
     assert train_change(config, lambda _: None).exists()
     with pytest.raises(CovariateError, match="no column Estimated"):
         train_change(replace(config, model="open-area"), lambda _: None)
+
+
+def test_thickness_and_area_together_are_each_counted_by_themselves(tmp_path):
+    name, rng = "open-thickness+open-area", np.random.default_rng(3)
+    model = load_model(name)
+    people = pd.DataFrame({"participant_id": [f"sub-{i:02}" for i in range(12)], "age": rng.uniform(20, 60, 12)})
+    people = people.assign(sex=["female", "male"] * 6, **{ETIV: 1.5e6})
+    z = rng.normal(0, 1, (12, len(model.regions)))
+    people = people.join(pd.DataFrame(model.volumes_at(people, z, model.regions), columns=list(model.regions)))
+    table, out = write_tsv(people, tmp_path / "people.tsv"), tmp_path / "out"
+    done = analyse_table(AnalyseConfig(table=table, output=out, model=name), lambda _: None)
+    counts = read_table(out / "group/group_surfaces.tsv").set_index(["measure", "participant_id"])
+    assert (counts["n_regions"] == 68).all()
+    for measure in ("thickness", "area"):
+        own = pd.DataFrame(z, people["participant_id"], list(model.regions)).filter(regex=f"_{measure}$")
+        own = own[[region for region in own if region in counted_regions(measure)]]
+        assert counts.loc[measure, "n_infra"].tolist() == (own <= -1.96).sum(axis=1).tolist()
+        expected = model.expected_counts(68, "female", adapted=False, measure=measure)["n_infra"]["mean"]
+        assert abs(counts.loc[(measure, "sub-00"), "expected_infra"] - expected) < 1e-6
+    assert done.scored.scans["n_infra"].tolist() == counts.loc["thickness", "n_infra"].tolist()
+    assert "cortical thickness and cortical surface area" in (out / "group.html").read_text()
+    assert "areas of the white surface of 68 Desikan-Killiany regions" in (out / "CITATION.md").read_text()
+    alone = people[[column for column in people if not column.endswith("_area")]]
+    write_tsv(alone, table)
+    analyse_table(AnalyseConfig(table=table, output=out, model=name), lambda _: None)
+    assert not (out / "group/group_surfaces.tsv").exists()
