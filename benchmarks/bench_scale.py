@@ -50,11 +50,12 @@ class Cost(NamedTuple):
 
 
 def measure(arguments: list[str], log: Path) -> Cost:
-    """Run normvol with `arguments`, its messages in `log`."""
+    """Run normvol with `arguments`, its messages in `log`; compiled modules are kept, as of an installed program."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     start = time.perf_counter()
     with log.open("w", encoding="utf-8") as stream:
         command = [sys.executable, "-m", "bids_app.cli.main", *arguments]
-        process = subprocess.Popen(command, stdout=stream, stderr=stream)
+        process = subprocess.Popen(command, stdout=stream, stderr=stream, env=environment)
         peaks, stop = [0.0, 0.0], threading.Event()
         watcher = threading.Thread(target=_watch, args=(process.pid, peaks, stop))
         watcher.start()

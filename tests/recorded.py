@@ -6,6 +6,7 @@ commit that moves the numbers, with the reason.
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 import os
@@ -15,6 +16,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+
+import bids_app
 
 FOLDER = Path(__file__).resolve().parent / "data" / "recorded"
 RELATIVE, ABSOLUTE = 1e-5, 1e-8
@@ -70,3 +73,35 @@ def _differences(found: Any, expected: Any, where: str, relative: float) -> Iter
 
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def constants(room: str) -> dict[str, list[str]]:
+    """Limits, defaults and other numbers that a room's modules, classes and signatures name, by module and name."""
+    folder = Path(bids_app.__file__).parent
+    found: dict[str, list[str]] = {}
+    for path in sorted((folder / room).rglob("*.py")):
+        for name, value in _named(ast.parse(path.read_text(encoding="utf-8"))):
+            numbers = [
+                ast.unparse(node) if isinstance(node, ast.Constant) else type(node).__name__
+                for node in ast.walk(value)
+                if isinstance(node, ast.operator | ast.unaryop)
+                or (isinstance(node, ast.Constant) and isinstance(node.value, int | float))
+            ]
+            if numbers:
+                found[f"{path.relative_to(folder).as_posix()}:{name}"] = numbers
+    return dict(sorted(found.items()))
+
+
+def _named(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.expr]]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            yield prefix + ast.unparse(target), node.value
+        elif isinstance(node, ast.ClassDef):
+            yield from _named(node, f"{prefix}{node.name}.")
+        elif isinstance(node, ast.FunctionDef):
+            given = [*node.args.posonlyargs, *node.args.args]
+            pairs = [*zip(given[::-1], node.args.defaults[::-1], strict=False)]
+            pairs += [pair for pair in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if pair[1]]
+            for argument, default in pairs:
+                yield f"{prefix}{node.name}({argument.arg})", default

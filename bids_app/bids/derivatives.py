@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -22,6 +23,19 @@ MOST_SHARED = 2_000
 SCHEMA = 1
 NEEDED = frozenset(("participant_id",))
 SUMMARY_SUFFIX = "_desc-summary_morph.json"
+# Longer than NFS keeps what it knows of a folder by default (acdirmin is 30 s, of files that are looked for 3 s)
+LATE_SECONDS = 5.0
+T = TypeVar("T")
+
+
+def not_shown(wanted: Iterable[T], is_there: Callable[[T], bool]) -> list[T]:
+    """Those of `wanted` that are not there, also not after a while: NFS shows late what another machine wrote."""
+    until = time.monotonic() + LATE_SECONDS
+    left = [item for item in wanted if not is_there(item)]
+    while left and time.monotonic() < until:
+        time.sleep(LATE_SECONDS / 20)
+        left = [item for item in left if not is_there(item)]
+    return left
 
 
 def summary_paths(output_dir: Path | str) -> list[tuple[ScanKey, Path]]:

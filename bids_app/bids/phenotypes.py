@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bids_app.bids.age_sex import DAYS_PER_YEAR
+from bids_app.bids.columns import KEYS
 from bids_app.bids.covariate_sources import Source, load_visits
 from bids_app.bids.covariates import as_numbers, read_covariates
 from bids_app.bids.layout import Scan
@@ -19,7 +20,6 @@ from bids_app.bids.visit_ages import ONE_AGE, VisitAges
 from bids_app.bids.visit_times import MAX_FOLLOW_UP
 from bids_app.bounded import names_in
 
-KEYS = ["participant_id", "session_id"]
 NOTES = "notes"
 Key = tuple[str, str | None]
 SEPARATOR = "; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -44,20 +45,32 @@ class Scanner(NamedTuple):
         return " ".join(filter(None, self))
 
 
-def scanner_of(bids_dir: Path, scan: Scan) -> Scanner:
-    """What the sidecars of a scan's T1w images say, those above it (BIDS inheritance) first and overruled."""
+def scanner_of(bids_dir: Path, scan: Scan, above: Mapping[str, Any] | None = None) -> Scanner:
+    """What the sidecars of a scan's T1w images say, those above it (BIDS inheritance) first and overruled.
+
+    `above` is what `_said_in` the dataset's own folder, which has an entry per person: it is listed once for all scans.
+    """
     person = bids_dir / participant_id(scan.participant)
     session = session_id(scan.session)
     visit = person if session is None else person / session
-    folders = dict.fromkeys((bids_dir, person, visit, visit / "anat"))
-    said: dict[str, Any] = {}
-    for folder in folders:
-        found = sorted(folder.glob("*T1w.json")) if folder.is_dir() else []
-        # Above the images a name with entities may be of others; beside them all are of one visit.
-        if folder.name == "anat" or len(found) == 1:
-            for path in reversed(found):
-                said |= _content(path)
+    said = dict(_said_in(bids_dir) if above is None else above)
+    for folder in dict.fromkeys((person, visit, visit / "anat")):
+        said |= _said_in(folder)
     return _scanner(said)
+
+
+def _said_in(folder: Path) -> dict[str, Any]:
+    """What the sidecars of T1w images in a folder say together."""
+    try:
+        found = sorted(name for name in os.listdir(folder) if name.endswith("T1w.json"))
+    except OSError:
+        return {}
+    # Above the images a name with entities may be of others; beside them all are of one visit.
+    said: dict[str, Any] = {}
+    if folder.name == "anat" or len(found) == 1:
+        for name in reversed(found):
+            said |= _content(folder / name)
+    return said
 
 
 def _content(path: Path) -> Mapping[str, Any]:
@@ -112,8 +125,9 @@ def scanners_of(
         people.setdefault(scan.participant, []).append(position)
     added: list[dict[str, str]] = [{} for _ in scans]
     findings: list[list[Finding]] = [[] for _ in scans]
+    above = _said_in(bids_dir)
     for positions in people.values():
-        seen = {position: scanner_of(bids_dir, scans[position]) for position in positions}
+        seen = {position: scanner_of(bids_dir, scans[position], above) for position in positions}
         seen = {position: scanner for position, scanner in seen.items() if scanner.known()}
         common = set.intersection(*(scanner.known() for scanner in seen.values())) if seen else set()
         told = {position: scanner.only(common) for position, scanner in seen.items() if common}

@@ -295,7 +295,7 @@ def _check(config: RunConfig) -> None:
             raise UsageError(f"--{name.replace('_', '-')} is about one sample, and --pool about several", remedy)
     if config.fs_license_file is not None and not config.fs_license_file.is_file():
         raise UsageError(f"--fs-license-file {config.fs_license_file}: there is no such file")
-    if _is_raw(config.output_dir) and not (config.bids_dir / DESCRIPTION).exists():
+    if not (config.bids_dir / DESCRIPTION).exists() and _is_raw(config.output_dir):
         raise UsageError(
             f"{config.output_dir} is a BIDS dataset and {config.bids_dir} is not", "BIDS_DIR comes before OUTPUT_DIR"
         )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bids_app.bids.derivatives import person_summary_paths
+from bids_app.bids.derivatives import not_shown, person_summary_paths
 from bids_app.bids.disguise import check_disguise, disguise_of, record_disguise
 from bids_app.bids.markers import scan_marker
 from bids_app.bids.names import bare, derivative_path, output_path, participant_id
@@ -39,8 +38,6 @@ from bids_app.workflows.plugin import WORKER_KILLED
 from bids_app.workflows.resources import ResourceTable
 
 # A scan whose picture or report failed is scored all the same.
-# Longer than NFS keeps what it knows of a folder by default (acdirmin is 30 s, of files that are looked for 3 s)
-LATE_SECONDS = 5.0
 AFTER_SCORING = ("draw", "summaries", "tables", "report")
 
 
@@ -328,8 +325,11 @@ def _record_unfinished(config: RunConfig, plan: Plan, failed: Sequence[Omission]
     """Scans without result or report whose crash is not known: the run was stopped before, or could not record it."""
     named = {(omission.participant, omission.session) for omission in failed}
     unknown = [scan for scan in plan.scans if (scan.participant, scan.session) not in named]
+    left = [scan for scan in unknown if not _is_done(config, plan, scan)]
+    if not config.stop_on_first_crash:
+        left = not_shown(left, lambda scan: _is_done(config, plan, scan))
     found = []
-    for scan in _still_unfinished(config, plan, unknown):
+    for scan in left:
         why = " (--stop-on-first-crash)" if config.stop_on_first_crash and named else ""
         item = Omission(
             scan.participant,
@@ -341,16 +341,6 @@ def _record_unfinished(config: RunConfig, plan: Plan, failed: Sequence[Omission]
         _write_status(config, plan, item, "failed")
         found.append(item)
     return found
-
-
-def _still_unfinished(config: RunConfig, plan: Plan, scans: Sequence[PlannedScan]) -> list[PlannedScan]:
-    """Those of `scans` that are not done, also not after a while: NFS shows late what another machine wrote."""
-    until = time.monotonic() + LATE_SECONDS
-    left = [scan for scan in scans if not _is_done(config, plan, scan)]
-    while left and not config.stop_on_first_crash and time.monotonic() < until:
-        time.sleep(LATE_SECONDS / 20)
-        left = [scan for scan in left if not _is_done(config, plan, scan)]
-    return left
 
 
 def _room(config: RunConfig) -> str:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
+from bids_app.bids.columns import KEYS
 from bids_app.clinical.analysis_file import LOGGED, AnalysisConfig
 from bids_app.clinical.cohort_findings import (
     as_findings,
@@ -28,6 +29,7 @@ from bids_app.errors import AnalysisError
 from bids_app.findings import Finding
 from bids_app.normative.base import Z_CRITICAL
 from bids_app.regions import counted_among
+from bids_app.tables import typed_cells
 
 COUNTS = ("n_infra", "n_supra", "n_total", "n_regions")
 T = TypeVar("T")
@@ -218,6 +220,10 @@ class CohortData:
             return (f"Groups {named} are in one model with a term for the group.",)
         return (f"Groups {named} are pooled, as pool_groups asks; differences between them are part of the result.",)
 
+    def scores(self) -> dict[str, str]:
+        """Column of each clinical score that the scans have, and how it is called."""
+        return {column: shown for column, shown in self.config.scores().items() if column in self.scans}
+
     def covariates(self) -> tuple[str, ...]:
         """Columns that associations are adjusted for: those of the options, the treatment and several groups."""
         treatment, diagnosis = self.config.column("treatment"), self.config.column("diagnosis")
@@ -263,9 +269,7 @@ def prepare(
     zscores : DataFrame
         Same rows in the same order; columns that are not reference regions are ignored.
     config : AnalysisConfig
-    visits : DataFrame, optional
-        Clinical visits, with or without a scan.
-    expected, measured : optional
+    visits, expected, measured : optional
         As for `run_analysis`.
 
     Returns
@@ -275,10 +279,11 @@ def prepare(
     Raises
     ------
     AnalysisError
-        When the tables do not have the same rows or hold no reference region.
+        When the tables have different rows or no reference region.
     """
     if len(cohort) != len(zscores):
         raise AnalysisError(f"the cohort has {len(cohort)} scans but the z-scores {len(zscores)}")
+    cohort, visits = _with_text_ids(cohort), None if visits is None else _with_text_ids(visits)
     regions = counted_among(zscores)
     if not regions or "participant_id" not in cohort or "age" not in cohort:
         raise AnalysisError("the cohort needs participant_id, age and z-scores of reference regions")
@@ -306,6 +311,18 @@ def prepare(
         "group-unknown": grouped,
     }
     return CohortData(scans, z, kept, seen, absent, as_findings(sentences), healthy, measured)
+
+
+def _with_text_ids(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` with its ids as columns of text, whether they were numbers, categories or the index; 1.0 is ``1``."""
+    named = [name for name in KEYS if name in table.index.names and name not in table]
+    table = table.reset_index(level=named) if named else table
+    ids = [name for name in KEYS if name in table]
+    if "participant_id" in ids and (lost := int(table["participant_id"].isna().sum())):
+        raise AnalysisError(
+            f"{plural(lost, 'row')} of the cohort {'has' if lost == 1 else 'have'} no participant_id", "fill it in"
+        )
+    return table.assign(**typed_cells(table[ids].astype(object), ids))
 
 
 def _persons(scans: pd.DataFrame, config: AnalysisConfig) -> tuple[pd.DataFrame, list[str], list[str]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from bids_app.bids.disguise import is_hash
+from bids_app.bids.names import natural_key
 from bids_app.clinical.analysis_file import AnalysisConfig
 from bids_app.clinical.wording import listing, plural
 from bids_app.errors import AnalysisError
@@ -138,7 +139,9 @@ def contradicting(scans: pd.DataFrame) -> list[str]:
         "session_id" in scans and scans["session_id"].dropna().astype(str).str.removeprefix("ses-").map(is_hash).any()
     )
     if "session_id" in scans and scans["session_id"].notna().any() and not hashed:
-        order = scans.dropna(subset=["session_id", "age"]).sort_values(["participant_id", "session_id"], kind="stable")
+        known = scans.dropna(subset=["session_id", "age"])
+        ranks = {label: rank for rank, label in enumerate(sorted(known["session_id"].unique(), key=natural_key))}
+        order = known.assign(_rank=known["session_id"].map(ranks)).sort_values(["participant_id", "_rank"])
         falls = order["age"].astype(float).groupby(order["participant_id"]).diff() < -AGE_TOLERANCE
         who = list(dict.fromkeys(order.loc[falls, "participant_id"]))
         if who:

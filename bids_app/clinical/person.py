@@ -70,8 +70,8 @@ def count_deviations(
     return {"n_regions": n, "n_infra": infra, "n_supra": supra, "n_total": infra + supra, "expected": expected}
 
 
-def _age_grid(low: float, high: float, step: float = 0.5) -> np.ndarray:
-    inner = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
+def _age_grid(low: float, high: float) -> np.ndarray:
+    inner = np.arange(np.ceil(low / STEP), np.floor(high / STEP) + 1) * STEP
     return np.unique(np.concatenate([[low], inner, [high]]))
 
 
@@ -129,9 +129,10 @@ def forecast_table(
     stream: str,
     trained: ChangeModel | None = None,
     adaptation: Adaptation | None = None,
-    years: float = YEARS_AHEAD,
 ) -> pd.DataFrame:
     """Centiles of the volume at later ages of healthy people who had the same z at this one (conditional fan).
+
+    `YEARS_AHEAD` in steps of half a year, not beyond the model's ages.
 
     Parameters
     ----------
@@ -144,8 +145,6 @@ def forecast_table(
         Stream of the last visit.
     trained : ChangeModel, optional
         As for `change_table`.
-    years : float
-        How far ahead, in steps of half a year; not beyond the model's ages.
     adaptation : Adaptation, optional
         That of the last visit.
 
@@ -157,7 +156,7 @@ def forecast_table(
     known = correlations(trained, stream)
     regions = tuple(name for name in z.index[z.notna()] if name in known.regions)
     start, top = float(person["age"]), model.card.age_range.get(person["sex"], (0.0, np.inf))[1]
-    ahead = np.arange(0, years + STEP, STEP)
+    ahead = np.arange(0, YEARS_AHEAD + STEP, STEP)
     ahead = ahead[start + ahead <= top]
     if not regions or len(ahead) < 2:
         return pd.DataFrame(columns=["region", "age", *CENTILES, "basis"])

@@ -65,20 +65,23 @@ def write_tidy(
     head = scans[list(dict.fromkeys(names))]
     columns = [*head.columns, *measured]
     write_json(_described(LONG, pd.DataFrame(columns=columns)), output_dir / f"{LONG}.json")
-    texts = _numeric(head)
+    keys = format_tsv(head.map(_one_line), header=False).split("\n")[:-1]
     with ExitStack() as stack:
-        outputs = [_Parquet(stack, output_dir / f"{LONG}.parquet", columns, texts)]
+        parquet = _Parquet(stack, output_dir / f"{LONG}.parquet", head, keys, measured)
         table = output_dir / f"{LONG}.tsv"
+        stream = None
         if len(scans) < PARQUET_FROM:
             stream = stack.enter_context(atomic_stream(table))
             stream.write(("\t".join(columns) + "\n").encode())
-            outputs.append(stream)  # type: ignore[arg-type]
             written.append(table)
         else:
             table.unlink(missing_ok=True)
-        for piece in _pieces(head, regions):
-            for output in outputs:
-                output.write(piece)
+        for places, rows in _pieces(regions, len(keys)):
+            parquet.write(places, rows)
+            if stream is not None:
+                stream.write(
+                    "".join([f"{keys[place]}\t{row}\n" for place, row in zip(places, rows, strict=True)]).encode()
+                )
     return written
 
 
@@ -117,51 +120,60 @@ def _rows_of(scored: ScoredScans) -> Iterator[list[str]]:
         yield format_tsv(table, header=False).split("\n")[:-1]
 
 
-def _pieces(head: pd.DataFrame, regions: Iterable[Iterable[str]]) -> Iterator[bytes]:
-    """The rows of some scans at a time, as the bytes of a TSV file."""
-    keys = format_tsv(head.map(_one_line), header=False).split("\n")[:-1]
+def _pieces(regions: Iterable[Iterable[str]], n_scans: int) -> Iterator[tuple[list[int], list[str]]]:
+    """The rows of some scans at a time, each with the place of its scan."""
+    places: list[int] = []
     kept: list[str] = []
-    for number, (key, rows) in enumerate(zip(keys, regions, strict=True), 1):
-        kept += [f"{key}\t{row}" for row in rows]
-        if kept and (number % CHUNK == 0 or number == len(keys)):
-            yield ("\n".join(kept) + "\n").encode()
-            kept = []
+    for place, rows in zip(range(n_scans), regions, strict=True):
+        kept += rows
+        places += [place] * (len(kept) - len(places))
+        if kept and ((place + 1) % CHUNK == 0 or place + 1 == n_scans):
+            yield places, kept
+            places, kept = [], []
 
 
 def _one_line(cell: Any) -> Any:
     return " ".join(cell.split()) if isinstance(cell, str) else cell
 
 
-def _numeric(head: pd.DataFrame) -> dict[str, bool]:
-    """Which columns of the scans are numbers."""
-    return {str(name): pd.api.types.is_numeric_dtype(column) for name, column in head.items()}
-
-
 class _Parquet:
-    """A Parquet file that is written in pieces of TSV and appears whole at the end."""
+    """A Parquet file that is written in pieces of text and appears whole at the end.
 
-    def __init__(self, stack: ExitStack, path: Path, columns: Sequence[str], numeric: Mapping[str, bool]) -> None:
+    The cells that are of a scan are parsed once, from its line of `keys`, and not once per region.
+    """
+
+    def __init__(
+        self, stack: ExitStack, path: Path, head: pd.DataFrame, keys: Sequence[str], measured: Sequence[str]
+    ) -> None:
         import pyarrow as pa
         from pyarrow.parquet import ParquetWriter
 
-        kinds: dict[str, Any] = {name: pa.float64() for name in columns}
-        kinds |= {name: pa.float64() if number else pa.string() for name, number in numeric.items()}
-        kinds |= {name: pa.string() for name in TEXT if name in kinds} | {"in_range": pa.bool_()}
-        self._columns, self._kinds = list(columns), {name: kinds[name] for name in columns}
-        schema = pa.schema(list(self._kinds.items()))
-        self._writer = stack.enter_context(ParquetWriter(stack.enter_context(atomic_stream(path)), schema))
+        own = {str(name): pd.api.types.is_numeric_dtype(column) and name not in TEXT for name, column in head.items()}
+        of_scan = {name: pa.float64() if number else pa.string() for name, number in own.items()}
+        texts = {name: pa.string() for name in TEXT} | {"in_range": pa.bool_()}
+        self._measured = {name: texts.get(name, pa.float64()) for name in measured}
+        self._schema = pa.schema([*of_scan.items(), *self._measured.items()])
+        self._scans = _parsed(keys, of_scan)
+        self._writer = stack.enter_context(ParquetWriter(stack.enter_context(atomic_stream(path)), self._schema))
 
-    def write(self, piece: bytes) -> None:
-        from pyarrow import csv
+    def write(self, places: Sequence[int], rows: Sequence[str]) -> None:
+        """Add rows, each of the scan at its place."""
+        import pyarrow as pa
 
-        self._writer.write_table(
-            csv.read_csv(
-                io.BytesIO(piece),
-                csv.ReadOptions(use_threads=False, column_names=self._columns),
-                csv.ParseOptions(delimiter="\t"),
-                csv.ConvertOptions(column_types=self._kinds, null_values=["n/a"], strings_can_be_null=True),
-            )
-        )
+        both = self._scans.take(pa.array(places)), _parsed(rows, self._measured)
+        self._writer.write_table(pa.table([column for part in both for column in part.columns], schema=self._schema))
+
+
+def _parsed(lines: Sequence[str], kinds: Mapping[str, Any]) -> Any:
+    """Lines of a TSV file as an Arrow table with the columns `kinds`."""
+    from pyarrow import csv
+
+    return csv.read_csv(
+        io.BytesIO("\n".join([*lines, ""]).encode()),
+        csv.ReadOptions(use_threads=False, column_names=list(kinds)),
+        csv.ParseOptions(delimiter="\t"),
+        csv.ConvertOptions(column_types=kinds, null_values=["n/a"], strings_can_be_null=True),
+    )
 
 
 def _parquet_of(table: pd.DataFrame, path: Path) -> None:

@@ -254,7 +254,7 @@ def from_lines(file: str, lines: Iterable[int]) -> dict[str, object]:
     return {"file": file, "lines": tuple(int(line) for line in lines)}
 
 
-def named_values(table: pd.DataFrame, values: pd.Series, rows: pd.Series, most: int = 3) -> str:
+def named_values(table: pd.DataFrame, values: pd.Series, rows: pd.Series) -> str:
     """The values of some rows (n, bool) with person and session, and file and line where these are known.
 
     For example ``-999 (sub-01, ses-2; people.tsv, line 7) and 12 (sub-02; people.tsv, line 9)``.
@@ -265,8 +265,7 @@ def named_values(table: pd.DataFrame, values: pd.Series, rows: pd.Series, most: 
         Its ``attrs`` may hold ``file`` and ``lines``.
     values : (n,) Series
     rows : (n,) Series of bool
-    most : int
-        So many are named, the rest is counted.
+        Three are named, the rest is counted.
 
     Returns
     -------
@@ -282,7 +281,7 @@ def named_values(table: pd.DataFrame, values: pd.Series, rows: pd.Series, most: 
         value = values.loc[index]
         shown = f"{value:g}" if isinstance(value, float) else repr(without_date(value))
         said.append(f"{shown} ({where})")
-    return listing(said, most)
+    return listing(said, 3)
 
 
 def unusable(table: pd.DataFrame, values: pd.Series, rows: pd.Series, column: str, why: str) -> list[str]:

@@ -197,7 +197,14 @@ class NormativeModel(ABC):
         Returns
         -------
         Deviations
-            (n, p) arrays.
+            (n, p) arrays, regions in the model's order; NaN where a covariate or the volume is missing.
+
+        Raises
+        ------
+        CovariateError
+            When a column that the model needs is missing.
+        ModelError
+            When no region is there, or the site of a scan is unknown and the engine refuses such.
         """
 
     @abstractmethod
@@ -209,7 +216,7 @@ class NormativeModel(ABC):
         Parameters
         ----------
         data : DataFrame
-            n scans; volumes are not needed.
+            The covariates of n scans; volumes are not needed.
         z : array
             Broadcast to (n, p).
         regions : tuple of str

@@ -81,15 +81,15 @@ class ModelCard:
         """FreeSurfer major versions in the training data."""
         return tuple(sorted({version.split(".")[0] for version in self.fs_versions}))
 
-    def n_near(self, age: float, sex: str, years: float = 5.0) -> int | None:
-        """People of one sex whose age in whole years lies within `years` of `age`; None where it is not known.
+    def n_near(self, age: float, sex: str) -> int | None:
+        """People of one sex whose age in whole years lies within 5 years of `age`; None where it is not known.
 
         A year of age counts when its middle is within.
         """
         if not self.ages or age != age:
             return None
         near = self.ages.get(sex, {}).items()
-        return sum(people for year, people in near if abs(float(year) + 0.5 - age) <= years)
+        return sum(people for year, people in near if abs(float(year) + 0.5 - age) <= 5.0)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file; ages that are not known are left out."""

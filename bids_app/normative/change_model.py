@@ -24,7 +24,6 @@ from bids_app.settings import from_plain, refuse_unknown
 from bids_app.tables import read_json, write_json
 
 FORMAT = "normvol change model 1"
-TRAINED, REPEATABILITY = "trained", "repeatability"
 MIN_PAIRS, MIN_PEOPLE = 20, 10
 # Years that intervals must differ by before a fall of the correlation with time can be told from measurement error
 MIN_SPREAD = 0.5

@@ -79,10 +79,11 @@ def harmonise_as_trained(
     DataFrame
         ``fs_version`` is left out: its effect is removed with the site's.
     """
-    sized = [ETIV] if ETIV in train else []
-    training = prepare(train, regions, logarithms=logarithms, min_per_site=2, min_per_sex=1, uses_etiv=bool(sized))
+    knows_etiv = ETIV in train and bool(train[ETIV].notna().any())
+    training = prepare(train, regions, logarithms=logarithms, min_per_site=2, min_per_sex=1, uses_etiv=knows_etiv)
+    test = test if knows_etiv else test.drop(columns=ETIV, errors="ignore")
     harmoniser = Harmoniser(kind).fit(training)
-    complete = np.isfinite(test[[*regions, "age", *sized]].to_numpy(dtype=float)).all(axis=1)
+    complete = np.isfinite(test[[*regions, "age", *([ETIV] if knows_etiv else [])]].to_numpy(dtype=float)).all(axis=1)
     rows = TrainingData(
         test[complete].reset_index(drop=True),
         training.regions,
@@ -93,7 +94,7 @@ def harmonise_as_trained(
     values[:, training.log] = np.exp(values[:, training.log])
     out = test.drop(columns="fs_version", errors="ignore").copy()
     out.loc[complete, list(training.regions)] = values
-    if sized:
+    if knows_etiv:
         out.loc[complete, ETIV] = etiv
     return out
 

@@ -1,4 +1,4 @@
-"""What the files of all kinds of models share: their digest and their date."""
+"""What the files of all kinds of models share: their form, their digest and their date."""
 
 from __future__ import annotations
 
@@ -10,34 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.errors import InputError, ModelError
-from bids_app.tables import read_json
+from bids_app.tables import read_json, write_json
 
 REMEDY = "get the model file again or train the model anew"
-
-
 # Whole numbers up to it are exact as floating point numbers
 LARGEST_WHOLE = 2**53
-
-
-def read_document(path: Path | str) -> Any:
-    """What a model's JSON file holds.
-
-    Raises
-    ------
-    ModelError
-        When it is not JSON, or holds a whole number that no floating point number is.
-    """
-    try:
-        return read_json(path, parse_int=_whole)
-    except InputError as error:
-        raise ModelError(f"the model file {path} is not readable JSON (truncated?): {error.reason}", REMEDY) from error
-
-
-def _whole(digits: str) -> int:
-    value = int(digits)
-    if abs(value) > LARGEST_WHOLE:
-        raise ValueError(f"{digits[:20]}... is too large a number")
-    return value
 
 
 def digest(body: Mapping[str, Any]) -> str:
@@ -47,6 +24,32 @@ def digest(body: Mapping[str, Any]) -> str:
     except ValueError as error:
         raise ModelError("a number of the model is not finite", REMEDY) from error
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def write_document(body: Mapping[str, Any], path: Path | str) -> Path:
+    """Write `body` and its digest as readable JSON."""
+    return write_json({**body, "digest": digest(body)}, path)
+
+
+def read_document(path: Path | str, remedy: str = REMEDY) -> Any:
+    """The content of a model file; ModelError where it is no JSON, or holds a whole number that no float is."""
+    try:
+        return read_json(path, parse_int=_whole)
+    except InputError as error:
+        raise ModelError(f"the model file {path} is not readable JSON (truncated?): {error.reason}", remedy) from error
+
+
+def _whole(digits: str) -> int:
+    value = int(digits)
+    if abs(value) > LARGEST_WHOLE:
+        raise ValueError(f"{digits[:20]}... is too large a number")
+    return value
+
+
+def has_format(path: Path, form: str) -> bool:
+    """Whether the beginning of `path` says that it is a model of this form."""
+    with path.open("rb") as stream:
+        return f'"format": "{form}"'.encode() in stream.read(200)
 
 
 def file_date(path: Path) -> str:

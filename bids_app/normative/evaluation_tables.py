@@ -61,6 +61,7 @@ def write_evaluation(
     model : NormativeModel
     about : mapping
     """
+    data = data if model.needs_etiv else data.drop(columns=ETIV, errors="ignore")
     write_tsv(measures, output_path(folder, "evaluation.tsv"))
     write_tsv(summarise(measures), output_path(folder, "evaluation_summary.tsv"))
     write_tsv(qq_table(predictions), output_path(folder, "evaluation_qq.tsv"), _DICTIONARY)
@@ -179,7 +180,7 @@ def _rounded(values: FloatArray) -> FloatArray:
 
 
 def _head(rows: pd.DataFrame) -> dict[str, float]:
-    """The people's median eTIV; nothing where the table lacks it."""
+    """The median eTIV (mm^3) of `rows`; nothing where the model does without."""
     return {ETIV: float(rows[ETIV].median())} if ETIV in rows else {}
 
 

@@ -213,10 +213,10 @@ def _used(powers: FloatArray) -> tuple[float, ...]:
     return tuple(float(p) for p in powers if not np.isnan(p))
 
 
-def out_of_fold(
-    data: TrainingData, mode: str, harmonise: str, *, corrected: bool = False, n_folds: int = N_FOLDS
-) -> FloatArray:
+def out_of_fold(data: TrainingData, mode: str, harmonise: str, *, corrected: bool = False) -> FloatArray:
     """z (n, p) of each person from fits without them, at a site that the fits know.
+
+    `N_FOLDS` folds, stratified by site and sex.
 
     Parameters
     ----------
@@ -224,16 +224,14 @@ def out_of_fold(
     mode, harmonise : str
     corrected : bool
         Whether each fold's fits get their own `spread_factor` (nested cross-validation).
-    n_folds : int
-        Folds are stratified by site and sex.
 
     Returns
     -------
     (n, p) array
     """
-    folds = stratified_folds(data.site, data.sex, n_folds=n_folds)
+    folds = stratified_folds(data.site, data.sex, n_folds=N_FOLDS)
     z = np.empty((len(data.table), len(data.regions)))
-    for fold in range(n_folds):
+    for fold in range(N_FOLDS):
         training, test = data.subset(folds != fold), data.subset(folds == fold)
         fitted = harmonise_and_fit(training, mode, harmonise)
         if corrected:

@@ -8,6 +8,7 @@ from pathlib import Path
 from bids_app.errors import ModelError, did_you_mean
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.card import ModelCard
+from bids_app.normative.documents import has_format
 from bids_app.normative.engines import blr
 from bids_app.normative.engines import generalised_gamma_file as gamma_file
 from bids_app.normative.engines import native_file as model_file
@@ -85,9 +86,9 @@ def load_model(name_or_path: str | Path) -> NormativeModel:
             did_you_mean(str(name_or_path), model_names()),
         )
     if path.is_file():
-        if gamma_file.is_gamma_file(path):
+        if has_format(path, gamma_file.FORMAT):
             return gamma_file.load(path)
-        return terms_model.load(path) if terms_model.is_terms_file(path) else model_file.load(path)
+        return terms_model.load(path) if has_format(path, terms_model.FORMAT) else model_file.load(path)
     if (path / NATIVE_FILE).is_file():
         return model_file.load(path / NATIVE_FILE)
     from bids_app.normative.engines.pcntoolkit_load import load_pcntoolkit_model

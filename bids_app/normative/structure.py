@@ -19,7 +19,7 @@ def structure(model: NormativeModel) -> str:
     if not regions:
         return f"It is a model of the engine {model.card.engine}. {model.card.summary}".strip()
     fits = [fit for region in regions for fit in region.fits.values()]
-    return " ".join([_median(regions, fits), _residuals(regions, fits), *_offsets(model)])
+    return " ".join([_median(regions, fits), _residuals(fits), *_offsets(model)])
 
 
 def shares_curve(region: RegionModel) -> bool:
@@ -53,7 +53,7 @@ def _median(regions: Sequence[RegionModel], fits: Sequence[RegionFit]) -> str:
     return f"{who} the median{log} is {etiv}{age}."
 
 
-def _residuals(regions: Sequence[RegionModel], fits: Sequence[RegionFit]) -> str:
+def _residuals(fits: Sequence[RegionFit]) -> str:
     shaped = sum(fit.shape is not None for fit in fits)
     aged = sum(fit.sigma is not None and bool(fit.sigma.powers) for fit in fits)
     sized = any(fit.sigma is not None and fit.sigma.coefficients[1] for fit in fits)

@@ -56,19 +56,18 @@ DIGITS = {
 
 def number(value: Any, digits: int | None = None) -> str:
     """A number as text: fixed decimals, or 3 significant digits (whole numbers stay whole) when `digits` is None."""
-    if isinstance(value, bool) or (not isinstance(value, int | float) and not hasattr(value, "dtype")):
-        return str(value)
-    value = float(value)
-    if math.isnan(value):
-        return MISSING
-    if math.isinf(value):
-        return "∞" if value > 0 else f"{MINUS}∞"
+    if type(value) is not float:
+        if isinstance(value, bool) or (not isinstance(value, int | float) and not hasattr(value, "dtype")):
+            return str(value)
+        value = float(value)
+    if not math.isfinite(value):
+        return MISSING if math.isnan(value) else "∞" if value > 0 else f"{MINUS}∞"
     if digits is None:
         text = f"{value:,.0f}" if value.is_integer() or abs(value) >= 1000 else f"{value:.3g}"
         text = f"{value:.2e}" if value and abs(value) < 1e-3 else text
     else:
         text = f"{value:,.{digits}f}"
-        text = text.lstrip("-") if not float(text.replace(",", "")) else text
+        text = text[1:] if text[0] == "-" and not float(text.replace(",", "")) else text
     return text.replace(",", " ").replace("-", MINUS)
 
 
@@ -76,10 +75,12 @@ def shown(value: Any, column: str = "", digits: int | None = None, scale: float 
     """The text of a table cell: numbers by their column's decimals, booleans as yes or no, missing as a dash."""
     if value is None or value is MISSING:
         return MISSING
-    if isinstance(value, bool) or str(value) in ("True", "False", "true", "false"):
-        return "yes" if str(value).lower() == "true" else "no"
-    if not isinstance(value, int | float) and not hasattr(value, "dtype"):
-        return str(value)
+    # most cells are plain floats: no text is made of these to ask whether they are booleans
+    if type(value) is not float:
+        if isinstance(value, bool) or str(value) in ("True", "False", "true", "false"):
+            return "yes" if str(value).lower() == "true" else "no"
+        if not isinstance(value, int | float) and not hasattr(value, "dtype"):
+            return str(value)
     if column == "centile" and not math.isnan(value) and not 0.1 <= value <= 99.9:
         return "< 0.1" if value < 0.1 else "> 99.9"
     if column in PROBABILITIES and not math.isnan(value):
@@ -183,7 +184,13 @@ def _cell_writer(column: Column, links: Collection[str]) -> Callable[[Mapping[st
         return lambda row: f'<th scope="row">{_person(row[name], links)}</th>'
     if kind == "gauge":
         return lambda row: f'<td class="gauge">{gauge(row[name], row.get("deviation", "none"))}</td>'
-    return lambda row: f"{place}{escape(shown(row[name], name, digits if kind == 'number' else None))}</td>"
+    decimals = digits if kind == "number" else None
+    # of what is shown of a plain float only "<" and ">" need escaping: cheaper than a Markup for each cell
+    return lambda row: (
+        f"{place}{shown(value, name, decimals).replace('<', '&lt;').replace('>', '&gt;')}</td>"
+        if type(value := row[name]) is float
+        else f"{place}{escape(shown(value, name, decimals))}</td>"
+    )
 
 
 def _person(name: Any, links: Collection[str]) -> str:
@@ -213,6 +220,7 @@ def fact_title(name: str) -> str:
     return words if words.startswith("eTIV") else capitalised(words)
 
 
+@lru_cache(maxsize=2048)
 def region_title(region: str) -> str:
     """Plain words for a region at the start of a line."""
     return capitalised(display_name(region))

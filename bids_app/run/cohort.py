@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from bids_app.bids.derivatives import read_summaries
+from bids_app.bids.derivatives import not_shown, read_summaries
 from bids_app.bids.disguise import is_anonymised
 from bids_app.bids.layout import Scan
-from bids_app.bids.names import bare
+from bids_app.bids.names import bare, derivative_path
 from bids_app.bids.ratings import Key, Rating, key_of, rated, rating_of, scan_keys, scan_named, stored_ratings
 from bids_app.bids.scan_tables import KEYS, KeptTables, ScanKey, read_wide
 from bids_app.bids.status import read_statuses
@@ -28,7 +27,6 @@ from bids_app.run.scan import SURFACE_TABLES
 
 # Fewer equal volumes may be chance.
 ENOUGH_REGIONS = 10
-LATE_SECONDS = 3.0
 LOST = ("its status says scored, and its summary is not there", "run the participant level again")
 QUALITY_REMEDY = "correct the segmentation, or include it with --include-quality"
 RATED_REMEDY = "correct the segmentation and rate the scan again"
@@ -239,19 +237,16 @@ def _first_column(others: Sequence[Mapping[str, Any]], candidates: Iterable[str]
 
 
 def _with_those_shown_late(output_dir: Path, inclusion: pd.DataFrame) -> tuple[list[dict[str, Any]], pd.DataFrame]:
-    """The summaries, and `inclusion` that says of whom there is none although the status calls the scan scored.
-
-    A network file system may list a folder of another machine seconds late.
-    """
-    scored = inclusion.index[inclusion["status"] == "scored"]
-    until = time.monotonic() + LATE_SECONDS
-    while True:
+    """The summaries, and `inclusion` that says of whom there is none although the status calls the scan scored."""
+    scored = inclusion[inclusion["status"] == "scored"]
+    keys = scan_keys(scored)
+    summaries = read_summaries(output_dir)
+    absent = set(keys).difference(map(key_of, summaries))
+    paths = [derivative_path(output_dir, *key, desc="summary", extension=".json") for key in absent]
+    if len(not_shown(paths, Path.exists)) < len(paths):
         summaries = read_summaries(output_dir)
-        there = set(map(key_of, summaries))
-        lost = [row for row, key in zip(scored, scan_keys(inclusion.loc[scored]), strict=True) if key not in there]
-        if not lost or time.monotonic() > until:
-            break
-        time.sleep(LATE_SECONDS / 10)
+        absent = set(keys).difference(map(key_of, summaries))
+    lost = [row for row, key in zip(scored.index, keys, strict=True) if key in absent]
     inclusion = inclusion.copy()
     inclusion.loc[lost, ["status", "stage", "reason", "remedy"]] = ["failed", "run", *LOST]
     return summaries, inclusion

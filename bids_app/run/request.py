@@ -133,12 +133,12 @@ class Request:
     model: ModelChoice
     output_dir: Path
     work_dir: Path
-    force: bool = False
-    figure_formats: tuple[str, ...] = ()
-    derivatives: tuple[str, ...] = ()
-    lesions: Path | None = None
-    quality_limits: tuple[str, ...] = ()
-    disguise: Disguise | None = None
+    force: bool
+    figure_formats: tuple[str, ...]
+    derivatives: tuple[str, ...]
+    lesions: Path | None
+    quality_limits: tuple[str, ...]
+    disguise: Disguise | None
 
     @property
     def told_model(self) -> ModelChoice:
@@ -214,6 +214,7 @@ def open_request(config: RunConfig, work_dir: Path) -> Request:
         output_dir=config.output_dir,
         work_dir=work_dir,
         force=config.force,
+        figure_formats=config.figure_formats,
         derivatives=config.derivatives,
         lesions=config.lesions,
         quality_limits=config.quality_limit,

@@ -26,13 +26,11 @@ def side_correlation(region: str) -> float:
     return CORTEX if table.loc[region, "atlas"] == "aparc" else DEEP
 
 
-def correlated_z(
-    n: int, regions: Sequence[str], rng: np.random.Generator, correlation: float = REGION_CORRELATION
-) -> FloatArray:
+def correlated_z(n: int, regions: Sequence[str], rng: np.random.Generator) -> FloatArray:
     """Standard normal z of people whose regions go together.
 
     One factor common to all regions of a person, one to the left and right of a structure, and the rest: two
-    regions correlate by `correlation`, left and right of a structure by `side_correlation`.
+    regions correlate by `REGION_CORRELATION`, left and right of a structure by `side_correlation`.
 
     Parameters
     ----------
@@ -40,7 +38,6 @@ def correlated_z(
         People.
     regions : sequence of str, length p
     rng : Generator
-    correlation : float
 
     Returns
     -------
@@ -53,4 +50,5 @@ def correlated_z(
     person = rng.standard_normal((n, 1))
     structure = rng.standard_normal((n, len(structures)))[:, [structures[name] for name in names]]
     own = rng.standard_normal((n, len(regions)))
-    return np.sqrt(correlation) * person + np.sqrt(sides - correlation) * structure + np.sqrt(1 - sides) * own
+    common, shared = np.sqrt(REGION_CORRELATION), np.sqrt(sides - REGION_CORRELATION)
+    return common * person + shared * structure + np.sqrt(1 - sides) * own

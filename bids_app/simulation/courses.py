@@ -78,7 +78,6 @@ def plant_courses(
     rates: Mapping[str, float] | None = None,
     weights: Mapping[str, float] | None = None,
     starts: Mapping[str, float] | None = None,
-    sessions: Mapping[float, str] | None = None,
     seed: int = 1,
 ) -> Courses:
     """Courses of some people with MS. Same arguments, same courses.
@@ -95,8 +94,6 @@ def plant_courses(
         Label to a factor of the chance of PIRA, to make it go with the brain.
     starts : mapping, optional
         EDSS at the first visit of every label; default: one of `STARTS` each.
-    sessions : mapping, optional
-        Years since the first visit to the label of the session that was scanned; other visits are ``v01``, ``v02``...
     seed : int
     """
     chances = {PIRA: 0.15, RAW: 0.1, RELAPSE: 0.1, **(rates or {})}
@@ -114,8 +111,7 @@ def plant_courses(
         relapses += [(name, round(at, 4)) for at in attacks]
         truth += [(name, *event) for event in events]
         for number, (time, score, others) in enumerate(zip(times, edss, tests, strict=True)):
-            session = (sessions or {}).get(float(time), f"v{number:02}")
-            visits.append((name, f"ses-{session}", float(time), score, *others))
+            visits.append((name, f"ses-v{number:02}", float(time), score, *others))
     return Courses(
         pd.DataFrame(
             visits, columns=["participant_id", "session_id", "years_from_first", "edss", "nhpt", "t25fw", "sdmt"]

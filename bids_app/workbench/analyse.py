@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,10 +68,7 @@ class AnalyseConfig(TableChoice):
     def scoring_step(self) -> ScoreConfig:
         """The first of the two steps, as ``normvol-model score`` does it."""
         return ScoreConfig(
-            table=self.table,
-            mapping=self.mapping,
-            sex_coding=self.sex_coding,
-            age_units=self.age_units,
+            **{item.name: getattr(self, item.name) for item in fields(TableChoice)},
             model=self.model or DEFAULT_MODEL,
             scoring=self.scoring,
             adapt_controls=self.adapt_controls,

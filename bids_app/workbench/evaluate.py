@@ -94,7 +94,8 @@ def _scored(model: NormativeModel, data: pd.DataFrame, say: Say) -> _Predictions
     scheme = "scored with the model as it is; whether these people were in its training is not known here"
     predictions = held_out(model, data)
     unscored = int((~np.isfinite(predictions.z).any(axis=1)).sum())
-    why = "age, sex, intracranial volume or every region is missing or unreadable"
+    known = "age, sex, intracranial volume" if model.needs_etiv else "age, sex"
+    why = f"{known} or every region is missing or unreadable"
     if unscored == len(data):
         raise InputError(f"no row can be scored: {why}", "check these columns, or name others with --map")
     if unscored:

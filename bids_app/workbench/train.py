@@ -136,10 +136,12 @@ def healthy_people(config: TableChoice, say: Say, needs_etiv: bool = True) -> tu
     """
     table, findings = config.read(say, None if needs_etiv else ())
     if needs_etiv and ETIV not in table.data:
-        used = "; only training of thickness does without (--regions thickness, no --etiv)"
+        used = "only training of thickness does without (--regions thickness, no --etiv)"
+        if not isinstance(config, TrainConfig):
+            used = "only models of thickness do without"
         raise CovariateError(
             f"{config.table.name} has no column {ETIV} (intracranial volume, mm^3)",
-            f"name it with --map {ETIV}=COLUMN{used * (getattr(config, 'model', None) is None)}",
+            f"name it with --map {ETIV}=COLUMN; {used}",
         )
     for line in finding_lines(findings, "--dropped FILE.tsv lists the rows that are left out"):
         say(line)

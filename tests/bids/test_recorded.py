@@ -12,7 +12,7 @@ from bids_app.bids.layout import Scan, find_scans
 from bids_app.bids.phenotypes import clinical_table
 from bids_app.normative.registry import load_model
 from tests.bids.conftest import table
-from tests.recorded import check_recorded
+from tests.recorded import check_recorded, constants
 
 PEOPLE = """participant_id\tage\tsex\tgroup\tweight
 sub-01\t61,5\tF\tMS\t70
@@ -89,3 +89,7 @@ def test_the_dictionaries_of_the_tables_are_as_recorded():
     check_recorded(
         "dictionaries", {**{name: columns_for(name) for name in tables}, "wide": dict(list(wide.items())[::20])}
     )
+
+
+def test_limits_and_defaults_are_as_recorded():
+    check_recorded("constants_bids", constants("bids"))

@@ -1,10 +1,12 @@
 import json
+import os
+from pathlib import Path
 
 import pytest
 
 from bids_app.bids.covariates import read_covariates, scan_covariates
 from bids_app.bids.layout import Scan
-from bids_app.bids.scanners import Scanner, scanner_of
+from bids_app.bids.scanners import Scanner, scanner_of, scanners_of
 
 PRISMA = {
     "Manufacturer": "SIEMENS",
@@ -112,3 +114,12 @@ def test_models_without_a_number_of_the_device_may_be_two_scanners(tmp_path):
     root = dataset(tmp_path, lacking, lacking)
     write(root / "sub-1/sub-1_sessions.tsv", SESSIONS.format("one", "two"))
     assert findings(root) == [[], []]
+
+
+def test_the_folder_of_everybody_is_listed_once_however_many_scans_there_are(tmp_path, monkeypatch):
+    (tmp_path / "T1w.json").write_text('{"Manufacturer": "GE"}')
+    listed, usual = [], os.listdir
+    monkeypatch.setattr(os, "listdir", lambda folder: listed.append(Path(folder)) or usual(folder))
+    found = scanners_of(tmp_path, [Scan(label) for label in "123"], [{}] * 3)
+    assert [column for column, _ in found] == [{"scanner": "GE"}] * 3
+    assert listed.count(tmp_path) == 1

@@ -11,6 +11,7 @@ from bids_app.clinical.analyses.group_tables import expected_table
 from bids_app.clinical.analysis import Analysis
 from bids_app.clinical.analysis_file import AnalysisConfig, propose
 from bids_app.clinical.cohort import prepare
+from bids_app.clinical.figures import BrainMap
 from bids_app.clinical.results import found_by, read_result, write_result
 from bids_app.clinical.stats.linear import false_discovery
 from bids_app.errors import AnalysisError
@@ -66,6 +67,16 @@ def test_a_figure_names_columns_of_its_table(results):
         figure = {} if result.figure is None else result.figure.to_json()
         for key in ("label", "estimate", "low", "high", "facet", "p", "region", "value", "before", "after"):
             assert figure.get(key, result.table.columns[0]) in result.table.columns, (result.name, key)
+
+
+def test_colours_of_maps_of_shares_start_at_zero_and_of_differences_are_symmetric(results):
+    maps = [
+        result.figure for result in results.values() if isinstance(result.figure, BrainMap) and result.figure.limits
+    ]
+    assert {figure.scale for figure in maps} == {"sequential", "diverging"}
+    for figure in maps:
+        low, high = figure.limits
+        assert low == (0.0 if figure.scale == "sequential" else -high)
 
 
 def test_patients_are_compared_once_each_and_matched(results):

@@ -2,10 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_app.bids.columns import KEYS
 from bids_app.clinical.analyses.follow_up import follow_up
 from bids_app.clinical.analysis import roles_result
 from bids_app.clinical.analysis_file import AnalysisConfig, propose
 from bids_app.clinical.cohort import prepare
+from bids_app.clinical.cohort_findings import contradicting
+from bids_app.errors import AnalysisError
 from tests.clinical.simulated import simulated_cohort
 
 
@@ -155,3 +158,38 @@ def test_what_changes_a_number_has_its_kind(cohort):
     odd["participant_id"] = ["sub-x", "sub-x", *table["participant_id"][2:]]
     kinds = [finding.kind for finding in prepare(odd, z, config(roles={"edss": "edss", "diagnosis": "dx"})).findings]
     assert {"values-unusable", "people-contradict"} <= set(kinds)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        pytest.param(lambda table: table, id="whole numbers"),
+        pytest.param(lambda table: table.astype({"participant_id": float}), id="floats, as beside a missing cell"),
+        pytest.param(lambda table: table.astype({"participant_id": "Int64", "session_id": "Int64"}), id="Int64"),
+        pytest.param(lambda table: table.astype(dict.fromkeys(KEYS, "category")), id="categories"),
+        pytest.param(lambda table: table.set_index("participant_id"), id="the index"),
+        pytest.param(lambda table: table.set_index(list(KEYS)), id="both the index"),
+    ],
+)
+def test_ids_of_any_type_are_text(cohort, written):
+    table, z = cohort
+    codes = {name: pd.factorize(table[name])[0] + 1 for name in KEYS}
+    numbered = table.assign(**codes, relapse_dates=np.where(table["edss"] > 3, 0.5, np.nan))
+    plain = numbered.astype(dict.fromkeys(KEYS, str))
+    chosen = config(roles={"diagnosis": "dx", "edss": "edss", "relapse_dates": "relapse_dates"})
+    expected, found = prepare(plain, z, chosen), prepare(written(numbered), z, chosen, visits=numbered)
+    pd.testing.assert_frame_equal(found.scans, expected.scans, check_like=True)
+    assert follow_up(found).relapse_times() == follow_up(expected).relapse_times()
+
+
+def test_the_tenth_session_comes_after_the_second(cohort):
+    table = pd.DataFrame({"participant_id": "a", "session_id": map(str, range(1, 12)), "age": np.arange(30.0, 41.0)})
+    assert contradicting(table) == []
+    assert "falls" in contradicting(table.assign(age=table["age"].to_numpy()[::-1]))[0]
+
+
+def test_rows_without_an_id_are_refused(cohort):
+    table, z = cohort
+    table = table.assign(participant_id=table["participant_id"].where(table.index > table.index[0]))
+    with pytest.raises(AnalysisError, match="1 row of the cohort has no participant_id"):
+        prepare(table, z, config(roles={"diagnosis": "dx"}))

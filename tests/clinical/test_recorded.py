@@ -24,7 +24,7 @@ from bids_app.clinical.deviations import count_distribution, expected_counts
 from bids_app.clinical.person import centile_table, change_table, count_deviations, repeatability
 from bids_app.normative.registry import load_model
 from bids_app.regions import reference_regions
-from tests.recorded import check_recorded
+from tests.recorded import check_recorded, constants
 
 REGIONS = [*reference_regions()[:6], *reference_regions()[40:44]]
 ROLES = {
@@ -194,3 +194,7 @@ def test_what_is_said_about_one_person_is_as_recorded():
             },
         },
     )
+
+
+def test_limits_and_defaults_are_as_recorded():
+    check_recorded("constants_clinical", constants("clinical"))

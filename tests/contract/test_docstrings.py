@@ -30,6 +30,17 @@ def handles_arrays(function: Function) -> bool:
     return any(ARRAYS.search(ast.unparse(kind)) for kind in types if kind is not None)
 
 
+def inherited(classes: dict[str, ast.ClassDef], name: str) -> Function | None:
+    """The method that ``Class.method`` overrides, of the nearest base that describes its parameters."""
+    owner, _, method = name.rpartition(".")
+    bases = [classes[base.id] for base in classes[owner].bases if isinstance(base, ast.Name) and base.id in classes]
+    for base in bases:
+        found = [node for node in base.body if isinstance(node, Function) and node.name == method and sections(node)]
+        if found or (found := list(filter(None, [inherited(classes, f"{base.name}.{method}")]))):
+            return found[0]
+    return None
+
+
 def sections(function: Function) -> dict[str, list[str]]:
     """Title to the lines of each section of a numpydoc docstring."""
     lines = (ast.get_docstring(function) or "").splitlines()
@@ -38,8 +49,10 @@ def sections(function: Function) -> dict[str, list[str]]:
     return {lines[start]: lines[start + 2 : end] for start, end in zip(starts, ends)}
 
 
-def faults(function: Function) -> list[str]:
-    said, known = sections(function), {arg.arg for arg in parameters(function)}
+def faults(function: Function, overridden: Function | None = None) -> list[str]:
+    """What is not described; where it overrides a method, what it does not say itself is as there."""
+    said = sections(function) or (sections(overridden) if overridden else {})
+    known = {arg.arg for arg in parameters(function)}
     out = []
     if known and "Parameters" not in said:
         out.append("no Parameters")
@@ -55,11 +68,15 @@ def faults(function: Function) -> list[str]:
 
 
 def test_functions_of_arrays_and_tables_describe_them(repository):
+    trees = {
+        path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted((repository / "bids_app").rglob("*.py"))
+    }
+    classes = {node.name: node for tree in trees.values() for node in tree.body if isinstance(node, ast.ClassDef)}
     found = [
         f"{path.relative_to(repository)}:{function.lineno} {name}: {fault}"
-        for path in sorted((repository / "bids_app").rglob("*.py"))
-        for name, function in public(ast.parse(path.read_text(encoding="utf-8")))
+        for path, tree in trees.items()
+        for name, function in public(tree)
         if handles_arrays(function)
-        for fault in faults(function)
+        for fault in faults(function, inherited(classes, name) if "." in name else None)
     ]
     assert not found, "\n".join(found)

@@ -13,7 +13,7 @@ from bids_app.freesurfer.quality import assess_quality
 from bids_app.freesurfer.recon_command import expected_cost
 from bids_app.freesurfer.synthetic import write_subject
 from bids_app.freesurfer.volumes import extract_volumes
-from tests.recorded import check_recorded
+from tests.recorded import check_recorded, constants
 
 PLANTED = {"Left-Thalamus": 6123.4, "rh_insula_volume": 7321.0, "Left-Lateral-Ventricle": 18000.5, "BrainSegVol": 1.1e6}
 TREES = {
@@ -75,3 +75,7 @@ def test_what_recon_all_costs_is_as_recorded():
         for n in (1, 4)
     ]
     check_recorded("recon_costs", {"_".join(map(str, kind)): expected_cost(*kind)._asdict() for kind in kinds})
+
+
+def test_limits_and_defaults_are_as_recorded():
+    check_recorded("constants_freesurfer", constants("freesurfer"))

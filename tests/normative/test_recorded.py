@@ -26,7 +26,7 @@ from bids_app.normative.importers.brain_reference import import_brain_reference
 from bids_app.normative.registry import load_model
 from bids_app.normative.training import train
 from bids_app.regions import ETIV, add_asymmetry
-from tests.recorded import check_recorded
+from tests.recorded import check_recorded, constants
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 REGIONS = ["Left-Thalamus", "Left-Caudate", "Left-Putamen", "lh_insula_volume", "rh_precuneus_volume", "Left-Amygdala"]
@@ -244,3 +244,7 @@ def test_a_card_counts_sources_only_where_their_licence_is_known(column):
     assert train(data, name="one", **options).model.card.training == ()
     both = train(data.assign(source="s", licence="l"), name="both", **options).model.card.training
     assert both == ({"source": "s", "licence": "l", "n": 200},)
+
+
+def test_limits_and_defaults_are_as_recorded():
+    check_recorded("constants_normative", constants("normative"))

@@ -3,6 +3,8 @@
 import pandas as pd
 import pytest
 
+from bids_app.bids import derivatives
+from bids_app.bids.derivatives import summary_paths
 from bids_app.bids.names import derivative_path
 from bids_app.bids.phenotypes import clinical_table
 from bids_app.bids.ratings import keep_ratings
@@ -183,16 +185,14 @@ def test_visits_are_taken_for_scans_where_they_are_the_same(tmp_path, monkeypatc
 def test_a_scored_scan_without_summary_is_waited_for_and_then_named(tmp_path, monkeypatch):
     write_scan(tmp_path, "1")
     write_scan(tmp_path, "2")
-    monkeypatch.setattr(cohort, "LATE_SECONDS", 0.05)
-    own, asked = cohort.read_summaries, []
-
-    def late(folder):
-        asked.append(folder)
-        return own(folder)[: len(asked)]
-
-    monkeypatch.setattr(cohort, "read_summaries", late)
+    monkeypatch.setattr(derivatives, "LATE_SECONDS", 0.05)
+    summary = summary_paths(tmp_path)[1][1]
+    hidden = summary.rename(tmp_path / "hidden")
+    monkeypatch.setattr(derivatives.time, "sleep", lambda seconds: hidden.rename(summary))
     assert len(read_cohort(tmp_path).scans) == 2
-    monkeypatch.setattr(cohort, "read_summaries", lambda folder: own(folder)[:1])
+    monkeypatch.undo()
+    monkeypatch.setattr(derivatives, "LATE_SECONDS", 0.05)
+    summary.unlink()
     inclusion = read_cohort(tmp_path).inclusion
     assert list(inclusion["status"]) == ["scored", "failed"]
     assert inclusion["reason"].iloc[1] == "its status says scored, and its summary is not there"

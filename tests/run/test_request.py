@@ -19,6 +19,7 @@ def test_every_part_gets_what_it_needs(config, dataset, tmp_path):
         adapt_controls="age > 1",
         adapt_by="site",
         force=True,
+        figure_formats=("png",),
     )
     request = open_request(asked, tmp_path / "work")
     assert (request.dataset.participants, request.dataset.sessions, request.dataset.validate) == (
@@ -31,6 +32,7 @@ def test_every_part_gets_what_it_needs(config, dataset, tmp_path):
     assert request.recon.longitudinal
     assert (request.recon.threads, request.recon.extra, request.recon.t1w_select) == (3, ("-noT2pial",), "last")
     assert (request.model.controls, request.model.by, request.force) == ("age > 1", "site", True)
+    assert request.figure_formats == ("png",)
 
 
 def test_our_own_subjects_are_searched_last(config, dataset, tmp_path):

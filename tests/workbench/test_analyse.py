@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,9 @@ from bids_app.normative.parameters import SEXES
 from bids_app.normative.registry import load_model
 from bids_app.regions import ETIV, reference_regions
 from bids_app.tables import read_json, read_table, write_json, write_tsv
+from bids_app.workbench.analyse import AnalyseConfig
 from bids_app.workbench.score_tables import Origin, read_origin
+from bids_app.workbench.table_input import TableChoice
 
 pytestmark = pytest.mark.slow
 REGIONS = list(reference_regions())
@@ -145,6 +148,12 @@ def test_a_table_without_scores_is_scored_first_with_the_same_result(folder):
     one_step = contents(folder / "out")
     assert {"zscores.tsv", "zscores.json", "zscores_notes.tsv"} == set(one_step) - set(two_steps)
     assert {name: one_step[name] for name in two_steps} == two_steps
+
+
+def test_the_table_is_scored_as_it_is_read():
+    read = {"mapping": {"age": "months"}, "sex_coding": {"1": "male"}, "age_units": "months"}
+    step = AnalyseConfig(table=Path("t.tsv"), output=Path("out"), **read).scoring_step()
+    assert {item.name: getattr(step, item.name) for item in fields(TableChoice)} == {"table": Path("t.tsv"), **read}
 
 
 def test_scores_and_how_to_score_exclude_each_other(folder, capsys):

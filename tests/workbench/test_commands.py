@@ -197,6 +197,24 @@ def test_a_model_of_thickness_is_trained_without_intracranial_volume(tmp_path):
             train_model(replace(recipe, **wish), lambda _: None)
 
 
+@pytest.mark.parametrize("column", ["absent", "empty", "given"])
+@pytest.mark.parametrize("how", [{"model": "open-thickness"}, {"train": True, "regions": "thickness"}])
+def test_thickness_is_evaluated_without_intracranial_volume(tmp_path, how, column):
+    rng, names = np.random.default_rng(3), ("lh_insula_thickness", "rh_insula_thickness")
+    people = pd.DataFrame({"age": rng.uniform(20, 60, 120).round(1), "sex": ["female", "female", "male", "male"] * 30})
+    values = load_model("open-thickness").volumes_at(people, rng.normal(0, 1, (120, 2)), names)
+    people = people.assign(**dict(zip(names, values.T)), site=["a", "b"] * 60)
+    head = {"absent": {}, "empty": {ETIV: np.nan}, "given": {ETIV: rng.normal(1.5e6, 1e5, 120)}}[column]
+    table = write_tsv(people.assign(**head), tmp_path / "healthy.tsv")
+    evaluate_table(EvaluateConfig(table=table, output=tmp_path / "e", folds=2, **how), lambda _: None)
+    overall = pd.read_csv(tmp_path / "e" / "evaluation.tsv", sep="\t").query("grouping == 'overall'")
+    assert overall["n"].eq(120).all()
+    assert overall["z_sd"].between(0.8, 1.2).all()
+    curves = pd.read_csv(tmp_path / "e" / "evaluation_centiles.tsv", sep="\t")
+    assert set(curves["sex"]) == {"female", "male"}
+    assert curves["p50"].between(2, 4).all()
+
+
 def test_only_tables_of_thickness_go_without_intracranial_volume(tmp_path):
     table = tmp_path / "people.tsv"
     for name, missing in (("lh_insula_area", True), ("lh_insula_volume", True), ("lh_insula_thickness", False)):
@@ -209,6 +227,9 @@ def test_only_tables_of_thickness_go_without_intracranial_volume(tmp_path):
             assert score_table(config, lambda _: None).n_rows == 1
             with pytest.raises(ModelError, match="open-thickness is of thickness"):
                 score_table(replace(config, model="open-calibrated"), lambda _: None)
+            evaluation = EvaluateConfig(table=table, output=tmp_path / "e", model="open-area")
+            with pytest.raises(CovariateError, match="no column Estimated"):
+                evaluate_table(evaluation, lambda _: None)
 
 
 @pytest.fixture

@@ -147,18 +147,15 @@ def region_associations(
     return _finish(blocks, problems)
 
 
-def count_associations(
-    cohort: pd.DataFrame, scores: Sequence[str], model: ScoreModel = FIRST_VISIT, counts: Sequence[str] = ("n_infra",)
-) -> pd.DataFrame:
-    """Each clinical score as the outcome of the number of deviations; columns as `region_associations`.
+def count_associations(cohort: pd.DataFrame, scores: Sequence[str], model: ScoreModel = FIRST_VISIT) -> pd.DataFrame:
+    """Each clinical score as the outcome of the number of infra-normal deviations; columns as `region_associations`.
 
     Parameters
     ----------
     cohort : (n rows) DataFrame
-        One row per scan with the scores, the counts and the covariates of `model`.
+        One row per scan with the scores, ``n_infra`` and the covariates of `model`.
     scores : sequence of str
     model : ScoreModel
-    counts : sequence of str
 
     Returns
     -------
@@ -172,14 +169,13 @@ def count_associations(
     """
     blocks, problems = [], []
     for score in scores:
-        for count in counts:
-            try:
-                _check_change(cohort, score, model)
-                table = _fit_all(cohort, cohort[[score]], {count: cohort[count]}, model)
-            except AnalysisError as error:
-                problems.append((score, str(error)))
-                continue
-            blocks.append(table.assign(score=score, region=None))
+        try:
+            _check_change(cohort, score, model)
+            table = _fit_all(cohort, cohort[[score]], {"n_infra": cohort["n_infra"]}, model)
+        except AnalysisError as error:
+            problems.append((score, str(error)))
+            continue
+        blocks.append(table.assign(score=score, region=None))
     return _finish(blocks, problems)
 
 

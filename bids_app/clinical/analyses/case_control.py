@@ -38,28 +38,22 @@ MATCHED_COUNTS = (
 
 
 def compare_counts(
-    cohort: pd.DataFrame,
-    group: str,
-    control: str,
-    column: str = "group",
-    covariates: Sequence[str] = (),
-    sets: pd.DataFrame | None = None,
+    cohort: pd.DataFrame, group: str, control: str, covariates: Sequence[str] = (), sets: pd.DataFrame | None = None
 ) -> pd.DataFrame:
     """Incidence rate ratios of the number of deviations.
 
     Parameters
     ----------
     cohort : DataFrame
-        One row per person: `column`, ``n_infra``, ``n_supra``, ``n_total`` and the covariates.
+        One row per person: ``group``, ``n_infra``, ``n_supra``, ``n_total`` and the covariates.
     group, control : str
-        Levels of `column`; other rows are ignored.
+        Levels of ``group``; other rows are ignored.
     covariates : sequence of str
         Further terms of the model; rows where one is missing are left out.
     sets : DataFrame, optional
         ``set weight`` of each row of a matched cohort (same index). Robust standard errors then take matched sets as
         the units. Where weights differ (several controls per person) means and models are weighted and every interval
         is robust.
-    column : str
         Of the groups.
 
     Returns
@@ -75,7 +69,7 @@ def compare_counts(
     AnalysisError
         When a group is empty or no tail can be fitted.
     """
-    rows, matrix = _complete(cohort[cohort[column].isin([group, control])], group, control, column, covariates)
+    rows, matrix = _complete(cohort[cohort["group"].isin([group, control])], group, control, covariates)
     treated = matrix[:, 1] == 1
     shared = {
         "group": group,
@@ -99,16 +93,16 @@ def compare_counts(
 
 
 def _complete(
-    rows: pd.DataFrame, group: str, control: str, column: str, covariates: Sequence[str]
+    rows: pd.DataFrame, group: str, control: str, covariates: Sequence[str]
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """The rows with all covariates, and their design (n, 2 + k): one, in `group`, covariates."""
     X = design(rows, covariates)
     complete = X.notna().all(axis=1).to_numpy()
     rows, X = rows[complete], X[complete]
-    treated = (rows[column] == group).to_numpy()
+    treated = (rows["group"] == group).to_numpy()
     if not treated.any() or treated.all():
         raise AnalysisError(
-            f"there is nobody with {column} {group if not treated.any() else control}", "check the control level"
+            f"there is nobody with group {group if not treated.any() else control}", "check the control level"
         )
     return rows, np.column_stack([np.ones(len(rows)), treated, X.to_numpy(dtype=float)])
 
@@ -133,36 +127,36 @@ def _tail_rows(
     return found
 
 
-def _rate_ratio(fit: CountFit, term: int = 1) -> dict[str, object]:
-    estimate = float(fit.coef[term])
+def _rate_ratio(fit: CountFit) -> dict[str, object]:
+    estimate = float(fit.coef[1])
     infinite = abs(estimate) > INFINITE
     if infinite:
         estimate = float(np.sign(estimate)) * np.inf
     with np.errstate(over="ignore"):
-        irr, low, high = (float(np.exp(value)) for value in (estimate, fit.low[term], fit.high[term]))
+        irr, low, high = (float(np.exp(value)) for value in (estimate, fit.low[1], fit.high[1]))
     return {
         "irr": irr,
         "low": low,
         "high": high,
         "estimate": estimate,
-        "se": np.nan if infinite else float(fit.se[term]),
-        "statistic": float(fit.statistic[term]),
+        "se": np.nan if infinite else float(fit.se[1]),
+        "statistic": float(fit.statistic[1]),
         "df": fit.df,
-        "p": float(fit.p[term]),
+        "p": float(fit.p[1]),
         "theta": fit.theta,
         "dispersion": fit.dispersion,
-        "note": _note(fit, infinite, term),
+        "note": _note(fit, infinite),
     }
 
 
-def _robust_ratio(fit: CountFit, df: int, term: int = 1) -> dict[str, object]:
+def _robust_ratio(fit: CountFit, df: int) -> dict[str, object]:
     """`_rate_ratio` with the sandwich standard error."""
     from scipy.stats import t
 
-    estimate, se = float(fit.coef[term]), float(fit.robust_se[term])
+    estimate, se = float(fit.coef[1]), float(fit.robust_se[1])
     half, statistic = float(t.ppf(0.975, df)) * se, estimate / se
     return {
-        **_rate_ratio(fit, term),
+        **_rate_ratio(fit),
         "low": np.exp(estimate - half),
         "high": np.exp(estimate + half),
         "se": se,
@@ -172,14 +166,14 @@ def _robust_ratio(fit: CountFit, df: int, term: int = 1) -> dict[str, object]:
     }
 
 
-def _note(fit: CountFit, infinite: bool, term: int) -> str | None:
+def _note(fit: CountFit, infinite: bool) -> str | None:
     notes = []
     if infinite:
         notes.append("one group has no deviation at all: the ratio is 0 or infinite and p is from the likelihood ratio")
     elif fit.unbounded.any():
         notes.append("a covariate predicts the absence of deviations perfectly: its coefficient is unbounded")
-    elif fit.theta_estimated and not fit.robust_se[term] > CERTAIN:
-        alone = np.isnan(fit.robust_se[term])
+    elif fit.theta_estimated and not fit.robust_se[1] > CERTAIN:
+        alone = np.isnan(fit.robust_se[1])
         why = "one person alone determines the ratio" if alone else "counts do not vary within groups"
         notes.append(f"no robust interval: {why}")
     if fit.theta_estimated and fit.theta >= THETA_RANGE[1]:
@@ -188,25 +182,20 @@ def _note(fit: CountFit, infinite: bool, term: int) -> str | None:
 
 
 def case_control_result(
-    cohort: pd.DataFrame,
-    group: str,
-    control: str,
-    column: str = "group",
-    covariates: Sequence[str] = (),
-    sets: pd.DataFrame | None = None,
+    cohort: pd.DataFrame, group: str, control: str, covariates: Sequence[str] = (), sets: pd.DataFrame | None = None
 ) -> AnalysisResult:
     """`compare_counts` with its sentences and forest plot.
 
     Parameters
     ----------
-    cohort, group, control, column, covariates, sets
+    cohort, group, control, covariates, sets
         As for `compare_counts`.
 
     Returns
     -------
     AnalysisResult
     """
-    table = compare_counts(cohort, group, control, column, covariates, sets)
+    table = compare_counts(cohort, group, control, covariates, sets)
     # The robust row where there is one: it comes after the likelihood's.
     first = table[table["method"] != "theta = 1"].drop_duplicates("tail", keep="last")
     study = table[table["method"] == "theta = 1"].set_index("tail")

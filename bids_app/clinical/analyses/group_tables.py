@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from bids_app.bids.columns import KEYS
 from bids_app.clinical.comparable import facts_of_summary
 from bids_app.clinical.deviations import TAILS, count_table, expected_counts, first_scans
 from bids_app.regions import MEASURES, VOLUME, counted_regions
 
-KEYS = ("participant_id", "session_id")
 SCAN_COLUMNS = (
     *KEYS,
     "age",

@@ -62,7 +62,7 @@ def courses(data: CohortData) -> list[AnalysisResult]:
     grouped = Courses(**shared, colour="group" if "group" in table else None)
     title = "Everybody in the leading regions"
     results = [make_result("courses", title, table, sentences=(sentence,), figure=grouped)]
-    for column, shown in list(_scores(data).items())[:1]:
+    for column, shown in list(data.scores().items())[:1]:
         valued = scans[data.patients[scans.index]]
         value = numbers(valued[column])
         own = table[table["participant_id"].isin(valued.loc[value.notna(), "participant_id"])].copy()
@@ -84,10 +84,6 @@ def _there(table: pd.DataFrame, *names: str) -> list[str]:
     return [name for name in names if name in table]
 
 
-def _scores(data: CohortData) -> dict[str, str]:
-    return {column: shown for column, shown in data.config.scores().items() if column in data.scans}
-
-
 def _leading(data: CohortData) -> list[str]:
     """The regions that most people outside the control group have below the limit, then those with the lowest mean."""
     rows = data.patients & data.first
@@ -105,7 +101,7 @@ def scores_people(data: CohortData) -> list[AnalysisResult]:
     model = associations.ScoreModel(covariates=data.covariates())
     blocks: list[pd.DataFrame] = []
     problems: dict[str, None] = {}
-    for column, shown in list(_scores(data).items())[:MOST_SCORES]:
+    for column, shown in list(data.scores().items())[:MOST_SCORES]:
         try:
             blocks += _panels(people, z, column, shown, model)
         except AnalysisError as error:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from bids_app.clinical.analyses.group_tables import ALL, KEYS, split
+from bids_app.bids.columns import KEYS
+from bids_app.clinical.analyses.group_tables import ALL, split
 from bids_app.clinical.deviations import TAILS
 from bids_app.normative.base import Z_CRITICAL, tails
 
@@ -37,21 +36,16 @@ def exact_interval(events: ArrayLike, trials: ArrayLike, level: float = 0.95) ->
 
 
 def prevalence_table(
-    zscores: pd.DataFrame,
-    groups: ArrayLike | None = None,
-    regions: Sequence[str] | None = None,
-    threshold: float = Z_CRITICAL,
+    zscores: pd.DataFrame, groups: ArrayLike | None = None, threshold: float = Z_CRITICAL
 ) -> pd.DataFrame:
     """``group_prevalence``: share of people in deviation per region and group, with exact 95 % intervals.
 
     Parameters
     ----------
     zscores : DataFrame
-        One row per person (one scan each), one column per region.
+        One row per person (one scan each), one column per region; the keys may be there too.
     groups : array, optional
         Group of each row; everybody is the group ``all`` when it is absent or has one level.
-    regions : sequence of str, optional
-        Default: every column of `zscores` but the keys.
     threshold : float
         Of a deviation, in z.
 
@@ -61,8 +55,7 @@ def prevalence_table(
         ``region group n n_infra share_infra low_infra high_infra n_supra share_supra low_supra high_supra``.
         The intervals take rows as independent.
     """
-    columns = list(regions) if regions is not None else [name for name in zscores.columns if name not in KEYS]
-    z = zscores[columns]
+    z = zscores.drop(columns=list(KEYS), errors="ignore")
     blocks = [_prevalence(part, name, threshold) for name, part in split(z, groups) or [(ALL, z)]]
     return pd.concat(blocks, ignore_index=True)
 

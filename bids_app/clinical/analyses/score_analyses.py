@@ -72,7 +72,7 @@ def over_scanners(data: CohortData) -> tuple[CohortData, Harmonisation]:
 
 def _counts(data: CohortData, longitudinal: bool) -> AnalysisResult:
     data, scanners = over_scanners(data) if longitudinal else (data, Harmonisation())
-    scores, model = _scores(data), _model(data, longitudinal)
+    scores, model = data.scores(), _model(data, longitudinal)
 
     def fit(people: pd.DataFrame, _: list[str]) -> pd.DataFrame:
         return associations.count_associations(people, list(scores), model)
@@ -86,7 +86,7 @@ def _counts(data: CohortData, longitudinal: bool) -> AnalysisResult:
 
 def _regions(data: CohortData, longitudinal: bool) -> AnalysisResult:
     data, scanners = over_scanners(data) if longitudinal else (data, Harmonisation())
-    scores, model = _scores(data), _model(data, longitudinal)
+    scores, model = data.scores(), _model(data, longitudinal)
     z = data.zscores[data.patients]
 
     def fit(people: pd.DataFrame, regions: list[str]) -> pd.DataFrame:
@@ -111,10 +111,6 @@ def _model(data: CohortData, longitudinal: bool) -> associations.ScoreModel:
     clock = data.clock(data.scans)
     slope = clock if longitudinal and data.config.random_slope else None
     return associations.ScoreModel(longitudinal, data.covariates(), slope, clock)
-
-
-def _scores(data: CohortData) -> dict[str, str]:
-    return {column: shown for column, shown in data.config.scores().items() if column in data.scans}
 
 
 def _fit(
@@ -149,7 +145,7 @@ def _fit(
         return fit(people, []), note
     table = pd.concat(blocks, ignore_index=True)
     if regions:
-        order = {column: position for position, column in enumerate(_scores(data))}
+        order = {column: position for position, column in enumerate(data.scores())}
         table = table.sort_values("score", key=lambda column: column.map(order), kind="stable", ignore_index=True)
     return associations.corrected(table), note
 
@@ -204,7 +200,7 @@ def _incomplete(data: CohortData, people: pd.DataFrame) -> dict[str, str]:
     """Scores with missing values that may be imputed."""
     kept = {data.config.roles[role] for role in NEVER_IMPUTED if role in data.config.roles}
     return {
-        column: shown for column, shown in _scores(data).items() if column not in kept and people[column].isna().any()
+        column: shown for column, shown in data.scores().items() if column not in kept and people[column].isna().any()
     }
 
 

@@ -77,8 +77,9 @@ METHODS = (
     "{days:g} days later (less {tolerance:g} days){sustained}. The baseline is {baseline}; after a worsening it is the "
     "confirming score{rebase}. A worsening is PIRA when no relapse lies {free}, RAW when one lies {before:g} days "
     "before to {after:g} days after its onset, otherwise undetermined. Scores within {unstable:g} days after a relapse "
-    "are no baseline and confirm nothing. Definition: {source}. Shares have Clopper-Pearson intervals with the "
-    "effective number of events (Korn and Graubard 1998), as events of one person are alike. Software: {software}."
+    "are no baseline (when all near the scan are, the next score is) and confirm nothing. Definition: {source}. Shares "
+    "have Clopper-Pearson intervals with the effective number of events (Korn and Graubard 1998), as events of one "
+    "person are alike. Software: {software}."
 )
 
 
@@ -87,7 +88,7 @@ def worsening(data: CohortData) -> list[AnalysisResult]:
     followed = follow_up(data)
     events, courses = followed.worsening()
     if courses["followed"].isna().all():
-        raise AnalysisError("nobody has a score near the first scan, from which worsening could be counted")
+        raise AnalysisError("nobody has a score near the first scan from which worsening could be counted")
     methods = worsening_methods(followed)
     results = [_share(followed, events, courses, methods), _events(events, methods)]
     dated = data.config.column("relapse_dates") in followed.visits

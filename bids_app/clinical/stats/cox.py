@@ -22,7 +22,6 @@ from bids_app.errors import AnalysisError
 INFINITE = 12.0
 # Information of a standardised predictor, relative to that without effects, from which events tell its coefficient.
 INFORMATIVE = 1e-9
-TIES = ("efron", "breslow")
 
 
 class Proportionality(NamedTuple):
@@ -219,20 +218,19 @@ def _check(X: FloatArray, status: FloatArray) -> None:
         raise AnalysisError("a predictor of the Cox model is the same for everybody or follows from the others")
 
 
-def fit_cox(time: ArrayLike, event: ArrayLike, X: ArrayLike, ties: str = "efron", level: float = 0.95) -> CoxFit:
+def fit_cox(time: ArrayLike, event: ArrayLike, X: ArrayLike, ties: str = "efron") -> CoxFit:
     """Fit ``hazard(t) = h0(t) exp(X beta)``; see `PartialLikelihood` for the arguments and errors.
 
     Parameters
     ----------
     time, event, X, ties
         As in `PartialLikelihood`.
-    level : float
-        Of the Wald intervals.
 
     Returns
     -------
     CoxFit
-        Coefficients that cannot be estimated (monotone likelihood) have NaN as standard error.
+        Intervals are Wald, 95 %. Coefficients that cannot be estimated (monotone likelihood) have NaN as standard
+        error.
 
     Raises
     ------
@@ -245,7 +243,7 @@ def fit_cox(time: ArrayLike, event: ArrayLike, X: ArrayLike, ties: str = "efron"
     beta, information, loglik, estimable = model.maximise()
     covariance = np.asarray(np.linalg.pinv(information, hermitian=True))
     se = np.sqrt(np.where(estimable, np.diag(covariance), np.nan))
-    half, statistic = norm.ppf((1 + level) / 2) * se, beta / se
+    half, statistic = norm.ppf(0.975) * se, beta / se
     linear = np.empty(len(model.X))
     linear[model.order] = model.X @ beta
     return CoxFit(

@@ -234,12 +234,12 @@ class _Model:
             return self._at(self.fixed_theta, X, offset)
         from scipy.optimize import brentq
 
-        last: list[_Point] = []
+        last: list[FloatArray] = []
 
         def slope(log_theta: float) -> float:
             theta = float(np.exp(log_theta))
-            last[:] = [self._at(theta, X, offset, last[0].mu if last else None)]
-            return self._theta_score(last[0].mu, theta) * theta
+            last[:] = [self._irls(X, theta, offset, last[0] if last else None)[1]]
+            return self._theta_score(last[0], theta) * theta
 
         low, high = np.log(THETA_RANGE)
         if slope(high) >= 0:
@@ -247,7 +247,7 @@ class _Model:
         if slope(low) <= 0:
             return self._at(THETA_RANGE[0], X, offset)
         best = brentq(slope, low, high, xtol=1e-10)
-        return self._at(float(np.exp(best)), X, offset, last[0].mu)
+        return self._at(float(np.exp(best)), X, offset, last[0])
 
     def _at(self, theta: float, X: FloatArray, offset: FloatArray, start: FloatArray | None = None) -> _Point:
         coef, mu = self._irls(X, theta, offset, start)

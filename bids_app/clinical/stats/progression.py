@@ -22,6 +22,7 @@ from bids_app.errors import AnalysisError
 
 ROUNDING = 1e-6
 NO_BASELINE = "no score near the scan"
+UNSETTLED = "every score near the scan is soon after a relapse"
 RELAPSE_COLUMNS = ["participant_id", "n_visits", "time", "event", "n_relapses", "followed", "unknown", "unknown_years"]
 EVENT_COLUMNS = ["participant_id", "n_visits", "time", "event", "baseline", "score_at_event", "confirmed_at", "note"]
 
@@ -106,7 +107,8 @@ def confirmed_progression(
     zero = years[0] if scan is None else scan
     start = nearest_calm(years, zero, calm, rule.window)
     if start is None:
-        return ProgressionEvent(np.nan, False, np.nan, np.nan, np.nan, NO_BASELINE)
+        near = np.abs(years - zero) <= rule.window + ROUNDING
+        return ProgressionEvent(np.nan, False, np.nan, np.nan, np.nan, UNSETTLED if near.any() else NO_BASELINE)
     baseline, reference, waiting = edss[start], edss[start], False
     for visit in map(int, np.flatnonzero(years > max(years[start], zero) + ROUNDING)):
         if not calm[visit]:

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from bids_app.arrays import FloatArray
 from bids_app.clinical.stats.trajectories import MIN_YEARS, mean_rates, within_people
 
+# Two-sided
 ALPHA, POWER = 0.05, 0.8
 
 
@@ -153,14 +154,13 @@ def contrast(group: pd.DataFrame, control: pd.DataFrame, level: float = 0.95) ->
     )
 
 
-def people_per_arm(
-    sd: ArrayLike, excess: ArrayLike, slowed: float, alpha: float = ALPHA, power: float = POWER
-) -> FloatArray:
+def people_per_arm(sd: ArrayLike, excess: ArrayLike, slowed: float) -> FloatArray:
     """People per arm of a parallel trial that slows the excess rate by a share `slowed`.
 
-    ``n = 2 (z_{1 - alpha/2} + z_{power})^2 sd^2 / (slowed excess)^2``, rounded up: the comparison of two means with a
-    common standard deviation of the rates, the treatment effect relative to the loss beyond that of controls (Anderson
-    et al. 2007, doi:10.1007/s00415-007-0599-3; Altmann et al. 2009, Neurology 72:595, PMC2818185).
+    ``n = 2 (z_{1 - alpha/2} + z_{power})^2 sd^2 / (slowed excess)^2`` with `ALPHA` and `POWER`, rounded up: the
+    comparison of two means with a common standard deviation of the rates, the treatment effect relative to the loss
+    beyond that of controls (Anderson et al. 2007, doi:10.1007/s00415-007-0599-3; Altmann et al.
+    2009, Neurology 72:595, PMC2818185).
 
     Parameters
     ----------
@@ -168,9 +168,6 @@ def people_per_arm(
         SD of the patients' rates, and their mean rate beyond that of controls; same unit, shapes that broadcast.
     slowed : float
         Share of the excess, 0 to 1.
-    alpha : float
-        Two-sided.
-    power : float
 
     Returns
     -------
@@ -181,5 +178,5 @@ def people_per_arm(
 
     with np.errstate(divide="ignore", invalid="ignore"):
         effect = slowed * np.asarray(excess, dtype=float)
-        n = 2 * (ndtri(1 - alpha / 2) + ndtri(power)) ** 2 * np.asarray(sd, dtype=float) ** 2 / effect**2
+        n = 2 * (ndtri(1 - ALPHA / 2) + ndtri(POWER)) ** 2 * np.asarray(sd, dtype=float) ** 2 / effect**2
     return np.ceil(n)

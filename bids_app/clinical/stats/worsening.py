@@ -61,7 +61,8 @@ class WorseningRule:
     unstable_days : float
         Scores this soon after a relapse are no baseline and confirm nothing.
     baseline_days : float
-        The first baseline is the score nearest the scan, at most so many days before or after it.
+        The first baseline is the score nearest the scan, at most so many days before or after it; when a relapse is
+        too near to all of these, the first later score that counts.
     free_from : str
         PIRA has no relapse from here: ``days`` (`before_onset` days before the onset), ``previous visit`` or
         ``baseline``; until `after_onset` days after the onset.
@@ -164,7 +165,7 @@ def worsening_course(
     Returns
     -------
     Course
-        `followed` is NaN where no score is near enough to the scan to be the baseline.
+        `followed` is NaN where no score can be the baseline.
     """
     years, values = ordered_visits(times, scores)
     zero = years[0] if scan is None else scan
@@ -172,6 +173,9 @@ def worsening_course(
     attacks = np.sort((np.asarray(() if relapses is None else relapses, dtype=float) - zero) * DAYS_PER_YEAR)
     calm = calm_visits(days, list(attacks), rule.unstable_days)
     start = nearest_calm(days, 0.0, calm, rule.baseline_days)
+    if start is None and nearest_calm(days, 0.0, np.ones_like(calm), rule.baseline_days) is not None:
+        # A relapse at the scan moves the baseline and leaves nobody out, as in msprog and MSoutcomes (MSBase)
+        start = next(iter(np.flatnonzero(calm & (days > 0)).tolist()), None)
     if start is None:
         return Course((), np.nan)
     person = _Person(days, values if MEASURES[measure].higher_is_worse else -values, attacks, calm, rule, measure)
@@ -349,8 +353,8 @@ class Share(NamedTuple):
     n_people: int
 
 
-def share_of(events: pd.DataFrame, kind: str = PIRA, level: float = 0.95) -> Share:
-    """The share of `kind` among events, with an interval that knows that events of one person are alike.
+def share_of(events: pd.DataFrame, level: float = 0.95) -> Share:
+    """The share of PIRA among events, with an interval that knows that events of one person are alike.
 
     Clopper-Pearson with the effective number of events of people as clusters (Korn and Graubard 1998, Survey
     Methodology 24:193), never more than their number; of nothing but or nothing of the kind, the number of people.
@@ -359,7 +363,6 @@ def share_of(events: pd.DataFrame, kind: str = PIRA, level: float = 0.95) -> Sha
     ----------
     events : DataFrame
         ``participant_id event_type``, one row per event.
-    kind : str
     level : float
         Of the interval.
 
@@ -372,7 +375,7 @@ def share_of(events: pd.DataFrame, kind: str = PIRA, level: float = 0.95) -> Sha
 
     if events.empty:
         return Share(np.nan, np.nan, np.nan, 0, 0)
-    per = (events["event_type"] == kind).groupby(events["participant_id"]).agg(["sum", "size"]).to_numpy(dtype=float)
+    per = (events["event_type"] == PIRA).groupby(events["participant_id"]).agg(["sum", "size"]).to_numpy(dtype=float)
     hits, sizes = per.T
     n, m = float(sizes.sum()), len(sizes)
     share = hits.sum() / n

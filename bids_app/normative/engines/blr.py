@@ -230,17 +230,7 @@ class BLRModel(PCNtoolkitModel):
         return {region: self.toolkit.regressions[name] for region, name in self.published.items()}
 
     def site_sd(self, regions: tuple[str, ...]) -> FloatArray:
-        """SD between the sites of one FreeSurfer version of their effects, in units of the noise at mean covariates.
-
-        Parameters
-        ----------
-        regions : tuple of str, length p
-
-        Returns
-        -------
-        (p,) array
-            In z; NaN for an unknown region.
-        """
+        """SD between the sites of one FreeSurfer version of their effects, in units of the noise at mean covariates."""
         middle = pd.DataFrame({name: [_first(s["m"])] for name, s in self.toolkit.inscalers.items()})
         levels = {name: next(iter(known)) for name, known in self.toolkit.batch_effects_maps.items()}
         designs = self.toolkit.designs(middle.assign(**levels))

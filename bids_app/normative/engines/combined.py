@@ -50,7 +50,6 @@ class CombinedModel(NormativeModel):
 
     @cached_property
     def regions(self) -> tuple[str, ...]:
-        """Names of the modelled regions."""
         return tuple(name for part in self.parts for name in part.regions)
 
     @property
@@ -78,26 +77,6 @@ class CombinedModel(NormativeModel):
         return next((found for part in self.parts if (found := part.parameters_of(region)) is not None), None)
 
     def deviations(self, data: pd.DataFrame, adaptation: Adaptation | None = None) -> Deviations:
-        """Score the scans of `data` in the regions that are columns of `data`.
-
-        Parameters
-        ----------
-        data : DataFrame
-            Model input.
-        adaptation : Adaptation, optional
-
-        Returns
-        -------
-        Deviations
-            Regions in the order of the models.
-
-        Raises
-        ------
-        CovariateError
-            When a column that a model needs is missing.
-        ModelError
-            When no region is there.
-        """
         data = add_pair_measures(data, self.regions)
         scored_regions(self, data)
         usable = [part for part in self.parts if not set(part.regions).isdisjoint(data.columns)]
@@ -113,22 +92,6 @@ class CombinedModel(NormativeModel):
     def volumes_at(
         self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...], adaptation: Adaptation | None = None
     ) -> FloatArray:
-        """Values that would score `z`, each from the model that has the region.
-
-        Parameters
-        ----------
-        data : DataFrame
-            n scans.
-        z : array
-            Broadcast to (n, p).
-        regions : tuple of str, length p
-        adaptation : Adaptation, optional
-
-        Returns
-        -------
-        (n, p) array
-            In the unit of each region; NaN where no model has it.
-        """
         out = np.full((len(data), len(regions)), np.nan)
         scores = np.broadcast_to(np.asarray(z, dtype=float), out.shape)
         for part, columns in self._columns(regions):
@@ -137,34 +100,12 @@ class CombinedModel(NormativeModel):
         return out
 
     def site_sd(self, regions: tuple[str, ...]) -> FloatArray:
-        """Spread of scanners in z, from the models that have the regions.
-
-        Parameters
-        ----------
-        regions : tuple of str, length p
-
-        Returns
-        -------
-        (p,) array
-            NaN where no model knows it.
-        """
         out = np.full(len(regions), np.nan)
         for part, columns in self._columns(regions):
             out[columns] = part.site_sd(tuple(regions[i] for i in columns))
         return out
 
     def site_scale_sd(self, regions: tuple[str, ...]) -> FloatArray:
-        """Spread of scanners in the logarithm of scale, from the models that have the regions.
-
-        Parameters
-        ----------
-        regions : tuple of str, length p
-
-        Returns
-        -------
-        (p,) array
-            NaN where no model knows it.
-        """
         out = np.full(len(regions), np.nan)
         for part, columns in self._columns(regions):
             out[columns] = part.site_scale_sd(tuple(regions[i] for i in columns))

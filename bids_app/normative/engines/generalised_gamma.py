@@ -182,7 +182,6 @@ class GammaModel(NormativeModel):
 
     @cached_property
     def regions(self) -> tuple[str, ...]:
-        """Names of the modelled regions."""
         return tuple(self.fits)
 
     @property
@@ -197,26 +196,7 @@ class GammaModel(NormativeModel):
         return False
 
     def deviations(self, data: pd.DataFrame, adaptation: Adaptation | None = None) -> Deviations:
-        """Score the scans of `data` in the regions whose columns it has.
-
-        Parameters
-        ----------
-        data : DataFrame
-            Model input.
-        adaptation : Adaptation, optional
-
-        Returns
-        -------
-        Deviations
-            `z_se` is NaN without an adaptation: the coefficients' errors are not known.
-
-        Raises
-        ------
-        CovariateError
-            When age or sex is missing.
-        ModelError
-            When no region is there.
-        """
+        """Score the scans of `data`; `z_se` is NaN without an adaptation: the coefficients' errors are not known."""
         scans = _Scans.read(self, data)
         regions = scored_regions(self, self._with_regions(data))
         observed = np.column_stack([self._observed(name, data) for name in regions])
@@ -234,22 +214,6 @@ class GammaModel(NormativeModel):
     def volumes_at(
         self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...], adaptation: Adaptation | None = None
     ) -> FloatArray:
-        """Values that would score `z` at the covariates of `data`.
-
-        Parameters
-        ----------
-        data : DataFrame
-            ``age`` (years), ``sex`` and, unless `level` is set, ``fs_version`` of n scans.
-        z : array
-            Broadcast to (n, p).
-        regions : tuple of str, length p
-        adaptation : Adaptation, optional
-
-        Returns
-        -------
-        (n, p) array
-            In the unit of each region.
-        """
         raw = unadapt(z, adaptation, data, regions)
         scans = _Scans.read(self, data)
         columns = [quantile(raw[:, j], *self._parameters_at(name, scans)) for j, name in enumerate(regions)]
@@ -262,31 +226,11 @@ class GammaModel(NormativeModel):
         return mu, np.exp(fit.sigma.at(scans.x, scans.male)), fit.nu
 
     def site_sd(self, regions: tuple[str, ...]) -> FloatArray:
-        """Standard deviation between studies, in z at 30 years.
-
-        Parameters
-        ----------
-        regions : tuple of str, length p
-
-        Returns
-        -------
-        (p,) array
-            Of a study one `mu_sd` up, mean of both sexes; NaN where it is not known.
-        """
+        """Standard deviation between studies, in z at 30 years: of a study one `mu_sd` up, mean of both sexes."""
         return np.array([self._site_sd(self.fits[name]) for name in regions])
 
     def site_scale_sd(self, regions: tuple[str, ...]) -> FloatArray:
-        """Standard deviation between studies of the logarithm of the scale (`sigma_sd`).
-
-        Parameters
-        ----------
-        regions : tuple of str, length p
-
-        Returns
-        -------
-        (p,) array
-            NaN where it is not known.
-        """
+        """Standard deviation between studies of the logarithm of the scale (`sigma_sd`)."""
         values = [self.fits[name].sigma_sd for name in regions]
         return np.array([np.nan if value is None else value for value in values])
 

@@ -12,9 +12,8 @@ from typing import Any
 
 from bids_app.errors import ModelError
 from bids_app.normative.card import ModelCard
-from bids_app.normative.documents import digest, read_document
+from bids_app.normative.documents import digest, read_document, write_document
 from bids_app.normative.engines.generalised_gamma import GammaFit, GammaModel, Predictor
-from bids_app.tables import write_json
 
 FORMAT = "normvol-generalised-gamma"
 FORMAT_VERSION = "1.0"
@@ -23,19 +22,12 @@ REMEDY = "import the model again"
 
 def save(model: GammaModel, path: Path | str) -> Path:
     """Write the model as readable JSON."""
-    body = _body(model)
-    return write_json({**body, "digest": digest(body)}, path)
+    return write_document(_body(model), path)
 
 
 def with_digest(model: GammaModel) -> GammaModel:
     """The model with the digest that its file would have."""
     return replace(model, digest=digest(_body(model)))
-
-
-def is_gamma_file(path: Path) -> bool:
-    """Whether the beginning of `path` says that it is a model of this form."""
-    with path.open("rb") as stream:
-        return f'"format": "{FORMAT}"'.encode() in stream.read(200)
 
 
 def load(path: Path | str) -> GammaModel:
@@ -46,7 +38,7 @@ def load(path: Path | str) -> GammaModel:
     ModelError
         When it is damaged, of another version, or was changed.
     """
-    return from_document(read_document(path), str(path))
+    return from_document(read_document(path, REMEDY), str(path))
 
 
 @lru_cache(maxsize=1)

@@ -55,7 +55,6 @@ class NativeModel(NormativeModel):
 
     @cached_property
     def regions(self) -> tuple[str, ...]:
-        """Names of the modelled regions."""
         return tuple(region.name for region in self.region_models)
 
     @property
@@ -75,7 +74,6 @@ class NativeModel(NormativeModel):
         return any(fit.coefficients[1] != 0 or (fit.sigma and fit.sigma.coefficients[1] != 0) for fit in fits)
 
     def parameters_of(self, region: str) -> RegionModel | None:
-        """The parameters of one region; None when the model does not know it."""
         return next((model for model in self.region_models if model.name == region), None)
 
     def with_scoring(self, scoring: str) -> NativeModel:
@@ -104,21 +102,6 @@ class NativeModel(NormativeModel):
         return replace(self, region_models=tuple(index[name] for name in regions if name in index))
 
     def deviations(self, data: pd.DataFrame, adaptation: Adaptation | None = None) -> Deviations:
-        """Score the scans of `data` in the model's regions that are columns of `data`.
-
-        Parameters
-        ----------
-        data : DataFrame, n rows
-            ``age``, ``sex``, ``EstimatedTotalIntraCranialVol``, regions; optionally ``fs_version``.
-        adaptation : optional
-            Has ``parameters(data, regions) -> shift, scale, shift_se``, each (n, p), on the scale of this
-            model's z without adaptation: ``z' = (z - shift) / scale``.
-
-        Returns
-        -------
-        Deviations
-            NaN where age, sex, eTIV or the volume is missing.
-        """
         data = add_pair_measures(data, self.regions)
         regions = scored_regions(self, data)
         observed = data[list(regions)].to_numpy(dtype=float)
@@ -153,22 +136,6 @@ class NativeModel(NormativeModel):
     def volumes_at(
         self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...], adaptation: Adaptation | None = None
     ) -> FloatArray:
-        """Values that would score `z` at the covariates of `data`.
-
-        Parameters
-        ----------
-        data : DataFrame
-            ``age`` (years), ``sex`` and, where the model needs it, eTIV (mm^3) of n scans.
-        z : array
-            Broadcast to (n, p).
-        regions : tuple of str, length p
-        adaptation : Adaptation, optional
-
-        Returns
-        -------
-        (n, p) array
-            In the unit of each region.
-        """
         raw = unadapt(z, adaptation, data, regions)
         return self._kernel(regions, adapted=False).volumes(self._covariates(data), raw)
 
@@ -181,18 +148,7 @@ class NativeModel(NormativeModel):
         return self.counts.expected(n_regions, sex, adapted)
 
     def site_sd(self, regions: tuple[str, ...]) -> FloatArray:
-        """Standard deviation between training sites, around the mean of their FreeSurfer version.
-
-        Parameters
-        ----------
-        regions : tuple of str, length p
-            All of the model.
-
-        Returns
-        -------
-        (p,) array
-            In z; NaN where it is not known.
-        """
+        """Standard deviation between training sites, around the mean of their FreeSurfer version."""
         index = {region.name: region.site_sd for region in self.region_models}
         return np.array([np.nan if (sd := index[name]) is None else sd for name in regions])
 

@@ -104,25 +104,6 @@ class PCNtoolkitModel(NormativeModel):
         return region_names.ETIV in self.columns.values()
 
     def deviations(self, data: pd.DataFrame, adaptation: Adaptation | None = None) -> Deviations:
-        """Score the scans of `data` in the model's regions that are columns of `data`.
-
-        Parameters
-        ----------
-        data : DataFrame
-            Model input.
-        adaptation : Adaptation, optional
-
-        Returns
-        -------
-        Deviations
-
-        Raises
-        ------
-        CovariateError
-            When a column that the model needs is missing.
-        ModelError
-            When no region is there, or for an unknown site under `unknown_sites="refuse"`.
-        """
         regions = scored_regions(self, data)
         inputs = _Inputs.read(self, data)
         observed = data[list(regions)].to_numpy(dtype=float)
@@ -144,22 +125,6 @@ class PCNtoolkitModel(NormativeModel):
     def volumes_at(
         self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...], adaptation: Adaptation | None = None
     ) -> FloatArray:
-        """Values that would score `z` at the covariates of `data`.
-
-        Parameters
-        ----------
-        data : DataFrame
-            The model's covariates and batch effects of n scans.
-        z : array
-            Broadcast to (n, p).
-        regions : tuple of str, length p
-        adaptation : Adaptation, optional
-
-        Returns
-        -------
-        (n, p) array
-            In the unit of each region.
-        """
         raw = unadapt(z, adaptation, data, regions)
         return self._volumes(_Inputs.read(self, data), raw, regions)
 

@@ -13,7 +13,7 @@ the mean of the site terms, and their spread is in `z_se`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,8 @@ from bids_app.errors import ModelError
 from bids_app.normative.base import Adaptation, Deviations, NormativeModel, adapt, scored_regions, unadapt
 from bids_app.normative.card import ModelCard
 from bids_app.normative.covariates import inside_ranges, read_basics
-from bids_app.normative.documents import digest, read_document
+from bids_app.normative.documents import digest, read_document, write_document
 from bids_app.normative.parameters import triangle
-from bids_app.tables import write_json
 
 FORMAT = "normvol-terms"
 FORMAT_VERSION = "1.0"
@@ -90,7 +89,6 @@ class TermsModel(NormativeModel):
 
     @cached_property
     def regions(self) -> tuple[str, ...]:
-        """Names of the modelled regions."""
         return tuple(self.fits)
 
     @property
@@ -108,29 +106,9 @@ class TermsModel(NormativeModel):
 
     @cached_property
     def needs_etiv(self) -> bool:
-        """Whether eTIV is a covariate."""
         return any("etiv" in term for fit in self.fits.values() for term in fit.terms)
 
     def deviations(self, data: pd.DataFrame, adaptation: Adaptation | None = None) -> Deviations:
-        """Score the scans of `data` in the model's regions that are columns of `data`.
-
-        Parameters
-        ----------
-        data : DataFrame
-            Model input.
-        adaptation : Adaptation, optional
-
-        Returns
-        -------
-        Deviations
-
-        Raises
-        ------
-        CovariateError
-            When a column that the model needs is missing.
-        ModelError
-            When no region is there.
-        """
         regions = scored_regions(self, data)
         scans = _Scans.read(self, data)
         observed = data[list(regions)].to_numpy(dtype=float)
@@ -146,22 +124,6 @@ class TermsModel(NormativeModel):
     def volumes_at(
         self, data: pd.DataFrame, z: FloatArray, regions: tuple[str, ...], adaptation: Adaptation | None = None
     ) -> FloatArray:
-        """Values that would score `z` at the covariates of `data`.
-
-        Parameters
-        ----------
-        data : DataFrame
-            The covariates of n scans.
-        z : array
-            Broadcast to (n, p).
-        regions : tuple of str, length p
-        adaptation : Adaptation, optional
-
-        Returns
-        -------
-        (n, p) array
-            In the unit of each region.
-        """
         raw = unadapt(z, adaptation, data, regions)
         out = np.full(raw.shape, np.nan)
         for j, fit, mean, variance, _ in self._moments(_Scans.read(self, data), regions):
@@ -291,14 +253,11 @@ def _volume(fit: TermsFit, value: FloatArray) -> FloatArray:
 
 def save(model: TermsModel, path: Path | str) -> Path:
     """Write the model as readable JSON."""
-    body = _body(model)
-    return write_json({**body, "digest": digest(body)}, path)
+    return write_document(_body(model), path)
 
 
 def with_digest(model: TermsModel) -> TermsModel:
     """The model with the digest that its file would have."""
-    from dataclasses import replace
-
     return replace(model, digest=digest(_body(model)))
 
 
@@ -372,12 +331,6 @@ def _floats(values: Any) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
 
 
-def is_terms_file(path: Path) -> bool:
-    """Whether the beginning of `path` says that it is a model of this form."""
-    with path.open("rb") as stream:
-        return f'"format": "{FORMAT}"'.encode() in stream.read(200)
-
-
 def load(path: Path | str) -> TermsModel:
     """Read a model file of this form.
 
@@ -386,7 +339,7 @@ def load(path: Path | str) -> TermsModel:
     ModelError
         When it is damaged, of another version, or was changed.
     """
-    document = read_document(path)
+    document = read_document(path, "import the model again")
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise ModelError(f"{path} is not a model of the form {FORMAT}")
     return from_document(document, str(path))

@@ -17,6 +17,8 @@ const report = (() => {
   });
   const takeOutAll = () => all("details").forEach(takeOut);
   document.addEventListener("toggle", (event) => { if (event.target.open) takeOut(event.target); }, true);
+  // an answer in a summary can be marked and copied without unfolding it
+  document.addEventListener("click", (event) => { if (event.target.closest(".answer") && String(getSelection())) event.preventDefault(); });
   const reveal = (element) => {
     for (let fold = element?.closest("details"); fold; fold = fold.parentNode.closest("details")) { fold.open = true; takeOut(fold); }
     const own = element?.matches("section, article") && one("details.fold", element);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,7 +38,9 @@ Z_OF_P95 = 1.6448536269514722
 YEARS_AROUND = 12.0
 INSET = (88.0, 22.0)
 # pixels by which a curve may be off
-TOLERANCE = 0.2
+TOLERANCE = 0.3
+# width of a digit of the centiles' labels, pixels
+DIGIT = 5.0
 SIDE_WORDS = {"infra": "smaller", "supra": "larger"}
 
 
@@ -108,19 +111,14 @@ def centile_chart(
     near, scale = whole.around(visits), _unit_scale(whole.curves["p50"])
     later = None if ahead is None or ahead.empty else _fan(ahead)
     plot = _centile_plot(near, visits, scale, width, height, later)
-    lines = {
-        name: sparse(plot.points(near.ages.tolist(), (values * scale).tolist()), TOLERANCE)
-        for name, values in near.curves.items()
-    }
+    lines = {name: sparse(plot.points(near.ages, values * scale), TOLERANCE) for name, values in near.curves.items()}
     body = [
         *plot.y_axis(4, "mL" if scale == ML else ""),
-        *plot.x_axis(6),
-        text(plot.right, plot.bottom + 27, "age, years", "axis-title", "end"),
+        *_age_axis(plot.left, plot.top, plot.width, plot.height, plot.x),
         *_bands(lines),
         *(path(lines[name], "fan limit") for name in LIMITS if name in lines),
         path(lines["p50"], "fan median"),
-        _centile_labels(plot, lines),
-        *(_inset(plot, whole, near) if near.ages.size < whole.ages.size else ()),
+        *_inset(plot, whole, near, _centile_labels(plot, lines)),
         *(_ahead(plot, later, scale) if later else ()),
         *_visits(plot, visits, scale, near),
     ]
@@ -164,29 +162,40 @@ def _bands(lines: dict[str, list[tuple[float, float]]]) -> list[str]:
     return [path([*lines[low], *lines[high][::-1]], cls, close=True) for low, high, cls in pairs]
 
 
-def _centile_labels(plot: Plot, lines: dict[str, list[tuple[float, float]]]) -> str:
+def _centile_labels(plot: Plot, lines: dict[str, list[tuple[float, float]]]) -> list[tuple[float, float, str]]:
     """The centiles' numbers at the right end, the most important first where there is no room for all."""
     placed: dict[str, float] = {}
     for name in LABELLED_FIRST:
         if name in lines and all(abs(lines[name][-1][1] - y) >= LABEL_GAP for y in placed.values()):
             placed[name] = lines[name][-1][1]
-    return labels(((plot.right + 4, y + 3, f"{SHARES[name]:g}") for name, y in placed.items()), "centile-label")
+    return [(plot.right + 4, y + 3, f"{SHARES[name]:g}") for name, y in placed.items()]
 
 
-def _inset(plot: Plot, whole: Fan, near: Fan) -> list[str]:
-    """The whole lifespan in small, and in it the ages of the chart."""
+def _inset(plot: Plot, whole: Fan, near: Fan, words: list[tuple[float, float, str]]) -> list[str]:
+    """The whole lifespan in small with the ages of the chart, where these are a part; labels of both after `words`."""
+    if near.ages.size >= whole.ages.size:
+        return [labels(words, "centile-label")]
     ends = float(np.nanmin(whole.curves["p05"])), float(np.nanmax(whole.curves["p95"]))
     small = Plot(plot.right - INSET[0], 3, *INSET, (whole.ages[0], whole.ages[-1]), ends)
-    ages = whole.ages.tolist()
-    lines = {n: sparse(small.points(ages, whole.curves[n].tolist()), 2 * TOLERANCE) for n in ("p05", "p50", "p95")}
-    here = small.px(near.ages[0]), small.px(near.ages[-1])
+    every = np.unique([*range(0, whole.ages.size, 2), whole.ages.size - 1])
+    lines = {
+        n: sparse(small.points(whole.ages[every], whole.curves[n][every]), 2 * TOLERANCE) for n in ("p05", "p50", "p95")
+    }
+    first, last = (tick_text(round(whole.ages[end])) for end in (0, -1))
+    ages = (small.left - 4 - DIGIT * len(first), small.top + 9, first), (small.right + 4, small.top + 9, last)
     return [
         path([*lines["p05"], *lines["p95"][::-1]], "fan outer", close=True),
         path(lines["p50"], "fan median"),
-        rect(here[0], small.top, here[1], small.bottom, "window"),
-        text(small.left - 4, small.top + 9, tick_text(round(whole.ages[0])), "centile-label", "end"),
-        text(small.right + 4, small.top + 9, tick_text(round(whole.ages[-1])), "centile-label"),
+        rect(small.px(near.ages[0]), small.top, small.px(near.ages[-1]), small.bottom, "window"),
+        labels([*words, *ages], "centile-label"),
     ]
+
+
+@lru_cache(maxsize=32)
+def _age_axis(left: float, top: float, width: float, height: float, ages: tuple[float, float]) -> tuple[str, ...]:
+    """The axis that all charts of a person share."""
+    plot = Plot(left, top, width, height, ages, (0, 1))
+    return *plot.x_axis(6), text(plot.right, plot.bottom + 27, "age, years", "axis-title", "end")
 
 
 def _visits(plot: Plot, visits: Sequence[Visit], scale: float, fan: Fan) -> list[str]:

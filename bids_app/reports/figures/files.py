@@ -26,6 +26,8 @@ FORMATS = ("svg", "png", "pdf")
 FONTS = "Helvetica Neue, Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-serif"
 DPI = 300
 CSS_PIXEL_MM = 25.4 / 96
+KEPT_COMPILATIONS = 11
+MANY_BYTES = 300_000
 SVG = "http://www.w3.org/2000/svg"
 INK = "#23211e"
 LINE, LETTER, GAP = 16.0, 7.0, 16.0
@@ -148,6 +150,9 @@ def _compiled(page: str, svg: str, file_format: str, dpi: float) -> bytes:
     result: bytes = typst.compile(
         {"main.typ": page.encode(), "f.svg": svg.encode()}, root=folder, format=file_format, ppi=dpi, font_paths=fonts
     )
+    # Typst keeps the pixels of a page for some compilations more, and a brain map has 18 MB of them
+    for _ in range(KEPT_COMPILATIONS if len(result) > MANY_BYTES else 0):
+        typst.compile(b"", root=folder, format="svg", font_paths=fonts)
     return result
 
 

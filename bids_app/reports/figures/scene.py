@@ -135,9 +135,9 @@ def as_drawn(values: Mapping[str, Any]) -> Mapping[str, Any]:
     }
 
 
-def undrawn(values: Mapping[str, float], views: Sequence[str] = VIEWS) -> tuple[str, ...]:
+def undrawn(values: Mapping[str, float]) -> tuple[str, ...]:
     """Names in `values` that no view shows (global volumes, asymmetry indices, unknown names)."""
-    drawn = set(load_atlas().regions(views))
+    drawn = set(load_atlas().regions(VIEWS))
     pairs = zip([str(name) for name, _ in values.items()], as_drawn(values).items())
     return tuple(name for name, (new, _) in pairs if regions.canonical(str(new)) not in drawn)
 

@@ -82,8 +82,13 @@ def sparse(points: Sequence[tuple[float, float]], tolerance: float = 0.1) -> lis
     for end in range(2, len(points)):
         (x, y), (x1, y1) = points[end - 1], points[end]
         # the slopes from the last point kept that pass all points since within the tolerance
-        lowest = max((y - tolerance - y0) / ((x - x0) or 1), lowest)  # NaN when the first is
-        highest = min((y + tolerance - y0) / ((x - x0) or 1), highest)
+        run = (x - x0) or 1
+        low, high = (y - tolerance - y0) / run, (y + tolerance - y0) / run
+        # NaN when the first is
+        if not low <= lowest:
+            lowest = low
+        if not high >= highest:
+            highest = high
         if not lowest <= (y1 - y0) / ((x1 - x0) or 1) <= highest:
             kept.append(end - 1)
             x0, y0 = x, y

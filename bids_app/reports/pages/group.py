@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from bids_app.bids.columns import KEYS
 from bids_app.bids.group_files import group_file, group_files, settle
 from bids_app.bids.names import output_path
-from bids_app.clinical.analyses.group_tables import KEYS
 from bids_app.errors import InputError
 from bids_app.regions import VOLUME, measure_of
 from bids_app.reports.components import measured_words, prose

@@ -16,6 +16,8 @@ from bids_app.reports.figures.people_charts import MOST_PEOPLE
 
 MOST_TABLE_ROWS = 1000
 MOST_PERSON_ROWS = 300
+# Sentences of one analysis on paper, after the first
+MOST_PRINTED = 5
 
 
 @lru_cache(maxsize=1)
@@ -44,6 +46,7 @@ def environment() -> Environment:
         metric_title=components.metric_title,
         MOST_TABLE_ROWS=MOST_TABLE_ROWS,
         MOST_PERSON_ROWS=MOST_PERSON_ROWS,
+        MOST_PRINTED=MOST_PRINTED,
         MOST_PEOPLE=MOST_PEOPLE,
     )
     return env

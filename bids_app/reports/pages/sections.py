@@ -230,7 +230,8 @@ def _visits_by_region(scans: Sequence[Scan], apart: set[tuple[Any, Any]]) -> dic
         age = scan.summary.get("covariates.age")
         for _, _, row in _volume_rows(scan).values() if age is not None else ():
             values = (float(row[name]) for name in ("volume_mm3", "z"))
-            visit = Visit(scan.label, float(age), *values, str(row["deviation"]), float(row.get("z_se", np.nan)), moved)
+            error = float(row.get("z_se", np.nan))
+            visit = Visit(scan.label, float(age), *values, str(row["deviation"]), error, apart=moved)
             visits.setdefault(row["region"], []).append(visit)
     return visits
 

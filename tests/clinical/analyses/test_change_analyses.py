@@ -20,7 +20,9 @@ def cohort():
 
 def test_results_describe_every_column(cohort):
     data = prepare(*cohort, CONFIG)
-    for result in (*rates(data), *stability(data)):
+    results = (*rates(data), *stability(data))
+    assert next(result.figure.limits[0] for result in results if result.name == "stability") == 0
+    for result in results:
         assert set(result.table.columns) <= set(result.columns)
         assert result.table["group"].eq("MS").all()
     assert len(rates(data)[0].table) == 82

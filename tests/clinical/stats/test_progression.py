@@ -97,6 +97,14 @@ def test_hand_worked_case_with_the_scan_at_zero(what, times, scores, rule, relap
     assert found.baseline == pytest.approx(baseline, nan_ok=True)
 
 
+def test_why_there_is_no_baseline_is_told():
+    assert (
+        confirmed_progression((0, 1), (4, 3), QUIET, (0,), scan=0.0).note
+        == "every score near the scan is soon after a relapse"
+    )
+    assert confirmed_progression((0.5, 1), (4, 3), QUIET, (0,), scan=0.0).note == "no score near the scan"
+
+
 def test_what_was_seen_is_told():
     found = confirmed_progression((0, 1, 2), (2, 3.5, 3), SIX)
     assert (found.baseline, found.score_at_event, found.confirmed_at) == (2, 3.5, 2)

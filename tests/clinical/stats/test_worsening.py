@@ -139,6 +139,8 @@ CASES = [
     ),
     ("sustained to the end", (0, 365, 545, 730, 900), (2, 3, 3, 2, 2), (), {"sustained": True}, []),
     ("soon after a relapse there is no baseline", (0, 60, 365, 545), (4, 2, 3, 3), (-10,), {}, [(PIRA, 365, 2, 545)]),
+    ("a relapse on the day of the scan", (0, 365, 545, 730), (4, 2, 3, 3), (0,), {}, [(PIRA, 545, 2, 730)]),
+    ("and one that leaves no calm visit", (0, 365, 545), (4, 4, 5), (0, 350, 540), {}, []),
     ("nothing begins at the scan", (-60, 0, 365, 545), (2, 3, 3, 3), (), {}, []),
     ("relapses that are not known", PLAIN, (2, 3, 3, 3), None, {}, [(UNDETERMINED, 365, 2, 545)]),
 ]
@@ -187,6 +189,8 @@ def test_an_event_says_how_far_the_relapses_are():
 
 def test_without_a_baseline_nothing_is_known():
     assert np.isnan(worsening_course([0.5, 1.0], [2, 3], scan=0.0).followed)
+    assert np.isnan(worsening_course([0, 1.0], [2, 3], relapses=[0, 0.99], scan=0.0).followed)
+    assert worsening_course([0, 1.0], [2, 3], relapses=[0], scan=0.0).followed == 1.0
 
 
 @pytest.mark.parametrize(

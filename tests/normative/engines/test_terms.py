@@ -12,6 +12,7 @@ import pytest
 from bids_app.errors import CovariateError, ModelError
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.card import ModelCard
+from bids_app.normative.documents import has_format
 from bids_app.normative.engines import terms as terms_model
 from bids_app.normative.engines.terms import TermsFit, TermsModel
 from bids_app.regions import ETIV
@@ -85,7 +86,7 @@ def test_an_adaptation_moves_z_and_the_expected_volume(model):
 def test_the_file_gives_the_model_back(model, tmp_path):
     path = terms_model.save(model, tmp_path / "t.json")
     assert terms_model.load(path) == replace(terms_model.with_digest(model))
-    assert terms_model.is_terms_file(path)
+    assert has_format(path, terms_model.FORMAT)
 
 
 def break_terms(document):
