@@ -123,7 +123,8 @@ def score(
     0         sub-01           0.06
     1         sub-02          -3.07
     """
-    found, findings = score_frame(_reader(table, mapping, sex_coding, age_units), _model(model), adaptation)
+    used = _model(model)
+    found, findings = score_frame(_reader(table, used, mapping, sex_coding, age_units), used, adaptation)
     if findings:
         warnings.warn(FindingWarning(findings), stacklevel=2)
     index = table.index if isinstance(table, pd.DataFrame) else None
@@ -171,7 +172,8 @@ def adapt(
     >>> bool(abs(score(people, model, adaptation=adaptation).z.mean()) < 0.2)
     True
     """
-    return fit_adaptation(_reader(controls, mapping, sex_coding, age_units), _model(model), by)
+    used = _model(model)
+    return fit_adaptation(_reader(controls, used, mapping, sex_coding, age_units), used, by)
 
 
 def read_subject(subject_dir: Path | str, **columns: object) -> pd.DataFrame:
@@ -369,7 +371,11 @@ def _model(model: Model) -> NormativeModel:
 
 
 def _reader(
-    table: Table, mapping: Mapping[str, str] | None, sex_coding: Mapping[str, str] | None, age_units: str | None
+    table: Table,
+    model: NormativeModel,
+    mapping: Mapping[str, str] | None,
+    sex_coding: Mapping[str, str] | None,
+    age_units: str | None,
 ) -> TableReader:
     if not isinstance(table, pd.DataFrame | str | Path):
         raise InputError(f"a table is a DataFrame or the path of one, not {type(table).__name__}")
@@ -380,7 +386,7 @@ def _reader(
     if age_units is not None and age_units not in YEARS_PER_UNIT:
         raise UsageError(f"age_units is {age_units!r}", f"it is one of {', '.join(YEARS_PER_UNIT)}")
     try:
-        return TableReader(table, mapping, codes, None, age_units)
+        return TableReader(table, mapping, codes, None, age_units, (model,))
     except NormvolError as error:
         raise type(error)(error.reason, _arguments(error.remedy)) from None
 

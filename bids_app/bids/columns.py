@@ -25,6 +25,7 @@ TITLES = {
     "flow": "How many scans passed each step",
     "counts": "Deviations per person beside what healthy people have, by group",
     "prevalence": "Share of people in deviation per region and group",
+    "surfaces": "Deviations of thickness and of area, each counted by itself, one row per scan and measure",
     "sites": "Mean and spread of z by scanner and FreeSurfer version",
     "quality": "Every measure of quality of every scan",
     "adaptation": "What the site adaptation estimated, by scanner and region",

@@ -115,10 +115,14 @@ def write_group_tables(
         "counts": group_tables.counts_table(scored.scans, scored.expected()),
         "prevalence": prevalence.prevalence_table(scored.zscores[first], groups),
         "sites": group_tables.site_table(scored.scans, scored.zscores),
+        "surfaces": group_tables.surface_counts(
+            scored.scans, pd.concat([scored.zscores, scored.extended], axis=1), scored.summaries or scored.told
+        ),
         "quality": group_tables.quality_table(scored.summaries),
     }
     settle(Path(output_dir))
     absent = () if scored.summaries else _without_content(scored)
+    absent += () if len(tables["surfaces"]) else ("surfaces",)
     for name in absent:
         for suffix in (".tsv", ".json"):
             group_file(output_dir, name, suffix).unlink(missing_ok=True)

@@ -121,10 +121,10 @@ def healthy_volumes(
     return with_composites(table.where(inside, axis=0))
 
 
-def modelled_volumes(model: NormativeModel) -> tuple[str, ...]:
-    """The model's regions that are volumes of single structures or of the whole."""
+def modelled_volumes(model: NormativeModel, measure: str = VOLUME) -> tuple[str, ...]:
+    """The model's regions that are volumes (or of another measure) of single structures or of the whole."""
     drawn = (name for name in model.regions if not name.startswith((ASYMMETRY_PREFIX, SUM_PREFIX)))
-    return tuple(name for name in drawn if measure_of(name) == VOLUME)
+    return tuple(name for name in drawn if measure_of(name) == measure)
 
 
 def rates_table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -273,6 +274,10 @@ class NormativeModel(ABC):
     def needs_etiv(self) -> bool:
         """Whether eTIV is a covariate."""
         return True
+
+    def uses_etiv_of(self, measures: Iterable[str]) -> bool:
+        """Whether eTIV is a covariate of what scores columns of these measures (``volume``, ``area``)."""
+        return self.needs_etiv and not set(map(measure_of, self.regions)).isdisjoint(measures)
 
     def expected_counts(
         self, n_regions: int, sex: str, adapted: bool = True, measure: str = VOLUME

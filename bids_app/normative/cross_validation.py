@@ -68,7 +68,7 @@ def harmonise_as_trained(
     Parameters
     ----------
     train, test : DataFrame
-        Model input with ``site``.
+        Model input with ``site``; eTIV may be absent where no region needs it.
     kind : {'mean_only', 'full'}
     regions : tuple of str
     logarithms : bool

@@ -20,6 +20,8 @@ from bids_app.tables import read_json, read_table
 OWN_FIGURE_SUFFIX = "_morph.svg"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".svg")
 DEVIATION_SETS = ("deviations", "extended", "asymmetry", "thickness", "area", "second")
+# Tables of counted regions, whose z are drawn on a brain
+MAPPED = ("deviations", "thickness", "area")
 # people whose centiles are looked for, from the middle of the head sizes
 NEAREST = 20
 PERSON_TABLES = ("centiles", "change", "rates", "comparability", "forecast")
@@ -107,7 +109,15 @@ class Scan:
 
     @property
     def deviations(self) -> Sheet | None:
-        return self.sheets.get("deviations")
+        """The counted regions: of volumes, of thickness or area where no volume was scored."""
+        counted = [self.sheets[name] for name in MAPPED if name in self.sheets]
+        return next((sheet for sheet in counted if len(sheet.table)), counted[0] if counted else None)
+
+    @property
+    def counts(self) -> dict[str, str]:
+        """Keys of the summary's counts, to the measure where it is no volume."""
+        surfaces = {f"surface_counts.{name}": name for name in self.summary.get("surface_counts") or {}}
+        return {"counts": ""} if self.summary.get("counts.n_regions") or not surfaces else surfaces
 
     @property
     def stem(self) -> str:

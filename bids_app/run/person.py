@@ -21,9 +21,10 @@ from bids_app.errors import InputError
 from bids_app.freesurfer.volumes import modelled_version
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.change_model import ChangeModel
-from bids_app.regions import ETIV
+from bids_app.regions import ETIV, VOLUME
 from bids_app.run.adaptation import StoredAdaptation
 from bids_app.run.change_models import folder_change_model
+from bids_app.run.scan import SURFACE_TABLES
 from bids_app.tables import read_json, read_table, write_tsv
 
 SCORED_TABLES = ("deviations", "extended")
@@ -41,8 +42,9 @@ def person_summaries(output_dir: Path, participant: str) -> list[tuple[Path, dic
 def write_person_tables(
     output_dir: Path, participant: str, model: NormativeModel, adaptation: Mapping[str, Any] | None = None
 ) -> list[Path]:
-    """Write ``desc-centiles`` and ``desc-forecast`` and, for people with several sessions, ``desc-comparability``,
-    ``desc-change`` and ``desc-rates``.
+    """Write ``desc-centiles`` (of thickness and area apart) and ``desc-forecast``.
+
+    For people with several sessions also ``desc-comparability``, ``desc-change`` and ``desc-rates``.
 
     Correlations over time are those of the folder's change model (`change_model_path`), where there is one.
 
@@ -60,7 +62,8 @@ def write_person_tables(
     stored = StoredAdaptation.from_json(adaptation) if adaptation else None
     trained = folder_change_model(output_dir)
     tables: dict[str, pd.DataFrame | None] = {
-        "centiles": _centiles([summary for _, summary in summaries], model, stored),
+        "centiles": _centiles(summaries, model, stored),
+        **{f"{name}centiles": _surface_centiles(summaries, model, stored, name) for name in SURFACE_TABLES},
         "forecast": _forecast(summaries[-1], model, stored, trained),
         **dict.fromkeys(SEVERAL),
     }
@@ -149,17 +152,30 @@ def _table_beside(summary_path: Path, name: str) -> Path:
     return summary_path.with_name(summary_path.name.replace("_desc-summary_morph.json", f"_desc-{name}_morph.tsv"))
 
 
+def _surface_centiles(
+    summaries: list[tuple[Path, dict[str, Any]]],
+    model: NormativeModel,
+    adaptation: StoredAdaptation | None,
+    measure: str,
+) -> pd.DataFrame | None:
+    found = _centiles(summaries, model, adaptation, measure)
+    return found if len(found) else None
+
+
 def _centiles(
-    summaries: list[dict[str, Any]], model: NormativeModel, adaptation: StoredAdaptation | None
+    summaries: list[tuple[Path, dict[str, Any]]],
+    model: NormativeModel,
+    adaptation: StoredAdaptation | None,
+    measure: str = VOLUME,
 ) -> pd.DataFrame:
-    covariates = [summary["covariates"] for summary in summaries]
-    sex, last = covariates[-1]["sex"], summaries[-1]
+    covariates = [summary["covariates"] for _, summary in summaries]
+    sex, last = covariates[-1]["sex"], summaries[-1][1]
     low, high = model.card.age_range.get(sex, (18.0, 80.0))
     return centile_table(
         model,
         sex,
         float(np.median([row["etiv_mm3"] for row in covariates])),
-        modelled_volumes(model),
+        modelled_volumes(model, measure),
         age_range=(float(low), float(high)),
         fs_version=modelled_version(last["freesurfer"]["version"], last["freesurfer"].get("flavour")),
         site=covariates[-1]["other"].get("site"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +23,7 @@ from bids_app.findings import Finding
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.harmonise.adaptation import REPORT_COLUMNS, SiteAdaptation
 from bids_app.normative.registry import load_model
-from bids_app.regions import counted_among, measure_of
+from bids_app.regions import MEASURES, VOLUME, counted_among, counted_regions, measure_of
 from bids_app.reports.pages.group import write_group_report
 from bids_app.tables import write_json, write_tsv
 from bids_app.workbench.score import DEFAULT_MODEL, Say, ScoreConfig, score_table
@@ -108,7 +108,7 @@ def analyse_table(config: AnalyseConfig, say: Say) -> TableAnalysis:
         for sentence in scored_table.sentences:
             say(sentence)
     z_file = config.zscores or config.output / ZSCORES
-    table, findings = config.read(say if config.zscores else None)  # otherwise said while scoring
+    table, findings = config.read(say if config.zscores else None, ())  # otherwise said while scoring
     zscores, notes = read_zscores(z_file, config.mapping)
     rows = match_rows(
         table, zscores, source=config.table.name, z_source=z_file.name, visits=config.visits, mapping=config.mapping
@@ -116,7 +116,7 @@ def analyse_table(config: AnalyseConfig, say: Say) -> TableAnalysis:
     analysis, text = load_analysis(config.analysis, rows.clinical, rows.visits)
     origin = read_origin(z_file)
     scored = make_cohort(rows, origin.model, analysis.column("diagnosis"), z_file.name)
-    scored = replace(scored, told=_told(origin, config.model, scored.scans))
+    scored = replace(scored, told=_told(origin, config.model, scored.scans, list(zscores)))
     results = run_analysis(
         rows.clinical,
         scored.zscores,
@@ -156,17 +156,24 @@ def _check(config: AnalyseConfig) -> None:
         read_analysis(config.analysis)
 
 
-def _told(origin: Origin, model: str | None, scans: pd.DataFrame) -> tuple[Mapping[str, Any], ...]:
+def _told(
+    origin: Origin, model: str | None, scans: pd.DataFrame, scored: Collection[str]
+) -> tuple[Mapping[str, Any], ...]:
     """What the model's own healthy people show in place of each scan; none where the model is not at hand."""
     own = _own_model(origin, model)
     if own is None:
         return ()
-    measure = measure_of(next(iter(counted_among(own.regions)), ""))
-    found = [
-        own.expected_counts(int(n), str(sex), origin.adaptation is not None, measure)
-        for n, sex in scans[["n_regions", "sex"]].itertuples(index=False)
-    ]
-    return tuple({"counts": {"expected": expected or {}}} for expected in found)
+    counted = {measure: set(counted_regions(measure)).intersection(scored) for measure in MEASURES}
+    first, adapted = measure_of(next(iter(counted_among(scored)), "")), origin.adaptation is not None
+    found = []
+    for n, sex in scans[["n_regions", "sex"]].itertuples(index=False):
+        numbers = {measure: len(regions) for measure, regions in counted.items() if regions} | {first: int(n)}
+        told = {
+            measure: {"expected": own.expected_counts(number, str(sex), adapted, measure) or {}}
+            for measure, number in numbers.items()
+        }
+        found.append({"counts": told.pop(VOLUME, told.get(first)), "surface_counts": told})
+    return tuple(found)
 
 
 def _own_model(origin: Origin, model: str | None) -> NormativeModel | None:

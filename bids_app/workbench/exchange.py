@@ -129,7 +129,7 @@ def export_model(config: ExportConfig, say: Say) -> None:
 def compare_models(config: CompareConfig, say: Say) -> None:
     """Score the same people with two models, write how far they agree, and summarise in three lines."""
     model_a, model_b = load_model(config.model_a), load_model(config.model_b)
-    people, findings = config.read(say)
+    people, findings = config.read(say, (model_a, model_b))
     for line in finding_lines(findings, "normvol-model score TABLE --findings FILE.tsv writes them"):
         say(line)
     data = add_asymmetry(people.data)

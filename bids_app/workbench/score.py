@@ -105,11 +105,11 @@ def score_table(config: ScoreConfig, say: Say) -> Scored:
         When the table, the model or the configuration cannot be used; then no file appears.
     """
     model = _model(config)
-    table = config.reader(config.chunk_rows)
+    second = None if config.second_model is None else load_model(config.second_model)
+    table = config.reader(config.chunk_rows, [model] if second is None else [model, second])
     for note in table.notes:
         say(note)
     adaptation = _adaptation(config, model, table, say)
-    second = None if config.second_model is None else load_model(config.second_model)
     if adaptation is None and model.card.adaptation_allowed:
         say(unadapted_warning(model))
     with ExitStack() as stack:

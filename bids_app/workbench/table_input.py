@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -100,13 +100,15 @@ class TableChoice:
     sex_coding: Mapping[str, str] = field(default_factory=dict)
     age_units: Literal["years", "months", "weeks", "days"] | None = None
 
-    def reader(self, rows: int | None = None) -> TableReader:
-        """The table in pieces of some rows."""
-        return TableReader(self.table, self.mapping, self.sex_coding, rows, self.age_units)
+    def reader(self, rows: int | None = None, models: Collection[NormativeModel] | None = None) -> TableReader:
+        """The table in pieces of some rows, for `models` or, without, for any."""
+        return TableReader(self.table, self.mapping, self.sex_coding, rows, self.age_units, models)
 
-    def read(self, say: Callable[[str], None] | None = None) -> tuple[TableInput, list[Finding]]:
+    def read(
+        self, say: Callable[[str], None] | None = None, models: Collection[NormativeModel] | None = None
+    ) -> tuple[TableInput, list[Finding]]:
         """The whole table and its findings; `say` is told what was read under another name."""
-        reader = self.reader()
+        reader = self.reader(None, models)
         if say is not None:
             for note in reader.notes:
                 say(note)
@@ -157,6 +159,8 @@ class TableReader:
         As in `read_model_table`, with the same errors.
     rows : int, optional
         Rows of a piece; default: the whole table is one piece.
+    models : collection of NormativeModel, optional
+        What will score the table: eTIV may be absent where none of them uses it; default: where all is thickness.
 
     Attributes
     ----------
@@ -172,6 +176,7 @@ class TableReader:
         sex_coding: Mapping[str, str] | None = None,
         rows: int | None = None,
         age_units: str | None = None,
+        models: Collection[NormativeModel] | None = None,
     ) -> None:
         in_memory = isinstance(path, pd.DataFrame)
         self._file: TableFile | FrameFile = FrameFile(path) if in_memory else TableFile(path)
@@ -185,7 +190,7 @@ class TableReader:
         self._volumes = [name for name in self._measures if not name.startswith(ASYMMETRY_PREFIX)]
         covariates = {"age", "sex", *self._covariates.names}
         self.id_columns = tuple(name for name in names if name not in covariates and name not in self._measures)
-        _require_etiv(self._measures, self._source)
+        _require_etiv(self._measures, self._source, models)
         self._only: pd.DataFrame | None = None
         self._survey = self._look_through()
         self.n_rows = self._survey.n_rows
@@ -382,8 +387,10 @@ def _require_columns(names: list[str], source: str) -> None:
         )
 
 
-def _require_etiv(measures: list[str], source: str) -> None:
-    if ETIV not in measures and (not measures or any(measure_of(name) != THICKNESS for name in measures)):
+def _require_etiv(measures: list[str], source: str, models: Collection[NormativeModel] | None) -> None:
+    known = {measure_of(name) for name in measures} or {VOLUME}
+    needed = known != {THICKNESS} if models is None else any(model.uses_etiv_of(known) for model in models)
+    if needed and ETIV not in measures:
         raise CovariateError(
             f"{source} has no column {ETIV} (intracranial volume, mm^3)", f"name it with --map {ETIV}=COLUMN"
         )

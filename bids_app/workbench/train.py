@@ -134,7 +134,7 @@ def healthy_people(config: TableChoice, say: Say, needs_etiv: bool = True) -> tu
     CovariateError
         Without intracranial volume, unless `needs_etiv` is False.
     """
-    table, findings = config.read(say)
+    table, findings = config.read(say, None if needs_etiv else ())
     if needs_etiv and ETIV not in table.data:
         used = "only training of thickness does without (--regions thickness, no --etiv)"
         if not isinstance(config, TrainConfig):
@@ -146,6 +146,8 @@ def healthy_people(config: TableChoice, say: Say, needs_etiv: bool = True) -> tu
     for line in finding_lines(findings, "--dropped FILE.tsv lists the rows that are left out"):
         say(line)
     data = table.data
+    if not needs_etiv and ETIV in data and data[ETIV].isna().all():
+        data = data.drop(columns=ETIV)
     if "qc_flag" not in data:
         return data, table.impossible
     flagged = data["qc_flag"].notna()

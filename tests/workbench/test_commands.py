@@ -6,17 +6,26 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import bids_app
 from bids_app.errors import CovariateError, InputError, ModelError, UsageError
 from bids_app.normative.registry import load_model
-from bids_app.regions import ETIV, reference_regions
+from bids_app.regions import ETIV, counted_regions, reference_regions
 from bids_app.tables import read_table, write_json, write_tsv
 from bids_app.workbench.analyse import AnalyseConfig, analyse_table
 from bids_app.workbench.evaluate import EvaluateConfig, evaluate_table
-from bids_app.workbench.exchange import ExportConfig, ImportConfig, export_model, import_model
+from bids_app.workbench.exchange import (
+    CompareConfig,
+    ExportConfig,
+    ImportConfig,
+    compare_models,
+    export_model,
+    import_model,
+)
 from bids_app.workbench.score import ScoreConfig, score_table
 from bids_app.workbench.show import card_lines, region_parameters
 from bids_app.workbench.table_input import TableReader
 from bids_app.workbench.train import Recipe, TrainConfig, healthy_people, train_model, training_options
+from bids_app.workbench.train_change import TrainChangeConfig, train_change
 
 REGIONS = reference_regions()
 
@@ -221,3 +230,88 @@ def test_only_tables_of_thickness_go_without_intracranial_volume(tmp_path):
             evaluation = EvaluateConfig(table=table, output=tmp_path / "e", model="open-area")
             with pytest.raises(CovariateError, match="no column Estimated"):
                 evaluate_table(evaluation, lambda _: None)
+
+
+@pytest.fixture
+def thick(tmp_path):
+    """Sixty people with thickness, and area and a volume beside it, without intracranial volume."""
+    rng, model = np.random.default_rng(4), load_model("open-thickness")
+    people = pd.DataFrame({"participant_id": [f"sub-{i // 2:02}" for i in range(60)], "site": ["a", "b"] * 30})
+    people = people.assign(age=rng.uniform(20, 60, 60).round(2), sex=["female", "female", "male", "male"] * 15)
+    names = ("lh_insula_thickness", "rh_insula_thickness")
+    values = model.volumes_at(people, rng.normal(0, 1, (60, 2)), names).round(4)
+    people = people.join(pd.DataFrame(values, columns=list(names)))
+    return people.assign(**{"lh_insula_area": 2400.0, "Left-Thalamus": 7500.0 + people.index})
+
+
+def test_a_model_of_thickness_needs_no_intracranial_volume_in_a_table_that_holds_more(tmp_path, thick):
+    table, out = tmp_path / "people.tsv", tmp_path / "out"
+    thick.to_csv(table, sep="\t", index=False)
+    z = {}
+    for model in ("open-thickness", "open-thickness+open-area"):
+        config = ScoreConfig(table=table, output=str(tmp_path / "z.tsv"), model=model, adapt_controls="site == 'a'")
+        if "+" in model:
+            with pytest.raises(CovariateError, match=r"no column Estimated.*--map"):
+                score_table(config, lambda _: None)
+            thick.drop(columns="lh_insula_area").to_csv(table, sep="\t", index=False)
+        score_table(config, lambda _: None)
+        z[model] = read_table(tmp_path / "z.tsv")["lh_insula_thickness"]
+    pd.testing.assert_series_equal(*z.values())
+    adaptation = bids_app.adapt(thick[thick["site"] == "a"], "open-thickness")
+    found = bids_app.score(thick, "open-thickness", adaptation=adaptation)
+    np.testing.assert_allclose(found.z[:, 0], z["open-thickness"], atol=1e-6)
+    compare = CompareConfig(table=table, output=out, model_a="open-thickness", model_b="open-thickness")
+    compare_models(compare, lambda _: None)
+    with pytest.raises(CovariateError, match="no column Estimated"):
+        compare_models(replace(compare, model_b="open-calibrated"), lambda _: None)
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_models_of_thickness_are_evaluated_without_intracranial_volume(tmp_path, thick, empty):
+    table, said = tmp_path / "people.tsv", []
+    thick = thick.assign(participant_id=[f"sub-{i:02}" for i in range(60)])
+    (thick.assign(**{ETIV: np.nan}) if empty else thick).to_csv(table, sep="\t", index=False)
+    config = EvaluateConfig(table=table, output=tmp_path / "evaluation", model="open-thickness")
+    evaluate_table(config, said.append)
+    assert "60 people, 2 regions" in said[-2]
+    assert read_table(tmp_path / "evaluation" / "evaluation_centiles.tsv")["p50"].between(2, 4).all()
+    recipe = replace(config, model=None, train=True, regions="thickness", folds=2, min_per_sex=10)
+    evaluate_table(recipe, said.append)
+    assert "60 people, 2 regions" in said[-2]
+    with pytest.raises(InputError if empty else CovariateError, match="no row can be" if empty else "no column Estim"):
+        evaluate_table(replace(config, model="open-area"), said.append)
+
+
+def test_change_of_thickness_is_trained_without_intracranial_volume(tmp_path, thick):
+    table = tmp_path / "people.tsv"
+    thick.drop(columns="site").to_csv(table, sep="\t", index=False)
+    config = TrainChangeConfig(table=table, output=tmp_path / "change.json", model="open-thickness")
+    assert train_change(config, lambda _: None).exists()
+    with pytest.raises(CovariateError, match="no column Estimated"):
+        train_change(replace(config, model="open-area"), lambda _: None)
+
+
+def test_thickness_and_area_together_are_each_counted_by_themselves(tmp_path):
+    name, rng = "open-thickness+open-area", np.random.default_rng(3)
+    model = load_model(name)
+    people = pd.DataFrame({"participant_id": [f"sub-{i:02}" for i in range(12)], "age": rng.uniform(20, 60, 12)})
+    people = people.assign(sex=["female", "male"] * 6, **{ETIV: 1.5e6})
+    z = rng.normal(0, 1, (12, len(model.regions)))
+    people = people.join(pd.DataFrame(model.volumes_at(people, z, model.regions), columns=list(model.regions)))
+    table, out = write_tsv(people, tmp_path / "people.tsv"), tmp_path / "out"
+    done = analyse_table(AnalyseConfig(table=table, output=out, model=name), lambda _: None)
+    counts = read_table(out / "group/group_surfaces.tsv").set_index(["measure", "participant_id"])
+    assert (counts["n_regions"] == 68).all()
+    for measure in ("thickness", "area"):
+        own = pd.DataFrame(z, people["participant_id"], list(model.regions)).filter(regex=f"_{measure}$")
+        own = own[[region for region in own if region in counted_regions(measure)]]
+        assert counts.loc[measure, "n_infra"].tolist() == (own <= -1.96).sum(axis=1).tolist()
+        expected = model.expected_counts(68, "female", adapted=False, measure=measure)["n_infra"]["mean"]
+        assert abs(counts.loc[(measure, "sub-00"), "expected_infra"] - expected) < 1e-6
+    assert done.scored.scans["n_infra"].tolist() == counts.loc["thickness", "n_infra"].tolist()
+    assert "cortical thickness and cortical surface area" in (out / "group.html").read_text()
+    assert "areas of the white surface of 68 Desikan-Killiany regions" in (out / "CITATION.md").read_text()
+    alone = people[[column for column in people if not column.endswith("_area")]]
+    write_tsv(alone, table)
+    analyse_table(AnalyseConfig(table=table, output=out, model=name), lambda _: None)
+    assert not (out / "group/group_surfaces.tsv").exists()

@@ -67,6 +67,11 @@ class CombinedModel(NormativeModel):
         """Whether eTIV is a covariate of one of the models."""
         return any(part.needs_etiv for part in self.parts)
 
+    def uses_etiv_of(self, measures: Iterable[str]) -> bool:
+        """Whether eTIV is a covariate of one of the models that score columns of these measures."""
+        known = tuple(measures)
+        return any(part.uses_etiv_of(known) for part in self.parts)
+
     def parameters_of(self, region: str) -> RegionModel | None:
         """The parameters of one region, from the model that has it."""
         return next((found for part in self.parts if (found := part.parameters_of(region)) is not None), None)

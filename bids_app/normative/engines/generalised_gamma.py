@@ -190,6 +190,11 @@ class GammaModel(NormativeModel):
         names = {name for fit in self.fits.values() for name in fit.levels}
         return frozenset() if self.level else frozenset(major for major, name in LEVELS.items() if name in names)
 
+    @property
+    def needs_etiv(self) -> bool:
+        """Never: these models are of age and sex."""
+        return False
+
     def deviations(self, data: pd.DataFrame, adaptation: Adaptation | None = None) -> Deviations:
         """Score the scans of `data`; `z_se` is NaN without an adaptation: the coefficients' errors are not known."""
         scans = _Scans.read(self, data)

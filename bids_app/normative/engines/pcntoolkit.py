@@ -98,6 +98,11 @@ class PCNtoolkitModel(NormativeModel):
             if name != NO_BATCH_EFFECT
         }
 
+    @property
+    def needs_etiv(self) -> bool:
+        """Whether eTIV is a covariate."""
+        return region_names.ETIV in self.columns.values()
+
     def deviations(self, data: pd.DataFrame, adaptation: Adaptation | None = None) -> Deviations:
         regions = scored_regions(self, data)
         inputs = _Inputs.read(self, data)

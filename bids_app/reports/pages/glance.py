@@ -28,21 +28,26 @@ class Trend(NamedTuple):
 
 def verdict(scan: Scan) -> list[Markup]:
     """A sentence per side that compares the count of regions with what healthy people show."""
-    return [_side(scan, side, word) for side, word in SIDES if scan.summary.get(f"counts.n_{side}") is not None]
+    return [
+        _side(scan, side, word, counts, measure)
+        for counts, measure in scan.counts.items()
+        for side, word in SIDES
+        if scan.summary.get(f"{counts}.n_{side}") is not None
+    ]
 
 
-def _side(scan: Scan, side: str, word: str) -> Markup:
-    key, count = f"counts.n_{side}", scan.summary.get(f"counts.n_{side}")
-    expected = scan.summary.get(f"counts.expected.n_{side}") or {}
-    start = Markup('<span class="{}">{}</span> {} {}').format(
-        side, field(scan.summary, key), word, "region" if count == 1 else "regions"
+def _side(scan: Scan, side: str, word: str, counts: str, measure: str) -> Markup:
+    key, count = f"{counts}.n_{side}", scan.summary.get(f"{counts}.n_{side}")
+    expected = scan.summary.get(f"{counts}.expected.n_{side}") or {}
+    start = Markup('<span class="{}">{}</span> {} {}{}').format(
+        side, field(scan.summary, key), word, "region" if count == 1 else "regions", f" by {measure}" * bool(measure)
     )
-    place = _place(scan, side)
+    place = _place(scan, side, measure)
     if "high" not in expected:
         return start + (f"; {place}." if place else ".")
-    low, high = (field(scan.summary, f"counts.expected.n_{side}.{end}", 0) for end in ("low", "high"))
+    low, high = (field(scan.summary, f"{counts}.expected.n_{side}.{end}", 0) for end in ("low", "high"))
     compared = Markup(": {} {} show, {} to {}{}.").format(
-        _position(count, expected), _healthy(scan), low, high, f"; {place}" if place else ""
+        _position(count, expected), _healthy(scan, counts), low, high, f"; {place}" if place else ""
     )
     return start + compared
 
@@ -53,16 +58,17 @@ def _position(count: float, expected: Mapping[str, Any]) -> str:
     return "fewer than" if count < float(expected["low"]) else "within what"
 
 
-def _healthy(scan: Scan) -> str:
-    unknown = UNKNOWN_SITES in str(scan.summary.get("counts.expected.source", ""))
+def _healthy(scan: Scan, counts: str) -> str:
+    unknown = UNKNOWN_SITES in str(scan.summary.get(f"{counts}.expected.source", ""))
     return "healthy people on an unknown scanner" if unknown else "healthy people"
 
 
-def _place(scan: Scan, side: str) -> str:
+def _place(scan: Scan, side: str, measure: str = "") -> str:
     """Where most of the regions of one side lie, when that can be said."""
-    if scan.deviations is None:
+    sheet = scan.sheets.get(measure, scan.deviations)
+    if sheet is None:
         return ""
-    table = scan.deviations.table
+    table = sheet.table
     places = [chapter(region) for region in table.loc[table["deviation"] == side, "region"]]
     if len(places) < ENOUGH_FOR_A_PLACE:
         return ""

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from bids_app.bids.columns import KEYS
-from bids_app.bids.group_files import group_files, settle
+from bids_app.bids.group_files import group_file, group_files, settle
 from bids_app.bids.names import output_path
 from bids_app.errors import InputError
+from bids_app.regions import VOLUME, measure_of
 from bids_app.reports.components import measured_words, prose
 from bids_app.reports.figures.analyses import read_analyses
 from bids_app.reports.figures.files import FORMATS, write_formats
 from bids_app.reports.figures.heatmap import heat_map, png_uri
 from bids_app.reports.figures.maps import page_geometry
-from bids_app.reports.loading import Group, load_group
+from bids_app.reports.loading import Group, Sheet, load_group
 from bids_app.reports.pages import group_glance
 from bids_app.reports.pages import group_sections as sections
 from bids_app.reports.pages.finding_sections import group_findings
@@ -65,7 +66,7 @@ def _context(group: Group, root: Path) -> dict[str, Any]:
     return {
         "group": group,
         "geometry": page_geometry(),
-        "measured": measured_words(set(sheets["zscores"].table) - set(KEYS) if "zscores" in sheets else ()),
+        "measured": measured_words(_measured(sheets, root)),
         "sheets": sheets,
         "findings": group_findings(group),
         "verdict": group_glance.verdict(group),
@@ -84,6 +85,14 @@ def _context(group: Group, root: Path) -> dict[str, Any]:
         "tables": [path.relative_to(root).as_posix() for path in group_files(root, ".tsv")],
         "methods": prose(group.citation) if group.citation else None,
     }
+
+
+def _measured(sheets: Mapping[str, Sheet], root: Path) -> set[str]:
+    """The counted regions, and those of thickness and area beside them."""
+    counted = set(sheets["zscores"].table) - set(KEYS) if "zscores" in sheets else set()
+    further = group_file(root, "extended")
+    header = further.read_text(encoding="utf-8").partition("\n")[0].split("\t") if further.is_file() else []
+    return counted | {name for name in header if counted and measure_of(name) != VOLUME}
 
 
 def _write_figures(folder: Path, context: dict[str, Any], formats: Sequence[str]) -> None:

@@ -6,14 +6,12 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from bids_app.bids.names import output_path
-from bids_app.regions import display_name
+from bids_app.regions import display_name, unit_of
 from bids_app.reports.components import measured_words, prose, shown
 from bids_app.reports.figures.files import standalone, write_formats
 from bids_app.reports.figures.maps import map_pair, page_geometry
-from bids_app.reports.loading import Person, Scan, load_person
+from bids_app.reports.loading import MAPPED, Person, Scan, load_person
 from bids_app.reports.pages import glance, rate_sections, sections
 from bids_app.reports.pages.finding_sections import person_findings
 from bids_app.reports.pages.page import render
@@ -113,31 +111,36 @@ def _warnings(person: Person) -> list[tuple[Scan, str]]:
 
 
 def _brain_maps(person: Person) -> list[dict[str, str]]:
-    """A map per scan, the latest first."""
+    """A map per scan and measure, the latest first."""
     maps = []
-    for scan in reversed(person.scans):
-        table = scan.deviations.table.dropna(subset=["z"]) if scan.deviations else pd.DataFrame({"region": [], "z": []})
+    for scan, name in ((scan, name) for scan in reversed(person.scans) for name in MAPPED if name in scan.sheets):
+        table = scan.sheets[name].table.dropna(subset=["z"])
         values = dict(zip(table["region"], table["z"].astype(float), strict=True))
         told = {row["region"]: _told(row) for row in table.to_dict("records")}
         inline, file = map_pair(
             values, f"map-{len(maps)}", scale="diverging", limits=MAP_LIMITS, label="z", tooltips=told
         )
         if inline:
-            maps.append({"label": scan.label, "stem": scan.stem, "drawing": inline, "file": file})
+            measure = "" if name == "deviations" else name
+            label = f"{scan.label}, {measure}" if measure else scan.label
+            drawn = {"label": label, "stem": scan.stem, "measure": measure, "drawing": inline, "file": file}
+            maps.append(drawn)
     return maps
 
 
 def _told(row: Mapping[Hashable, Any]) -> str:
     """What a region's tooltip says."""
-    name, volume = display_name(str(row["region"])), shown(row["volume_mm3"], "volume_mm3")
-    return f"{name}: z {shown(row['z'], 'z')}, centile {shown(row['centile'], 'centile')}, {volume} mm³"
+    name, column = display_name(str(row["region"])), "volume_mm3" if "volume_mm3" in row else "value"
+    unit = unit_of(str(row["region"])).replace("^3", "³").replace("^2", "²")
+    value = shown(row[column], column) if unit != "mm" else f"{row[column]:.2f}"
+    return f"{name}: z {shown(row['z'], 'z')}, centile {shown(row['centile'], 'centile')}, {value} {unit}"
 
 
 def _figure_files(root: Path, person: Person, context: dict[str, Any]) -> Iterator[tuple[Path, str]]:
     """Where each drawing goes as an SVG file, and its text."""
     folder = output_path(root, f"sub-{person.label}", "figures", "figure").parent
     for brain in context["maps"]:
-        yield output_path(folder, f"{brain['stem']}_desc-brainmap_morph.svg"), brain["file"]
+        yield output_path(folder, f"{brain['stem']}_desc-{brain['measure']}brainmap_morph.svg"), brain["file"]
     for chart in context["charts"]["shown"]:
         name = f"sub-{person.label}_region-{chart.region}_desc-centiles_morph.svg"
         yield output_path(folder, name), standalone(chart.drawing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -115,22 +116,22 @@ class Chart(NamedTuple):
 
 
 def count_tails(person: Person) -> list[dict[str, Any]]:
-    """The three counts of the latest scan with the strip of the expected range."""
+    """The three counts of the latest scan, by measure, with the strip of the expected range."""
     latest = person.scans[-1]
     found = []
-    for name, title, cls in TAILS:
-        expected = latest.summary.get(f"counts.expected.{name}") or {}
+    for (counts, measure), (name, title, cls) in product(latest.counts.items(), TAILS):
+        expected = latest.summary.get(f"{counts}.expected.{name}") or {}
         observed = [
-            (scan.label, float(scan.summary.get(f"counts.{name}")))
+            (scan.label, float(scan.summary.get(f"{counts}.{name}")))
             for scan in person.scans
-            if scan.summary.get(f"counts.{name}") is not None
+            if scan.summary.get(f"{counts}.{name}") is not None
         ]
         found.append(
             {
-                "title": title,
+                "title": f"{title}, {measure}" if measure else title,
                 "cls": cls,
-                "key": f"counts.{name}",
-                "expected": f"counts.expected.{name}" if expected else None,
+                "key": f"{counts}.{name}",
+                "expected": f"{counts}.expected.{name}" if expected else None,
                 "chart": range_strip(expected, observed, cls),
             }
         )

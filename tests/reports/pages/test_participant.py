@@ -256,3 +256,37 @@ def test_sessions_that_cannot_be_compared_are_joined_by_a_dotted_line(root: Path
     drawn = [chart[: chart.index("</figure>")] for chart in charts]
     assert all((each.count("course apart"), each.count('class="course"')) == (1, 1) for each in drawn)
     assert "Dotted grey lines" in page
+
+
+def test_thickness_and_area_without_volumes_have_counts_and_maps_each(root: Path) -> None:
+    dataset.write_person(root, "01", ("1",))
+    anat = root / "sub-01/ses-1/anat"
+    stem = "sub-01_ses-1_desc-"
+    volumes = read_table(anat / f"{stem}deviations_morph.tsv")
+    cortex = volumes[volumes["region"].str.endswith("_volume")].rename(
+        columns={"volume_mm3": "value", "expected_mm3": "expected"}
+    )
+    counts = {}
+    for measure, n_infra in (("thickness", 7), ("area", 2)):
+        names = cortex["region"].str.replace("_volume", f"_{measure}")
+        z = [-3.0] * n_infra + [0.0] * (len(cortex) - n_infra)
+        flags = ["infra"] * n_infra + ["none"] * (len(cortex) - n_infra)
+        write_tsv(cortex.assign(region=names, z=z, deviation=flags), anat / f"{stem}{measure}_morph.tsv")
+        known = {"mean": 1.5, "low": 0, "high": 6}
+        counts[measure] = {
+            "n_regions": 68,
+            **{"n_infra": n_infra, "n_supra": 0, "n_total": n_infra},
+            "expected": {"n_infra": known, "n_supra": known, "n_total": known},
+        }
+    write_tsv(volumes.iloc[:0], anat / f"{stem}deviations_morph.tsv")
+    summary = read_json(anat / f"{stem}summary_morph.json")
+    none = {"n_regions": 0, "n_infra": 0, "n_supra": 0, "n_total": 0, "expected": {}}
+    write_json({**summary, "counts": none, "surface_counts": counts}, anat / f"{stem}summary_morph.json")
+    page = write_participant_report(root, "01").read_text()
+    assert "regions by thickness" in page
+    assert "regions by area" in page
+    assert page.count("Smaller than expected, ") == 2
+    assert "No region is outside the limits" not in page
+    assert "Further maps" in page
+    drawn = {path.name for path in (root / "sub-01/figures").glob("*brainmap*")}
+    assert drawn == {f"{stem}{measure}brainmap_morph.svg" for measure in counts}
