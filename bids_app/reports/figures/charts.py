@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -111,7 +111,7 @@ def centile_chart(
     near, scale = whole.around(visits), _unit_scale(whole.curves["p50"])
     later = None if ahead is None or ahead.empty else _fan(ahead)
     plot = _centile_plot(near, visits, scale, width, height, later)
-    lines = {name: sparse(plot.points(near.ages, values * scale), TOLERANCE) for name, values in near.curves.items()}
+    lines = _lines(plot, near, scale)
     body = [
         *plot.y_axis(4, "mL" if scale == ML else ""),
         *_age_axis(plot.left, plot.top, plot.width, plot.height, plot.x),
@@ -124,6 +124,15 @@ def centile_chart(
     ]
     label = f"Centile chart of the {display_name(region)}: volume by age with the sessions of this person"
     return svg(width, height, body, label)
+
+
+def _lines(plot: Plot, fan: Fan, scale: float) -> dict[str, list[tuple[float, float]]]:
+    """The curves in pixels; of all of them at once, for numpy costs by the call."""
+    across = cast(np.ndarray, plot.px(cast(float, fan.ages))).tolist()
+    up = cast(np.ndarray, plot.py(cast(float, np.stack([*fan.curves.values()]) * scale))).tolist()
+    return {
+        name: sparse(list(zip(across, row, strict=True)), TOLERANCE) for name, row in zip(fan.curves, up, strict=True)
+    }
 
 
 def _fan(table: pd.DataFrame | Mapping[str, np.ndarray]) -> Fan:
@@ -149,7 +158,8 @@ def _unit_scale(values: np.ndarray) -> float:
 def _centile_plot(
     fan: Fan, visits: Sequence[Visit], scale: float, width: float, height: float, later: Fan | None = None
 ) -> Plot:
-    ends = [visit.volume + side * fan.error(visit) for visit in visits for side in (-1, 0, 1)]
+    errors = [fan.error(visit) for visit in visits]
+    ends = [visit.volume + side * error for visit, error in zip(visits, errors, strict=True) for side in (-1, 0, 1)]
     bands = [] if later is None else [later.curves["p05"], later.curves["p95"]]
     values = np.concatenate([*fan.curves.values(), *bands, ends]) * scale
     years = [fan.ages[0], fan.ages[-1], *(visit.age for visit in visits), *(() if later is None else later.ages)]
