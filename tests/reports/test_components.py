@@ -1,6 +1,11 @@
+import math
+import re
+
+import pandas as pd
 import pytest
 
 from bids_app.reports.components import (
+    Column,
     cell,
     column_digits,
     field,
@@ -9,10 +14,11 @@ from bids_app.reports.components import (
     number,
     prose,
     shown,
+    table_rows,
     typeset,
     words,
 )
-from bids_app.reports.loading import Record
+from bids_app.reports.loading import Record, Sheet
 
 
 @pytest.mark.parametrize(
@@ -128,3 +134,10 @@ def test_markdown_becomes_headings_lists_and_links_only() -> None:
 )
 def test_titles_name_the_measures_that_are_in(regions, said):
     assert measured_words(regions) == said
+
+
+def test_a_column_of_numbers_is_written_as_each_of_them_alone() -> None:
+    values = [1234567.891, -0.0004, -0.0, 0.0, -3.14159, math.nan, math.inf, -math.inf, -1234.5]
+    sheet = Sheet("a.tsv", pd.DataFrame({"z": values, "volume_mm3": values}))
+    written = re.findall(r"<td[^>]*>(.*?)</td>", table_rows(sheet, (Column("z", "z"), Column("volume_mm3", "Volume"))))
+    assert written == [shown(value, name) for value in values for name in ("z", "volume_mm3")]

@@ -1,6 +1,7 @@
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from bids_app.errors import InputError
@@ -240,6 +241,21 @@ def test_tables_of_earlier_sessions_are_taken_out_when_they_are_unfolded(derivat
     assert len(blocks) > 1
     assert all("<noscript>" in block for block in blocks[:-1])
     assert blocks[-1].startswith(" open")
+
+
+def test_sessions_that_cannot_be_compared_are_joined_by_a_dotted_line(root: Path) -> None:
+    dataset.write_person(root, "01", ("1", "2", "3"))
+    assert "course apart" not in write_participant_report(root, "01").read_text()
+    pairs = [("ses-1", "ses-2", "not comparable"), ("ses-2", "ses-3", "comparable"), ("ses-1", "ses-3", "comparable")]
+    table = pd.DataFrame(pairs, columns=["session_from", "session_to", "comparable"])
+    table = table.assign(reasons="another scanner", etiv_difference_percent=1.0)
+    write_tsv(table, root / "sub-01/anat/sub-01_desc-comparability_morph.tsv")
+    page = write_participant_report(root, "01").read_text()
+    charts = page.split('<figure class="centile')[1:]
+    assert charts
+    drawn = [chart[: chart.index("</figure>")] for chart in charts]
+    assert all((each.count("course apart"), each.count('class="course"')) == (1, 1) for each in drawn)
+    assert "Dotted grey lines" in page
 
 
 def test_thickness_and_area_without_volumes_have_counts_and_maps_each(root: Path) -> None:
