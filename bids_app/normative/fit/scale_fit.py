@@ -89,14 +89,19 @@ def fisher_scoring(
     active = np.arange(g.shape[1])
     converged = np.zeros(g.shape[1], dtype=bool)
     for _ in range(ITERATIONS):
-        step = q.T @ (w * (ratio[:, active] - 1)) / 2
+        excess = (ratio if active.size == g.shape[1] else ratio[:, active]) - 1
+        step = q.T @ (excess if weights is None else w * excess) / 2
         before = value[active].copy()
         waiting = np.arange(active.size)
         for halving in range(HALVINGS):
             rows = active[waiting]
             trial = g[:, rows] + step[:, waiting] / 2**halving
-            new_value, new_ratio = _likelihood(q, trial, squares[:, rows], w)
+            every = rows.size == g.shape[1]
+            new_value, new_ratio = _likelihood(q, trial, squares if every else squares[:, rows], w)
             better = new_value >= value[rows]
+            if every and better.all():  # as usual at the start: nothing to copy
+                g, value, ratio = trial, new_value, new_ratio
+                break
             done = rows[better]
             g[:, done], value[done], ratio[:, done] = trial[:, better], new_value[better], new_ratio[:, better]
             waiting = waiting[~better]
