@@ -13,6 +13,7 @@ from bids_app.bids.columns import columns_for
 from bids_app.bids.group_files import group_file, settle
 from bids_app.bids.scan_tables import KEYS, KeptTables
 from bids_app.clinical.analyses import group_tables, prevalence
+from bids_app.clinical.analyses.surface_counts import surface_counts
 from bids_app.clinical.cohort import Measured
 from bids_app.clinical.volume_change import healthy_volumes, rate_regions
 from bids_app.errors import NormvolError
@@ -115,7 +116,7 @@ def write_group_tables(
         "counts": group_tables.counts_table(scored.scans, scored.expected()),
         "prevalence": prevalence.prevalence_table(scored.zscores[first], groups),
         "sites": group_tables.site_table(scored.scans, scored.zscores),
-        "surfaces": group_tables.surface_counts(
+        "surfaces": surface_counts(
             scored.scans, pd.concat([scored.zscores, scored.extended], axis=1), scored.summaries or scored.told
         ),
         "quality": group_tables.quality_table(scored.summaries),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from bids_app.bids.age_sex import MAX_AGE, YEARS_PER_UNIT, is_missing, parse_age
 from bids_app.bids.covariate_columns import find_roles
 from bids_app.errors import CovariateError
 from bids_app.findings import Finding
+from bids_app.normative.base import NormativeModel
+from bids_app.regions import ETIV, THICKNESS, VOLUME, measure_of
 from bids_app.workbench.table_columns import NAMED_AT_MOST
 from bids_app.workbench.table_survey import Survey
 
@@ -183,3 +185,19 @@ def _counted(codes: Any, said: list[str | None]) -> dict[str, int]:
         if text:
             out[text] = out.get(text, 0) + int(count)
     return out
+
+
+def require_etiv(measures: Collection[str], source: str, models: Collection[NormativeModel] | None) -> None:
+    """Refuse a table without eTIV where one of `models` uses it; without `models` where all is not thickness.
+
+    Raises
+    ------
+    CovariateError
+    """
+    known = {measure_of(name) for name in measures} or {VOLUME}
+    if ETIV not in measures and (
+        known != {THICKNESS} if models is None else any(m.uses_etiv_of(known) for m in models)
+    ):
+        raise CovariateError(
+            f"{source} has no column {ETIV} (intracranial volume, mm^3)", f"name it with --map {ETIV}=COLUMN"
+        )

@@ -31,7 +31,7 @@ from bids_app.regions import (
 )
 from bids_app.tables import read_json
 from bids_app.workbench.table_columns import IDENTIFIERS, NAMED_AT_MOST, find_columns, is_measure
-from bids_app.workbench.table_covariates import CovariateColumns
+from bids_app.workbench.table_covariates import CovariateColumns, require_etiv
 from bids_app.workbench.table_numbers import WORDS as STYLES
 from bids_app.workbench.table_numbers import as_numbers
 from bids_app.workbench.table_pieces import FrameFile, TableFile
@@ -112,8 +112,7 @@ class TableChoice:
         if say is not None:
             for note in reader.notes:
                 say(note)
-        table = next(reader.pieces())
-        return table, reader.findings()
+        return next(reader.pieces()), reader.findings()
 
 
 def read_model_table(
@@ -190,7 +189,7 @@ class TableReader:
         self._volumes = [name for name in self._measures if not name.startswith(ASYMMETRY_PREFIX)]
         covariates = {"age", "sex", *self._covariates.names}
         self.id_columns = tuple(name for name in names if name not in covariates and name not in self._measures)
-        _require_etiv(self._measures, self._source, models)
+        require_etiv(self._measures, self._source, models)
         self._only: pd.DataFrame | None = None
         self._survey = self._look_through()
         self.n_rows = self._survey.n_rows
@@ -384,15 +383,6 @@ def _require_columns(names: list[str], source: str) -> None:
         raise InputError(
             f"{source} is separated by {found[0]}, which does not fit the ending of its name",
             ".csv stands for commas or semicolons, .tsv for tabs",
-        )
-
-
-def _require_etiv(measures: list[str], source: str, models: Collection[NormativeModel] | None) -> None:
-    known = {measure_of(name) for name in measures} or {VOLUME}
-    needed = known != {THICKNESS} if models is None else any(model.uses_etiv_of(known) for model in models)
-    if needed and ETIV not in measures:
-        raise CovariateError(
-            f"{source} has no column {ETIV} (intracranial volume, mm^3)", f"name it with --map {ETIV}=COLUMN"
         )
 
 
