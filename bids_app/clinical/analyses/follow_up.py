@@ -20,11 +20,14 @@ from bids_app.clinical.stats.progression import (
 )
 from bids_app.clinical.stats.worsening import DAYS_PER_YEAR, MEASURES, WorseningRule, worsening_tables
 from bids_app.clinical.values import WRITE_ISO, date_problem, dates, numbers, scale_of, without_date
+from bids_app.clinical.wording import listing
 from bids_app.errors import AnalysisError
 
 # A number beyond this is a calendar year or an age in days, not years since the first visit.
 MOST_YEARS = 80.0
 YEARS = "years"
+# Where a row comes from (as pandas names it) when the columns that are needed are spread over scans and visits
+FROM = "_merge"
 NO_RELAPSE = {"none", "no", "nil", "-", "--", "no relapse", "no relapses", "false"}
 
 
@@ -178,7 +181,10 @@ class FollowUp:
             return self._grouped(first_after(self.people, self.relapse_times()))
         if counted not in self.visits:
             raise AnalysisError("there is no column of relapses")
-        return self._grouped(counted_relapses(self.visits, str(counted), YEARS))
+        # A number is that of the time since the last row of the table that holds it
+        elsewhere = "right_only" if counted in self.data.visits else "left_only"
+        visits = self.visits[self.visits[FROM].ne(elsewhere)] if FROM in self.visits else self.visits
+        return self._grouped(counted_relapses(visits, str(counted), YEARS))
 
     def relapse_times(self) -> Mapping[str, tuple[float, ...]]:
         """Years from the first scan to each person's relapses.
@@ -266,8 +272,21 @@ def _entries(cell: object) -> list[str]:
 
 
 def _source(data: CohortData, *columns: str) -> pd.DataFrame:
-    """The visits, or the scans where the visits lack a column."""
-    return data.visits if all(name in data.visits for name in columns) else data.scans
+    """The visits, the scans where the visits lack a column, or both where each lacks one."""
+    lacking = [name for name in columns if name not in data.visits]
+    if not lacking:
+        return data.visits
+    if all(name in data.scans for name in columns):
+        return data.scans
+    clock, other = data.clock(data.visits), data.clock(data.scans)
+    if clock != other:
+        raise AnalysisError(
+            f"{listing(lacking)} can be found with the scans only and the rest with the visits only, which tell time "
+            f"by {other} and by {clock}",
+            "put the columns into one table",
+        )
+    scans = data.scans[["participant_id", clock, *lacking]]
+    return data.visits.merge(scans, how="outer", on=["participant_id", clock], indicator=FROM)
 
 
 def _clock(data: CohortData, table: pd.DataFrame) -> pd.Series:

@@ -50,6 +50,34 @@ def test_visits_without_a_scan_confirm_progression():
     assert by_person(follow_up(data(table, visits)).progression())[0] == [2.0, True]
 
 
+def spread(**clock):
+    """Numbers of relapses with the scans only, EDSS at more visits only."""
+    rows = {
+        "participant_id": ["sub-1"] * 4 + ["sub-2"] * 3,
+        "session_id": None,
+        "dx": "MS",
+        "edss": [2, 3, 3, 3, 1, 1, 1],
+    }
+    times = {"age": [30.0, 31, 32, 33, 40, 41, 42]}
+    return data(scans(relapses=[0, 1, 0, 0, 2]), pd.DataFrame({**rows, **(clock or times)}))
+
+
+def test_scores_and_relapses_may_be_in_different_tables():
+    found = follow_up(spread())
+    assert by_person(found.progression()) == [[1.0, True], [2.0, False]]
+    relapses = found.relapses()
+    assert by_person(relapses) == [[1.0, True], [2.0, True]]
+    assert relapses["n_relapses"].tolist() == [1, 2]
+    assert relapses["unknown"].tolist() == [0, 0]
+
+
+def test_tables_whose_clocks_differ_are_not_put_together():
+    with pytest.raises(
+        AnalysisError, match=r"relapses can be found with the scans only .* which tell time by age and by"
+    ):
+        follow_up(spread(years_from_first=[0.0, 1, 2, 3, 0, 1, 2]))
+
+
 def test_visits_long_before_the_first_scan_do_not_count():
     early = pd.DataFrame(
         {
