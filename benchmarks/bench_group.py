@@ -3,7 +3,7 @@
     python benchmarks/bench_group.py [--scans 2000 10000 30000 100000] [--folder FOLDER]
 
 A hundred synthetic people are scored. Their summaries and tables are written again and again under new names, each
-with volumes and z of its own; the participants have a group, a site, EDSS, disease duration and time to progression.
+with volumes and z of its own; the participants have a group, a site, EDSS, disease duration and PASAT.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,15 +26,15 @@ TABLES = {"volumes": ("volume_mm3",), "deviations": ("z",), "extended": ("z",), 
 HEADER = "participant_id\tage\tsex\tgroup\tsite\tedss\tdisease_duration\tpasat\n"
 
 
-def score_sources(root: Path) -> tuple[Path, Path]:
-    """A hundred people, scored: BIDS folder and output folder."""
+def score_sources(root: Path) -> Path:
+    """A hundred people, scored: the output folder."""
     bids, output = root / "bids", root / "out"
     if not output.is_dir():
         write_dataset(bids, SOURCES)
         trees = ["--fs-subjects-dir", str(bids / "derivatives/freesurfer")]
         cost = measure([str(bids), str(output), "participant", *trees], root / "log.txt")
         assert cost.code == 0, (root / "log.txt").read_text()
-    return bids, output
+    return output
 
 
 def _pieces(path: Path, columns: tuple[str, ...]) -> tuple[str, list[float]]:
@@ -105,7 +104,7 @@ def _person(name: str, covariates: dict, rng: np.random.Generator) -> str:
 
 def main(scans: list[int], root: Path) -> None:
     """Make, run and print."""
-    _, source = score_sources(root)
+    source = score_sources(root)
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
     print("| level                 |  scans | exit |  wall s |   CPU s | program MB | worker MB | group.html MB |")
     print("|---|---|---|---|---|---|---|---|")
@@ -128,7 +127,6 @@ if __name__ == "__main__":
     parser.add_argument("--scans", type=int, nargs="+", default=[2_000, 10_000, 30_000, 100_000])
     parser.add_argument("--folder", type=Path, help="where to work and keep what is made (default: a temporary folder)")
     options = parser.parse_args()
-    sys.path.insert(0, str(Path(__file__).parent))
     if options.folder:
         main(options.scans, options.folder)
     else:

@@ -1,6 +1,6 @@
 """Overheads of the ways beyond one machine: wall and CPU seconds per person, on this machine.
 
-    python benchmarks/bench_schedulers.py [--people 100]
+    python -m benchmarks.bench_schedulers [--people 100]
 
 The same people are scored here, on two local Dask workers, and, with a Slurm (``SLURM_CONF``), in an array with 50
 people per task, and twenty of them with one each. CPU time is that of the jobs, without the daemons of Slurm.

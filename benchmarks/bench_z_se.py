@@ -1,6 +1,6 @@
 """Does the standard error of z hold what it says, and are the tails right when people are few?
 
-    nice python benchmarks/bench_z_se.py [--people 400 3000] [--refits 60] [--ages wide] [--seed 1]
+    nice python benchmarks/bench_z_se.py [--people 400 3000] [--refits 60] [--seed 1]
 
 People are drawn from `open-calibrated` (no sites), whose truth is thus known; every refit has its own people. First
 table: standard deviation of z across refits over the mean z_se, by age, over regions, sexes and z of -2 to 2. Second:

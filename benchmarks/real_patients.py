@@ -94,7 +94,7 @@ def main() -> None:
 
 def usable(table: pd.DataFrame) -> pd.DataFrame:
     """People whose FreeSurfer output passed."""
-    return table[table["qc_flag"].isna()].replace({"diagnosis": SAME})
+    return table[table["qc_flag"].isna()]
 
 
 def cohorts(healthy: pd.DataFrame, patients: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

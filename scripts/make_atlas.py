@@ -47,7 +47,6 @@ CEREBRAL_WHITE = {2: "lhCerebralWhiteMatterVol", 41: "rhCerebralWhiteMatterVol"}
 CONTEXT = {3: "cortex", 42: "cortex"}
 LEFT_OUT = ("measured", "covariate")
 WALL = "medial wall"
-FINE = 6
 
 
 def label_names() -> dict[int, str]:

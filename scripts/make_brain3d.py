@@ -73,7 +73,7 @@ def deep(volume: nib.MGHImage) -> list[dict[str, Any]]:
         step = COARSE_MM if inside.sum() > COARSE_VOXELS else FINE_MM
         corner = np.argwhere(inside).min(axis=0) - 4
         box = inside[tuple(slice(a, b + 9) for a, b in zip(corner, np.argwhere(inside).max(axis=0) - 4, strict=True))]
-        box = np.pad(box, 0).astype(float)
+        box = box.astype(float)
         field = zoom(gaussian_filter(box, BLUR_MM), 1 / step, order=1, grid_mode=False)
         spacing = (np.array(box.shape) - 1) / (np.array(field.shape) - 1)
         vertices, faces = surface_net(field - 0.5)

@@ -20,7 +20,7 @@ def check_shared(first: NormativeModel, second: NormativeModel) -> None:
     ------
     ModelError
     """
-    shared = set(first.card.name.split("+")) & set(second.card.name.split("+"))
+    shared = sorted(set(first.card.name.split("+")) & set(second.card.name.split("+")))
     if shared and first.card.version in (second.card.version, *second.card.version.split("+")):
         raise ModelError(f"the second model is the first ({', '.join(shared)})", "name another with --second-model")
     if not set(first.regions) & set(second.regions):

@@ -23,7 +23,6 @@ from bids_app.reports.loading import Record, Sheet
 MISSING = "–"
 MINUS = "−"
 
-# decimals of a column (and the factor from its unit on disk to the unit shown)
 PROBABILITIES = (
     "p",
     "p_fdr",
@@ -36,6 +35,7 @@ PROBABILITIES = (
     "p_permutation",
     "p_proportional",
 )
+# decimals of a column
 DIGITS = {
     "z": 2,
     "z_se": 2,
@@ -145,13 +145,13 @@ def cell(file: str, row: int, column: str, value: Any, digits: int | None = None
     return _datum(f'data-file="{escape(file)}" data-row="{row}" data-column="{escape(column)}"', text, scale)
 
 
-def field(record: Record, key: str, digits: int | None = None, scale: float = 1.0) -> Markup:
+def field(record: Record, key: str, digits: int | None = None) -> Markup:
     """A JSON value in running text, marked with its file and dotted key."""
-    text = shown(record.get(key), key.rsplit(".", 1)[-1], digits, scale)
-    return _datum(f'data-file="{escape(record.file)}" data-key="{escape(key)}"', text, scale)
+    text = shown(record.get(key), key.rsplit(".", 1)[-1], digits)
+    return _datum(f'data-file="{escape(record.file)}" data-key="{escape(key)}"', text)
 
 
-def _datum(origin: str, text: str, scale: float) -> Markup:
+def _datum(origin: str, text: str, scale: float = 1.0) -> Markup:
     factor = f' data-scale="{scale}"' if scale != 1 else ""
     return Markup(f"<data {origin}{factor}>{escape(text)}</data>")
 

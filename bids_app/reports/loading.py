@@ -17,7 +17,7 @@ from bids_app.bids.ratings import FILE as RATINGS
 from bids_app.errors import InputError
 from bids_app.tables import read_json, read_table
 
-OWN_FIGURE_SUFFIX = "_morph.svg"
+OWN_FIGURE_END = "_morph"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".svg")
 DEVIATION_SETS = ("deviations", "extended", "asymmetry", "thickness", "area", "second")
 # Tables of counted regions, whose z are drawn on a brain
@@ -101,7 +101,6 @@ def _at(value: Any, key: str, default: Any) -> Any:
 class Scan:
     """What is on disk about one scored scan."""
 
-    participant: str
     session: str | None
     summary: Record
     sheets: dict[str, Sheet]
@@ -181,7 +180,6 @@ class Group:
     adaptation: Record | None
     citation: str | None
     model_cards: tuple[Record, ...]
-    description: Record | None
     fan: Fan | None = None
 
 
@@ -205,7 +203,7 @@ def load_person(root: Path, label: str) -> Person:
     """
     folder = root / f"sub-{label}"
     scans = sorted(
-        (_scan(root, label, file) for file in sorted(folder.glob("**/anat/*_desc-summary_morph.json"))),
+        (_scan(root, file) for file in sorted(folder.glob("**/anat/*_desc-summary_morph.json"))),
         key=lambda scan: (scan.summary.get("covariates.age") or 0.0, scan.session or ""),
     )
     statuses = list(_statuses(root, label))
@@ -240,7 +238,6 @@ def load_group(root: Path) -> Group:
         adaptation=load_record(root, root / "adaptation.json"),
         citation=_text(root / "CITATION.md"),
         model_cards=tuple(filter(None, (load_record(root, path) for path in sorted(root.glob("model_*.json"))))),
-        description=load_record(root, root / "dataset_description.json"),
         fan=_fan(root, sheets.get("deviations")),
     )
 
@@ -268,7 +265,7 @@ def _ratings(root: Path, participant: str | None = None) -> Sheet | None:
     return sheet.pick(sheet.table["participant_id"].astype(str) == participant)
 
 
-def _scan(root: Path, participant: str, file: Path) -> Scan:
+def _scan(root: Path, file: Path) -> Scan:
     summary = Record(file.relative_to(root).as_posix(), read_json(file))
     found = {
         name: load_sheet(root, file.with_name(file.name.replace("_desc-summary_morph.json", f"_desc-{name}_morph.tsv")))
@@ -276,7 +273,7 @@ def _scan(root: Path, participant: str, file: Path) -> Scan:
     }
     lesions = found.pop("lesions")
     sheets = {name: sheet for name, sheet in found.items() if sheet is not None}
-    return Scan(participant, summary.get("session_id"), summary, sheets, lesions)
+    return Scan(summary.get("session_id"), summary, sheets, lesions)
 
 
 def _statuses(root: Path, label: str) -> Iterator[Record]:
@@ -294,7 +291,7 @@ def _images(folder: Path) -> tuple[Path, ...]:
     return tuple(
         path
         for path in sorted(folder.iterdir())
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.endswith(OWN_FIGURE_SUFFIX)
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.stem.endswith(OWN_FIGURE_END)
     )
 
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bids_app.bids.age_sex import DAYS_PER_YEAR
 from bids_app.bids.names import participant_id
 from bids_app.tables import write_tsv
 
 PIRA, RAW, RELAPSE = "PIRA", "RAW", "relapse"
 INTERVAL = 0.5
-DAYS_PER_YEAR = 365.25
 # Visits from one planted event to the next: confirmation, recovery and a new baseline all fit between.
 SPACING = 4
 # A relapse begins so many days before the visit that shows it.

@@ -145,11 +145,10 @@ def planted(courses: Courses) -> pd.DataFrame:
         for name, size in EFFECT.items()
     ]
     rows += [
-        (f"change of z of {name}", "patients who progress, times severity", size, "z/year", changes)
-        for name, size in PER_YEAR.items()
+        (f"change of z of {name}", "patients who progress", size, "z/year", changes) for name, size in PER_YEAR.items()
     ]
     rows += [
-        ("change of z of the same regions", "other patients, times severity", STABLE_SHARE, "of those", changes),
+        ("change of z of the same regions", "other patients", STABLE_SHARE, "of those", changes),
         ("z of every region", "scanner south", SITE_SHIFT, "z", "group/group_sites.tsv"),
         ("EDSS", "patients, per unit of severity", EDSS_PER_SEVERITY, "points", "group/group_scores_counts.tsv"),
         ("PASAT", "patients, per unit of severity", PASAT_PER_SEVERITY, "points", "group/group_scores_counts.tsv"),

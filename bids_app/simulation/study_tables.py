@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bids_app.bids.age_sex import DAYS_PER_YEAR
 from bids_app.bids.names import participant_id, session_id
-from bids_app.simulation.courses import COLUMNS, DAYS_PER_YEAR, INTERVAL, Courses, plant_lesions
+from bids_app.simulation.courses import COLUMNS, INTERVAL, Courses, plant_lesions
 from bids_app.simulation.demo import PARTICIPANT_COLUMNS
 from bids_app.simulation.demo_people import PATIENT
 from bids_app.simulation.study_people import CLINIC_YEARS, PASAT_PER_SEVERITY, StudyPerson

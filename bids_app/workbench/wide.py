@@ -135,13 +135,13 @@ def _typed_ids(table: pd.DataFrame) -> pd.DataFrame:
 
 def _from_long(table: pd.DataFrame, config: WideConfig, source: Path) -> tuple[pd.DataFrame, Measured]:
     """The long table spread, and what each new column holds: region and value."""
-    absent = [value for value in config.values if value not in table]
+    absent = [value for value in config.values if value not in VALUES or value not in table]
     if absent:
         there = ", ".join(value for value in VALUES if value in table)
-        raise InputError(f"{source} has no column {absent[0]}", f"it has {there}")
+        raise InputError(f"{source} has no values {absent[0]}", f"it has {there}")
     rows = table[table["measure"].isin(config.measures)] if config.measures else table
     if rows.empty:
-        raise InputError(f"{source} has no {' or '.join(config.measures) or 'rows'}", "leave --measure out")
+        raise InputError(f"{source} has no {' or '.join(config.measures) or 'rows'}", "leave --measures out")
     keys = list(table.columns[: table.columns.get_loc(BEFORE)])
     ids = [name for name in ("participant_id", "session_id", "sample") if name in keys]
     double = rows.duplicated([*ids, BEFORE])

@@ -176,6 +176,22 @@ def test_each_of_several_groups_has_the_same_controls_in_both_comparisons(cohort
         np.testing.assert_allclose(rows["q"], false_discovery(rows["p"].to_numpy()))
 
 
+def test_a_group_of_one_does_not_take_the_others_along(cohort):
+    table, z = cohort
+    lone = table["participant_id"] == table.loc[table["dx"] == "MS", "participant_id"].iloc[0]
+    table = table.assign(dx=np.where(lone, "CIS", table["dx"]))
+    results = {r.name: r for r in run_analysis(table, z, AnalysisConfig(roles={"diagnosis": "dx"}, control="HC"))}
+    assert len(results["case_control_MS"].table)
+    assert results["case_control_CIS"].sentences[0].startswith("Not computed: ")
+
+
+def test_a_region_that_the_cohorts_table_names_too_is_not_lost(cohort):
+    table, z = cohort
+    config = AnalysisConfig(roles={"diagnosis": "dx", "edss": "edss"}, control="HC")
+    named = {r.name: r for r in run_analysis(table.assign(**{z.columns[0]: 1.0}), z, config)}
+    assert z.columns[0] in set(named["scores_regions"].table["region"])
+
+
 def test_several_groups_get_their_own_files(cohort):
     table, z = cohort
     table = table.assign(dx=np.where(table["participant_id"] < "sub-015", "MS type 1", table["dx"]))

@@ -133,13 +133,11 @@ def region_associations(
     AnalysisError
         When no score can be related to any region.
     """
-    regions = [name for name in zscores.select_dtypes("number").columns if name not in cohort.columns]
+    outcomes = zscores.select_dtypes("number")
     blocks, problems = [], []
     for score in scores:
-        predictor = {score: cohort[score]}
-        outcomes = zscores[regions]
         try:
-            table = _fit_all(cohort, outcomes, predictor, model)
+            table = _fit_all(cohort, outcomes, cohort[score], model)
         except AnalysisError as error:
             problems.append((score, str(error)))
             continue
@@ -171,7 +169,7 @@ def count_associations(cohort: pd.DataFrame, scores: Sequence[str], model: Score
     for score in scores:
         try:
             _check_change(cohort, score, model)
-            table = _fit_all(cohort, cohort[[score]], {"n_infra": cohort["n_infra"]}, model)
+            table = _fit_all(cohort, cohort[[score]], cohort["n_infra"], model)
         except AnalysisError as error:
             problems.append((score, str(error)))
             continue
@@ -190,7 +188,7 @@ def _finish(blocks: list[pd.DataFrame], problems: list[tuple[str, str]]) -> pd.D
     if not blocks:
         raise AnalysisError("; ".join(grouped(problems)) or "there is no clinical score to relate")
     lost = [(display_name(name), why) for block in blocks for name, why in block.attrs.get(LEFT_OUT, ())]
-    table = pd.concat([block.set_axis(block.index) for block in blocks], ignore_index=True)
+    table = pd.concat(blocks, ignore_index=True)
     table["structure"] = [None if pd.isna(name) else display_name(str(name)) for name in table["region"]]
     partial = [
         (str(score), str(note))
@@ -222,12 +220,9 @@ def corrected(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(q=q.to_numpy(dtype=float))
 
 
-def _fit_all(
-    cohort: pd.DataFrame, outcomes: pd.DataFrame, predictor: Mapping[str, pd.Series], model: ScoreModel
-) -> pd.DataFrame:
+def _fit_all(cohort: pd.DataFrame, outcomes: pd.DataFrame, predictor: pd.Series, model: ScoreModel) -> pd.DataFrame:
     """Every column of `outcomes` on the one `predictor`, together where the same rows are complete."""
-    ((name, values),) = predictor.items()
-    X = pd.concat([values.astype(float).rename("predictor"), design(cohort, model.covariates)], axis=1)
+    X = pd.concat([predictor.astype(float).rename("predictor"), design(cohort, model.covariates)], axis=1)
     people = cohort["participant_id"].to_numpy()
     years = _years(cohort, model) if model.longitudinal else np.zeros(len(cohort))
     usable = X.notna().all(axis=1).to_numpy() & ~np.isnan(years)
@@ -257,7 +252,7 @@ def _fit_all(
     table.attrs[LEFT_OUT] = lost
     order = {column: position for position, column in enumerate(outcomes.columns)}
     table = table.sort_values("outcome", key=lambda column: column.map(order), ignore_index=True, kind="stable")
-    return table.assign(predictor=name, covariates=", ".join(model.covariates) or None)
+    return table.assign(predictor=predictor.name, covariates=", ".join(model.covariates) or None)
 
 
 def _years(cohort: pd.DataFrame, model: ScoreModel) -> FloatArray:
@@ -298,7 +293,7 @@ def standardised_rows(outcomes: pd.DataFrame, X: pd.DataFrame) -> tuple[FloatArr
         few = f"only {plural(len(X), 'scan')} with all values" if len(X) else "no scan has all values"
         raise AnalysisError(few)
     matrix = X.to_numpy(dtype=float)
-    varying = matrix.std(axis=0) > 0
+    varying = np.ptp(matrix, axis=0) > 0
     varying[0] = True
     predictors = np.column_stack([np.ones(len(X)), standardise(matrix[:, varying])])
     return standardise(outcomes.to_numpy(dtype=float)), predictors

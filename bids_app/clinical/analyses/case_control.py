@@ -54,7 +54,6 @@ def compare_counts(
         ``set weight`` of each row of a matched cohort (same index). Robust standard errors then take matched sets as
         the units. Where weights differ (several controls per person) means and models are weighted and every interval
         is robust.
-        Of the groups.
 
     Returns
     -------

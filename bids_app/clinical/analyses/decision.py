@@ -14,7 +14,7 @@ from bids_app.clinical.figures import Trajectory
 from bids_app.clinical.results import AnalysisResult, make_result
 from bids_app.clinical.stats import resampling, risk_rules
 from bids_app.clinical.stats.decision_curves import THRESHOLDS, net_benefit, predicted_risk
-from bids_app.clinical.stats.survival import kaplan_meier
+from bids_app.clinical.stats.survival import SAME_TIME, kaplan_meier
 from bids_app.clinical.wording import software
 from bids_app.errors import AnalysisError
 
@@ -100,7 +100,7 @@ def _table(risk: RiskData, outcome: pd.DataFrame, seen: np.ndarray, horizon: flo
     """Net benefits among some people with an outcome; None where nobody has an event by the horizon."""
     config = risk.followed.data.config
     time, event = outcome["time"][seen].to_numpy(), outcome["event"][seen].to_numpy()
-    if not (event[time <= horizon] == 1).any():
+    if not (event[time <= horizon * (1 + SAME_TIME)] == 1).any():
         return None
     # Beyond one and a half times the risk of all, acting on everybody only does harm and would fill the picture.
     overall = 1 - kaplan_meier(time, event).at([horizon])[0, 0]

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from bids_app.bids.age_sex import DAYS_PER_YEAR
 from bids_app.clinical.cohort import CohortData
 from bids_app.clinical.stats.progression import (
     ROUNDING,
@@ -18,7 +19,7 @@ from bids_app.clinical.stats.progression import (
     first_marked,
     progression_table,
 )
-from bids_app.clinical.stats.worsening import DAYS_PER_YEAR, MEASURES, WorseningRule, worsening_tables
+from bids_app.clinical.stats.worsening import MEASURES, WorseningRule, worsening_tables
 from bids_app.clinical.values import WRITE_ISO, date_problem, dates, numbers, scale_of, without_date
 from bids_app.clinical.wording import listing
 from bids_app.errors import AnalysisError

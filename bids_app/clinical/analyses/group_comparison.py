@@ -18,7 +18,7 @@ from bids_app.clinical.analysis_file import AnalysisConfig
 from bids_app.clinical.cohort import CohortData
 from bids_app.clinical.deviations import TAILS, count_table, region_set
 from bids_app.clinical.figures import BrainMap, Forest, Table
-from bids_app.clinical.results import AnalysisResult, make_result, map_limits
+from bids_app.clinical.results import AnalysisResult, make_result, map_limits, not_computed
 from bids_app.clinical.stats import matching
 from bids_app.clinical.stats.linear import design
 from bids_app.clinical.stats.matching import MatchSettings
@@ -77,11 +77,12 @@ def burden(data: CohortData) -> list[AnalysisResult]:
         where={"region_set": shown},
         null="expected",
     )
-    own = "" if data.healthy is None else ", over all regions those of the model's own healthy people"
+    told = data.healthy is not None and not data.counting_note  # as `CohortData.expected`
+    own = ", over all regions those of the model's own healthy people" if told else ""
     methods = BURDEN_METHODS.format(
         threshold=data.config.threshold,
         own=own,
-        rest="The ranges" if data.healthy is None else "The other ranges",
+        rest="The other ranges" if told else "The ranges",
         software=software("numpy", "scipy"),
     )
     return [
@@ -197,15 +198,22 @@ def counts(data: CohortData) -> list[AnalysisResult]:
     results, suffixes = [], file_suffixes(data.groups)
     for group in data.groups:
         found = comparison_set(data, group, control)
-        result = case_control.case_control_result(
-            found.people, group, control, covariates=found.covariates, sets=found.sets
-        )
+        suffix = f"_{suffixes[group]}" if len(data.groups) > 1 else ""
+        try:
+            result = case_control.case_control_result(
+                found.people, group, control, covariates=found.covariates, sets=found.sets
+            )
+        except AnalysisError as error:  # one group of too few must not take the others along
+            if not suffix:
+                raise
+            title, reason = f"Number of deviations, {group} against {control}", f"{str(error).rstrip('.')}."
+            results.append(not_computed(f"case_control{suffix}", title, reason))
+            continue
         result = _without_failed(result, found, group, control)
         result = _with_notes(result, (*found.notes, *data.counting_note))
         seen = tuple(Finding("groups-compared", f"{group} and {control}: {note.rstrip('.')}") for note in found.notes)
         result = replace(result, findings=seen)
         result = replace(result, methods=f"{data.counting} {result.methods}")
-        suffix = f"_{suffixes[group]}" if len(data.groups) > 1 else ""
         named = [replace(other, title=f"{other.title}, {group} and {control}") for other in found.matching]
         results += [_renamed(other, suffix) for other in (*named, result)]
     return results

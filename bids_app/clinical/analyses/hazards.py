@@ -126,7 +126,7 @@ def _cox(first: pd.DataFrame, times: pd.DataFrame, covariates: tuple[str, ...]) 
     last = {**concordance_columns(time, event, fit.linear), "covariates": ", ".join(covariates) or None}
     rows = []
     for j, term in enumerate(varying):
-        member = X[:, j] > 0
+        member = X[:, j] > X[:, j].min()
         lone = len(np.unique(X[:, j])) == 2 and event[member].sum() in (0, event.sum())
         unbounded = bool(lone or not fit.estimable[j])
         with np.errstate(over="ignore"):

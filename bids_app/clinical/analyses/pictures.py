@@ -47,7 +47,7 @@ def courses(data: CohortData) -> list[AnalysisResult]:
         )
         for name in leading
     ]
-    table = pd.concat(blocks, ignore_index=True).dropna(subset=["z"])
+    table = pd.concat(blocks).dropna(subset=["z"])
     table = table[["region", "structure", *(name for name in table if name not in ("region", "structure"))]]
     shared: dict[str, Any] = {
         "x": "age",
@@ -61,15 +61,10 @@ def courses(data: CohortData) -> list[AnalysisResult]:
     sentence = f"Every scan by age in the regions that are most often smaller than expected: {named}."
     grouped = Courses(**shared, colour="group" if "group" in table else None)
     title = "Everybody in the leading regions"
-    results = [make_result("courses", title, table, sentences=(sentence,), figure=grouped)]
+    results = [make_result("courses", title, table.reset_index(drop=True), sentences=(sentence,), figure=grouped)]
     for column, shown in list(data.scores().items())[:1]:
-        valued = scans[data.patients[scans.index]]
-        value = numbers(valued[column])
-        own = table[table["participant_id"].isin(valued.loc[value.notna(), "participant_id"])].copy()
-        lookup = valued.assign(value=value).set_index(["participant_id", "age"])["value"]
-        lookup = lookup[~lookup.index.duplicated()]
-        own["value"] = lookup.reindex(pd.MultiIndex.from_frame(own[["participant_id", "age"]])).to_numpy(float)
-        own = own.dropna(subset=["value"])
+        value = numbers(scans.loc[data.patients[scans.index], column])
+        own = table.assign(value=value.reindex(table.index)).dropna(subset=["value"]).reset_index(drop=True)
         if len(own):
             told = f"The same in the people with a value of {shown}, coloured from low to high."
             by_score = Courses(**shared, colour="value")
@@ -202,7 +197,7 @@ def visits(data: CohortData) -> list[AnalysisResult]:
     blocks = []
     for group, part in scans.groupby("group", sort=True):
         first = first_scans(part)
-        last = first_scans(part.assign(age=-part["age"].astype(float)))
+        last = first_scans(part[::-1].assign(age=-part["age"].astype(float)))[::-1]  # of equal ages the lower row
         for name, rows in (("first", first), ("last", last)):
             found = z.loc[part.index[rows]]
             blocks.append(

@@ -251,19 +251,15 @@ def prevalence_sentences(prevalence: pd.DataFrame, threshold: float = Z_CRITICAL
             sentences.append(f"In group {name} no region has z <= -{threshold:g} in {whom}.")
             continue
         thalamus = part[part["region"].isin(THALAMUS) & ~part["region"].isin(top["region"])]
-        shares = listing([_share(row) for row in _rows(top)])
+        shares = listing([_share(row) for row in top.to_dict("records")])
         sentences.append(
             f"Of the people of group {name}, at their first scan, most have z <= -{threshold:g} in the {shares}; the "
             f"healthy reference expects {percent(expected)} of people."
         )
         if len(thalamus):
-            seen = listing([_share(row) for row in _rows(thalamus)])
+            seen = listing([_share(row) for row in thalamus.to_dict("records")])
             sentences.append(f"Of the people of group {name} it is seen in the {seen}.")
     return tuple(sentences)
-
-
-def _rows(table: pd.DataFrame) -> list[dict[Hashable, Any]]:
-    return table.to_dict("records")
 
 
 def _share(row: Mapping[Hashable, Any]) -> str:

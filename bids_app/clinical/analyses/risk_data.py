@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -67,7 +67,7 @@ class RiskData:
 
 
 def risk_data(data: CohortData) -> RiskData:
-    """Outcomes and rules of the people with a disease and at least two visits."""
+    """Outcomes and rules of the people with a disease who have a visit from the first scan on."""
     followed = follow_up(data)
     first = data.scans[data.first & data.patients]
     first = first[first["participant_id"].isin(followed.people["participant_id"])]
@@ -135,7 +135,4 @@ def _chosen(counts: FloatArray, outcome: pd.DataFrame, seed: int) -> Sequence[Ri
     everybody = counts >= apparent.k
     validated = everybody.copy()
     validated[seen] = honest.at_risk
-    return [
-        RiskRule(apparent.name, apparent.definition, everybody, apparent.k, apparent.warning),
-        RiskRule(honest.name, honest.definition, validated, honest.k),
-    ]
+    return [replace(apparent, at_risk=everybody), replace(honest, at_risk=validated)]

@@ -210,12 +210,13 @@ def _disability(risk: RiskData, rule: RiskRule, samples: np.ndarray) -> list[dic
     X = np.column_stack([np.ones(len(edss)), years, high, years * high, group, years[:, None] * group])
     L = np.column_stack([X[:, :3], group])
     try:
+        scaled = standardise(edss)  # an EDSS that never differs has no model
         fit = _model(X, codes, years, slope).fit(edss)
-        level = _model(L, codes, years, slope).fit(standardise(edss))
+        level = _model(L, codes, years, slope).fit(scaled)
     except AnalysisError:
         return []
     drawn = _bootstrap_disability(X, edss, codes, samples[:, chosen])
-    levels = _bootstrap_disability(L, standardise(edss), codes, samples[:, chosen])[:, 2]
+    levels = _bootstrap_disability(L, scaled, codes, samples[:, chosen])[:, 2]
     shared = {"n_people": len(names), "n_at_risk": len(np.unique(codes[high == 1])), "note": None}
     found = []
     for outcome, column in (("EDSS at the first scan", 2), ("EDSS change per year", 3)):
@@ -355,7 +356,7 @@ def _mean_curves(
 
     kept = chosen[rows[3]]
     edss, years, high, codes = (values[kept] for values in rows[:4])
-    if len(np.unique(high)) < 2:
+    if len(np.unique(high)) < 2 or np.ptp(edss) == 0:
         return []
     X = np.column_stack([np.ones(len(edss)), years, high, years * high])
     try:

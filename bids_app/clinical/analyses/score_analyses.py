@@ -13,7 +13,7 @@ from bids_app.clinical.analyses.association_results import count_result, region_
 from bids_app.clinical.analyses.change_analyses import Harmonisation, harmonised
 from bids_app.clinical.cohort import CohortData
 from bids_app.clinical.deviations import count_table
-from bids_app.clinical.results import AnalysisResult, make_result
+from bids_app.clinical.results import AnalysisResult
 from bids_app.clinical.stats.imputation import impute_scores, pool_tables
 from bids_app.clinical.stats.linear import design
 from bids_app.clinical.values import numbers
@@ -57,7 +57,7 @@ def regions_all(data: CohortData) -> list[AnalysisResult]:
 
 def over_scanners(data: CohortData) -> tuple[CohortData, Harmonisation]:
     """`data` with z harmonised over scanners, and the deviations counted again, where people changed scanner."""
-    scans = data.scans[data.scans["age"].notna()] if "age" in data.scans else data.scans
+    scans = data.scans[data.scans["age"].notna()]
     clock = numbers(scans[data.clock(scans)])
     scans = scans.assign(years=(clock - clock.groupby(scans["participant_id"]).transform("min")).fillna(0.0))
     z, done = harmonised(data, scans)
@@ -130,7 +130,7 @@ def _fit(
     if data.config.missing == "complete" or not scores:
         return fit(people, []), ""
     known = [name for name in regions if data.zscores.loc[data.patients, name].notna().any()]
-    blocks, drawn, note = [], [], ""
+    blocks, note = [], ""
     for own in [[name] for name in known] or [[]]:
         imputed = imputed_scans(data, data.zscores.loc[data.patients, own[0]] if own else people["n_infra"])
         drawn = [column for column in scores if imputed[0][column].notna().all()]
@@ -244,9 +244,6 @@ def imputed_scans(data: CohortData, own: pd.Series) -> tuple[pd.DataFrame, ...]:
 def _with_note(result: AnalysisResult, note: str) -> AnalysisResult:
     if not note:
         return result
-    pooled = make_result(result.name, result.title, result.table)
     imputed = "were imputed" in note
     sentence = "Missing scores were imputed; see the methods." if imputed else note.strip()
-    return replace(
-        result, columns=pooled.columns, methods=result.methods + note, sentences=(*result.sentences, sentence)
-    )
+    return replace(result, methods=result.methods + note, sentences=(*result.sentences, sentence))

@@ -9,6 +9,7 @@ import pandas as pd
 
 from bids_app.clinical.analyses.change_analyses import followed_scans, harmonised
 from bids_app.clinical.analyses.follow_up import clock_times
+from bids_app.clinical.analyses.group_tables import first_named
 from bids_app.clinical.cohort import CohortData
 from bids_app.clinical.comparable import NOT_COMPARABLE, SCANNER_COLUMNS, WITH_CARE, compare, facts_of_rows, largest_set
 from bids_app.clinical.composites import composite_name, composites, with_composites
@@ -64,8 +65,7 @@ def scanner_column(data: CohortData) -> str | None:
     column = data.config.column("scanner")
     if column in data.scans:
         return column
-    names = {str(name).lower(): str(name) for name in data.scans}
-    return next((names[name] for name in SCANNER_COLUMNS if name in names), None)
+    return first_named(data.scans, SCANNER_COLUMNS)
 
 
 def intervals(data: CohortData, scans: pd.DataFrame) -> pd.DataFrame:
@@ -83,9 +83,9 @@ def intervals(data: CohortData, scans: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         ``participant_id group session_from session_to years comparable reasons``; years between the two scans.
     """
-    rows = []
+    rows, column = [], scanner_column(data)
     for person, part in scans.sort_values(["participant_id", "years"], kind="stable").groupby("participant_id"):
-        facts = facts_of_rows(part, scanner_column(data))
+        facts = facts_of_rows(part, column)
         sessions = list(part["session_id"]) if "session_id" in part else [None] * len(part)
         years, group = part["years"].to_numpy(dtype=float), part["group"].iloc[0]
         for i in range(len(part) - 1):
@@ -100,8 +100,6 @@ def comparability(data: CohortData) -> list[AnalysisResult]:
     """Which scans of a person can be compared with the next, and why not."""
     scans = followed_scans(data)
     table = intervals(data, scans)
-    if table.empty:
-        raise AnalysisError("nobody was scanned twice, so there is nothing to compare")
     counts = table["comparable"].value_counts()
     against, care = (int(counts.get(verdict, 0)) for verdict in (NOT_COMPARABLE, WITH_CARE))
     sentence = (

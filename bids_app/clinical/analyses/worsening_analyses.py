@@ -153,7 +153,8 @@ def _parts_note(followed: FollowUp) -> str:
     parts = _parts(followed)
     named = [MEASURES[name].words for name in parts]
     own = "; Cadavid's EDSS-Plus has no SDMT (set edss_plus to leave it out)" if "sdmt" in parts else ""
-    return f"EDSS-plus worsening is the first worsening of {', '.join(named[:-1])} or {named[-1]}{own}."
+    said = " or ".join(filter(None, (", ".join(named[:-1]), named[-1])))
+    return f"EDSS-plus worsening is the first worsening of {said}{own}."
 
 
 def worsening_methods(followed: FollowUp) -> str:

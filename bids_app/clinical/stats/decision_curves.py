@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from bids_app.arrays import FloatArray
 from bids_app.clinical.stats.cox import PartialLikelihood
-from bids_app.clinical.stats.survival import checked_times
+from bids_app.clinical.stats.survival import SAME_TIME, checked_times
 from bids_app.errors import AnalysisError
 
 THRESHOLDS = np.round(np.arange(0.02, 0.601, 0.02), 2)
@@ -34,10 +34,9 @@ def event_probability(time: FloatArray, event: FloatArray, weight: FloatArray, h
     (b,) array; NaN for a row without anybody
     """
     at_risk = weight[:, ::-1].cumsum(axis=1)[:, ::-1]
-    start = np.searchsorted(time, np.unique(time), side="left")
-    distinct = time[start]
+    distinct, start = np.unique(time, return_index=True)
     died = np.add.reduceat(weight * event, start, axis=1)
-    here = distinct <= horizon * (1 + 1e-9)
+    here = distinct <= horizon * (1 + SAME_TIME)
     with np.errstate(divide="ignore", invalid="ignore"):
         hazard = np.where(at_risk[:, start] > 0, died / at_risk[:, start], 0.0)
     survival = np.where(here, 1 - hazard, 1.0).prod(axis=1)
@@ -130,5 +129,5 @@ def _cumulative_hazard(time: FloatArray, event: FloatArray, scale: FloatArray, h
     times, dead = time[order], event[order] == 1
     tail = scale[order][::-1].cumsum()[::-1]
     first = np.searchsorted(times, times, side="left")
-    counted = dead & (times <= horizon)
+    counted = dead & (times <= horizon * (1 + SAME_TIME))
     return float((1 / tail[first][counted]).sum())

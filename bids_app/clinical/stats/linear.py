@@ -85,7 +85,8 @@ def standardise(values: ArrayLike) -> FloatArray:
         When a column does not vary.
     """
     array = np.asarray(values, dtype=float)
-    spread = array.std(axis=0, ddof=1)
+    # The standard deviation of equal decimals is not always exactly 0.
+    spread = np.where(np.ptp(array, axis=0) > 0, array.std(axis=0, ddof=1), 0.0)
     if not np.all(spread > 0):
         raise AnalysisError("a variable is the same for everybody, so it cannot be related to anything")
     return np.asarray((array - array.mean(axis=0)) / spread)

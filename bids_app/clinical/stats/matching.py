@@ -64,7 +64,7 @@ class Matching:
         Returns
         -------
         DataFrame
-            Index: positions in the cohort, as `rows`; a control that was used twice has two rows.
+            Index: positions in the cohort, as `rows`.
         """
         rows = np.concatenate([np.unique(self.treated), self.control])
         treated = np.concatenate([np.unique(self.treated), self.treated])

@@ -1,6 +1,6 @@
 """Mixed models of repeated visits: random intercept per person, Satterthwaite degrees of freedom.
 
-The fit is REML in closed sums (`normative.random_intercept`). The degrees of freedom of a coefficient
+The fit is REML in closed sums (`normative.fit.random_intercept`). The degrees of freedom of a coefficient
 with variance v are ``2 v^2 / (g' A g)`` (Satterthwaite 1946; Kuznetsova et al. 2017,
 doi:10.18637/jss.v082.i13): g is the gradient of v over the variance parameters and A their asymptotic
 covariance, twice the inverse Hessian of the REML deviance. Both derivatives are analytic here; lmerTest

@@ -6,7 +6,7 @@ healthy people have), or chosen on the data; or "the thalamus is infra-normal on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -263,11 +263,10 @@ def chosen_rules(counts: ArrayLike, time: ArrayLike, event: ArrayLike, seed: int
         f"good; the honest row is that of nested cross-validation (k = {min(chosen)} to {max(chosen)} over "
         f"{len(chosen)} folds)"
     )
-    apparent = count_rule(values, k, "data")
     honest = RiskRule(
         "count cross-validated",
         "number of deviations with k chosen without the person (nested cross-validation)",
         at_risk,
         float(np.median(chosen)),
     )
-    return RiskRule(apparent.name, apparent.definition, apparent.at_risk, apparent.k, warning), honest
+    return replace(count_rule(values, k, "data"), warning=warning), honest

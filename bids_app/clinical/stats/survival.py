@@ -16,8 +16,8 @@ from bids_app.errors import AnalysisError
 
 # Times closer than this, relative to the largest, are the same: differences of ages are not exact.
 SAME_TIME = 1e-9
-# Random splits of the permutation test, how many are computed together, and which statistics are equal.
 TWO_GROUPS = "a log-rank test needs two groups and an event"
+# Random splits of the permutation test, how many are computed together, and which statistics are equal.
 PERMUTATIONS, BATCH, SAME_STATISTIC = 4999, 500, 1e-9
 
 

@@ -120,7 +120,8 @@ def contrast(group: pd.DataFrame, control: pd.DataFrame, level: float = 0.95) ->
     Returns
     -------
     DataFrame
-        ``region n_group n_control rate_group rate_control difference se df low high p n_per_arm_30 n_per_arm_50``
+        ``region n_group n_control rate_group rate_control difference se df low high p sd_group n_per_arm_30
+        n_per_arm_50``
     """
     from scipy.stats import t
 

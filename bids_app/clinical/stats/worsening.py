@@ -18,9 +18,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from bids_app.arrays import FloatArray
+from bids_app.bids.age_sex import DAYS_PER_YEAR
 from bids_app.clinical.stats.progression import by_person, calm_visits, nearest_calm, ordered_visits
 
-DAYS_PER_YEAR = 365.25
 PIRA, RAW, UNDETERMINED = TYPES = ("PIRA", "RAW", "undetermined")
 # Times come from dates through years, so they are whole days only up to this.
 SAME_DAY = 0.01
@@ -380,9 +380,7 @@ def share_of(events: pd.DataFrame, level: float = 0.95) -> Share:
     n, m = float(sizes.sum()), len(sizes)
     share = hits.sum() / n
     effective = float(m)
-    if n == m:
-        effective = n
-    elif 0 < share < 1 and m > 1:
+    if n > m and 0 < share < 1 and m > 1:
         variance = m / (m - 1) * ((hits - share * sizes) ** 2).sum() / n**2
         tail = (1 + level) / 2
         ratio = (t.ppf(tail, n - 1) / t.ppf(tail, m - 1)) ** 2

@@ -1,9 +1,8 @@
 // one region selected in every map, table and chart; the page's address keeps it
 (() => {
-  const { all, one, enhancers, takeOut, download } = report;
+  const { all, one, enhancers, download } = report;
   const KEY = "#region=";
   const SVG = "http://www.w3.org/2000/svg";
-  const known = JSON.parse(one("#known-regions")?.textContent ?? "{}");
   const hrefOf = (region) => `#atlas-${region}`;
   const regionOf = (element) => {
     const use = element.closest("use[href^='#atlas-']");
@@ -35,7 +34,7 @@
   const told = (region) => {
     const shape = one(`use[href="${hrefOf(region)}"] title`);
     const row = all("table.sheet tbody th[title]").find((heading) => heading.title === region);
-    return shape?.textContent ?? row?.textContent ?? known[region]?.[0] ?? region;
+    return shape?.textContent ?? row?.textContent ?? region;
   };
   const mark = (root) => {
     all(".pick", root).forEach((element) => element.remove());
@@ -170,7 +169,7 @@
   };
   const nameOf = (element) => element.textContent.trim().replace(/[^\p{L}\p{N}]+/gu, "-").slice(0, 60).replace(/^-|-$/g, "") || "normvol";
   const asTsv = (table) => all("tr:not([hidden])", table).map((row) => [...row.children].filter((cell) => !cell.classList.contains("gauge"))
-    .map((cell) => cell.textContent.trim().replace(/\s+/g, " ").replace(/(\d) (?=\d{3})/g, "$1").replace(/^\u2212/, "-").replace(/^\u2013$/, "n/a")).join("\t")).join("\n") + "\n";
+    .map((cell) => cell.textContent.trim().replace(/\s+/g, " ").replace(/(\d) (?=\d{3})/g, "$1").replace(/(^|\de)\u2212(?=\d)/g, "$1-").replace(/^\u2013$/, "n/a")).join("\t")).join("\n") + "\n";
   const tools = (...made) => {
     const line = document.createElement("div");
     line.className = "save screen-only";

@@ -15,7 +15,6 @@ const report = (() => {
     kept.replaceWith(box);
     enhance(box);
   });
-  const takeOutAll = () => all("details").forEach(takeOut);
   document.addEventListener("toggle", (event) => { if (event.target.open) takeOut(event.target); }, true);
   // an answer in a summary can be marked and copied without unfolding it
   document.addEventListener("click", (event) => { if (event.target.closest(".answer") && String(getSelection())) event.preventDefault(); });
@@ -54,7 +53,7 @@ const report = (() => {
 
   // tables: sort by a click on the heading, with numbers read from what is shown
   const amount = (text) => {
-    const plain = text.replace(/[\u2009\u202f\u00a0 ,<>%]/g, "").replace("\u2212", "-");
+    const plain = text.replace(/[\u2009\u202f\u00a0 ,<>%]/g, "").replaceAll("\u2212", "-");
     return plain !== "" && Number.isFinite(Number(plain)) ? Number(plain) : null;
   };
   const compare = (a, b) => {
@@ -102,7 +101,7 @@ const report = (() => {
       const wanted = search.value.trim().toLowerCase().split(/\s+/);
       const idle = search.value.trim() === "" && !(only && only.checked) && choices.every((choice) => !choice.value);
       let count = 0;
-      all("table.searchable").forEach((table) => {
+      all("table.searchable", root).forEach((table) => {
         let kept = 0;
         all("tbody tr", table).forEach((row) => {
           const heading = row.children[0];
@@ -178,5 +177,5 @@ const report = (() => {
   });
 
   const start = () => { enhance(document); toFragment(); };
-  return { all, one, enhancers, takeOut, download, start };
+  return { all, one, enhancers, download, start };
 })();

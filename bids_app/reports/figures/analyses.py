@@ -36,7 +36,6 @@ CHARTS: dict[type[Figure], Callable[[pd.DataFrame, Any], str]] = {
     LovePlot: cohort_charts.love,
     KaplanMeier: cohort_charts.kaplan_meier,
     Trajectory: cohort_charts.trajectory,
-    Courses: people_charts.courses,
     Scatter: people_charts.scatter,
     Calibration: people_charts.calibration,
     Shifts: people_charts.shifts,

@@ -216,13 +216,14 @@ def _visits(plot: Plot, visits: Sequence[Visit], scale: float, fan: Fan) -> list
         for v, x, _ in drawn
         if (error := fan.error(v))
     ]
+    first = {visit.person: visit for visit in reversed(visits)}
     dots = [
         dot(
             x,
             y,
             4 if v is visits[-1] and v.person == visits[0].person else 3,
             f"visit {v.deviation}",
-            _visit_words(v, visits[0], scale),
+            _visit_words(v, first[v.person], scale),
         )
         for v, x, y in drawn
     ]
@@ -245,10 +246,12 @@ def _course(points: Sequence[tuple[float, float]], apart: Sequence[bool]) -> lis
 
 
 def _visit_words(visit: Visit, first: Visit, scale: float) -> str:
-    later = f", {number(visit.age - first.age, 1)} years after {first.label}" if visit.age > first.age else ""
+    after = first.label or "the first"
+    later = f", {number(visit.age - first.age, 1)} years after {after}" if visit.age > first.age else ""
     size = f"{number(visit.volume * scale, 3)}{' mL' if scale == ML else ''}"
     error = "" if math.isnan(visit.z_se) else f" ± {number(INTERVAL_95 * visit.z_se, 2)}"
-    return f"{visit.label}: {number(visit.age, 1)} years{later}, {size}, z {number(visit.z, 2)}{error}"
+    start = f"{visit.label}: " if visit.label else ""
+    return f"{start}{number(visit.age, 1)} years{later}, {size}, z {number(visit.z, 2)}{error}"
 
 
 def range_strip(expected: dict[str, Any], observed: Sequence[tuple[str, float]], tail: str, width: float = 260) -> str:

@@ -73,7 +73,7 @@ def counts_chart(counts: Mapping[str, np.ndarray], expected: tuple[float, float]
 
 
 def _bar(plot: Plot, amount: int, times: int, tail: str) -> str:
-    told = f"{amount} regions: {times} {'person' if times == 1 else 'people'}"
+    told = f"{amount} {'region' if amount == 1 else 'regions'}: {times} {'person' if times == 1 else 'people'}"
     return rect(plot.px(amount - 0.4), plot.py(times), plot.px(amount + 0.4), plot.bottom, f"bar {tail}", told)
 
 
@@ -95,7 +95,7 @@ def quality_strip(title: str, rows: pd.DataFrame) -> str:
     values = rows["value"].to_numpy(float)
     bounds = [float(rows[name].iloc[0]) for name in ("low", "high")]
     reach = [value for value in (*values, *bounds) if not math.isnan(value)] or [0.0]
-    plot = Plot(170, 4, WIDTH - 190, 34, padded(min(reach), max(reach), 0.03), (0, 1))
+    plot = Plot(220, 4, WIDTH - 240, 34, padded(min(reach), max(reach), 0.03), (0, 1))
     outlier = rows["outlier"].astype(str).str.lower().to_numpy() == "true"
     heights = _jitter(len(values))
     body = [text(plot.left - 14, plot.top + 22, title, "row-label", "end"), *plot.x_axis(6)]

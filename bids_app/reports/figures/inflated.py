@@ -134,7 +134,7 @@ def _view(
 
 
 def _region_colours(names, side, known, options, scale) -> tuple[np.ndarray, np.ndarray]:
-    """Colour and flag of every label; the last two entries are `no label` and the background."""
+    """Colour and flag of every label; the last two entries are the background and `no label`."""
     colours, flags = np.empty((len(names) + 2, 3)), np.zeros(len(names) + 2, int)
     for place, name in enumerate(names):
         value = known.get(f"{side}_{name}_volume")

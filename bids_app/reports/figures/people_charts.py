@@ -20,6 +20,7 @@ MOST_DOTS = 1500
 CLASSES = 5
 AGE_PAD = 0.04
 SMALL, HEIGHT, WIDTH = 344.0, 268.0, 720.0
+LEFT, LEGEND_LINE = 44.0, 14.0
 CENTILE_Z = {
     "p025": -1.959963984540054,
     "p05": -1.6448536269514722,
@@ -127,23 +128,24 @@ def courses(table: pd.DataFrame, figure: Courses, fan: pd.DataFrame | None = Non
         min(float(whole.min()), float(rows["_height"].min())), max(float(whole.max()), float(rows["_height"].max()))
     )
     scale = ML if ground.volumes is not None else 1.0
-    top = 34.0 if figure.colour in table else 20.0
+    parts = list(_coloured(rows, figure.colour))
+    legend = _legend(parts) if figure.colour in table else []
+    top = 20.0 + LEGEND_LINE * len(legend)
     plot = Plot(
-        44,
+        LEFT,
         top,
         SMALL - 78,
         HEIGHT - top - 34,
         padded(float(ages.min()), float(ages.max()), AGE_PAD),
         tuple(scale * h for h in heights),
     )
-    parts = list(_coloured(rows, figure.colour))
     body = [
         *plot.y_axis(4, "mL" if scale == ML else "z"),
         *plot.x_axis(5, figure.xlabel or "age, years"),
         *_fan(plot, ground, scale),
         *(_person_lines(plot, part, figure, scale) for part in parts),
         *(_dots(plot, part, figure.x, scale) for part in parts),
-        _legend(parts, plot) if figure.colour in table else "",
+        *legend,
     ]
     return svg(
         SMALL, HEIGHT, body, "Scans of everybody by age, each at its own centile, on the centiles of healthy people"
@@ -208,14 +210,18 @@ def _dots(plot: Plot, part: Coloured, x: str, scale: float = 1.0, y: str = "_hei
     return f'<path class="dots {part.cls}" d="{"".join(f"M{f(a)} {f(b)}h0" for a, b in places)}"/>' if places else ""
 
 
-def _legend(parts: list[Coloured], plot: Plot) -> str:
-    """The colours' names in one line above the plot."""
-    at, drawn = plot.left, []
+def _legend(parts: list[Coloured]) -> list[str]:
+    """The colours' names above the plot, in as many lines as they take."""
+    at, lines = LEFT, [""]
     for part in parts:
-        drawn.append(f'<path class="dots {part.cls}" d="M{f(at + 4)} 9h0"/>')
-        drawn.append(text(at + 11, 12.5, part.name, "tick"))
-        at += 22 + 5.6 * len(part.name)
-    return "".join(drawn)
+        wide = 5.6 * len(part.name)
+        if lines[-1] and at + 11 + wide > SMALL:
+            at, lines = LEFT, [*lines, ""]
+        down = LEGEND_LINE * (len(lines) - 1)
+        lines[-1] += f'<path class="dots {part.cls}" d="M{f(at + 4)} {f(9 + down)}h0"/>'
+        lines[-1] += text(at + 11, 12.5 + down, part.name, "tick")
+        at += 22 + wide
+    return lines
 
 
 def scatter(table: pd.DataFrame, figure: Scatter) -> str:

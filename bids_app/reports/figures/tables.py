@@ -169,7 +169,7 @@ def _visits(table: pd.DataFrame, region: str) -> list[Visit]:
     rows = table[table["region"] == region] if "region" in table else table
     return [
         Visit(
-            str(row.get("session_id", "")),
+            "" if pd.isna(row.get("session_id")) else str(row["session_id"]),
             float(row["age"]),
             float(row["volume_mm3"]),
             float(row.get("z", MISSING)),

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bids_app.bids.names import output_path
-from bids_app.regions import display_name, region_table
+from bids_app.regions import region_table
 from bids_app.reports.components import Column
 from bids_app.reports.figures.brainmap import brain_map_svg
 from bids_app.reports.figures.svg import Plot, dot, line, svg
@@ -78,7 +78,6 @@ def write_comparison_report(folder: Path | str) -> Path:
             for tail, title in (("infra", "Regions at or below −1.96"), ("supra", "Regions at or above 1.96"))
         ],
         maps=_maps(regions.table),
-        display_name=display_name,
     )
     return atomic_write(output_path(folder, PAGE), page)
 
@@ -116,7 +115,7 @@ def counts_chart(scans: pd.DataFrame, tail: str) -> str:
 
 
 def _maps(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """Brain maps of the bias and of the correlation, when reference regions are among the regions."""
+    """Brain maps of the bias and of the root mean square difference, when reference regions are among the regions."""
     drawn = set(region_table().query("set == 'reference'").index)
     values = table[table["region"].isin(drawn)].set_index("region")
     if values.empty:

@@ -63,10 +63,12 @@ def _against_reference(sheet: Sheet | None) -> list[Markup]:
     named = rows[rows["group"] != EVERYBODY]
     rows = named if len(named) else rows
     return [
-        Markup('{}: <span class="infra">{}</span> smaller regions per scan on average; {} are expected of one.').format(
+        Markup('{}: <span class="infra">{}</span> smaller regions per scan on average{}.').format(
             "All" if row["group"] == EVERYBODY else Markup("Group ") + cell(sheet.file, index, "group", row["group"]),
             cell(sheet.file, index, "mean", row["mean"], 1),
-            cell(sheet.file, index, "expected_mean", row["expected_mean"], 1),
+            Markup("; {} are expected of one").format(cell(sheet.file, index, "expected_mean", row["expected_mean"], 1))
+            if pd.notna(row["expected_mean"])
+            else "",
         )
         for index, row in Sheet(sheet.file, rows).rows()
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -170,9 +170,11 @@ def prevalence_drawings(group: Group) -> list[Drawing]:
     if sheet is None or sheet.table.empty:
         return []
     found = []
+    groups = list(sheet.table.groupby("group", sort=False))
+    safe = _safe(name for name, _ in groups)
     for tail, words in (("infra", "z ≤ −1.96"), ("supra", "z ≥ 1.96")):
         top = round_up(100 * float(sheet.table[f"share_{tail}"].max()))
-        for index, (name, part) in enumerate(sheet.table.groupby("group", sort=False)):
+        for index, (name, part) in enumerate(groups):
             values = dict(zip(part["region"], 100 * part[f"share_{tail}"].astype(float), strict=True))
             options = {
                 "scale": "sequential",
@@ -182,7 +184,7 @@ def prevalence_drawings(group: Group) -> list[Drawing]:
             }
             inline, file = map_pair(values, f"prevalence-{tail}-{index}", **options)
             if inline:
-                found.append(Drawing(f"{name}: {words}", inline, f"group_prevalence_{_safe(name)}_{tail}.svg", file))
+                found.append(Drawing(f"{name}: {words}", inline, f"group_prevalence_{safe[index]}_{tail}.svg", file))
     return found
 
 
@@ -191,9 +193,13 @@ def round_up(value: float) -> float:
     return next((step for step in (5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 75.0, 100.0) if step >= value), 100.0)
 
 
-def _safe(name: object) -> str:
-    """A group's name as part of a file name."""
-    return "".join(letter if letter.isalnum() else "-" for letter in str(name)) or "group"
+def _safe(names: Iterable[object]) -> list[str]:
+    """Names of groups as parts of file names; those that would be the same (MS+, MS-) are numbered."""
+    found: list[str] = []
+    for name in names:
+        part = "".join(letter if letter.isalnum() else "-" for letter in str(name)) or "group"
+        found.append(f"{part}-{len(found) + 1}" if part in found else part)
+    return found
 
 
 def adaptation_drawings(group: Group) -> list[Drawing]:
@@ -208,7 +214,9 @@ def adaptation_drawings(group: Group) -> list[Drawing]:
         )
         inline = shifts(sheet.table, figure)
         found.append(Drawing(SHIFTS, inline, "group_adaptation_before_after.svg", standalone(inline)))
-    for index, (name, part) in enumerate(list(sheet.table.groupby("scanner", sort=False))[:MOST_SCANNERS]):
+    scanners = list(sheet.table.groupby("scanner", sort=False))[:MOST_SCANNERS]
+    safe = _safe(name for name, _ in scanners)
+    for index, (name, part) in enumerate(scanners):
         values = dict(zip(part["region"], part["shift"].astype(float), strict=True))
         inline, file = map_pair(
             values,
@@ -219,7 +227,7 @@ def adaptation_drawings(group: Group) -> list[Drawing]:
             label="shift of the scanner in z",
         )
         if inline:
-            found.append(Drawing(str(name), inline, f"group_adaptation_{_safe(name)}.svg", file))
+            found.append(Drawing(str(name), inline, f"group_adaptation_{safe[index]}.svg", file))
     return found
 
 

@@ -37,7 +37,6 @@ def environment() -> Environment:
         shown=components.shown,
         gauge=components.gauge,
         words=components.words,
-        number=components.number,
         typeset=components.typeset,
         region_title=components.region_title,
         display_name=display_name,

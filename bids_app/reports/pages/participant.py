@@ -50,8 +50,10 @@ def write_participant_report(
     root = Path(output_dir)
     person = load_person(root, participant.removeprefix("sub-"))
     context = _context(person, root)
-    for path, svg in _figure_files(root, person, context):
+    drawn = dict(_figure_files(root, person, context))
+    for path, svg in drawn.items():
         write_formats(path, svg, figure_formats)
+    _remove_others(root / f"sub-{person.label}" / "figures", {path.stem for path in drawn})
     if context["maps"]:
         write_viewer(root)
     return atomic_write(output_path(root, f"sub-{person.label}.html"), render("participant.html.j2", **context))
@@ -134,6 +136,13 @@ def _told(row: Mapping[Hashable, Any]) -> str:
     unit = unit_of(str(row["region"])).replace("^3", "³").replace("^2", "²")
     value = shown(row[column], column) if unit != "mm" else f"{row[column]:.2f}"
     return f"{name}: z {shown(row['z'], 'z')}, centile {shown(row['centile'], 'centile')}, {value} {unit}"
+
+
+def _remove_others(folder: Path, names: set[str]) -> None:
+    """Remove the drawings of an earlier report that this one no longer has."""
+    for path in folder.glob("*_morph.*"):
+        if path.stem not in names:
+            path.unlink()
 
 
 def _figure_files(root: Path, person: Person, context: dict[str, Any]) -> Iterator[tuple[Path, str]]:

@@ -70,6 +70,14 @@ def test_a_level_without_event_has_no_estimate_and_few_events_are_said():
     assert any("fewer than 10 events per coefficient" in sentence for sentence in result.sentences)
 
 
+@pytest.mark.parametrize("codes", [(0, 1), (1, 2)])
+def test_codes_of_two_levels_have_the_same_ratio_whatever_they_are(codes):
+    scans, z, visits, *_ = cohort()
+    scans = scans.assign(arm=np.where(np.arange(len(scans)) % 2, *codes))
+    (result,) = hazards(prepare(scans, z, AnalysisConfig(roles=ROLES, covariates=("arm",)), visits))
+    assert np.isfinite(result.table.set_index("term").loc["arm", "estimate"])
+
+
 def test_nobody_followed_is_said():
     scans, z, visits, *_ = cohort(n=10)
     with pytest.raises(AnalysisError):

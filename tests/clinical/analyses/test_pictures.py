@@ -86,3 +86,20 @@ def test_a_z_at_the_limit_is_below_it():
     people = pd.DataFrame({"participant_id": ["sub-1", "sub-2"], "age": 40.0, "sex": "female"})
     z = pd.DataFrame({REGIONS[0]: [-1.5, -1.9], REGIONS[1]: [-1.96, 1.0], REGIONS[2]: [0.0, 0.0]})
     assert pictures._leading(prepare(people, z, AnalysisConfig())) == [REGIONS[1], REGIONS[0], REGIONS[2]]
+
+
+def test_scans_at_one_age_keep_their_own_score_and_the_lower_row_is_the_last():
+    scans = pd.DataFrame(
+        {"participant_id": ["a", "a", "b", "b", "c", "c"], "session_id": ["1", "2"] * 3, "sex": "female"}
+    )
+    scans = scans.assign(age=[30.0, 30, 40, 40, 50, 50], group="MS", edss=[1.0, 2, 3, 4, 5, 6])
+    z = pd.DataFrame(np.arange(36.0).reshape(6, 6) / 10 - 4, columns=REGIONS)
+    data = prepare(scans, z, AnalysisConfig(roles={"diagnosis": "group", "edss": "edss"}, control="HC"))
+    by_score = pictures.courses(data)[1].table
+    one = by_score[by_score["region"] == by_score["region"].iloc[0]].set_index(["participant_id", "session_id"])[
+        "value"
+    ]
+    assert one.to_dict() == scans.set_index(["participant_id", "session_id"])["edss"].to_dict()
+    (result,) = pictures.visits(data)
+    last = result.table[result.table["visit"] == "last"].set_index("region")["mean_z"]
+    assert last[REGIONS[0]] == pytest.approx(z[REGIONS[0]].iloc[[1, 3, 5]].mean())

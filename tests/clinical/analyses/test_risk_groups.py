@@ -195,3 +195,10 @@ def test_a_ratio_is_said_with_its_interval_and_a_doubt_about_proportions():
     assert "changes over time" not in trusted
     unbounded = _sentence({**row, "estimate": np.inf, "p_proportional": np.nan})
     assert unbounded.endswith("a hazard ratio cannot be given (log-rank test p = 0.020).")
+
+
+def test_one_edss_for_everybody_has_no_model_of_disability(cohort):
+    scans, z = cohort
+    found = results_of((scans.assign(edss=0.0), z))
+    assert set(found["risk_groups"].table["measure"]) == {"hazard ratio"}
+    assert found["risk_groups"].table["estimate"].notna().any()

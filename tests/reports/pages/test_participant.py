@@ -290,3 +290,14 @@ def test_thickness_and_area_without_volumes_have_counts_and_maps_each(root: Path
     assert "Further maps" in page
     drawn = {path.name for path in (root / "sub-01/figures").glob("*brainmap*")}
     assert drawn == {f"{stem}{measure}brainmap_morph.svg" for measure in counts}
+
+
+def test_a_second_report_takes_no_figure_of_the_first_for_an_overlay_and_leaves_no_stale_one(root: Path) -> None:
+    dataset.write_person(root, "01", ("1",))
+    first = write_participant_report(root, "01", figure_formats=("svg", "png")).read_text()
+    stale = root / "sub-01/figures/sub-01_region-Left-Pallidum_desc-centiles_morph.png"
+    stale.write_bytes(b"of an earlier model")
+    kept = {path.name for path in stale.parent.iterdir()} - {stale.name}
+    second = write_participant_report(root, "01", figure_formats=("svg", "png")).read_text()
+    assert second == first
+    assert {path.name for path in stale.parent.iterdir()} == kept
