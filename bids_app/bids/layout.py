@@ -113,7 +113,7 @@ def check_dataset(bids_dir: Path) -> None:
         raise BIDSError(f"the BIDS folder {bids_dir} does not exist", "check the path")
     description = bids_dir / "dataset_description.json"
     if not description.exists():
-        raise BIDSError(f"{bids_dir} has no dataset_description.json, so it is not a BIDS dataset", f"{hint}")
+        raise BIDSError(f"{bids_dir} has no dataset_description.json, so it is not a BIDS dataset", hint)
     content = read_json(description)
     missing = [key for key in ("Name", "BIDSVersion") if not isinstance(content, dict) or key not in content]
     if missing:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import multiprocessing
 import os
 import signal
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from bids_app.freesurfer.check import check_subject, require_usable
 from bids_app.freesurfer.quality import assess_quality
 from bids_app.freesurfer.volumes import read_volumes, region_values
 from bids_app.processes import end_with
+from bids_app.tables import UNWRITABLE, atomic_stream
 from bids_app.tsv import NA, inert
 
 ID_COLUMNS = (
@@ -163,21 +164,16 @@ def write_volumes_table(
     int
         Number of scans that could not be read (their reason is in ``problem``).
     """
-    path = Path(path)
     problems = 0
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
-            writer.writerow(_columns())
-            for record in iterate_records(subject_dirs, nprocs=nprocs):
-                problems += record[PROBLEM] is not None
-                seen(record)
-                writer.writerow([_cell(value) for value in record])
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with atomic_stream(path) as stream:
+        text = io.TextIOWrapper(stream, encoding="utf-8", errors=UNWRITABLE, newline="")
+        writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+        writer.writerow(_columns())
+        for record in iterate_records(subject_dirs, nprocs=nprocs):
+            problems += record[PROBLEM] is not None
+            seen(record)
+            writer.writerow([_cell(value) for value in record])
+        text.detach()  # flushed; the file stays open, and so locked, until it has its name
     return problems
 
 

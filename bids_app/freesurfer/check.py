@@ -111,7 +111,7 @@ def check_subject(
 def require_usable(check: SubjectCheck) -> None:
     """Raise FreeSurferError with the check's message and remedy unless the directory is complete."""
     if not check.usable:
-        raise FreeSurferError(f"{check.message}", f"{check.remedy}")
+        raise FreeSurferError(check.message, check.remedy)
 
 
 def _absent(folder: Path) -> SubjectCheck | None:
@@ -302,9 +302,9 @@ def _lacking(folder: Path, absent: list[str], finished: bool) -> SubjectCheck:
 def _refuse_cut_cortex(folder: Path, files: dict[str, StatsFile]) -> None:
     """A cortical table that ends before the insula, always its last row, was cut off at a line's end."""
     for name, file in files.items():
-        rows = (file.columns or {}).get(NAME, [""])
-        if "aparc" in name and rows[-1] != atlases.LAST_DK_REGION:
-            raise StatsFileError(f"the stats file {folder / name} is truncated: it ends at {rows[-1]}")
+        last = ([""] + (file.columns or {}).get(NAME, []))[-1]
+        if "aparc" in name and last != atlases.LAST_DK_REGION:
+            raise StatsFileError(f"the stats file {folder / name} is truncated: it ends at {last}")
 
 
 def _identity(

@@ -152,7 +152,7 @@ _CONSISTENT = frozenset({"ColHeaders", "NRows", "NTableCols", "subjectname", "he
 
 
 def _fail(path: str, problem: str) -> NoReturn:
-    raise StatsFileError(f"the stats file {path} {problem}", f"{_REPAIR}")
+    raise StatsFileError(f"the stats file {path} {problem}", _REPAIR)
 
 
 def _lines(content: bytes, path: str) -> list[str]:
@@ -171,12 +171,8 @@ def _lines(content: bytes, path: str) -> list[str]:
 
 
 def _number(text: str, path: str, what: str) -> float:
-    try:
-        value = float(text)
-        if "_" not in text and text.isascii() and not math.isinf(value):
-            return value
-    except ValueError:
-        pass
+    if _is_number(text):
+        return float(text)
     _fail(path, f"holds {text!r} where {what} should be a number")
 
 

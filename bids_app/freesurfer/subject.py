@@ -151,4 +151,4 @@ def is_another_person(recorded: str, expected: str) -> bool:
 
 def labels(name: str) -> dict[str, str]:
     """The BIDS labels in a FreeSurfer subject name; ``sub-01_ses-1.long.sub-01`` gives sub 01 and ses 1."""
-    return dict(re.findall(r"(?:^|[_/])(sub|ses)-([A-Za-z0-9]+)", name.partition(".long.")[0]))
+    return dict(re.findall(r"(?:^|[_/])(sub|ses)-([A-Za-z0-9+]+)", name.partition(".long.")[0]))

@@ -106,9 +106,10 @@ def major_versions(data: pd.DataFrame) -> list[str]:
     list of str
         One per row.
     """
-    given = data["fs_version"] if "fs_version" in data.columns else pd.Series([None] * len(data))
-    majors = {value: major_version(value) for value in given.unique()}
-    return [majors[value] for value in given]
+    if "fs_version" not in data.columns:
+        return [""] * len(data)
+    majors = {value: major_version(value) for value in data["fs_version"].dropna().unique()}
+    return [majors.get(value, "") for value in data["fs_version"]]
 
 
 def inside_ranges(

@@ -167,8 +167,9 @@ class NormativeEstimator:
         float
         """
         found = self._fitted().deviations(self._table(X))
-        missed = np.nansum((found.observed - found.expected) ** 2, axis=0)
-        total = np.nansum((found.observed - np.nanmean(found.observed, axis=0)) ** 2, axis=0)
+        observed = np.where(np.isfinite(found.expected), found.observed, np.nan)
+        missed = np.nansum((observed - found.expected) ** 2, axis=0)
+        total = np.nansum((observed - np.nanmean(observed, axis=0)) ** 2, axis=0)
         return float(np.mean(1 - missed / total))
 
     def _fitted(self) -> Any:

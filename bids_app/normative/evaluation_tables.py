@@ -13,7 +13,7 @@ import pandas as pd
 from bids_app.arrays import FloatArray
 from bids_app.bids.names import output_path
 from bids_app.normative.base import NormativeModel
-from bids_app.normative.evaluation import CENTILE_Z, COLUMNS, HeldOut, age_bands, column_dictionary, summarise
+from bids_app.normative.evaluation import CENTILE_Z, CENTILES, COLUMNS, HeldOut, age_bands, column_dictionary, summarise
 from bids_app.normative.parameters import SEXES
 from bids_app.regions import ETIV
 from bids_app.tables import write_json, write_tsv
@@ -32,7 +32,7 @@ _DICTIONARY = {
     "observed": {"Description": "Quantile of z in the people of the evaluation at the same probability"},
 }
 _CENTILE_WORDS = {
-    name: {"Description": f"Centile {int(name[1:])} of volume", "Units": "mm^3"} for name in CENTILE_COLUMNS
+    name: {"Description": f"Centile {int(name[1:])}; mm^3, of thickness mm, of area mm^2"} for name in CENTILE_COLUMNS
 }
 
 
@@ -149,7 +149,7 @@ def point_table(model: NormativeModel, data: pd.DataFrame, predictions: HeldOut)
                 places.append(place)
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", RuntimeWarning)  # a region without any value
-                    quantiles.append(np.nanquantile(predictions.z[mask], _NOMINAL, axis=0))
+                    quantiles.append(np.nanquantile(predictions.z[mask], CENTILES / 100, axis=0))
                 counts.append(int(mask.sum()))
     if not places:
         return pd.DataFrame(columns=["region", "sex", "age", "n", *CENTILE_COLUMNS])
@@ -157,9 +157,6 @@ def point_table(model: NormativeModel, data: pd.DataFrame, predictions: HeldOut)
     table = _curves(model, grid, np.stack(quantiles, axis=1), predictions.regions)
     table.insert(3, "n", np.tile(counts, len(predictions.regions)))
     return table
-
-
-_NOMINAL = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
 
 
 def _curves(model: NormativeModel, grid: pd.DataFrame, z: FloatArray, regions: tuple[str, ...]) -> pd.DataFrame:

@@ -138,11 +138,11 @@ def _grid(model: NormativeModel, etiv: float | None, ages: Sequence[float] | Non
     for sex in SEXES:
         if ages is None and sex not in model.card.age_range:
             raise UsageError(f"the card of {model.card.name} has no age range", "say for which ages (--ages)")
-        if etiv is None and sex not in model.card.etiv_range:
+        if etiv is None and model.needs_etiv and sex not in model.card.etiv_range:
             raise UsageError(f"the card of {model.card.name} has no range of intracranial volume", "give one (--etiv)")
         low, high = model.card.age_range.get(sex, (0.0, 0.0))
         years = np.arange(np.ceil(low), high + 1e-9, AGE_STEP) if ages is None else np.asarray(ages, dtype=float)
-        volume = float(np.mean(model.card.etiv_range[sex])) if etiv is None else etiv
+        volume = float(np.mean(model.card.etiv_range.get(sex, np.nan))) if etiv is None else etiv
         parts.append(pd.DataFrame({"age": years, "sex": sex, ETIV: volume}))
     return pd.concat(parts, ignore_index=True)
 
@@ -189,7 +189,7 @@ def export(model: NormativeModel, path: Path, kind: str, **options: Any) -> Path
 
 def _centile_columns(table: pd.DataFrame) -> dict[str, Any]:
     return {
-        name: {"Description": f"Volume below which {name[1:]} % of healthy people are.", "Units": "mm^3"}
+        name: {"Description": f"What {name[1:]} % of healthy people are below, in mm^3, of thickness mm, of area mm^2."}
         for name in table.columns
         if name.startswith("p")
     }

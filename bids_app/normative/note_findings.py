@@ -7,10 +7,11 @@ from collections.abc import Iterable
 
 from bids_app.findings import Finding
 
-# Beginnings of the sentences of `covariate_notes` and of the other engines to the kind of finding.
+# What the sentences of `normative.covariates`, of the engines and of adaptations hold, to the kind of finding.
 KINDS = {
-    r"age \S+ is outside": "outside-age-range",
-    r"intracranial volume .* is outside": "outside-etiv-range",
+    r"age (\S+ )?is outside": "outside-age-range",
+    r"age or intracranial volume is outside": "outside-age-range",
+    r"(intracranial volume|EstimatedTotalIntraCranialVol) .* is outside": "outside-etiv-range",
     r"only \d+ (fe)?male people of": "few-of-that-age",
     r"FreeSurfer \S+ is not among the versions": "outside-versions",
     r"no (fe)?male control was scanned": "controls-of-one-sex",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bids_app.arrays import FloatArray
-from bids_app.normative.base import Z_CRITICAL
+from bids_app.normative.base import tails
 
 KINDS = ("n_infra", "n_supra", "n_total")
 Histograms = Mapping[str, Mapping[str, tuple[int, ...]]]
@@ -97,7 +97,7 @@ def count_deviations(z: FloatArray, sex: ArrayLike) -> ReferenceCounts:
     ReferenceCounts
     """
     sexes = np.asarray(sex)
-    infra, supra = (z <= -Z_CRITICAL).sum(axis=1), (z >= Z_CRITICAL).sum(axis=1)
+    infra, supra = (beyond.sum(axis=1) for beyond in tails(z))
     counts = dict(zip(KINDS, (infra, supra, infra + supra)))
     return ReferenceCounts(
         z.shape[1],

@@ -175,7 +175,7 @@ def _cells(column: Column, rows: Sequence[Mapping[str, Any]], links: Collection[
     if kind != "number" or digits is None or name == "centile" or name in PROBABILITIES:
         return [*map(_cell_writer(column, links), rows)]
     values = [row[name] for row in rows]
-    if not all(type(value) is float for value in values):
+    if not values or not all(type(value) is float for value in values):
         return [*map(_cell_writer(column, links), rows)]
     place = f'<td data-column="{escape(name)}">'
     return [f"{place}{text}</td>" for text in _numbers(values, digits)]

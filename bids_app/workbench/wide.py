@@ -138,7 +138,8 @@ def _from_long(table: pd.DataFrame, config: WideConfig, source: Path) -> tuple[p
     absent = [value for value in config.values if value not in VALUES or value not in table]
     if absent:
         there = ", ".join(value for value in VALUES if value in table)
-        raise InputError(f"{source} has no values {absent[0]}", f"it has {there}")
+        what = "can be spread by no" if absent[0] in table else "has no"
+        raise InputError(f"{source} {what} column {absent[0]}", f"it has {there}")
     rows = table[table["measure"].isin(config.measures)] if config.measures else table
     if rows.empty:
         raise InputError(f"{source} has no {' or '.join(config.measures) or 'rows'}", "leave --measures out")

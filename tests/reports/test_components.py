@@ -141,3 +141,8 @@ def test_a_column_of_numbers_is_written_as_each_of_them_alone() -> None:
     sheet = Sheet("a.tsv", pd.DataFrame({"z": values, "volume_mm3": values}))
     written = re.findall(r"<td[^>]*>(.*?)</td>", table_rows(sheet, (Column("z", "z"), Column("volume_mm3", "Volume"))))
     assert written == [shown(value, name) for value in values for name in ("z", "volume_mm3")]
+
+
+def test_a_table_without_rows_has_none() -> None:
+    sheet = Sheet("a.tsv", pd.DataFrame({"z": pd.Series([], dtype=float)}))
+    assert table_rows(sheet, (Column("z", "z"), Column("region", "Region", "text"))) == ""

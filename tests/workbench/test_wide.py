@@ -83,6 +83,7 @@ def test_a_table_that_is_wide_already_gets_the_names(tmp_path):
     ("options", "name", "words"),
     [
         (["--values", "expected"], "w.csv", "no column expected; it has value, z"),
+        (["--values", "age"], "w.csv", "can be spread by no column age; it has value, z"),
         (["--measures", "area"], "w.csv", "has no area"),
         ([], "w.xlsx", "neither named .csv nor .tsv"),
     ],

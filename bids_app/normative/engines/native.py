@@ -172,7 +172,7 @@ class _Kernel:
         """z, its standard error, expected volume and in-range flags, each (n, p)."""
         z, se, expected = (np.full(observed.shape, np.nan) for _ in range(3))
         in_range = np.zeros(observed.shape, dtype=bool)
-        for rows, fits, _ in self._chunks(covariates):
+        for rows, fits in self._chunks(covariates):
             m = self._moments(fits, covariates, rows)
             offset, offset_variance = self._offsets(covariates.version[rows])
             residual = (self._modelled(observed[rows]) - m.mean) / m.sigma
@@ -189,18 +189,18 @@ class _Kernel:
     def volumes(self, covariates: Covariates, z: FloatArray) -> FloatArray:
         """Volumes (n, p) at `z`."""
         out = np.full(z.shape, np.nan)
-        for rows, fits, _ in self._chunks(covariates):
+        for rows, fits in self._chunks(covariates):
             m = self._moments(fits, covariates, rows, uncertainty=False)
             offset, _ = self._offsets(covariates.version[rows])
             out[rows] = self._volume(m, sinh_arcsinh.from_z(z[rows], fits.shape) + offset)
         return out
 
-    def _chunks(self, covariates: Covariates) -> Iterator[tuple[NDArray[np.intp], Stack, str]]:
+    def _chunks(self, covariates: Covariates) -> Iterator[tuple[NDArray[np.intp], Stack]]:
         size = max(1, CHUNK_CELLS // max(1, len(self.chosen)))
         for sex in SEXES:
             rows = np.flatnonzero(covariates.usable & (covariates.sex == sex))
             for start in range(0, rows.size, size):
-                yield rows[start : start + size], self.stacks[sex], sex
+                yield rows[start : start + size], self.stacks[sex]
 
     def _moments(
         self, fits: Stack, covariates: Covariates, rows: NDArray[np.intp], uncertainty: bool = True

@@ -59,7 +59,6 @@ class PCNtoolkitModel(NormativeModel):
     scale: Mapping[str, float] = field(default_factory=dict)
     unknown_sites: str = "average"
     digest: str = ""
-    counts: None = None
     site_versions: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property

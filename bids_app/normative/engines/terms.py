@@ -85,7 +85,6 @@ class TermsModel(NormativeModel):
     centre: Mapping[str, float] = field(default_factory=dict)
     knots: tuple[float, ...] = ()
     digest: str = ""
-    counts: None = None
 
     @cached_property
     def regions(self) -> tuple[str, ...]:

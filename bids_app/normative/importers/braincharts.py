@@ -18,6 +18,7 @@ from bids_app.normative.engines.terms import SITE, SPLINE, Term, TermsFit, Terms
 from bids_app.normative.importers.names import name_table
 from bids_app.normative.importers.restricted_pickle import Inert, number, read_pickle
 from bids_app.normative.limits import read_limited
+from bids_app.normative.parameters import flat
 
 SOURCE = "https://github.com/predictive-clinical-neuroscience/braincharts (models/lifespan_57K_82sites.zip)"
 SITES_SOURCE = "docs/site_ids_ct_82sites.txt in the same repository"
@@ -124,7 +125,7 @@ def _from_regression(blr: Inert, model: Inert, terms: tuple[Term, ...], path: Pa
 def _root(precision: np.ndarray) -> tuple[float, ...]:
     """Lower triangular L with ``x' A^-1 x = |L x|^2``: the inverse of the Cholesky factor of A."""
     root = np.linalg.inv(np.linalg.cholesky(precision))
-    return tuple(float(f"{value:.11e}") for value in root[np.tril_indices(len(root))])
+    return flat(root, len(root), digits=12)
 
 
 def _check_scaling(path: Path) -> None:

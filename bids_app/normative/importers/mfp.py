@@ -14,7 +14,7 @@ from bids_app.arrays import FloatArray
 from bids_app.errors import ModelError
 from bids_app.normative.fit import fractional_polynomials as fp
 from bids_app.normative.importers.rfile import RObject
-from bids_app.normative.parameters import RegionFit
+from bids_app.normative.parameters import RegionFit, flat
 
 AGE_NAMES = ("age", "Age")
 ETIV_NAMES = ("EstimatedTotalIntraCranialVol", "ICV", "eTIV")
@@ -147,7 +147,7 @@ def _root(model: RObject, used: dict[str, int]) -> tuple[float, ...] | None:
     except np.linalg.LinAlgError:
         return None
     root = factor[::-1, ::-1].T * sd
-    return tuple(float(f"{value:.7e}") for value in root[np.tril_indices(size)])
+    return flat(root, size)
 
 
 def numbers(model: RObject, name: str, where: str) -> FloatArray:

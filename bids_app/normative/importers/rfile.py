@@ -191,7 +191,8 @@ class _Reader:
             self.at += self._length()
             return RObject("code")
         if kind == _BYTECODE:
-            self._bytecode([None] * self._length())
+            self._length()  # of R's table of what is referred to twice
+            self._bytecode()
             return RObject("code")
         if kind == _ALTREP:
             return self._altrep()
@@ -247,13 +248,13 @@ class _Reader:
         result.attributes = attributes.attributes
         return result
 
-    def _bytecode(self, repeats: list[Any]) -> None:
+    def _bytecode(self) -> None:
         """Compiled code is stepped over, its constants read and dropped."""
         self._item()
         for _ in range(self._length()):
             kind = self._int()
             if kind == _BYTECODE:
-                self._bytecode(repeats)
+                self._bytecode()
             else:
                 self._code_constant(kind)
 
