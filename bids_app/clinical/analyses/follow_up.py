@@ -280,14 +280,15 @@ def _source(data: CohortData, *columns: str) -> pd.DataFrame:
     if all(name in data.scans for name in columns):
         return data.scans
     clock, other = data.clock(data.visits), data.clock(data.scans)
-    if clock != other:
+    if clock != other or clock not in data.visits:
         raise AnalysisError(
             f"{listing(lacking)} can be found with the scans only and the rest with the visits only, which tell time "
             f"by {other} and by {clock}",
             "put the columns into one table",
         )
-    scans = data.scans[["participant_id", clock, *lacking]]
-    return data.visits.merge(scans, how="outer", on=["participant_id", clock], indicator=FROM)
+    visits, scans = (table.assign(**{clock: numbers(table[clock])}) for table in (data.visits, data.scans))
+    keys = ["participant_id", clock]
+    return visits.merge(scans[[*keys, *lacking]], how="outer", on=keys, indicator=FROM)
 
 
 def _clock(data: CohortData, table: pd.DataFrame) -> pd.Series:

@@ -71,6 +71,17 @@ def test_scores_and_relapses_may_be_in_different_tables():
     assert relapses["unknown"].tolist() == [0, 0]
 
 
+def test_times_written_as_text_are_put_together_too():
+    found = follow_up(spread(age=["30.0", "31", "32", "33", "40", "41", "n/a"]))
+    assert by_person(found.progression())[0] == [1.0, True]
+    assert found.relapses()["n_relapses"].tolist() == [1, 2]
+
+
+def test_visits_without_any_time_are_named():
+    with pytest.raises(AnalysisError, match="put the columns into one table"):
+        follow_up(spread(place=["x"] * 7))
+
+
 def test_tables_whose_clocks_differ_are_not_put_together():
     with pytest.raises(
         AnalysisError, match=r"relapses can be found with the scans only .* which tell time by age and by"
