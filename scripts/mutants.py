@@ -4,8 +4,8 @@
 
 A fault (mutant) changes one comparison, arithmetic operator, ``and``/``or``, ``not``, sign, constant or ``return``.
 Annotations, docstrings, decorators, the words of errors and logging are left alone. For each mutant run the tests of
-its module (``tests/<room>/test_<module>.py``), then those that import it, then the fast tests of its room, until one
-fails. All in a temporary copy of the tree. The exit code is 1 when fewer than 90 % are noticed.
+its module (``tests/<room>/test_<module>.py``), then those that import it, then the fast tests of its room, then those of
+the rooms that put all together, until one fails. All in a temporary copy of the tree. The exit code is 1 when fewer than 90 % are noticed.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ TARGET = 0.90
 # Loaded once and inherited by every forked test run
 HEAVY = ("numpy", "pandas", "scipy.stats", "scipy.optimize", "statsmodels.api", "jsonschema", "hypothesis", "nibabel")
 FAST = ("-m", "not slow")
+# The rooms that put all others together
+RUNS = ("tests/run", "tests/workbench")
 
 COMPARISONS = {
     ast.Lt: ("<", ("<=", ">=")),
@@ -219,6 +221,7 @@ def stages(file: Path, root: Path) -> Iterator[list[str]]:
     if outside:
         yield [*outside, *(FAST if covered else ())]
     yield [str(Path("tests", inside.parts[0])), *FAST]
+    yield [*RUNS, *FAST]
 
 
 class Copy:
