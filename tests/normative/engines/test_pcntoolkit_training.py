@@ -206,7 +206,7 @@ def test_complete_rows_are_in_decades_and_litres():
     assert len(training._complete_rows(table, REGIONS, Options())) == 50
     with pytest.raises(ModelError, match="0 complete rows"):
         training._complete_rows(table, REGIONS, Options(site_effect=True))
-    with pytest.raises(ModelError, match="no column age, site$"):
+    with pytest.raises(ModelError, match=r"no column age, site$"):
         training._complete_rows(people().drop(columns=["site", "age"]), REGIONS, Options(site_effect=True))
 
 
