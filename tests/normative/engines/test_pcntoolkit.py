@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import types
@@ -75,14 +76,14 @@ class BLR(Fitted):
 class Toolkit:
     response_vars = (INSULA, "Left-Thalamus-Proper")
     covariates = ("decades",)
-    covariate_ranges = {"decades": {"min": 2.0, "max": 8.0}}
-    batch_effects_maps = {"sex": {"F": 0, "M": 1}, "site": SITES}
-    batch_effect_counts = {"site": {"a": 5, "b": 9, "c": 5}}
-    inscalers = {"decades": Scaler(5.0, 2.0)}
-    outscalers = {INSULA: Scaler(8.8, 0.1), "Left-Thalamus-Proper": Scaler(7000.0, 500.0)}
     y_transform = None
 
     def __init__(self, **changed):
+        self.covariate_ranges = {"decades": {"min": 2.0, "max": 8.0}}
+        self.batch_effects_maps = {"sex": {"F": 0, "M": 1}, "site": SITES}
+        self.batch_effect_counts = {"site": {"a": 5, "b": 9, "c": 5}}
+        self.inscalers = {"decades": Scaler(5.0, 2.0)}
+        self.outscalers = {INSULA: Scaler(8.8, 0.1), "Left-Thalamus-Proper": Scaler(7000.0, 500.0)}
         vars(self).update(changed)
         self.fitted = {INSULA: Fitted(-0.3), "Left-Thalamus-Proper": BLR(0.2)}
 
@@ -100,6 +101,7 @@ class Toolkit:
 @pytest.fixture(autouse=True)
 def package(monkeypatch):
     made = SimpleNamespace(from_dataframe=lambda name, table, **options: (table, options))
+    monkeypatch.setattr(engine, "quiet", contextlib.nullcontext)
     monkeypatch.setattr(engine, "pcntoolkit", lambda: SimpleNamespace(NormData=made))
 
 
