@@ -140,13 +140,14 @@ def by_hand(x, squares, kurtosis):
 def test_powers_are_those_of_the_closed_test():
     rng = np.random.default_rng(5)
     x = np.sort(rng.uniform(0.5, 3, 250))
-    spreads = [0 * x, 0.4 * x, 1.1 * np.log(x), 2.5 * np.abs(x - 1.7), 0 * x, 0.1 * x]
+    spreads = [0 * x, 0.4 * x, 0.8 / x**2, 2.5 * np.abs(x - 1.7), 0 * x, 0.1 * x]
     squares = np.exp(2 * np.column_stack(spreads)) * rng.chisquare(1, (250, 6))
     kurtosis = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 9.0])
     found = scale_fit.select_powers(x, squares, kurtosis)
     expected = [by_hand(x, squares[:, j], kurtosis[j]) for j in range(6)]
     assert [tuple(p for p in row if not np.isnan(p)) for row in found] == expected
     assert {len(powers) for powers in expected} == {0, 1, 2}
+    assert any(len(powers) == 1 and powers != (1.0,) for powers in expected)
 
 
 def test_heavy_tails_ask_for_more_evidence():
