@@ -235,3 +235,12 @@ def test_linear_columns_have_etiv_where_it_is_a_covariate():
     male, etiv = np.array([0.0, 1.0]), np.array([2.0, 3.0])
     np.testing.assert_array_equal(joint_fit.linear_columns(male, etiv, 2.0), [[0, 4], [1, 9]])
     np.testing.assert_array_equal(joint_fit.linear_columns(male, None, 2.0), [[0], [1]])
+
+
+def test_a_step_that_changes_no_likelihood_is_not_taken(monkeypatch):
+    data, spread, parts = two_regions()
+    monkeypatch.setattr(joint_fit.shape_fit, "fit_shapes", lambda u, start: (start, np.ones(2, dtype=bool)))
+    same = replace(parts, roots=np.ones((2, 6, 6)))
+    monkeypatch.setattr(joint_fit, "_step", lambda data, spread, point: (point.mean, same))
+    found = joint_fit.fit_jointly(data, data.mean_design(parts.powers), spread, parts)
+    assert not found.roots.any()
