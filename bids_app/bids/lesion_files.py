@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.bids.layout import Scan
-from bids_app.bids.names import bare, participant_id, unpadded
+from bids_app.bids.names import bare, named_path, participant_id, unpadded
 from bids_app.bids.source_tables import read_any_sheet
 from bids_app.bounded import names_in
 from bids_app.errors import InputError
@@ -64,7 +64,7 @@ class LesionSource:
 
 def mask_roots(bids_dir: Path, derivatives: Sequence[str | Path] = ()) -> list[Path]:
     """The datasets that may hold masks: those of ``-d [name=]path``, the dataset itself, and its derivatives."""
-    named = [Path(str(given).rpartition("=")[2]) for given in derivatives]
+    named = [named_path(given)[1] for given in derivatives]
     folder = bids_dir / "derivatives"
     inside = [folder / name for name in names_in(folder) if (folder / name).is_dir()]
     return list(dict.fromkeys([*named, *inside, bids_dir]))

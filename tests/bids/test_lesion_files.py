@@ -72,6 +72,11 @@ def test_a_table_with_a_row_per_scan(tmp_path, text, volume, count):
     assert row.count == count
 
 
+def test_a_derivative_with_an_equals_sign_in_its_path_is_looked_into(tmp_path):
+    given = [tmp_path / "site=1" / "masks", f"named={tmp_path}/x=y"]
+    assert mask_roots(tmp_path / "bids", given) == [given[0], tmp_path / "x=y", tmp_path / "bids"]
+
+
 def test_volumes_of_parts_are_kept(tmp_path):
     path = tmp_path / "lesions.tsv"
     path.write_text("participant_id\tlesion_volume\tlesion_volume_periventricular\nsub-01\t10\t4\n")

@@ -136,6 +136,15 @@ def test_given_derivatives_come_first_with_and_without_a_name(tmp_path):
     ]
 
 
+def test_a_derivative_may_have_an_equals_sign_in_its_path(tmp_path):
+    (tmp_path / "site=1" / "fs").mkdir(parents=True)
+    for given in (str(tmp_path / "site=1"), f"site1={tmp_path / 'site=1'}"):
+        assert subject_directories(tmp_path / "bids", derivatives=[given]) == [tmp_path / "site=1"]
+    with pytest.raises(UsageError) as error:
+        subject_directories(tmp_path / "bids", derivatives=[f"my-name={tmp_path}"])
+    assert "letters and digits" in error.value.remedy
+
+
 def test_the_option_for_the_subjects_directory_stands_alone(tmp_path):
     (tmp_path / "bids" / "derivatives" / "freesurfer").mkdir(parents=True)
     make(tmp_path / "fs", "sub-01")
