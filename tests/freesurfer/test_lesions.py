@@ -163,9 +163,7 @@ def test_a_structure_at_the_edge_of_the_image_has_surroundings(tmp_path, place):
 
 def test_surroundings_are_within_3_mm_and_without_the_structure(tmp_path):
     labels = labelled(tmp_path, [(10, ((10, 11), (10, 11), (10, 11)))])
-    n_within_3 = sum(
-        0 < x * x + y * y + z * z <= 9 for x in range(-3, 4) for y in range(-3, 4) for z in range(-3, 4)
-    )
+    n_within_3 = sum(0 < x * x + y * y + z * z <= 9 for x in range(-3, 4) for y in range(-3, 4) for z in range(-3, 4))
     for step, inside in ((1, True), (2, True), (3, True), (4, False)):
         lesion = small(((10 - step, 11 - step), (10, 11), (10, 11)))
         table = measure_lesions(image(tmp_path / f"m{step}.nii.gz", lesion), labels).table
@@ -182,9 +180,9 @@ def test_surroundings_are_in_mm_and_not_in_voxels(tmp_path):
         lesion = small(((10 + step, 11 + step), (10, 11), (10, 11)))
         table = measure_lesions(image(tmp_path / f"m{step}.nii.gz", lesion, affine), labels).table
         assert (len(table) == 1) is inside
-    assert measure_lesions(
-        image(tmp_path / "own.nii.gz", small(((10, 11), (10, 11), (10, 11))), affine), labels
-    ).table["lesion_mm3"].tolist() == [1.5]
+    assert measure_lesions(image(tmp_path / "own.nii.gz", small(((10, 11), (10, 11), (10, 11))), affine), labels).table[
+        "lesion_mm3"
+    ].tolist() == [1.5]
 
 
 def test_a_region_whose_border_lesions_do_not_blur_has_no_surroundings(tmp_path):
