@@ -59,7 +59,7 @@ def test_a_resumed_run_gets_no_images_but_refines_the_surface_again():
     assert cross().arguments(resume=True)[:3] == ["-s", "sub-01", "-sd"]
 
 
-@pytest.mark.parametrize("word", ["-s", "-i", "-sd", "-SUBJECT", "-flairPIAL", "-no-isrunning", "-DontRun", "-hemi"])
+@pytest.mark.parametrize("word", ["-s", "-i", "-sd", "-SUBJECT", "-flairPIAL", "-SD", "-no-isrunning", "-DontRun", "-hemi"])
 def test_words_that_are_ours_or_make_less_than_all_are_refused(word):
     with pytest.raises(UsageError, match="must not hold"):
         cross(extra=("-cm", word))
