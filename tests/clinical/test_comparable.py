@@ -126,10 +126,7 @@ def test_all_reasons_are_given_in_order_and_only_the_gravest():
     assert compare(SCAN, other) == ("not comparable", ("scanner prisma and skyra", "quality failed"))
     assert compare(replace(SCAN, quality="fail"), SCAN)[0] == "not comparable"
     both = replace(SCAN, quality="warn", fs_version="7.1.0")
-    assert compare(SCAN, both) == (
-        "with care",
-        ("FreeSurfer version 7.4.1 and 7.1.0", "quality gives reason to look"),
-    )
+    assert compare(SCAN, both) == ("with care", ("FreeSurfer version 7.4.1 and 7.1.0", "quality gives reason to look"))
     assert compare(replace(SCAN, quality="warn"), SCAN)[0] == "with care"
 
 
@@ -152,13 +149,7 @@ def test_one_visit_has_no_pair_and_equal_spans_are_decided_by_number_then_order(
     assert visit_pairs(1) == visit_pairs(0) == []
     empty = comparison_table(["a"], [SCAN])
     assert empty.empty
-    assert list(empty.columns) == [
-        "session_from",
-        "session_to",
-        "comparable",
-        "reasons",
-        "etiv_difference_percent",
-    ]
+    assert list(empty.columns) == ["session_from", "session_to", "comparable", "reasons", "etiv_difference_percent"]
     other = replace(SCAN, scanner="skyra")
     assert largest_set([SCAN, other], [0.0, 1.0]) == [0]
     assert largest_set([SCAN, other, other, SCAN, other], [0.0, 0.0, 0.5, 1.0, 1.0]) == [1, 2, 4]
