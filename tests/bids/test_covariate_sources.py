@@ -5,14 +5,7 @@ from datetime import datetime
 import pytest
 
 from bids_app.bids.covariate_columns import Roles, age_of
-from bids_app.bids.covariate_sources import (
-    NOTHING,
-    Source,
-    load_phenotypes,
-    load_scans_table,
-    load_source,
-    load_visits,
-)
+from bids_app.bids.covariate_sources import NOTHING, Source, load_phenotypes, load_scans_table, load_source, load_visits
 from bids_app.errors import BIDSError
 from tests.bids.conftest import table
 
