@@ -142,7 +142,7 @@ def every_visit(
 def unmatched_phenotypes(
     bids_dir: Path, scans: Iterable[Scan] = (), participants_file: Path | None = None
 ) -> list[Finding]:
-    """A finding for each phenotype table all of whose rows are of sessions that neither `scans` nor the dataset have."""
+    """A finding for each phenotype table whose every row is of a session that neither `scans` nor the dataset have."""
     phenotypes = _phenotype_rows(bids_dir)
     visits = [*scans, *every_visit(bids_dir, participants_file, {})] if phenotypes else []
     known = {unpadded(visit.session): f"ses-{visit.session}" for visit in visits if visit.session}
@@ -160,7 +160,7 @@ def unmatched_phenotypes(
 def _joined(
     name: str, source: Source, visits: Sequence[Scan], taken: set[str], ages: VisitAges
 ) -> tuple[dict[str, pd.Series], list[str]]:
-    """The columns of one phenotype table for `visits`: the visit's row, else the person's; sessions match as for ages."""
+    """The columns of one phenotype table: the visit's row, else the person's; sessions match as for ages."""
     labels = [ages.label_in(source, visit) for visit in visits]
     found = [source.row(visit.participant, label) for visit, label in zip(visits, labels, strict=True)]
     rows = [row or source.row(visit.participant, None) for visit, row in zip(visits, found, strict=True)]
