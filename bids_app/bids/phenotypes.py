@@ -15,10 +15,9 @@ from bids_app.bids.covariate_sources import NOTHING, Source, load_visits
 from bids_app.bids.covariates import as_numbers, read_covariates
 from bids_app.bids.layout import Scan
 from bids_app.bids.names import listed, natural_key, split_freesurfer_name, unpadded
-from bids_app.bids.source_tables import SPREADSHEETS, Row, plain, read_any_sheet, row_key
+from bids_app.bids.source_tables import Row, people_tables, plain, read_any_sheet, row_key
 from bids_app.bids.visit_ages import ONE_AGE, VisitAges
 from bids_app.bids.visit_times import MAX_FOLLOW_UP
-from bids_app.bounded import names_in
 from bids_app.findings import Finding
 
 NOTES = "notes"
@@ -28,9 +27,7 @@ MOMENT = {"date", "dates", "onset", "start", "time", "times", "year", "years"}
 
 
 def _phenotype_rows(bids_dir: Path | str) -> dict[str, list[Row]]:
-    folder = Path(bids_dir) / "phenotype"
-    paths = [folder / name for name in names_in(folder) if Path(name).suffix in (".tsv", *SPREADSHEETS)]
-    sheets = {path.stem: read_any_sheet(path) for path in paths}
+    sheets = {path.stem: read_any_sheet(path) for path in people_tables(Path(bids_dir) / "phenotype")}
     return {name: rows for name, (header, rows) in sheets.items() if "participant_id" in header}
 
 

@@ -84,7 +84,7 @@ def test_sexes_in_order_with_their_levels():
 def test_dates_and_births():
     header = ["scan_date", "acq_time", "birth_date", "date", "date_of_onset", "dob", "time", "date_time_of_visit"]
     roles = find_roles(header, {})
-    assert roles.dates == ("acq_time", "scan_date", "date", "date_time_of_visit")
+    assert roles.dates == ("acq_time", "scan_date", "date_time_of_visit", "date")
     assert roles.births == ("birth_date", "dob")
 
 
