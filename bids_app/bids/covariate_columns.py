@@ -56,8 +56,8 @@ class Roles:
     """The age columns of a table in order of trust (name, rank, units) and its sex columns (name, levels).
 
     `wide` are ages of one visit each (name, the visit's label as `unpadded` writes it, units); `births` and `dates`
-    are columns with the date of birth and of the visit, the most trusted first. A unit is `UNKNOWN` where values cannot be years and nothing
-    says what they are; `highest` has such a value by column.
+    are columns with the date of birth and of the visit, the most trusted first. A unit is `UNKNOWN` where values
+    cannot be years and nothing says what they are; `highest` has such a value by column.
     """
 
     ages: tuple[tuple[str, int, str], ...] = ()

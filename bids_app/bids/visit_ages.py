@@ -198,7 +198,7 @@ class VisitAges:
         return replace(answer, findings=(*answer.findings, finding))
 
     def time(self, participant: str, session: str | None) -> datetime | None:
-        """When a visit was: by the most trusted table and column that has a date of it, the earliest of several rows."""
+        """When a visit was: by the most trusted table and column with a date of it, the earliest of several rows."""
         return _earliest(self._dated(Scan(participant, session))[1])
 
     def _dated(self, scan: Scan) -> tuple[Source, list[list[tuple[str, datetime]]]]:
