@@ -233,3 +233,15 @@ def test_a_scanner_without_controls_has_the_heavy_tails_of_scanners_in_its_stand
     people = pd.DataFrame({"age": [30.0], "sex": ["female"], ETIV: [1.45e6], "Left-Thalamus": [7000.0]})
     unadapted = packaged.deviations(people).z_se[0, 0]
     assert unadapted > 1.1 * packaged.site_sd(("Left-Thalamus",))[0]
+
+
+def test_a_region_without_controls_has_the_spread_between_scanners_with_its_tails():
+    """As a scanner without controls has: the region's z says no more of the shift than another scanner's."""
+    zeros = np.zeros((1, 2))
+    n = np.array([[0.0, 4.0]])
+    sums = Sums(n, zeros, zeros + n, zeros + n)
+    found = posterior(sums, np.array([0.3, 0.3]), np.ones(2))
+    assert found.shift[0, 0] == 0
+    assert found.scale[0, 0] == 1
+    assert found.se[0, 0] == pytest.approx(SITE_TAIL * 0.3)
+    assert found.se[0, 1] < 0.3
