@@ -153,7 +153,7 @@ class Trees:
         return self._facts.get(path) or self.measure(path)[0]
 
     def measure(self, path: Path, scan: Scan | None = None) -> tuple[TreeFacts, Reading]:
-        """The facts, which are kept, and all that was measured, which lies in a file when it will be asked for again."""
+        """The facts, which are kept, and all that was measured, in a file when it will be asked for again."""
         reading = read_volumes(path, folder=self._stats(path))
         self._open = StatsFolder(Path())
         etiv = float(reading.etiv_mm3)
