@@ -236,6 +236,18 @@ def test_a_scanner_without_controls_has_the_heavy_tails_of_scanners_in_its_stand
     assert unadapted > 1.1 * packaged.site_sd(("Left-Thalamus",))[0]
 
 
+def test_a_region_without_controls_has_the_spread_between_scanners_with_its_tails():
+    """As a scanner without controls has: the region's z says no more of the shift than another scanner's."""
+    zeros = np.zeros((1, 2))
+    n = np.array([[0.0, 4.0]])
+    sums = Sums(n, zeros, zeros + n, zeros + n)
+    found = posterior(sums, np.array([0.3, 0.3]), np.ones(2))
+    assert found.shift[0, 0] == 0
+    assert found.scale[0, 0] == 1
+    assert found.se[0, 0] == pytest.approx(SITE_TAIL * 0.3)
+    assert found.se[0, 1] < 0.3
+
+
 def test_tables_without_age_sex_or_scanner_are_adapted_and_the_lack_is_said():
     adaptation = SiteAdaptation.fit(MODEL, scans(12, 4))
     bare = scans(3, 5).assign(participant_id=list("xyz"))[["participant_id"]]
