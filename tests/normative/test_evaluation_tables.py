@@ -134,3 +134,11 @@ def test_points_are_of_twenty_people_of_a_sex_and_band(n, points):
         assert evaluation_tables.point_table(WithHead(), data, held(z)).empty
         z[0, 0] = 0.0
         assert len(evaluation_tables.point_table(WithHead(), data, held(z))) == 2
+
+
+def test_every_number_of_people_reaches_its_own_quantile():
+    for n in range(1, 80):
+        z = np.linspace(-1, 1, n)[:, None]
+        found = evaluation_tables.qq_table(held(z, REGIONS[:1]))["theoretical"]
+        share = stats.norm.cdf(-np.abs(evaluation_tables.QUANTILE_Z))
+        assert len(found) == sum(share * (n + 1) > 1 - 1e-12)
