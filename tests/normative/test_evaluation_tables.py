@@ -137,7 +137,7 @@ def test_points_are_of_twenty_people_of_a_sex_and_band(n, points):
 
 
 def test_every_number_of_people_reaches_its_own_quantile():
-    for n in range(1, 80):
+    for n in (*range(1, 24), 60):
         z = np.linspace(-1, 1, n)[:, None]
         found = evaluation_tables.qq_table(held(z, REGIONS[:1]))["theoretical"]
         share = stats.norm.cdf(-np.abs(evaluation_tables.QUANTILE_Z))
