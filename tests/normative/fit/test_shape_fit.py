@@ -30,16 +30,20 @@ def bins():
     return Bins(rng.normal(size=(3, 30)), rng.integers(0, 4, (3, 30)).astype(float))
 
 
-def test_the_likelihood_is_that_of_the_transformed_normal_with_a_prior(bins):
+@pytest.mark.parametrize("prior_sd", [0.5, 0.7])
+def test_the_likelihood_is_that_of_the_transformed_normal_with_a_prior(bins, monkeypatch, prior_sd):
+    monkeypatch.setattr(shape_fit, "PRIOR_SD", prior_sd)
     value, _, _ = shape_fit._likelihood(THETA, bins)
     for j, theta in enumerate(THETA):
-        prior = 0.5 * (theta[2] ** 2 + theta[3] ** 2) / PRIOR_SD**2
+        prior = 0.5 * (theta[2] ** 2 + theta[3] ** 2) / prior_sd**2
         assert value[j] == pytest.approx(bins.weight[j] @ log_density(bins.node[j], theta) - prior, rel=1e-7)
         shape = shape_fit._shapes(theta[None], np.array([True]))
         assert shape_fit.log_prior(shape)[0] == pytest.approx(-prior)
 
 
-def test_gradient_and_curvature_are_the_slopes(bins):
+@pytest.mark.parametrize("prior_sd", [0.5, 0.7])
+def test_gradient_and_curvature_are_the_slopes(bins, monkeypatch, prior_sd):
+    monkeypatch.setattr(shape_fit, "PRIOR_SD", prior_sd)
     _, gradient, curvature = shape_fit._likelihood(THETA, bins)
     step = 1e-5
     for i in range(4):
