@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ LONG, SCANS = "group_long", "group_scans"
 MEASURED = ("region", "measure", "unit", "value", "expected", "z", "z_se", "centile", "deviation", "in_range")
 TEXT = ("region", "measure", "unit", "deviation", *KEYS, "sample", "sex", "group", "site")
 TOLD = "{name}, as the tables of the dataset name it"
-OF_REGION: dict[str, Callable[[str], str]] = {"measure": measure_of, "unit": unit_of}
+OF_REGION = ("measure", "unit")
 CHUNK = 256
 
 
@@ -174,8 +174,8 @@ class _Parquet:
         regions = read["region"].chunk(0)
         columns = {name: read[name] for name in self._measured if name != "region"}
         names = regions.dictionary.to_pylist()
-        for name, ask in {"region": str, **OF_REGION}.items():
-            columns[name] = pa.array([ask(region) for region in names], pa.string()).take(regions.indices)
+        told = {"region": names, "measure": [*map(measure_of, names)], "unit": [*map(unit_of, names)]}
+        columns |= {name: pa.array(texts, pa.string()).take(regions.indices) for name, texts in told.items()}
         whole = [*self._scans.take(pa.array(places)).columns, *(columns[name] for name in self._names)]
         self._writer.write_table(pa.table(whole, schema=self._schema))
 
