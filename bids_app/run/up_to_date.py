@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bids_app.bids.derivatives import SCHEMA
 from bids_app.bids.markers import is_person_done, is_scan_done
-from bids_app.bids.names import derivative_path, participant_id
+from bids_app.bids.names import derivative_parts, derivative_path, participant_id
 from bids_app.errors import NormvolError
 from bids_app.freesurfer.volumes import modelled_version
 from bids_app.run.fingerprint import fingerprint
@@ -69,9 +70,11 @@ def _recorded(scan: PlannedScan, context: RunContext) -> dict[str, Any] | None:
     if not is_scored(context.output_dir, scan.participant, scan.session):
         return None
     labels = (context.output_dir, scan.participant, scan.session)
-    expected = [derivative_path(*labels, desc=desc) for desc in EXPECTED_TABLES]
-    report = context.output_dir / f"{participant_id(scan.participant)}.html"
-    if not all(path.exists() for path in (*expected, report)) or not is_scan_done(*labels):
+    expected = [derivative_parts(*labels[1:], desc) for desc in EXPECTED_TABLES]
+    expected.append((f"{participant_id(scan.participant)}.html",))
+    if not all(os.path.exists(os.path.join(context.output_dir, *parts)) for parts in expected):
+        return None
+    if not is_scan_done(*labels):
         return None
     summary: dict[str, Any] = read_json(derivative_path(*labels, desc="summary", extension=".json"))
     return summary
