@@ -18,8 +18,9 @@ import pandas as pd
 from bids_app import bounded
 from bids_app.bids.age_sex import is_missing
 from bids_app.bids.names import bare, is_label
+from bids_app.bounded import names_in
 from bids_app.errors import BIDSError, InputError
-from bids_app.tables import read_json, read_table
+from bids_app.tables import SPREADSHEETS, read_json, read_table
 from bids_app.tsv import without_mark
 
 Row = dict[str, str]
@@ -42,7 +43,6 @@ _ID_NAMES = (
 _SESSION_NAMES = ("session_id", "ses_id", "sessionid")
 # Columns that hold a session only where they tell the rows of one person apart
 PERHAPS_SESSION = ("session", "ses", "visit", "timepoint", "time_point", "visit_id")
-SPREADSHEETS = (".xlsx", ".xlsm")
 
 
 def plain(name: str) -> str:
@@ -160,9 +160,9 @@ def separator_of(lines: Sequence[str]) -> str:
 
 def format_remark(path: Path) -> str:
     """What is odd about the format of a table of text; empty when nothing is."""
-    if path.suffix in SPREADSHEETS:
+    if path.suffix.lower() in SPREADSHEETS:
         return f"{path.name} is a spreadsheet, its first sheet was read"
-    separator = separator_of(_lines(path)) if path.suffix in (".tsv", ".txt") else "tabs"
+    separator = separator_of(_lines(path)) if path.suffix.lower() in (".tsv", ".txt") else "tabs"
     return "" if separator == "tabs" else f"{path.name} has {separator} where BIDS wants tabs"
 
 
@@ -194,9 +194,9 @@ def _standard(header: list[str]) -> list[str]:
 
 def read_any_sheet(path: Path) -> tuple[list[str], list[Row]]:
     """Like `read_sheet` for a table the user names: TSV, CSV (also gzipped), Parquet or a spreadsheet."""
-    if path.suffix in (".tsv", ".txt"):
+    if path.suffix.lower() in (".tsv", ".txt"):
         return read_sheet(path)
-    table = _read_spreadsheet(path) if path.suffix in SPREADSHEETS else read_table(path, text=True)
+    table = _read_spreadsheet(path) if path.suffix.lower() in SPREADSHEETS else read_table(path, text=True)
     cells = ([_text(cell) for cell in row] for row in table.itertuples(index=False, name=None))
     return _as_rows(path, [str(name).strip() for name in table.columns], cells)
 
@@ -220,6 +220,12 @@ def _text(cell: Any) -> str:
     if isinstance(cell, datetime):
         return cell.date().isoformat() if (cell.hour, cell.minute, cell.second) == (0, 0, 0) else cell.isoformat()
     return str(cell).strip()
+
+
+def people_tables(folder: Path) -> list[Path]:
+    """The tables of text and spreadsheets in a folder, by name."""
+    paths = (folder / name for name in names_in(folder))
+    return [path for path in paths if path.suffix.lower() in (".tsv", *SPREADSHEETS)]
 
 
 def read_sidecar(path: Path) -> Mapping[str, Any]:

@@ -38,7 +38,7 @@ from bids_app.workflows.plugin import WORKER_KILLED
 from bids_app.workflows.resources import ResourceTable
 
 # A scan whose picture or report failed is scored all the same.
-AFTER_SCORING = ("draw", "summaries", "tables", "report")
+AFTER_SCORING = ("draw", "tables", "report")
 
 
 def run(config: RunConfig) -> int:

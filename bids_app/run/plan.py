@@ -80,7 +80,7 @@ def plan_request(request: Request, *, later: bool = False, keep: bool = True) ->
     outcomes = [_plan_scan(scan, item, request.places, recon, trees, settled) for scan, item in zip(scans, covariates)]
     planned, omissions = _with_other_sessions([*outcomes, *unnamed], trees)
     planned = _with_tree_findings(planned)
-    lesions = LesionPlan(request.dataset.bids_dir, request.derivatives, request.lesions)
+    lesions = LesionPlan(request.dataset.bids_dir, request.derivatives, request.lesions, scans)
     planned = [_with_lesions(scan, lesions) for scan in planned if scan.name in asked]
     if request.quality_limits:
         limits = {"quality_limits": list(request.quality_limits)}

@@ -135,6 +135,12 @@ def test_lesion_filled_t1w_from_a_derivative(tmp_path):
     assert derivative_t1w(Scan("01", "1"), f"fill={tmp_path / 'filled'}:lesionfilled") == (filled,)
     with pytest.raises(UsageError, match="NAME=PATH"):
         derivative_t1w(Scan("01", "1"), str(tmp_path))
+    (tmp_path / "filled").rename(tmp_path / "a:b=c")
+    moved = (tmp_path / "a:b=c" / filled.relative_to(tmp_path / "filled"),)
+    assert derivative_t1w(Scan("01", "1"), f"fill={tmp_path / 'a:b=c'}:lesionfilled") == moved
+    assert len(derivative_t1w(Scan("01", "1"), f"fill={tmp_path / 'a:b=c'}")) == 2
+    with pytest.raises(UsageError, match="NAME=PATH"):
+        derivative_t1w(Scan("01", "1"), f"fill={tmp_path / 'filled'}")
 
 
 def test_reasons_do_not_say_where_the_data_lie(config, dataset, tmp_path):
