@@ -94,11 +94,8 @@ def plan_request(request: Request, *, later: bool = False, keep: bool = True) ->
         planned, omissions = disguised(planned, omissions, request.disguise)
         notes = tuple(map(request.disguise.text, notes))
         found = tuple(disguised_finding(item, request.disguise) for item in found)
-    unknown = [scan for scan in planned if trees.settled.get(scan.subject_dir) != scan.covariates]
-    changed = {
-        scan.participant for scan in unknown if request.force or not is_up_to_date(scan, context, trees, columns)
-    }
-    changed |= _not_done([scan for scan in unknown if scan.participant not in changed], omissions, request.output_dir)
+    is_done = None if request.force else partial(is_up_to_date, context=context, trees=trees, columns=columns)
+    changed = _changed(planned, omissions, trees, is_done, request.output_dir)
     return Plan(
         context=context,
         scans=tuple(scan for scan in planned if scan.participant in changed),
@@ -111,6 +108,24 @@ def plan_request(request: Request, *, later: bool = False, keep: bool = True) ->
         subject_directories=request.places.roots,
         adaptations=adaptations,
     )
+
+
+def _changed(
+    planned: Sequence[PlannedScan],
+    omissions: Sequence[Omission],
+    trees: Trees,
+    is_done: Callable[[PlannedScan], bool] | None,
+    output_dir: Path,
+) -> set[str]:
+    """The people who have something to do; without `is_done` all."""
+    left_out = {omission.participant for omission in omissions}
+    unknown = [
+        scan
+        for scan in planned
+        if scan.participant in left_out or trees.settled.get(scan.subject_dir) != scan.covariates
+    ]
+    changed = {scan.participant for scan in unknown if is_done is None or not is_done(scan)}
+    return changed | _not_done([scan for scan in unknown if scan.participant not in changed], omissions, output_dir)
 
 
 def kept_dir(context: RunContext) -> Path:
