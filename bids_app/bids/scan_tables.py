@@ -153,11 +153,12 @@ def _parsed_together(texts: Sequence[bytes | None], value: str) -> Columns | Non
     except (ArrowException, KeyError, UnicodeDecodeError):
         return None
     regions = table["region"].chunk(0)
-    if len(regions) != sum(counts):
+    names = regions.dictionary.to_pylist()
+    if len(regions) != sum(counts) or "" in names:
         return None
     return Columns(
         np.repeat(np.arange(len(texts)), counts),
-        regions.dictionary.to_pylist(),
+        names,
         regions.indices.to_numpy(),
         table[value].to_numpy(),
     )
