@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import codecs
 import csv
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,20 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def read_sheet(path: Path) -> tuple[list[str], list[Row]]:
+    """What `_read_sheet` finds; of the last two tables what was found is kept while their files stay as they are."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return _read_sheet(path)
+    return _kept_sheet(path, (status.st_ino, status.st_size, status.st_mtime_ns))
+
+
+@lru_cache(maxsize=2)
+def _kept_sheet(path: Path, state: tuple[int, ...]) -> tuple[list[str], list[Row]]:
+    return _read_sheet(path)
+
+
+def _read_sheet(path: Path) -> tuple[list[str], list[Row]]:
     """Header of a small TSV, and its rows as mappings of column to text without the missing cells.
 
     Split by hand: a dataset has one ``sessions.tsv`` per person, and pandas needs a millisecond for each. A table
@@ -103,7 +119,9 @@ def _cells(path: Path) -> list[list[str]]:
     """Cells of every line, without the blanks and quotes around them; a lone quote is just a character."""
     lines = _lines(path)
     split = _SPLIT[separator_of(lines)]
-    return [[_unquoted(cell.strip()) for cell in split(line)] for line in lines]
+    if any(sign in line for sign in "\"'" for line in lines):
+        return [[_unquoted(cell.strip()) for cell in split(line)] for line in lines]
+    return [[cell.strip() for cell in split(line)] for line in lines]
 
 
 def _lines(path: Path) -> list[str]:

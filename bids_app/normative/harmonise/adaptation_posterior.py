@@ -248,8 +248,9 @@ def posterior(
 
 def _scan_variance(sums: Sums, n: FloatArray, mean: FloatArray) -> FloatArray:
     """Variance of a single scan's z around the site's mean; zero (and unused) below two people."""
-    between = np.maximum(sums.squared - n * mean**2, 0) / np.maximum(n - 1, 1)
-    total = sums.scans / np.maximum(n, 1) - mean**2 + between / np.maximum(n, 1)
+    people = np.maximum(n, 2)
+    between = np.maximum(sums.squared - n * mean**2, 0) / (people - 1)
+    total = sums.scans / people - mean**2 + between / people
     return np.where(n > 1, np.maximum(total, 0), 0.0)
 
 
