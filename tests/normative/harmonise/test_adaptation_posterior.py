@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_app.normative.base import SITE_TAIL
 from bids_app.normative.harmonise import adaptation_posterior
 from bids_app.normative.harmonise.adaptation_posterior import Level, Sums, posterior, scale_prior_df
 
@@ -39,7 +40,7 @@ def by_hand(regions, site_sd=SITE_SD, within=WITHIN, df=DF):
     out = []
     for i, (n, *_) in enumerate(regions):
         if not n:
-            out.append((0.0, 1.0, site_sd[i]))
+            out.append((0.0, 1.0, SITE_TAIL * site_sd[i]))
             continue
         prior, error = size * site_sd[i] ** 2, spread[i] / n
         se2 = 1 / (1 / prior + 1 / error)
