@@ -198,3 +198,17 @@ def test_without_roots_there_is_no_standard_error():
     assert np.isnan(found.z_se[:, 2]).all()
     assert np.isfinite(found.z_se[:, :2]).all()
     assert np.isfinite(found.z).all()
+
+
+def test_surfaces_are_judged_by_the_distance_between_one_sd_below_and_above(monkeypatch):
+    seen = []
+    monkeypatch.setattr(native, "with_surface_notes", lambda notes, distance: seen.append(distance) or notes)
+    name = "lh_insula_thickness"
+    fits = {sex: region("A", i) for i, sex in enumerate(SEXES)}
+    fitted = NativeModel(CARD, (RegionModel(name=name, fits=fits), RegionModel(name="A", fits=fits)))
+    data = people().assign(**{name: [66.0, 60.0, 50.0, 41.0]})
+    found = fitted.deviations(data)
+    np.testing.assert_allclose(seen[0][:, 0], (found.observed[:, 0] - found.expected[:, 0]) / [4.0, 5.0, 5.0, 4.0])
+    assert seen[0].shape == (4, 1)
+    model().deviations(people())
+    assert len(seen) == 1

@@ -157,3 +157,11 @@ def test_heavy_tails_ask_for_more_evidence():
     found = scale_fit.select_powers(x, squares, np.array([0.0, 40.0]))
     assert np.isfinite(found[0, 0])
     assert np.isnan(found[1]).all()
+
+
+def test_the_closed_test_has_four_three_and_two_degrees_of_freedom(monkeypatch):
+    asked = []
+    monkeypatch.setattr(scale_fit, "chdtrc", lambda df, x: asked.append(df) or stats.chi2.sf(x, df))
+    rng = np.random.default_rng(7)
+    scale_fit.select_powers(rng.uniform(0.5, 3, 60), rng.chisquare(1, (60, 2)), np.zeros(2))
+    assert asked == [4, 3, 2]
