@@ -47,7 +47,9 @@ def test_complete_rows_are_used_on_the_scale_of_their_region():
     for name, column in (("age", "age"), ("sex", "sex"), ("etiv", ETIV), ("site", "site")):
         assert getattr(data, name).tolist() == table[column].tolist()
     assert data.fs_version.tolist() == [""] * 40
+    assert data.table.columns.tolist() == table.columns.tolist()
     some = data.subset(data.age > 40)
+    assert some.table.columns.tolist() == table.columns.tolist()
     assert some.table.index.tolist() == list(range(20))
     assert some.regions == data.regions
 
