@@ -105,26 +105,25 @@ class _Shared:
         self.known: dict[Any, Any] = {}
 
     def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        key = tuple(pairs)
         try:
-            return self._one(tuple(pairs), lambda: {sys.intern(name): _interned(value) for name, value in pairs})
+            found = self.known.get(key)
         except TypeError:
             return {sys.intern(name): self._value(value) for name, value in pairs if name not in HASHES}
+        if found is None:
+            found = {sys.intern(name): _interned(value) for name, value in pairs}
+            if len(self.known) < MOST_SHARED:
+                self.known[key] = found
+        return found
 
     def _value(self, value: Any) -> Any:
         if not isinstance(value, list):
             return _interned(value)
         try:
-            return self._one((list, *value), lambda: value)
+            few = len(self.known) < MOST_SHARED
+            return self.known.setdefault((list, *value), value) if few else self.known.get((list, *value), value)
         except TypeError:
             return value
-
-    def _one(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
-        found = self.known.get(key)
-        if found is None:
-            found = make()
-            if len(self.known) < MOST_SHARED:
-                self.known[key] = found
-        return found
 
 
 def _interned(value: Any) -> Any:
