@@ -55,10 +55,9 @@ def person_summary_paths(output_dir: Path | str, participant: str) -> list[Path]
     """Paths of the summaries of a person's scored scans (label without prefix), in natural order."""
     person = os.path.join(output_dir, participant_id(participant))
     folders = [f"{folder}/anat" for folder in (person, *(entry.path for entry in _subfolders(person, "ses-")))]
-    found = [Path(folder, name) for folder in folders if os.path.isdir(folder) for name in os.listdir(folder)]
-    return sorted(
-        (path for path in found if path.name.endswith(SUMMARY_SUFFIX)), key=lambda path: natural_key(path.name)
-    )
+    listings = ((folder, os.listdir(folder)) for folder in folders if os.path.isdir(folder))
+    found = [Path(folder, name) for folder, names in listings for name in names if name.endswith(SUMMARY_SUFFIX)]
+    return sorted(found, key=lambda path: natural_key(path.name))
 
 
 def _subfolders(parent: Path | str, prefix: str) -> Iterator[os.DirEntry[str]]:

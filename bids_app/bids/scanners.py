@@ -111,7 +111,7 @@ def _tesla(value: Any) -> str | None:
     except (TypeError, ValueError):
         return None
     field /= 1e4 if field > _MOST_TESLA else 1
-    return f"{round(2 * field) / 2:g}T" if 0 < field <= _MOST_TESLA else None
+    return f"{round(2 * field) / 2 or field:g}T" if 0 < field <= _MOST_TESLA else None
 
 
 def scanners_of(

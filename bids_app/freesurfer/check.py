@@ -36,7 +36,7 @@ STATUSES = (
 STALE_AFTER_HOURS = 24.0
 # Subject names stand in the first lines of a stats file
 HEADER_BYTES = 2048
-_NAMED = re.compile(rb"^# subjectname (\S+)", re.MULTILINE)
+NAMED = re.compile(rb"^# subjectname (\S+)", re.MULTILINE)
 _FASTSURFER_CORTEX = "aparc.DKTatlas.mapped.stats"
 
 
@@ -160,7 +160,7 @@ def _failed(folder: Path, done: str) -> SubjectCheck | None:
         reason = "scripts/recon-all.error is there"
     elif done.strip() not in ("", "0") and not subject.subject_in(done):
         reason = "scripts/recon-all.done holds an error code"
-    elif _last_line(subject.read_script(folder, "recon-all-status.log")).find("exited with ERRORS") >= 0:
+    elif "exited with ERRORS" in _last_line(subject.read_script(folder, "recon-all-status.log")):
         reason = "scripts/recon-all-status.log ends with an error"
     if reason is None:
         return None
@@ -364,7 +364,7 @@ def _other_names(stats: StatsFolder, files: dict[str, StatsFile], done: str | No
     for file in sorted(stats.present) if files else ():
         if file.endswith(".stats") and f"stats/{file}" not in files:
             with suppress(StatsFileError):
-                match = _NAMED.search(stats.content(file)[:HEADER_BYTES])
+                match = NAMED.search(stats.content(file)[:HEADER_BYTES])
                 if match:
                     yield match[1].decode(errors="replace"), f"stats/{file}"
 

@@ -84,7 +84,7 @@ def test_sexes_in_order_with_their_levels():
 def test_dates_and_births():
     header = ["scan_date", "acq_time", "birth_date", "date", "date_of_onset", "dob", "time", "date_time_of_visit"]
     roles = find_roles(header, {})
-    assert roles.dates == ("acq_time", "scan_date", "date", "date_time_of_visit")
+    assert roles.dates == ("acq_time", "scan_date", "date_time_of_visit", "date")
     assert roles.births == ("birth_date", "dob")
 
 
@@ -112,7 +112,10 @@ def test_the_age_of_a_visit_is_that_of_its_column():
     assert age_at_visit({"age_ses-01": "40", "age_visit_2": "42"}, roles, "1").value == 40
     assert age_at_visit({"age_visit_2": "42"}, roles, "02").value == 42
     assert age_at_visit({"age_visit_2": "42"}, roles, "1").value is None
-    assert age_at_visit({"age_visit_2": "n"}, roles, "2").problem == "age 'n' cannot be read as an age (column age_visit_2)"
+    assert (
+        age_at_visit({"age_visit_2": "n"}, roles, "2").problem
+        == "age 'n' cannot be read as an age (column age_visit_2)"
+    )
 
 
 def test_two_columns_of_one_visit_must_agree():

@@ -5,14 +5,7 @@ from datetime import datetime
 import pytest
 
 from bids_app.bids.covariate_columns import Roles, age_of
-from bids_app.bids.covariate_sources import (
-    NOTHING,
-    Source,
-    load_phenotypes,
-    load_scans_table,
-    load_source,
-    load_visits,
-)
+from bids_app.bids.covariate_sources import NOTHING, Source, load_phenotypes, load_scans_table, load_source, load_visits
 from bids_app.errors import BIDSError
 from tests.bids.conftest import table
 
@@ -73,8 +66,9 @@ def test_dates_and_births_of_the_rows():
     roles = Roles(dates=("acq_time", "date", "scan_date"), births=("dob",))
     rows = [{"acq_time": "2010-01-01", "date": "2011-01-01", "scan_date": "2012-01-01", "dob": "1970-01-01"}]
     found = source(("1", rows), (None, [{"dob": "1971-01-01", "date": "soon"}]), roles=roles)
-    assert found.dates("01", "1") == [datetime(2010, 1, 1), datetime(2011, 1, 1), datetime(2012, 1, 1)]
-    assert found.dates("01", "1", of_scan=True) == [datetime(2012, 1, 1)]
+    first, last = ("acq_time", datetime(2010, 1, 1)), ("scan_date", datetime(2012, 1, 1))
+    assert found.dates("01", "1") == [[first, ("date", datetime(2011, 1, 1)), last]]
+    assert found.dates("01", "1", of_scan=True) == [[last]]
     assert found.dates("01", None) == []
     assert found.dates("02", "1") == []
     assert found.births("01") == {datetime(1970, 1, 1), datetime(1971, 1, 1)}
@@ -112,8 +106,8 @@ def test_the_rows_of_scans_are_those_of_the_anatomy_where_there_are_any(make_dat
     root = make_dataset({name: both, "sub-02/sub-02_scans.tsv": table("filename acq_time", "func/a.nii 2010-01-01")})
     found = load_scans_table(root, "01", "1")
     assert (found.name, found.found) == ("sub-01_ses-1_scans.tsv", True)
-    assert found.dates("01", "1") == [datetime(2011, 1, 1), datetime(2012, 1, 1)]
-    assert load_scans_table(root, "02", None).dates("02", None) == [datetime(2010, 1, 1)]
+    assert found.dates("01", "1") == [[("acq_time", datetime(year, 1, 1))] for year in (2011, 2012)]
+    assert load_scans_table(root, "02", None).dates("02", None) == [[("acq_time", datetime(2010, 1, 1))]]
     assert load_scans_table(root, "03", None) is NOTHING
 
 

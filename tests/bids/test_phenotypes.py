@@ -4,7 +4,14 @@ import pandas as pd
 import pytest
 
 from bids_app.bids.layout import Scan, find_scans
-from bids_app.bids.phenotypes import clinical_table
+from bids_app.bids.phenotypes import (
+    _says_when,
+    all_visits,
+    clinical_table,
+    every_visit,
+    unmatched_phenotypes,
+    years_from_first,
+)
 from tests.bids.conftest import table
 
 FILES = {
@@ -146,3 +153,177 @@ def test_columns_that_have_the_names_of_ours_are_kept_once(make_dataset):
     assert list(found.columns).count("visit_date") == 1
     assert found["visit_date"].tolist() == ["2010-01-01", "2011-01-01"]
     assert found["years_from_first"].tolist() == [0, 0.9]
+
+
+SPELT = {
+    "participants.tsv": table("participant_id age sex", "sub-01 40 F", "sub-02 50 M"),
+    "sub-01/ses-01/anat/sub-01_ses-01_T1w.nii.gz": "",
+    "sub-01/ses-02/anat/sub-01_ses-02_T1w.nii.gz": "",
+    "sub-02/ses-01/anat/sub-02_ses-01_T1w.nii.gz": "",
+    "phenotype/edss.tsv": table("participant_id session_id edss", "sub-01 1 2", "sub-01 ses-2 3", "sub-02 ses-01 4"),
+}
+
+
+def test_sessions_of_phenotype_tables_match_as_those_of_ages_do(make_dataset):
+    root = make_dataset(SPELT)
+    found = clinical_table(root, find_scans(root))
+    assert found["edss"].tolist() == [2, 3, 4]
+    assert found.attrs["notes"] == ("phenotype/edss.tsv writes ses-1 for ses-01, ses-2 for ses-02",)
+
+
+def test_a_visit_is_one_visit_however_tables_spell_it(make_dataset):
+    other = table("participant_id session_id pasat", "sub-01 ses-02 50", "sub-01 ses-3 60", "sub-02 n/a 70")
+    third = table("participant_id session_id sdmt", "sub-01 ses-03 5")
+    found = clinical_table(make_dataset(SPELT | {"phenotype/pasat.tsv": other, "phenotype/sdmt.tsv": third}))
+    assert found["session_id"].tolist() == ["ses-01", "ses-02", "ses-3", "ses-01"]
+    assert found["edss"].tolist()[:2] == [2, 3]
+    assert found["pasat"].tolist()[1:] == [50, 60, 70]
+    assert found["sdmt"].tolist()[2] == 5
+
+
+def test_one_spelling_is_not_taken_for_another_where_both_are_there(make_dataset):
+    files = SPELT | {"sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz": ""}
+    root = make_dataset(files)
+    found = clinical_table(root, find_scans(root)).set_index(["participant_id", "session_id"])["edss"]
+    assert found["sub-01", "ses-1"] == 2
+    assert pd.isna(found["sub-01", "ses-01"])
+
+
+def test_a_persons_row_without_session_is_of_every_visit_and_the_visits_own_goes_first(make_dataset):
+    rows = table("participant_id session_id edss", "sub-01 n/a 1", "sub-01 2 3")
+    root = make_dataset(SPELT | {"phenotype/edss.tsv": rows})
+    assert clinical_table(root, find_scans(root))["edss"].tolist()[:2] == [1, 3]
+
+
+def test_a_table_of_other_sessions_is_a_finding(make_dataset):
+    rows = table("participant_id session_id pasat", "sub-01 m12 50", "sub-02 m00 50")
+    root = make_dataset(SPELT | {"phenotype/pasat.tsv": rows, "phenotype/empty.tsv": "participant_id\tsession_id\tx\n"})
+    (finding,) = unmatched_phenotypes(root)
+    assert (finding.kind, finding.seen) == (
+        "phenotype-unmatched",
+        "phenotype/pasat.tsv has the sessions ses-m00, ses-m12; the dataset has ses-01, ses-02",
+    )
+    assert unmatched_phenotypes(root, [Scan("01", "M12")]) == []
+    (root / "phenotype/pasat.tsv").write_text(rows + "sub-01\tn/a\t1\n")
+    assert unmatched_phenotypes(root) == []
+    (root / "phenotype/pasat.tsv").write_text(rows + "sub-09\t1\t1\n")
+    assert unmatched_phenotypes(root) == []
+
+
+def test_a_table_with_sessions_of_a_dataset_without_is_a_finding(make_dataset):
+    root = make_dataset(FILES | {"phenotype/pasat.tsv": table("participant_id session_id x", "sub-02 9 1")})
+    for path in ("sub-01/sub-01_sessions.tsv",):
+        (root / path).unlink()
+    for session in ("ses-1", "ses-3"):
+        (root / "sub-01" / session).rename(root / session)
+    assert unmatched_phenotypes(root)[0].seen.endswith("has the sessions ses-9; the dataset has none")
+    assert unmatched_phenotypes(root / "none") == []
+
+
+def times(rows, dates=None):
+    frame = pd.DataFrame(rows, columns=["participant_id", "age", "note"])
+    return years_from_first(frame, dates or [None] * len(rows)).tolist()
+
+
+def near(values):
+    return [pytest.approx(value, abs=0.01, nan_ok=True) for value in values]
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("ages", "dates", "years"),
+    [
+        ([40, 41], ["2010-01-01", "2012-01-01"], [0, 2]),
+        ([40, 41], ["2012-01-01", "2010-01-01"], [2, 0]),
+        ([40, 41], [None, None], [0, 1]),
+        ([40, 41], ["2010-01-01", None], [0, 1]),
+        ([40, NAN, NAN], ["2010-01-01", "2012-01-01", None], [0, 2, NAN]),
+        ([40, 41, NAN], ["2010-01-01", "2012-01-01", None], [0, 1, NAN]),
+        ([40, 41], ["1980-01-01", "2009-12-31"], [0, 30]),
+        ([40, 41], ["1980-01-01", "2010-02-01"], [0, 1]),
+        ([NAN, NAN], ["1980-01-01", "2010-02-01"], [NAN, NAN]),
+        ([40, 41], ["1700-01-01", "soon"], [0, 1]),
+    ],
+)
+def test_years_by_date_or_by_age(ages, dates, years):
+    assert times([("a", age, "") for age in ages], dates) == near(years)
+
+
+def test_people_are_timed_each_by_themselves():
+    rows = [("a", 40, ""), ("b", 50, ""), ("a", 42, ""), ("b", 55, "")]
+    assert times(rows, ["2010-01-01", None, "2011-01-01", None]) == near([0, 0, 1, 5])
+
+
+def test_one_age_for_several_sessions_is_no_time():
+    rows = [("a", 40, "one age for 2 sessions, used for each"), ("a", 40, "x; one age for 2 sessions, used for each")]
+    assert times(rows) == near([NAN, NAN])
+    frame = pd.DataFrame({"participant_id": ["a", "a"], "age": [40.0, 41.0]})
+    assert years_from_first(frame, [None, None]).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("column", "when"),
+    [
+        ("relapse_date", True),
+        ("onset", True),
+        ("relapse_years", True),
+        ("relapses", False),
+        ("date_of_attack", True),
+        ("attack_time", False),
+        ("time", True),
+        ("start", True),
+        ("relapse_time", True),
+        ("years_of_school", False),
+    ],
+)
+def test_columns_that_say_when(column, when):
+    assert _says_when(column) is when
+
+
+def test_a_list_of_events_has_each_moment_once_and_names_what_is_left_out(make_dataset):
+    rows = table("participant_id relapse_date drug", "sub-01 2010 x", "sub-01 2010 y", "sub-01 2011 x", "sub-02 n/a z")
+    found = clinical_table(make_dataset(SPELT | {"phenotype/events.tsv": rows}))
+    assert found["relapse_date"].tolist()[:2] == ["2010; 2011"] * 2
+    assert pd.isna(found["relapse_date"].iloc[2])
+    assert found.attrs["notes"][-2:] == (
+        "phenotype/events.tsv has several rows per visit; joined as lists: relapse_date; not joined: drug",
+        "1 row of phenotype/events.tsv without relapse_date",
+    )
+
+
+def test_the_number_of_rows_without_a_moment_is_said(make_dataset):
+    rows = table("participant_id onset", "sub-01 2010", "sub-01 2011", "sub-02 n/a", "sub-03 n/a")
+    found = clinical_table(make_dataset(SPELT | {"phenotype/events.tsv": rows}))
+    assert "2 rows of phenotype/events.tsv without onset" in found.attrs["notes"]
+    assert "events_onset" in found
+
+
+def test_visits_that_only_folders_name(make_dataset):
+    root = make_dataset(SPELT | {"sub-09/anat/sub-09_T1w.nii": "", "sub-x": "a file"})
+    assert [scan.name for scan in every_visit(root)] == [
+        *("sub-01_ses-01", "sub-01_ses-02", "sub-02_ses-01", "sub-01", "sub-02", "sub-09")
+    ]
+
+
+def test_people_of_another_table_in_natural_order(make_dataset, tmp_path):
+    people = tmp_path / "people.tsv"
+    people.write_text(table("participant_id session_id", "sub-10 n/a", "sub-9 2", "sub-9 10", "sub-9 n/a"))
+    root = make_dataset({"participants.tsv": table("participant_id", "sub-77")})
+    assert [scan.name for scan in all_visits(root, {}, people)] == ["sub-9_ses-2", "sub-9_ses-10", "sub-10"]
+    assert [scan.name for scan in all_visits(root, {})] == ["sub-77"]
+    assert all_visits(root / "none", {}) == []
+
+
+def test_columns_that_are_taken_get_the_name_of_their_file_and_dates_are_filled_up(make_dataset):
+    files = {
+        "participants.tsv": table("participant_id age sex visit_date", "sub-01 40 F 2009-01-01", "sub-02 50 M n/a"),
+        "sub-02/sub-02_scans.tsv": table("filename acq_time", "anat/x 2012-01-01"),
+        "sub-01/sub-01_scans.tsv": table("filename acq_time", "anat/x 2010-01-01"),
+        "phenotype/x.tsv": table("participant_id sex years_from_first date y", "sub-01 1 2 3 4"),
+    }
+    found = clinical_table(make_dataset(files))
+    assert found["visit_date"].tolist() == ["2010-01-01", "2012-01-01"]
+    assert {"x_sex", "x_years_from_first", "x_date", "y"} <= set(found)
+    assert found["y"].tolist()[0] == 4

@@ -11,7 +11,7 @@ from bids_app.errors import InputError
 
 
 def done(root, participant, session=None, *, scans=None, marker=20, summary=10):
-    """A scored scan with marker (written at `marker`) and summary (at `summary`); the person's marker covers `scans`."""
+    """A scored scan, its marker and summary of these times, and the person's marker that covers `scans`."""
     name = f"sub-{participant}" + (f"_ses-{session}" if session else "")
     write_status(root, participant, session, status="scored", stage="scan")
     folder = root / f"sub-{participant}" / (f"ses-{session}" if session else "") / "anat"
@@ -83,7 +83,7 @@ def test_other_files_are_no_statuses_and_a_damaged_one_is_named(tmp_path):
 
 
 def test_without_statuses_the_table_of_inclusion_tells(tmp_path):
-    with pytest.raises(InputError, match="no logs/status and no group_inclusion.tsv"):
+    with pytest.raises(InputError, match=r"no logs/status and no group_inclusion\.tsv"):
         scan_states(tmp_path)
     table = tmp_path / "group_inclusion.tsv"
     table.write_text("participant_id\tsession_id\treason\n")

@@ -35,7 +35,18 @@ def test_dates_that_have_one_meaning_are_read(text, expected):
 
 @pytest.mark.parametrize(
     "text",
-    [None, "", "soon", "01/02/2010", "12/11/2010", "11-12-2010", "32.01.2010", "13/13/2010", "2010/13/45", "01/31.2010"],
+    [
+        None,
+        "",
+        "soon",
+        "01/02/2010",
+        "12/11/2010",
+        "11-12-2010",
+        "32.01.2010",
+        "13/13/2010",
+        "2010/13/45",
+        "01/31.2010",
+    ],
 )
 def test_others_are_not_guessed(text):
     assert parse_time(text) is None

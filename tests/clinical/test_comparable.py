@@ -91,3 +91,68 @@ def test_the_longest_comparable_set_is_kept():
     assert largest_set([SCAN, other, SCAN, other], [0.0, 1.0, 2.0, 2.5]) == [0, 2]
     assert largest_set([SCAN, other, other], [0.0, 1.0, 2.0]) == [1, 2]
     assert largest_set([SCAN, SCAN], [0.0, 2.0]) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("etiv", "verdict"),
+    # the difference is that of the mean of both
+    [
+        (1.05e6, "comparable"),
+        (1.052e6, "with care"),
+        (1.10e6, "with care"),
+        (1.106e6, "not comparable"),
+        (0.95e6, "with care"),
+        (0.90e6, "not comparable"),
+        (0.0, "comparable"),
+        (None, "comparable"),
+    ],
+)
+def test_limits_of_etiv_in_both_directions(etiv, verdict):
+    one, other = ScanFacts(etiv_mm3=1e6), ScanFacts(etiv_mm3=etiv)
+    assert compare(one, other)[0] == compare(other, one)[0] == verdict
+    table = comparison_table(["a", "b"], [one, other])
+    assert table["etiv_difference_percent"].isna().item() == (not etiv)
+    assert table["reasons"].isna().item() == (verdict == "comparable")
+
+
+def test_the_pial_surface_speaks_only_within_one_stream():
+    other = replace(SCAN, pial="T2w", stream="cross")
+    assert compare(SCAN, other)[1] == ("FreeSurfer stream long and cross",)
+    assert compare(replace(SCAN, pial="T2w"), SCAN)[1] == ("pial surface refined by T2w and T1w only",)
+
+
+def test_all_reasons_are_given_in_order_and_only_the_gravest():
+    other = replace(SCAN, scanner="skyra", quality="fail", fs_version="7.1.0")
+    assert compare(SCAN, other) == ("not comparable", ("scanner prisma and skyra", "quality failed"))
+    assert compare(replace(SCAN, quality="fail"), SCAN)[0] == "not comparable"
+    both = replace(SCAN, quality="warn", fs_version="7.1.0")
+    assert compare(SCAN, both) == ("with care", ("FreeSurfer version 7.4.1 and 7.1.0", "quality gives reason to look"))
+    assert compare(replace(SCAN, quality="warn"), SCAN)[0] == "with care"
+
+
+def test_versions_are_compared_by_major_and_minor_number():
+    versions = ["7", "7.x", "7.0.1", "freesurfer-7.0"]
+    verdicts = [compare(ScanFacts(fs_version="7.0"), ScanFacts(fs_version=version))[0] for version in versions]
+    assert verdicts == ["comparable", "with care", "comparable", "comparable"]
+
+
+def test_filling_and_scanner_are_told_by_what_is_there():
+    plain = facts_of_summary({"freesurfer": {"images": ["T1w.nii"], "pial": "FLAIR"}})
+    assert (plain.filled, plain.pial) == (False, "FLAIR")
+    assert facts_of_summary({"freesurfer": {"images": []}}).filled is None
+    assert facts_of_summary({"freesurfer": {"images": ["a.nii", "INPAINTED.nii"]}}).filled
+    summary = {"covariates": {"other": {"SCANNER": None}}, "freesurfer": None, "quality": None}
+    assert facts_of_summary(summary) == ScanFacts()
+
+
+def test_one_visit_has_no_pair_and_equal_spans_are_decided_by_number_then_order():
+    assert visit_pairs(1) == visit_pairs(0) == []
+    empty = comparison_table(["a"], [SCAN])
+    assert empty.empty
+    assert list(empty.columns) == ["session_from", "session_to", "comparable", "reasons", "etiv_difference_percent"]
+    other = replace(SCAN, scanner="skyra")
+    assert largest_set([SCAN, other], [0.0, 1.0]) == [0]
+    assert largest_set([SCAN, other, other, SCAN, other], [0.0, 0.0, 0.5, 1.0, 1.0]) == [1, 2, 4]
+    assert largest_set([], []) == []
+    # ages that are not in order
+    assert largest_set([SCAN, other, SCAN], [5.0, 1.0, 2.0]) == [0, 2]

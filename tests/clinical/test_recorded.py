@@ -98,7 +98,7 @@ def plain(results):
     return {
         result.name: {
             "sentences": result.sentences,
-            "figure": result.figure and sorted(result.figure.to_json()),
+            "figure": result.figure and result.figure.to_json(),
             **result.table,
         }
         for result in results

@@ -59,7 +59,9 @@ def test_a_resumed_run_gets_no_images_but_refines_the_surface_again():
     assert cross().arguments(resume=True)[:3] == ["-s", "sub-01", "-sd"]
 
 
-@pytest.mark.parametrize("word", ["-s", "-i", "-sd", "-SUBJECT", "-flairPIAL", "-SD", "-no-isrunning", "-DontRun", "-hemi"])
+@pytest.mark.parametrize(
+    "word", ["-s", "-i", "-sd", "-SUBJECT", "-flairPIAL", "-SD", "-no-isrunning", "-DontRun", "-hemi"]
+)
 def test_words_that_are_ours_or_make_less_than_all_are_refused(word):
     with pytest.raises(UsageError, match="must not hold"):
         cross(extra=("-cm", word))
@@ -110,6 +112,9 @@ def test_a_cross_sectional_run_goes_on_with_all_its_images_only(tmp_path):
     made("rawavg.mgz", "orig.mgz", "orig/001.mgz")
     assert cross(tmp_path).can_resume()
     assert not two.can_resume()
+    (tmp_path / "sub-01" / "mri" / "orig" / "001.mgz").unlink()
+    assert not cross(tmp_path).can_resume()
+    made("orig/001.mgz")
     made("orig/002.mgz")
     assert two.can_resume()
     flair, both = cross(tmp_path, flair=T1W[0]), cross(tmp_path, t2w=T1W[0], flair=T1W[0])
@@ -216,6 +221,8 @@ def test_without_a_home_no_file_of_the_working_folder_is_a_licence(tmp_path, mon
         ("6.0.1", {}, (0.5, 8.0, 14.0)),
         ("8.1.0", {}, (0.5, 24.0, 6.0)),
         ("9.0.0", {}, (0.5, 24.0, 6.0)),
+        ("6.0.1", {"threads": 4}, (0.5, 8.0, 6.0)),
+        ("8.0.0", {"threads": 4}, (0.5, 24.0, 3.0)),
         ("7.4.1", {"threads": 2}, (0.5, 8.0, 9.7)),
         ("7.4.1", {"threads": 4}, (0.5, 8.0, 5.0)),
         ("7.4.1", {"threads": 8}, (0.5, 8.0, 5.0)),

@@ -99,10 +99,11 @@ def test_a_query_that_selects_nobody_is_an_input_error(config, tmp_path):
 
 
 def test_volumes_survive_the_way_between_nodes(dataset, tmp_path):
-    from bids_app.freesurfer.volumes import extract_volumes
+    from bids_app.freesurfer.volumes import extract_volumes, read_volumes
 
-    volumes = extract_volumes(dataset / "derivatives/freesurfer/sub-01")
-    again = load_volumes(save_volumes(volumes, tmp_path / "volumes.json"))
+    tree = dataset / "derivatives/freesurfer/sub-01"
+    volumes = extract_volumes(tree)
+    again = load_volumes(save_volumes(read_volumes(tree), tmp_path / "volumes.json"))
     assert again.table.equals(volumes.table.reset_index(drop=True))
     assert again.etiv_mm3 == volumes.etiv_mm3
     assert dict(again.inputs) == dict(volumes.inputs)

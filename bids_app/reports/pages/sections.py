@@ -169,8 +169,8 @@ def _by_extremity(sheet: Sheet | None) -> pd.DataFrame:
     """Scored rows, the largest |z| first."""
     if sheet is None:
         return pd.DataFrame(columns=["region", "z", "deviation", "centile"])
-    table = sheet.table.dropna(subset=["z"])
-    return table.loc[table["z"].abs().sort_values(ascending=False, kind="stable").index]
+    size = np.abs(sheet.table["z"].to_numpy(dtype=float))
+    return sheet.table.iloc[np.argsort(-size, kind="stable")[: np.count_nonzero(~np.isnan(size))]]
 
 
 def centile_charts(person: Person) -> dict[str, Any]:

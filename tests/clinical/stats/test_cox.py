@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from statsmodels.duration.hazard_regression import PHReg
 
-from bids_app.clinical.stats.cox import PartialLikelihood, concordance, fit_cox, proportionality
+from bids_app.clinical.stats.cox import PartialLikelihood, concordance, concordance_columns, fit_cox, proportionality
 from bids_app.clinical.stats.survival import log_rank
 from bids_app.errors import AnalysisError
 from tests.clinical.parity import invented, recorded
@@ -126,3 +126,50 @@ def test_impossible_predictors_are_refused(x):
         fit_cox([1, 2, 3, 4], [1, 1, 0, 1], x)
     with pytest.raises(AnalysisError, match="nobody has an event"):
         fit_cox([1, 2], [0, 0], [0, 1])
+
+
+def test_concordance_columns_are_a_normal_interval_cut_at_0_and_1():
+    time, event, risk = [1, 2, 3, 4, 5], [1, 1, 0, 1, 1], [5, 3, 4, 2, 1]
+    found, columns = concordance(time, event, risk), concordance_columns(time, event, risk)
+    assert columns["concordance"] == found.c
+    assert columns["concordance_low"] == pytest.approx(found.c - 1.959964 * found.se, rel=1e-6)
+    assert columns["concordance_high"] == min(1.0, found.c + 1.959964 * found.se)
+    assert found.pairs == 8
+    assert found.c == pytest.approx(7 / 8)
+    worst = concordance_columns([1, 2, 3], [1, 1, 1], [1, 2, 3])
+    assert (worst["concordance"], worst["concordance_low"]) == (0, 0)
+
+
+def test_the_jackknife_of_concordance_worked_by_hand():
+    """Pairs (1,2) won, (1,3) lost, (2,3) lost: c = 1/3; the gaps of each person are 1/3, 1/3 and -2/3."""
+    found = concordance([1, 2, 3], [1, 1, 0], [2, 1, 3])
+    assert found.c == pytest.approx(1 / 3)
+    assert found.se == pytest.approx(np.sqrt(1 / 9 + 1 / 9 + 4 / 9) / 3)
+
+
+def test_a_fit_worked_by_hand():
+    """Events at 1 (x = 1), 2 (x = 0), 3 (x = 1), one censored at 4 (x = 0)."""
+    fit = fit_cox([1, 2, 3, 4], [1, 1, 1, 0], [1.0, 0, 1, 0])
+    r = np.exp(fit.coef[0])
+    score = 2 - 2 * r / (2 * r + 2) - r / (r + 2) - r / (r + 1)
+    assert score == pytest.approx(0, abs=1e-9)
+    p = np.array([2 * r / (2 * r + 2), r / (r + 2), r / (r + 1)])
+    assert fit.se[0] == pytest.approx(1 / np.sqrt((p * (1 - p)).sum()))
+    assert fit.loglik_null == pytest.approx(-np.log(4 * 3 * 2))
+    assert fit.loglik == pytest.approx(2 * fit.coef[0] - np.log((2 * r + 2) * (r + 2) * (r + 1)))
+    assert fit.likelihood_ratio[0] == pytest.approx(2 * (fit.loglik - fit.loglik_null))
+    assert (fit.n_people, fit.n_events) == (4, 3)
+    np.testing.assert_allclose(fit.linear, (np.array([1, 0, 1, 0]) - 0.5) * fit.coef[0])
+    assert fit.low[0] == pytest.approx(fit.coef[0] - 1.959964 * fit.se[0], rel=1e-6)
+    assert fit.high[0] == pytest.approx(fit.coef[0] + 1.959964 * fit.se[0], rel=1e-6)
+    assert fit.statistic[0] == pytest.approx(fit.coef[0] / fit.se[0])
+
+
+def test_scale_and_place_of_a_predictor_do_not_matter():
+    generator = np.random.default_rng(6)
+    x, time = generator.normal(size=40), generator.exponential(size=40)
+    event = generator.random(40) < 0.7
+    small, large = fit_cox(time, event, x), fit_cox(time, event, 1e6 + 1000 * x)
+    assert large.coef[0] * 1000 == pytest.approx(small.coef[0], rel=1e-6)
+    assert large.loglik == pytest.approx(small.loglik)
+    assert large.estimable[0]

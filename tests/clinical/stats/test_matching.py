@@ -3,10 +3,20 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from statsmodels.discrete.discrete_model import Logit
 
 from bids_app.clinical.analyses.matched import matching_methods, matching_result
 from bids_app.clinical.results import describe
-from bids_app.clinical.stats.matching import MatchSettings, balance, match, match_nearest, pairs_table, propensity
+from bids_app.clinical.stats.matching import (
+    Matching,
+    MatchSettings,
+    balance,
+    match,
+    match_nearest,
+    pairs_table,
+    propensity,
+    usable_covariates,
+)
 from bids_app.errors import AnalysisError
 from tests.clinical.parity import invented, recorded
 
@@ -127,3 +137,115 @@ def test_a_single_person_is_matched_without_a_claim_on_balance():
     result = matching_result(people, match(people, treated, settings), treated, settings, "MS", "HC")
     assert result.sentences[0].startswith("1 of 1 people")
     assert not any("standardised difference" in sentence for sentence in result.sentences)
+
+
+def test_weights_of_sets_worked_by_hand():
+    matching = Matching(
+        np.array([4, 4, 1]), np.array([0, 2, 3]), np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]), np.array([5]), False
+    )
+    assert matching.rows().tolist() == [0, 1, 2, 3, 4]
+    sets = matching.sets()
+    assert sets.index.tolist() == [0, 1, 2, 3, 4]
+    assert sets["set"].tolist() == [1, 0, 1, 0, 1]
+    assert sets["weight"].tolist() == [0.5, 1, 0.5, 1, 1]
+    people = pd.DataFrame({"participant_id": list("abcdef"), "age": [30.0, 40, 34, 44, 36, 70]})
+    pairs = pairs_table(people, matching)
+    assert pairs["pair"].tolist() == [2, 2, 1]
+    assert pairs["treated"].tolist() == ["e", "e", "b"]
+    assert pairs["control"].tolist() == ["a", "c", "d"]
+    assert pairs["distance_treated"].tolist() == [0.5, 0.5, 0.2]
+    assert pairs["distance_control"].tolist() == [0.1, 0.3, 0.4]
+
+
+def test_balance_worked_by_hand():
+    """Group: 40, 36 and 70 (unmatched); controls 30 and 34 count half, 44 one, 50 is not matched."""
+    people = pd.DataFrame({"age": [30.0, 40, 34, 44, 36, 70, 50], "male": [0.0, 1, 1, 0, 0, 1, 1]})
+    treated = np.array([0, 1, 0, 0, 1, 1, 0], dtype=bool)
+    matching = Matching(np.array([4, 4, 1]), np.array([0, 2, 3]), np.linspace(0.1, 0.7, 7), np.array([5]), False)
+    rows = balance(people, matching, treated, ["age", "male"]).set_index("covariate")
+    assert list(rows.index) == ["propensity score", "age", "male"]
+    age = rows.loc["age"]
+    group, control = np.array([40, 36, 70.0]), np.array([30, 34, 44, 50.0])
+    assert age["mean_group_before"] == pytest.approx(group.mean())
+    assert age["mean_control_before"] == pytest.approx(control.mean())
+    assert age["smd_before"] == pytest.approx((group.mean() - control.mean()) / group.std(ddof=1))
+    assert age["variance_ratio_before"] == pytest.approx(group.var(ddof=1) / control.var(ddof=1))
+    assert (age["mean_group_after"], age["mean_control_after"]) == (38, 38)
+    assert age["smd_after"] == 0
+    # weights 1/2, 1/2, 1: the unbiased weighted variance is sum w (x - 38)^2 / (2 - 1.5 / 2)
+    assert age["variance_ratio_after"] == pytest.approx(8 / ((32 + 8 + 36) / (2 - 1.5 / 2)))
+    male = rows.loc["male"]
+    assert male["smd_before"] == pytest.approx((2 / 3 - 1 / 2) / np.sqrt(2 / 9))
+    assert np.isnan(male["variance_ratio_before"])
+    assert male["mean_control_after"] == 0.25
+
+
+def test_balance_of_one_person_or_of_equal_values_has_no_difference():
+    people = pd.DataFrame({"age": [30.0, 40, 34], "same": [5.0, 5, 5], "on": [1.0, 1.0, 0.0]})
+    matching = Matching(np.array([0]), np.array([2]), np.array([0.5, 0.4, 0.3]), np.array([], dtype=int), False)
+    rows = balance(people, matching, [True, False, False], ["age", "same", "on"]).set_index("covariate")
+    assert rows["smd_before"].isna().all()
+    assert np.isnan(rows.loc["age", "variance_ratio_after"])
+    assert np.isnan(rows.loc["same", "variance_ratio_before"])
+    empty = Matching(*(np.array([], dtype=int),) * 2, np.array([0.5, 0.4, 0.3]), np.array([0]), False)
+    assert balance(people, empty, [True, False, False], ["age"])["mean_group_after"].isna().all()
+
+
+def test_covariates_that_cannot_be_matched_are_told():
+    people = pd.DataFrame(
+        {
+            "age": [30.0, 40, 50, 60],
+            "same": 1.0,
+            "gap": [np.nan, 2, 1, 2],
+            "touch": [1.0, 2, 2, 3],
+            "below": [1.0, 2, 3, 4],
+            "above": [4.0, 3, 2, 1],
+            "none": np.nan,
+            "site": list("ABAB"),
+            "camp": list("AABB"),
+        }
+    )
+    kept, left = usable_covariates(people, [True, True, False, False], list(people))
+    assert kept == ["gap", "touch", "site"]
+    assert {name for name, why in left.items() if "same for everybody" in why} == {"same", "none"}
+    assert {name for name, why in left.items() if "apart completely" in why} == {"age", "below", "above", "camp"}
+    # one person is beyond all others without a claim
+    assert usable_covariates(people, [True, False, False, False], ["below"])[0] == ["below"]
+    assert usable_covariates(people, [True, True, True, False], ["below"])[0] == ["below"]
+
+
+def test_the_caliper_is_in_pooled_standard_deviations_and_its_limit_included():
+    rng = np.random.default_rng(2)
+    people = pd.DataFrame({"age": rng.normal(40, 8, 60)})
+    treated = np.arange(60) < 20
+    people.loc[treated, "age"] += 6
+    wide = match(people, treated, MatchSettings(("age",), caliper=0.2))
+    score = wide.distance
+    width = 0.2 * np.sqrt((score[treated].var(ddof=1) + score[~treated].var(ddof=1)) / 2)
+    gaps = np.abs(score[wide.treated] - score[wide.control])
+    assert gaps.max() <= width
+    expected = match_nearest(treated, score, 1, width)
+    assert wide.treated.tolist() == expected[0].tolist()
+    assert wide.control.tolist() == expected[1].tolist()
+    assert sorted([*wide.treated, *wide.unmatched]) == list(range(20))
+    assert 0 < len(wide.unmatched) < 20
+    assert [len(found) for found in match_nearest([True, False], [0.5, 0.25], caliper=0.25)] == [1, 1]
+    assert [len(found) for found in match_nearest([True, False], [0.25, 0.5], caliper=0.2)] == [0, 0]
+
+
+def test_scores_are_a_logistic_regression_and_constant_columns_do_no_harm():
+    rng = np.random.default_rng(4)
+    X = rng.normal(50, 10, (80, 2))
+    treated = rng.random(80) < 1 / (1 + np.exp(-(X[:, 0] - 50) / 10))
+    peer = Logit(treated.astype(float), np.column_stack([np.ones(80), X])).fit(disp=0, tol=1e-12)
+    found, separated = propensity(treated, X)
+    np.testing.assert_allclose(found, peer.predict(), rtol=1e-7)
+    assert not separated
+    np.testing.assert_allclose(propensity(treated, np.column_stack([X, np.full(80, 3.0)]))[0], found, rtol=1e-7)
+
+
+def test_people_without_a_stratum_are_not_matched():
+    people = pd.DataFrame({"age": [30.0, 31, 32, 33, 34, 35], "site": ["A", None, "B", "A", None, "B"]})
+    found = match(people, [True, True, True, False, False, False], MatchSettings(("age",), exact=("site",)))
+    assert list(zip(found.treated, found.control)) == [(0, 3), (2, 5)]
+    assert found.unmatched.tolist() == [1]

@@ -3,7 +3,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from bids_app.clinical.stats.survival import _layer, kaplan_meier, log_rank, log_rank_permutation
+from bids_app.clinical.stats.survival import _layer, checked_times, kaplan_meier, log_rank, log_rank_permutation
 from bids_app.errors import AnalysisError
 from tests.clinical.parity import invented, recorded
 
@@ -160,3 +160,72 @@ def test_the_statistic_of_a_split_is_that_of_the_log_rank_test(n):
     surplus, variance = layer.parts(split[:, layer.people].astype(float))
     for row, value in zip(split, surplus**2 / variance, strict=True):
         assert value == pytest.approx(log_rank(time, event, row).statistic, rel=1e-10)
+
+
+def test_greenwoods_interval_worked_by_hand():
+    """4 people, events at 1 and 3, the second of two at risk: variance of log S is 1/(4*3) + 1/(2*1)."""
+    curve = kaplan_meier([1, 2, 3, 4], [1, 0, 1, 0])
+    np.testing.assert_allclose(curve.survival, [0.75, 0.75, 0.375, 0.375])
+    log_se = np.sqrt([1 / 12, 1 / 12, 1 / 12 + 1 / 2, 1 / 12 + 1 / 2])
+    np.testing.assert_allclose(curve.se, curve.survival * log_se)
+    np.testing.assert_allclose(curve.low, curve.survival * np.exp(-1.959964 * log_se), rtol=1e-6)
+    np.testing.assert_allclose(curve.high, np.minimum(curve.survival * np.exp(1.959964 * log_se), 1), rtol=1e-6)
+    narrow = kaplan_meier([1, 2, 3, 4], [1, 0, 1, 0], level=0.5)
+    np.testing.assert_allclose(narrow.low, curve.survival * np.exp(-0.6744898 * log_se), rtol=1e-6)
+    np.testing.assert_array_equal(curve.events, [1, 0, 1, 0])
+    median, low, high = curve.median()
+    assert (median, low) == (3, 1)
+    assert np.isnan(high)
+
+
+def test_half_is_reached_at_half_itself():
+    assert kaplan_meier([1, 2], [1, 0]).median()[0] == 1
+    assert np.isnan(kaplan_meier([1, 2, 3], [1, 0, 0]).median()[0])
+
+
+def test_times_within_rounding_of_the_curves_own_are_equal():
+    curve = kaplan_meier([1, 2, 4], [1, 1, 1])
+    survival, low, high, at_risk = curve.at([1 - 1e-12, 2 + 1e-12, 4 + 1e-12, 4.001, 0.5])
+    np.testing.assert_allclose(survival, [2 / 3, 1 / 3, 0, np.nan, 1])
+    np.testing.assert_array_equal(at_risk, [3, 2, 1, 0, 3])
+    assert (low[4], high[4]) == (1, 1)
+    assert curve.at(2.0).shape == (4, 1)
+
+
+def test_times_merge_by_the_longest_and_at_least_one():
+    merged, status = checked_times([0.5, 0.5 + 5e-10, 0.5 + 3e-9], [1, 0, 1])
+    assert merged.tolist() == [0.5, 0.5, 0.5 + 3e-9]
+    assert status.tolist() == [1, 0, 1]
+    assert len(np.unique(checked_times([10, 10 + 5e-9, 10.1], [1, 1, 1])[0])) == 2
+    assert checked_times([0.0], [0])[0].tolist() == [0.0]
+    for time, event in (([1, 2], [1]), ([np.inf], [1]), ([1], [0.5]), ([1], [np.nan])):
+        with pytest.raises(AnalysisError):
+            checked_times(time, event)
+
+
+def test_the_log_rank_statistic_worked_by_hand():
+    """Groups 1 (events at 1, 3) and 0 (events at 2, 4): expected of 1 is 2/4 + 1/3 + 1/2, variance 1/4 + 2/9 + 1/4."""
+    found = log_rank([1, 2, 3, 4], [1, 1, 1, 1], [1, 0, 1, 0])
+    assert found.statistic == pytest.approx((2 - 4 / 3) ** 2 / (1 / 4 + 2 / 9 + 1 / 4))
+    assert found.df == 1
+    # tied events: 2 of 4 die at once, 1 of each group; the variance is hypergeometric
+    tied = log_rank([1, 1, 2, 2], [1, 1, 0, 1], [1, 0, 1, 0])
+    assert tied.statistic == pytest.approx((1 - 1 - 0.5) ** 2 / (2 * 0.25 * 2 / 3 + 0.25))
+
+
+def test_a_stratum_without_a_comparison_adds_nothing():
+    time, event, group = [1, 2, 3, 4, 1, 2], [1, 1, 1, 1, 1, 1], [1, 0, 1, 0, 1, 1]
+    stratum = [0, 0, 0, 0, 1, 1]
+    assert log_rank(time, event, group, stratum).statistic == pytest.approx(
+        log_rank(time[:4], event[:4], group[:4]).statistic
+    )
+    alone = log_rank_permutation(time, event, np.array(group) == 1, 299, strata=stratum)
+    assert alone == log_rank_permutation(time[:4], event[:4], np.array(group[:4]) == 1, 299)
+
+
+def test_the_least_p_of_a_permutation_test_counts_the_observed_split():
+    time, event, group = np.arange(1, 21), np.ones(20), np.arange(20) < 10
+    assert log_rank_permutation(time, event, group, 9) == 0.1
+    assert log_rank_permutation(time, event, group, 501) == 1 / 502
+    # every split of two people is as far as the observed one
+    assert log_rank_permutation([1, 2], [1, 1], [True, False], 9) == 1.0

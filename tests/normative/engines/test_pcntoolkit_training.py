@@ -421,3 +421,10 @@ def test_the_defaults_of_the_options():
         "chains": 2,
         "seed": 0,
     }
+
+
+def test_a_site_of_two_versions_has_none():
+    rows = [("b", "7.4.1"), ("b", "7.1.0"), ("a", "6.0.0"), ("c", "6.0.0"), ("c", "7.1.0"), ("d", None), ("e", None)]
+    table = pd.DataFrame([*rows, ("e", "8.1.0"), (np.nan, "7.1.0")], columns=["site", "fs_version"])
+    assert training.site_versions(table) == {"a": "6", "b": "7", "e": "8"}
+    assert list(training.site_versions(table)) == ["a", "b", "e"]
