@@ -125,3 +125,12 @@ def test_expected_counts_have_a_row_per_scan():
     assert table.iloc[0].tolist() == list(expected_count(82, "total", 2.5))
     assert table.iloc[1].tolist() == [0, 0, 0]
     assert table.iloc[2].tolist() == list(expected_count(10, "total", 2.5))
+
+
+@pytest.mark.parametrize("tail", ["infra", "supra", "total"])
+def test_low_thresholds_have_an_expectation_too(tail):
+    """Where the factor makes a deviation sure, all regions deviate with the chance 1 and not with 0 times infinity."""
+    probability = count_distribution(82, tail, 0.5)
+    assert probability.sum() == pytest.approx(1)
+    nominal = 82 * stats.norm.cdf(-0.5) * (2 if tail == "total" else 1)
+    assert expected_count(82, tail, 0.5).mean == pytest.approx(nominal, rel=1e-5)
