@@ -4,8 +4,9 @@
 
 A fault (mutant) changes one comparison, arithmetic operator, ``and``/``or``, ``not``, sign, constant or ``return``.
 Annotations, docstrings, decorators, the words of errors and logging are left alone. For each mutant run the tests of
-its module (``tests/<room>/test_<module>.py``), then those that import it, then the fast tests of its room, then those of
-the rooms that put all together, until one fails. All in a temporary copy of the tree. The exit code is 1 when fewer than 90 % are noticed.
+its module (``tests/<room>/test_<module>.py``), then those that import it, then the fast tests of its room, then those
+of the rooms that put all together, until one fails. All in a temporary copy of the tree. The exit code is 1 when fewer
+than 90 % are noticed.
 """
 
 from __future__ import annotations

@@ -56,8 +56,8 @@ class Roles:
     """The age columns of a table in order of trust (name, rank, units) and its sex columns (name, levels).
 
     `wide` are ages of one visit each (name, the visit's label as `unpadded` writes it, units); `births` and `dates`
-    are columns with the date of birth and of the visit. A unit is `UNKNOWN` where values cannot be years and nothing
-    says what they are; `highest` has such a value by column.
+    are columns with the date of birth and of the visit, the most trusted first. A unit is `UNKNOWN` where values
+    cannot be years and nothing says what they are; `highest` has such a value by column.
     """
 
     ages: tuple[tuple[str, int, str], ...] = ()
@@ -114,9 +114,16 @@ def find_roles(header: Iterable[str], sidecar: Mapping[str, Any], rows: Sequence
         tuple(sorted(sexes, key=lambda sex: _SEX_NAMES.index(plain(sex[0])))),
         tuple(wide),
         tuple(births),
-        tuple(sorted(dates, key=lambda name: plain(name) != "acq_time")),
+        tuple(sorted(dates, key=_date_rank)),
         highest,
     )
+
+
+def _date_rank(name: str) -> int:
+    """BIDS' own column first, then what names the image, the visit, and at last any date."""
+    words = set(plain(name).split("_"))
+    ranks = (plain(name) == "acq_time", words & SCAN_NAMES - {"session", "visit"}, words & SCAN_NAMES)
+    return next((rank for rank, fits in enumerate(ranks) if fits), len(ranks))
 
 
 def _age_rank(name: str) -> int | None:

@@ -14,9 +14,9 @@ from bids_app.bids.covariate_columns import SCAN_NAMES, Answer, Roles, find_role
 from bids_app.bids.names import participant_id, scan_name, unpadded
 from bids_app.bids.source_tables import (
     PERHAPS_SESSION,
-    SPREADSHEETS,
     Row,
     format_remark,
+    people_tables,
     plain,
     read_any_sheet,
     read_sheet,
@@ -24,7 +24,6 @@ from bids_app.bids.source_tables import (
     row_key,
 )
 from bids_app.bids.visit_times import parse_time
-from bids_app.bounded import names_in
 from bids_app.errors import BIDSError
 
 
@@ -82,12 +81,17 @@ class Source:
         rivals = [label for label in {*others, session} if unpadded(label) == unpadded(session)]
         return same[0] if len(same) == len(rivals) == 1 else session
 
-    def dates(self, participant: str, session: str | None, *, of_scan: bool = False) -> list[datetime]:
-        """Every date that the rows of a scan give; with `of_scan` only from columns that name the visit or image."""
+    def dates(
+        self, participant: str, session: str | None, *, of_scan: bool = False
+    ) -> list[list[tuple[str, datetime]]]:
+        """The dates that each row of a scan gives, with their columns, the most trusted first; rows without are not in.
+
+        With `of_scan` only from columns that name the visit or image.
+        """
         rows = self.rows.get(participant, {}).get(session, [])
         names = [name for name in self.roles.dates if not of_scan or set(plain(name).split("_")) & SCAN_NAMES]
-        times = (parse_time(row.get(name)) for row in rows for name in names)
-        return [time for time in times if time]
+        found = ([(name, time) for name in names if (time := parse_time(row.get(name)))] for row in rows)
+        return [dates for dates in found if dates]
 
     def births(self, participant: str) -> set[datetime]:
         """Every date of birth that the rows of a person give."""
@@ -127,10 +131,9 @@ def _source(name: str, header: Sequence[str], rows: Sequence[Row], sidecar: Mapp
 def load_phenotypes(bids_dir: Path) -> list[Source]:
     """The tables of ``phenotype/`` that name people; one that cannot be read is passed over."""
     found = []
-    for path in (bids_dir / "phenotype" / name for name in names_in(bids_dir / "phenotype")):
-        if path.suffix in (".tsv", *SPREADSHEETS):
-            with suppress(BIDSError):
-                found.append(load_source(path))
+    for path in people_tables(bids_dir / "phenotype"):
+        with suppress(BIDSError):
+            found.append(load_source(path))
     return [source for source in found if source.roles.ages or source.roles.wide or source.roles.dates]
 
 

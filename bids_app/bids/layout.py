@@ -120,19 +120,20 @@ def check_dataset(bids_dir: Path) -> None:
         raise BIDSError(f"{description} lacks {' and '.join(missing)}", f"add it, or {hint.split(', or ')[1]}")
 
 
-def _people(bids_dir: Path, names: list[Key]) -> list[str]:
+def _people(bids_dir: Path, names: list[Key]) -> set[str]:
     found = {entry.name[4:] for entry in _folders(bids_dir, "sub-")}
     table = bids_dir / "participants.tsv"
     if table.exists():
+        labels = {bare(row["participant_id"], "sub") for row in read_rows(table) if row.get("participant_id")}
+        labels -= found
         # a row whose label only spells a folder's otherwise (1 for 01) is no second person; covariates name it
-        folders = {unpadded(label) for label in found} - {""}
-        labels = (bare(row["participant_id"], "sub") for row in read_rows(table) if row.get("participant_id"))
+        folders = {unpadded(label) for label in found} - {""} if labels else set()
         found |= {label for label in labels if unpadded(label) not in folders}
     # A subjects folder may serve several studies: its people count only where the dataset names nobody.
     found = found or {participant for participant, _ in names}
     if not found:
         raise BIDSError(f"{bids_dir} has neither sub-* folders nor people in participants.tsv", "check the path")
-    return sorted(found, key=natural_key)
+    return found
 
 
 def _folders(parent: Path | str, prefix: str) -> list[os.DirEntry[str]]:
@@ -145,20 +146,18 @@ def _folders(parent: Path | str, prefix: str) -> list[os.DirEntry[str]]:
         raise BIDSError(f"the folder {parent} cannot be read ({error.strerror})", "check its permissions") from error
 
 
-def _wanted(labels: Sequence[str], known: Iterable[str], prefix: str, bids_dir: Path) -> list[str]:
-    ordered = sorted(known, key=natural_key)
-    if not labels:
-        return ordered
+def _wanted(labels: Sequence[str], known: set[str], prefix: str, bids_dir: Path) -> list[str]:
     asked = {bare(label, prefix) for label in labels}
-    unknown = sorted(asked.difference(ordered), key=natural_key)
+    unknown = sorted(asked - known, key=natural_key)
     if unknown:
+        ordered = sorted(known, key=natural_key)
         kind = {"sub": "participant", "ses": "session"}[prefix]
         close = difflib.get_close_matches(unknown[0], ordered, n=3)
         near = f"; did you mean {' or '.join(close)}?" if close else ""
         raise UsageError(
             f"{kind} label(s) {listed(unknown)} are not in {bids_dir}{near}", f"known: {listed(ordered) or 'none'}"
         )
-    return [label for label in ordered if label in asked]
+    return sorted(asked if labels else known, key=natural_key)
 
 
 def _anat_folders(bids_dir: Path, people: Iterable[str]) -> dict[Key, Path]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.bids.layout import Scan
-from bids_app.bids.names import bare, participant_id, unpadded
+from bids_app.bids.names import bare, named_path, participant_id, scan_name, unpadded
 from bids_app.bids.source_tables import read_any_sheet
 from bids_app.bounded import names_in
 from bids_app.errors import InputError
@@ -64,7 +64,7 @@ class LesionSource:
 
 def mask_roots(bids_dir: Path, derivatives: Sequence[str | Path] = ()) -> list[Path]:
     """The datasets that may hold masks: those of ``-d [name=]path``, the dataset itself, and its derivatives."""
-    named = [Path(str(given).rpartition("=")[2]) for given in derivatives]
+    named = [named_path(given)[1] for given in derivatives]
     folder = bids_dir / "derivatives"
     inside = [folder / name for name in names_in(folder) if (folder / name).is_dir()]
     return list(dict.fromkeys([*named, *inside, bids_dir]))
@@ -96,7 +96,7 @@ def with_table(source: LesionSource, row: LesionSource | None) -> LesionSource:
     """What a table says of a scan beside its mask."""
     if row is None:
         return source
-    return replace(row, mask=source.mask, findings=source.findings)
+    return replace(row, mask=source.mask, findings=(*source.findings, *row.findings))
 
 
 def read_lesion_tables(path: Path) -> dict[Key, LesionSource]:
@@ -123,14 +123,29 @@ def read_lesion_tables(path: Path) -> dict[Key, LesionSource]:
     return _from_table(path)
 
 
-def row_of(rows: dict[Key, LesionSource], scan: Scan) -> LesionSource | None:
-    """The row of a scan; a row without session counts for a person with one scan, and 1 is 01."""
-    exact = rows.get((scan.participant, scan.session)) or rows.get((scan.participant, None))
-    if exact is not None:
-        return exact
-    wanted = (unpadded(scan.participant), unpadded(scan.session) if scan.session else None)
-    near = [row for key, row in rows.items() if (unpadded(key[0]), unpadded(key[1]) if key[1] else None) == wanted]
+def row_of(rows: dict[Key, LesionSource], scan: Scan, *, only: bool = True) -> LesionSource | None:
+    """The row of a scan, 1 for 01 too; a row without session is of nobody's scan but that of a person with `only` one.
+
+    For a person with several a finding says so, and there is no value.
+    """
+    own = _row(rows, scan.participant, scan.session)
+    of_person = _row(rows, scan.participant, None) if own is None else None
+    if of_person is None or only:
+        return own or of_person
+    seen = f"{of_person.table} has a row of {participant_id(scan.participant)} without a session, who has several"
+    return LesionSource(findings=(Finding("lesion-row-unused", seen),))
+
+
+def _row(rows: dict[Key, LesionSource], person: str, session: str | None) -> LesionSource | None:
+    if (person, session) in rows:
+        return rows[person, session]
+    wanted = _plain(person, session)
+    near = [row for key, row in rows.items() if _plain(*key) == wanted]
     return near[0] if len(near) == 1 else None
+
+
+def _plain(person: str, session: str | None) -> Key:
+    return unpadded(person), session and unpadded(session)
 
 
 def _from_table(path: Path) -> dict[Key, LesionSource]:
@@ -149,6 +164,8 @@ def _from_table(path: Path) -> dict[Key, LesionSource]:
         label, visit = row.get(person), row.get(session) if session else None
         if label:
             key = (bare(label, "sub"), bare(visit, "ses") if visit else None)
+            if key in found:
+                raise InputError(f"{path} has several rows of {scan_name(*key)}", "leave one row per scan")
             found[key] = LesionSource(
                 count=_number(row.get(count)) if count else None,
                 volume_mm3=_volume(row.get(total), plain[total]) if total else None,

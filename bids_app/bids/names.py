@@ -23,6 +23,7 @@ SHARED_PARTS = 2
 _SETTLED_NS = 2_000_000_000
 _LABEL = re.compile(r"[A-Za-z0-9+]+")
 _NUMBERS = re.compile(r"([0-9]+)")
+_NAMED = re.compile(r"([A-Za-z0-9]+)=(.+)")
 _NO_NAME = re.compile(r"[/\\\x00-\x1f\x7f]")
 _FREESURFER_NAME = re.compile(r"sub-(?P<participant>[A-Za-z0-9+]+)(?:_ses-(?P<session>[A-Za-z0-9+]+))?(?:\.long\..+)?")
 
@@ -78,6 +79,17 @@ def relative_place(path: Path | str, root: Path | str) -> str | None:
     place, base = os.path.abspath(path), os.path.abspath(root)
     shared = Path(os.path.commonpath([place, base]))
     return Path(os.path.relpath(place, base)).as_posix() if len(shared.parts) > SHARED_PARTS else None
+
+
+def named_path(given: Path | str) -> tuple[str, Path]:
+    """Name ("" without one) and path of ``[NAME=]PATH``: a NAME is of letters and digits, before the first ``=``.
+
+    A text that is the path of something, such as the folder ``a=b``, has no name.
+    """
+    match = _NAMED.fullmatch(str(given))
+    if match is None or os.path.exists(os.path.expanduser(given)):
+        return "", Path(given)
+    return match[1], Path(match[2])
 
 
 def file_stem(participant: str, session: str | None = None) -> str:

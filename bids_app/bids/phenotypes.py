@@ -11,26 +11,23 @@ import pandas as pd
 
 from bids_app.bids.age_sex import DAYS_PER_YEAR
 from bids_app.bids.columns import KEYS
-from bids_app.bids.covariate_sources import Source, load_visits
+from bids_app.bids.covariate_sources import NOTHING, Source, load_visits
 from bids_app.bids.covariates import as_numbers, read_covariates
 from bids_app.bids.layout import Scan
-from bids_app.bids.names import natural_key, split_freesurfer_name
-from bids_app.bids.source_tables import SPREADSHEETS, Row, plain, read_any_sheet, row_key
+from bids_app.bids.names import listed, natural_key, split_freesurfer_name, unpadded
+from bids_app.bids.source_tables import Row, people_tables, plain, read_any_sheet, row_key
 from bids_app.bids.visit_ages import ONE_AGE, VisitAges
 from bids_app.bids.visit_times import MAX_FOLLOW_UP
-from bids_app.bounded import names_in
+from bids_app.findings import Finding
 
 NOTES = "notes"
-Key = tuple[str, str | None]
 SEPARATOR = "; "
 # Words that say when, but not of what: such a column gets the name of its file.
 MOMENT = {"date", "dates", "onset", "start", "time", "times", "year", "years"}
 
 
 def _phenotype_rows(bids_dir: Path | str) -> dict[str, list[Row]]:
-    folder = Path(bids_dir) / "phenotype"
-    paths = [folder / name for name in names_in(folder) if Path(name).suffix in (".tsv", *SPREADSHEETS)]
-    sheets = {path.stem: read_any_sheet(path) for path in paths}
+    sheets = {path.stem: read_any_sheet(path) for path in people_tables(Path(bids_dir) / "phenotype")}
     return {name: rows for name, (header, rows) in sheets.items() if "participant_id" in header}
 
 
@@ -63,7 +60,8 @@ def clinical_table(
     phenotypes = _phenotype_rows(bids_dir)
     visits = all_visits(bids_dir, phenotypes, participants_file) if scans is None else list(scans)
     table = read_covariates(bids_dir, visits, participants_file=participants_file, one_age=True)
-    dates = _dates(bids_dir, visits)
+    ages = VisitAges(bids_dir, NOTHING, visits)
+    dates = _dates(ages, visits)
     if "visit_date" in table:
         dates = [date if isinstance(date, str) else own for date, own in zip(dates, table["visit_date"], strict=True)]
     columns: dict[str, Any] = {"visit_date": dates, "years_from_first": years_from_first(table, dates)}
@@ -75,7 +73,9 @@ def clinical_table(
         distinct = [dict(pairs) for pairs in dict.fromkeys(tuple(row.items()) for row in rows)]
         keys = [row_key(row) for row in distinct]
         if len(set(keys)) == len(keys):
-            columns |= _joined(name, dict(zip(keys, distinct)), visits, taken)
+            joined_columns, said = _joined(name, _source(name, distinct), visits, taken, ages)
+            columns |= joined_columns
+            notes += said
             if len(distinct) < len(rows):
                 notes.append(f"phenotype/{name}.tsv repeats {len(rows) - len(distinct)} of its rows, which count once")
         else:
@@ -89,31 +89,89 @@ def clinical_table(
 
 def all_visits(bids_dir: Path, phenotypes: dict[str, list[Row]], participants_file: Path | None = None) -> list[Scan]:
     """Every person and visit that a table names, as `Scan` without images, in natural order."""
-    people = participants_file or bids_dir / "participants.tsv"
-    keys = [row_key(row) for row in read_any_sheet(people)[1]] if people.exists() else []
-    keys += [row_key(row) for rows in phenotypes.values() for row in rows]
-    for person, source in load_visits(bids_dir, sorted({key[0] for key in keys})).items():
-        keys += [(person, session) for session in source.sessions(person)]
-    with_sessions = {person for person, session in keys if session is not None}
-    kept = {(person, session) for person, session in keys if session is not None or person not in with_sessions}
-    return [Scan(*key) for key in sorted(kept, key=lambda key: (natural_key(key[0]), natural_key(key[1])))]
+    table = participants_file or bids_dir / "participants.tsv"
+    people = _source(table.name, read_any_sheet(table)[1] if table.exists() else [])
+    others = [_source(name, rows) for name, rows in phenotypes.items()]
+    labels = sorted({person for source in (people, *others) for person in source.rows}, key=natural_key)
+    own = load_visits(bids_dir, labels)
+    visits = []
+    for person in labels:
+        sessions = _sessions(bids_dir, person, [people, own.get(person, NOTHING), *others])
+        visits += [Scan(person, session) for session in sorted(sessions or {None}, key=natural_key)]
+    return visits
 
 
-def every_visit(bids_dir: Path, participants_file: Path | None = None) -> list[Scan]:
+def _sessions(bids_dir: Path, person: str, sources: Sequence[Source]) -> set[str | None]:
+    """The sessions that tables name, each as the folder or the first table spells it."""
+    told: set[str | None] = set()
+    known: set[str] | None = None
+    for source in sources:
+        if not source.sessions(person):
+            continue
+        if known is None:
+            known = {path.name[4:] for path in (bids_dir / f"sub-{person}").glob("ses-*") if path.is_dir()}
+        spelt = {source.label_of(person, label, known): label for label in known}
+        its = {spelt.get(session, session) for session in source.sessions(person)}
+        told |= its
+        known |= its
+    return told
+
+
+def _source(name: str, rows: Iterable[Row]) -> Source:
+    keyed: dict[str, dict[str | None, list[Row]]] = {}
+    for row in rows:
+        person, session = row_key(row)
+        keyed.setdefault(person, {}).setdefault(session, []).append(row)
+    return Source(name, keyed)
+
+
+def every_visit(
+    bids_dir: Path, participants_file: Path | None = None, phenotypes: dict[str, list[Row]] | None = None
+) -> list[Scan]:
     """The visits of `all_visits`, and those that only folders name."""
-    named = all_visits(bids_dir, _phenotype_rows(bids_dir), participants_file)
+    phenotypes = _phenotype_rows(bids_dir) if phenotypes is None else phenotypes
+    named = all_visits(bids_dir, phenotypes, participants_file)
     folders = {path for pattern in ("sub-*", "sub-*/ses-*") for path in bids_dir.glob(pattern) if path.is_dir()}
     found = [split_freesurfer_name("_".join(path.relative_to(bids_dir).parts)) for path in sorted(folders)]
     return list(dict.fromkeys([*named, *(Scan(*labels) for labels in found if labels)]))
 
 
-def _joined(name: str, by_key: dict[Key, Row], visits: Sequence[Scan], taken: set[str]) -> dict[str, pd.Series]:
-    """The columns of one phenotype table for `visits`: the visit's row, else the person's."""
-    rows = [by_key.get((v.participant, v.session)) or by_key.get((v.participant, None)) or {} for v in visits]
-    return {
+def unmatched_phenotypes(
+    bids_dir: Path, scans: Iterable[Scan] = (), participants_file: Path | None = None
+) -> list[Finding]:
+    """A finding for each phenotype table whose every row is of a session that neither `scans` nor the dataset have."""
+    phenotypes = _phenotype_rows(bids_dir)
+    visits = [*scans, *every_visit(bids_dir, participants_file, {})] if phenotypes else []
+    known = {unpadded(visit.session): f"ses-{visit.session}" for visit in visits if visit.session}
+    found = []
+    for name, rows in phenotypes.items():
+        sessions = {session for _, session in map(row_key, rows)}
+        if rows and not any(session is None or unpadded(session) in known for session in sessions):
+            its = listed(sorted((f"ses-{session}" for session in sessions), key=natural_key))
+            dataset = listed(sorted(known.values(), key=natural_key)) or "none"
+            seen = f"phenotype/{name}.tsv has the sessions {its}; the dataset has {dataset}"
+            found.append(Finding("phenotype-unmatched", seen))
+    return found
+
+
+def _joined(
+    name: str, source: Source, visits: Sequence[Scan], taken: set[str], ages: VisitAges
+) -> tuple[dict[str, pd.Series], list[str]]:
+    """The columns of one phenotype table: the visit's row, else the person's; sessions match as for ages."""
+    labels = [ages.label_in(source, visit) for visit in visits]
+    found = [source.row(visit.participant, label) for visit, label in zip(visits, labels, strict=True)]
+    rows = [row or source.row(visit.participant, None) for visit, row in zip(visits, found, strict=True)]
+    every = [row for sessions in source.rows.values() for session in sessions.values() for row in session]
+    columns = {
         _named(name, column, taken): as_numbers(pd.Series([row.get(column) for row in rows], dtype=object))
-        for column in _columns(by_key.values())
+        for column in _columns(every)
     }
+    spelt = [
+        f"ses-{label} for ses-{visit.session}"
+        for visit, label, row in zip(visits, labels, found, strict=True)
+        if row and label != visit.session
+    ]
+    return columns, [f"phenotype/{name}.tsv writes {listed(dict.fromkeys(spelt), 3)}"] if spelt else []
 
 
 def _columns(rows: Iterable[Row]) -> list[str]:
@@ -156,8 +214,7 @@ def _rows(number: int) -> str:
     return f"{number} row{'' if number == 1 else 's'}"
 
 
-def _dates(bids_dir: Path, visits: Sequence[Scan]) -> list[Any]:
-    ages = VisitAges(bids_dir, Source(), visits)
+def _dates(ages: VisitAges, visits: Sequence[Scan]) -> list[Any]:
     times = (ages.imaging_time(visit.participant, visit.session) for visit in visits)
     return [np.nan if time is None else time.date().isoformat() for time in times]
 

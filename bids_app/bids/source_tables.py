@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import codecs
 import csv
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,9 @@ import pandas as pd
 from bids_app import bounded
 from bids_app.bids.age_sex import is_missing
 from bids_app.bids.names import bare, is_label
+from bids_app.bounded import names_in
 from bids_app.errors import BIDSError, InputError
-from bids_app.tables import read_json, read_table
+from bids_app.tables import SPREADSHEETS, read_json, read_table
 from bids_app.tsv import without_mark
 
 Row = dict[str, str]
@@ -40,7 +43,6 @@ _ID_NAMES = (
 _SESSION_NAMES = ("session_id", "ses_id", "sessionid")
 # Columns that hold a session only where they tell the rows of one person apart
 PERHAPS_SESSION = ("session", "ses", "visit", "timepoint", "time_point", "visit_id")
-SPREADSHEETS = (".xlsx", ".xlsm")
 
 
 def plain(name: str) -> str:
@@ -54,6 +56,20 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def read_sheet(path: Path) -> tuple[list[str], list[Row]]:
+    """What `_read_sheet` finds; of the last two tables what was found is kept while their files stay as they are."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return _read_sheet(path)
+    return _kept_sheet(path, (status.st_ino, status.st_size, status.st_mtime_ns))
+
+
+@lru_cache(maxsize=2)
+def _kept_sheet(path: Path, state: tuple[int, ...]) -> tuple[list[str], list[Row]]:
+    return _read_sheet(path)
+
+
+def _read_sheet(path: Path) -> tuple[list[str], list[Row]]:
     """Header of a small TSV, and its rows as mappings of column to text without the missing cells.
 
     Split by hand: a dataset has one ``sessions.tsv`` per person, and pandas needs a millisecond for each. A table
@@ -103,7 +119,9 @@ def _cells(path: Path) -> list[list[str]]:
     """Cells of every line, without the blanks and quotes around them; a lone quote is just a character."""
     lines = _lines(path)
     split = _SPLIT[separator_of(lines)]
-    return [[_unquoted(cell.strip()) for cell in split(line)] for line in lines]
+    if any(sign in line for sign in "\"'" for line in lines):
+        return [[_unquoted(cell.strip()) for cell in split(line)] for line in lines]
+    return [[cell.strip() for cell in split(line)] for line in lines]
 
 
 def _lines(path: Path) -> list[str]:
@@ -142,9 +160,9 @@ def separator_of(lines: Sequence[str]) -> str:
 
 def format_remark(path: Path) -> str:
     """What is odd about the format of a table of text; empty when nothing is."""
-    if path.suffix in SPREADSHEETS:
+    if path.suffix.lower() in SPREADSHEETS:
         return f"{path.name} is a spreadsheet, its first sheet was read"
-    separator = separator_of(_lines(path)) if path.suffix in (".tsv", ".txt") else "tabs"
+    separator = separator_of(_lines(path)) if path.suffix.lower() in (".tsv", ".txt") else "tabs"
     return "" if separator == "tabs" else f"{path.name} has {separator} where BIDS wants tabs"
 
 
@@ -176,9 +194,9 @@ def _standard(header: list[str]) -> list[str]:
 
 def read_any_sheet(path: Path) -> tuple[list[str], list[Row]]:
     """Like `read_sheet` for a table the user names: TSV, CSV (also gzipped), Parquet or a spreadsheet."""
-    if path.suffix in (".tsv", ".txt"):
+    if path.suffix.lower() in (".tsv", ".txt"):
         return read_sheet(path)
-    table = _read_spreadsheet(path) if path.suffix in SPREADSHEETS else read_table(path, text=True)
+    table = _read_spreadsheet(path) if path.suffix.lower() in SPREADSHEETS else read_table(path, text=True)
     cells = ([_text(cell) for cell in row] for row in table.itertuples(index=False, name=None))
     return _as_rows(path, [str(name).strip() for name in table.columns], cells)
 
@@ -202,6 +220,12 @@ def _text(cell: Any) -> str:
     if isinstance(cell, datetime):
         return cell.date().isoformat() if (cell.hour, cell.minute, cell.second) == (0, 0, 0) else cell.isoformat()
     return str(cell).strip()
+
+
+def people_tables(folder: Path) -> list[Path]:
+    """The tables of text and spreadsheets in a folder, by name."""
+    paths = (folder / name for name in names_in(folder))
+    return [path for path in paths if path.suffix.lower() in (".tsv", *SPREADSHEETS)]
 
 
 def read_sidecar(path: Path) -> Mapping[str, Any]:

@@ -19,6 +19,8 @@ from bids_app.findings import Finding
 
 # The end of the note on a person's one age that stands for several sessions
 ONE_AGE = "used for each"
+# Where an age that was worked out is said to be from
+BY_BIRTH, BY_DATES = "date of birth and of the visit", " + dates"
 # Years by which whole-year ages and dates may differ
 TOLERANCE = 1.5
 _FIRST = re.compile(r"(pre|bl|base|screen|init|first|entry|start)")
@@ -33,6 +35,11 @@ def visit_order(label: str) -> tuple[int, tuple[tuple[int, int, str, str], ...]]
 
 def _years(start: datetime, end: datetime) -> float:
     return (end - start).total_seconds() / 86400 / DAYS_PER_YEAR
+
+
+def _earliest(rows: Iterable[list[tuple[str, datetime]]]) -> datetime | None:
+    """The earliest of the rows' most trusted dates."""
+    return min((dates[0][1] for dates in rows), default=None)
 
 
 class VisitAges:
@@ -105,6 +112,24 @@ class VisitAges:
 
     def at(self, scan: Scan) -> Answer:
         """The age at a scan: stated for it, or worked out from dates; without a value or problem when nothing tells."""
+        answer = self._at(scan)
+        if answer.value is None or not answer.column.endswith((BY_DATES, BY_BIRTH)):
+            return answer
+        return replace(answer, findings=(*answer.findings, *self._doubts(scan)))
+
+    def _doubts(self, scan: Scan) -> list[Finding]:
+        """A finding where a row gives the visit two days."""
+        source, rows = self._dated(scan)
+        return [
+            Finding(
+                "visit-dates-differ",
+                f"{source.name} gives {scan.name} {', '.join(f'{name} {time:%Y-%m-%d}' for name, time in dates)}",
+            )
+            for dates in rows
+            if len({time.date() for _, time in dates}) > 1
+        ]
+
+    def _at(self, scan: Scan) -> Answer:
         stated = self._stated(scan)
         if stated.value is not None:
             return self._held_against_dates(scan, stated)
@@ -173,21 +198,23 @@ class VisitAges:
         return replace(answer, findings=(*answer.findings, finding))
 
     def time(self, participant: str, session: str | None) -> datetime | None:
-        """When a visit was: by the most trusted table that has a date of it, the earliest of several."""
-        scan = Scan(participant, session)
+        """When a visit was: by the most trusted table and column with a date of it, the earliest of several rows."""
+        return _earliest(self._dated(Scan(participant, session))[1])
+
+    def _dated(self, scan: Scan) -> tuple[Source, list[list[tuple[str, datetime]]]]:
+        """The most trusted table that has a date of a visit, and its dates."""
         for source in self._tables(scan):
-            times = source.dates(participant, self.label_in(source, scan), of_scan=source in self.phenotypes)
-            if times:
-                return min(times)
-        return None
+            label = self.label_in(source, scan)
+            if rows := source.dates(scan.participant, label, of_scan=source in self.phenotypes):
+                return source, rows
+        return NOTHING, []
 
     def imaging_time(self, participant: str, session: str | None) -> datetime | None:
         """When a visit was by BIDS' own ``acq_time``, in sessions.tsv or else scans.tsv."""
         scan = Scan(participant, session)
         for source in (self.visits_of(participant), self._scans_table(scan)):
-            row_times = source.dates(participant, self.label_in(source, scan))
-            if row_times:
-                return min(row_times)
+            if rows := source.dates(participant, self.label_in(source, scan)):
+                return _earliest(rows)
         return None
 
     def _by_birth(self, scan: Scan) -> Answer | None:
@@ -199,7 +226,7 @@ class VisitAges:
         age = _years(births.pop(), time)
         if not 0 <= age <= MAX_AGE:
             return None
-        return Answer(age, "date of birth and of the visit", "age computed from the dates of birth and of the visit")
+        return Answer(age, BY_BIRTH, "age computed from the dates of birth and of the visit")
 
     def _one_age(self, participant: str) -> Answer:
         """The person's own age, of no stated visit."""
@@ -219,7 +246,7 @@ class VisitAges:
             if this == first:
                 return one
             offset = _years(first, this)
-            source, note = f"{one.column} + dates", f"age of the first session plus {offset:.2f} years by the dates"
+            source, note = f"{one.column}{BY_DATES}", f"age of the first session plus {offset:.2f} years by the dates"
             return replace(one, value=one.value + offset, column=source, note=_joined(one.note, note))
         if session == sessions[0] and first is None and not self.one_age:
             return one
@@ -258,7 +285,7 @@ class VisitAges:
             if session != scan.session and other.value is not None and this and time:
                 offset = _years(time, this)
                 note = f"age at ses-{session} plus {offset:.2f} years by the dates"
-                return replace(other, value=other.value + offset, column=f"{other.column} + dates", note=note)
+                return replace(other, value=other.value + offset, column=f"{other.column}{BY_DATES}", note=note)
         return Answer()
 
 

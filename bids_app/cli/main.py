@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 
 from bids_app.cli import exitcodes
 from bids_app.cli.parser import build_parser, parse_config
 
+# Python looks for rings of garbage after every 700 objects, and goes through all that was imported again and again
+OBJECTS_BEFORE_GARBAGE = 50_000
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, run, and return an exit code of `exitcodes`."""
+    gc.set_threshold(OBJECTS_BEFORE_GARBAGE)
     if argv is None and len(sys.argv) == 1:
         build_parser().print_help()
         return exitcodes.USAGE

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_app import __version__
+from bids_app.bids.names import named_path
 from bids_app.cli import exitcodes
 from bids_app.cli.nipreps import AppParser, add_foreign_options
 from bids_app.cli.options import Option, add_general_options, add_options
@@ -251,10 +252,9 @@ def _absolute(config: RunConfig) -> RunConfig:
 
 def _named_path(text: str) -> str:
     """``NAME=PATH`` or ``PATH`` with the path in full."""
-    name, separator, path = text.partition("=")
-    if separator and "/" not in name:
-        return f"{name}={Path(path).expanduser().absolute()}"
-    return str(Path(text).expanduser().absolute())
+    name, path = named_path(text)
+    place = str(path.expanduser().absolute())
+    return f"{name}={place}" if name else place
 
 
 # Options that do nothing where samples are pooled, and where they belong

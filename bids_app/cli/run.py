@@ -27,7 +27,7 @@ from bids_app.run.change_models import install_change_model
 from bids_app.run.config import RunConfig
 from bids_app.run.findings import closing_lines, record_planned
 from bids_app.run.models import load_study_model
-from bids_app.run.plan import make_plan, shorten
+from bids_app.run.plan import kept_dir, make_plan, shorten
 from bids_app.run.planned import Omission, Plan, PlannedScan
 from bids_app.run.rebuild import person_source
 from bids_app.tables import atomic_write, read_json
@@ -38,7 +38,7 @@ from bids_app.workflows.plugin import WORKER_KILLED
 from bids_app.workflows.resources import ResourceTable
 
 # A scan whose picture or report failed is scored all the same.
-AFTER_SCORING = ("draw", "summaries", "tables", "report")
+AFTER_SCORING = ("draw", "tables", "report")
 
 
 def run(config: RunConfig) -> int:
@@ -112,7 +112,10 @@ def run_participants(config: RunConfig, rated: Sequence[str] = ()) -> int:
         if config.dry_run:
             show(summary.describe_plan(plan))
             return exitcodes.OK
-        return _carry_out(config, plan, rated, change)
+        try:
+            return _carry_out(config, plan, rated, change)
+        finally:
+            shutil.rmtree(kept_dir(plan.context), ignore_errors=True)
     finally:
         if temporary:
             shutil.rmtree(work_dir, ignore_errors=True)

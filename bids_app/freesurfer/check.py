@@ -160,7 +160,7 @@ def _failed(folder: Path, done: str) -> SubjectCheck | None:
         reason = "scripts/recon-all.error is there"
     elif done.strip() not in ("", "0") and not subject.subject_in(done):
         reason = "scripts/recon-all.done holds an error code"
-    elif _last_line(subject.read_script(folder, "recon-all-status.log")).find("exited with ERRORS") >= 0:
+    elif "exited with ERRORS" in _last_line(subject.read_script(folder, "recon-all-status.log")):
         reason = "scripts/recon-all-status.log ends with an error"
     if reason is None:
         return None

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from bids_app.bids.names import names_beginning, natural_key
+from bids_app.bids.names import named_path, names_beginning, natural_key
 from bids_app.errors import FreeSurferError, UsageError
 from bids_app.freesurfer.near_misses import of_nobody
 from bids_app.freesurfer.subject import is_longitudinal_base
@@ -83,14 +83,12 @@ def find_subject(
     """
     tiers = list(_tiers(subjects_dirs, participant, session, longitudinal, only_session))
     found = [(root, name) for tier in tiers for root, name in tier]
-    for tier in tiers:
-        best = _best(tier)
-        if best:
-            root, name = best
-            others = [other / candidate for other, candidate in found if (other, candidate) != best]
-            beside = [] if longitudinal else _glob(root, f"{name}.long.*")
-            return Located(root / name, name, root, (root / name, *others), _note(root / name, [*others, *beside]))
-    return None
+    if not tiers:
+        return None
+    root, name = best = _best(tiers[0])
+    others = [other / candidate for other, candidate in found if (other, candidate) != best]
+    beside = [] if longitudinal else _glob(root, f"{name}.long.*")
+    return Located(root / name, name, root, (root / name, *others), _note(root / name, [*others, *beside]))
 
 
 def shared_tree(roots: Sequence[Path], participant: str) -> Path | None:
@@ -211,7 +209,7 @@ def _has_output(path: Path) -> bool:
     return any(os.path.isdir(f"{path}/{name}") for name in _OUTPUT)
 
 
-def _best(tier: list[tuple[Path, str]]) -> tuple[Path, str] | None:
+def _best(tier: list[tuple[Path, str]]) -> tuple[Path, str]:
     full = [candidate for candidate in tier if _has_output(candidate[0] / candidate[1])] or tier
     if len(full) > 1:
         paths = " and ".join(str(root / name) for root, name in full)
@@ -219,7 +217,7 @@ def _best(tier: list[tuple[Path, str]]) -> tuple[Path, str] | None:
             f"several FreeSurfer directories fit one scan equally well: {paths}",
             "move one of them away, or give --fs-subjects-dir the right one",
         )
-    return full[0] if full else None
+    return full[0]
 
 
 def _note(chosen: Path, others: list[Path]) -> str:
@@ -261,14 +259,13 @@ def _given_subjects_dir(path: Path) -> list[Path]:
 
 
 def _derivative(given: str | Path) -> list[Path]:
-    text = str(given)
-    name, separator, rest = text.partition("=")
-    path = _existing(Path(rest if separator and "/" not in name else text), "-d")
+    path = _existing(named_path(given)[1], "-d")
     inside = path / "sourcedata" / "freesurfer"
     return [inside, path] if os.path.isdir(inside) else [path]
 
 
 def _existing(path: Path, option: str) -> Path:
     if not os.path.isdir(path):
-        raise UsageError(f"{option} {path} does not exist or is not a directory", "check the path")
+        names = "; the NAME of NAME=PATH is of letters and digits" if "=" in str(path) else ""
+        raise UsageError(f"{option} {path} does not exist or is not a directory", f"check the path{names}")
     return path

@@ -297,7 +297,7 @@ def expected_cost(
     major = int(version.split(".")[0]) if version and version.split(".")[0].isdecimal() else 7
     memory, slow, fast = _COSTS[min(max(major, 6), 8)]
     if segmented_by is not None:
-        memory = _COSTS[8 if segmented_by == segmentation.SYNTHSEG else min(max(major, 6), 7)][0]
+        memory = _COSTS[8 if segmented_by == segmentation.SYNTHSEG else 7][0]
     gained = (min(threads, _THREADS_AT_BEST) - 1) / (_THREADS_AT_BEST - 1)
     hours = (slow - (slow - fast) * gained) * _STREAM_HOURS[stream]
     return Cost(_DISK_GB[stream], memory, round(hours, 1))

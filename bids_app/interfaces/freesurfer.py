@@ -91,6 +91,7 @@ class _ReadIn(BaseInterfaceInputSpec):
     subject_dir = Directory(mandatory=True, desc="FreeSurfer subject directory (never written)")
     trust_names = traits.Bool(False, usedefault=True, desc="do not compare the names that the tree holds")
     expected = traits.Str(desc="whose tree it must be, of one that was there before the run")
+    measured = traits.Str(desc="file with everything that was measured, of a tree that the plan has read")
 
 
 class _ReadOut(TraitedSpec):
@@ -110,10 +111,13 @@ class ReadScan(LibraryInterface):
     def _call(self, folder: Path) -> dict:
         from bids_app.freesurfer.check import check_subject, require_usable
         from bids_app.freesurfer.stats_folder import StatsFolder
-        from bids_app.freesurfer.volumes import extract_volumes
+        from bids_app.freesurfer.volumes import read_volumes
         from bids_app.run.records import save_volumes
 
         subject_dir = Path(self.inputs.subject_dir)
+        # A kept work folder may lack it when the node runs again
+        if isdefined(self.inputs.measured) and Path(self.inputs.measured).exists():
+            return {"subject_dir": str(subject_dir), "volumes_file": self.inputs.measured}
         stats = StatsFolder(subject_dir)
         given = isdefined(self.inputs.expected)
         expected = self.inputs.expected if given else None
@@ -121,7 +125,7 @@ class ReadScan(LibraryInterface):
         if given and not check.usable:
             raise UnusableTreeError(check.message, check.remedy)
         require_usable(check)
-        volumes_file = save_volumes(extract_volumes(subject_dir, folder=stats), folder / "volumes.json")
+        volumes_file = save_volumes(read_volumes(subject_dir, folder=stats), folder / "volumes.json")
         return {"subject_dir": str(subject_dir), "volumes_file": str(volumes_file)}
 
 

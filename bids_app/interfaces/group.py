@@ -37,7 +37,8 @@ class GroupTables(LibraryInterface):
         from bids_app.bids.finding_files import collect_findings
         from bids_app.clinical.scored_scans import write_group_tables
         from bids_app.run.citation import write_citation
-        from bids_app.run.cohort import group_findings, read_cohort
+        from bids_app.run.cohort import group_findings, read_cohort, scans_of
+        from bids_app.run.disguised import unmatched_of
         from bids_app.run.samples import Pool, read_samples
         from bids_app.run.tidy import write_tidy_tables
 
@@ -46,17 +47,18 @@ class GroupTables(LibraryInterface):
         pool = Pool.read(read_samples(Path(self.inputs.pool)), *quality) if isdefined(self.inputs.pool) else None
         scans = read_cohort(output_dir, *quality) if pool is None else pool.scored()
         tables = write_group_tables(scans, output_dir)
+        bids_dir, salt = Path(self.inputs.bids_dir), given(self.inputs.anonymise_salt)
+        people = Path(self.inputs.participants_file) if isdefined(self.inputs.participants_file) else None
         tables += write_tidy_tables(
-            output_dir,
-            Path(self.inputs.bids_dir),
-            quality,
-            participants_file=Path(self.inputs.participants_file) if isdefined(self.inputs.participants_file) else None,
+            *(output_dir, bids_dir, quality),
+            participants_file=people,
             analysis=given(self.inputs.analysis),
             pool=pool,
-            salt=given(self.inputs.anonymise_salt),
+            salt=salt,
         )
         write_citation(output_dir, scans.summaries, self.inputs.model)
-        collect_findings(output_dir, group_findings(scans), None if pool is None else pool.findings())
+        of_tables = unmatched_of(bids_dir, scans_of(scans), people, salt) if pool is None else []
+        collect_findings(output_dir, [*group_findings(scans), *of_tables], None if pool is None else pool.findings())
         return {"tables": [str(path) for path in tables]}
 
 

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from nipype.interfaces.base import BaseInterfaceInputSpec, Directory, File, TraitedSpec, isdefined, traits
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    Directory,
+    DynamicTraitedSpec,
+    File,
+    TraitedSpec,
+    isdefined,
+    traits,
+)
 
 from bids_app.interfaces.base import LibraryInterface, given
 from bids_app.tables import read_json
@@ -61,8 +70,7 @@ class ScoreScan(LibraryInterface):
         return {"summary_file": str(write_scan(result, Path(inputs.output_dir), inputs.run_uuid, inputs.adaptation))}
 
 
-class _PersonIn(_ModelIn):
-    summary_files = traits.List(File(exists=True), mandatory=True, desc="summaries of the person's sessions")
+class _PersonIn(DynamicTraitedSpec, _ModelIn):
     participant = traits.Str(mandatory=True)
 
 
@@ -72,12 +80,23 @@ class _PersonOut(TraitedSpec):
 
 
 class PersonTables(LibraryInterface):
-    """Centile fans and change between sessions of one person."""
+    """Centile fans and change between sessions of one person.
+
+    Parameters
+    ----------
+    n_scans : int
+        So many inputs ``summary_1``, ... there are, of the nodes that score the person's scans.
+    """
 
     input_spec = _PersonIn
     output_spec = _PersonOut
     libraries = ("bids_app.run.models", "bids_app.run.person")
     _always_run = True
+
+    def __init__(self, n_scans: int = 0, **inputs: Any) -> None:
+        super().__init__(**inputs)
+        for number in range(1, n_scans + 1):
+            self.inputs.add_trait(f"summary_{number}", File(exists=True))
 
     def _call(self, folder: Path) -> dict:
         from bids_app.run.models import load_study_model

@@ -213,8 +213,8 @@ def _fit(half: FloatArray, years: FloatArray, weight: FloatArray) -> tuple[float
     """`start` and `decay` that make half the squared changes most likely."""
     from scipy.optimize import minimize
 
-    def loss(values: FloatArray, fixed: float | None = None) -> float:
-        error, decay = values[0], values[1] if fixed is None else fixed
+    def loss(values: FloatArray) -> float:
+        error, decay = values
         variance = 1 - (1 - error) * np.exp(-decay * years)
         return float((weight * (np.log(variance) + half / variance)).sum())
 

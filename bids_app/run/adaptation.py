@@ -227,10 +227,10 @@ def _chosen(covariates: pd.DataFrame, condition: str) -> np.ndarray:
 def _measured(scan: Scan, trees: Trees, roots: Sequence[Path], only_session: bool) -> dict[str, Any] | None:
     """Volumes (mm^3), version and eTIV of one control, or None when there is no complete subject with an eTIV."""
     try:
-        tree = trees.find(roots, scan, only_session=only_session)
+        tree = trees.find(roots, scan, only_session=only_session, inside=True)
         if tree is None or not tree.check.usable:
             return None
-        facts, reading = trees.measure(tree.path)
+        facts, reading = trees.measure(tree.path, scan)
     except FreeSurferError:
         return None
     if facts.etiv_mm3 is None:

@@ -191,11 +191,16 @@ def cohort_with_clinical(
     if visits is not None and scan_keys(visits) == keys:
         clinical = visits
     else:
-        scans = [Scan(bare(who, "sub"), None if session is None else bare(session, "ses")) for who, session in keys]
-        clinical = read_clinical(bids_dir, participants_file, scans, salt)
+        clinical = read_clinical(bids_dir, participants_file, scans_of(cohort), salt)
     scored = cohort.scans.drop(columns=[name for name in ("group", "site") if name in clinical], errors="ignore")
     added = [name for name in clinical.columns if name not in scored.columns]
     return pd.concat([scored.reset_index(drop=True), clinical[added].reset_index(drop=True)], axis=1)
+
+
+def scans_of(scored: ScoredScans) -> list[Scan]:
+    """The scored scans by their labels, in order."""
+    keys = scan_keys(scored.scans)
+    return [Scan(bare(who, "sub"), None if session is None else bare(session, "ses")) for who, session in keys]
 
 
 def _of_surfaces(summary: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pandas as pd
 from bids_app.bids.disguise import Disguise, hashed_ids, is_hash
 from bids_app.bids.layout import Scan
 from bids_app.bids.names import bare, natural_key, scan_name
-from bids_app.bids.phenotypes import NOTES, clinical_table, every_visit
+from bids_app.bids.phenotypes import NOTES, clinical_table, every_visit, unmatched_phenotypes
 from bids_app.bids.scan_tables import KEYS
 from bids_app.clinical.analyses.group_tables import SITE_COLUMNS
 from bids_app.clinical.scored_scans import GROUP_COLUMNS
@@ -118,6 +118,19 @@ def clinical_of(
     table = table.assign(**{name: [row[name] for row in hashed] for name in KEYS})
     table.attrs[NOTES] = notes
     return table.drop(columns=_telling(table))
+
+
+def unmatched_of(
+    bids_dir: Path, scans: Iterable[Scan], participants_file: Path | None, salt: str | None
+) -> list[Finding]:
+    """`unmatched_phenotypes`, under labels hashed with `salt`; nothing where nobody knows the salt of the labels."""
+    own = list(scans)
+    if any(is_hash(scan.participant) for scan in own):
+        if salt is None:
+            return []
+        own = []
+    found = unmatched_phenotypes(bids_dir, own, participants_file)
+    return found if salt is None else [disguised_finding(finding, Disguise(salt)) for finding in found]
 
 
 def _telling(table: pd.DataFrame) -> list[str]:

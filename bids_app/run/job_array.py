@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bids_app.bids.names import output_path, participant_id
+from bids_app.bids.names import named_path, output_path, participant_id
 from bids_app.bids.status import read_statuses
 from bids_app.errors import SchedulerError, UsageError
 from bids_app.run.config import RunConfig
@@ -275,9 +275,15 @@ def _paths(config: RunConfig) -> set[Path]:
     """What a run reads, as far as its configuration names it."""
     values: list[object] = [value for value in vars(config).values() if value is not None]
     texts = [item for value in values for item in (value if isinstance(value, tuple) else (value,))]
-    paths = {Path(str(text).partition("=")[2] or str(text)) for text in texts if isinstance(text, str | Path)}
+    paths = {_place(text) for text in texts if isinstance(text, str | Path)}
     written = {config.output_dir, config.work_dir}
     return {path for path in paths if path.is_absolute() and path.exists() and path not in written}
+
+
+def _place(text: Path | str) -> Path:
+    """The path in ``[NAME=]PATH`` or ``NAME=PATH:DESC``."""
+    path = named_path(text)[1]
+    return path if path.exists() else Path(str(path).rpartition(":")[0])
 
 
 def _status(config: RunConfig, jobs: JobArray) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,16 +61,25 @@ class LesionPlan:
         As ``-d`` gives them.
     tables : Path, optional
         As ``--lesions`` gives it.
+    scans : iterable of Scan
+        Every scan of the people: who has several.
     """
 
-    def __init__(self, bids_dir: Path, derivatives: Sequence[str | Path] = (), tables: Path | None = None) -> None:
+    def __init__(
+        self,
+        bids_dir: Path,
+        derivatives: Sequence[str | Path] = (),
+        tables: Path | None = None,
+        scans: Iterable[Scan] = (),
+    ) -> None:
+        self._scans = Counter(scan.participant for scan in scans)
         self._roots = mask_roots(bids_dir, derivatives)
         self._rows = {} if tables is None else read_lesion_tables(tables)
 
     def covariates(self, scan: Scan, subject_dir: Path) -> dict[str, Any]:
         """What a node must know to measure the lesions of a scan, under ``lesions``; nothing where nothing is known."""
-        source = with_table(find_mask(scan, self._roots), row_of(self._rows, scan))
-        source = _fetched(source)
+        row = row_of(self._rows, scan, only=self._scans[scan.participant] < 2)
+        source = _fetched(with_table(find_mask(scan, self._roots), row))
         known = source.mask is not None or source.count is not None or source.volume_mm3 is not None
         if not known and not source.findings:
             return {}

@@ -61,11 +61,14 @@ def make_plan(config: RunConfig, work_dir: Path, *, later: bool = False) -> Plan
     BIDSError, UsageError, ModelError
         When the run as a whole is impossible.
     """
-    return plan_request(open_request(config, work_dir), later=later)
+    return plan_request(open_request(config, work_dir), later=later, keep=not config.dry_run)
 
 
-def plan_request(request: Request, *, later: bool = False) -> Plan:
-    """Three steps with a table between each: scans, their covariates, their FreeSurfer trees."""
+def plan_request(request: Request, *, later: bool = False, keep: bool = True) -> Plan:
+    """Three steps with a table between each: scans, their covariates, their FreeSurfer trees.
+
+    With `keep` what is read of trees lies in the work directory (`kept_dir`) for those who score them.
+    """
     model = load_study_model(request.model.name, request.model.scoring)
     second = load_second_model(request.model.second, model)
     names = request.places.names()
@@ -77,15 +80,20 @@ def plan_request(request: Request, *, later: bool = False) -> Plan:
     differs = check_alike(request.output_dir, scored_as, force=request.force)
     asked = {scan.name for scan in request.dataset.asked(scans)} | {omission.name for omission in unnamed}
     covariates, table_findings = request.dataset.covariates(scans)
-    later = later and request.model.controls is None
-    trees = Trees(trust_names=request.places.trust_names, output_dir=request.output_dir, later=later)
+    trees = Trees(
+        trust_names=request.places.trust_names,
+        output_dir=request.output_dir,
+        later=later,
+        kept_dir=kept_dir(context) if keep else None,
+        asked=asked,
+    )
     adaptations = None if request.model.controls is None else _adaptations(request, model, trees, second=second)
     can_be_scored = {scan.name for scan, item in zip(scans, covariates) if not item.problem}
     recon = ReconPlan(request.recon, scans, asked & can_be_scored)
     outcomes = [_plan_scan(scan, item, request.places, recon, trees) for scan, item in zip(scans, covariates)]
     planned, omissions = _with_other_sessions([*outcomes, *unnamed], trees)
     planned = _with_tree_findings(planned)
-    lesions = LesionPlan(request.dataset.bids_dir, request.derivatives, request.lesions)
+    lesions = LesionPlan(request.dataset.bids_dir, request.derivatives, request.lesions, scans)
     planned = [_with_lesions(scan, lesions) for scan in planned if scan.name in asked]
     if request.quality_limits:
         limits = {"quality_limits": list(request.quality_limits)}
@@ -117,6 +125,11 @@ def plan_request(request: Request, *, later: bool = False) -> Plan:
         subject_directories=request.places.roots,
         adaptations=adaptations,
     )
+
+
+def kept_dir(context: RunContext) -> Path:
+    """Where a run keeps what its plan reads of FreeSurfer trees."""
+    return context.work_dir / f"volumes-{context.run_uuid}"
 
 
 def _with_known(request: Request, scans: Sequence[Scan | Omission]) -> Request:
@@ -233,7 +246,14 @@ def _plan_scan(
         return _omitted(scan, tree.check.message, tree.check.remedy, to_fetch=fetch)
     source = {"fs_subject": tree.located.identifier, "fs_images": recon.images_of(tree.located.path)}
     row = _row(covariates, tree.findings)
-    return PlannedScan(scan.participant, scan.session, {**row, **source}, subject_dir=tree.path, expected=tree.expected)
+    return PlannedScan(
+        scan.participant,
+        scan.session,
+        {**row, **source},
+        subject_dir=tree.path,
+        expected=tree.expected,
+        volumes_file=trees.volumes_files.get(tree.path),
+    )
 
 
 def _remedy(findings: Sequence[Finding]) -> str:

@@ -39,7 +39,7 @@ class PlannedScan:
     """A scan that can be scored: its covariates and its subject directory, or how to make one.
 
     Its findings so far travel as plain values under ``findings`` in `covariates`. `expected` is the name that the
-    statistics in `subject_dir` must agree with.
+    statistics in `subject_dir` must agree with; `volumes_file` is what the plan has read of them, where it had to.
     """
 
     participant: str
@@ -51,6 +51,7 @@ class PlannedScan:
     base: ReconAllCommand | None = None
     cross: ReconAllCommand | None = None
     adaptation_file: Path | None = None
+    volumes_file: Path | None = None
 
     @property
     def name(self) -> str:

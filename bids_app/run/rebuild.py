@@ -16,9 +16,8 @@ from bids_app.tables import read_json
 
 @dataclass(frozen=True)
 class PersonSource:
-    """What a person's tables are made from: the scans' summaries, the model that scored them, their adaptation."""
+    """What scored a person's scans, by which their tables are made again: the model, its scoring, the adaptation."""
 
-    summaries: tuple[Path, ...]
     model: str
     scoring: str
     adaptation_file: Path | None = None
@@ -42,8 +41,8 @@ def person_source(output_dir: Path, participant: str, model: str) -> PersonSourc
     if not fits:
         return f"scored with {used[0]['name']}, not with {model}; give the model that scored with --model"
     if not used[0].get("adaptation"):
-        return PersonSource(paths, model, scoring)
+        return PersonSource(model, scoring)
     path = output_dir / ADAPTATIONS / paths[0].name.replace(SUMMARY_SUFFIX, ".json")
     if not path.exists():
         return f"{path.relative_to(output_dir)} is not there; run the participant level again with --force"
-    return PersonSource(paths, model, scoring, path)
+    return PersonSource(model, scoring, path)

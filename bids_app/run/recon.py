@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.bids.layout import Scan
-from bids_app.bids.names import participant_id
+from bids_app.bids.names import named_path, participant_id
 from bids_app.errors import ReconAllError, UsageError
 from bids_app.freesurfer import segmentation
 from bids_app.freesurfer.annex import is_not_fetched
@@ -209,8 +209,12 @@ def derivative_t1w(scan: Scan, option: str) -> tuple[Path, ...]:
 
 
 def _t1w_derivative(option: str) -> tuple[Path, str]:
-    name, separator, rest = option.partition("=")
-    path, _, desc = rest.partition(":")
-    if not separator or not name or not Path(path).is_dir():
-        raise UsageError(f"--t1w-derivative {option}: write NAME=PATH or NAME=PATH:DESC with an existing folder")
-    return Path(path), desc
+    name, place = named_path(option)
+    whole, colon, word = str(place).rpartition(":")
+    path, desc = (place, "") if place.is_dir() or not colon else (Path(whole), word)
+    if not name or not path.is_dir():
+        raise UsageError(
+            f"--t1w-derivative {option}: write NAME=PATH or NAME=PATH:DESC with an existing folder",
+            "NAME is of letters and digits",
+        )
+    return path, desc

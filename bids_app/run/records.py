@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from bids_app.freesurfer.volumes import Volumes
+from bids_app.freesurfer.volumes import COLUMNS, Reading, Row, Volumes
 from bids_app.tables import read_json, write_json
 
 
-def save_volumes(volumes: Volumes, path: Path) -> Path:
-    """Write every field of `volumes`; tables become lists of columns."""
-    content = {field.name: _as_json(getattr(volumes, field.name)) for field in dataclasses.fields(volumes)}
-    return write_json(content, path)
+def save_volumes(reading: Reading, path: Path) -> Path:
+    """Write what was read as the fields of `Volumes`; tables become lists of columns."""
+    content = {field.name: getattr(reading, field.name) for field in dataclasses.fields(reading)}
+    content["table"] = _columns(content.pop("rows"))
+    content["other_atlases"] = {atlas: _columns(rows) for atlas, rows in reading.other_atlases.items()}
+    content["inputs"] = dict(sorted(reading.inputs.items()))
+    return write_json(_as_json(content), path)
+
+
+def _columns(rows: Sequence[Row]) -> dict[str, Sequence[Any]]:
+    return dict(zip(COLUMNS, zip(*rows))) if rows else {name: [] for name in COLUMNS}
 
 
 def load_volumes(path: Path) -> Volumes:
@@ -28,14 +36,10 @@ def load_volumes(path: Path) -> Volumes:
 
 
 def _as_json(value: Any) -> Any:
-    if isinstance(value, pd.DataFrame):
-        return {name: [_as_json(item) for item in column] for name, column in value.items()}
     if isinstance(value, dict):
         return {key: _as_json(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [_as_json(item) for item in value]
-    if isinstance(value, Path):
-        return str(value)
     if hasattr(value, "item"):
         value = value.item()
     return None if isinstance(value, float) and value != value else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -92,7 +93,7 @@ class SubjectPlaces:
 
     def names(self) -> list[str]:
         """Names of all subjects that begin as BIDS says."""
-        return sorted({entry.name for root in self.roots for entry in root.iterdir() if entry.name.startswith("sub-")})
+        return sorted({name for root in self.roots for name in os.listdir(root) if name.startswith("sub-")})
 
 
 @dataclass(frozen=True)

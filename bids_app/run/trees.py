@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from bids_app.freesurfer.locate import Located, find_subject
 from bids_app.freesurfer.stats_folder import StatsFolder
 from bids_app.freesurfer.subject import base_time_points
 from bids_app.freesurfer.volumes import Reading, modelled_version, read_volumes
+from bids_app.run.records import save_volumes
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,22 @@ class Trees:
         Where scans may have been scored before.
     later : bool
         Leave the statistics of a person's one scan that was never tried to whoever scores it.
+    kept_dir : Path, optional
+        Where what is read of the scans `asked` (names) is kept, so that whoever scores them need not read it again.
     """
 
-    def __init__(self, *, trust_names: bool = False, output_dir: Path | None = None, later: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        trust_names: bool = False,
+        output_dir: Path | None = None,
+        later: bool = False,
+        kept_dir: Path | None = None,
+        asked: Collection[str] = (),
+    ) -> None:
         self._later = later and output_dir is not None and not trust_names
+        self._kept_dir, self._asked = kept_dir, asked
+        self.volumes_files: dict[Path, Path] = {}
         self.trust_names, self.output_dir = trust_names, output_dir
         self._checks: dict[tuple[Path, str], SubjectCheck] = {}
         self._facts: dict[Path, TreeFacts] = {}
@@ -72,11 +85,13 @@ class Trees:
         only_session: bool,
         longitudinal: bool = False,
         measured: bool = False,
+        inside: bool = False,
     ) -> Tree | None:
         """The tree of a scan in `roots`; None when there is none.
 
         With `measured` its `facts` are taken while its files are in memory, if they will be needed: for the other
-        sessions of the person, or to see whether a scored scan is up to date.
+        sessions of the person, to see whether a scored scan is up to date, or to be kept. With `inside` its statistics
+        are not left for later.
 
         Raises
         ------
@@ -92,18 +107,20 @@ class Trees:
         linked = located.path.is_symlink()
         path = located.path.resolve() if linked else located.path
         expected = path.name if linked else scan.name
-        if only_session and self._is_read_later(scan, path):
+        seen = inside or (path, expected) in self._checks
+        if only_session and not seen and self._is_read_later(scan, path):
             check = check_subject(path, look_inside=False)
         else:
             check = self._check(path, expected)
         findings = (Finding("tree-choice", located.note),) if located.note else ()
         if check.status == "wrong_subject" and self.trust_names:
-            trusted = check_subject(path, trust_names=True, stats=self._stats(path))
-            return Tree(path, located, trusted, expected, (*findings, Finding("tree-name-trusted", check.message)))
+            findings = (*findings, Finding("tree-name-trusted", check.message))
+            check = check_subject(path, trust_names=True, stats=self._stats(path))
         tried = self.output_dir is not None and is_scored(self.output_dir, scan.participant, scan.session)
-        if measured and check.usable and (not only_session or tried):
+        keep = self._kept_dir is not None and scan.name in self._asked and (path, expected) in self._checks
+        if measured and check.usable and path not in self._facts and (not only_session or tried or keep):
             with suppress(FreeSurferError):  # whoever asks for the facts meets it again
-                self.facts(path)
+                self.measure(path, scan)
         return Tree(path, located, check, expected, findings)
 
     def _is_read_later(self, scan: Scan, path: Path) -> bool:
@@ -135,14 +152,17 @@ class Trees:
         """
         return self._facts.get(path) or self.measure(path)[0]
 
-    def measure(self, path: Path) -> tuple[TreeFacts, Reading]:
-        """The facts, which are kept, and all that was measured, which is not."""
+    def measure(self, path: Path, scan: Scan | None = None) -> tuple[TreeFacts, Reading]:
+        """The facts, which are kept, and all that was measured, in a file when it will be asked for again."""
         reading = read_volumes(path, folder=self._stats(path))
         self._open = StatsFolder(Path())
         etiv = float(reading.etiv_mm3)
         version = modelled_version(reading.fs_version, reading.flavour)
         facts = TreeFacts(etiv if math.isfinite(etiv) else None, version, dict(sorted(reading.inputs.items())))
         self._facts[path] = facts
+        if self._kept_dir is not None and scan is not None and scan.name in self._asked:
+            place = self._kept_dir / f"{len(self.volumes_files)}.json"
+            self.volumes_files[path] = save_volumes(reading, place)
         return facts, reading
 
 

@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,13 +31,16 @@ NO_SPACE = os.strerror(errno.ENOSPC)
 # nipype changes the working directory of its process: one person at a time in each.
 _ONE_AT_A_TIME = threading.Lock()
 
+# What the plan hands on in files: fields of a scan, and what the file of each holds
+_FILES = ("adaptation_file", "volumes_file")
+_Files = dict[str, Any]
+
 
 @dataclass
 class _Person:
     """One person on their way: how often tried, and on which workers it is of no use."""
 
     scans: Sequence[PlannedScan]
-    adaptations: dict[str, Any]
     attempts: int = 0
     avoid: set[str] = field(default_factory=set)
     lost: str = ""
@@ -67,16 +70,17 @@ def run_people(
 
     A person whose worker was lost is tried again; who is lost for good is a crash of their own.
     """
-    waiting = deque(_Person(scans, _adaptations(scans)) for scans in people)
+    waiting = deque(_Person(scans) for scans in people)
     runs = any(scan.recon is not None for scans in people for scan in scans)
     with connected(config.scheduler, context.recon_memory_gb if runs else None) as connection:
         crew = _Crew(connection, context, config, log)
         return crew.run(waiting, on_status)
 
 
-def _adaptations(scans: Sequence[PlannedScan]) -> dict[str, Any]:
-    """Contents of the adaptation files, which lie on this machine."""
-    return {scan.name: read_json(scan.adaptation_file) for scan in scans if scan.adaptation_file is not None}
+def _files_of(scans: Sequence[PlannedScan]) -> dict[str, _Files]:
+    """By scan and field the contents of the plan's files, which lie on this machine."""
+    files = {scan.name: {field: getattr(scan, field) for field in _FILES} for scan in scans}
+    return {name: {field: read_json(path) for field, path in own.items() if path} for name, own in files.items()}
 
 
 class _Crew:
@@ -113,7 +117,7 @@ class _Crew:
             future = self.connection.client.submit(
                 run_person,
                 person.scans,
-                person.adaptations,
+                _files_of(person.scans),
                 self.context,
                 settings,
                 key=f"{person.name}-{self.context.run_uuid}-{person.attempts}-{self.reconnections}",
@@ -196,7 +200,7 @@ def _replay(events: Sequence[tuple[str, str, float]], on_status: Callable[[Any, 
 
 
 def run_person(
-    scans: Sequence[PlannedScan], adaptations: dict[str, Any], context: RunContext, config: RunConfig
+    scans: Sequence[PlannedScan], files: Mapping[str, _Files], context: RunContext, config: RunConfig
 ) -> _Outcome:
     """Run one person's graph in this process, on the scratch of this worker."""
     from distributed import get_worker
@@ -208,7 +212,7 @@ def run_person(
     events: list[tuple[str, str, float]] = []
     try:
         base.mkdir(parents=True, exist_ok=True)
-        here = [_with_adaptation(scan, adaptations, base) for scan in scans]
+        here = [_with_files(scan, files, base) for scan in scans]
         graph = init_normvol_wf([here], replace(context, work_dir=base))
         with _ONE_AT_A_TIME:
             crashes = run_graph(
@@ -227,8 +231,6 @@ def run_person(
     return _Outcome(crashes, [(name, event, end - begun) for name, event, begun in events], worker.address)
 
 
-def _with_adaptation(scan: PlannedScan, adaptations: dict[str, Any], folder: Path) -> PlannedScan:
-    if scan.name not in adaptations:
-        return scan
-    path = folder / "adaptation" / f"{scan.name}.json"
-    return replace(scan, adaptation_file=write_json(adaptations[scan.name], path))
+def _with_files(scan: PlannedScan, files: Mapping[str, _Files], folder: Path) -> PlannedScan:
+    own = files.get(scan.name, {}).items()
+    return replace(scan, **{field: write_json(content, folder / field / f"{scan.name}.json") for field, content in own})

@@ -51,7 +51,7 @@ def init_participant_wf(scans: Sequence[PlannedScan], context: RunContext, *, na
     ::
 
         cross_1 ..> base ..> scan_ses_1_wf --\
-        cross_2 ../     \\..> scan_ses_2_wf ---> summaries --> tables --> report
+        cross_2 ../     \\..> scan_ses_2_wf ---> tables --> report
         (longitudinal stream only)
 
     Parameters
@@ -67,8 +67,7 @@ def init_participant_wf(scans: Sequence[PlannedScan], context: RunContext, *, na
         ``sub-X.html`` in the output dataset.
     """
     participant_wf = pe.Workflow(name=name)
-    summaries = pe.Node(niu.Merge(len(scans)), name="summaries", run_without_submitting=True)
-    tables = pe.Node(PersonTables(), name="tables", mem_gb=SCORE_GB)
+    tables = pe.Node(PersonTables(len(scans)), name="tables", mem_gb=SCORE_GB)
     tables.inputs.participant = scans[0].participant
     set_model(tables, scans[0], context)
     report = init_report_node(scans[0].participant, context.output_dir, context.figure_formats)
@@ -77,8 +76,8 @@ def init_participant_wf(scans: Sequence[PlannedScan], context: RunContext, *, na
         scan_wf = init_scan_wf(scan, context, name=scan_wf_name(scan.session))
         if base is not None:
             participant_wf.connect(base, "subject_dir", scan_wf, "inputnode.ready")
-        participant_wf.connect(scan_wf, "outputnode.summary_file", summaries, f"in{index}")
-    participant_wf.connect([(summaries, tables, [("out", "summary_files")]), (tables, report, [("tables", "ready")])])
+        participant_wf.connect(scan_wf, "outputnode.summary_file", tables, f"summary_{index}")
+    participant_wf.connect(tables, "tables", report, "ready")
     return participant_wf
 
 

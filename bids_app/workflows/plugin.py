@@ -12,6 +12,7 @@ from importlib import import_module
 from types import FrameType
 from typing import Any
 
+import numpy as np
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer, run_node
 
 from bids_app.freesurfer.recon_all import end_running
@@ -28,6 +29,13 @@ def _person(node: Any) -> str:
     return str(node.fullname).split(".")[1]
 
 
+class _Dependencies(np.matrix):
+    """Which node waits for which, dense: a sum over scipy's sparse matrix costs more than the rest of a round."""
+
+    def getrowview(self, row: int) -> np.matrix:
+        return self[row]
+
+
 class PatientMultiProc(MultiProcPlugin):
     """Run nodes in a process pool; survive workers that die (out of memory, scheduler limits)."""
 
@@ -38,8 +46,8 @@ class PatientMultiProc(MultiProcPlugin):
     def run(self, graph: Any, config: Any, updatehash: bool = False) -> None:
         """Run the graph.
 
-        What exists before the first node runs is frozen: nipype collects garbage before every
-        submission, and going through the whole program each time costs more than the nodes do.
+        What exists is frozen until the end: nipype collects garbage before every submission, and
+        going through the whole program each time costs more than the nodes do.
         """
         _import_libraries(graph)
         gc.collect()
@@ -54,6 +62,7 @@ class PatientMultiProc(MultiProcPlugin):
 
     def _send_procs_to_workers(self, updatehash: bool = False, graph: Any = None) -> None:
         """Submit what can start, then sleep until a node ends: no polling, no latency."""
+        gc.freeze()
         decided, submitted = self.proc_done.sum(), self._taskid
         super()._send_procs_to_workers(updatehash=updatehash, graph=graph)
         here = self.proc_done.sum() - decided - (self._taskid - submitted)
@@ -97,6 +106,7 @@ class PatientMultiProc(MultiProcPlugin):
 
     def _generate_dependency_list(self, graph: Any) -> None:
         super()._generate_dependency_list(graph)
+        self.depidx = self.depidx.toarray().view(_Dependencies)
         people: dict[str, int] = {}
         self._rank = [people.setdefault(_person(node), len(people)) for node in self.procs]
 

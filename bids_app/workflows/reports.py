@@ -46,11 +46,7 @@ def init_reports_wf(
 def _init_tables_node(participant: str, source: PersonSource, output_dir: Path) -> pe.Node:
     tables = pe.Node(PersonTables(), name=f"tables_sub_{participant.replace('+', 'plus')}", mem_gb=SCORE_GB)
     tables.inputs.trait_set(
-        participant=participant,
-        summary_files=[str(path) for path in source.summaries],
-        output_dir=str(output_dir),
-        model=source.model,
-        scoring=source.scoring,
+        participant=participant, output_dir=str(output_dir), model=source.model, scoring=source.scoring
     )
     if source.adaptation_file is not None:
         tables.inputs.adaptation_file = str(source.adaptation_file)

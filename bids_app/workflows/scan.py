@@ -58,6 +58,8 @@ def init_scan_wf(scan: PlannedScan, context: RunContext, *, name: str = "scan_wf
         read.inputs.subject_dir = str(scan.subject_dir)
         if scan.expected is not None:
             read.inputs.expected = scan.expected
+        if scan.volumes_file is not None:
+            read.inputs.measured = str(scan.volumes_file)
     else:
         recon = init_recon_node(scan.recon, context, name="recon")
         scan_wf.connect(inputnode, "ready", recon, "ready")

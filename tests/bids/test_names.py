@@ -8,6 +8,7 @@ from bids_app.bids.names import (
     bare,
     derivative_path,
     listed,
+    named_path,
     natural_key,
     output_path,
     scan_name,
@@ -83,3 +84,30 @@ def test_a_link_below_the_output_folder_may_not_lead_out_of_it(tmp_path):
     for root in (inside, tmp_path / "link"):
         with pytest.raises(InputError, match="leads out of"):
             output_path(root, "sub-3", "anat", "a.tsv")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("/data/fs", ("", "/data/fs")),
+        ("fmriprep=/data/fs", ("fmriprep", "/data/fs")),
+        ("v2=rel/a=b", ("v2", "rel/a=b")),
+        ("/data/site=1/fs", ("", "/data/site=1/fs")),
+        ("a-b=/data", ("", "a-b=/data")),
+        ("=/data", ("", "=/data")),
+        ("x=", ("", "x=")),
+    ],
+)
+def test_a_name_before_a_path_is_of_letters_and_digits(given, expected):
+    name, path = named_path(given)
+    assert (name, str(path)) == expected
+
+
+def test_a_text_that_is_a_path_has_no_name(tmp_path, monkeypatch):
+    (tmp_path / "a=b").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert named_path("a=b") == ("", Path("a=b"))
+    assert named_path("a=c") == ("a", Path("c"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert named_path("~/a=b") == ("", Path("~/a=b"))
+    assert named_path(Path("a=b")) == ("", Path("a=b"))

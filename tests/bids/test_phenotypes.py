@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from bids_app.bids.layout import Scan, find_scans
-from bids_app.bids.phenotypes import clinical_table
+from bids_app.bids.phenotypes import clinical_table, unmatched_phenotypes
 from tests.bids.conftest import table
 
 FILES = {
@@ -146,3 +146,68 @@ def test_columns_that_have_the_names_of_ours_are_kept_once(make_dataset):
     assert list(found.columns).count("visit_date") == 1
     assert found["visit_date"].tolist() == ["2010-01-01", "2011-01-01"]
     assert found["years_from_first"].tolist() == [0, 0.9]
+
+
+SPELT = {
+    "participants.tsv": table("participant_id age sex", "sub-01 40 F", "sub-02 50 M"),
+    "sub-01/ses-01/anat/sub-01_ses-01_T1w.nii.gz": "",
+    "sub-01/ses-02/anat/sub-01_ses-02_T1w.nii.gz": "",
+    "sub-02/ses-01/anat/sub-02_ses-01_T1w.nii.gz": "",
+    "phenotype/edss.tsv": table("participant_id session_id edss", "sub-01 1 2", "sub-01 ses-2 3", "sub-02 ses-01 4"),
+}
+
+
+def test_sessions_of_phenotype_tables_match_as_those_of_ages_do(make_dataset):
+    root = make_dataset(SPELT)
+    found = clinical_table(root, find_scans(root))
+    assert found["edss"].tolist() == [2, 3, 4]
+    assert found.attrs["notes"] == ("phenotype/edss.tsv writes ses-1 for ses-01, ses-2 for ses-02",)
+
+
+def test_a_visit_is_one_visit_however_tables_spell_it(make_dataset):
+    other = table("participant_id session_id pasat", "sub-01 ses-02 50", "sub-01 ses-3 60", "sub-02 n/a 70")
+    third = table("participant_id session_id sdmt", "sub-01 ses-03 5")
+    found = clinical_table(make_dataset(SPELT | {"phenotype/pasat.tsv": other, "phenotype/sdmt.tsv": third}))
+    assert found["session_id"].tolist() == ["ses-01", "ses-02", "ses-3", "ses-01"]
+    assert found["edss"].tolist()[:2] == [2, 3]
+    assert found["pasat"].tolist()[1:] == [50, 60, 70]
+    assert found["sdmt"].tolist()[2] == 5
+
+
+def test_one_spelling_is_not_taken_for_another_where_both_are_there(make_dataset):
+    files = SPELT | {"sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz": ""}
+    root = make_dataset(files)
+    found = clinical_table(root, find_scans(root)).set_index(["participant_id", "session_id"])["edss"]
+    assert found["sub-01", "ses-1"] == 2
+    assert pd.isna(found["sub-01", "ses-01"])
+
+
+def test_a_persons_row_without_session_is_of_every_visit_and_the_visits_own_goes_first(make_dataset):
+    rows = table("participant_id session_id edss", "sub-01 n/a 1", "sub-01 2 3")
+    root = make_dataset(SPELT | {"phenotype/edss.tsv": rows})
+    assert clinical_table(root, find_scans(root))["edss"].tolist()[:2] == [1, 3]
+
+
+def test_a_table_of_other_sessions_is_a_finding(make_dataset):
+    rows = table("participant_id session_id pasat", "sub-01 m12 50", "sub-02 m00 50")
+    root = make_dataset(SPELT | {"phenotype/pasat.tsv": rows, "phenotype/empty.tsv": "participant_id\tsession_id\tx\n"})
+    (finding,) = unmatched_phenotypes(root)
+    assert (finding.kind, finding.seen) == (
+        "phenotype-unmatched",
+        "phenotype/pasat.tsv has the sessions ses-m00, ses-m12; the dataset has ses-01, ses-02",
+    )
+    assert unmatched_phenotypes(root, [Scan("01", "M12")]) == []
+    (root / "phenotype/pasat.tsv").write_text(rows + "sub-01\tn/a\t1\n")
+    assert unmatched_phenotypes(root) == []
+    (root / "phenotype/pasat.tsv").write_text(rows + "sub-09\t1\t1\n")
+    assert unmatched_phenotypes(root) == []
+
+
+def test_a_table_with_sessions_of_a_dataset_without_is_a_finding(make_dataset):
+    root = make_dataset(FILES | {"phenotype/pasat.tsv": table("participant_id session_id x", "sub-02 9 1")})
+    for path in ("sub-01/sub-01_sessions.tsv",):
+        (root / path).unlink()
+    for session in ("ses-1", "ses-3"):
+        (root / "sub-01" / session).rename(root / session)
+    assert unmatched_phenotypes(root)[0].seen.endswith("has the sessions ses-9; the dataset has none")
+    assert unmatched_phenotypes(root / "none") == []

@@ -1,8 +1,22 @@
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from bids_app.bids.ratings import FILE, Rating, keep_ratings, rated, rating_of, read_ratings, stored_ratings, unknown
+from bids_app.bids.disguise import Disguise
+from bids_app.bids.ratings import (
+    FILE,
+    Rating,
+    keep_ratings,
+    key_of,
+    rated,
+    rating_of,
+    read_ratings,
+    scan_keys,
+    scan_named,
+    stored_ratings,
+    unknown,
+)
 from bids_app.errors import NormvolError
 from bids_app.tables import read_json, read_table
 
@@ -100,3 +114,45 @@ def test_a_row_without_session_is_about_every_scan_that_has_no_row_of_its_own():
 def test_ratings_of_no_scan_are_named():
     rated_scans = [("sub-01", None), ("sub-01", "ses-9"), ("sub-07", None)]
     assert unknown(rated_scans, [("sub-01", "ses-1")]) == ["sub-01_ses-9", "sub-07"]
+
+
+def test_ratings_are_kept_under_hashed_labels(tmp_path):
+    disguise = Disguise("a long salt")
+    keep_ratings(tmp_path, [file(tmp_path, "sub-01\tses-1\texclude\tas sub-02", "sub-02\tn/a\tn/a\tn/a")], disguise)
+    person, visit = disguise.participant("01"), disguise.session("1")
+    assert stored_ratings(tmp_path) == {
+        (f"sub-{person}", f"ses-{visit}"): Rating("exclude", f"as sub-{disguise.participant('02')}")
+    }
+
+
+def test_nothing_changes_where_the_same_is_said_again(tmp_path):
+    path = file(tmp_path, "sub-10\tn/a\tkeep\tn/a", "sub-9\tses-2\tkeep\tn/a", "sub-9\tses-1\tkeep\tn/a")
+    assert keep_ratings(tmp_path, [path]) == ("sub-10", "sub-9")
+    assert keep_ratings(tmp_path, [path]) == ()
+    assert (tmp_path / FILE).read_text().splitlines()[1:] == [
+        "sub-9\tses-1\tkeep\tn/a",
+        "sub-9\tses-2\tkeep\tn/a",
+        "sub-10\tn/a\tkeep\tn/a",
+    ]
+
+
+def test_blanks_in_a_reason_are_one(tmp_path):
+    found = read_ratings(file(tmp_path, "sub-01\t\tEXCLUDE\tmuch   motion "))
+    assert found == {("sub-01", None): Rating("exclude", "much motion")}
+    assert found["sub-01", None].words == "exclude by a reader's rating: much motion"
+    assert Rating("keep", "").words == "keep by a reader's rating"
+    assert (Rating("keep", "").verdict, Rating("doubtful", "").verdict) == ("pass", "warn")
+
+
+def test_the_same_word_twice_is_one(tmp_path):
+    assert len(read_ratings(file(tmp_path, "sub-01\t1\tkeep\tn/a", "01\tses-1\tkeep\tn/a"))) == 1
+
+
+def test_keys_of_rows():
+    assert key_of({"participant_id": "sub-01", "session_id": float("nan")}) == ("sub-01", None)
+    assert key_of({"participant_id": "sub-01"}) == ("sub-01", None)
+    assert key_of({"participant_id": "sub-01", "session_id": "ses-1"}) == ("sub-01", "ses-1")
+    table = pd.DataFrame({"participant_id": ["a", "b"], "session_id": ["x", None]}, dtype=object)
+    assert scan_keys(table) == [("a", "x"), ("b", None)]
+    assert scan_named(("sub-01", None)) == "sub-01"
+    assert scan_named(("sub-01", "ses-1")) == "sub-01_ses-1"

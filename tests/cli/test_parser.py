@@ -162,6 +162,9 @@ def test_derivatives_keep_their_name_and_become_absolute(tmp_path, monkeypatch):
     )
     assert config.derivatives == (f"fs={tmp_path}/trees", f"{tmp_path}/other")
     assert config.t1w_derivative == f"ls={tmp_path}/filled:lesion"
+    (tmp_path / "a=b").mkdir()
+    config = parse_config(["bids", "out", "participant", "-d", "a=b", "/data/site=1"])
+    assert config.derivatives == (f"{tmp_path}/a=b", "/data/site=1")
 
 
 @pytest.mark.parametrize(

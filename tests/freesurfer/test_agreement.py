@@ -1,6 +1,7 @@
 """Two brains in one tree are noticed, whichever file is the stranger."""
 
 import math
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -115,3 +116,67 @@ def test_another_annotation_is_not_desikan_killiany(tree):
         path.write_text(path.read_text().replace("# hemi lh", f"# hemi lh\n# {header}", 1))
     edit(path, header, "AnnotationFile ../label/lh.aparc.a2009s.annot")
     assert "lh.aparc.a2009s.annot" in check_subject(tree).message
+
+
+@pytest.mark.parametrize(
+    ("change", "differs"),
+    [
+        ({"other": cortex(eTIV=1498500.0)}, False),
+        ({"other": cortex(eTIV=1.5e6 * 0.9985)}, True),
+        ({"other": cortex(eTIV=1.5e6 * 1.0015)}, True),
+        ({"other": cortex(CortexVol=480000 * 0.97)}, False),
+        ({"other": cortex(CortexVol=480000 * 0.969)}, True),
+        ({"other": cortex(BrainSegVol=1.15e6 * 1.032)}, True),
+        ({"other": cortex(grey=(240000 * 0.97, 0.0))}, False),
+        ({"other": cortex(grey=(240000 * 1.03, 0.0))}, False),
+        ({"other": cortex(grey=(240000 * 0.969, 0.0))}, True),
+        ({"other": cortex(grey=(240000 * 1.031, 0.0))}, True),
+        ({"other": cortex(header={"cvs_version": "7.1.1"})}, False),
+        ({"other": cortex(header={"cvs_version": "$Id: mris_anatomical_stats.c 1.79"})}, False),
+        ({"one": aseg(header={"cvs_version": ""}, rhCortexVol=240100.0)}, False),
+        ({"other": cortex(header={"AnnotationFile": " "})}, False),
+        ({"other": cortex(header={"AnnotationFile": "lh.aparc.annot "})}, False),
+    ],
+)
+def test_differences_at_their_limits(change, differs):
+    assert bool(contradiction(files(**change))) is differs
+
+
+def test_only_desikan_killiany_adds_up_to_the_hemisphere():
+    low = cortex(header={"AnnotationFile": "lh.aparc.a2009s.annot"}, grey=(1.0, 2.0))
+    assert contradiction({"stats/aseg.stats": aseg(), "stats/lh.aparc.a2009s.stats": low}) is None
+    assert contradiction({"stats/aseg.stats": StatsFile({}, {}, None), "stats/lh.aparc.stats": cortex()}) is None
+    empty = StatsFile({"hemi": "lh"}, {}, None)
+    assert "adds up to 0" in contradiction({"stats/aseg.stats": aseg(), "stats/lh.aparc.stats": empty})
+
+
+def test_every_hemisphere_is_held_against_every_aseg():
+    other = cortex("rh", grey=(120000.0, 120100.0), BrainSegVol=1e6)
+    assert "BrainSegVol" in contradiction({"stats/a.stats": StatsFile({}, {}, None), **files(third=other)})
+    assert contradiction({"stats/lh.aparc.stats": cortex(), "stats/rh.aparc.stats": cortex("rh")}).startswith(
+        "stats/lh.aparc.stats and stats/rh.aparc.stats hold the same numbers"
+    )
+
+
+def test_one_hemisphere_has_no_twin_and_neither_have_files_of_the_demo():
+    assert contradiction({"stats/lh.aparc.stats": cortex()}) is None
+    empty = {f"stats/{h}.x.stats": StatsFile({"hemi": h}, {}, None) for h in ("lh", "rh")}
+    assert contradiction(empty) is None
+    made = {f"stats/{h}.aparc.stats": cortex(h, header={"SYNTHETIC": "x"}) for h in ("lh", "rh")}
+    assert contradiction(made) is None
+
+
+def test_the_largest_difference_counts_and_a_measure_of_0_is_no_divisor():
+    one, other = cortex(BrainSegVol=1.1385e6), cortex(CortexVol=480000 * 1.02)
+    assert difference(aseg(), {"lh": one, "rh": other}) == pytest.approx(0.02)
+    assert difference(aseg(CortexVol=0.0), {"lh": cortex()}) == 0
+
+
+@pytest.mark.parametrize(("seconds", "days"), [(86400, 1.0), (43200, 0.5), (0, 0.0), (-5, 0.0)])
+def test_days_are_counted_in_seconds(seconds, days):
+    image = aseg(header={"InVolFileTimeStamp": "2025/06/04 00:00:00"})
+    made = datetime(2025, 6, 4) - timedelta(seconds=seconds)
+    file = cortex(header={"CreationTime": made.strftime("%Y/%m/%d-%H:%M:%S") + "-GMT"})
+    unknown = cortex(header={"CreationTime": "2025"})
+    assert days_older(image, {"lh": unknown, "rh": file}) == days
+    assert math.isnan(days_older(image, {"lh": unknown}))

@@ -9,7 +9,8 @@ import time
 import pytest
 
 from bids_app.errors import FreeSurferError
-from bids_app.freesurfer.check import STALE_AFTER_HOURS, check_subject, require_usable
+from bids_app.freesurfer.check import STALE_AFTER_HOURS, SubjectCheck, check_subject, needed_stats, require_usable
+from bids_app.freesurfer.stats_folder import StatsFolder
 from bids_app.freesurfer.synthetic import write_subject
 from tests.freesurfer.conftest import edit
 
@@ -210,3 +211,169 @@ def test_nothing_is_touched(tree):
     before = snapshot()
     check_subject(tree, expected_subject="sub-01")
     assert snapshot() == before
+
+
+@pytest.mark.parametrize("closed", ["sub-01", "sub-01/stats"])
+@pytest.mark.parametrize("right", [os.R_OK, os.X_OK])
+def test_a_folder_that_lacks_one_right_is_told(tree, monkeypatch, closed, right):
+    """Root may read everything, so the answer of the system is given here."""
+    folder = str(tree.parent / closed)
+    monkeypatch.setattr(os, "access", lambda path, mode: not (str(path) == folder and mode & right))
+    found = check_subject(tree)
+    assert (found.status, found.message) == ("missing", f"{folder} may not be read by this user")
+
+
+def test_a_link_to_nowhere_is_told_from_nothing(tmp_path):
+    (tmp_path / "sub-01").symlink_to(tmp_path / "none")
+    assert "link to nowhere" in check_subject(tmp_path / "sub-01").message
+    assert "does not exist" in check_subject(tmp_path / "sub-02").message
+
+
+@pytest.mark.parametrize(
+    ("place", "empty"),
+    [
+        ("mri/orig/001.mgz", False),
+        ("scripts/x.log", False),
+        ("mri/.keep", True),
+        ("mri/orig/.keep", True),
+        ("surf/lh.white", True),
+    ],
+)
+def test_a_tree_whose_first_file_lies_deep_is_not_empty(tmp_path, place, empty):
+    path = tmp_path / "sub-01" / place
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert (check_subject(tmp_path / "sub-01").status == "empty") is empty
+
+
+def test_the_last_line_of_the_status_decides_wherever_the_words_stand_in_it(tree):
+    (tree / "scripts" / "recon-all-status.log").write_text("exited with ERRORS at Wed\n\n \n")
+    found = check_subject(tree)
+    assert (found.status, "recon-all-status.log ends with an error" in found.message) == ("failed", True)
+    (tree / "scripts" / "recon-all-status.log").write_text("")
+    assert check_subject(tree).status == "complete"
+
+
+@pytest.mark.parametrize(
+    ("done", "status"), [("0\n", "complete"), ("", "complete"), ("1\n", "failed"), ("SUBJECT sub-01\n1\n", "complete")]
+)
+def test_what_the_done_file_may_hold(tree, done, status):
+    (tree / "scripts" / "recon-all.done").write_text(done)
+    assert check_subject(tree).status == status
+
+
+def test_the_step_that_failed_is_named(tree):
+    (tree / "scripts" / "recon-all.error").write_text("SUBJECT sub-01\nCMD mri_ca_label -align x\n")
+    assert "recon-all failed in mri_ca_label for" in check_subject(tree).message
+    (tree / "scripts" / "recon-all.error").write_text("")
+    assert "recon-all failed for" in check_subject(tree).message
+
+
+@pytest.mark.parametrize(("hours", "status"), [(23.9, "running"), (24.1, "stale")])
+def test_a_day_without_a_sign_of_life_is_the_end(tree, hours, status, monkeypatch):
+    mark_running(tree, "elsewhere", 1, hours_ago=hours)
+    found = check_subject(tree)
+    assert found.status == status
+    assert "host elsewhere, last sign of life 24 hours ago" in found.message
+
+
+def test_exactly_a_day_is_the_end(tree, monkeypatch):
+    mark_running(tree, "elsewhere", 1)
+    monkeypatch.setattr("bids_app.freesurfer.check._last_activity", lambda *_: 1000.0)
+    for seconds, status in ((86399.9, "running"), (86400.0, "stale")):
+        monkeypatch.setattr("bids_app.freesurfer.check.time.time", lambda seconds=seconds: 1000.0 + seconds)
+        assert check_subject(tree).status == status
+
+
+def test_without_any_date_the_newest_script_is_the_last_sign_of_life(tree):
+    mark_running(tree, "elsewhere", 1)
+    for name, text in (("IsRunning.lh+rh", "no date"), ("recon-all-status.log", "Xxx Foo 99 00:00:00 UTC 2020\n")):
+        (tree / "scripts" / name).write_text(text)
+    long_ago = time.time() - 90 * 3600
+    for path in (tree / "scripts").iterdir():
+        os.utime(path, (long_ago, long_ago))
+    assert "unknown host, last sign of life 90 hours ago" in check_subject(tree).message
+    recent = time.time() - 3 * 3600
+    os.utime(tree / "scripts" / "recon-all-status.log", (recent, recent))
+    found = check_subject(tree)
+    assert (found.status, "3 hours ago" in found.message) == ("running", True)
+
+
+def test_the_newest_of_all_dates_counts(tree):
+    mark_running(tree, "elsewhere", 1, hours_ago=50)
+    log = tree / "scripts" / "recon-all-status.log"
+    newer = time.strftime("%a %b %d %H:%M:%S UTC %Y", time.localtime(time.time() - 3600 * 5))
+    log.write_text(f"#@# Skull {newer}\n" + log.read_text())
+    assert "last sign of life 5 hours ago" in check_subject(tree).message
+
+
+def test_a_process_of_another_host_with_a_known_number_tells_nothing(tree):
+    mark_running(tree, "elsewhere", os.getpid(), hours_ago=100)
+    assert check_subject(tree).status == "stale"
+    edit(tree / "scripts" / "IsRunning.lh+rh", "HOST elsewhere", f"HOST {socket.gethostname()}")
+    edit(tree / "scripts" / "IsRunning.lh+rh", "PROCESSID", "PROCESS")
+    (tree / "scripts" / "recon-all.done").touch()
+    assert check_subject(tree).status == "stale"
+
+
+def test_without_a_list_of_processes_the_one_of_this_host_counts_as_alive(tree, monkeypatch):
+    mark_running(tree, socket.gethostname(), 2**22 + 1)
+    whole = os.path.isdir
+    monkeypatch.setattr(os.path, "isdir", lambda path: str(path) != "/proc/self" and whole(path))
+    assert check_subject(tree).status == "running"
+
+
+def test_without_looking_inside_a_tree_is_whole_when_its_files_are_there(tree):
+    (tree / "stats" / "aseg.stats").write_text("")
+    assert check_subject(tree, look_inside=False) == SubjectCheck("complete", f"{tree} is complete")
+    remove(tree, "stats/lh.aparc.stats")
+    assert check_subject(tree, look_inside=False).status == "truncated"
+
+
+def test_needed_files_of_fastsurfer(fastsurfer):
+    needed = needed_stats(StatsFolder(fastsurfer))
+    assert needed == ("stats/aseg.stats", *(f"stats/{h}.aparc.DKTatlas.mapped.stats" for h in ("lh", "rh")))
+    remove(fastsurfer, "stats/rh.aparc.DKTatlas.mapped.stats", "stats/aseg.stats")
+    assert needed_stats(StatsFolder(fastsurfer))[0] == "stats/aseg+DKT.stats"
+    assert len(needed_stats(StatsFolder(fastsurfer))) == 3
+    assert "lacks stats/rh.aparc.DKTatlas.mapped.stats" in check_subject(fastsurfer).message
+    remove(fastsurfer, "stats/lh.aparc.DKTatlas.mapped.stats")
+    assert needed_stats(StatsFolder(fastsurfer)) == ("stats/aseg+DKT.stats",)
+
+
+def test_a_name_in_a_file_that_is_not_needed_counts_when_it_contradicts(tree):
+    other = tree / "stats" / "wmparc.stats"
+    other.write_text("# subjectname sub-09\n")
+    found = check_subject(tree)
+    assert (found.status, "stats/wmparc.stats names sub-09, not sub-01" in found.message) == ("wrong_subject", True)
+    assert check_subject(tree, trust_names=True).status == "complete"
+    for text in ("# subjectname bert\n", "# subjectname sub-01_ses-1\n", 3000 * "x" + "\n# subjectname sub-09\n"):
+        other.write_text(text)
+        assert check_subject(tree).status == "complete"
+    other.rename(tree / "stats" / "wmparc.txt")
+    (tree / "stats" / "wmparc.txt").write_text("# subjectname sub-09\n")
+    assert check_subject(tree).status == "complete"
+
+
+def test_the_name_in_the_done_file_counts(tree):
+    edit(tree / "scripts" / "recon-all.done", "SUBJECT sub-01", "SUBJECT sub-07")
+    assert "scripts/recon-all.done names sub-07, not sub-01" in check_subject(tree).message
+
+
+def test_a_name_without_labels_is_taken_as_it_comes(tmp_path):
+    tree = write_subject(tmp_path / "bert", {}, etiv=1.5e6)
+    for path in (tree / "stats").iterdir():
+        path.write_text(path.read_text().replace("# subjectname bert", "# subjectname sub-05"))
+    assert check_subject(tree).status == "complete"
+    assert check_subject(tree, expected_subject="ernie").status == "wrong_subject"
+
+
+def test_a_killed_run_is_told_from_a_copy_that_lacks_files(tree):
+    remove(tree, "stats/rh.aparc.stats")
+    assert check_subject(tree).status == "incomplete"
+    remove(tree, "scripts/recon-all.done")
+    assert check_subject(tree).status == "killed"
+    for path in (tree / "scripts").iterdir():
+        path.unlink()
+    (tree / "scripts").rmdir()
+    assert check_subject(tree).status == "incomplete"

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from bids_app.errors import FreeSurferError, UsageError
-from bids_app.freesurfer.locate import find_subject, subject_directories
+from bids_app.freesurfer.locate import (
+    every_tree,
+    find_subject,
+    is_subject_directory,
+    shared_tree,
+    subject_directories,
+    trees_of_nobody,
+)
 
 
 @pytest.fixture
@@ -136,6 +143,15 @@ def test_given_derivatives_come_first_with_and_without_a_name(tmp_path):
     ]
 
 
+def test_a_derivative_may_have_an_equals_sign_in_its_path(tmp_path):
+    (tmp_path / "site=1" / "fs").mkdir(parents=True)
+    for given in (str(tmp_path / "site=1"), f"site1={tmp_path / 'site=1'}"):
+        assert subject_directories(tmp_path / "bids", derivatives=[given]) == [tmp_path / "site=1"]
+    with pytest.raises(UsageError) as error:
+        subject_directories(tmp_path / "bids", derivatives=[f"my-name={tmp_path}"])
+    assert "letters and digits" in error.value.remedy
+
+
 def test_the_option_for_the_subjects_directory_stands_alone(tmp_path):
     (tmp_path / "bids" / "derivatives" / "freesurfer").mkdir(parents=True)
     make(tmp_path / "fs", "sub-01")
@@ -181,3 +197,126 @@ def test_a_large_folder_is_listed_once(tmp_path, monkeypatch):
     for index in range(3):
         assert find_subject([tmp_path], f"0{index}", "1", only_session=True) is not None
     assert listed.count(str(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("there", "session", "options", "expected"),
+    [
+        (["01/1"], "1", {}, "01/1"),
+        (["01"], "1", {}, "01"),
+        (["01"], "1", {"only_session": False}, None),
+        (["01_ses-1", "01_1"], "1", {}, "01_ses-1"),
+        (["sub-01", "01_ses-1"], "1", {}, "sub-01"),
+        (["01_1", "01"], "1", {}, "01_1"),
+        (["sub-01.long.sub-01", "01_ses-1.long.sub-01"], "1", {"longitudinal": True}, "sub-01.long.sub-01"),
+        (["01_ses-1.long.sub-01"], "1", {"longitudinal": True}, "01_ses-1.long.sub-01"),
+        (
+            ["sub-01_ses-1.long.a", "sub-01_ses-1.long.sub-01_base"],
+            "1",
+            {"longitudinal": True},
+            "sub-01_ses-1.long.sub-01_base",
+        ),
+        (
+            ["sub-01_ses-1.long.sub-01_base", "sub-01_ses-1.long.sub-01"],
+            "1",
+            {"longitudinal": True},
+            "sub-01_ses-1.long.sub-01",
+        ),
+        (["sub-01_ses-1.long.sub-01"], None, {"longitudinal": True}, None),
+    ],
+)
+def test_further_names_and_their_precedence(root, there, session, options, expected):
+    make(root, *there)
+    assert identifier(root, session=session, **options) == expected
+
+
+def test_a_directory_with_output_goes_before_an_empty_one_of_the_same_tier(root):
+    make(root, "01_1", output=False)
+    make(root, "01/1")
+    found = find_subject([root], "01", "1")
+    assert found.identifier == "01/1"
+    assert found.matches == (root / "01/1", root / "01_1", root / "01")
+
+
+def test_empty_directories_alone_are_taken_as_they_are(root):
+    make(root, "sub-01", output=False)
+    assert identifier(root) == "sub-01"
+    make(root, "02_1", "02/1", output=False)
+    with pytest.raises(FreeSurferError, match="equally well"):
+        identifier(root, participant="02", session="1")
+
+
+def test_time_points_beside_a_cross_sectional_tree_are_told(root):
+    make(root, "sub-01_ses-1", "sub-01_ses-1.long.sub-01")
+    found = find_subject([root], "01", "1")
+    assert found.note == f"{root / 'sub-01_ses-1'} was taken; {root / 'sub-01_ses-1.long.sub-01'} would have fitted too"
+    assert found.matches == (root / "sub-01_ses-1",)
+    assert find_subject([root], "01", "1", longitudinal=True).note == ""
+
+
+def test_the_tree_that_stands_for_all_sessions_has_output_and_is_no_base(root, tmp_path):
+    other = tmp_path / "other"
+    assert shared_tree([root], "01") is None
+    make(root, "sub-01", output=False)
+    assert shared_tree([root], "01") is None
+    make(root, "01")
+    assert shared_tree([root], "01") == root / "01"
+    make(other, "sub-01")
+    assert shared_tree([other, root], "01") == other / "sub-01"
+    (other / "sub-01" / "base-tps").write_text("")
+    assert shared_tree([other, root], "01") == root / "01"
+    make(root, "sub-02/ses-1")
+    assert shared_tree([root], "02") is None
+
+
+def test_trees_of_nobody_have_output_and_another_label(root, tmp_path):
+    make(root, "sub-01", "sub-03_ses-1", "bert", "fsaverage")
+    make(root, "sub-04", output=False)
+    make(tmp_path / "other", "sub-02", "sub-03_ses-1")
+    assert trees_of_nobody([root, tmp_path / "other"], ["01", "2"]) == ["bert", "sub-03_ses-1"]
+
+
+def test_every_tree_of_a_folder_in_natural_order(root):
+    make(root, "sub-10", "sub-2", "bert", "fsaverage", ".hidden", "sub-3/ses-10", "sub-3/ses-2", "lh.EC_average")
+    make(root, "sub-4", "notes", output=False)
+    make(root, "sub-3/other", output=False)
+    (root / "sub-file").write_text("")
+    trees, strangers = every_tree(root)
+    assert [str(tree.relative_to(root)) for tree in trees] == [
+        "bert",
+        "sub-2",
+        "sub-3/ses-2",
+        "sub-3/ses-10",
+        "sub-4",
+        "sub-10",
+    ]
+    assert strangers == ["notes"]
+
+
+@pytest.mark.parametrize("name", ["stats", "scripts", "mri", "surf"])
+def test_any_folder_of_freesurfer_is_output(root, name):
+    (root / "bert" / name).mkdir(parents=True)
+    assert every_tree(root) == ([root / "bert"], [])
+
+
+def test_a_tree_with_output_is_no_parent_of_sessions(root):
+    make(root, "sub-01", "sub-01/ses-1")
+    assert is_subject_directory(root / "sub-01")
+    make(root, "sub-02/ses-1")
+    assert not is_subject_directory(root / "sub-02")
+    assert not is_subject_directory(root / "absent")
+    (root / "file").write_text("")
+    assert not is_subject_directory(root / "file")
+
+
+def test_the_option_for_the_subjects_directory_may_name_a_derivative(tmp_path):
+    inside = tmp_path / "prep" / "sourcedata" / "freesurfer"
+    inside.mkdir(parents=True)
+    assert subject_directories(tmp_path, tmp_path / "prep") == [tmp_path / "prep", inside]
+
+
+def test_one_folder_under_two_names_is_searched_once(tmp_path):
+    (tmp_path / "fs").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "fs")
+    found = subject_directories(tmp_path / "bids", derivatives=[str(tmp_path / "link"), str(tmp_path / "fs")])
+    assert found == [tmp_path / "link"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bids_app.freesurfer.segmentation import ATLAS, SYNTHSEG, chosen, lacking, not_segmented
+from bids_app.freesurfer.segmentation import ATLAS, FILLED, SYNTHSEG, chosen, lacking, not_segmented, of_tree
 from bids_app.freesurfer.synthetic import write_subject
 from bids_app.freesurfer.volumes import extract_volumes, region_values
 from bids_app.normative.plausible import impossible
@@ -101,3 +101,46 @@ def test_no_hypointensities_at_all_are_impossible_for_an_atlas(tmp_path):
 
     data = pd.DataFrame({"WM-hypointensities": [0.0, 108765.0, 210.0, float("nan")]})
     assert list(impossible(data)["WM-hypointensities"]) == [True, False, False, False]
+
+
+def test_what_was_segmented_is_told_by_version_and_environment_alone():
+    assert chosen("v8.1.0") == SYNTHSEG
+    assert chosen("8.1.0", ("a", "-no-synthseg", "b"), None) == ATLAS
+    assert chosen("7.9.9", ("-all",)) == ATLAS
+    assert chosen("dev") == ATLAS
+
+
+@pytest.mark.parametrize("absent", ["WM-hypointensities", "Left-choroid-plexus", "Right-choroid-plexus"])
+def test_each_label_that_an_atlas_fills_tells(absent):
+    filled = dict.fromkeys(FILLED, 1.0)
+    assert not_segmented(filled, SYNTHSEG) == ()
+    assert absent in not_segmented({**filled, absent: 0.0}, SYNTHSEG)
+    assert absent in not_segmented({name: value for name, value in filled.items() if name != absent}, SYNTHSEG)
+
+
+def test_so_many_rows_of_0_tell_where_none_has_a_volume():
+    names = lacking(SYNTHSEG)
+    assert not_segmented(dict.fromkeys(names[:2], 0.0), ATLAS) == ()
+    assert not_segmented(dict.fromkeys(names[:3], 0.0), ATLAS) == names
+    assert not_segmented(dict.fromkeys(names, 0.0) | {names[-1]: 0.5}, ATLAS) == ()
+    assert not_segmented({}, ATLAS) == ()
+    assert not_segmented({}, SYNTHSEG) == names
+
+
+def test_the_signs_of_a_tree(tmp_path):
+    assert of_tree(tmp_path, "7.4.1") == ATLAS
+    assert of_tree(tmp_path, "8.1.0") == SYNTHSEG
+    (tmp_path / "scripts").mkdir()
+    log = tmp_path / "scripts" / "recon-all.log"
+    log.write_text("FS_V8_XOPTS 0\n")
+    assert of_tree(tmp_path, "8.1.0") == ATLAS
+    log.write_text("FS_V8_XOPTS=1\n")
+    assert of_tree(tmp_path, "8.1.0") == SYNTHSEG
+    log.write_text(20_000 * " " + "-no-synthseg")
+    assert of_tree(tmp_path, "8.1.0") == SYNTHSEG
+    log.write_text(19_987 * " " + "-no-synthseg")
+    assert of_tree(tmp_path, "8.1.0") == ATLAS
+    (tmp_path / "scripts" / "recon-all.cmd").write_text("x mri_synthseg\n")
+    assert of_tree(tmp_path, "7.4.1") == ATLAS
+    (tmp_path / "scripts" / "recon-all.cmd").write_text("x\n  mri_synthseg --i\n")
+    assert of_tree(tmp_path, "7.4.1") == SYNTHSEG

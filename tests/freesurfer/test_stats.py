@@ -155,6 +155,135 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path):
             read_stats(tmp_path / f"{name}.stats")
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("Mask, MaskVol, 5.0, mm^3", "measure without a name"),
+        ("Mask, MaskVol words, more, 5.0, mm^3", "measure without a name"),
+        ("Mask, , words, 5.0, mm^3", "measure without a name"),
+        ("Mask, MaskVol words 5.0, mm^3", "cannot be read"),
+        ("Mask, MaskVol, words, 5.0, mm^3, more", "cannot be read"),
+        ("Mask, MaskVol, words # more, 5.0, mm^3", "cannot be read"),
+        ("Mask, MaskVol, w\u00f6rds, 5.0, mm^3", "cannot be read"),
+        ("Mask, MaskVol, words, -inf, mm^3", "MaskVol should be a number"),
+    ],
+)
+def test_a_measure_that_cannot_be_read_is_refused(line, message):
+    with pytest.raises(StatsFileError, match=message):
+        parse(f"# Measure {line}\n")
+
+
+def test_a_measure_that_is_there_twice_may_be_unknown_once():
+    both = "# Measure a, b, c, {}, mm^3\n# Measure a, b, c, {}, mm^3\n"
+    assert math.isnan(parse(both.format("nan", "5")).measures["b"].value)
+    assert parse(both.format("5", "nan")).measures["b"].value == 5
+    assert parse(both.format("5", "5.0")).measures["b"].value == 5
+    with pytest.raises(StatsFileError, match=r"twice with different values \(5 and 6\)"):
+        parse(both.format("5", "6"))
+
+
+def table_of(*rows, header=""):
+    return parse(f"{header}# ColHeaders StructName Index Value\n" + "".join(f"{row}\n" for row in rows))
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("# NRows 2\n# NTableCols 3\n", ""),
+        ("# NRows 000000002\n", ""),
+        ("# NRows 0000000002\n", "not a count"),
+        ("# NRows 1\n", "announces 1 rows and has 2"),
+        ("# NRows 3\n", "announces 3 rows and has 2"),
+        ("# NRows 2\n# NRows 3\n", "NRows twice"),
+        ("# subjectname a\n# subjectname  a \n", ""),
+        ("# TableCol 1 ColHeader StructName\n# TableCol 2 ColHeader Index\n# TableCol 3 ColHeader Value\n", ""),
+        ("# TableCol 1 ColHeader StructName\n", "other columns"),
+        ("# TableCol 1 ColHeader a\n# TableCol 1 ColHeader b\n", "inconsistently"),
+        ("# TableCol x ColHeader a\n", "inconsistently"),
+        ("# TableCol 1 ColHeader\n# TableCol 1 Units mm\n# TableCol 1 x ColHeader\n", ""),
+        ("# NTableCols \n", ""),
+    ],
+)
+def test_what_the_header_may_say_of_the_table(header, message):
+    if message:
+        with pytest.raises(StatsFileError, match=message):
+            table_of("a 1 2", "b 2 3", header=header)
+    else:
+        assert table_of("a 1 2", "b 2 3", header=header).columns["Value"] == [2, 3]
+
+
+def test_whole_numbers_are_integers_where_none_is_missing():
+    assert table_of("a 1 2", "b nan 3").table["Index"].dtype == float
+    assert table_of("a 1 2", "b 2 3").table.dtypes.astype(str).tolist()[1:] == ["int64", "float64"]
+    assert table_of("a 1 2").columns == {"StructName": ["a"], "Index": [1.0], "Value": [2.0]}
+
+
+def test_rows_that_are_there_twice_may_lack_the_same_value():
+    found = table_of("a 1 nan", "b 2 3", "a 1 nan", "b 2 3")
+    assert found.columns["StructName"] == ["a", "b"]
+    assert found.notes == ("2 rows of aseg.stats were there twice, with equal values",)
+    assert table_of("a 1 nan").notes == ()
+    for other in ("a 1 3", "a 2 nan"):
+        with pytest.raises(StatsFileError, match="gives a twice"):
+            table_of("a 1 nan", other)
+    with pytest.raises(StatsFileError, match="gives a twice"):
+        table_of("a 1 3", "a 1 nan")
+
+
+@pytest.mark.parametrize("cell", ["-inf", "1_0", "x", "\u0663", "infinity"])
+def test_the_row_of_a_cell_that_is_no_number_is_named(cell):
+    with pytest.raises(StatsFileError, match="in the row of b"):
+        table_of("a 1 2", f"b 2 {cell}", "c 3 4")
+
+
+def test_columns_are_named_once_and_structures_have_a_column():
+    for names in ("Index Value", "StructName Index Index"):
+        with pytest.raises(StatsFileError, match="names its columns wrongly"):
+            parse(f"# ColHeaders {names}\n")
+
+
+@pytest.mark.parametrize(
+    "text", ["# a b\nrow 1\n", "# Title x\n", "# Table of x\n", "# TableCol 1 ColHeader a\n# b c\n"]
+)
+def test_a_table_whose_columns_are_not_named_is_damaged(text):
+    with pytest.raises(StatsFileError, match="does not name the columns"):
+        parse(text)
+
+
+def test_a_header_alone_or_measures_alone_are_a_stats_file():
+    assert parse("# a  b c \n# a second\n").header == {"a": "b c"}
+    assert parse("#\n# Measure a, b, c, 1, mm\n").measures["b"].value == 1
+    with pytest.raises(StatsFileError, match="no header"):
+        parse("# Measure\n".replace("Measure", "TableCol 1 Units mm"))
+
+
+def test_old_line_ends_and_line_ends_inside_lines():
+    assert parse("# a b\r\n# c d\r\n").header == {"a": "b", "c": "d"}
+    assert parse("# a b\n# c d\r").header == {"a": "b", "c": "d"}
+    with pytest.raises(StatsFileError, match="line ends inside"):
+        parse("# a b\r# c d\n")
+
+
+def test_a_file_of_8_mb_is_read_and_a_larger_one_is_not(tmp_path, monkeypatch):
+    monkeypatch.setattr("bids_app.freesurfer.stats._LARGEST", 6)
+    path = tmp_path / "a.stats"
+    path.write_text("# a b\n")
+    assert read_stats(path).header == {"a": "b"}
+    path.write_text("# a bc\n")
+    with pytest.raises(StatsFileError, match="far too large"):
+        read_stats(path)
+
+
+def test_a_file_that_may_not_be_read_says_so(tmp_path, monkeypatch):
+    def refused(*_args):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "stat", refused)
+    with pytest.raises(StatsFileError, match="Permission denied") as error:
+        read_stats("aseg.stats")
+    assert error.value.remedy == "check its permissions"
+
+
 # --- mutations -------------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ import pytest
 from bids_app import regions
 from bids_app.errors import FreeSurferError, StatsFileError
 from bids_app.freesurfer.synthetic import write_subject
-from bids_app.freesurfer.volumes import COLUMNS, extract_volumes
+from bids_app.freesurfer.volumes import COLUMNS, Row, extract_volumes, modelled_version, read_volumes, region_values
 from tests.freesurfer.conftest import edit
 
 
@@ -205,3 +205,160 @@ def test_contrast_is_weighted_by_area_without_the_medial_wall(tree):
     measures = extract_volumes(tree).measures
     assert measures["lh_grey_white_contrast"] == 35.0
     assert measures["lh_contrast_snr"] == 4.5
+
+
+@pytest.mark.parametrize(("etiv", "accepted"), [("0.500000", True), ("1.000000", True), ("-1.000000", False)])
+def test_any_etiv_above_0_is_read(tree, etiv, accepted):
+    edit(tree / "stats" / "aseg.stats", "Volume, 1500000.000000", f"Volume, {etiv}")
+    if accepted:
+        assert extract_volumes(tree).etiv_mm3 == float(etiv)
+    else:
+        with pytest.raises(FreeSurferError, match="gives eTIV as -1 mm"):
+            extract_volumes(tree)
+
+
+def test_a_fastsurfer_etiv_of_0_is_an_error_and_not_an_absent_one(fastsurfer):
+    edit(fastsurfer / "stats" / "aseg.stats", "Volume, 1500000.000000", "Volume, 0.000000")
+    with pytest.raises(FreeSurferError, match="gives eTIV as 0"):
+        extract_volumes(fastsurfer)
+
+
+def test_etiv_of_freesurfer_is_never_absent_in_silence(tree):
+    edit(tree / "stats" / "aseg.stats", "EstimatedTotalIntraCranialVol, eTIV", "Nothing, Nothing")
+    with pytest.raises(FreeSurferError, match="has no eTIV"):
+        extract_volumes(tree)
+
+
+def test_a_volume_of_0_is_read_and_a_volume_below_is_refused(tree):
+    edit(tree / "stats" / "aseg.stats", " 7000.0  Left-Thal", "    0.0  Left-Thal")
+    assert volumes_of(extract_volumes(tree))["Left-Thalamus"] == 0.0
+
+
+def test_cortical_rows_of_an_aseg_are_no_structures(tree):
+    text = (tree / "stats" / "aseg.stats").read_text()
+    (tree / "stats" / "aseg.stats").write_text(
+        text.replace("NRows 45", "NRows 46") + " 46 1002  10  1875.0  ctx-lh-caudalanteriorcingulate\n"
+    )
+    found = volumes_of(extract_volumes(tree))
+    assert "ctx-lh-caudalanteriorcingulate" not in found
+    assert extract_volumes(tree).other_atlases == {}
+
+
+def test_fastsurfer_with_cortical_files_takes_no_voxel_counts(fastsurfer):
+    path = fastsurfer / "stats" / "aseg.stats"
+    path.unlink()
+    text = (fastsurfer / "stats" / "aseg+DKT.stats").read_text()
+    (fastsurfer / "stats" / "aseg+DKT.stats").write_text(
+        text.replace("NRows 45", "NRows 46") + " 46 1002  10  1875.0  ctx-lh-caudalanteriorcingulate\n"
+    )
+    found = extract_volumes(fastsurfer)
+    assert len(found.other_atlases["DKT"]) == 62
+    assert set(found.table.loc[found.table["atlas"] == "aseg", "source"]) == {"aseg+DKT.stats"}
+    assert not any("voxel counts" in note for note in found.notes)
+
+
+def test_fastsurfer_without_any_cortex_has_no_other_atlas(fastsurfer):
+    for hemisphere in ("lh", "rh"):
+        (fastsurfer / "stats" / f"{hemisphere}.aparc.DKTatlas.mapped.stats").unlink()
+    found = extract_volumes(fastsurfer)
+    assert found.other_atlases == {}
+    assert not any("voxel counts" in note for note in found.notes)
+
+
+def test_voxel_counts_of_the_dkt_atlas_are_named_by_hemisphere(fastsurfer):
+    stats = fastsurfer / "stats"
+    for hemisphere in ("lh", "rh"):
+        (stats / f"{hemisphere}.aparc.DKTatlas.mapped.stats").unlink()
+    (stats / "aseg.stats").unlink()
+    text = (stats / "aseg+DKT.stats").read_text().replace("NRows 45", "NRows 47")
+    (stats / "aseg+DKT.stats").write_text(text + " 46 1002 10 75.0 ctx-lh-cuneus\n 47 2002 10 85.0 ctx-rh-cuneus\n")
+    table = extract_volumes(fastsurfer).other_atlases["DKT"]
+    assert dict(zip(table["region"], table["volume_mm3"])) == {"lh_cuneus_volume": 75.0, "rh_cuneus_volume": 85.0}
+
+
+def test_a_cortex_without_its_columns_is_left_out_and_noted(tree):
+    edit(tree / "stats" / "rh.aparc.stats", "GrayVol ThickAvg", "Grey ThickAvg")
+    found = extract_volumes(tree)
+    assert "rh_insula_volume" not in volumes_of(found)
+    assert "lh_insula_volume" in volumes_of(found)
+    assert any("rh.aparc.stats lacks the columns" in note for note in found.notes)
+
+
+def test_a_cortex_without_a_table_is_left_out_and_noted(tree):
+    (tree / "stats" / "lh.aparc.stats").write_text("# hemi lh\n# Measure Cortex, WhiteSurfArea, words, 9.0, mm^2\n")
+    found = extract_volumes(tree)
+    assert any("lh.aparc.stats lacks the columns" in note for note in found.notes)
+
+
+def test_the_first_file_of_an_atlas_that_is_usable_is_taken(tree):
+    stats = tree / "stats"
+    text = (stats / "lh.aparc.stats").read_text()
+    (stats / "lh.aparc.DKTatlas.stats").write_text(text.replace("# hemi lh", "# hemi rh"))
+    (stats / "lh.aparc.DKTatlas40.stats").write_text(text)
+    found = extract_volumes(tree).other_atlases["DKT"]
+    assert set(found["source"]) == {"lh.aparc.DKTatlas40.stats"}
+    (stats / "lh.aparc.DKTatlas.stats").write_text(text)
+    assert set(extract_volumes(tree).other_atlases["DKT"]["source"]) == {"lh.aparc.DKTatlas.stats"}
+
+
+def test_only_measures_in_cubic_millimetres_are_volumes_and_aseg_goes_before_brainvol(tree):
+    edit(tree / "stats" / "brainvol.stats", "# Measure BrainSeg, BrainSegVol", "# Measure BrainSeg, OtherVol")
+    table = extract_volumes(tree).table
+    rows = table[table["atlas"] == "global"].set_index("region")
+    assert not [name for name in rows.index if "Holes" in name or "to-eTIV" in name]
+    assert rows.loc["MaskVol", "source"] == "aseg.stats"
+    assert rows.loc["OtherVol", "source"] == "brainvol.stats"
+
+
+def test_freesurfer_5_is_noted_as_another_segmentation(tree):
+    edit(tree / "stats" / "aseg.stats", "# cvs_version 7.4.1", "# cvs_version 5.3.0")
+    (tree / "scripts" / "build-stamp.txt").unlink()
+    found = extract_volumes(tree)
+    assert found.fs_version == "5.3.0"
+    assert any("FreeSurfer 5 segments otherwise" in note for note in found.notes)
+    edit(tree / "stats" / "aseg.stats", "# cvs_version 5.3.0", "# cvs_version 6.0.0")
+    assert not any("FreeSurfer 5" in note for note in extract_volumes(tree).notes)
+
+
+def test_what_is_read_for_many_is_the_reference_only(tree):
+    text = (tree / "stats" / "lh.aparc.stats").read_text()
+    (tree / "stats" / "lh.aparc.a2009s.stats").write_text(text)
+    (tree / "stats" / "lh.w-g.pct.stats").write_text("# Title x\n# ColHeaders Area_mm2 StructName Mean SNR\n1 a 2 3\n")
+    (tree / "scripts" / "recon-all-status.log").write_text("#@# Refine Pial Surfs\n")
+    (tree / "scripts" / "recon-all.cmd").write_text("mri_convert T2raw.mgz\n")
+    few, every = read_volumes(tree, everything=False), read_volumes(tree)
+    assert (few.other_atlases, few.pial) == ({}, None)
+    assert (list(every.other_atlases), every.pial) == (["Destrieux"], "T2w")
+    assert "lh_contrast_snr" in every.measures
+    assert "lh_contrast_snr" not in few.measures
+    assert few.values == {row.region: row.volume_mm3 for row in every.rows}
+
+
+def test_a_model_corrects_for_versions_of_freesurfer_only():
+    assert modelled_version("7.4.1", "freesurfer") == "7.4.1"
+    assert modelled_version("7.4.1", None) == "7.4.1"
+    assert modelled_version("2.0.0", "fastsurfer") is None
+
+
+def test_values_that_are_missing_are_in_no_list_of_values():
+    nan = math.nan
+    rows = [
+        Row("lh_insula_volume", 7000.0, 2500.0, nan, "aparc", "a"),
+        Row("CSF", nan, nan, nan, "aseg", "a"),
+        Row("CC_Central", 5.0, 1.0, 1.0, "aseg", "a"),
+    ]
+    assert region_values(rows, {"lh_mean_thickness": 2.5, "rh_white_area": 9.0}) == {
+        "lh_insula_volume": 7000.0,
+        "lh_insula_area": 2500.0,
+        "CC_Central": 5.0,
+        "lh_MeanThickness_thickness": 2.5,
+        "rh_WhiteSurfArea_area": 9.0,
+    }
+
+
+def test_a_name_that_nobody_expects_is_no_remark(tree):
+    edit(tree / "stats" / "aseg.stats", "# subjectname sub-01", "# subjectname sub-01_ses-9")
+    assert not any("under the name" in note for note in extract_volumes(tree).notes)
+    assert any("under the name" in note for note in extract_volumes(tree, expected_subject="sub-01").notes)
+    edit(tree / "stats" / "aseg.stats", "# subjectname sub-01_ses-9\n", "")
+    assert not any("under the name" in note for note in extract_volumes(tree, expected_subject="sub-01").notes)

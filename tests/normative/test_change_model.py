@@ -3,8 +3,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import optimize
 
 from bids_app.errors import ModelError, UsageError
+from bids_app.normative import change_model
 from bids_app.normative.change_model import (
     ChangeModel,
     RegionChange,
@@ -104,3 +106,101 @@ def test_other_files_are_refused_in_a_sentence(content, words, tmp_path):
     path.write_text(json.dumps(content))
     with pytest.raises(UsageError, match=words):
         load_change_model(path)
+
+
+def test_pairs_are_of_one_person_in_the_order_of_age_and_weigh_as_one_less_than_scans():
+    people = np.array(["a", "b", "a", "a", "b", "c", "a"])
+    age = np.array([30.0, 50.0, 28.0, 35.0, 51.5, 20.0, np.nan])
+    first, second, years, weight = change_model._pairs(people, age, None)
+    assert list(zip(first, second)) == [(2, 0), (2, 3), (0, 3), (1, 4)]
+    assert years.tolist() == [2.0, 7.0, 5.0, 1.5]
+    assert weight.tolist() == pytest.approx([2 / 3] * 3 + [1.0])
+    first, second, _, weight = change_model._pairs(people, age, [1, 1, 2, 1, 1, 1, 1])
+    assert list(zip(first, second)) == [(0, 3), (1, 4)]
+    assert weight.tolist() == [1.0, 1.0]
+
+
+def neighbours(half, years, weight, start, decay):
+    def loss(error, fall):
+        variance = 1 - (1 - error) * np.exp(-fall * years)
+        return (weight * (np.log(variance) + half / variance)).sum()
+
+    best = loss(1 - start, decay)
+    return best, [
+        loss(1 - start + a, decay + b) for a in (-0.01, 0, 0.01) for b in (-0.01, 0, 0.01) if (a, b) != (0, 0)
+    ]
+
+
+def test_the_fit_is_where_the_likelihood_is_largest_and_begins_at_two_places(monkeypatch):
+    rng = np.random.default_rng(8)
+    years, weight = rng.uniform(0.2, 6, 400), rng.uniform(0.4, 1, 400)
+    half = (1 - 0.8 * np.exp(-0.1 * years)) * rng.chisquare(1, 400)
+    seen = []
+
+    real = optimize.minimize
+    monkeypatch.setattr(optimize, "minimize", lambda f, start, **o: seen.append((start, o)) or real(f, start, **o))
+    start, decay = change_model._fit(half, years, weight)
+    best, others = neighbours(half, years, weight, start, decay)
+    assert min(others) > best
+    mean = (weight * half).sum() / weight.sum()
+    assert [at for at, _ in seen] == [pytest.approx((mean, 1e-3)), pytest.approx((mean / 2, mean / 2 / years.mean()))]
+    assert all(o == {"method": "L-BFGS-B", "bounds": [(1e-4, 0.95), (0.0, 5.0)]} for _, o in seen)
+
+
+@pytest.mark.parametrize(("half", "expected"), [([0.2, 0.4], 1 - 0.3), ([0.0, 0.0], 1 - 1e-3), ([9.0, 9.0], 1 - 0.95)])
+def test_one_interval_gives_the_mean_change_within_limits(half, expected):
+    found = change_model._fit(np.array(half), np.array([1.0, 1.49]), np.array([1.0, 1.0]))
+    assert found == (pytest.approx(expected), 0.0)
+
+
+def test_half_a_year_between_intervals_is_enough_for_a_fall_with_time():
+    rng = np.random.default_rng(9)
+    years = np.tile([1.0, 1.5], 100)
+    half = np.where(years > 1.2, 0.4, 0.1) * rng.chisquare(1, 200)
+    assert change_model._fit(half, years, np.ones(200))[1] > 0
+    table, who, age = drifting(20, (0.0, 1.0, 2.5), rng)
+    trained = train_change_model(table, who, age)
+    assert (trained.notes, trained.years, trained.n_people) == ((), (1.0, 2.5), 20)
+    table, who, age = drifting(20, (0.0, 1.0), rng)
+    age = age + np.where(age > 0, np.repeat([0.0, 0.4996], 10).tolist() * 2, 0)
+    trained = train_change_model(table, who, age, model="m 1", stream="long")
+    assert trained.notes == ("all intervals are 1.2 years; a fall with time is unknown",)
+    assert (trained.years, trained.model, trained.stream, trained.basis) == ((1.0, 1.5), "m 1", "long", "trained")
+
+
+@pytest.mark.parametrize(
+    ("people", "visits", "lost", "enough"), [(20, 2, 0, True), (20, 2, 1, False), (9, 3, 0, False), (10, 3, 0, True)]
+)
+def test_twenty_pairs_of_ten_people_are_enough(people, visits, lost, enough):
+    table, who, age = drifting(people, tuple(range(visits)), np.random.default_rng(6))
+    table.loc[: lost - 1, "r0"] = np.nan
+    table["r1"] = np.random.default_rng(7).standard_normal(len(table))
+    if enough or lost:
+        found = train_change_model(table, who, age).regions
+        assert ("r0" in found) is enough
+        assert (found["r1"].n_pairs, found["r1"].n_people) == (people * visits * (visits - 1) // 2, people)
+        assert all(value == round(value, 6) for value in (found["r1"].start, found["r1"].decay))
+    else:
+        with pytest.raises(ModelError, match="no region has 20 pairs"):
+            train_change_model(table, who, age)
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "fits"),
+    [(None, "long", True), ("long", None, True), ("long", "long", True), ("long", "cross", False), (None, None, True)],
+)
+def test_a_model_fits_its_own_stream_as_far_as_both_are_known(mine, theirs, fits):
+    assert ChangeModel(regions={}, stream=mine).fits(theirs) is fits
+
+
+def test_the_correlation_broadcasts_over_times():
+    model = ChangeModel(regions={"a": RegionChange(0.9, 0.1), "b": RegionChange(0.8)})
+    found = model.correlation(["b", "a"], np.array([[0.0], [1.0]]))
+    np.testing.assert_allclose(found, [[0.8, 0.9], [0.8, 0.9 * np.exp(-0.1)]])
+    assert model.basis == "trained"
+    assert (model.years, model.n_people, model.regions["b"].n_pairs) == ((0.0, 0.0), 0, 0)
+
+
+def test_a_correlation_that_is_none_has_no_gain():
+    gain = conditional_z([0.5] * 4, [1.0] * 4, [-1.0, 1.0, 1.5, 0.0])[1]
+    np.testing.assert_array_equal(gain, [np.nan, np.nan, np.nan, 1.0])

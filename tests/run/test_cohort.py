@@ -5,6 +5,8 @@ import pytest
 
 from bids_app.bids import derivatives
 from bids_app.bids.derivatives import summary_paths
+from bids_app.bids.disguise import Disguise
+from bids_app.bids.layout import Scan
 from bids_app.bids.names import derivative_path
 from bids_app.bids.phenotypes import clinical_table
 from bids_app.bids.ratings import keep_ratings
@@ -13,7 +15,8 @@ from bids_app.clinical import scored_scans
 from bids_app.clinical.scored_scans import write_group_tables
 from bids_app.errors import InputError
 from bids_app.run import cohort
-from bids_app.run.cohort import cohort_with_clinical, group_findings, read_cohort, reading_once
+from bids_app.run.cohort import cohort_with_clinical, group_findings, read_cohort, reading_once, scans_of
+from bids_app.run.disguised import unmatched_of
 from bids_app.tables import write_json, write_tsv
 
 REGIONS = ["Left-Thalamus", "Right-Thalamus"]
@@ -196,3 +199,18 @@ def test_a_scored_scan_without_summary_is_waited_for_and_then_named(tmp_path, mo
     inclusion = read_cohort(tmp_path).inclusion
     assert list(inclusion["status"]) == ["scored", "failed"]
     assert inclusion["reason"].iloc[1] == "its status says scored, and its summary is not there"
+
+
+def test_a_phenotype_table_of_other_sessions_is_a_finding_that_names_nobody(tmp_path):
+    write_scan(tmp_path / "out", "01", "1")
+    (tmp_path / "phenotype").mkdir()
+    (tmp_path / "phenotype" / "edss.tsv").write_text("participant_id\tsession_id\tedss\nsub-01\tses-7\t2\n")
+    scans = scans_of(read_cohort(tmp_path / "out"))
+    assert scans == [Scan("01", "1")]
+    (plain,) = unmatched_of(tmp_path, scans, None, None)
+    assert plain.seen.endswith("has the sessions ses-7; the dataset has ses-1")
+    (hashed,) = unmatched_of(tmp_path, scans, None, "a long salt")
+    assert "ses-7" not in hashed.seen
+    hidden = [Scan(Disguise("a long salt").participant("01"), "x")]
+    assert unmatched_of(tmp_path, hidden, None, None) == []
+    assert unmatched_of(tmp_path, hidden, None, "a long salt")[0].seen.endswith("has none")

@@ -84,9 +84,12 @@ def test_a_container_sees_what_the_configuration_names(config, tmp_path):
     trees, filled = tmp_path / "trees", tmp_path / "filled"
     trees.mkdir()
     filled.mkdir()
-    config = replace(config, fs_subjects_dir=trees, derivatives=(f"filled={filled}",))
+    equal = tmp_path / "site=1"
+    equal.mkdir()
+    config = replace(config, fs_subjects_dir=trees, derivatives=(f"filled={trees}", str(equal)))
+    config = replace(config, t1w_derivative=f"filled={filled}:lesionfilled")
     text = (write_jobs(config, people(3), JobArray(image=Path("/i.sif"))) / "participant.sbatch").read_text()
-    for path in (trees, filled):
+    for path in (trees, filled, equal):
         assert f"--bind {path}:{path}:ro" in text
     assert f"--bind {tmp_path}/out:{tmp_path}/out " in text
 

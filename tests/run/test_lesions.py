@@ -6,9 +6,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from bids_app.bids.layout import Scan
 from bids_app.cli.main import main
 from bids_app.freesurfer.synthetic import write_subject
-from bids_app.run.lesions import given_images, scan_lesions
+from bids_app.run.lesions import LesionPlan, given_images, scan_lesions
 from bids_app.tables import read_json, read_table
 from tests.integration.test_runs import make_dataset
 
@@ -101,3 +102,17 @@ def test_a_table_goes_before_the_mask(dataset):
     found = scan_lesions(lesions, None)
     assert (found.summary["count"], found.summary["volume_mm3"]) == (4, 11)
     assert found.table["region"].tolist() == ["Left-Thalamus"]
+
+
+def test_a_row_without_session_is_of_none_of_several_visits(tmp_path):
+    table = tmp_path / "lesions.tsv"
+    table.write_text("participant_id\tlesion_volume\nsub-01\t100\nsub-02\t200\n")
+    scans = [Scan("01", "1"), Scan("01", "2"), Scan("02", "1")]
+    plan = LesionPlan(tmp_path, tables=table, scans=scans)
+    first, second, only = (plan.covariates(scan, tmp_path)["lesions"] for scan in scans)
+    assert first["volume_mm3"] is second["volume_mm3"] is None
+    assert [item["kind"] for item in first["findings"]] == ["lesion-row-unused"]
+    assert (only["volume_mm3"], only["findings"]) == (200, [])
+    summary = scan_lesions(first, [])
+    assert summary.summary["volume_mm3"] is None
+    assert [found.kind for found in summary.findings] == ["lesion-row-unused"]

@@ -99,10 +99,11 @@ def test_a_query_that_selects_nobody_is_an_input_error(config, tmp_path):
 
 
 def test_volumes_survive_the_way_between_nodes(dataset, tmp_path):
-    from bids_app.freesurfer.volumes import extract_volumes
+    from bids_app.freesurfer.volumes import extract_volumes, read_volumes
 
-    volumes = extract_volumes(dataset / "derivatives/freesurfer/sub-01")
-    again = load_volumes(save_volumes(volumes, tmp_path / "volumes.json"))
+    tree = dataset / "derivatives/freesurfer/sub-01"
+    volumes = extract_volumes(tree)
+    again = load_volumes(save_volumes(read_volumes(tree), tmp_path / "volumes.json"))
     assert again.table.equals(volumes.table.reset_index(drop=True))
     assert again.etiv_mm3 == volumes.etiv_mm3
     assert dict(again.inputs) == dict(volumes.inputs)
@@ -134,6 +135,12 @@ def test_lesion_filled_t1w_from_a_derivative(tmp_path):
     assert derivative_t1w(Scan("01", "1"), f"fill={tmp_path / 'filled'}:lesionfilled") == (filled,)
     with pytest.raises(UsageError, match="NAME=PATH"):
         derivative_t1w(Scan("01", "1"), str(tmp_path))
+    (tmp_path / "filled").rename(tmp_path / "a:b=c")
+    moved = (tmp_path / "a:b=c" / filled.relative_to(tmp_path / "filled"),)
+    assert derivative_t1w(Scan("01", "1"), f"fill={tmp_path / 'a:b=c'}:lesionfilled") == moved
+    assert len(derivative_t1w(Scan("01", "1"), f"fill={tmp_path / 'a:b=c'}")) == 2
+    with pytest.raises(UsageError, match="NAME=PATH"):
+        derivative_t1w(Scan("01", "1"), f"fill={tmp_path / 'filled'}")
 
 
 def test_reasons_do_not_say_where_the_data_lie(config, dataset, tmp_path):

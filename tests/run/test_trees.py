@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_a_plan_with_controls_looks_at_each_tree_once(config, tmp_path, counted)
 
 
 def test_a_first_plan_reads_no_volumes_without_need(config, tmp_path, counted):
-    make_plan(replace(config, participant_label=("01",)), tmp_path / "work")
+    make_plan(replace(config, participant_label=("01",), dry_run=True), tmp_path / "work")
     assert counted == [("check", "sub-01")]
 
 
@@ -115,3 +116,52 @@ def test_a_scan_is_read_with_each_stats_file_opened_once(tmp_path, opened):
     assert read._call(tmp_path)["subject_dir"] == str(tree)
     assert any(path.endswith("aseg.stats") for path in opened)
     assert set(opened.values()) == {1}
+
+
+def _read_by_nodes(found, folder):
+    """Let the read node of each planned scan run; its volumes by scan."""
+    texts = {}
+    for scan in found.scans:
+        read = ReadScan(subject_dir=str(scan.subject_dir), expected=scan.expected)
+        if scan.volumes_file is not None:
+            read.inputs.measured = str(scan.volumes_file)
+        folder.joinpath(scan.name).mkdir(parents=True)
+        texts[scan.name] = Path(read._call(folder / scan.name)["volumes_file"]).read_text()
+    return texts
+
+
+@pytest.mark.parametrize("later", [True, False])
+@pytest.mark.parametrize("controls", [None, "age < 35"])
+@pytest.mark.parametrize("tried", [False, True])
+@pytest.mark.parametrize("trusted", [False, True])
+def test_a_run_opens_each_stats_file_once_whoever_reads_it(config, tmp_path, opened, later, controls, tried, trusted):
+    alone = {
+        path.name: _alone(path, tmp_path) for path in sorted((config.bids_dir / "derivatives/freesurfer").iterdir())
+    }
+    opened.clear()
+    if tried:
+        write_status(config.output_dir, "01", status="failed", stage="score")
+    found = make_plan(replace(config, adapt_controls=controls, trust_names=trusted), tmp_path / "work", later=later)
+    texts = _read_by_nodes(found, tmp_path / "nodes")
+    assert sorted(texts) == ["sub-01", "sub-02_ses-1", "sub-02_ses-2"]
+    assert set(opened.values()) == {1}
+    assert len(opened) == 3 * len([path for path in opened if "/sub-01/" in path])
+    assert texts == {name: alone[name] for name in texts}
+
+
+def _alone(tree, folder):
+    """What the read node writes of a tree that nobody has read before."""
+    place = folder / "alone" / tree.name
+    place.mkdir(parents=True)
+    return Path(ReadScan(subject_dir=str(tree))._call(place)["volumes_file"]).read_text()
+
+
+def test_of_scans_that_were_not_asked_for_nothing_is_kept(config, tmp_path):
+    found = make_plan(replace(config, session_label=("2",), adapt_controls="age < 45"), tmp_path / "work")
+    assert [scan.volumes_file is not None for scan in found.scans] == [True]
+    assert len(list((tmp_path / "work").glob("volumes-*/*.json"))) == 1
+
+
+def test_a_dry_run_keeps_nothing(config, tmp_path):
+    assert make_plan(replace(config, dry_run=True), tmp_path / "work").scans[0].volumes_file is None
+    assert not list((tmp_path / "work").glob("volumes-*"))

@@ -9,15 +9,18 @@ import struct
 import sys
 import time
 
+import numpy as np
 import pytest
 from nipype.interfaces.base import BaseInterfaceInputSpec, TraitedSpec, traits
 from nipype.pipeline import engine as pe
+from nipype.pipeline.engine.utils import generate_expanded_graph
+from scipy.sparse import lil_matrix
 
 from bids_app.errors import StatsFileError
 from bids_app.interfaces.base import LibraryInterface
 from bids_app.run.config import RunConfig
 from bids_app.workflows.execution import _execution_settings, run_graph
-from bids_app.workflows.plugin import WORKER_KILLED
+from bids_app.workflows.plugin import WORKER_KILLED, PatientMultiProc
 
 
 class _In(BaseInterfaceInputSpec):
@@ -166,6 +169,22 @@ def test_what_is_overridden_of_nipype_is_as_it_was_when_it_was_overridden():
     made.pool.shutdown()
     assert {"pool", "processors", "_taskid", "_task_obj", "_cwd"} <= set(vars(made))
     assert {"procs", "proc_done", "pending_tasks"} <= set(vars(made))
+
+
+def test_what_waits_is_asked_of_a_dense_matrix_as_of_nipypes_sparse_one(tmp_path):
+    """The three ways in which nipype looks at it: the two sums, and the row that is emptied when a node ends."""
+    plugin = PatientMultiProc({"n_procs": 1})
+    plugin.pool.shutdown()
+    plugin._generate_dependency_list(generate_expanded_graph(chain(tmp_path, ["add", "add", "add"])._graph))
+    sparse = lil_matrix(np.asarray(plugin.depidx))
+    for job in (None, 0, 1):
+        for matrix in (plugin.depidx, sparse) if job is not None else ():
+            row = matrix.getrowview(job)
+            row[row.nonzero()] = 0
+        free = ~plugin.proc_done & (plugin.depidx.sum(0) == 0)
+        assert np.array_equal(np.nonzero(free)[1], np.nonzero(~plugin.proc_done & (sparse.sum(0) == 0))[1])
+        assert np.array_equal(np.flatnonzero((plugin.depidx.sum(axis=0) == 0).__array__()), np.nonzero(free)[1])
+    assert not plugin.depidx.any()
 
 
 def test_a_worker_that_dies_while_it_hands_over_is_noticed(tmp_path, config, monkeypatch):

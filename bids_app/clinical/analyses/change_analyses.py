@@ -129,7 +129,7 @@ def _rate_sentences(table: pd.DataFrame) -> tuple[str, ...]:
             for row in falling.to_dict("records")
         ]
         sentences.append(f"{text}{'; it falls fastest in the ' + listing(named) if named else ''}.")
-    return tuple(sentences) + few_people(int(table["n_people"].max()))
+    return tuple(sentences) + few_people(int(table["n_people"].min()))
 
 
 def stability(data: CohortData) -> list[AnalysisResult]:

@@ -114,7 +114,7 @@ def rates(data: CohortData) -> list[AnalysisResult]:
         *every.sentences,
         *treated,
         *few,
-        *few_people(int(table["n_people"].max())),
+        *few_people(int(table["n_people"].min())),
     )
     return [
         make_result(

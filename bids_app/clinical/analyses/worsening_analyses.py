@@ -305,10 +305,11 @@ def _definitions(followed: FollowUp, methods: str) -> AnalysisResult:
         rows.append({"definition": name, "baseline": baseline, "weeks": weeks, **_shares(events)})
     table = pd.DataFrame(rows)
     found = table["share"].dropna()
-    events = f"{table['n_events'].min()} to {table['n_events'].max()} confirmed worsenings"
+    counted = " to ".join(dict.fromkeys(str(table["n_events"].agg(end)) for end in ("min", "max")))
+    shares = " to ".join(dict.fromkeys(map(percent, (found.min(), found.max()))))
     sentence = (
-        f"By {len(table)} combinations of definition, baseline and confirmation there are {events}, of which "
-        f"{percent(found.min())} to {percent(found.max())} are PIRA; in a register 1,440 variants gave 56 to 86 % "
+        f"By {len(table)} combinations of definition, baseline and confirmation there are {counted} confirmed "
+        f"worsenings, of which {shares} are PIRA; in a register 1,440 variants gave 56 to 86 % "
         "(Bsteh et al. 2025, doi:10.1177/13524585251396283), so a share means little without its definition."
         if len(found)
         else "By no definition can the type of any worsening be told."

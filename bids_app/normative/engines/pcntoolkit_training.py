@@ -122,8 +122,7 @@ def train_pcntoolkit(
         _tidy(scratch)
         document = _card_document(card, model, data, options)
         if options.site_effect and "fs_version" in table:
-            first = table[["site"]].assign(version=major_versions(table)).groupby("site")["version"].first()
-            document["site_versions"] = {str(site): version for site, version in first.items() if version}
+            document["site_versions"] = site_versions(table)
         write_json(document, scratch / CARD_FILE)
         scratch.chmod(0o755)
         if folder.exists():
@@ -132,6 +131,24 @@ def train_pcntoolkit(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return load_pcntoolkit_model(folder)
+
+
+def site_versions(table: pd.DataFrame) -> dict[str, str]:
+    """FreeSurfer's major version at each site whose scans, as far as known, all have the same.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``site fs_version``, one row per scan.
+
+    Returns
+    -------
+    dict of str to str
+        A site of several versions is not in it: it stands for none of them.
+    """
+    known = table[["site"]].assign(version=major_versions(table)).query("version != ''").dropna().drop_duplicates()
+    alone = known[~known["site"].duplicated(keep=False)].sort_values("site", kind="stable")
+    return dict(zip(alone["site"].astype(str), alone["version"], strict=True))
 
 
 def _check_options(options: PCNtoolkitOptions, folder: Path, regions: tuple[str, ...]) -> None:

@@ -303,7 +303,7 @@ def from_document(document: Mapping[str, Any], source: str) -> TermsModel:
             centre={name: float(value) for name, value in document["centre"].items()},
             knots=tuple(float(value) for value in document["knots"]),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ModelError(f"{source} is not a valid model of terms ({error})", "import the model again") from error
 
 

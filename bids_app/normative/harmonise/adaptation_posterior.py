@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bids_app.arrays import FloatArray
+from bids_app.normative.base import SITE_TAIL
 
 # Weights of the priors, from the spread between the 37 sites of at least 30 people in the development
 # data: how far a site's overall scale, single scales and overall size of shifts differ from the model's.
@@ -210,6 +211,9 @@ def posterior(
     * shift: ``m k tau^2 / (k tau^2 + s^2 / n)``, of variance ``se^2 = 1 / (1 / (k tau^2) + n / s^2)``;
     * scale: ``sqrt(s^2 + se^2)``, the spread of a new person's z around the estimated shift.
 
+    A region without controls has no shift, the scale 1 and the spread between scanners, tau with heavier tails
+    (`SITE_TAIL`).
+
     Parameters
     ----------
     sums : Sums
@@ -238,14 +242,15 @@ def posterior(
     return Posterior(
         np.where(known, shrink * mean, 0.0),
         np.where(known, np.sqrt(spread + se2), 1.0),
-        np.where(known, np.sqrt(se2), site_sd),
+        np.where(known, np.sqrt(se2), SITE_TAIL * site_sd),
     )
 
 
 def _scan_variance(sums: Sums, n: FloatArray, mean: FloatArray) -> FloatArray:
     """Variance of a single scan's z around the site's mean; zero (and unused) below two people."""
-    between = np.maximum(sums.squared - n * mean**2, 0) / np.maximum(n - 1, 1)
-    total = sums.scans / np.maximum(n, 1) - mean**2 + between / np.maximum(n, 1)
+    people = np.maximum(n, 2)
+    between = np.maximum(sums.squared - n * mean**2, 0) / (people - 1)
+    total = sums.scans / people - mean**2 + between / people
     return np.where(n > 1, np.maximum(total, 0), 0.0)
 
 

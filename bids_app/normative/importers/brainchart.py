@@ -57,7 +57,7 @@ def import_brainchart(folder: Path, level: str = "") -> GammaModel:
         fit = read_fit(path)
         phenotype = phenotype_of(path)
         columns, region = measured_as(phenotype)
-        if columns and set(columns) <= set(names()):
+        if columns and set(columns).issubset(names()):
             fits[region] = _with_columns(fit, columns, phenotype)
         else:
             others.append(phenotype)

@@ -75,11 +75,7 @@ def region_fit(model: RObject, where: str, offset: float = 0.0) -> tuple[RegionF
 
 def _outward(values: FloatArray, unit: float) -> tuple[float, float]:
     """Range of `values`, rounded outward so that the file does not hold a person's exact value."""
-    digits = max(0, -int(np.floor(np.log10(unit))))
-    return (
-        round(float(np.floor(values.min() / unit) * unit), digits),
-        round(float(np.ceil(values.max() / unit) * unit), digits),
-    )
+    return (round(float(np.floor(values.min() / unit) * unit), 1), round(float(np.ceil(values.max() / unit) * unit), 1))
 
 
 def model_terms(model: RObject, where: str) -> tuple[tuple[float, ...], tuple[float, float], dict[str, int]]:
@@ -141,6 +137,8 @@ def _root(model: RObject, used: dict[str, int]) -> tuple[float, ...] | None:
     etiv = 1 if next(iter(used)) == "etiv" else 1 + used["age"]
     order = [0, etiv, *(i for i in range(1, size) if i != etiv)]
     covariance = covariance[np.ix_(order, order)]
+    if not (np.diag(covariance) > 0).all():
+        return None
     sd = np.sqrt(np.diag(covariance))
     try:
         factor = np.linalg.cholesky((covariance / np.outer(sd, sd))[::-1, ::-1])

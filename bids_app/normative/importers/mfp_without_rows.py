@@ -61,7 +61,8 @@ def summary_fit(model: RObject, where: str, ages: tuple[float, float], means: Me
     coefficients = numbers(inner, "coefficients", where)
     triangle, labels = matrix(inner, "R", where, columns=True)
     n = int(numbers(inner, "df.null", where)[0]) + 1
-    if coefficients.size != 1 + sum(used.values()) or len(labels) != coefficients.size or triangle[0, 0] == 0:
+    square = (coefficients.size,) * 2
+    if coefficients.size != 1 + sum(used.values()) or triangle.shape != square or not np.diag(triangle).all():
         raise ModelError(f"{where}: {coefficients.size} coefficients do not fit its {sum(used.values())} terms")
     rmse = _rmse(model, inner, n, where)
     etiv = [i for i, label in enumerate(labels) if any(name in label for name in ETIV_NAMES)]

@@ -12,7 +12,7 @@ from bids_app.tables import read_table
 @lru_cache(maxsize=8)
 def name_table(publisher: str) -> tuple[Mapping[str, str], ...]:
     """Rows with ``published``, ``region`` and what else the publisher's files need to be found."""
-    table = read_table(str(files("bids_app.data") / "importers" / f"{publisher}.tsv"), text=True)
+    table = read_table(str(files("bids_app.data") / "importers" / f"{publisher}.tsv"))
     return tuple({str(key): str(value) for key, value in row.items()} for row in table.to_dict("records"))
 
 

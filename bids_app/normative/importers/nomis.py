@@ -119,7 +119,7 @@ def _coefficients(model: Any, path: Path) -> list[float]:
     if not isinstance(slopes, np.ndarray):
         raise ModelError(f"{path} is not a linear regression whose coefficients can be read")
     try:
-        return [number(model.get("intercept_")), *(float(value) for value in slopes.reshape(-1))]
+        return [number(model.get("intercept_")), *(float(value) for value in slopes.ravel())]
     except ValueError as error:
         raise ModelError(f"{path} has no intercept ({error})") from error
 

@@ -28,10 +28,15 @@ class Inert:
 
     kind = "object"
 
-    def __init__(self, *arguments: Any) -> None:
-        self.arguments = arguments
-        self.state: Any = None
-        self.items: list[Any] = []
+    arguments: tuple[Any, ...]
+    state: Any
+    items: list[Any]
+
+    def __new__(cls, *arguments: Any) -> Inert:
+        """Complete also where a pickle makes an object without calling its class."""
+        made = super().__new__(cls)
+        made.arguments, made.state, made.items = arguments, None, []
+        return made
 
     def __setstate__(self, state: Any) -> None:
         self.state = state
@@ -101,7 +106,7 @@ def number(value: Any) -> float:
     if isinstance(value, Scalar):
         return value.number()
     if isinstance(value, np.ndarray) and value.size == 1:
-        return float(value.reshape(-1)[0])
+        return float(value.item())
     if isinstance(value, bool | int | float):
         return float(value)
     raise ValueError(f"{type(value).__name__} where a number was expected")

@@ -188,7 +188,8 @@ class _Reader:
         if kind in (_LIST, _EXPRESSION):
             return RObject("list", [self._item() for _ in range(self._length())])
         if kind in (_SPECIAL, _BUILTIN):
-            self.at += self._length()
+            length = self._length()
+            self.at += length
             return RObject("code")
         if kind == _BYTECODE:
             self._length()  # of R's table of what is referred to twice
@@ -260,8 +261,6 @@ class _Reader:
 
     def _code_constant(self, kind: int) -> None:
         self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise ValueError("nested too deeply")
         while kind in (_CALL, _PAIRLIST, _ATTR_CALL, _ATTR_LIST, _REP_DEF):
             if kind == _REP_DEF:
                 self._int()

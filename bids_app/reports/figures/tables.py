@@ -12,7 +12,7 @@ from bids_app.clinical.figures import figure_from_json
 from bids_app.errors import InputError, UsageError
 from bids_app.reports.figures.analyses import SMALL, chart_drawings
 from bids_app.reports.figures.brainmap import brain_map_svg
-from bids_app.reports.figures.charts import CENTILES, Visit, centile_chart
+from bids_app.reports.figures.centile_charts import CENTILES, Visit, centile_chart
 from bids_app.reports.figures.files import panels, standalone
 from bids_app.reports.figures.people_charts import CENTILE_Z
 from bids_app.reports.figures.scene import MapOptions

@@ -13,7 +13,9 @@ from markupsafe import Markup
 
 from bids_app.regions import ASYMMETRY_PREFIX, CAUTIONS, display_name, pairs, reference_regions, region_table
 from bids_app.reports.components import Column, capitalised, chapter, data_block, data_uri
-from bids_app.reports.figures.charts import Visit, centile_chart, change_chart, range_strip
+from bids_app.reports.figures import centile_charts as figures
+from bids_app.reports.figures.centile_charts import Visit
+from bids_app.reports.figures.charts import change_chart, range_strip
 from bids_app.reports.figures.overlays import OUTLINES
 from bids_app.reports.figures.slices import LEGEND
 from bids_app.reports.loading import Person, Scan, Sheet, load_record
@@ -167,8 +169,8 @@ def _by_extremity(sheet: Sheet | None) -> pd.DataFrame:
     """Scored rows, the largest |z| first."""
     if sheet is None:
         return pd.DataFrame(columns=["region", "z", "deviation", "centile"])
-    table = sheet.table.dropna(subset=["z"])
-    return table.loc[table["z"].abs().sort_values(ascending=False, kind="stable").index]
+    size = np.abs(sheet.table["z"].to_numpy(dtype=float))
+    return sheet.table.iloc[np.argsort(-size, kind="stable")[: np.count_nonzero(~np.isnan(size))]]
 
 
 def centile_charts(person: Person) -> dict[str, Any]:
@@ -186,10 +188,8 @@ def centile_charts(person: Person) -> dict[str, Any]:
     visits = _visits_by_region(person.scans, apart_sessions(person))
     ahead = {} if person.forecast is None else dict(iter(person.forecast.table.groupby("region", sort=False)))
     rows = _volume_rows(person.scans[-1])
-    charts = {
-        region: _chart(region, centile_chart(region, fan, visits.get(region, []), ahead.get(region)), rows.get(region))
-        for region, fan in fans.items()
-    }
+    drawn = figures.centile_charts(fans, visits, ahead)
+    charts = {region: _chart(region, svg, rows.get(region)) for region, svg in drawn.items()}
     note = "flagged regions, the most extreme first" if flagged else "no region is flagged; the most extreme are shown"
     if len(flagged) > SHOWN_CHARTS:
         note = "the most extreme of the flagged regions; the others can be chosen below"
@@ -215,10 +215,11 @@ def _fans(centiles: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
     """Columns of each region's rows at up to `FAN_POINTS` ages, with both ends: smooth on a screen."""
     codes, regions = pd.factorize(centiles["region"])
     columns = {name: centiles[name].to_numpy(float) for name in centiles if name != "region"}
-    fans = {}
-    for code, region in enumerate(regions):
-        rows = np.flatnonzero(codes == code)
-        rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), FAN_POINTS)).round().astype(int))]
+    ordered, sizes = np.argsort(codes, kind="stable"), np.bincount(codes, minlength=len(regions))
+    kept = {n: np.unique(np.linspace(0, n - 1, min(n, FAN_POINTS)).round().astype(int)) for n in set(sizes.tolist())}
+    fans, start = {}, 0
+    for region, size in zip(regions, sizes.tolist(), strict=True):
+        rows, start = ordered[start + kept[size]], start + size
         fans[region] = {name: values[rows] for name, values in columns.items()}
     return fans
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,7 +17,12 @@ LICENCE = "LICENSE-three.txt"
 def write_viewer(root: Path) -> None:
     """Write the scripts, and the licence of the library among them, into ``assets/`` where they are not there yet."""
     for name in (*SCRIPTS, LICENCE):
-        content = (files("bids_app.reports") / FOLDER / name).read_bytes()
+        content = _packaged(name)
         path = output_path(root, FOLDER, name)
         if not path.is_file() or path.read_bytes() != content:
             atomic_write(path, content)
+
+
+@lru_cache
+def _packaged(name: str) -> bytes:
+    return (files("bids_app.reports") / FOLDER / name).read_bytes()

@@ -100,3 +100,10 @@ def test_composites_without_a_standard_error_are_named_with_the_reason():
     ]
     assert row(people.table, participant_id="sub-MS2", region="thalamus")["se"] > 0
     assert rates(made)[1].sentences == ()
+
+
+def test_the_caution_about_few_people_counts_the_smallest_group(monkeypatch):
+    monkeypatch.setattr("bids_app.clinical.wording.FEW", 3)
+    monkeypatch.setitem(SLOPES, "MS", [-0.010, -0.012])
+    group, *_ = rates(data())
+    assert any("rest on 2 people" in text for text in group.sentences)

@@ -204,3 +204,70 @@ def test_sigma_is_not_too_small_when_people_are_few():
     fitted = location_scale.fit_location_scale_shape(age, male, etiv, rng.normal(0, 1, (n, 400)))
     variance = np.mean(fitted.sigma(age, male, etiv) ** 2, axis=0)
     assert 0.98 < np.mean(variance) < 1.03
+
+
+@pytest.mark.parametrize(
+    ("n", "constant", "normal"), [(99, True, True), (100, False, True), (199, False, True), (200, False, False)]
+)
+def test_a_scale_takes_a_hundred_people_and_a_shape_two_hundred(n, constant, normal):
+    table = people(n, seed=3)
+    fitted = fit(table)
+    assert (fitted.constant[0], fitted.normal[0], fitted.n) == (constant, normal, n)
+    words = [word for word, used in ((CONSTANT_SCALE, constant), (NORMAL_SHAPE, normal)) if used]
+    assert fitted.fallback(0) == ("; ".join(words) or None)
+    if constant:
+        assert np.isnan(fitted.sigma_powers).all()
+        assert not fitted.sigma_coefficients[0, 1:].any()
+        assert fitted.sigma(*arguments(table)).std() < 1e-9
+
+
+def test_without_etiv_its_coefficients_are_zero_and_the_others_those_of_the_smaller_design():
+    table = people(150, seed=4)
+    age, male, _ = arguments(table)
+    values = table[[THALAMUS]].to_numpy()
+    fitted = location_scale.fit_location_scale_shape(age, male, None, values)
+    for part in (fitted.coefficients, fitted.sigma_coefficients):
+        assert part.shape == (1, 6)
+        assert part[0, 2] == 0
+    for part in (fitted.roots, fitted.sigma_roots):
+        assert part.shape == (1, 6, 6)
+        assert not part[0, 2].any()
+        assert not part[0, :, 2].any()
+    some, other = (fitted.location(age, male, np.full(150, etiv)) for etiv in (1.0, 2e6))
+    np.testing.assert_allclose(some, other, rtol=1e-12)
+    assert np.std(values - some) < values.std()
+    assert (fitted.etiv_power == 1).all()
+
+
+def test_zeros_stand_where_etiv_would():
+    values = np.arange(1.0, 7)[None]
+    np.testing.assert_array_equal(location_scale.with_zero_etiv(values, 2), [[1, 2, 0, 3, 4, 5]])
+    roots = np.arange(1.0, 10).reshape(1, 3, 3)
+    np.testing.assert_array_equal(location_scale.with_zero_etiv(roots, 1), [[[1, 0, 2], [0, 0, 0], [4, 0, 5]]])
+
+
+def test_the_power_of_etiv_is_the_one_that_leaves_less():
+    rng = np.random.default_rng(5)
+    n = 120
+    age, male, etiv = rng.uniform(10, 80, n), np.tile([0.0, 1.0], n // 2), rng.uniform(0.8, 2.2, n)
+    for power in (1.0, 2.0):
+        y = 5 + 3 * etiv[:, None] ** power - 0.01 * age[:, None] + rng.normal(0, 0.05, (n, 3))
+        fitted = location_scale.fit_location_scale_shape(age, male, etiv, y)
+        assert fitted.etiv_power.tolist() == [power] * 3
+        assert fitted.shift >= 10
+
+
+def test_blocks_and_threads_change_nothing(monkeypatch):
+    rng = np.random.default_rng(6)
+    n = 220
+    age, male, etiv = rng.uniform(10, 80, n), np.tile([0.0, 1.0], n // 2), rng.normal(1.5, 0.1, n)
+    y = 5 - 0.02 * np.outer(age, [0, 1, 2, 1, 0, 3]) + rng.normal(0, 0.5, (n, 6))
+    y[:, 3] += 0.5 * np.log(age)
+    whole = location_scale.fit_location_scale_shape(age, male, etiv, y)
+    monkeypatch.setattr(location_scale, "MANY", 100)
+    monkeypatch.setattr(location_scale, "LEAST_WIDTH", 2)
+    monkeypatch.setattr(location_scale.mfpr, "BLOCK_BYTES", 1)
+    parts = location_scale.fit_location_scale_shape(age, male, etiv, y)
+    for name in ("powers", "coefficients", "sigma_coefficients", "shape", "roots", "sigma_roots"):
+        np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), rtol=1e-5, atol=1e-7)
+    assert (parts.normal == whole.normal).all()

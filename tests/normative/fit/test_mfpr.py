@@ -169,3 +169,111 @@ def test_few_people_and_many_regions_agree_with_plain_least_squares():
     found = [tuple(p for p in row if not np.isnan(p)) for row in fitted.powers]
     assert found == [plain_mfp(age, linear, y[:, i])[0] for i in range(250)]
     assert len(set(found)) > 3
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.2])
+def test_the_closed_test_asks_for_a_curve_before_it_asks_for_two_terms(alpha):
+    """Of regions without any curve, some would have two terms if only the second test were asked."""
+    rng = np.random.default_rng(12)
+    age, linear = rng.uniform(6, 80, 60), rng.normal(1.5, 0.1, (60, 1))
+    y = rng.normal(0, 1, (60, 1500))
+    chosen = mfpr.select(age, linear, y, alpha)
+    one, two = mfpr.candidate_deviances((age + chosen.shift) / chosen.scale, linear, y)
+    best1, best2, straight = one.min(axis=0), two.min(axis=0), one[fp.LINEAR]
+    dispersion = straight / (60 - 1 - 2)
+    curved = chi2.sf((straight - best2) / dispersion, 3) < alpha
+    double = chi2.sf((best1 - best2) / dispersion, 2) < alpha
+    assert (double & ~curved).any()
+    assert (double & curved).any()
+    assert (curved & ~double).any()
+    np.testing.assert_array_equal(np.isfinite(chosen.powers[:, 1]), curved & double)
+    np.testing.assert_array_equal(chosen.powers[~curved, 0], 1.0)
+    np.testing.assert_allclose(
+        chosen.deviance, np.where(curved & double, best2, np.where(curved, best1, straight)), rtol=1e-12
+    )
+    singles = np.asarray(fp.POWERS)[one.argmin(axis=0)]
+    np.testing.assert_array_equal(chosen.powers[curved & ~double, 0], singles[curved & ~double])
+    both = np.array([[fp.POWERS[i], fp.POWERS[j]] for i, j in fp.PAIRS])[two.argmin(axis=0)]
+    np.testing.assert_array_equal(chosen.powers[curved & double], both[curved & double])
+
+
+def test_a_nearly_exact_fit_has_the_deviance_of_its_residuals():
+    age = np.linspace(10, 80, 60)
+    etiv = 1.5 + 0.1 * np.sin(np.arange(60.0))
+    noise = np.random.default_rng(1).normal(0, 1e-7, 60)
+    y = (5 + etiv + age)[:, None] + noise[:, None]
+    chosen = mfpr.select(age, etiv[:, None], y)
+    x = np.column_stack([np.ones(60), etiv, age])
+    exact = np.sum((noise - x @ np.linalg.lstsq(x, noise, rcond=None)[0]) ** 2)
+    assert chosen.deviance[0] == pytest.approx(exact, rel=1e-4)
+    constant = mfpr.fit_mfpr(age, etiv[:, None], np.zeros((60, 1)))
+    assert constant.powers[0, 0] == 1.0
+    assert np.isnan(constant.powers[0, 1])
+    assert constant.deviance[0] == 0.0
+
+
+def test_near_ties_are_decided_by_full_least_squares(monkeypatch):
+    rng = np.random.default_rng(4)
+    age, linear, y = rng.uniform(1, 9, 40), rng.normal(1.5, 0.1, (40, 1)), rng.normal(0, 1, (40, 3))
+    x = age / 10
+    models = [(i,) for i in range(len(fp.POWERS))]
+    exact = np.array([[mfpr._deviance(x, linear, y[:, [j]], [p]) for j in range(3)] for p in fp.POWERS])
+    for powers, row in zip(fp.POWERS, exact, strict=True):
+        design = mfpr.design(x, linear, [powers])
+        residual = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
+        np.testing.assert_allclose(row, (residual**2).sum(axis=0))
+    tied = np.ones_like(exact)
+    np.testing.assert_array_equal(mfpr._first_minimum(tied, x, linear, y, models), exact.argmin(axis=0))
+    untied = tied + np.arange(8)[:, None]
+    asked = []
+    monkeypatch.setattr(mfpr, "_deviance", lambda *given: asked.append(given) or 0.0)
+    np.testing.assert_array_equal(mfpr._first_minimum(untied, x, linear, y, models), [0, 0, 0])
+    assert asked == []
+    mfpr._first_minimum(np.array([[1.0] * 3, [1 + 0.9e-9] * 3, [1 + 2e-9] * 3]), x, linear, y, models)
+    assert [given[3] for given in asked] == [[fp.POWERS[0]], [fp.POWERS[1]]] * 3
+    asked.clear()
+    monkeypatch.setattr(mfpr, "TIE", 0.0)
+    assert mfpr._first_minimum(np.ones((2, 3)), x, linear, y, models).tolist() == [0, 0, 0]
+    assert len(asked) == 6
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "least", "expected"),
+    [
+        (1000, 10, 1, [(0, 4), (4, 8), (8, 10)]),
+        (4000, 3, 1, [(0, 1), (1, 2), (2, 3)]),
+        (10**9, 3, 1, [(0, 1), (1, 2), (2, 3)]),
+        (4000, 5, 2, [(0, 2), (2, 4), (4, 5)]),
+        (0, 3, 1, [(0, 3)]),
+        (1000, 0, 1, []),
+        (1000, 4, 1, [(0, 4)]),
+    ],
+)
+def test_blocks_hold_as_many_columns_as_fit(monkeypatch, rows, columns, least, expected):
+    monkeypatch.setattr(mfpr, "BLOCK_BYTES", 32_000)
+    found = list(mfpr.blocks(rows, columns, *([least] if least != 1 else [])))
+    assert [(part.start, part.stop) for part in found] == expected
+
+
+def test_ten_people_of_five_ages_are_enough():
+    age = np.repeat([20.0, 30.0, 40.0, 50.0, 60.0], 2)
+    linear, y = np.random.default_rng(0).normal(1.5, 0.1, (10, 1)), np.random.default_rng(1).normal(9, 1, (10, 2))
+    assert mfpr.fit_mfpr(age, linear, y).n == 10
+    with pytest.raises(ModelError, match="9 people are too few"):
+        mfpr.fit_mfpr(age[:9], linear[:9], y[:9])
+    with pytest.raises(ModelError, match="fewer than 5 distinct ages"):
+        mfpr.fit_mfpr(np.where(age == 60, 50, age), linear, y)
+    for part in range(3):
+        broken = [age.copy(), linear.copy(), y.copy()]
+        broken[part].flat[3] = np.inf
+        with pytest.raises(ModelError, match="missing or infinite"):
+            mfpr.fit_mfpr(*broken)
+
+
+def test_numbers_of_parameters_and_spread_are_those_of_the_fit(rng_table):
+    age, linear, y = rng_table
+    fitted = mfpr.fit_mfpr(age, np.column_stack([linear, age**0.3]), y)
+    np.testing.assert_array_equal(fitted.parameters, 3 + np.isfinite(fitted.powers).sum(axis=1))
+    residual = y - fitted.predict(age, np.column_stack([linear, age**0.3]))
+    np.testing.assert_allclose(fitted.rmse, np.sqrt(np.mean(residual**2, axis=0)))
+    np.testing.assert_allclose(fitted.deviance, np.sum(residual**2, axis=0))

@@ -96,3 +96,72 @@ def test_one_design_serves_many_responses(simulated):
 def test_impossible_input_is_refused(simulated, change, message):
     with pytest.raises(AnalysisError, match=message):
         fit_random_intercept(*change(*simulated))
+
+
+def test_each_unusable_design_is_refused():
+    people = np.array([1, 1, 2, 2, 3])
+    x = np.column_stack([np.ones(5), [1.0, 2.0, 4.0, 3.0, 5.0]])
+    RandomInterceptDesign(x, people)
+    broken = x.copy()
+    broken[0, 0] = np.nan
+    for wrong, groups, words in (
+        (x[:, 0], people, "row of finite numbers"),
+        (x[:4], people, "row of finite numbers"),
+        (broken, people, "row of finite numbers"),
+        (x, np.arange(5), "two people, one of them with two visits"),
+        (x, np.ones(5), "two people, one of them with two visits"),
+        (np.column_stack([x, np.eye(5)[:, :3]]), people, "5 rows are too few for a mixed model with 5 coefficients"),
+        (np.column_stack([x, np.zeros(5)]), people, "depend on each other"),
+        (np.column_stack([x, 2 * x[:, 1]]), people, "depend on each other"),
+    ):
+        with pytest.raises(AnalysisError, match=words):
+            RandomInterceptDesign(wrong, groups)
+    RandomInterceptDesign(np.column_stack([x, np.eye(5)[:, :2]]), people)
+    for y in (np.ones(4), np.array([1.0, 2.0, np.nan, 1.0, 2.0])):
+        with pytest.raises(AnalysisError, match="response of a mixed model"):
+            RandomInterceptDesign(x, people).fit(y)
+
+
+def test_people_who_do_not_differ_or_do_only_differ_end_at_the_boundary():
+    people = np.repeat(np.arange(6), 3)
+    x = np.ones((18, 1))
+    fit = RandomInterceptDesign(x, people).fit(np.tile([0.0, 1.0, 2.0], 6))
+    assert fit.singular
+    assert (fit.tau2, fit.sigma2) == (0.0, pytest.approx(12 / 17))
+    assert not fit.intercepts.any()
+    apart = RandomInterceptDesign(x, people).fit(1e5 * people + np.tile([0.0, 1e-3, 2e-3], 6))
+    assert not apart.singular
+    assert apart.tau2 / apart.sigma2 == pytest.approx(1e6)
+
+
+def test_likelihood_slope_and_coefficients_are_those_of_the_whole_matrices():
+    rng = np.random.default_rng(3)
+    people = np.array([0, 0, 0, 1, 1, 2, 3, 3, 3, 4])
+    x, y = np.column_stack([np.ones(10), rng.normal(size=10)]), rng.normal(size=10) + np.array([0, 2, -1, 1, 0])[people]
+    fit = RandomInterceptDesign(x, people).fit(y)
+    sums = fit.sums
+    same = people[:, None] == people[None]
+    for ratio in (0.0, 0.4, 3.0):
+        v = np.eye(10) + ratio * same
+        a = np.column_stack([x, y])
+        np.testing.assert_allclose(sums.weighted(ratio), a.T @ np.linalg.solve(v, a), rtol=1e-10)
+        beta, rss = sums.coefficients(ratio)
+        expected = np.linalg.solve(x.T @ np.linalg.solve(v, x), x.T @ np.linalg.solve(v, y))
+        np.testing.assert_allclose(beta, expected)
+        residual = y - x @ expected
+        assert rss == pytest.approx(residual @ np.linalg.solve(v, residual))
+        deviance = 8 * (1 + np.log(2 * np.pi * rss / 8)) + np.linalg.slogdet(v)[1]
+        deviance += np.linalg.slogdet(x.T @ np.linalg.solve(v, x))[1]
+        assert sums.profiled_deviance(ratio) == pytest.approx(deviance)
+        step = 1e-6
+        slope = (sums.profiled_deviance(ratio + step) - sums.profiled_deviance(ratio)) / step
+        assert sums.profiled_slope(ratio) == pytest.approx(slope, rel=1e-3, abs=1e-4)
+        change = (sums.weighted(ratio + step) - sums.weighted(ratio)) / step
+        np.testing.assert_allclose(sums.weighted_slope(ratio), change, rtol=1e-4, atol=1e-6)
+    ratio = fit.tau2 / fit.sigma2
+    v = np.eye(10) + ratio * same
+    np.testing.assert_allclose(fit.cov_beta, fit.sigma2 * np.linalg.inv(x.T @ np.linalg.solve(v, x)))
+    np.testing.assert_allclose(fit.se, np.sqrt(np.diag(fit.cov_beta)))
+    blup = ratio * (people[None] == np.arange(5)[:, None]) @ np.linalg.solve(v, y - x @ fit.beta)
+    np.testing.assert_allclose(fit.intercepts, blup)
+    assert fit.reml_loglik == pytest.approx(-sums.profiled_deviance(ratio) / 2)

@@ -9,6 +9,7 @@ import pytest
 
 from bids_app.errors import InputError, ModelError
 from bids_app.normative.base import SITE_TAIL
+from bids_app.normative.harmonise import adaptation as adaptation_module
 from bids_app.normative.harmonise.adaptation import OTHER_SEX_SD, REPORT_COLUMNS, SiteAdaptation, unadapted_warning
 from bids_app.normative.harmonise.adaptation_posterior import Sums, posterior
 from bids_app.normative.note_findings import kind_of
@@ -233,3 +234,89 @@ def test_a_scanner_without_controls_has_the_heavy_tails_of_scanners_in_its_stand
     people = pd.DataFrame({"age": [30.0], "sex": ["female"], ETIV: [1.45e6], "Left-Thalamus": [7000.0]})
     unadapted = packaged.deviations(people).z_se[0, 0]
     assert unadapted > 1.1 * packaged.site_sd(("Left-Thalamus",))[0]
+
+
+def test_a_region_without_controls_has_the_spread_between_scanners_with_its_tails():
+    """As a scanner without controls has: the region's z says no more of the shift than another scanner's."""
+    zeros = np.zeros((1, 2))
+    n = np.array([[0.0, 4.0]])
+    sums = Sums(n, zeros, zeros + n, zeros + n)
+    found = posterior(sums, np.array([0.3, 0.3]), np.ones(2))
+    assert found.shift[0, 0] == 0
+    assert found.scale[0, 0] == 1
+    assert found.se[0, 0] == pytest.approx(SITE_TAIL * 0.3)
+    assert found.se[0, 1] < 0.3
+
+
+def test_tables_without_age_sex_or_scanner_are_adapted_and_the_lack_is_said():
+    adaptation = SiteAdaptation.fit(MODEL, scans(12, 4))
+    bare = scans(3, 5).assign(participant_id=list("xyz"))[["participant_id"]]
+    assert adaptation.notes(bare) == ("", "", "")
+    shift, _, _ = adaptation.parameters(bare, REGIONS)
+    np.testing.assert_allclose(shift, np.tile(adaptation.report()["shift"], (3, 1)))
+    by_scanner = SiteAdaptation.fit(MODEL, scans(12, 4), by="scanner")
+    assert by_scanner.notes(bare) == ("not adapted to the scanner: the scanner is not known.",) * 3
+    assert by_scanner.n_controls(bare).tolist() == [0, 0, 0]
+
+
+def test_the_report_numbers_its_rows_and_gives_the_means():
+    controls = pd.concat([scans(5, 7, "A"), scans(3, 8, "B")], ignore_index=True)
+    table = SiteAdaptation.fit(MODEL, controls, by="scanner").report()
+    assert table.index.tolist() == list(range(8))
+    assert table["scanner"].tolist() == ["A"] * 4 + ["B"] * 4
+    assert table["n"].tolist() == [5] * 4 + [3] * 4
+    z = MODEL.deviations(controls).z
+    np.testing.assert_allclose(table["mean_z"], np.concatenate([z[:5].mean(0), z[5:].mean(0)]))
+    np.testing.assert_allclose(table["mean_z_after"], (table["mean_z"] - table["shift"]) / table["scale"])
+
+
+@pytest.mark.parametrize("wrong", [{"format": "other"}, {"format_version": 0}])
+def test_another_format_or_version_is_refused(wrong):
+    values = SiteAdaptation.fit(MODEL, scans(5, 4)).to_dict()
+    assert SiteAdaptation.from_dict(values).regions == REGIONS
+    with pytest.raises(InputError, match="estimate it anew"):
+        SiteAdaptation.from_dict({**values, **wrong})
+
+
+@pytest.mark.parametrize(("n", "words"), [(1, "on 1 control only"), (2, "on 2 controls only")])
+def test_few_controls_are_counted(n, words):
+    new = scans(1, 16).assign(participant_id="x", age=50.0, sex="female")
+    controls = scans(n, 15).assign(sex="female", age=50.0)
+    assert words in SiteAdaptation.fit(MODEL, controls).notes(new)[0]
+
+
+def test_limits_of_the_notes():
+    new = scans(1, 16).assign(participant_id="x", sex="female")
+    for n, few in ((adaptation_module.FEW_CONTROLS - 1, True), (adaptation_module.FEW_CONTROLS, False)):
+        controls = scans(n, 15).assign(sex="female", age=np.linspace(30, 50, n))
+        adaptation = SiteAdaptation.fit(MODEL, controls)
+        assert ("controls only" in adaptation.notes(new.assign(age=40.0))[0]) is few
+    margin = adaptation_module.AGE_MARGIN
+    for age, far in ((30 - margin, False), (50 + margin, False), (29.9 - margin, True), (50.1 + margin, True)):
+        assert ("far outside" in adaptation.notes(new.assign(age=age))[0]) is far
+    assert adaptation.notes(new.assign(age=np.nan)) == ("",)
+
+
+class OfSites(GaussianModel):
+    """With a spread of sites of every kind."""
+
+    def site_sd(self, regions):
+        return np.array([0.3, 0.0, -0.5, np.nan])[: len(regions)]
+
+
+@pytest.mark.parametrize(
+    ("harmonisation", "within"),
+    [
+        ("none", [0.91, 0.84, 0.84, 0.84]),
+        ("full: location and scale", [1.0] * 4),
+        ("site as a batch effect", [1.0] * 4),
+    ],
+)
+def test_the_spread_of_sites_and_what_it_leaves(harmonisation, within):
+    model = OfSites()
+    model.card = replace(model.card, harmonisation=harmonisation)
+    adaptation = SiteAdaptation.fit(model, scans(5, 4))
+    np.testing.assert_allclose(adaptation.site_sd, [0.3, 0.4, 0.4, 0.4])
+    np.testing.assert_allclose(adaptation.within, within)
+    assert "shifts z by 0.40 SD (typical region)" in unadapted_warning(model)
+    np.testing.assert_allclose(adaptation_module._within(model, np.array([2.0]))[0] < 1, harmonisation == "none")

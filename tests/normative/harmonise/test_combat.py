@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from bids_app.errors import InputError, UsageError
+from bids_app.normative.harmonise import combat as combat_module
 from bids_app.normative.harmonise.combat import Combat
 from bids_app.regions import ETIV, reference_regions
 
@@ -101,3 +102,79 @@ def test_missing_values_constant_features_and_dependent_covariates_are_refused(t
 def test_transform_before_fit_says_so(two_sites):
     with pytest.raises(UsageError, match="call fit"):
         Combat().transform(*two_sites)
+
+
+def test_without_covariates_shift_and_scale_are_removed_around_the_grand_mean(two_sites):
+    features, sites, _ = two_sites
+    combat = Combat().fit(features, sites)
+    assert combat.coefficients_.shape == (0, 20)
+    codes = (sites == "b").astype(int)
+    means = np.array([features[codes == site].mean(axis=0) for site in (0, 1)])
+    sd = np.sqrt(np.mean((features - means[codes]) ** 2, axis=0))
+    grand = features.mean(axis=0)
+    np.testing.assert_allclose(combat.grand_mean_, grand)
+    np.testing.assert_allclose(combat.pooled_sd_, sd)
+    np.testing.assert_allclose(combat.gamma_hat_, (means - grand) / sd)
+    cleaned = features - grand - sd * combat.gamma_star_[codes]
+    np.testing.assert_allclose(
+        combat.transform(features, sites), grand + cleaned / np.sqrt(combat.delta_star_)[codes], rtol=1e-12
+    )
+
+
+def test_the_mean_only_shrinks_as_if_a_site_were_one_observation(two_sites):
+    features, sites, age = two_sites
+    combat = Combat(mean_only=True).fit(features, sites, age)
+    prior, variance = combat.gamma_hat_.mean(axis=1), combat.gamma_hat_.var(axis=1, ddof=1)
+    expected = (variance[:, None] * combat.gamma_hat_ + prior[:, None]) / (variance[:, None] + 1)
+    np.testing.assert_allclose(combat.gamma_star_, expected)
+    assert (combat.delta_hat_ == 1).all()
+    assert (combat.delta_star_ == 1).all()
+    assert combat.counts_.tolist() == [60, 60]
+
+
+def test_each_other_width_is_refused(two_sites):
+    features, sites, age = two_sites
+    combat = Combat().fit(features, sites, age)
+    for other, covariates in ((features[:, :5], age), (features, np.column_stack([age, age**2])), (features, None)):
+        with pytest.raises(InputError, match="columns that the fit had"):
+            combat.transform(other, sites, covariates)
+
+
+def test_each_other_number_of_rows_is_refused(two_sites):
+    features, sites, age = two_sites
+    for wrong in ((features[:-1], sites, age), (features, sites[:-1], age), (features, sites, age[:-1])):
+        with pytest.raises(InputError, match="one row per scan"):
+            Combat().fit(*wrong)
+    with pytest.raises(InputError, match="one row per scan"):
+        Combat().fit(features[:, 0], sites, age)
+    with pytest.raises(InputError, match="must be finite"):
+        Combat().fit(features, sites, np.where(age == age[0], np.inf, age))
+
+
+def test_too_few_sites_or_features_are_refused(two_sites):
+    features, sites, age = two_sites
+    with pytest.raises(InputError, match="at least two sites"):
+        Combat().fit(features, np.full(120, "a"), age)
+    with pytest.raises(InputError, match="at least two of them"):
+        Combat().fit(features[:, :1], sites, age)
+    assert np.isfinite(Combat().fit_transform(features[:, :2], sites, age[:, 0])).all()
+    two = np.where(np.arange(120) < 2, "c", sites)
+    assert Combat().fit(features, two, age).counts_.tolist() == [58, 60, 2]
+
+
+def test_the_search_stops_where_nothing_changes(two_sites, monkeypatch):
+    features, sites, age = two_sites
+    steps = []
+    real = combat_module._posterior_mean
+    monkeypatch.setattr(combat_module, "CONVERGENCE", 0.0)
+    monkeypatch.setattr(combat_module, "_posterior_mean", lambda *given: steps.append(1) or real(*given))
+    Combat().fit(features, sites, age)
+    assert len(steps) < combat_module.MAX_ITERATIONS
+
+
+def test_rows_are_transformed_the_same_in_chunks(two_sites, monkeypatch):
+    features, sites, age = two_sites
+    combat = Combat().fit(features, sites, age)
+    whole = combat.transform(features, sites, age)
+    monkeypatch.setattr(combat_module, "CHUNK", 7)
+    np.testing.assert_array_equal(combat.transform(features, sites, age), whole)

@@ -110,3 +110,30 @@ def test_what_cannot_be_harmonised_is_said(change, error, words):
     _, *cohort_parts = cohort(5, n_people=20)
     with pytest.raises(error, match=words):
         LongitudinalCombat().fit_transform(*change(*cohort_parts))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda y, s, p, x: (y[:, 0], s, p, x), "one row per scan"),
+        (lambda y, s, p, x: (y, s, p, x[:-1]), "one row per scan"),
+        (lambda y, s, p, x: (y, s[:-1], p, x), "one row per scan"),
+        (lambda y, s, p, x: (y, s, p, np.where(x == x[0, 0], np.inf, x)), "must be finite"),
+        (lambda y, s, p, x: (y[:, :1], s, p, x), "two features"),
+        (lambda y, s, p, x: (np.column_stack([y, np.ones(len(y))]), s, p, x), "the same in every scan"),
+    ],
+)
+def test_each_impossible_input_is_refused(change, words):
+    _, *cohort_parts = cohort(5, n_people=20)
+    with pytest.raises(InputError, match=words):
+        LongitudinalCombat().fit_transform(*change(*cohort_parts))
+
+
+def test_one_covariate_two_features_and_two_scans_of_a_scanner_are_enough():
+    _, y, _, people, x = cohort(6, n_people=20, n_features=2)
+    scanners = np.where(np.arange(len(y)) < 2, "few", "old")
+    combat = LongitudinalCombat()
+    one = combat.fit_transform(y, scanners, people, x[:, 0])
+    np.testing.assert_array_equal(one, LongitudinalCombat().fit_transform(y, scanners, people, x[:, :1]))
+    assert (combat.scanners_.tolist(), combat.counts_.tolist()) == (["few", "old"], [2, 78])
+    assert combat.coefficients_.shape == (1, 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bids_app.normative.harmonise.combat import Combat
 from bids_app.normative.harmonise.training_sites import Harmoniser
 from bids_app.normative.training_data import prepare
 from tests.normative.simulated import THALAMUS, VENTRICLE, people, thalamus_mean, thalamus_sd
@@ -69,3 +70,43 @@ def test_a_site_of_one_person_does_not_stop_the_others(scanners):
     _, values = Harmoniser("full").fit(single).transform(single)
     assert values[0, 0] == single.modelled()[0, 0]
     assert values[1, 0] != single.modelled()[1, 0]
+
+
+@pytest.mark.parametrize("kind", ["full", "location"])
+def test_scale_is_removed_by_full_harmonisation_only_and_the_curve_of_age_is_kept(scanners, kind):
+    data, _ = scanners
+    harmoniser = Harmoniser(kind).fit(data)
+    kept = harmoniser._preserved(data)
+    age, male, etiv = data.age, (data.sex == "male").astype(float), data.etiv / 1e6
+    curve = [age, np.log(age + 1), age**2]
+    np.testing.assert_allclose(kept, np.column_stack([male, etiv, *curve, *(column * male for column in curve)]))
+    assert (harmoniser._combat.delta_star_ == 1).all() == (kind == "location")
+    assert harmoniser._combat.mean_only is False
+    np.testing.assert_array_equal(harmoniser._features(data), data.modelled())
+
+
+def test_mean_only_keeps_age_and_sex_and_takes_in_etiv(scanners):
+    data, _ = scanners
+    harmoniser = Harmoniser("mean_only").fit(data)
+    np.testing.assert_array_equal(harmoniser._preserved(data), np.column_stack([data.age, data.sex == "male"]))
+    np.testing.assert_array_equal(harmoniser._features(data), np.column_stack([data.etiv, data.modelled()]))
+    assert harmoniser._combat.mean_only is True
+    before = data.etiv.copy()
+    etiv, values = harmoniser.transform(data)
+    np.testing.assert_array_equal(data.etiv, before)
+    whole = Combat(mean_only=True).fit_transform(harmoniser._features(data), data.site, harmoniser._preserved(data))
+    np.testing.assert_allclose(np.column_stack([etiv, values]), whole)
+
+
+@pytest.mark.parametrize(("kind", "moved"), [("full", False), ("mean_only", True)])
+def test_a_person_alone_at_a_site_is_harmonised_in_the_mean_only(scanners, kind, moved):
+    data, _ = scanners
+    table = data.table.copy()
+    table.loc[0, "site"] = "alone"
+    single = data_of(table)
+    _, values = Harmoniser(kind).fit(single).transform(single)
+    assert (values[0, 0] != single.modelled()[0, 0]) == moved
+    table["site"] = ["alone", *["a"] * (len(table) - 1)]
+    pair = data_of(table)
+    _, values = Harmoniser(kind).fit(pair).transform(pair)
+    assert (values[1, 0] != pair.modelled()[1, 0]) == moved

@@ -31,6 +31,8 @@ def dump(value, attributes: dict | None = None) -> bytes:
     attributes = dict(attributes or {})
     if isinstance(value, Classed):
         return dump(value.fields, {**attributes, **value.attributes, "class": [value.name]})
+    if isinstance(value, Attributed):
+        return dump(value.value, {**attributes, **value.attributes})
     if isinstance(value, Vector):
         return dump(value.values, {**attributes, "names": value.names})
     if isinstance(value, dict):
@@ -64,6 +66,13 @@ class Classed:
 
     def __init__(self, name: str, fields: dict, attributes: dict | None = None) -> None:
         self.name, self.fields, self.attributes = name, fields, attributes or {}
+
+
+class Attributed:
+    """A value with any attributes."""
+
+    def __init__(self, value, attributes: dict) -> None:
+        self.value, self.attributes = value, attributes
 
 
 class Vector:

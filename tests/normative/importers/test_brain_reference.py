@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,8 +14,10 @@ import pytest
 from bids_app.errors import ModelError
 from bids_app.normative.engines import native_file as model_file
 from bids_app.normative.fit import fractional_polynomials as fp
+from bids_app.normative.importers import brain_reference
+from bids_app.normative.importers.assemble import native_model
 from bids_app.normative.importers.brain_reference import import_brain_reference
-from bids_app.normative.importers.mfp import region_fit
+from bids_app.normative.importers.mfp import TrainingSummary, region_fit
 from bids_app.normative.importers.names import name_table
 from bids_app.normative.importers.rfile import read_r_file
 from bids_app.normative.registry import load_model
@@ -129,3 +133,62 @@ def test_a_changed_coefficient_is_noticed(folder, tmp_path):
 
 def test_every_reference_region_has_a_published_name():
     assert {row["region"] for row in name_table("brain_reference")} == set(reference_regions())
+
+
+@pytest.mark.parametrize(
+    ("mean", "asymmetry", "refused"),
+    [(3.0, True, False), (3.0, False, True), (-3.5, False, False), (3.5, True, True), (-3.5, True, True)],
+)
+def test_a_response_is_a_volume_when_it_lies_more_than_three_sd_from_zero(mean, asymmetry, refused):
+    summary = TrainingSummary(mean=mean, sd=1.0, etiv_used=True)
+    with pytest.raises(ModelError, match="import it as") if refused else contextlib.nullcontext():
+        brain_reference._check_response(summary, Path("m.Rdata"), asymmetry)
+
+
+def rmse_table(folder, text):
+    (folder / "rmse.csv").write_text(text)
+    return folder
+
+
+def test_the_published_rmse_is_compared_by_file(tmp_path, monkeypatch):
+    table = rmse_table(tmp_path, "model_file,RMSE\na,1.5\n")
+    monkeypatch.setattr(brain_reference, "_RMSE_AGREEMENT", 0.5)
+    brain_reference._check_rmse({"a": 1.0}, table, None)
+    brain_reference._check_rmse({"a": 3.0}, table, None)
+    for rmse in ({"a": 0.99}, {"a": 3.01}, {"b": 1.0}):
+        with pytest.raises(ModelError, match="do not belong together"):
+            brain_reference._check_rmse(rmse, table, None)
+    brain_reference._check_rmse({"b": 1.0}, tmp_path / "absent", None)
+
+
+@pytest.mark.parametrize("columns", ["model_file,sd", "name,RMSE", "name,sd"])
+def test_another_table_is_not_taken_for_the_published_one(tmp_path, columns):
+    table = rmse_table(tmp_path, f"{columns}\na,1.5\n")
+    with pytest.raises(ModelError, match="not the published RMSE table"):
+        brain_reference._check_rmse({"a": 1.5}, table, None)
+
+
+def test_a_file_of_an_unknown_region_is_refused(folder, tmp_path):
+    shutil.copy(folder / "Left.Thalamus_female.Rdata", tmp_path / "Left.Nothing_female.Rdata")
+    with pytest.raises(ModelError, match=r"Left\.Nothing is not a region"):
+        import_brain_reference(tmp_path)
+    with pytest.raises(ModelError, match="is not a folder"):
+        import_brain_reference(tmp_path / "absent")
+
+
+def test_regions_stand_in_the_order_of_the_reference(model):
+    order = list(reference_regions())
+    assert list(model.regions) == sorted(model.regions, key=order.index)
+    assert model.card.training[0]["n"] == sum(model.card.n.values())
+    for sex in ("female", "male"):
+        fits = [region.fits[sex] for region in model.region_models]
+        assert model.card.n[sex] == max(fit.n for fit in fits)
+        low, high = zip(*(fit.age_range for fit in fits))
+        assert model.card.age_range[sex] == (min(low), max(high))
+        low, high = zip(*(fit.etiv_range for fit in fits))
+        assert model.card.etiv_range[sex] == (min(low), max(high))
+
+
+def test_no_fit_at_all_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="there is no model file"):
+        native_model({}, tmp_path, {})

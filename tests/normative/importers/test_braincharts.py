@@ -157,3 +157,85 @@ def test_an_empty_folder_says_where_the_models_are(tmp_path):
     write(tmp_path, {})
     with pytest.raises(ModelError, match="predictive-clinical-neuroscience/braincharts"):
         import_braincharts(tmp_path, tmp_path / "sites.txt")
+
+
+def rewritten(folder, change):
+    """The importer on one model of which `change` made something else."""
+    model = trained(1)
+    change(model)
+    write(folder, {"Left-Hippocampus": model})
+    return lambda: import_braincharts(folder, folder / "sites.txt")
+
+
+def test_without_reparametrisation_the_noise_is_that_of_the_precision(tmp_path, people):
+    def change(model):
+        model.blr.warp_reparam = False
+
+    imported = rewritten(tmp_path, change)()
+    blr = trained(1).blr
+    phi = design(people["age"], people["sex"] == "male", people["site"])
+    b = np.exp(blr.hyp[2])
+    y = np.sinh(b * np.arcsinh(people["Left-Hippocampus"].to_numpy()) + blr.hyp[1] * b)
+    s2 = np.exp(-blr.hyp[0]) + np.sum(phi * np.linalg.solve(blr.A, phi.T).T, axis=1)
+    np.testing.assert_allclose(imported.deviations(people).z[:, 0], (y - phi @ blr.m) / np.sqrt(s2), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value", "reason"),
+    [
+        ("blr", "var_groups", np.zeros(3), "variance model or basis"),
+        ("model", "_model_order", 2, "variance model or basis"),
+        ("blr", "A", np.eye(3), "coefficients, which is 3 sites"),
+        ("blr", "m", np.zeros(4), "has 4 coefficients, which is -6 sites"),
+        ("blr", "A", -np.eye(13), "lacks parts of a fitted model"),
+        ("blr", "warp", {"kind": "text"}, "warp that cannot be converted"),
+        ("model", "blr", WarpBoxCox(), "not a Bayesian linear regression"),
+        ("model", "blr", {"no": "regression"}, "not a Bayesian linear regression"),
+    ],
+)
+def test_each_part_that_cannot_be_converted_is_refused(tmp_path, part, name, value, reason):
+    def change(model):
+        setattr(model if part == "model" else model.blr, name, value)
+
+    with pytest.raises(ModelError, match=reason):
+        rewritten(tmp_path, change)()
+
+
+@pytest.mark.parametrize("order", [None, 0, 1])
+def test_a_basis_of_first_order_is_what_is_published_whether_stated_or_not(tmp_path, order):
+    def change(model):
+        model._model_order = order
+
+    assert rewritten(tmp_path, change)().regions == ("Left-Hippocampus",)
+
+
+@pytest.mark.parametrize("text", ["", "\n \n", "a\nb\na\n"])
+def test_an_empty_list_of_sites_or_one_with_repeats_is_refused(tmp_path, text):
+    write(tmp_path, {"Left-Hippocampus": trained(1)})
+    (tmp_path / "sites.txt").write_text(text)
+    with pytest.raises(ModelError, match="not a list of sites"):
+        import_braincharts(tmp_path, tmp_path / "sites.txt")
+
+
+@pytest.mark.parametrize("meta", [{"inscaler": "None", "outscaler": None}, ["no", "table"], {}])
+def test_without_scalers_the_model_is_read(tmp_path, meta):
+    write(tmp_path, {"Left-Hippocampus": trained(1)})
+    (tmp_path / "Left-Hippocampus" / "Models" / "meta_data.md").write_bytes(pickle.dumps(meta))
+    card = import_braincharts(tmp_path, tmp_path / "sites.txt").card
+    assert (card.sites, card.training[0]["n"]) == (3, 58836)
+    assert not any("cortical thickness" in text for text in card.limitations)
+
+
+def test_a_scaler_of_the_response_is_refused(tmp_path):
+    write(tmp_path, {"Left-Hippocampus": trained(1)})
+    meta = {"inscaler": None, "outscaler": "standardize"}
+    (tmp_path / "Left-Hippocampus" / "Models" / "meta_data.md").write_bytes(pickle.dumps(meta))
+    with pytest.raises(ModelError, match="says that outscaler were used"):
+        import_braincharts(tmp_path, tmp_path / "sites.txt")
+
+
+def test_the_precision_is_kept_with_twelve_digits(tmp_path):
+    write(tmp_path, {"Left-Hippocampus": trained(1)})
+    root = import_braincharts(tmp_path, tmp_path / "sites.txt").fits["Left-Hippocampus"].root
+    assert all(value == float(f"{value:.12g}") for value in root)
+    assert any(value != float(f"{value:.11g}") for value in root)

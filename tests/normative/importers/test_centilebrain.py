@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from bids_app.errors import ModelError
 from bids_app.normative.engines.native_file import from_document, to_document
+from bids_app.normative.importers import centilebrain
 from bids_app.normative.importers.centilebrain import import_centilebrain
+from bids_app.normative.importers.mfp import TrainingSummary
+from bids_app.normative.importers.mfp_without_rows import Means
 from bids_app.normative.importers.names import name_table
 from bids_app.regions import ETIV, names
-from tests.normative.importers.r_writer import Matrix, mfp_object, write_rds
+from tests.normative.importers.r_writer import Matrix, mfp_object, without_rows, write_rds
 
 
 def write(folder, **options):
@@ -98,3 +103,78 @@ def test_a_model_that_lacks_a_part_is_refused(tmp_path, lost):
     write_rds(tmp_path / "MFPmodels_subcorticalvolume_female.rds", models["female"])
     with pytest.raises(ModelError):
         import_centilebrain(tmp_path)
+
+
+def test_other_files_do_not_hide_that_one_sex_is_missing(tmp_path):
+    write(tmp_path)
+    (tmp_path / "MFPmodels_subcorticalvolume_male.rds").unlink()
+    write_rds(tmp_path / "MFPmodels_corticalthickness_female.rds", [mfp_object(np.random.default_rng(0))])
+    with pytest.raises(ModelError, match=r"volume_male\.rds is missing"):
+        import_centilebrain(tmp_path)
+    with pytest.raises(ModelError, match=r"volume_female\.rds is missing"):
+        import_centilebrain(tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelError, match=r"volume_female\.rds is missing"):
+        import_centilebrain(tmp_path / "empty")
+
+
+def test_a_file_that_holds_no_list_is_refused(tmp_path):
+    write(tmp_path)
+    write_rds(tmp_path / "MFPmodels_subcorticalvolume_female.rds", np.arange(14.0))
+    with pytest.raises(ModelError, match="holds 0 models where 14"):
+        import_centilebrain(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("sex,region\nmale,Lthal\n", "not a table of offsets"),
+        ("sex,region,K\nmale,Lthal,much\n", "no number"),
+        ("sex,region,K,ICV\nmale,Lthal,1,much\n", "no number"),
+    ],
+)
+def test_a_table_that_holds_no_offsets_is_refused(tmp_path, text, reason):
+    (tmp_path / "offsets.csv").write_text(text)
+    with pytest.raises(ModelError, match=reason):
+        import_centilebrain(tmp_path, tmp_path / "offsets.csv")
+
+
+def test_offsets_may_lack_the_mean_of_intracranial_volume(tmp_path):
+    (tmp_path / "k.csv").write_text("sex,region,K\nmale,a,1\n")
+    (tmp_path / "both.csv").write_text("sex,region,K,ICV\nmale,a,1,\nfemale,b,2,1500000\n")
+    assert centilebrain._read_offsets(None) == {}
+    assert centilebrain._read_offsets(tmp_path / "k.csv") == {("male", "a"): Means(1.0, None)}
+    assert centilebrain._read_offsets(tmp_path / "both.csv") == {
+        ("male", "a"): Means(1.0, None),
+        ("female", "b"): Means(2.0, 1.5e6),
+    }
+
+
+@pytest.mark.parametrize(
+    ("mean", "given", "refused"),
+    [(0.9, None, True), (-0.9, None, True), (1.0, None, False), (-1.0, None, False), (0.9, 0.0, False)],
+)
+def test_volumes_whose_mean_is_less_than_one_sd_were_centred(monkeypatch, mean, given, refused):
+    summary = TrainingSummary(mean=mean, sd=1.0, etiv_used=False)
+    monkeypatch.setattr(centilebrain, "has_rows", lambda _: True)
+    monkeypatch.setattr(centilebrain, "region_fit", lambda _, where, offset: (offset, summary))
+    with pytest.raises(ModelError, match="mean-centred") if refused else contextlib.nullcontext():
+        assert centilebrain._fit(None, "m", Means(given)) == (0.0, False)
+
+
+def test_the_card_says_what_the_files_do_not_hold(tmp_path):
+    models = write(tmp_path)
+    card = import_centilebrain(tmp_path).card
+    assert not any("holds no residuals" in text for text in card.limitations)
+    assert (card.n, card.training[0]["n"], card.z_notes) == ({"female": 60, "male": 60}, 120, ())
+    bare = [without_rows(model) for model in models["male"]]
+    write_rds(tmp_path / "MFPmodels_subcorticalvolume_male.rds", bare)
+    card = import_centilebrain(tmp_path).card
+    assert [text for text in card.limitations if "residuals" in text] == [
+        "The male file holds no residuals: its RMSE is the square root of deviance / n."
+    ]
+    assert card.age_range["male"] == (3.0, 90.0)
+    for old, new in zip(models["male"], bare, strict=True):
+        new.fields["residuals"] = old.fields["residuals"]
+    write_rds(tmp_path / "MFPmodels_subcorticalvolume_male.rds", bare)
+    assert not any("holds no residuals" in text for text in import_centilebrain(tmp_path).card.limitations)

@@ -111,3 +111,107 @@ def test_predictors_and_slopes_must_fit(tmp_path):
 
 def test_every_name_is_a_region():
     assert {row["region"] for row in name_table("nomis")} <= set(names())
+
+
+def write_one(tmp_path, predictors=("age",), slopes=(1.0,), name="left-hippocampus"):
+    write(tmp_path, "aseg.csv", name, list(predictors), LinearRegression(10.0, list(slopes)), 4.0)
+    return tmp_path / "models" / "aseg.csv" / "Models"
+
+
+def coefficients(tmp_path, predictors, slopes, assume):
+    write_one(tmp_path, predictors, slopes)
+    fit = import_nomis(tmp_path, assume).fits["Left-Hippocampus"]
+    return dict(zip(fit.terms, fit.coefficients, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("assume", "predictor", "factor"),
+    [
+        ({"manufacturer": "Siemens"}, "manufacturer_ge", 0.0),
+        ({"manufacturer": "siemens"}, "manufacturer_philips", 0.0),
+        ({"manufacturer": "philips"}, "manufacturer_philips", 1.0),
+        ({"manufacturer": "philips"}, "manufacturer_ge", 0.0),
+        ({"manufacturer": "ge"}, "manufacturer_philips", 0.0),
+        ({"manufacturer": "ge"}, "manufacturer_ge", 1.0),
+        ({"mfs": "1.5"}, "mfs_15", 1.0),
+        ({"mfs": "3"}, "mfs_15", 0.0),
+        ({"voxel": "1.2"}, "voxel", 1.2),
+        ({"cnr": "mean"}, "cnr", 0.0),
+        ({"surfaceholes": "mean"}, "surfaceholes", 0.0),
+        ({"surfaceholes": "40"}, "surfaceholes", np.log(40) - HOLES),
+        ({"surfaceholes": "40"}, "surfaceholes2", (np.log(40) - HOLES) ** 2),
+        ({"surfaceholes": "40"}, "surfaceholes3", (np.log(40) - HOLES) ** 3),
+    ],
+)
+def test_constants_of_the_dataset_go_into_the_intercept(tmp_path, assume, predictor, factor):
+    found = coefficients(tmp_path, ["age", predictor], [0.5, 2.0], assume)
+    assert found == {(): pytest.approx(10 + 2 * factor), ("age",): 0.5}
+
+
+def test_constants_scale_what_they_stand_with(tmp_path):
+    found = coefficients(tmp_path, ["age2_x_voxel", "age2"], [2.0, 0.5], {"voxel": "3"})
+    assert found == {(): 10.0, ("age", "age"): 6.5}
+
+
+@pytest.mark.parametrize(
+    ("assume", "reason"),
+    [
+        ({"colour": "red", "apple": "1"}, "cannot assume apple, colour"),
+        ({"manufacturer": "hitachi"}, "manufacturer must be one of siemens, philips, ge"),
+        ({"voxel": "big"}, "a value of --assume is not possible"),
+        ({"surfaceholes": "0"}, "a value of --assume is not possible"),
+    ],
+)
+def test_the_reason_is_said(tmp_path, assume, reason):
+    write_one(tmp_path)
+    with pytest.raises(ModelError, match=reason):
+        import_nomis(tmp_path, assume)
+
+
+def test_files_that_hold_no_number_are_refused(tmp_path):
+    models = write_one(tmp_path)
+    noise = models / "left-hippocampus_mse.csv"
+    for text, reason in (("much", "no number"), ("nan", "no finite number"), ("inf", "no finite number")):
+        noise.write_text(text)
+        with pytest.raises(ModelError, match=reason):
+            import_nomis(tmp_path)
+    noise.write_text("4")
+    (models / "left-hippocampus.csv").write_text("")
+    with pytest.raises(ModelError, match="1 slopes for 0 predictors"):
+        import_nomis(tmp_path)
+
+
+def test_a_regression_without_intercept_is_refused(tmp_path):
+    models = write_one(tmp_path)
+    model = LinearRegression(1.0, [1.0])
+    model.intercept_ = "none"
+    (models / "left-hippocampus.sav").write_bytes(pickle.dumps(model))
+    with pytest.raises(ModelError, match="has no intercept"):
+        import_nomis(tmp_path)
+    model.coef_, model.intercept_ = np.array([[2.0]]), np.array([1.0])
+    (models / "left-hippocampus.sav").write_bytes(pickle.dumps(model))
+    assert import_nomis(tmp_path).fits["Left-Hippocampus"].coefficients == (1.0, 2.0)
+    model.coef_ = [2.0]
+    (models / "left-hippocampus.sav").write_bytes(pickle.dumps(model))
+    with pytest.raises(ModelError, match="not a linear regression"):
+        import_nomis(tmp_path)
+
+
+def test_a_folder_without_models_is_refused(tmp_path):
+    write_one(tmp_path, name="nothing-known")
+    with pytest.raises(ModelError, match="holds no NOMIS model"):
+        import_nomis(tmp_path)
+
+
+def test_the_card_names_what_was_assumed(tmp_path):
+    write_one(tmp_path)
+    plain, stated = import_nomis(tmp_path).card, import_nomis(tmp_path, {"voxel": "1", "cnr": "mean"}).card
+    assert (plain.z_notes, plain.covariates) == ((), "age (years), sex, EstimatedTotalIntraCranialVol (mm^3)")
+    assert stated.covariates.endswith("(mm^3); cnr = mean, voxel = 1")
+    assert "(cnr = mean, voxel = 1)" in stated.z_notes[0]
+
+
+def test_a_model_of_log10_is_preferred(tmp_path):
+    write_one(tmp_path)
+    write_one(tmp_path, name="left-hippocampuslog10")
+    assert import_nomis(tmp_path).fits["Left-Hippocampus"].response == "log10"
