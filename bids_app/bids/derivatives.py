@@ -55,10 +55,9 @@ def person_summary_paths(output_dir: Path | str, participant: str) -> list[Path]
     """Paths of the summaries of a person's scored scans (label without prefix), in natural order."""
     person = os.path.join(output_dir, participant_id(participant))
     folders = [f"{folder}/anat" for folder in (person, *(entry.path for entry in _subfolders(person, "ses-")))]
-    found = [Path(folder, name) for folder in folders if os.path.isdir(folder) for name in os.listdir(folder)]
-    return sorted(
-        (path for path in found if path.name.endswith(SUMMARY_SUFFIX)), key=lambda path: natural_key(path.name)
-    )
+    listings = ((folder, os.listdir(folder)) for folder in folders if os.path.isdir(folder))
+    found = [Path(folder, name) for folder, names in listings for name in names if name.endswith(SUMMARY_SUFFIX)]
+    return sorted(found, key=lambda path: natural_key(path.name))
 
 
 def _subfolders(parent: Path | str, prefix: str) -> Iterator[os.DirEntry[str]]:
@@ -106,26 +105,25 @@ class _Shared:
         self.known: dict[Any, Any] = {}
 
     def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        key = tuple(pairs)
         try:
-            return self._one(tuple(pairs), lambda: {sys.intern(name): _interned(value) for name, value in pairs})
+            found = self.known.get(key)
         except TypeError:
             return {sys.intern(name): self._value(value) for name, value in pairs if name not in HASHES}
+        if found is None:
+            found = {sys.intern(name): _interned(value) for name, value in pairs}
+            if len(self.known) < MOST_SHARED:
+                self.known[key] = found
+        return found
 
     def _value(self, value: Any) -> Any:
         if not isinstance(value, list):
             return _interned(value)
         try:
-            return self._one((list, *value), lambda: value)
+            few = len(self.known) < MOST_SHARED
+            return self.known.setdefault((list, *value), value) if few else self.known.get((list, *value), value)
         except TypeError:
             return value
-
-    def _one(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
-        found = self.known.get(key)
-        if found is None:
-            found = make()
-            if len(self.known) < MOST_SHARED:
-                self.known[key] = found
-        return found
 
 
 def _interned(value: Any) -> Any:

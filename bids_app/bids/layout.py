@@ -87,7 +87,7 @@ def find_scans(
     named = [label for label in wanted if is_label(label)]
     folders = _anat_folders(bids_dir, named)
     kept = None if kept_dir is None or participant_label else (kept_dir, _state(folders.values()))
-    found = find_images(bids_dir, named, filters, database_dir, kept) if images or by_session else {}
+    found = find_images(bids_dir, list(folders.values()), filters, database_dir, kept) if images or by_session else {}
     found = {key: item for key, item in found.items() if key in folders}
     keys = _keys(wanted, found, () if by_session else (*folders, *names))
     return only_sessions([_scan(key, found.get(key, {})) for key in keys], session_label, bids_dir)

@@ -34,14 +34,14 @@ _IGNORED = (
 
 def find_images(
     bids_dir: Path,
-    people: Sequence[str],
+    folders: Sequence[Path],
     filters: Mapping[str, Mapping[str, Any]],
     database_dir: Path | None = None,
     kept: tuple[Path, str] | None = None,
 ) -> Images:
-    """T1w, T2w and FLAIR images of `people` (labels) that pass `filters` (of `read_filters`), by scan and suffix.
+    """T1w, T2w and FLAIR images in the ``anat`` `folders` that pass `filters` (of `read_filters`), by scan and suffix.
 
-    Without `database_dir` only the folders of `people` are indexed; with it the whole dataset is, once. `kept` is a
+    Without `database_dir` only `folders` are indexed; with it the whole dataset is, once. `kept` is a
     folder and the state of the dataset: the index stays there, and serves again as long as the state is the same.
 
     Raises
@@ -49,8 +49,8 @@ def find_images(
     UsageError
         When a filter or the index cannot be used.
     """
-    layout = _kept_layout(bids_dir, people, *kept) if kept and database_dir is None else None
-    layout = layout or _layout(bids_dir, people, database_dir)
+    layout = _kept_layout(bids_dir, folders, *kept) if kept and database_dir is None else None
+    layout = layout or _layout(bids_dir, folders, database_dir)
     found: Images = {}
     for suffix in SUFFIXES:
         for path in _get(layout, suffix, filters.get(suffix.lower(), {})):
@@ -104,33 +104,34 @@ def _value(name: str, value: Any) -> Any:
     return value
 
 
-def _indexer(bids_dir: Path, people: Sequence[str] | None) -> BIDSLayoutIndexer:
-    """An indexer of images, which goes into the folders of `people` alone (None: of everybody).
+def _indexer(bids_dir: Path, folders: Sequence[Path] | None) -> BIDSLayoutIndexer:
+    """An indexer of images, which goes into `folders` alone (None: of everybody).
 
-    pybids itself asks of each of ten thousand folders whether it is to be left out: 0.2 ms each.
+    pybids itself asks of each of ten thousand people whether they are to be left out, and looks around in the
+    folder above each of these: 0.2 ms and 1 ms.
     """
     from bids.layout import BIDSLayoutIndexer
 
-    folders = [name for name in (f"sub-{label}" for label in people or ()) if (bids_dir / name).is_dir()]
+    places = [folder.relative_to(bids_dir) for folder in folders or ()]
 
     class PeopleIndexer(BIDSLayoutIndexer):
-        began = people is None
+        began = folders is None
 
         def _index_dir(self, path: Any, config: Any, *how: Any, **named: Any) -> Any:
             if self.began or (bids_dir / self.config_filename).exists():
                 return super()._index_dir(path, config, *how, **named)
             self.began = True
-            found = [super(PeopleIndexer, self)._index_dir(path / name, config, *how, **named) for name in folders]
+            found = [super(PeopleIndexer, self)._index_dir(path / name, config, *how, **named) for name in places]
             return [file for files, _ in found for file in files], [tag for _, tags in found for tag in tags]
 
     ignored = [re.compile(text) for text in _IGNORED]
     return PeopleIndexer(validate=False, index_metadata=False, ignore=ignored)
 
 
-def _layout(bids_dir: Path, people: Sequence[str], database_dir: Path | None) -> BIDSLayout:
+def _layout(bids_dir: Path, folders: Sequence[Path], database_dir: Path | None) -> BIDSLayout:
     from bids.layout import BIDSLayout
 
-    indexer = _indexer(bids_dir, people if database_dir is None else None)
+    indexer = _indexer(bids_dir, folders if database_dir is None else None)
     try:
         return BIDSLayout(
             str(bids_dir),
@@ -145,12 +146,12 @@ def _layout(bids_dir: Path, people: Sequence[str], database_dir: Path | None) ->
         ) from error
 
 
-def _kept_layout(bids_dir: Path, people: Sequence[str], folder: Path, state: str) -> BIDSLayout:
+def _kept_layout(bids_dir: Path, folders: Sequence[Path], folder: Path, state: str) -> BIDSLayout:
     """The index that `folder` keeps of this dataset, made anew when the dataset has changed."""
     name = hashlib.sha256(str(bids_dir).encode()).hexdigest()[:12]
     place = folder / f"{name}-{hashlib.sha256(state.encode()).hexdigest()[:12]}"
     if not place.is_dir():
-        layout = _layout(bids_dir, people, None)
+        layout = _layout(bids_dir, folders, None)
         for old in folder.glob(f"{name}-*"):
             shutil.rmtree(old, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
@@ -159,7 +160,7 @@ def _kept_layout(bids_dir: Path, people: Sequence[str], folder: Path, state: str
             with contextlib.suppress(OSError):  # another run was faster
                 (Path(making) / "index").rename(place)
         return layout
-    return _layout(bids_dir, people, place)
+    return _layout(bids_dir, folders, place)
 
 
 def _get(layout: BIDSLayout, suffix: str, filters: Mapping[str, Any]) -> list[Path]:

@@ -153,14 +153,10 @@ def _parsed_together(texts: Sequence[bytes | None], value: str) -> Columns | Non
     except (ArrowException, KeyError, UnicodeDecodeError):
         return None
     regions = table["region"].chunk(0)
-    if len(regions) != sum(counts):
+    names = regions.dictionary.to_pylist()
+    if len(regions) != sum(counts) or "" in names:
         return None
-    return Columns(
-        np.repeat(np.arange(len(texts)), counts),
-        regions.dictionary.to_pylist(),
-        regions.indices.to_numpy(),
-        table[value].to_numpy(),
-    )
+    return Columns(np.repeat(np.arange(len(texts)), counts), names, regions.indices.to_numpy(), table[value].to_numpy())
 
 
 def _parsed_one_by_one(texts: Sequence[bytes | None], paths: Sequence[str], value: str) -> Columns:

@@ -54,6 +54,8 @@ def scanner_of(bids_dir: Path, scan: Scan, above: Mapping[str, Any] | None = Non
     session = session_id(scan.session)
     visit = person if session is None else person / session
     said = dict(_said_in(bids_dir) if above is None else above)
+    if not os.path.isdir(person):
+        return _scanner(said)
     for folder in dict.fromkeys((person, visit, visit / "anat")):
         said |= _said_in(folder)
     return _scanner(said)
@@ -109,7 +111,7 @@ def _tesla(value: Any) -> str | None:
     except (TypeError, ValueError):
         return None
     field /= 1e4 if field > _MOST_TESLA else 1
-    return f"{round(2 * field) / 2:g}T" if 0 < field <= _MOST_TESLA else None
+    return f"{round(2 * field) / 2 or field:g}T" if 0 < field <= _MOST_TESLA else None
 
 
 def scanners_of(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,6 +24,7 @@ LONG, SCANS = "group_long", "group_scans"
 MEASURED = ("region", "measure", "unit", "value", "expected", "z", "z_se", "centile", "deviation", "in_range")
 TEXT = ("region", "measure", "unit", "deviation", *KEYS, "sample", "sex", "group", "site")
 TOLD = "{name}, as the tables of the dataset name it"
+OF_REGION = ("measure", "unit")
 CHUNK = 256
 
 
@@ -46,8 +46,8 @@ def write_tidy(
     scores : sequence of str
         Columns of `clinical` that ``group_long`` has too.
     regions : iterable, optional
-        Per scan its rows as text, columns `MEASURED` separated by tabs; default: made of the tables of `scored`, which
-        hold no expected value.
+        Per scan its rows as text, columns `MEASURED` without measure and unit, separated by tabs; default: made of the
+        tables of `scored`, which hold no expected value.
 
     Returns
     -------
@@ -66,6 +66,7 @@ def write_tidy(
     columns = [*head.columns, *measured]
     write_json(_described(LONG, pd.DataFrame(columns=columns)), output_dir / f"{LONG}.json")
     keys = format_tsv(head.map(_one_line), header=False).split("\n")[:-1]
+    known = _Known()
     with ExitStack() as stack:
         parquet = _Parquet(stack, output_dir / f"{LONG}.parquet", head, keys, measured)
         table = output_dir / f"{LONG}.tsv"
@@ -79,9 +80,9 @@ def write_tidy(
         for places, rows in _pieces(regions, len(keys)):
             parquet.write(places, rows)
             if stream is not None:
-                stream.write(
-                    "".join([f"{keys[place]}\t{row}\n" for place, row in zip(places, rows, strict=True)]).encode()
-                )
+                cells = [(keys[place], *row.partition("\t")) for place, row in zip(places, rows, strict=True)]
+                lines = [f"{key}\t{known[region]}\t{rest}\n" for key, region, _, rest in cells]
+                stream.write("".join(lines).encode())
     return written
 
 
@@ -111,12 +112,11 @@ def _rows_of(scored: ScoredScans) -> Iterator[list[str]]:
     )
     values = add_asymmetry(scored.volumes.drop(columns=KEYS).reset_index(drop=True)).reindex(columns=z.columns)
     names = list(z.columns)
-    known = {"region": names, "measure": [*map(measure_of, names)], "unit": [*map(unit_of, names)]}
     from scipy.special import ndtr
 
     for row, value in zip(z.to_numpy(dtype=float), values.to_numpy(dtype=float), strict=True):
         found = {"value": value, "z": row, "centile": 100 * ndtr(row), "deviation": deviation_flag(row)}
-        table = pd.DataFrame({**known, **found})[~np.isnan(row)]
+        table = pd.DataFrame({"region": names, **found})[~np.isnan(row)]
         yield format_tsv(table, header=False).split("\n")[:-1]
 
 
@@ -136,6 +136,14 @@ def _one_line(cell: Any) -> Any:
     return " ".join(cell.split()) if isinstance(cell, str) else cell
 
 
+class _Known(dict[str, str]):
+    """Name, measure and unit of a region as the first cells of a row."""
+
+    def __missing__(self, region: str) -> str:
+        self[region] = f"{region}\t{measure_of(region)}\t{unit_of(region)}"
+        return self[region]
+
+
 class _Parquet:
     """A Parquet file that is written in pieces of text and appears whole at the end.
 
@@ -151,8 +159,10 @@ class _Parquet:
         own = {str(name): pd.api.types.is_numeric_dtype(column) and name not in TEXT for name, column in head.items()}
         of_scan = {name: pa.float64() if number else pa.string() for name, number in own.items()}
         texts = {name: pa.string() for name in TEXT} | {"in_range": pa.bool_()}
-        self._measured = {name: texts.get(name, pa.float64()) for name in measured}
-        self._schema = pa.schema([*of_scan.items(), *self._measured.items()])
+        kinds = {name: texts.get(name, pa.float64()) for name in measured}
+        self._schema, self._names = pa.schema([*of_scan.items(), *kinds.items()]), list(kinds)
+        told = {"region": pa.dictionary(pa.int32(), pa.string())}
+        self._measured = {name: told.get(name, kind) for name, kind in kinds.items() if name not in OF_REGION}
         self._scans = _parsed(keys, of_scan)
         self._writer = stack.enter_context(ParquetWriter(stack.enter_context(atomic_stream(path)), self._schema))
 
@@ -160,17 +170,24 @@ class _Parquet:
         """Add rows, each of the scan at its place."""
         import pyarrow as pa
 
-        both = self._scans.take(pa.array(places)), _parsed(rows, self._measured)
-        self._writer.write_table(pa.table([column for part in both for column in part.columns], schema=self._schema))
+        read = _parsed(rows, self._measured)
+        regions = read["region"].chunk(0)
+        columns = {name: read[name] for name in self._measured if name != "region"}
+        names = regions.dictionary.to_pylist()
+        told = {"region": names, "measure": [*map(measure_of, names)], "unit": [*map(unit_of, names)]}
+        columns |= {name: pa.array(texts, pa.string()).take(regions.indices) for name, texts in told.items()}
+        whole = [*self._scans.take(pa.array(places)).columns, *(columns[name] for name in self._names)]
+        self._writer.write_table(pa.table(whole, schema=self._schema))
 
 
 def _parsed(lines: Sequence[str], kinds: Mapping[str, Any]) -> Any:
-    """Lines of a TSV file as an Arrow table with the columns `kinds`."""
-    from pyarrow import csv
+    """Lines of a TSV file as an Arrow table with the columns `kinds`, of one chunk each."""
+    from pyarrow import BufferReader, csv
 
+    text = "\n".join([*lines, ""]).encode()
     return csv.read_csv(
-        io.BytesIO("\n".join([*lines, ""]).encode()),
-        csv.ReadOptions(use_threads=False, column_names=list(kinds)),
+        BufferReader(text),
+        csv.ReadOptions(use_threads=False, column_names=list(kinds), block_size=len(text) + 1),
         csv.ParseOptions(delimiter="\t"),
         csv.ConvertOptions(column_types=kinds, null_values=["n/a"], strings_can_be_null=True),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -29,9 +30,10 @@ def is_pointer_text(content: bytes) -> bool:
 def is_not_fetched(path: Path | str) -> bool:
     """Whether `path` exists as an annexed file whose content is not on this disk."""
     try:
-        if os.path.islink(path):
+        status = os.lstat(path)
+        if stat.S_ISLNK(status.st_mode):
             return _MARK in os.readlink(path) and not os.path.exists(path)
-        if not os.path.isfile(path) or os.path.getsize(path) > _LONGEST_ADDRESS:
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _LONGEST_ADDRESS:
             return False
         with open(path, "rb") as stream:
             return is_pointer_text(stream.read())

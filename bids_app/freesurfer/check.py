@@ -36,7 +36,7 @@ STATUSES = (
 STALE_AFTER_HOURS = 24.0
 # Subject names stand in the first lines of a stats file
 HEADER_BYTES = 2048
-_NAMED = re.compile(rb"^# subjectname (\S+)", re.MULTILINE)
+NAMED = re.compile(rb"^# subjectname (\S+)", re.MULTILINE)
 _FASTSURFER_CORTEX = "aparc.DKTatlas.mapped.stats"
 
 
@@ -364,7 +364,7 @@ def _other_names(stats: StatsFolder, files: dict[str, StatsFile], done: str | No
     for file in sorted(stats.present) if files else ():
         if file.endswith(".stats") and f"stats/{file}" not in files:
             with suppress(StatsFileError):
-                match = _NAMED.search(stats.content(file)[:HEADER_BYTES])
+                match = NAMED.search(stats.content(file)[:HEADER_BYTES])
                 if match:
                     yield match[1].decode(errors="replace"), f"stats/{file}"
 

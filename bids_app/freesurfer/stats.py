@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain, cycle
@@ -27,7 +27,7 @@ INTEGER_COLUMNS = frozenset({"Index", "SegId", "NVoxels", "NVertices", "NumVert"
 _TITLES = ("Title", "Table")
 _LARGEST = 8 * 2**20
 _MOST_DIGITS = 9
-_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROL = bytes({*range(32), 127} - set(b"\t\n\r"))
 _REPAIR = "run the last steps of recon-all again, or fetch the file anew"
 
 
@@ -124,18 +124,20 @@ def parse_stats(content: bytes, path: str) -> StatsFile:
     lines = _lines(content, path)
     header: dict[str, str] = {}
     measures: dict[str, Measure] = {}
-    declared: dict[int, str] = {}
+    described: list[str] = []
     rows: list[str] = []
     for line in lines:
         if line[:1] != "#":
             if line and not line.isspace():
                 rows.append(line)
             continue
+        if line[:11] == "# TableCol ":
+            described.append(line[11:])
+            continue
         words = line[1:].split(None, 1)
         key, rest = words if len(words) == 2 else ("".join(words), "")
         if key == "TableCol":
-            if "ColHeader" in rest:
-                _declare_column(declared, rest, path)
+            described.append(rest)
         elif key == "Measure":
             _add_measure(measures, rest, path)
         elif key in _CONSISTENT and header.get(key, rest).split() != rest.split():
@@ -144,7 +146,7 @@ def parse_stats(content: bytes, path: str) -> StatsFile:
             header.setdefault(key, rest.rstrip())
     if not header and not measures:
         _fail(path, "is not a FreeSurfer stats file: it has no header")
-    columns, notes = _table(rows, header, declared, path)
+    columns, notes = _table(rows, header, _declared(tuple(described)) or _columns_of(described, path), path)
     return StatsFile(header, measures, columns, notes)
 
 
@@ -156,11 +158,11 @@ def _fail(path: str, problem: str) -> NoReturn:
 
 
 def _lines(content: bytes, path: str) -> list[str]:
-    if not content.strip():
+    if not content or content.isspace():
         _fail(path, "is empty")
     if is_pointer_text(content):
         raise StatsFileError(f"the content of {path} has not been fetched", f"run datalad get {path}")
-    if _CONTROL.search(content):
+    if len(content.translate(None, _CONTROL)) != len(content):
         _fail(path, "is not text")
     if content[-1:] not in (b"\n", b"\r"):
         _fail(path, "is truncated: its last line is not complete")
@@ -193,6 +195,24 @@ def _add_measure(measures: dict[str, Measure], line: str, path: str) -> None:
     known = measures.setdefault(name, measure)
     if known.value != measure.value and not math.isnan(known.value + measure.value):
         _fail(path, f"gives {name} twice with different values ({known.value:g} and {measure.value:g})")
+
+
+@lru_cache(maxsize=16)
+def _declared(described: tuple[str, ...]) -> dict[int, str]:
+    """`_columns_of`, which are the same in the files of all people; empty where they contradict each other."""
+    try:
+        return _columns_of(described, "")
+    except StatsFileError:
+        return {}
+
+
+def _columns_of(described: Iterable[str], path: str) -> dict[int, str]:
+    """Number and name of the columns that the lines ``# TableCol`` describe."""
+    declared: dict[int, str] = {}
+    for line in described:
+        if "ColHeader" in line:
+            _declare_column(declared, line, path)
+    return declared
 
 
 def _declare_column(declared: dict[int, str], line: str, path: str) -> None:
@@ -228,10 +248,10 @@ def _check_columns(names: list[str], header: dict[str, str], declared: dict[int,
 
 def _columns(lines: list[str], names: list[str], path: str) -> dict[str, list]:
     rows = [line.split() for line in lines]
-    for line, row in zip(lines, rows):
-        if len(row) != len(names):
-            where = f"{line.strip()[:50]!r} ({len(row)} of {len(names)} columns)"
-            _fail(path, f"is truncated or damaged at {where}")
+    if set(map(len, rows)) - {len(names)}:
+        line, row = next((line, row) for line, row in zip(lines, rows) if len(row) != len(names))
+        where = f"{line.strip()[:50]!r} ({len(row)} of {len(names)} columns)"
+        _fail(path, f"is truncated or damaged at {where}")
     texts = dict(zip(names, zip(*rows))) if rows else dict.fromkeys(names, ())
     structures = list(texts.pop(NAME))
     values = _floats(list(chain.from_iterable(texts.values())), structures, path)
@@ -246,7 +266,7 @@ def _floats(cells: list[str], structures: list[str], path: str) -> list[float]:
     joined = "".join(cells)
     try:
         values = list(map(float, cells))
-        if "_" not in joined and joined.isascii() and math.inf not in values and -math.inf not in values:
+        if "_" not in joined and joined.isascii() and (math.isfinite(sum(values)) or not any(map(math.isinf, values))):
             return values
     except ValueError:
         pass

@@ -63,7 +63,7 @@ class GroupTables(LibraryInterface):
 
 
 class _AnalysisIn(_TablesIn):
-    ready = traits.List(traits.Any, desc="what must be written before")
+    ready = traits.List(traits.Any, hash_files=False, desc="what must be written before")
 
 
 class ClinicalAnalysis(LibraryInterface):

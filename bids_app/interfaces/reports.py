@@ -12,7 +12,7 @@ from bids_app.interfaces.base import LibraryInterface
 class _GroupIn(BaseInterfaceInputSpec):
     output_dir = Directory(mandatory=True)
     figure_formats = traits.List(traits.Str, desc="formats of the figure files; by default those of the level")
-    ready = traits.List(traits.Any, desc="what must be written before")
+    ready = traits.List(traits.Any, hash_files=False, desc="what must be written before")
 
     def formats(self) -> dict:
         """The formats as an argument, when some were asked for."""

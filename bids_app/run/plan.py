@@ -4,51 +4,35 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bids_app.bids.covariates import Covariates
-from bids_app.bids.derivatives import SCHEMA
 from bids_app.bids.layout import Scan
-from bids_app.bids.markers import is_person_done, is_scan_done
-from bids_app.bids.names import LONGEST_LABEL, derivative_path, is_label, listed, participant_id, scan_name
+from bids_app.bids.markers import is_person_done
+from bids_app.bids.names import LONGEST_LABEL, is_label, listed, scan_name
 from bids_app.errors import NormvolError
 from bids_app.findings import Finding
-from bids_app.freesurfer.locate import trees_of_nobody
+from bids_app.freesurfer.locate import Located, trees_of_nobody
 from bids_app.normative.base import NormativeModel
 from bids_app.normative.harmonise.adaptation import unadapted_warning
 from bids_app.run.adaptation import ScanAdaptations, estimate_adaptation
 from bids_app.run.alike import asked_for, check_alike, with_before
 from bids_app.run.config import RunConfig
 from bids_app.run.disguised import disguised, disguised_finding
-from bids_app.run.fingerprint import fingerprint
 from bids_app.run.lesions import LesionPlan
 from bids_app.run.missing_trees import why_no_tree
 from bids_app.run.models import load_second_model, load_study_model, model_sha256
 from bids_app.run.planned import Omission, Plan, PlannedScan, RunContext
 from bids_app.run.recon import ReconPlan, recon_memory_gb
 from bids_app.run.request import Request, SubjectPlaces, open_request
-from bids_app.run.scan import EXPECTED_TABLES, kept_columns, used_columns
+from bids_app.run.scan import used_columns
 from bids_app.run.streams import mixed_streams
-from bids_app.run.trees import Trees, base_finding, is_scored
-from bids_app.tables import read_json
-
-# Kinds of findings on scored scans that a plan makes, and not the scoring
-PLANNED_KINDS = frozenset(
-    (
-        "age-one-for-all",
-        "age-contradicts-dates",
-        "age-units",
-        "age-limit",
-        "session-label-matched",
-        "tree-choice",
-        "tree-name-trusted",
-        "streams-mixed",
-        "scanner-disagrees",
-    )
-)
+from bids_app.run.trees import TreeFacts, Trees, base_finding
+from bids_app.run.up_to_date import is_up_to_date, settled_facts
 
 
 def make_plan(config: RunConfig, work_dir: Path, *, later: bool = False) -> Plan:
@@ -90,7 +74,10 @@ def plan_request(request: Request, *, later: bool = False, keep: bool = True) ->
     adaptations = None if request.model.controls is None else _adaptations(request, model, trees, second=second)
     can_be_scored = {scan.name for scan, item in zip(scans, covariates) if not item.problem}
     recon = ReconPlan(request.recon, scans, asked & can_be_scored)
-    outcomes = [_plan_scan(scan, item, request.places, recon, trees) for scan, item in zip(scans, covariates)]
+    # A person's tables and report need all sessions, so one changed session brings the others along.
+    columns = used_columns(model, second)
+    settled = None if request.force else partial(settled_facts, context=context, columns=columns)
+    outcomes = [_plan_scan(scan, item, request.places, recon, trees, settled) for scan, item in zip(scans, covariates)]
     planned, omissions = _with_other_sessions([*outcomes, *unnamed], trees)
     planned = _with_tree_findings(planned)
     lesions = LesionPlan(request.dataset.bids_dir, request.derivatives, request.lesions, scans)
@@ -100,8 +87,6 @@ def plan_request(request: Request, *, later: bool = False, keep: bool = True) ->
         planned = [replace(scan, covariates={**scan.covariates, **limits}) for scan in planned]
     if adaptations is not None:
         planned = [_adapted(scan, adaptations, request) for scan in planned]
-    # A person's tables and report need all sessions, so one changed session brings the others along.
-    columns = used_columns(model, second)
     omissions = [_shortened(omission, request.folders) for omission in omissions if omission.name in asked]
     notes = adaptations.notes if adaptations is not None else (unadapted_warning(model),)
     found = (*differs, *table_findings, *_of_nobody(request, scans))
@@ -109,10 +94,8 @@ def plan_request(request: Request, *, later: bool = False, keep: bool = True) ->
         planned, omissions = disguised(planned, omissions, request.disguise)
         notes = tuple(map(request.disguise.text, notes))
         found = tuple(disguised_finding(item, request.disguise) for item in found)
-    changed = {
-        scan.participant for scan in planned if request.force or not is_up_to_date(scan, context, trees, columns)
-    }
-    changed |= _not_done([scan for scan in planned if scan.participant not in changed], omissions, request.output_dir)
+    is_done = None if request.force else partial(is_up_to_date, context=context, trees=trees, columns=columns)
+    changed = _changed(planned, omissions, trees, is_done, request.output_dir)
     return Plan(
         context=context,
         scans=tuple(scan for scan in planned if scan.participant in changed),
@@ -125,6 +108,24 @@ def plan_request(request: Request, *, later: bool = False, keep: bool = True) ->
         subject_directories=request.places.roots,
         adaptations=adaptations,
     )
+
+
+def _changed(
+    planned: Sequence[PlannedScan],
+    omissions: Sequence[Omission],
+    trees: Trees,
+    is_done: Callable[[PlannedScan], bool] | None,
+    output_dir: Path,
+) -> set[str]:
+    """The people who have something to do; without `is_done` all."""
+    left_out = {omission.participant for omission in omissions}
+    unknown = [
+        scan
+        for scan in planned
+        if scan.participant in left_out or trees.settled.get(scan.subject_dir) != scan.covariates
+    ]
+    changed = {scan.participant for scan in unknown if is_done is None or not is_done(scan)}
+    return changed | _not_done([scan for scan in unknown if scan.participant not in changed], omissions, output_dir)
 
 
 def kept_dir(context: RunContext) -> Path:
@@ -216,8 +217,18 @@ def _adapted(scan: PlannedScan, adaptations: ScanAdaptations, request: Request) 
 
 
 def _plan_scan(
-    scan: Scan, covariates: Covariates, places: SubjectPlaces, recon: ReconPlan, trees: Trees
+    scan: Scan,
+    covariates: Covariates,
+    places: SubjectPlaces,
+    recon: ReconPlan,
+    trees: Trees,
+    settled: Callable[[PlannedScan], TreeFacts | None] | None = None,
 ) -> PlannedScan | Omission:
+    def planned(path: Path, located: Located, findings: tuple[Finding, ...]) -> PlannedScan:
+        source = {"fs_subject": located.identifier, "fs_images": recon.images_of(located.path)}
+        row = {**_row(covariates, findings), **source}
+        return PlannedScan(scan.participant, scan.session, row, subject_dir=path)
+
     if covariates.problem:
         return Omission(
             scan.participant,
@@ -234,6 +245,7 @@ def _plan_scan(
             only_session=recon.sessions_of(scan.participant) == 1,
             longitudinal=places.longitudinal,
             measured=True,
+            settled=settled and (lambda *found: ((one := planned(*found)).covariates, settled(one))),
         )
         if tree is None or (not tree.check.usable and recon.may_resume(tree.located.path)):
             return _to_run(scan, covariates, recon)
@@ -244,16 +256,8 @@ def _plan_scan(
     if not tree.check.usable:
         fetch = (tree.path / "stats", tree.path / "scripts") if tree.check.status == "not_fetched" else ()
         return _omitted(scan, tree.check.message, tree.check.remedy, to_fetch=fetch)
-    source = {"fs_subject": tree.located.identifier, "fs_images": recon.images_of(tree.located.path)}
-    row = _row(covariates, tree.findings)
-    return PlannedScan(
-        scan.participant,
-        scan.session,
-        {**row, **source},
-        subject_dir=tree.path,
-        expected=tree.expected,
-        volumes_file=trees.volumes_files.get(tree.path),
-    )
+    found = planned(tree.path, tree.located, tree.findings)
+    return replace(found, expected=tree.expected, volumes_file=trees.volumes_files.get(tree.path))
 
 
 def _remedy(findings: Sequence[Finding]) -> str:
@@ -341,43 +345,3 @@ def shorten(text: str, folders: Iterable[Path]) -> str:
     for folder in folders:
         text = text.replace(f"{folder}/", "")
     return text
-
-
-def is_up_to_date(scan: PlannedScan, context: RunContext, trees: Trees, columns: Sequence[str] = ()) -> bool:
-    """Whether the scan's outputs are all there and were made from the same inputs in the same way.
-
-    `columns` are what the model uses beside age, sex and eTIV.
-    """
-    if scan.subject_dir is None:
-        return False
-    if not is_scored(context.output_dir, scan.participant, scan.session):
-        return False
-    labels = (context.output_dir, scan.participant, scan.session)
-    expected = [derivative_path(*labels, desc=desc) for desc in EXPECTED_TABLES]
-    summary = derivative_path(*labels, desc="summary", extension=".json")
-    report = context.output_dir / f"{participant_id(scan.participant)}.html"
-    if not all(path.exists() for path in (*expected, report)) or not is_scan_done(*labels):
-        return False
-    try:
-        recorded = read_json(summary)
-        known = recorded.get("fingerprint"), recorded.get("schema")
-        same = known == (scan_fingerprint(scan, context, trees, columns), SCHEMA)
-    except NormvolError:
-        return False
-    before, now = (
-        [finding for finding in findings if finding["kind"] in PLANNED_KINDS]
-        for findings in (recorded.get("findings", ()), scan.covariates.get("findings", ()))
-    )
-    return bool(
-        same and before == now and recorded["covariates"].get("other") == kept_columns(scan.covariates, columns)
-    )
-
-
-def scan_fingerprint(scan: PlannedScan, context: RunContext, trees: Trees, columns: Sequence[str] = ()) -> str:
-    """The fingerprint that the scan's outputs would carry if they were made now."""
-    assert scan.subject_dir is not None
-    facts = trees.facts(scan.subject_dir)
-    covariates = {**scan.covariates, "etiv_mm3": facts.etiv_mm3, "fs_version": facts.fs_version}
-    adaptation = read_json(scan.adaptation_file) if scan.adaptation_file else None
-    how = context.model_sha256, context.scoring, adaptation, columns, context.second_sha256
-    return fingerprint(facts.inputs, covariates, *how)

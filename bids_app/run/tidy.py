@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
-from operator import methodcaller
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +13,6 @@ from bids_app.clinical.analysis_file import AUTO, SCORES, load_analysis
 from bids_app.clinical.scored_scans import KEYS, ScoredScans
 from bids_app.clinical.tidy import write_tidy
 from bids_app.errors import InputError
-from bids_app.regions import measure_of, unit_of
 from bids_app.run.cohort import cohort_with_clinical, every_visit_of, read_cohort
 from bids_app.run.samples import Pool
 
@@ -58,9 +56,8 @@ def _scores_of(clinical: pd.DataFrame, analysis: str | None) -> list[str]:
 
 
 def scan_regions(scored: ScoredScans) -> Iterator[list[str]]:
-    """The rows of every scan that was read from its tables, as text with the columns `tidy.MEASURED`."""
+    """The rows of every scan that was read from its tables, as text with the columns that `tidy.write_tidy` takes."""
     assert scored.tables is not None
-    known = _Known()
     for number, (participant, session) in enumerate(scored.scans[KEYS].itertuples(index=False, name=None)):
         rows: list[str] = []
         for desc, text in scored.tables.of_scan(number):
@@ -70,16 +67,5 @@ def scan_regions(scored: ScoredScans) -> Iterator[list[str]]:
                 raise InputError(
                     f"a row of {name} has another number of cells", "run the participant level again for it"
                 )
-            rows += [known[region] + rest for region, _, rest in map(_PARTED, lines[1:])]
+            rows += lines[1:]
         yield rows
-
-
-_PARTED = methodcaller("partition", "\t")
-
-
-class _Known(dict[str, str]):
-    """Name, measure and unit of a region as the first cells of a row."""
-
-    def __missing__(self, region: str) -> str:
-        self[region] = f"{region}\t{measure_of(region)}\t{unit_of(region)}\t"
-        return self[region]

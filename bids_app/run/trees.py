@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bids_app.bids.layout import Scan
 from bids_app.bids.names import derivative_parts
@@ -18,6 +19,7 @@ from bids_app.freesurfer.check import SubjectCheck, check_subject
 from bids_app.freesurfer.locate import Located, find_subject
 from bids_app.freesurfer.stats_folder import StatsFolder
 from bids_app.freesurfer.subject import base_time_points
+from bids_app.freesurfer.unchanged import is_unchanged
 from bids_app.freesurfer.volumes import Reading, modelled_version, read_volumes
 from bids_app.run.records import save_volumes
 
@@ -43,6 +45,9 @@ class TreeFacts:
     etiv_mm3: float | None
     fs_version: str | None
     inputs: Mapping[str, str]
+
+
+Settled = Callable[[Path, Located, tuple[Finding, ...]], tuple[Mapping[str, Any], TreeFacts | None]]
 
 
 class Trees:
@@ -72,6 +77,7 @@ class Trees:
         self._later = later and output_dir is not None and not trust_names
         self._kept_dir, self._asked = kept_dir, asked
         self.volumes_files: dict[Path, Path] = {}
+        self.settled: dict[Path | None, Mapping[str, Any]] = {}
         self.trust_names, self.output_dir = trust_names, output_dir
         self._checks: dict[tuple[Path, str], SubjectCheck] = {}
         self._facts: dict[Path, TreeFacts] = {}
@@ -86,12 +92,14 @@ class Trees:
         longitudinal: bool = False,
         measured: bool = False,
         inside: bool = False,
+        settled: Settled | None = None,
     ) -> Tree | None:
         """The tree of a scan in `roots`; None when there is none.
 
         With `measured` its `facts` are taken while its files are in memory, if they will be needed: for the other
         sessions of the person, to see whether a scored scan is up to date, or to be kept. With `inside` its statistics
-        are not left for later.
+        are not left for later. `settled` gives the scan's covariates, and what is recorded of its statistics when it is
+        up to date if they have not changed: then the covariates are kept in `settled`.
 
         Raises
         ------
@@ -107,21 +115,38 @@ class Trees:
         linked = located.path.is_symlink()
         path = located.path.resolve() if linked else located.path
         expected = path.name if linked else scan.name
+        findings = (Finding("tree-choice", located.note),) if located.note else ()
+        tried = self.output_dir is not None and is_scored(self.output_dir, scan.participant, scan.session)
+        if settled is not None and tried and only_session and not self.trust_names:
+            unchanged = self._unchanged(path, expected, *settled(path, located, findings))
+            if unchanged is not None:
+                return Tree(path, located, unchanged, expected, findings)
         seen = inside or (path, expected) in self._checks
         if only_session and not seen and self._is_read_later(scan, path):
             check = check_subject(path, look_inside=False)
         else:
             check = self._check(path, expected)
-        findings = (Finding("tree-choice", located.note),) if located.note else ()
         if check.status == "wrong_subject" and self.trust_names:
             findings = (*findings, Finding("tree-name-trusted", check.message))
             check = check_subject(path, trust_names=True, stats=self._stats(path))
-        tried = self.output_dir is not None and is_scored(self.output_dir, scan.participant, scan.session)
         keep = self._kept_dir is not None and scan.name in self._asked and (path, expected) in self._checks
         if measured and check.usable and path not in self._facts and (not only_session or tried or keep):
             with suppress(FreeSurferError):  # whoever asks for the facts meets it again
                 self.measure(path, scan)
         return Tree(path, located, check, expected, findings)
+
+    def _unchanged(
+        self, path: Path, expected: str, covariates: Mapping[str, Any], facts: TreeFacts | None
+    ) -> SubjectCheck | None:
+        """The check of a tree whose statistics are those of `facts`; None when it needs a closer look."""
+        stats = self._stats(path)
+        if facts is None or not is_unchanged(stats, facts.inputs, facts.fs_version, expected):
+            return None
+        check = check_subject(path, stats=stats, look_inside=False)
+        if not check.usable:
+            return None
+        self._facts[path], self.settled[path] = facts, covariates
+        return check
 
     def _is_read_later(self, scan: Scan, path: Path) -> bool:
         """Whether nobody asks for a tree's statistics before its scan is scored: a tree of ours may have to be resumed,
@@ -153,7 +178,7 @@ class Trees:
         return self._facts.get(path) or self.measure(path)[0]
 
     def measure(self, path: Path, scan: Scan | None = None) -> tuple[TreeFacts, Reading]:
-        """The facts, which are kept, and all that was measured, in a file when it will be asked for again."""
+        """The facts, which are kept, and all that was measured, which lies in a file when somebody will ask again."""
         reading = read_volumes(path, folder=self._stats(path))
         self._open = StatsFolder(Path())
         etiv = float(reading.etiv_mm3)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bids_app.bids.age_sex import is_missing, parse_age, parse_sex, units_of
+from bids_app.bids.age_sex import cannot_be_years, described_unit, is_missing, parse_age, parse_sex, units_of
 
 
 @pytest.mark.parametrize(
@@ -155,3 +155,102 @@ def test_units_of_a_sidecar():
     assert units_of("Years") == "years"
     assert units_of("month") == "months"
     assert units_of("arbitrary") is None
+
+
+@pytest.mark.parametrize(
+    ("cells", "largest"),
+    [
+        (["121", "130"], "130"),
+        (["120", "120"], None),
+        (["121"], None),
+        (["121", "40"], None),
+        (["121", "121.5", *8 * ["40"]], "121.5"),
+        (["121", "122", *9 * ["40"]], None),
+        (["777", "888", "999", "9999", "40"], None),
+        (["700", "800", "x", None, "-"], "800"),
+        (["121,5", "122,5"], "122.5"),
+        ([500, 600.5], "600.5"),
+        ([], None),
+    ],
+)
+def test_a_column_that_cannot_be_years(cells, largest):
+    assert cannot_be_years(cells) == largest
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [
+        ("age in months", "months"),
+        ("Age (weeks)", "weeks"),
+        ("in days or in weeks", None),
+        ("months", None),
+        (None, None),
+        ("IN YEARS", "years"),
+    ],
+)
+def test_a_unit_in_a_description(text, unit):
+    assert described_unit(text) == unit
+
+
+def test_units_that_are_two_are_none():
+    assert units_of("months, years") is None
+    assert units_of("yrs") == "years"
+    assert units_of("") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "units", "age"),
+    [
+        ("120", "years", 120),
+        ("120.1", "years", None),
+        ("0", "years", 0),
+        ("24", "months", 2),
+        ("52.17857142857143", "weeks", 1),
+        ("365.25", "days", 1),
+        ("018M", "years", 1.5),
+        ("018m", "years", None),
+        ("052W", "years", 52 * 7 / 365.25),
+        ("061Y", "months", 61),
+        (None, "years", None),
+        (40, "years", 40),
+        (" 40 ", "years", 40),
+        ("40 parsecs", "years", None),
+    ],
+)
+def test_ages_in_their_units(text, units, age):
+    found = parse_age(text, units)[0]
+    assert found == (None if age is None else pytest.approx(age))
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("61,5", "age '61,5' was read with a decimal comma"),
+        (">89", "age '>89' is a lower limit and was read as 89"),
+        ("89 or older", "age '89 or older' is a lower limit and was read as 89"),
+        ("6 months", "age '6 months' (months) was read as 0.5 years"),
+        ("<18", "age '<18' is only an upper limit"),
+        ("≤18", "age '≤18' is only an upper limit"),
+        ("old", "age 'old' cannot be read as an age"),
+        ("130", "age '130' is above 120 years"),
+        ("20-30", "age '20-30' is a range, not an age"),
+        ("[20, 30]", "age '[20, 30]' is a range, not an age"),
+    ],
+)
+def test_what_was_read_and_what_was_not_is_said(text, note):
+    assert parse_age(text)[1] == note
+
+
+def test_levels_explain_codes_and_win():
+    assert parse_sex("1.0", {"1": {"Description": "male"}}) == "male"
+    assert parse_sex("1", {1: {"LongName": "Female participants"}}) == "female"
+    assert parse_sex("f", {"F": "male"}) == "male"
+    assert parse_sex("m", {"1": "female"}) == "male"
+    assert parse_sex("1", {"1": "female or male"}) is None
+    assert parse_sex("1", {"1": {}}) is None
+    assert parse_sex("10", {"1": "male"}) is None
+    assert parse_sex(None) is None
+    assert is_missing(float("nan"))
+    assert is_missing(" n/a ")
+    assert not is_missing("0")
+    assert not is_missing(0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bids_app.bids.citation import MethodsFacts, methods_text, of_one_person
+from bids_app.bids.citation import MethodsFacts, _references, methods_text, model_titles, of_one_person, without_html
 from bids_app.normative.engines.native_file import load, save
 from bids_app.normative.importers.brain_reference import import_brain_reference
 from bids_app.normative.registry import load_model, model_names
@@ -173,3 +173,159 @@ def test_a_card_brings_no_html_into_markdown():
     assert re.findall(r"<[A-Za-z/!?]", text) == []
     assert "&lt;script>" in text
     assert "p < 0.05" in text
+
+
+VOLUMES = tuple(counted_regions("volume"))
+
+
+def clauses(**facts):
+    return methods_text(MethodsFacts(**{"model": "m", **facts})).partition("## References")[0]
+
+
+@pytest.mark.parametrize(
+    ("programs", "words"),
+    [
+        ({("freesurfer", "7.4.1"): 1}, "recon-all (Fischl 2012), version 7.4.1 (1 scan)."),
+        ({("freesurfer", "7.4.1"): 2}, "recon-all (Fischl 2012), version 7.4.1 (2 scans)."),
+        ({("freesurfer", ""): 2}, "segmented by FreeSurfer's recon-all (Fischl 2012)."),
+        (
+            {("fastsurfer", "2"): 2, ("freesurfer", "7"): 1},
+            "by FreeSurfer's recon-all (Fischl 2012), version 7 (1 scan) and by FastSurfer (Henschel et al. 2020), "
+            "version 2 (2 scans).",
+        ),
+    ],
+)
+def test_each_program(programs, words):
+    assert words in clauses(programs=programs)
+
+
+def test_the_refined_surface_is_counted_over_all_scans():
+    one = clauses(programs={("freesurfer", "7"): 1}, pial={"T2w": 1})
+    assert "In 1 of 1 scan the pial surface was refined with the T2w image." in one
+    both = clauses(programs={("freesurfer", "7"): 3, ("fastsurfer", "2"): 2}, pial={"T2w": 1, "FLAIR": 2})
+    assert "In 2 of 5 scans the pial surface was refined with the FLAIR image. In 1 of 5 scans" in both
+
+
+def test_volumes_of_a_table():
+    found = clauses(table=True, regions=VOLUMES, programs={("", "7.4.1"): 3})
+    assert (
+        "Regional volumes and intracranial volume, as of FreeSurfer (Fischl 2012), were read from a table, "
+        "version 7.4.1 (3 scans)." in found
+    )
+    thickness = clauses(table=True, regions=tuple(counted_regions("thickness")))
+    assert "Regional values of cortical thickness, as of FreeSurfer (Fischl 2012), were read from a table." in thickness
+    areas = clauses(table=True, regions=(*counted_regions("thickness"), *counted_regions("area")))
+    assert "Regional values of cortical thickness, surface areas and intracranial volume, as" in areas
+
+
+@pytest.mark.parametrize(
+    ("regions", "words"),
+    [
+        ((), "Regional volumes (Desikan et al. 2006; Fischl et al. 2002) were scored."),
+        (("lh_insula_volume",), "Grey-matter volumes of 1 Desikan-Killiany regions (Desikan et al. 2006) were scored."),
+        (
+            ("Left-Thalamus",),
+            "The volumes of 1 subcortical and cerebellar structures (Fischl et al. 2002) were scored.",
+        ),
+        (
+            ("lh_insula_volume", "Left-Thalamus", "CSF", "asymmetry_Thalamus"),
+            "(Fischl et al. 2002) were scored; 1 further volumes and 1 left-right asymmetries were scored apart.",
+        ),
+        (("CSF",), "1 further volumes were scored."),
+        (
+            ("lh_insula_thickness", "lh_MeanThickness_thickness"),
+            "The values of mean thickness of 1 Desikan-Killiany regions (Desikan et al. 2006) and of 1 hemispheres "
+            "were scored.",
+        ),
+        (
+            ("lh_insula_area", "rh_insula_area"),
+            "The areas of the white surface of 2 Desikan-Killiany regions (Desikan et al. 2006) were scored.",
+        ),
+    ],
+)
+def test_each_kind_of_region(regions, words):
+    assert words in " ".join(clauses(regions=regions).split())
+
+
+def test_scanners_of_the_adaptation():
+    assert "The shift of the scanner against the reference was estimated from 5 local healthy people" in clauses(
+        controls={"A": 5}
+    )
+    assert "The shift of each of 2 scanners against the reference was estimated from 7" in clauses(
+        controls={"A": 5, "B": 2}
+    )
+    assert "The shift" not in clauses()
+
+
+@pytest.mark.parametrize(
+    ("card", "words"),
+    [
+        ({}, "The reference is the normative model m."),
+        ({"name": "x"}, "The reference is the normative model x."),
+        ({"version": "2"}, "The reference is the normative model m 2."),
+        ({"n": {"female": 1, "male": 3}}, "m, trained on 4 scans of healthy people (25.0 % female)."),
+        ({"n": {"male": 1}}, "m, trained on 1 scans of healthy people (0.0 % female)."),
+        ({"n": {"female": 0}, "sites": 3}, "m, from 3 sites."),
+        ({"age_range": {"a": [10, 50], "b": [8.25, 40]}}, "m, aged 8.25 to 50 years."),
+        ({"harmonisation": "none"}, "model m."),
+        ({"harmonisation": "ComBat"}, "model m. Sites were harmonised: ComBat."),
+        (
+            {"n": {"female": 1000}, "age_range": {"a": [1, 2]}, "sites": 2},
+            "m, trained on 1,000 scans of healthy people (100.0 % female), aged 1 to 2 years, from 2 sites.",
+        ),
+    ],
+)
+def test_each_part_of_the_model(card, words):
+    assert words in " ".join(clauses(card=card).split())
+
+
+def test_engine_and_scoring():
+    assert "Engine of the model: blr." in clauses(card={"engine": "blr"})
+    assert "Engine of the model: see the model card." in clauses()
+    assert "Engine of the model" not in clauses(structure="It is so.")
+    assert "Scoring mode: other." in clauses(scoring="other")
+    assert "z is the deviation in standard normal units" in clauses()
+
+
+def test_a_reference_is_there_once_by_its_doi():
+    citations = [
+        "A. doi:10.1234/abc.",
+        "A again. https://doi.org/10.1234/abc",
+        "B. 10.1000/x(1)y, 10.1000/z",
+        "No DOI.",
+        "No DOI.",
+    ]
+    found = _references(MethodsFacts("m", {"citations": citations}), "")
+    assert found == ["A. doi:10.1234/abc.", "B. 10.1000/x(1)y, 10.1000/z", "No DOI."]
+    assert len(_references(MethodsFacts("m"), "Fischl 2012 and ComBat")) == 2
+    assert _references(MethodsFacts("m"), "") == []
+
+
+def test_titles_of_a_card():
+    card = {
+        "name": "x",
+        "licence": "CC0",
+        "ages": [1],
+        "limitations": [],
+        "sites": 0,
+        "n": {"female": 1000},
+        "age_range": {"male": [1, 20000.5]},
+        "age_bands": {"male": {"20": 3}},
+        "training": [{"source": "X", "n": 2}, "text"],
+        "z_notes": None,
+        "harmonisation": {},
+        "engine": "",
+    }
+    assert model_titles(card) == {
+        "Name": "x",
+        "Licence": "CC0",
+        "Sites": 0,
+        "People by sex": ["female: 1,000"],
+        "Age range by sex (years)": ["male: 1 to 20,000.5"],
+        "People by sex and age": ["male: 20 3"],
+        "Training": ["source X, n 2", "text"],
+    }
+
+
+def test_only_what_can_be_a_tag_is_no_html():
+    assert without_html("a < b, <i>, </i>, <!x>, <?x>, <5") == "a < b, &lt;i>, &lt;/i>, &lt;!x>, &lt;?x>, <5"

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from bids_app.bids.columns import columns_for
-from bids_app.regions import asymmetry_names, extended_regions, names, reference_regions
+from bids_app.regions import CAUTIONS, asymmetry_names, extended_regions, names, reference_regions
 from bids_app.tables import read_json, write_tsv
 
 DESCRIBED = read_json(str(files("bids_app.data") / "columns.json"))
@@ -95,3 +95,16 @@ def test_tables_of_the_clinical_level_are_described(tmp_path):
     }
     for name, table in tables.items():
         write_tsv(table, tmp_path / f"group_{name}.tsv", columns_for(f"group_{name}"))
+
+
+def test_asymmetries_are_in_the_tables_that_hold_them_and_cautions_are_said():
+    assert not set(columns_for("group_zscores")) & set(asymmetry_names())
+    assert list(columns_for("group_zscores"))[:2] == ["participant_id", "session_id"]
+    described = {**columns_for("group_zscores"), **columns_for("group_extended")}
+    cautioned = [name for name in described if name.endswith(tuple(CAUTIONS))]
+    assert cautioned
+    for name in cautioned:
+        text = " ".join(next(words for base, words in CAUTIONS.items() if name.endswith(base)))
+        assert described[name]["Description"].endswith(f". {text}")
+    plain = set(described) - set(cautioned) - {"participant_id", "session_id"}
+    assert not any(words[0] in described[name]["Description"] for name in plain for words in CAUTIONS.values())

@@ -45,7 +45,7 @@ def test_text_names_nobody():
 
 
 def test_the_map_is_added_to_and_private(tmp_path):
-    path = tmp_path / "keys" / "map.json"
+    path = tmp_path / "my" / "keys" / "map.json"
     Disguise(SALT).of([("01", "1")]).write_map(path)
     disguise_of(None, path).of([("02", None)]).write_map(path)
     kept = read_json(path)

@@ -74,3 +74,27 @@ def test_a_file_with_the_folders_name_is_a_sentence(tmp_path):
     lay(tmp_path, "group", "group_counts.tsv")
     with pytest.raises(InputError, match="is a file, not the folder"):
         settle(tmp_path)
+
+
+def test_results_are_those_with_sentences_in_either_place_by_name(tmp_path):
+    write_json({"Sentences": ["a"]}, tmp_path / "group" / "group_b.json")
+    write_json({"Sentences": []}, tmp_path / "group_a.json")
+    write_json({"other": 1}, tmp_path / "group_c.json")
+    lay(tmp_path, "group_d.json", text="[1]")
+    lay(tmp_path, "group_e.json", text="damaged {")
+    lay(tmp_path, "group_f.json", text='["Sentences"]')
+    assert list(written_results(tmp_path)) == [tmp_path / "group_a.json", tmp_path / "group" / "group_b.json"]
+    assert written_results(tmp_path / "none") == {}
+
+
+def test_files_of_the_kinds_asked_for_by_name(tmp_path):
+    lay(tmp_path, "group_b.tsv", "group_a.json", "group_c.txt", "other_a.tsv")
+    lay(tmp_path / "group", "group_a.tsv", "group_a.parquet")
+    assert [path.name for path in group_files(tmp_path)] == [
+        "group_a.json",
+        "group_a.parquet",
+        "group_a.tsv",
+        "group_b.tsv",
+    ]
+    assert group_files(tmp_path, ".tsv") == [tmp_path / "group" / "group_a.tsv", tmp_path / "group_b.tsv"]
+    assert table_name(tmp_path / "group_counts.tsv") == "counts"

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from bids_app.bids.layout import Scan, find_scans
+from bids_app.bids.layout import Scan, check_dataset, find_scans, only_sessions
 from bids_app.errors import BIDSError, InputError, UsageError
 from tests.bids.conftest import table
 
@@ -260,3 +260,86 @@ def test_real_datasets(shared, name, n_scans, n_t1w):
     scans = find_scans(shared / "data" / name)
     assert len(scans) == n_scans
     assert sum(len(scan.t1w) for scan in scans) == n_t1w
+
+
+def test_other_sessions_of_the_subjects_folder_join_and_strangers_do_not(make_dataset):
+    root = make_dataset(SESSIONS)
+    trees = ["sub-01_ses-9", "sub-02", "sub-02.long.b", "sub-88_ses-1", "bert", "sub-01_ses-2.long.sub-01"]
+    found = names(find_scans(root, fs_subjects=trees))
+    assert found == ["sub-01_ses-1", "sub-01_ses-2", "sub-01_ses-9", "sub-02", "sub-10", "sub-99"]
+
+
+def test_without_looking_for_images_folders_tell_people_and_sessions(make_dataset):
+    scans = find_scans(make_dataset(SESSIONS), images=False)
+    assert names(scans) == ["sub-01_ses-1", "sub-01_ses-2", "sub-02", "sub-10", "sub-99"]
+    assert {len(scan.t1w) for scan in scans} == {0}
+
+
+def test_sessions_without_prefix_and_all_of_them(make_dataset):
+    root = make_dataset(SESSIONS)
+    scans = find_scans(root, images=False)
+    assert only_sessions(scans, [], root) == scans
+    assert names(only_sessions(scans, ["1", "ses-2"], root)) == ["sub-01_ses-1", "sub-01_ses-2"]
+    with pytest.raises(UsageError, match=r"did you mean|known: 1, 2"):
+        only_sessions(scans, ["3"], root)
+
+
+def test_a_label_that_is_nearly_one_is_asked_back(make_dataset):
+    root = make_dataset({"participants.tsv": table("participant_id", "sub-control01", "sub-x")})
+    with pytest.raises(UsageError, match=r"did you mean control01\?.*known: control01, x"):
+        find_scans(root, participant_label=["contrl01"])
+    with pytest.raises(UsageError, match="known: none"):
+        find_scans(root, session_label=["1"])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({}, "lacks Name and BIDSVersion"),
+        ({"Name": "x"}, "lacks BIDSVersion"),
+        ({"BIDSVersion": "1"}, "lacks Name"),
+        ("[]", "lacks Name and BIDSVersion"),
+    ],
+)
+def test_what_a_description_lacks_is_named(make_dataset, content, words):
+    with pytest.raises(BIDSError, match=words) as error:
+        check_dataset(make_dataset({"dataset_description.json": content}))
+    assert error.value.remedy == "add it, or use --skip-bids-validation to go on without it"
+
+
+def test_an_empty_dataset_has_nobody(make_dataset):
+    with pytest.raises(BIDSError, match="neither sub-"):
+        find_scans(make_dataset({"participants.tsv": "participant_id\n"}))
+    (scan,) = find_scans(make_dataset({}, "other"), fs_subjects=["sub-05_ses-1"])
+    assert (scan.name, scan.t1w) == ("sub-05_ses-1", ())
+
+
+def test_a_folder_that_may_not_be_read_drops_nobody_silently(make_dataset, monkeypatch):
+    root = make_dataset(SESSIONS)
+    for missing in (os.R_OK, os.X_OK):
+        monkeypatch.setattr("bids_app.bids.layout.os.access", lambda path, mode, missing=missing: not mode & missing)
+        with pytest.raises(BIDSError, match=r"anat cannot be read \(Permission denied\)"):
+            find_scans(root)
+
+
+def test_a_listing_that_is_refused_is_a_sentence(make_dataset, monkeypatch):
+    root = make_dataset(SESSIONS)
+
+    def refused(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("bids_app.bids.layout.os.scandir", refused)
+    with pytest.raises(BIDSError, match="cannot be read"):
+        find_scans(root)
+
+
+def test_a_file_is_no_folder_of_a_person(make_dataset):
+    root = make_dataset({"sub-01/anat/sub-01_T1w.nii": "", "sub-02": "a file"})
+    assert names(find_scans(root)) == ["sub-01"]
+
+
+def test_images_are_in_order_and_other_places_are_none(make_dataset):
+    root = make_dataset({f"sub-01/anat/sub-01_run-{n}_T1w.nii": "" for n in (2, 1, 3)})
+    (scan,) = find_scans(root)
+    assert [path.name[7:12] for path in scan.t1w] == ["run-1", "run-2", "run-3"]
+    assert scan.t2w == scan.flair == ()

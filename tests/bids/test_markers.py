@@ -80,3 +80,32 @@ def test_people_whose_names_begin_alike_are_kept_apart(out):
     finish(out)
     write_status(out, "011", None, status="failed", stage="score", reason="broken")
     assert markers.is_person_done(out, "01")
+
+
+def test_a_change_model_is_covered_where_there_is_one(out):
+    assert "change_model" not in markers.person_cover(out, "01")
+    finish(out)
+    (out / "change_model.json").write_text("{}")
+    assert not markers.is_person_done(out, "01")
+    assert len(markers.person_cover(out, "01")["change_model"]) == 64
+
+
+def test_what_a_person_is_made_of_and_what_is_left_out(out):
+    write_status(out, "01", "3", status="omitted", stage="x", reason="no age")
+    cover = markers.person_cover(out, "01", {"sub-01_ses-2x": "why", "sub-01_ses-0": "what"})
+    assert list(cover["scans"]) == ["sub-01_ses-1", "sub-01_ses-2"]
+    assert list(cover["left_out"].items()) == [
+        ("sub-01_ses-0", "what"),
+        ("sub-01_ses-2x", "why"),
+        ("sub-01_ses-3", "no age"),
+    ]
+
+
+def test_a_scan_without_summary_is_covered_as_such_and_markers_have_their_places(tmp_path):
+    markers.end_scan(tmp_path, "09", None)
+    assert markers.scan_marker(tmp_path, "09") == tmp_path / "logs/done/scans/sub-09.json"
+    assert markers.person_marker(tmp_path, "09") == tmp_path / "logs/done/people/sub-09.json"
+    assert markers.is_scan_done(tmp_path, "09", None)
+    assert not markers.is_person_done(tmp_path, "09")
+    markers.begin_scan(tmp_path, "09", None)
+    assert not markers.is_scan_done(tmp_path, "09", None)

@@ -4,7 +4,14 @@ import pandas as pd
 import pytest
 
 from bids_app.bids.layout import Scan, find_scans
-from bids_app.bids.phenotypes import clinical_table, unmatched_phenotypes
+from bids_app.bids.phenotypes import (
+    _says_when,
+    all_visits,
+    clinical_table,
+    every_visit,
+    unmatched_phenotypes,
+    years_from_first,
+)
 from tests.bids.conftest import table
 
 FILES = {
@@ -211,3 +218,112 @@ def test_a_table_with_sessions_of_a_dataset_without_is_a_finding(make_dataset):
         (root / "sub-01" / session).rename(root / session)
     assert unmatched_phenotypes(root)[0].seen.endswith("has the sessions ses-9; the dataset has none")
     assert unmatched_phenotypes(root / "none") == []
+
+
+def times(rows, dates=None):
+    frame = pd.DataFrame(rows, columns=["participant_id", "age", "note"])
+    return years_from_first(frame, dates or [None] * len(rows)).tolist()
+
+
+def near(values):
+    return [pytest.approx(value, abs=0.01, nan_ok=True) for value in values]
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("ages", "dates", "years"),
+    [
+        ([40, 41], ["2010-01-01", "2012-01-01"], [0, 2]),
+        ([40, 41], ["2012-01-01", "2010-01-01"], [2, 0]),
+        ([40, 41], [None, None], [0, 1]),
+        ([40, 41], ["2010-01-01", None], [0, 1]),
+        ([40, NAN, NAN], ["2010-01-01", "2012-01-01", None], [0, 2, NAN]),
+        ([40, 41, NAN], ["2010-01-01", "2012-01-01", None], [0, 1, NAN]),
+        ([40, 41], ["1980-01-01", "2009-12-31"], [0, 30]),
+        ([40, 41], ["1980-01-01", "2010-02-01"], [0, 1]),
+        ([NAN, NAN], ["1980-01-01", "2010-02-01"], [NAN, NAN]),
+        ([40, 41], ["1700-01-01", "soon"], [0, 1]),
+    ],
+)
+def test_years_by_date_or_by_age(ages, dates, years):
+    assert times([("a", age, "") for age in ages], dates) == near(years)
+
+
+def test_people_are_timed_each_by_themselves():
+    rows = [("a", 40, ""), ("b", 50, ""), ("a", 42, ""), ("b", 55, "")]
+    assert times(rows, ["2010-01-01", None, "2011-01-01", None]) == near([0, 0, 1, 5])
+
+
+def test_one_age_for_several_sessions_is_no_time():
+    rows = [("a", 40, "one age for 2 sessions, used for each"), ("a", 40, "x; one age for 2 sessions, used for each")]
+    assert times(rows) == near([NAN, NAN])
+    frame = pd.DataFrame({"participant_id": ["a", "a"], "age": [40.0, 41.0]})
+    assert years_from_first(frame, [None, None]).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("column", "when"),
+    [
+        ("relapse_date", True),
+        ("onset", True),
+        ("relapse_years", True),
+        ("relapses", False),
+        ("date_of_attack", True),
+        ("attack_time", False),
+        ("time", True),
+        ("start", True),
+        ("relapse_time", True),
+        ("years_of_school", False),
+    ],
+)
+def test_columns_that_say_when(column, when):
+    assert _says_when(column) is when
+
+
+def test_a_list_of_events_has_each_moment_once_and_names_what_is_left_out(make_dataset):
+    rows = table("participant_id relapse_date drug", "sub-01 2010 x", "sub-01 2010 y", "sub-01 2011 x", "sub-02 n/a z")
+    found = clinical_table(make_dataset(SPELT | {"phenotype/events.tsv": rows}))
+    assert found["relapse_date"].tolist()[:2] == ["2010; 2011"] * 2
+    assert pd.isna(found["relapse_date"].iloc[2])
+    assert found.attrs["notes"][-2:] == (
+        "phenotype/events.tsv has several rows per visit; joined as lists: relapse_date; not joined: drug",
+        "1 row of phenotype/events.tsv without relapse_date",
+    )
+
+
+def test_the_number_of_rows_without_a_moment_is_said(make_dataset):
+    rows = table("participant_id onset", "sub-01 2010", "sub-01 2011", "sub-02 n/a", "sub-03 n/a")
+    found = clinical_table(make_dataset(SPELT | {"phenotype/events.tsv": rows}))
+    assert "2 rows of phenotype/events.tsv without onset" in found.attrs["notes"]
+    assert "events_onset" in found
+
+
+def test_visits_that_only_folders_name(make_dataset):
+    root = make_dataset(SPELT | {"sub-09/anat/sub-09_T1w.nii": "", "sub-x": "a file"})
+    assert [scan.name for scan in every_visit(root)] == [
+        *("sub-01_ses-01", "sub-01_ses-02", "sub-02_ses-01", "sub-01", "sub-02", "sub-09")
+    ]
+
+
+def test_people_of_another_table_in_natural_order(make_dataset, tmp_path):
+    people = tmp_path / "people.tsv"
+    people.write_text(table("participant_id session_id", "sub-10 n/a", "sub-9 2", "sub-9 10", "sub-9 n/a"))
+    root = make_dataset({"participants.tsv": table("participant_id", "sub-77")})
+    assert [scan.name for scan in all_visits(root, {}, people)] == ["sub-9_ses-2", "sub-9_ses-10", "sub-10"]
+    assert [scan.name for scan in all_visits(root, {})] == ["sub-77"]
+    assert all_visits(root / "none", {}) == []
+
+
+def test_columns_that_are_taken_get_the_name_of_their_file_and_dates_are_filled_up(make_dataset):
+    files = {
+        "participants.tsv": table("participant_id age sex visit_date", "sub-01 40 F 2009-01-01", "sub-02 50 M n/a"),
+        "sub-02/sub-02_scans.tsv": table("filename acq_time", "anat/x 2012-01-01"),
+        "sub-01/sub-01_scans.tsv": table("filename acq_time", "anat/x 2010-01-01"),
+        "phenotype/x.tsv": table("participant_id sex years_from_first date y", "sub-01 1 2 3 4"),
+    }
+    found = clinical_table(make_dataset(files))
+    assert found["visit_date"].tolist() == ["2010-01-01", "2012-01-01"]
+    assert {"x_sex", "x_years_from_first", "x_date", "y"} <= set(found)
+    assert found["y"].tolist()[0] == 4

@@ -107,7 +107,7 @@ def test_images_by_scan_and_suffix_of_the_people_asked_for(make_dataset):
 
 
 def test_a_kept_index_is_used_while_the_state_is_the_same_and_alone_in_its_folder(make_dataset, tmp_path):
-    root, folder = make_dataset(IMAGES), tmp_path / "kept"
+    root, folder = make_dataset(IMAGES), tmp_path / "work" / "kept"
     assert set(find_images(root, ["01", "02", "03"], {}, kept=(folder, "a"))) == {
         ("01", "1"),
         ("02", None),

@@ -123,3 +123,108 @@ def test_the_folder_of_everybody_is_listed_once_however_many_scans_there_are(tmp
     found = scanners_of(tmp_path, [Scan(label) for label in "123"], [{}] * 3)
     assert [column for column, _ in found] == [{"scanner": "GE"}] * 3
     assert listed.count(tmp_path) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "scanner"),
+    [
+        ({"Manufacturer": "GE MEDICAL SYSTEMS"}, Scanner("GE")),
+        ({"Manufacturer": "Other"}, Scanner("Other")),
+        ({"ManufacturersModelName": "Prisma_fit"}, Scanner(None, "Prisma fit")),
+        ({"StationName": "AWP1"}, Scanner(None, None, None, "AWP1")),
+        ({"DeviceSerialNumber": 0, "StationName": "x"}, Scanner(None, None, None, "0")),
+        ({"DeviceSerialNumber": "unknown", "StationName": "x"}, Scanner(None, None, None, "x")),
+        ({"MagneticFieldStrength": 3}, Scanner()),
+    ],
+)
+def test_each_thing_alone_tells_a_scanner(tmp_path, said, scanner):
+    assert scanner_of(dataset(tmp_path, said), SCANS[0]) == scanner
+
+
+@pytest.mark.parametrize(
+    ("field", "tesla"),
+    [
+        (2.89, "3T"),
+        (1.5, "1.5T"),
+        (1.494, "1.5T"),
+        ("7", "7T"),
+        (15000, "1.5T"),
+        (30, "30T"),
+        (0.064, "0.064T"),
+        (0.24, "0.24T"),
+        (0.26, "0.5T"),
+        (0, None),
+        (-3, None),
+        (0.5, "0.5T"),
+        (600000, None),
+        ("strong", None),
+        (None, None),
+        ([3], None),
+    ],
+)
+def test_the_field_is_told_to_half_a_tesla(tmp_path, field, tesla):
+    found = scanner_of(dataset(tmp_path, {"Manufacturer": "GE", "MagneticFieldStrength": field}), SCANS[0])
+    assert found.tesla == tesla
+
+
+def test_what_is_known_and_how_it_is_written():
+    scanner = Scanner("GE", None, "3T", "1")
+    assert scanner.known() == {"maker", "tesla", "device"}
+    assert scanner.only({"maker", "model"}) == Scanner("GE")
+    assert str(scanner) == "GE 3T 1"
+
+
+def test_one_sidecar_above_is_of_everybody_and_several_are_of_nobody(tmp_path):
+    root = dataset(tmp_path, {}, {})
+    write(root / "T1w.json", {"Manufacturer": "GE"})
+    assert scanner_of(root, SCANS[0]) == Scanner("GE")
+    write(root / "acq-x_T1w.json", {"Manufacturer": "Philips"})
+    assert scanner_of(root, SCANS[0]) == Scanner()
+    write(root / "sub-1/sub-1_T1w.json", {"Manufacturer": "Canon"})
+    assert scanner_of(root, SCANS[0]) == Scanner("Canon")
+    write(root / "sub-1/ses-a/sub-1_ses-a_T1w.json", {"Manufacturer": "Toshiba"})
+    assert scanner_of(root, SCANS[0]) == Scanner("Toshiba")
+    assert scanner_of(root, SCANS[1]) == Scanner("Canon")
+    assert scanner_of(root, SCANS[1], {"ManufacturersModelName": "x"}) == Scanner("Canon", "x")
+
+
+def test_of_several_sidecars_beside_the_images_the_first_by_name_wins(tmp_path):
+    root = dataset(tmp_path, {"Manufacturer": "GE"})
+    write(root / "sub-1/ses-a/anat/sub-1_ses-a_run-2_T1w.json", {"Manufacturer": "Philips", "StationName": "s"})
+    write(root / "sub-1/ses-a/anat/sub-1_ses-a_T2w.json", {"Manufacturer": "Canon"})
+    assert scanner_of(root, SCANS[0]) == Scanner("GE", None, None, "s")
+
+
+def found_by(tmp_path, one, other, columns):
+    root = dataset(tmp_path, one, other)
+    return [[finding.seen for finding in found] for _, found in scanners_of(root, SCANS, columns)]
+
+
+def test_one_column_value_and_one_scanner_agree(tmp_path):
+    assert found_by(tmp_path, PRISMA, PRISMA, [{"site": "a"}, {"site": "a"}]) == [[], []]
+    assert found_by(tmp_path, PRISMA, PRISMA, [{"site": "Siemens"}, {"site": "n/a"}]) == [[], []]
+    assert found_by(tmp_path, PRISMA, PRISMA, [{"site": "a"}, {"centre": "b"}]) == [[], []]
+
+
+def test_two_column_values_of_one_device_disagree(tmp_path):
+    said = found_by(tmp_path, PRISMA, PRISMA, [{"site": "a"}, {"site": "b"}])
+    assert said == [[], ["column site says a and b of a and b, their sidecars both Siemens Prisma fit 3T 66001"]]
+
+
+def test_a_column_that_names_another_maker_disagrees(tmp_path):
+    said = found_by(tmp_path, PRISMA, PRISMA, [{"Site": "philips-1"}, {"Site": "philips-1"}])
+    assert said[0] == ["column Site says philips-1, the sidecar Siemens Prisma fit 3T 66001"]
+    other = {"Manufacturer": "Home-made"}
+    assert found_by(tmp_path, other, other, [{"site": "GE"}, {"site": "GE"}]) == [[], []]
+
+
+def test_people_are_compared_with_themselves_only(tmp_path):
+    root = dataset(tmp_path, PRISMA)
+    write(root / "sub-2/anat/sub-2_T1w.json", PRISMA | {"DeviceSerialNumber": "2"})
+    told = scanners_of(root, [SCANS[0], Scan("2"), Scan("3")], [{"site": "a"}, {}, {}])
+    assert told == [({}, ()), ({"scanner": "Siemens Prisma fit 3T 2"}, ()), ({}, ())]
+
+
+def test_scanners_that_have_nothing_in_common_are_not_told(tmp_path):
+    root = dataset(tmp_path, {"Manufacturer": "GE"}, {"StationName": "x"})
+    assert scanners_of(root, SCANS, [{}, {}]) == [({}, ()), ({}, ())]

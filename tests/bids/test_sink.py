@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+import os
 
 import pytest
 
-from bids_app.bids.sink import check_output_dir, write_dataset_files
+from bids_app.bids.sink import check_output_dir, check_result_folder, write_dataset_files
 from bids_app.errors import UsageError
 
 CARD = {
@@ -151,3 +152,93 @@ def test_several_jobs_may_write_at_once(make_dataset, tmp_path):
         written = list(pool.map(write, range(40)))
     assert all(content == written[0] for content in written)
     assert not list(output.glob(".*tmp"))
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("bids_app.bids.sink.os.access", lambda path, mode: str(path) != str(tmp_path))
+    for check in (lambda path: check_output_dir(tmp_path / "bids", path), check_result_folder):
+        with pytest.raises(UsageError, match=f"{tmp_path} is read-only for this user"):
+            check(tmp_path / "a" / "b")
+        with pytest.raises(UsageError, match="cannot be written"):
+            check(tmp_path)
+
+
+@pytest.mark.parametrize("missing", [os.W_OK, os.X_OK])
+def test_both_rights_are_needed_for_writing(tmp_path, monkeypatch, missing):
+    monkeypatch.setattr("bids_app.bids.sink.os.access", lambda path, mode: not mode & missing)
+    with pytest.raises(UsageError, match="cannot be written"):
+        check_output_dir(tmp_path / "bids", tmp_path / "out")
+
+
+def test_results_of_plain_tables_go_to_a_folder_of_their_own(make_dataset, tmp_path):
+    check_result_folder(tmp_path / "new")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="is a file"):
+        check_result_folder(tmp_path / "file")
+    with pytest.raises(UsageError, match="is a BIDS dataset"):
+        check_result_folder(make_dataset({}))
+    (tmp_path / "fs" / "sub-01" / "stats").mkdir(parents=True)
+    check_result_folder(tmp_path / "fs")
+    (tmp_path / "fs" / "sub-01" / "stats" / "aseg.stats").write_text("")
+    with pytest.raises(UsageError, match="holds FreeSurfer subjects"):
+        check_result_folder(tmp_path / "fs")
+
+
+@pytest.mark.parametrize("sign", ["sub-01/stats/aseg.stats", "sub-01/scripts/recon-all.log", "fsaverage"])
+def test_each_sign_of_a_subjects_folder(tmp_path, sign):
+    (tmp_path / "out" / sign).parent.mkdir(parents=True)
+    (tmp_path / "out" / sign).write_text("")
+    with pytest.raises(UsageError, match="holds FreeSurfer subjects"):
+        check_output_dir(tmp_path / "bids", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("description", "words"),
+    [
+        ({"GeneratedBy": [{"Name": "fmriprep"}, {"Name": "x"}]}, "made by fmriprep"),
+        ({"GeneratedBy": None}, "raw data or of unknown origin"),
+        ({"GeneratedBy": ["normvol"]}, "raw data or of unknown origin"),
+        ([], "raw data or of unknown origin"),
+    ],
+)
+def test_another_datasets_maker_is_named(tmp_path, description, words):
+    (tmp_path / "dataset_description.json").write_text(json.dumps(description))
+    with pytest.raises(UsageError, match=words):
+        check_output_dir(tmp_path / "bids", tmp_path)
+
+
+def test_our_own_folder_is_fit_whatever_else_made_it(tmp_path):
+    (tmp_path / "dataset_description.json").write_text('{"GeneratedBy": [{"Name": "x"}, {"Name": "normvol"}]}')
+    (tmp_path / "fsaverage").mkdir()
+    assert check_output_dir(tmp_path / "bids", tmp_path) == ()
+    assert check_output_dir(tmp_path / "bids", tmp_path, reports_only=True) == ()
+
+
+def test_a_place_inside_the_dataset_is_warned_of_unless_it_is_a_derivative(make_dataset):
+    bids = make_dataset({})
+    assert check_output_dir(bids, bids / "derivatives" / "normvol") == ()
+    (said,) = check_output_dir(bids, bids / "results" / "derivatives")
+    assert "not in its derivatives/ folder" in said
+
+
+def test_labels_and_sources_of_a_model(make_dataset, tmp_path):
+    bids = make_dataset({"dataset_description.json": {"Name": "raw", "BIDSVersion": "1", "DatasetDOI": "10.1/x"}})
+    output = tmp_path / "out"
+    write_dataset_files(
+        output, bids_dir=bids, model="/a/b/tiny.json", subject_directories=[bids / "fs", output / "freesurfer"]
+    )
+    found = json.loads((output / "dataset_description.json").read_text())
+    assert found["Name"].endswith("(raw)")
+    assert found["GeneratedBy"][0]["Description"] == "normative model tiny"
+    assert found["SourceDatasets"] == [{"URL": "../bids", "DOI": "10.1/x"}, {"URL": "../bids/fs"}]
+    assert not (output / "model_tiny.json").exists()
+    write_dataset_files(output, bids_dir=bids / "none", model="x", model_card={"name": "tiny", "version": ""})
+    found = json.loads((output / "dataset_description.json").read_text())
+    assert found["GeneratedBy"][0]["Description"] == "normative model tiny"
+    assert found["Name"].endswith("(none)")
+    assert (output / "model_tiny.json").exists()
+    (bids / "dataset_description.json").write_text("[]")
+    write_dataset_files(output, bids_dir=bids, model="x", model_card={"name": "tiny", "version": "3"})
+    found = json.loads((output / "dataset_description.json").read_text())
+    assert found["GeneratedBy"][0]["Description"] == "normative model tiny 3"
+    assert found["Name"].endswith("(bids)")

@@ -9,6 +9,7 @@ import pytest
 
 from bids_app.errors import FreeSurferError, UsageError
 from bids_app.freesurfer.locate import (
+    _is_parent_of_sessions,
     every_tree,
     find_subject,
     is_subject_directory,
@@ -320,3 +321,11 @@ def test_one_folder_under_two_names_is_searched_once(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "fs")
     found = subject_directories(tmp_path / "bids", derivatives=[str(tmp_path / "link"), str(tmp_path / "fs")])
     assert found == [tmp_path / "link"]
+
+
+def test_a_folder_that_cannot_be_listed_is_no_parent_of_sessions(root):
+    make(root, "sub-01")
+    assert _is_parent_of_sessions(root / "sub-01") is False
+    assert _is_parent_of_sessions(root / "none") is False
+    make(root, "sub-02/ses-1")
+    assert _is_parent_of_sessions(root / "sub-02") is True

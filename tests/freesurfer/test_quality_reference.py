@@ -63,3 +63,18 @@ def test_limits_decide_the_verdict(tree):
     thin = replace(scan, measures={**scan.measures, "lh_mean_thickness": 1.9})
     assert assess_quality(thin).verdict == "pass"
     assert assess_quality(thin, asked=bounds("all=reference")).reasons[0].startswith("lh mean thickness is 1.9, below")
+
+
+def test_a_range_of_one_value_and_blanks_are_read():
+    assert bounds("surface_holes = 9:9")["surface_holes"][:2] == (9, 9)
+    assert bounds("surface_holes=0:")["surface_holes"][:2] == (0, None)
+    assert bounds("surface_holes=1:2", "surface_holes=off")["surface_holes"][:2] == (None, None)
+    assert bounds("surface_holes=-2:-1")["surface_holes"][:2] == (-2, -1)
+    assert bounds("surface_holes=reference", version=None) == {}
+    assert bounds("surface_holes=reference")["surface_holes"].source.endswith(" centile of 1933 healthy people")
+
+
+@pytest.mark.parametrize("text", ["all=off", "=1:2", "other=off", "surface_holes=1"])
+def test_what_names_no_measure_or_no_range_is_refused(text):
+    with pytest.raises(UsageError, match="--quality-limit"):
+        bounds(text)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bids_app.errors import ReconAllError, UsageError
+from bids_app.freesurfer import recon_all
 from bids_app.freesurfer.check import check_subject
 from bids_app.freesurfer.recon_all import (
     ReconAllCommand,
@@ -296,3 +299,175 @@ def test_costs_grow_with_version_8s_memory_and_fall_with_threads():
 )
 def test_the_ending_is_named_whoever_reports_it(code, words):
     assert _ending(code) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", ""),
+        ("the command\n", ""),
+        ("the command\nlast words\n\n", " (last words)"),
+        ("the command\nERROR: one\nerror: two\nafter\n", " (error: two)"),
+        ("the command\nERROR: one\nrecon-all exited with ERRORS at Wed\n", " (ERROR: one)"),
+        ("the command\nx: Command not found.\nend\n", " (x: Command not found.)"),
+        ("the command\ncannot open\nend\n", " (cannot open)"),
+        ("cannot be the command\n", " (cannot be the command)"),
+    ],
+)
+def test_the_last_line_that_says_what_is_wrong(tmp_path, text, said):
+    (tmp_path / "log").write_text(text)
+    assert recon_all._last_error(tmp_path / "log") == said
+    assert recon_all._last_error(tmp_path / "none") == ""
+
+
+def test_the_package_of_an_absent_program_is_named():
+    assert recon_all._to_install(" (tcsh: Command not found.)") == "install tcsh, which has tcsh; "
+    assert recon_all._to_install(" (nobodys-program: Command not found.)") == ""
+    assert recon_all._to_install(" (all is well)") == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (None, "took longer than allowed and was stopped"),
+        (0, "ended without error but left no whole statistics"),
+        (1, "ended with exit code 1"),
+        (128, "ended with exit code 128"),
+        (129, "was killed by signal 1"),
+        (137, "was killed by signal 9 (out of memory?)"),
+        (-9, "was killed by signal 9 (out of memory?)"),
+        (-1, "was killed by signal 1"),
+        (-15, "was killed by signal 15"),
+    ],
+)
+def test_every_ending_has_its_words(code, words):
+    assert _ending(code) == words
+
+
+def test_two_records_agree_in_what_both_know():
+    record = {"images": [1], "version": "7.4.1", "segmentation": "atlas"}
+    assert recon_all._same(record, dict(record))
+    assert not recon_all._same(record, {**record, "images": [2]})
+    for name in ("version", "segmentation"):
+        assert recon_all._same(record, {**record, name: None})
+        assert recon_all._same({**record, name: None}, record)
+        assert not recon_all._same(record, {**record, name: "other"})
+    assert recon_all._same({"images": [1]}, record)
+    assert recon_all._only_time_points_differ({**record, "time_points": [1]}, {**record, "time_points": [2]})
+    assert recon_all._only_time_points_differ({**record, "version": "1"}, record)
+    assert not recon_all._only_time_points_differ({**record, "images": [2]}, record)
+
+
+def test_a_record_without_version_is_completed_from_the_tree(tmp_path):
+    assert recon_all._with_version({"version": "7"}, tmp_path) == {"version": "7"}
+    assert recon_all._with_version({}, tmp_path) == {"version": None, "segmentation": None}
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "build-stamp.txt").write_text("freesurfer-linux-8.1.0-20250101-x")
+    assert recon_all._with_version({"a": 1}, tmp_path) == {"a": 1, "version": "8.1.0", "segmentation": "synthseg"}
+
+
+def base(tmp_path):
+    return command(tmp_path, None, stream="base", t1w=(), time_points=("a",))
+
+
+def test_a_base_is_finished_when_recon_all_says_so(tmp_path):
+    made = base(tmp_path)
+    assert recon_all._state(made).status == "killed"
+    scripts = made.directory / "scripts"
+    scripts.mkdir(parents=True)
+    (scripts / "recon-all.done").write_text("1\n")
+    assert recon_all._state(made).status == "killed"
+    (scripts / "recon-all.done").write_text("SUBJECT sub-01\n")
+    assert recon_all._state(made).status == "complete"
+    (scripts / "recon-all.error").write_text("")
+    assert recon_all._state(made).status == "failed"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.EINVAL, errno.ENOLCK])
+def test_a_file_system_without_locks_is_worked_on_all_the_same(tmp_path, image, monkeypatch, number):
+    def refused(*_args):
+        raise OSError(number, "no locks")
+
+    monkeypatch.setattr(recon_all.fcntl, "flock", refused)
+    with recon_all._locked(tmp_path / "lock", command(tmp_path, image)) as (handle, exclusive):
+        assert exclusive is False
+        assert os.fstat(handle)
+    with pytest.raises(OSError, match="Bad file"):
+        os.fstat(handle)
+
+
+def test_another_error_of_a_lock_is_raised(tmp_path, image, monkeypatch):
+    def refused(*_args):
+        raise OSError(errno.EIO, "broken disk")
+
+    monkeypatch.setattr(recon_all.fcntl, "flock", refused)
+    with pytest.raises(OSError, match="broken disk"), recon_all._locked(tmp_path / "l", command(tmp_path, image)):
+        pass
+
+
+def test_without_freesurfers_home_there_is_no_fsaverage_to_link(tmp_path, monkeypatch):
+    (tmp_path / "subjects" / "fsaverage").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own").mkdir()
+    for environ in ({}, {"FREESURFER_HOME": ""}, {"FREESURFER_HOME": str(tmp_path / "own")}):
+        link_fsaverage(tmp_path / "own", environ)
+        assert list((tmp_path / "own").iterdir()) == []
+    link_fsaverage(tmp_path / "own", {"FREESURFER_HOME": str(tmp_path)})
+    assert (tmp_path / "own" / "fsaverage").readlink() == tmp_path / "subjects" / "fsaverage"
+
+
+def test_only_images_with_blanks_are_linked_each_under_its_own_name(tmp_path):
+    (tmp_path / "records").mkdir()
+    blank = [tmp_path / f"a b{number}.nii.gz" for number in range(5)]
+    plain = tmp_path / "c.nii.gz"
+    given = command(tmp_path, plain, t1w=(plain, blank[0]), t2w=blank[1], flair=blank[2])
+    blank[4].write_text("")
+    given = replace(given, extra=("-x", str(blank[4])))
+    made = recon_all._with_linked_images(given, tmp_path / "records")
+    images = tmp_path / "records" / "images"
+    assert made.t1w == (plain, images / "sub-01_1.nii.gz")
+    assert (made.t2w, made.flair) == (images / "sub-01_2.nii.gz", images / "sub-01_3.nii.gz")
+    assert made.extra == ("-x", str(images / "sub-01_5.nii.gz"))
+    assert [path.readlink() for path in (*made.t1w[1:], made.t2w, made.flair)] == blank[:3]
+    again = recon_all._with_linked_images(given, tmp_path / "records")
+    assert again == made
+    assert recon_all._with_linked_images(command(tmp_path, plain), tmp_path / "none") == command(tmp_path, plain)
+
+
+def test_what_runs_is_ended_first_gently_then_at_once(monkeypatch):
+    calls = []
+    monkeypatch.setattr(recon_all.os, "killpg", lambda group, step: calls.append((group, step)))
+    monkeypatch.setattr(recon_all.time, "sleep", calls.append)
+    recon_all.end_running()
+    assert calls == [0, 0]
+    monkeypatch.setattr(recon_all, "_RUNNING", {7})
+    calls.clear()
+    recon_all.end_running()
+    assert calls == [(7, signal.SIGTERM), 2.0, (7, signal.SIGKILL), 0]
+
+
+class Stubborn:
+    """A process that ends at the second signal."""
+
+    pid = 11
+
+    def __init__(self, left):
+        self.left, self.waited = left, []
+
+    def poll(self):
+        return None if self.left else 0
+
+    def wait(self, timeout):
+        self.waited.append(timeout)
+        self.left -= 1
+        if self.left:
+            raise subprocess.TimeoutExpired("x", timeout)
+
+
+@pytest.mark.parametrize(("left", "steps"), [(0, []), (1, [signal.SIGTERM]), (2, [signal.SIGTERM, signal.SIGKILL])])
+def test_a_process_that_does_not_end_is_killed(monkeypatch, left, steps):
+    calls, process = [], Stubborn(left)
+    monkeypatch.setattr(recon_all.os, "killpg", lambda group, step: calls.append(step))
+    recon_all._end_group(process)
+    assert calls == steps
+    assert process.waited == [20.0] * len(steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 from bids_app.errors import ModelError
+from bids_app.normative import compare
 from bids_app.normative.base import Deviations
 from bids_app.normative.card import ModelCard
 from bids_app.normative.compare import full_comparison, write_comparison
@@ -108,3 +110,48 @@ def test_the_tables_are_described_and_the_same_every_time(tmp_path):
     table = read_table(tmp_path / "one" / "comparison.tsv")
     assert set(read_json(tmp_path / "one" / "comparison.json")) == set(table.columns)
     assert read_json(tmp_path / "one" / "comparison_models.json")["only_a"] == ["Left-Putamen"]
+
+
+def test_agreement_of_few_or_constant_z():
+    found = compare._agreement(np.array([0.0, 1.0, 2.0]), np.array([0.0, 2.0, 1.0]))
+    assert found["correlation"] == pytest.approx(0.5)
+    for x, y in (([0.0, 1.0], [0.0, 2.0]), ([1.0, 1.0, 1.0], [0.0, 1.0, 2.0]), ([0.0, 1.0, 2.0], [1.0, 1.0, 1.0])):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert np.isnan(compare._agreement(np.array(x), np.array(y))["correlation"])
+    none = compare._agreement(np.array([np.nan]), np.array([1.0]))
+    assert none.pop("n") == 0
+    assert set(none) == set(found) - {"n"}
+    assert all(np.isnan(value) for value in none.values())
+
+
+def test_limits_belong_to_the_tails_of_both_models():
+    limit = np.array([-1.96, 1.96, 0.0])
+    inner = np.array([-1.95, 1.95, 0.0])
+    found = compare._agreement(limit, inner)
+    assert [found[f"{tail}_{which}"] for tail in ("infra", "supra") for which in "ab"] == [1 / 3, 0, 1 / 3, 0]
+    found = compare._agreement(inner, limit)
+    assert [found[f"{tail}_{which}"] for tail in ("infra", "supra") for which in "ab"] == [0, 1 / 3, 0, 1 / 3]
+
+
+def test_scans_are_counted_over_reference_regions_where_there_are_any():
+    z_a = np.array([[-1.96, -5.0], [1.96, 5.0], [9.0, np.nan]])
+    z_b = np.array([[-1.95, -5.0], [1.95, 5.0], [np.nan, 0.0]])
+    mixed = compare._by_scan(pd.DataFrame(index=range(3)), ("Left-Thalamus", "lh_insula_thickness"), z_a, z_b)
+    assert mixed.to_dict("list") == {
+        "row": [0, 1, 2],
+        "n_regions": [1, 1, 0],
+        "n_infra_a": [1, 0, 0],
+        "n_supra_a": [0, 1, 0],
+        "n_infra_b": [0, 0, 0],
+        "n_supra_b": [0, 0, 0],
+    }
+    data = pd.DataFrame({"participant_id": list("xyz"), "session_id": 1})
+    others = compare._by_scan(data, ("a_thickness", "b_thickness"), z_a, z_b)
+    assert others["n_regions"].tolist() == [2, 2, 0]
+    assert others["n_infra_a"].tolist() == [2, 0, 0]
+    assert others.columns.tolist()[:2] == ["participant_id", "session_id"]
+
+
+def test_the_folder_is_given_back(tmp_path):
+    assert write_comparison(full_comparison(A, B, DATA), A.card, B.card, tmp_path / "c") == tmp_path / "c"

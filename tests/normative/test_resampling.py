@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bids_app.normative import resampling
 from bids_app.normative.fitting import fit_calibrated
-from bids_app.normative.parameters import triangle
+from bids_app.normative.parameters import RegionFit, ScaleFit, stack, triangle
 from bids_app.normative.training import train
 from tests.normative.simulated import THALAMUS, people
 
@@ -89,3 +91,44 @@ def test_with_many_people_refits_are_made_when_asked_and_move_no_z(monkeypatch):
     )
     np.testing.assert_array_equal(plain.z, refitted.z)
     assert np.median(refitted.z_se) > 1.05 * np.median(plain.z_se)
+
+
+def level(mean=5.0, sd=2.0, root=0.4, scale_root=0.1):
+    return RegionFit(
+        n=100,
+        shift=0.0,
+        scale=10.0,
+        powers=(),
+        coefficients=(mean, 0.0),
+        rmse=sd,
+        age_range=(5.0, 80.0),
+        etiv_range=(1.0, 2.0),
+        volume_range=(1.0, 9.0),
+        root=None if root is None else (root, 0.0, 0.0),
+        sigma=ScaleFit(powers=(), coefficients=(np.log(sd), 0.0), root=(scale_root, 0.0, 0.0)),
+    )
+
+
+@pytest.mark.parametrize(("size", "expected"), [(1.0, None), (0.01, 0.7), (50.0, 3.0)])
+def test_the_factor_is_the_spread_of_z_over_what_the_roots_say(size, expected):
+    moved = size * np.array([-0.5, 0.1, 0.4, 0.9])
+    refits = [stack([level(5.0 + d)]) for d in moved]
+    found = resampling._factors(stack([level()]), refits, np.array([10.0, 40.0]), np.array([1.0, 1.5]))
+    said = 5 * (0.4 / 2) ** 2 + sum(z**2 for z in (-2, -1, 0, 1, 2)) * 0.1**2
+    by_hand = np.sqrt(5 * np.var(moved / 2, ddof=1) / said)
+    assert found[0] == pytest.approx(by_hand if expected is None else expected, rel=1e-6)
+
+
+def test_a_factor_scales_both_roots():
+    found = resampling._scaled(level(), 1.5)
+    assert (found.root, found.sigma.root) == ((0.6, 0.0, 0.0), (0.15, 0.0, 0.0))
+    assert resampling._scaled(level(root=None), 1.5).root is None
+    assert resampling._scaled(replace(level(), sigma=None), 1.5).sigma is None
+
+
+def test_without_etiv_its_column_has_no_share():
+    rng, x = np.random.default_rng(1), np.linspace(0.5, 9, 20)
+    curves = rng.normal(size=(50, 1)) + rng.normal(size=(50, 1)) * x
+    root = triangle(resampling._root(x, np.zeros(20), (1.0,), curves), 3)
+    design = np.column_stack([np.ones(20), np.zeros(20), x])
+    np.testing.assert_allclose(((design @ root.T) ** 2).sum(axis=1), np.var(curves, axis=0, ddof=1), rtol=1e-5)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_app.normative import surfaces
 from bids_app.normative.surfaces import surface_failures, thickness_of, with_surface_notes
 from bids_app.regions import counted_regions
 
@@ -46,3 +47,45 @@ def test_the_note_counts_regions_far_from_what_is_expected():
 
 def test_thickness_is_told_from_area_and_volume():
     assert thickness_of((REGIONS[0], "lh_insula_area", "Left-Thalamus")) == (REGIONS[0],)
+
+
+def test_failures_are_those_of_the_residuals_by_hand():
+    rng = np.random.default_rng(2)
+    table = people(300, seed=3)
+    table["site"] = rng.choice(["A", "B"], 300)
+    male = (table["sex"] == "male").to_numpy(float)
+    age = table["age"].to_numpy()
+    shared = 0.004 * (age - 40) ** 2 + 0.5 * np.log(age) + 0.4 * male + 0.9 * (table["site"] == "B")
+    table[list(REGIONS)] = table[list(REGIONS)].add(shared, axis=0) + rng.standard_t(2, (300, len(REGIONS))) * 0.2
+    table.loc[0, "age"] = np.nan
+    table.loc[1, REGIONS[3]] = np.nan
+    known = table.index[2:]
+    x = np.column_stack([np.ones(298), age[2:], age[2:] ** 2, np.log(age[2:] + 1), male[2:]])
+    values = table.loc[known, list(REGIONS)].to_numpy()
+    residual = values - x @ np.linalg.lstsq(x, values, rcond=None)[0]
+    for site in "AB":
+        rows = (table.loc[known, "site"] == site).to_numpy()
+        residual[rows] -= np.median(residual[rows], axis=0)
+    sd = surfaces.MAD_TO_SD * np.median(np.abs(residual), axis=0)
+    for limit in (2.0, 2.5, 3.0, surfaces.FAILED_Z):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(surfaces, "FAILED_Z", limit)
+            found = surface_failures(table)
+        expected = (np.abs(residual) > limit * sd).sum(axis=1) >= surfaces.FAILED_REGIONS
+        assert found[2:].tolist() == expected.tolist()
+        assert not found[:2].any()
+    assert surface_failures(table.drop(columns="site")).shape == (300,)
+
+
+def test_four_people_are_too_few_to_judge(monkeypatch):
+    monkeypatch.setattr(surfaces, "FAILED_Z", -1.0)
+    table = people(5)
+    assert surface_failures(table).all()
+    assert not surface_failures(table[:4]).any()
+    assert not surface_failures(people(50)[["age", "sex"]]).any()
+
+
+def test_a_distance_of_exactly_the_limit_is_not_beyond():
+    at = np.array([[6.0, 6.0, 6.0]])
+    assert with_surface_notes(("x",), at) == ("x",)
+    assert with_surface_notes(("",), at + 0.1)[0].startswith("thickness is beyond 6 SD in 3 regions")

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from bids_app.errors import ModelError, UsageError
-from bids_app.normative import resampling
+from bids_app.normative import resampling, training
 from bids_app.normative.engines import native_file as model_file
 from bids_app.normative.training import train
+from bids_app.normative.training_data import prepare
 from bids_app.regions import ETIV, add_asymmetry, reference_regions
 from tests.normative.simulated import THALAMUS, VENTRICLE, people, thalamus_mean, thalamus_sd
 
@@ -221,3 +222,61 @@ def test_progress_and_card():
     assert model.card.training == ({"source": "simulated", "licence": "CC0", "n": 240},)
     assert model.digest
     assert model.counts is not None
+
+
+def bare(n=40, **columns):
+    return prepare(people(n, seed=1).assign(**columns), (THALAMUS,), logarithms=True, min_per_site=1, min_per_sex=1)
+
+
+def test_ages_are_counted_by_year_and_decade():
+    ages = np.array([9.9, 10.0, 19.99, 20.0, 20.5])
+    assert training._ages(ages) == {"9": 1, "10": 1, "19": 1, "20": 2}
+    assert training._age_bands(ages) == {"0-9": 1, "10-19": 2, "20-29": 2}
+
+
+@pytest.mark.parametrize(("sites", "spread"), [(["a"], False), (["a", "b"], True)])
+def test_the_spread_of_sites_is_known_from_two_sites_on(sites, spread):
+    data = bare(site=np.resize(sites, 40), fs_version="7.4")
+    fitted = training.fitting.harmonise_and_fit(data, "reference", "none")
+    (region,) = training.region_models(data, fitted, "reference")
+    assert (region.site_sd is not None) is spread
+    assert (region.versions, region.transform, region.name) == ({}, "identity", THALAMUS)
+    assert training.make_card(data, "m", "reference", "none", {}).sites == len(sites)
+
+
+def test_the_card_holds_facts_and_what_is_given_wins():
+    data = bare(source=["x", "y"] * 20, licence="CC0", fs_version=["7.4", None] * 20)
+    card = training.make_card(data, "m", "reference", "none", {"licence": "own"})
+    assert (card.n, card.sites, card.fs_versions, card.licence) == ({"female": 15, "male": 25}, 0, ("7.4",), "own")
+    assert card.training == tuple({"source": source, "licence": "CC0", "n": 20} for source in "xy")
+    assert (card.version, card.title, card.transform) == ("1.0.0", "m", "none")
+    for sex in ("female", "male"):
+        rows = data.table[data.table["sex"] == sex]
+        assert card.age_range[sex][0] <= rows["age"].min() < card.age_range[sex][0] + 0.1
+        assert card.etiv_range[sex][1] - 1000 < rows[ETIV].max() <= card.etiv_range[sex][1]
+    assert training._without_etiv("eTIV and regions, age, sex and eTIV") == "regions, age and sex"
+
+
+def test_the_tails_of_fewer_people_than_a_shape_needs_are_said(monkeypatch):
+    data = bare(site="a")
+    fitted = training.fitting.harmonise_and_fit(data, "calibrated", "none")
+    for least, mode, said in ((40, "calibrated", False), (41, "calibrated", True), (41, "reference", False)):
+        monkeypatch.setattr(training, "MIN_FOR_SHAPE", least)
+        made = training._trained(data, fitted, None, "m", mode, "none", {"limitations": ["l"]})
+        assert bool(made.report.warnings) is said
+        assert list(made.model.card.limitations) == ["l", *made.report.warnings]
+        assert made.model.digest
+
+
+def test_new_sites_are_scored_from_ten_sites_on(monkeypatch):
+    data = bare(site=np.resize(list("abcdefghi"), 40))
+    assert training.new_site_z(data, "reference", "none", 1.0) is None
+    data = bare(120, site=np.resize(list("abcdefghij"), 120))
+    seen = []
+    real = training.fitting.harmonise_and_fit
+    monkeypatch.setattr(
+        training.fitting, "harmonise_and_fit", lambda rest, *given: seen.append(set(rest.site)) or real(rest, *given)
+    )
+    z = training.new_site_z(data, "reference", "none", 1.0)
+    assert [len(sites) for sites in seen] == [9] * 10
+    assert np.isfinite(z).all()

@@ -85,7 +85,9 @@ def test_the_plan_of_scored_scans_opens_each_stats_file_once(config, tmp_path, o
     for labels in (("sub-01", None), ("sub-02", "ses-1"), ("sub-02", "ses-2")):
         write_json({}, derivative_path(config.output_dir, *labels, desc="summary", extension=".json"))
     monkeypatch.setattr(plan, "check_alike", lambda *_, **__: [])
-    monkeypatch.setattr(plan, "is_up_to_date", lambda scan, _, trees, columns: bool(trees.facts(scan.subject_dir)))
+    monkeypatch.setattr(
+        plan, "is_up_to_date", lambda scan, context, trees, columns: bool(trees.facts(scan.subject_dir))
+    )
     make_plan(config, tmp_path / "work")
     assert len(opened) >= 9
     assert set(opened.values()) == {1}

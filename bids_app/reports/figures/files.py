@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 from textwrap import wrap
@@ -159,10 +160,10 @@ def _compiled(page: str, svg: str, file_format: str, dpi: float) -> bytes:
 @lru_cache(maxsize=1)
 def _fonts():
     """Matplotlib's fonts: their folder, and what Typst needs of them."""
-    import matplotlib
     import typst
 
-    folder = str(Path(matplotlib.get_data_path()) / "fonts" / "ttf")
+    # To import all of matplotlib for the name of its folder takes longer than to draw a chart
+    folder = str(Path(str(find_spec("matplotlib").origin)).with_name("mpl-data") / "fonts" / "ttf")
     return folder, typst.Fonts(include_system_fonts=False, font_paths=[folder])
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ import pytest
 from bids_app.errors import ModelError
 from bids_app.normative import registry
 from bids_app.normative.engines import native_file as model_file
+from bids_app.normative.parameters import RegionFit, ScaleFit
 from bids_app.regions import ETIV, extended_regions, reference_regions
 
 NAMES = ("open-reference", "open-calibrated")
@@ -217,3 +220,86 @@ def test_no_individual_is_in_a_packaged_model(repository):
     text = path_of("open-calibrated", repository).read_text()
     assert "sub-" not in text
     assert "participant" not in text
+
+
+PLAIN = RegionFit(
+    n=9,
+    shift=0.0,
+    scale=10.0,
+    powers=(1.0,),
+    coefficients=(5.0, 0.1, 2.0),
+    rmse=2.0,
+    age_range=(1.0, 9.0),
+    etiv_range=(1.0, 9.0),
+    volume_range=(1.0, 9.0),
+    root=(1.0,) * 6,
+    sigma=ScaleFit(powers=(), coefficients=(0.5, 0.1), root=(1.0, 0.0, 0.0)),
+)
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({}, None),
+        ({"root": None}, None),
+        ({"sigma": None}, None),
+        ({"age_range": (9.0, 9.0), "etiv_range": (9.0, 9.0), "volume_range": (9.0, 9.0)}, None),
+        ({"powers": ()}, "mean has 0 powers but 3 coefficients"),
+        ({"coefficients": (1.0, 2.0)}, "mean has 1 powers but 2 coefficients"),
+        ({"root": (1.0,) * 5}, "the root of mean must have 6 numbers"),
+        ({"age_range": (9.1, 9.0)}, "a range ends before it starts"),
+        ({"etiv_range": (9.1, 9.0)}, "a range ends before it starts"),
+        ({"volume_range": (9.1, 9.0)}, "a range ends before it starts"),
+        ({"shift": -1.0}, "the shifted age is not positive at the youngest trained age"),
+        ({"shift": -0.99}, None),
+        ({"coefficients": (1.0, 2.0, np.inf)}, "a coefficient is not finite"),
+        ({"rmse": np.nan}, "a coefficient is not finite"),
+        (
+            {"sigma": ScaleFit(powers=(1.0,), coefficients=(0.5, 0.1), root=None)},
+            "sigma has 1 powers but 2 coefficients",
+        ),
+        ({"sigma": ScaleFit(powers=(), coefficients=(0.5, 0.1), root=(1.0,))}, "the root of sigma must have 3 numbers"),
+    ],
+)
+def test_each_part_of_a_fit_must_agree_with_the_others(changed, problem):
+    assert model_file._problem(replace(PLAIN, **changed)) == problem
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [
+        ("2.0", None),
+        ("2.9999", None),
+        ("1", None),
+        ("1.0", None),
+        ("3.0", "reads up to 2.x"),
+        ("0.1", "no valid format version"),
+        ("2.", "no valid format version"),
+        ("2.0.0", "no valid format version"),
+        ("two", "no valid format version"),
+        ("", "no valid format version"),
+    ],
+)
+def test_versions_of_the_format(version, reason):
+    document = {"format": model_file.FORMAT, "format_version": version}
+    with pytest.raises(ModelError, match=reason) if reason else contextlib.nullcontext():
+        model_file._check_version(document, "m")
+    for other in ([], {"format": "x"}):
+        with pytest.raises(ModelError, match="is not a normvol model file"):
+            model_file._check_version(other, "m")
+
+
+def test_later_minor_versions_may_have_unknown_fields():
+    rules = {"type": "object", "additionalProperties": False, "items": [{"additionalProperties": False, "a": 1}]}
+    assert model_file._open(rules) == {"type": "object", "items": [{"a": 1}]}
+    assert model_file._open({"additionalProperties": True}) == {"additionalProperties": True}
+    assert model_file._open({"other": False}) == {"other": False}
+    assert [model_file._numbers(text) for text in ("2", "2.1", "2.0")] == [(2, 0), (2, 1), (2, 0)]
+
+
+def test_the_frame_is_indented_and_what_is_deep_stands_on_one_line():
+    deep = {"a": {"b": {"c": {"d": [1, 2]}, "e": []}}, "t": ["x", "y"], "n": [1, 2], "m": [{"k": 1}], "o": {}}
+    assert model_file._render(deep, 0) == (
+        '{\n  "a": {\n    "b": {\n      "c": {"d": [1, 2]},\n      "e": []\n    }\n  },\n'
+        '  "t": [\n    "x",\n    "y"\n  ],\n  "n": [1, 2],\n  "m": [\n    {"k": 1}\n  ],\n  "o": {}\n}'
+    )

@@ -52,3 +52,19 @@ def test_weights_decide_who_is_fitted(people):
     for rows, powers in ((young, 0.0), (~young, 3.0)):
         w = np.where(rows, 1.0, 1e-9)[:, None]
         assert powers in age_curve.select_powers(x, linear, y, w)[0]
+
+
+def test_curves_are_compared_in_well_conditioned_coordinates(monkeypatch):
+    rng = np.random.default_rng(3)
+    age, linear = rng.uniform(0.6, 9, 300), np.column_stack([rng.integers(0, 2, 300), rng.normal(1.5e6, 1e5, 300)])
+    seen = []
+    real = age_curve._moments
+    monkeypatch.setattr(age_curve, "_moments", lambda *given: seen.append(given) or real(*given))
+    age_curve.select_powers(age, linear, rng.normal(size=(300, 1)), np.ones((300, 1)))
+    groups, basis, standard, _, _ = seen[0]
+    np.testing.assert_allclose((basis * groups.people[:, None]).T @ basis, np.eye(basis.shape[1]), atol=1e-9)
+    np.testing.assert_allclose(standard.mean(axis=0), 0, atol=1e-9)
+    np.testing.assert_allclose(standard.std(axis=0), 1)
+    spaces = age_curve._spaces(np.linalg.qr(rng.normal(size=(40, 25)))[1], 2)
+    for space in spaces[:: len(spaces) // 5]:
+        np.testing.assert_allclose(space.T @ space, np.eye(space.shape[1]), atol=1e-9)

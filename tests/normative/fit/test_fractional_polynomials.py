@@ -72,3 +72,9 @@ def test_scaled_values_are_positive(hundredths):
     x = np.array(hundredths) / 100
     shift, scale = fp.shift_and_scale(x)
     assert ((x + shift) / scale > 0).all()
+
+
+def test_only_ages_that_are_not_positive_are_shifted():
+    for smallest, shift in ((0.5, 0.0), (1.0, 0.0), (0.0, 1.0), (-0.3, 1.3)):
+        x = np.array([smallest, smallest + 1.0, 40.0, 50.0])
+        assert fp.shift_and_scale(x)[0] == pytest.approx(shift)

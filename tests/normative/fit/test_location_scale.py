@@ -271,3 +271,22 @@ def test_blocks_and_threads_change_nothing(monkeypatch):
     for name in ("powers", "coefficients", "sigma_coefficients", "shape", "roots", "sigma_roots"):
         np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), rtol=1e-5, atol=1e-7)
     assert (parts.normal == whole.normal).all()
+
+
+def test_powers_of_the_scale_are_looked_for_where_sex_and_head_are_taken_out(monkeypatch):
+    rng = np.random.default_rng(7)
+    n = 400
+    age, male, etiv = rng.uniform(1, 8, n), np.tile([0.0, 1.0], n // 2), rng.normal(1.5, 0.1, n)
+    squares = (np.exp(0.5 + 1.2 * male)[:, None] * rng.normal(size=(n, 1))) ** 2
+    seen = []
+    monkeypatch.setattr(location_scale.scale_fit, "select_powers", lambda *given: seen.append(given) or "powers")
+    powers, start = location_scale._sigma_powers(age, male, etiv, squares, np.array([0.7]))
+    assert powers == "powers"
+    assert start[0, 1] == pytest.approx(1.2, abs=0.15)
+    scaled, rest, kurtosis = seen[0]
+    assert scaled is age
+    assert kurtosis.tolist() == [0.7]
+    assert [rest[male == sex].mean() for sex in (0, 1)] == pytest.approx([1.0, 1.0], abs=0.01)
+    none, nothing = location_scale._sigma_powers(age[:99], male[:99], etiv[:99], squares[:99], np.array([0.7]))
+    assert np.isnan(none).all()
+    assert (none.shape, nothing, len(seen)) == ((1, 2), None, 1)
