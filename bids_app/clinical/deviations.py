@@ -124,7 +124,7 @@ def count_distribution(
     -------
     array, shape (n_regions + 1,)
     """
-    from scipy.special import gammaln, ndtr
+    from scipy.special import gammaln, ndtr, xlog1py, xlogy
 
     nodes, weights = np.polynomial.hermite_e.hermegauss(121)
     spread = np.sqrt(1 - correlation)
@@ -133,7 +133,7 @@ def count_distribution(
     chance = {"infra": below, "supra": above, "total": below + above}[tail]
     k = np.arange(n_regions + 1)[:, None]
     log_choose = gammaln(n_regions + 1) - gammaln(k + 1) - gammaln(n_regions - k + 1)
-    pmf = np.exp(log_choose + k * np.log(chance) + (n_regions - k) * np.log1p(-chance))
+    pmf = np.exp(log_choose + xlogy(k, chance) + xlog1py(n_regions - k, -chance))
     probability: FloatArray = pmf @ (weights / weights.sum())
     return probability
 

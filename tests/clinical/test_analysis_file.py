@@ -3,8 +3,10 @@ import pytest
 
 from bids_app.clinical.analysis_file import (
     AnalysisConfig,
+    _alternatives,
     control_level,
     from_mapping,
+    grouping_column,
     load_analysis,
     propose,
     read_analysis,
@@ -120,3 +122,73 @@ def test_scores_of_visits_without_a_scan_are_proposed_too():
     visits = pd.DataFrame({"participant_id": ["a", "a"], "edss": [2.0, 3.0], "relapse_dates": ["2020-01-01", None]})
     assert load_analysis("auto", scans)[0].roles == {}
     assert load_analysis("auto", scans, visits)[0].roles == {"edss": "edss", "relapse_dates": "relapse_dates"}
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "role"),
+    [
+        ("edss", ["1.0", "2,5", None], "edss"),
+        ("edss", [2.0, 2.0], None),
+        ("edss", [None, None], None),
+        ("edss", ["x"] + ["1"] * 5 + ["2"] * 4, None),
+        ("edss", ["x"] + ["1"] * 6 + ["2"] * 4, "edss"),
+        ("dx", ["HC", "HC"], None),
+        ("dx", ["HC", "MS"], "diagnosis"),
+        ("dx", ["RRMS", "MS"], None),
+        ("dx", ["HC", *(f"site{n}" for n in range(19))], "diagnosis"),
+        ("dx", ["HC", *(f"site{n}" for n in range(20))], None),
+        ("scanner", ["A", None], None),
+        ("scanner", ["A", "B"], "scanner"),
+        ("dmt", ["A", "A"], None),
+        ("dmt", ["A", "B"], "treatment"),
+        ("relapse_dates", [None, "2019-01-01"], "relapse_dates"),
+        ("relapse_dates", [None, None], None),
+        ("exam_date", ["2019-01-01", "2019-01-01"], "visit_date"),
+        ("exam_date", ["1", "2"], None),
+        ("treatment_start", ["2019-01-01", "2019-01-01"], "treatment_start"),
+        ("treatment_start", ["0.5", "1.5"], "treatment_start"),
+        ("treatment_start", ["soon", "later"], None),
+    ],
+)
+def test_a_column_plays_a_role_by_its_values_too(name, values, role):
+    found = propose(pd.DataFrame({name: pd.Series(values, dtype=object)}))[0].roles
+    assert found == ({} if role is None else {role: name})
+
+
+def test_columns_are_taken_in_the_order_of_the_names_that_are_known():
+    table = pd.DataFrame(
+        {"Group": ["HC", "MS"], "DX": ["HC", "MS"], "edss": [1.0, 2], "EDSS total": [1.0, 3], "other": [1, 2]}
+    )
+    config, text = propose(table)
+    assert config.roles == {"diagnosis": "DX", "edss": "edss"}
+    assert "# diagnosis: DX was taken; Group would fit too\n# edss: edss was taken; EDSS total would fit too\n" in text
+
+
+def test_alternatives_are_split_at_the_top_only():
+    assert _alternatives("a(b|c(d|e))|f|g(h)?") == ["a(b|c(d|e))", "f", "g(h)?"]
+    assert _alternatives("a") == ["a"]
+
+
+def test_a_column_of_levels_without_a_known_control_is_found():
+    table = pd.DataFrame({"group": [1, 2], "dx": ["MS", "HC"], "arm": ["a", "a"]})
+    assert grouping_column(table) == "group"
+    assert grouping_column(table.drop(columns="group")) is None
+    assert grouping_column(table[["arm"]]) is None
+
+
+def test_columns_of_visits_count_where_the_scans_have_no_value():
+    scans = pd.DataFrame({"edss": [None, None], "sdmt": [40.0, 50.0]})
+    visits = pd.DataFrame({"edss": [1.0, 2.0, 3.0], "sdmt": [1.0, 2.0, 3.0], "pasat": [None] * 3})
+    assert load_analysis("auto", scans, visits)[0].roles == {"edss": "edss", "sdmt": "sdmt"}
+    assert load_analysis("auto", scans, visits[["sdmt"]])[0].roles == {"sdmt": "sdmt"}
+
+
+def test_lesions_enter_models_by_their_logarithm():
+    config = AnalysisConfig(roles={"lesion_volume": "tlv", "edss": "e", "relapses": "r"})
+    assert config.scores() == {"e": "EDSS", "log1p_tlv": "log(1 + lesion volume)"}
+    assert (config.model_column("lesion_volume"), config.model_column("edss")) == ("log1p_tlv", "e")
+    assert config.column("edss") == "e"
+    assert config.column("pasat") is None
+    text = config.to_toml()
+    assert '# pasat = "column"' in text
+    assert '# edss = "column"' not in text

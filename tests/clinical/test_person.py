@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from bids_app.clinical import person
 from bids_app.clinical.person import (
@@ -215,3 +216,65 @@ def test_there_is_no_fan_ahead_of_a_region_of_unknown_correlation_or_at_the_last
     assert forecast_table(Aged(), {"age": 40.0, "sex": "female"}, z, "long", trained).empty
     trained = ChangeModel(regions={"Right-Thalamus": RegionChange(0.9)})
     assert forecast_table(Aged(), {"age": 43.0, "sex": "female"}, z, "long", trained).empty
+
+
+def test_ages_of_a_grid_are_half_yearly_between_its_ends():
+    assert person._age_grid(20.0, 21.0).tolist() == [20, 20.5, 21]
+    assert person._age_grid(20.1, 20.9).tolist() == [20.1, 20.5, 20.9]
+    assert person._age_grid(20.1, 20.2).tolist() == [20.1, 20.2]
+
+
+def test_ages_at_the_ends_are_drawn_and_those_beyond_are_not():
+    table = centile_table(Linear(), "male", 1.5e6, ["Left-Thalamus"], ages=[17.9, 18, 80, 80.1], age_range=(18, 80))
+    assert table["age"].tolist() == [18, 80]
+    empty = centile_table(Linear(), "male", 1.5e6, ["Left-Thalamus"], ages=[5], age_range=(18, 80))
+    assert empty.empty
+    assert list(empty) == list(table)
+    assert centile_table(Linear(), "male", 1.5e6, [], age_range=(18, 80)).empty
+
+
+def test_reliable_change_worked_by_hand():
+    """Limit: t(0.975, df) sqrt(2) sem of the table."""
+    known = repeatability().set_index(["region", "stream"]).loc[("Left-Thalamus", "long")]
+    se = known["sem_z"] * np.sqrt(2)
+    limit = stats.t.ppf(0.975, known["df"]) * se
+    for change, reliable in ((limit * 1.0001, True), (limit * 0.9999, False), (-limit * 1.0001, True)):
+        rows = sessions(("a", 40.0, "Left-Thalamus", 0.5), ("b", 42.0, "Left-Thalamus", 0.5 + change))
+        found = change_table(rows.assign(stream="long")).iloc[0]
+        assert bool(found["reliable"]) is reliable
+        assert found["z_change_se"] == pytest.approx(se)
+        assert found["annual_z_change"] == pytest.approx(change / 2)
+        assert (found["z_from"], found["z_to"]) == (0.5, 0.5 + change)
+        assert found["comparable"] is None
+
+
+def test_regions_keep_their_order_and_those_of_one_session_are_left_out():
+    rows = sessions(
+        ("a", 40.0, "Right-Thalamus", 0.0),
+        ("a", 40.0, "Left-Thalamus", 0.0),
+        ("a", 40.0, "Left-Caudate", 0.0),
+        ("b", 41.0, "Left-Thalamus", 1.0),
+        ("b", 41.0, "Right-Thalamus", 1.0),
+    )
+    assert change_table(rows)["region"].tolist() == ["Right-Thalamus", "Left-Thalamus"]
+
+
+def test_correlations_of_error_are_of_regions_that_repeat_well():
+    table = repeatability()
+    for stream in ("cross", "long"):
+        known = person.error_correlations(stream)
+        rows = table[(table["stream"] == stream) & (table["sem_z"] <= 0.5)]
+        assert set(known.regions) == set(rows["region"])
+        first = rows.iloc[0]
+        assert known.correlation([first["region"]], 3.0)[0] == pytest.approx(1 - first["sem_z"] ** 2)
+        assert (known.basis, known.stream) == ("repeatability", stream)
+
+
+def test_the_fan_ahead_ends_after_five_years():
+    trained = ChangeModel(regions={"Left-Thalamus": RegionChange(0.9, 0.1)})
+    z = pd.Series({"Left-Thalamus": -2.0})
+    table = forecast_table(Aged(), {"age": 30.0, "sex": "female"}, z, "long", trained)
+    assert table["age"].tolist() == [30 + step / 2 for step in range(11)]
+    late = forecast_table(Aged(), {"age": 42.5, "sex": "female"}, z, "long", trained)
+    assert late["age"].tolist() == [42.5, 43.0]
+    assert len(forecast_table(Aged(), {"age": 90.0, "sex": "male"}, z, "long", trained)) == 11

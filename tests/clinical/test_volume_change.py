@@ -2,7 +2,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_app.clinical.volume_change import annual_percent, healthy_volumes, measurement_error, rates_table
+from bids_app.clinical.composites import composites
+from bids_app.clinical.person import repeatability
+from bids_app.clinical.volume_change import (
+    RATE_COLUMNS,
+    annual_percent,
+    healthy_volumes,
+    measurement_error,
+    modelled_volumes,
+    rates_table,
+)
 from bids_app.normative.registry import load_model
 from bids_app.regions import ETIV
 
@@ -72,3 +81,64 @@ def test_no_change_is_expected_of_people_older_than_the_model_knows():
 def test_percent_a_year_compounds():
     assert annual_percent(np.log(0.5), 1.0) == pytest.approx(-50.0)
     assert annual_percent(np.log(0.25), 2.0) == pytest.approx(-50.0)
+
+
+def test_a_table_of_rates_is_whole():
+    sessions = pd.DataFrame({"session_id": list("abc"), "age": [40.0, 41.0, 43.0], "stream": "long"})
+    volumes = pd.DataFrame(
+        {"Left-Thalamus": [8000.0, 7960.0, 7900.0], "Left-Putamen": [0.0, 5000.0, 5100.0]}, [5, 6, 7]
+    )
+    table = rates_table(sessions, volumes, None, {("a", "c"): "with care"})
+    assert list(table) == list(RATE_COLUMNS)
+    assert set(zip(table["region"], table["session_from"], table["session_to"], table["years"])) == {
+        ("Left-Thalamus", "a", "b", 1),
+        ("Left-Thalamus", "b", "c", 2),
+        ("Left-Putamen", "b", "c", 2),
+        ("Left-Thalamus", "a", "c", 3),
+    }
+    assert len(table) == 4
+    thalamus = table[table["region"] == "Left-Thalamus"]
+    assert thalamus["volume_from_mm3"].tolist() == [8000, 7960, 8000]
+    assert thalamus["volume_to_mm3"].tolist() == [7960, 7900, 7900]
+    expected = 100 * ((thalamus["volume_to_mm3"] / thalamus["volume_from_mm3"]) ** (1 / thalamus["years"]) - 1)
+    np.testing.assert_allclose(thalamus["annual_percent_change"], expected)
+    assert thalamus["comparable"].fillna("none").tolist() == ["none", "none", "with care"]
+    assert thalamus["stream"].tolist() == ["long"] * 3
+    assert thalamus["healthy_percent_change"].isna().all()
+    assert list(rates_table(sessions.iloc[:1], volumes.iloc[:1])) == list(RATE_COLUMNS)
+
+
+def test_the_error_of_a_composite_is_weighted_by_volume():
+    table = repeatability().query("stream == 'cross'").set_index("region")
+    parts = composites()["thalamus"]
+    volumes = pd.Series({"thalamus": 4.0, parts[0]: 1.0, parts[1]: 3.0})
+    error = measurement_error("cross", volumes)
+    own = table.loc[list(parts), "sem_percent"]
+    assert error.loc["thalamus", "sem_percent"] == pytest.approx((own.iloc[0] + 3 * own.iloc[1]) / 4)
+    assert error.loc["thalamus", "df"] == table.loc[list(parts), "df"].min()
+    alone = measurement_error("cross", volumes.drop(parts[1]))
+    assert np.isnan(alone.loc["thalamus", "sem_percent"])
+    assert alone.index.tolist() == ["thalamus", parts[0]]
+
+
+def test_sums_and_asymmetries_are_no_structures():
+    model = load_model("open-calibrated")
+    found = modelled_volumes(model)
+    assert not any(name.startswith(("sum_", "asymmetry_")) for name in found)
+    assert set(found) <= set(model.regions)
+    assert "Left-Thalamus" in found
+    assert modelled_volumes(model, "thickness") == tuple(
+        name for name in model.regions if name.endswith("_thickness") and not name.startswith(("sum_", "asymmetry_"))
+    )
+
+
+def test_ages_at_the_ends_of_the_model_are_inside():
+    model = load_model("open-calibrated")
+    low, high = model.card.age_range["female"]
+    people = pd.DataFrame(
+        {"age": [low - 0.01, low, high, high + 0.01], "sex": "female", ETIV: 1.5e6}, index=list("wxyz")
+    )
+    found = healthy_volumes(model, people, ["Left-Thalamus"])
+    assert found["Left-Thalamus"].isna().tolist() == [True, False, False, True]
+    assert found.index.tolist() == list("wxyz")
+    assert healthy_volumes(model, people, ["none"]).shape == (4, 0)

@@ -1,7 +1,18 @@
 import numpy as np
 import pytest
 
-from bids_app.clinical.wording import few_people, interval, listing, p_value, percent, plural, software, upper_first
+from bids_app.clinical.wording import (
+    few_people,
+    grouped,
+    interval,
+    listing,
+    p_value,
+    percent,
+    plural,
+    q_value,
+    software,
+    upper_first,
+)
 
 
 @pytest.mark.parametrize(
@@ -38,3 +49,35 @@ def test_few_people_are_pointed_out():
 def test_software_is_named_with_its_version():
     assert software("numpy").endswith(f"numpy {np.__version__}")
     assert software("nosuchpackage").endswith("(unknown version)")
+
+
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [
+        (p_value(0.001), "p = 0.001"),
+        (p_value(0.00099), "p < 0.001"),
+        (q_value(0.0123), "q = 0.012"),
+        (q_value(np.nan), "q not available"),
+        (interval(1.234, 5.678, 1), "95 % interval 1.2 to 5.7"),
+        (interval(1.234, np.inf, 0), "95 % interval above 1"),
+        (percent(0.0995), "10 %"),
+        (percent(0.0994), "9.9 %"),
+        (percent(0), "0.0 %"),
+        (percent(1), "100 %"),
+        (plural(0, "person", "people"), "0 people"),
+        (listing(["a", "b"]), "a and b"),
+        (listing(list("abcde")), "a, b, c, d and e"),
+        (listing(list("abcdef")), "a, b, c, d, e and 1 more"),
+        (listing(list("ab"), 1), "a and 1 more"),
+        (upper_first(""), ""),
+        (grouped([("a", "x"), ("b", "y"), ("c", "x"), ("a", "x")]), ["a, c: x", "b: y"]),
+    ],
+)
+def test_limits_of_what_is_said(said, text):
+    assert said == text
+
+
+@pytest.mark.parametrize(("smallest", "number"), [(19, "19 people"), (1, "1 person"), (0, None), (np.nan, None)])
+def test_a_caution_is_for_one_to_nineteen_people(smallest, number):
+    said = few_people(smallest)
+    assert said == () if number is None else f"rest on {number};" in said[0]

@@ -7,6 +7,8 @@ from pathlib import Path
 # Tests of behaviour that no single module has.
 ACROSS_MODULES = {
     "bids/test_recorded.py",
+    "clinical/analyses/test_recorded_trial.py",
+    "clinical/analyses/test_recorded_volumes.py",
     "clinical/stats/test_recorded.py",
     "clinical/test_recorded.py",
     "freesurfer/test_recorded.py",

@@ -298,7 +298,7 @@ def proportionality(time: ArrayLike, event: ArrayLike, X: ArrayLike, ties: str =
     gradient = g @ score
     cross, square = np.tensordot(g, information, 1), np.tensordot(g**2, information, 1)
     left: FloatArray = np.asarray(square - cross @ np.linalg.solve(total, cross), dtype=float)
-    if np.ptp(g) == 0 or np.linalg.matrix_rank(left, hermitian=True) < len(beta):
+    if np.ptp(g) == 0 or np.linalg.matrix_rank(left) < len(beta):
         return Proportionality(unknown, unknown, float("nan"), float("nan"))
     each = gradient**2 / np.diag(left)
     whole = float(gradient @ np.linalg.solve(left, gradient))

@@ -39,7 +39,7 @@ class _Deleted:
     def estimable(self, ratio: FloatArray) -> bool:
         """Every sample has full rank and residuals that are not zero."""
         matrix = self.weighted(ratio)
-        if (np.linalg.matrix_rank(matrix[:, :-1, :-1], hermitian=True) < self.fit.sums.n_coefficients).any():
+        if (np.linalg.matrix_rank(matrix[:, :-1, :-1]) < self.fit.sums.n_coefficients).any():
             return False
         rss = matrix[:, -1, -1] - np.sum(matrix[:, :-1, -1] * _solve(matrix), axis=1)
         return bool((rss > EXACT * self.fit.sums.cross[-1, -1]).all())

@@ -144,7 +144,7 @@ def satterthwaite(fit: RandomInterceptFit) -> FloatArray:
     change = -fit.sigma2 * inverse @ sums.weighted_slope(ratio)[:-1, :-1] @ inverse
     gradient = np.column_stack([np.diag(inverse), np.diag(change)])
     hessian: FloatArray = _deviance_hessian(sums, fit.sigma2, ratio, inverse)
-    if not np.isfinite(hessian).all() or np.linalg.matrix_rank(hessian, hermitian=True) < len(hessian):
+    if not np.isfinite(hessian).all() or np.linalg.matrix_rank(hessian) < len(hessian):
         raise AnalysisError("visits are too few to tell the variance between people from that within people")
     covariance = 2 * np.linalg.inv(hessian)
     spread = np.einsum("ki,ij,kj->k", gradient, covariance, gradient)

@@ -6,6 +6,10 @@ from bids_app.clinical.analyses.follow_up import follow_up
 from bids_app.clinical.analyses.risk_data import outcomes_of
 from bids_app.clinical.analyses.worsening_analyses import (
     EDSS_PLUS,
+    _by_type,
+    _groups,
+    _share_sentence,
+    _shares,
     definition_rules,
     worsening,
     worsening_methods,
@@ -178,3 +182,87 @@ def test_the_tests_are_found_by_their_names():
         "lesion_volume": "lesion_volume_mm3",
         "lesion_count": "n_lesions",
     }
+
+
+def made(*kinds, group="MS"):
+    people = [f"p{number}" for number in range(len(kinds))]
+    return pd.DataFrame({"participant_id": people, "event_type": kinds, "group": group, "measure": "edss"})
+
+
+def test_shares_count_every_kind_and_have_none_where_no_kind_is_known():
+    found = _shares(made("PIRA", "RAW", "RAW", "undetermined"))
+    assert [found[f"n_{kind}"] for kind in ("pira", "raw", "undetermined", "events", "people")] == [1, 2, 1, 4, 4]
+    assert found["share"] == 0.25
+    assert 0 < found["low"] < 0.25 < found["high"] < 1
+    unknown = _shares(made("undetermined", "undetermined"))
+    assert np.isnan([unknown["share"], unknown["low"], unknown["high"]]).all()
+    assert (unknown["n_events"], unknown["n_people"]) == (2, 2)
+
+
+def test_groups_and_all_of_them_together():
+    both = pd.concat([made("PIRA", group="B"), made("RAW", "RAW", group="A")])
+    assert [(name, len(part)) for name, part in _groups(both)] == [("A", 2), ("B", 1), ("all", 3)]
+    assert [(name, len(part)) for name, part in _groups(made("PIRA"))] == [("MS", 1)]
+    assert [(name, len(part)) for name, part in _groups(made("PIRA").iloc[:0])] == [("all", 0)]
+
+
+def test_a_share_is_said_with_its_verbs():
+    row = {"measure": "sdmt", "group": "MS", "n_pira": 1, "n_raw": 1, "n_undetermined": 3, "n_events": 5}
+    row |= {"n_people": 1, "share": 0.2, "low": 0.01, "high": 0.72}
+    assert _share_sentence(row) == (
+        "SDMT, group MS: 1 of 5 confirmed worsenings of 1 person is PIRA, 20 % (95 % interval 1 to 72 %); 1 is "
+        "associated with a relapse, of 3 neither can be said."
+    )
+    text = _share_sentence({**row, "n_pira": 0, "n_raw": 2, "n_undetermined": 0})
+    assert "0 of 5 confirmed worsenings of 1 person are PIRA" in text
+    assert text.endswith("2 are associated with a relapse.")
+
+
+def test_events_are_listed_by_kind():
+    assert _by_type(made("PIRA", "RAW", "PIRA")) == " (2 PIRA and 1 RAW)"
+    assert _by_type(made("undetermined")) == " (1 undetermined)"
+    assert _by_type(made()) == ""
+
+
+def test_people_without_a_score_near_the_scan_and_without_relapses_are_said():
+    late = course("sub-late", 2.0)
+    late.loc[late["years"] < 1, "edss"] = np.nan
+    share = results(pd.concat([cohort(), late], ignore_index=True))["worsening_share"]
+    said = " ".join(share.sentences)
+    assert "EDSS: 4 confirmed worsenings in 3 of 5 people (2 PIRA and 2 RAW)." in said
+    assert "1 person without a score near the first scan left out." in said
+    assert "9-hole peg test: 1 confirmed worsening in 1 of 1 person (1 PIRA)." in said
+    assert "3 people without any listed relapse count as having had none." in said
+
+
+def test_definitions_come_in_two_baselines_and_three_times():
+    own = WorseningRule(roving=False, confirmation_days=84.0, baseline_days=30.0)
+    found = list(definition_rules(own))
+    assert found[0] == ("own", "fixed", 12, own)
+    assert [entry[1:3] for entry in found[1:7]] == [
+        (baseline, weeks) for baseline in ("roving", "fixed") for weeks in (12, 24, 48)
+    ]
+    for name, baseline, weeks, rule in found[1:]:
+        assert rule == WorseningRule(
+            **{**DEFINITIONS[name], "baseline_days": 30.0}, roving=baseline == "roving", confirmation_days=7.0 * weeks
+        )
+
+
+def test_methods_say_the_rule():
+    plain = worsening_methods(follow_up(data(cohort())))
+    assert "at least 168 days later (less 7 days)" in plain
+    assert "changed as said here" not in plain
+    assert "in the 90 days before or the 30 days after its onset" in plain
+    assert ", or a better score that is confirmed in the same way" in plain
+    assert "20 % longer" in plain
+    assert "and at every later visit" not in plain
+    other = from_mapping(
+        {"worsening": {"definition": "kappos2020", "roving": False, "sustained": True, "confirmation_days": 84.0}}
+    ).worsening
+    said = worsening_methods(follow_up(data(cohort(), worsening=other)))
+    assert "changed as said here" in said
+    assert "since the baseline or the 30 days after its onset" in said
+    assert "or from 30 days before to 30 days after confirmation" in said
+    assert "at least 84 days later" in said
+    assert "and at every later visit" in said
+    assert ", or a better score" not in said

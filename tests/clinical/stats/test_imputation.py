@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from bids_app.clinical.stats.imputation import impute_scores, impute_two_level, pool, pool_tables
 from bids_app.errors import AnalysisError
@@ -111,3 +112,49 @@ def test_too_little_to_learn_from_is_said():
         impute_two_level([1.0, np.nan, np.nan, 2.0], np.ones((4, 1)), [1, 1, 2, 2])
     with pytest.raises(AnalysisError, match="predictor"):
         impute_two_level(np.ones(9), np.full((9, 1), np.nan), np.arange(9))
+
+
+def test_missing_information_by_hand():
+    """Within 1, between 1, m = 3: rise 4/3, df 6.125 without a bound."""
+    pooled = pool([[1.0], [2.0], [3.0]], [[1.0], [1.0], [1.0]])
+    assert pooled.missing_information[0] == pytest.approx((4 / 3 + 2 / (6.125 + 3)) / (4 / 3 + 1))
+
+
+def test_pooled_tables_have_t_tests_of_the_pooled_numbers():
+    first = pd.DataFrame({"beta": [0.2, 0.5], "se": [0.1, 0.1], "df": [50.0, 20.0]})
+    found = pool_tables([first, first.assign(beta=[0.4, 0.5], df=[40.0, 20.0])])
+    peer = pool([[0.2, 0.5], [0.4, 0.5]], [[0.1, 0.1], [0.1, 0.1]], np.array([45.0, 20.0]))
+    np.testing.assert_allclose(found["df"], peer.df)
+    np.testing.assert_allclose(found["statistic"], peer.estimate / peer.se)
+    np.testing.assert_allclose(found["p"], 2 * stats.t.sf(peer.estimate / peer.se, peer.df))
+    np.testing.assert_allclose(found["high"] - found["beta"], stats.t.ppf(0.975, peer.df) * peer.se)
+    np.testing.assert_allclose(found["beta"] - found["low"], stats.t.ppf(0.975, peer.df) * peer.se)
+    np.testing.assert_allclose(found["missing_information"], peer.missing_information)
+
+
+def test_the_fewest_values_that_can_be_imputed_from():
+    y = np.r_[np.arange(6.0), np.nan]
+    assert np.isfinite(impute_two_level(y, np.arange(7.0)[:, None], np.arange(7))).all()
+    with pytest.raises(AnalysisError, match="5 observed values"):
+        impute_two_level(y[1:], np.arange(6.0)[:, None], np.arange(6))
+    # a predictor that is the same for everybody tells nothing
+    constant = impute_two_level(y, np.column_stack([np.arange(7.0), np.ones(7)])[:, :1], np.arange(7))
+    both = impute_two_level(np.r_[y, 3.0], np.column_stack([np.arange(8.0), np.ones(8)]), np.r_[np.arange(7), 0])
+    assert np.isfinite(constant).all()
+    assert np.isfinite(both).all()
+
+
+def test_default_imputations_are_five_of_seed_one_and_each_score_has_its_own():
+    _, observed, x, people = two_level(n_people=15)
+    drawn = impute_two_level(observed, x[:, None], people)
+    assert drawn.shape == (5, 45)
+    np.testing.assert_array_equal(drawn, impute_two_level(observed, x[:, None], people, 5, 1))
+    scans = pd.DataFrame({"participant_id": people, "a": observed, "b": observed, "gap": np.nan, "x": x})
+    tables = impute_scores(scans, ["a", "b", "gap"], ["x"], m=2, seed=3)
+    limits = (np.nanmin(observed), np.nanmax(observed))
+    for position, name in enumerate(("a", "b")):
+        expected = impute_two_level(observed, x[:, None], people, 2, 3 + position, limits)
+        np.testing.assert_array_equal([table[name] for table in tables], expected)
+    assert len(tables) == 2
+    assert tables[0]["gap"].isna().all()
+    assert list(tables[0]) == list(scans)

@@ -5,10 +5,14 @@ from scipy.stats import poisson
 
 from bids_app.clinical.stats.progression import (
     ProgressionRule,
+    by_person,
+    calm_visits,
     confirmed_progression,
     counted_relapses,
     first_after,
     first_marked,
+    nearest_calm,
+    ordered_visits,
     poisson_rate,
     progression_table,
     required_rise,
@@ -186,3 +190,95 @@ def test_exact_poisson_interval():
     assert poisson_rate(0, 10).high == pytest.approx(-np.log(0.025) / 10)
     with pytest.raises(AnalysisError):
         poisson_rate(1, 0)
+
+
+def test_times_are_from_the_scan_and_what_was_seen_is_complete():
+    found = confirmed_progression((9.9, 11, 12.5), (2, 3.5, 3), SIX, scan=10.0)
+    assert found == (pytest.approx(1.0), True, 2, 3.5, pytest.approx(2.5), None)
+    calm = confirmed_progression((10, 11, 12), (2, 2, 2), SIX, scan=10.0)
+    assert calm[:3] == (2, False, 2)
+    assert calm.note is None
+    assert np.isnan([calm.score_at_event, calm.confirmed_at]).all()
+    before = confirmed_progression((9.9, 9.95), (2, 3), SIX, scan=10.0)
+    assert (before.time, before.baseline, before.note) == (0.0, 3, "one visit only")
+    roved = confirmed_progression((0, 1, 2, 3), (4, 2, 2.5, 2), ROVING)
+    assert (roved.time, roved.baseline) == (3, 2.5)
+    assert confirmed_progression((0, 1, 2, 3), (4, 2, 2.5, 2), SIX).baseline == 4
+
+
+def test_limits_of_windows_are_included():
+    assert nearest_calm(np.array([-0.25, 1.0]), 0.0, np.array([True, True]), 0.25) == 0
+    assert nearest_calm(np.array([-0.2501, 1.0]), 0.0, np.array([True, True]), 0.25) is None
+    assert nearest_calm(np.array([-0.1, 0.1]), 0.0, np.array([False, True]), 0.25) == 1
+    assert nearest_calm(np.array([0.0]), 0.0, np.array([False]), 0.25) is None
+    # a relapse on the day of the visit, a window before it, just more, and after it
+    years = np.array([1.0, 1.25, 1.2499, 0.9])
+    assert calm_visits(years, (1.0,), 0.25).tolist() == [False, True, False, True]
+    assert calm_visits(years, (), 0.25).all()
+    assert calm_visits(np.array([1.0]), (0.0, 1.0), 0.0).tolist() == [True]
+
+
+def test_visits_within_rounding_are_one_with_the_mean_score():
+    years, scores = ordered_visits([2.0, 1.0, 1.0 + 5e-7, np.nan, 3.0], [5, 2, 3, 4, np.nan])
+    assert years.tolist() == [1.0, 2.0]
+    assert scores.tolist() == [2.5, 5]
+    assert len(ordered_visits([1.0, 1.0 + 2e-6], [1, 2])[0]) == 2
+
+
+def test_people_are_sorted_and_keep_the_order_of_their_rows():
+    visits = pd.DataFrame({"participant_id": ["b", "a", "b"], "x": [1, 2, 3], "y": [4, 5, 6]})
+    found = [(person, x.tolist(), y.tolist()) for person, x, y in by_person(visits, "x", "y")]
+    assert found == [("a", [2], [5]), ("b", [1, 3], [4, 6])]
+
+
+def test_marks_and_counts_have_their_columns():
+    visits = pd.DataFrame(
+        {"participant_id": list("aabc"), "years": [1, 0, -0.5, np.nan], "mark": [np.nan, 0, 1, 1], "n": [0, 1, 0, 3.0]}
+    )
+    marked = first_marked(visits, "mark", "years")
+    assert marked.to_dict("list") == {
+        "participant_id": ["a", "b"],
+        "n_visits": [1, 1],
+        "time": [0, 0],
+        "event": [False, False],
+    }
+    counted = counted_relapses(visits, "n", "years")
+    assert counted.iloc[0].to_dict() == {
+        "participant_id": "a",
+        "n_visits": 2,
+        "time": 1.0,
+        "event": False,
+        "n_relapses": 0.0,
+        "followed": 1.0,
+        "unknown": 0,
+        "unknown_years": 0.0,
+    }
+    ends = pd.DataFrame({"participant_id": ["a", "b", "c"], "end": [2.0, -0.1, 1.0], "n_visits": [3, 1, 2]})
+    first = first_after(ends, {"a": (2.0, 2.1, 1e-7), "b": (1.0,)})
+    assert first.to_dict("list") == {
+        "participant_id": ["a", "b", "c"],
+        "n_visits": [3, 1, 2],
+        "time": [2.0, 0.0, 1.0],
+        "event": [True, False, False],
+        "n_relapses": [1, 0, 0],
+        "followed": [2.0, 0.0, 1.0],
+    }
+
+
+def test_everybodys_progression_uses_their_own_relapses():
+    visits = pd.DataFrame(
+        {"participant_id": ["a"] * 4 + ["b"] * 4, "years": [0, 1, 2, 3] * 2, "edss": [2, 3, 3, 3] * 2}
+    )
+    table = progression_table(visits, "edss", "years", QUIET, {"a": (0.9,)})
+    assert table["time"].tolist() == [2, 1]
+    assert table["n_visits"].tolist() == [4, 4]
+    assert table["confirmed_at"].tolist() == [3, 2]
+
+
+def test_a_poisson_interval_has_its_level():
+    rate, low, high = poisson_rate(4, 2.0, level=0.8)
+    assert rate == 2
+    np.testing.assert_allclose([poisson.sf(3, 2 * low), poisson.cdf(4, 2 * high)], 0.1, rtol=1e-9)
+    assert poisson_rate(1, 4).low == pytest.approx(-np.log(0.975) / 4)
+    with pytest.raises(AnalysisError):
+        poisson_rate(1, np.nan)

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_1samp
 
-from bids_app.clinical.stats.trajectories import mean_rates, person_rates
+from bids_app.clinical.stats.trajectories import mean_rates, person_rates, within_people
 from bids_app.errors import AnalysisError
 
 
@@ -98,3 +98,45 @@ def test_differences_between_people_play_no_part():
 def test_nobody_with_two_scans_is_an_error():
     with pytest.raises(AnalysisError, match="repeated scans"):
         mean_rates(pd.DataFrame({"Left-Thalamus": [0.0, 1.0]}), pd.Series(["a", "b"]), [0, 0])
+
+
+def test_sums_within_people_worked_by_hand():
+    z = np.array([[1.0, np.nan], [3.0, 1.0], [2.0, 5.0], [7.0, 2.0]])
+    n, weight, product, span = within_people(z, np.array([0.0, 2.0, 4.0, 1.0]), np.array([0, 0, 0, 1]))
+    assert n.tolist() == [[3, 2], [1, 1]]
+    assert weight.tolist() == [[8, 2], [0, 0]]
+    assert product.tolist() == [[-2 * 1 + 2 * 2, -1 + 5], [0, 0]]
+    assert span.tolist() == [[4, 2], [0, 0]]
+    unknown = within_people(z[:2, :1], np.array([np.nan, 1.0]), np.array([0, 1]))
+    assert unknown[0].tolist() == [[0], [1]]
+    assert unknown[3].tolist() == [[0], [0]]
+
+
+def test_rates_of_unlike_people_worked_by_hand():
+    """Sums of squares of time 0.5 and 2, slopes 1 and 0: the mean is 0.2, the pooled variance that of person c."""
+    z = pd.DataFrame({"Left-Thalamus": [0.0, 1, 0, 0, 0, 1, 0]})
+    people = pd.Series(["a", "a", "b", "b", "c", "c", "c"])
+    years = np.array([0, 1, 0, 2, 0, 1, 2.0])
+    table = person_rates(z, people, years)
+    sigma = np.sqrt(2 / 3)  # residuals around (0, 1, 0): 1/3, 2/3, 1/3, one degree of freedom
+    np.testing.assert_allclose(table["rate"], [1, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(table["se"], sigma / np.sqrt([0.5, 2, 2]))
+    assert table["df"].tolist() == [1, 1, 1]
+    assert table["followed"].tolist() == [1, 2, 2]
+    assert table["n_scans"].tolist() == [2, 2, 3]
+    np.testing.assert_allclose(table["high"] - table["rate"], 12.7062047 * table["se"])
+    half = person_rates(z, people, years, level=0.5)
+    np.testing.assert_allclose(half["high"] - half["rate"], 1.0 * half["se"])
+    row = mean_rates(z, people, years).iloc[0]
+    assert row["rate"] == pytest.approx(0.5 / 4.5)
+    scatter = (0.5 - row["rate"] * 0.5) ** 2 + 2 * (row["rate"] * 2) ** 2
+    assert row["se"] == pytest.approx(np.sqrt(scatter * 3 / 2) / 4.5)
+    assert row["df"] == pytest.approx(4.5**2 / (0.25 + 4 + 4) - 1)
+    assert (row["n_people"], row["n_scans"]) == (3, 7)
+    assert row["q"] == row["p"]
+
+
+def test_three_months_are_enough():
+    z = pd.DataFrame({"Left-Thalamus": [0.0, 1.0]})
+    assert len(person_rates(z, pd.Series(["a", "a"]), [0, 0.25])) == 1
+    assert person_rates(z, pd.Series(["a", "a"]), [0, 0.2499]).empty

@@ -73,3 +73,51 @@ def test_people_per_arm_have_the_power_that_they_are_for():
         (placebo.var(axis=1, ddof=1) + treated.var(axis=1, ddof=1)) / n
     )
     assert np.mean(z > 1.96) == pytest.approx(0.8, abs=0.03)
+
+
+def test_unlike_people_of_a_group_worked_by_hand():
+    """Weights 0.5, 2 and 0 (one scan); slopes -0.02 and -0.01: mean -0.012."""
+    logs = pd.DataFrame({"a": [5.0, 4.98, 6.0, 5.98, 7.0], "b": [1.0, 1.01, 1.0, np.nan, 1.0]})
+    people, years = pd.Series(["p", "p", "q", "q", "r"]), np.array([0.0, 1, 0, 2, 0])
+    table = group_volume_rates(logs, people, years)
+    assert table["region"].tolist() == ["a"]
+    found = table.iloc[0]
+    factor = 100 * np.exp(-0.012)
+    assert found["rate"] == pytest.approx(100 * np.expm1(-0.012))
+    assert found["sd"] == pytest.approx(factor * np.sqrt((0.5 * 0.008**2 + 2 * 0.002**2) / 2.5 * 2))
+    scatter = (0.5 * 0.008) ** 2 + (2 * 0.002) ** 2
+    assert found["se"] == pytest.approx(factor * np.sqrt(scatter * 2) / 2.5)
+    assert found["df"] == pytest.approx(2.5**2 / (0.25 + 4) - 1)
+    slope_half = np.log1p(found["high"] / 100) + 0.012
+    assert np.log1p(found["low"] / 100) + 0.012 == pytest.approx(-slope_half)
+    assert set(table) & {"structure", "statistic", "q"} == set()
+
+
+def test_a_contrast_is_exact_where_its_interval_leaves_0():
+    columns = ["region", "n_people", "rate", "se", "df", "sd"]
+    one = pd.DataFrame([("a", 11, 1.0, 0.1, 1e9, 0.5), ("c", 3, 1.0, 0.1, 5.0, 1.0)], columns=columns)
+    other = pd.DataFrame([("b", 3, 1.0, 0.1, 5.0, 1.0), ("a", 21, 0.4, 0.1, 1e9, 9.0)], columns=columns)
+    (row,) = contrast(one, other).to_dict("records")
+    assert (row["n_group"], row["n_control"], row["rate_group"], row["rate_control"]) == (11, 21, 1.0, 0.4)
+    assert row["sd_group"] == 0.5
+    half = 1.959964 * np.sqrt(0.02)
+    assert (row["low"], row["high"]) == pytest.approx((0.6 - half, 0.6 + half), rel=1e-6)
+    assert row["p"] == pytest.approx(2 * 1.1045e-5, rel=1e-3)
+    assert row["n_per_arm_30"] == np.ceil(2 * (1.959964 + 0.841621) ** 2 * 0.25 / 0.18**2)
+    narrow = contrast(one, other, level=0.5).iloc[0]
+    assert narrow["high"] - narrow["difference"] == pytest.approx(0.67449 * np.sqrt(0.02), rel=1e-4)
+
+
+def test_level_and_places_of_a_persons_interval():
+    logs = pd.DataFrame({"a": [8.0, 7.9, np.nan, 7.0, 7.0]})
+    people, years = pd.Series(["q", "q", "q", "p", "p"]), [0.0, 0.25, 5.0, 0.0, 0.2]
+    (row,) = person_volume_rates(logs, people, years, ERROR, level=0.5).to_dict("records")
+    assert (row["participant_id"], row["n_scans"], row["followed"]) == ("q", 2, 0.25)
+    half = 0.68695 * 0.01 / np.sqrt(2 * 0.125**2)
+    assert row["high"] == pytest.approx(100 * np.expm1(-0.4 + half), rel=1e-4)
+    assert row["low"] == pytest.approx(100 * np.expm1(-0.4 - half), rel=1e-4)
+
+
+def test_people_per_arm_without_excess_are_without_end():
+    assert people_per_arm(1.0, 0.0, 0.5) == np.inf
+    assert people_per_arm([1.0, 2.0], [1.0, 1.0], 0.3).tolist() == [175, 698]

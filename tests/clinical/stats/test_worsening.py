@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from bids_app.clinical.stats.worsening import (
     DEFINITIONS,
@@ -275,3 +276,75 @@ def test_events_are_in_order_and_confirmed(visits, data):
         assert event.confirmed_at - event.time >= 160.9 / YEAR
     times = [event.time for event in found]
     assert times == sorted(times)
+
+
+def test_an_event_is_told_whole():
+    (event,) = worsening_course(np.array(PLAIN) / YEAR + 5, (2, 3, 3.5, 3), [5.1], scan=5.0).events
+    assert event.event_type == UNDETERMINED
+    assert event.note == "first seen at the visit after a relapse, too late to be told from it"
+    assert (event.baseline, event.baseline_at, event.score_at_event) == (2, 0, 3)
+    assert (event.time * YEAR, event.confirmed_at * YEAR) == pytest.approx((365, 545))
+    assert event.days_since_relapse == pytest.approx(365 - 0.1 * YEAR)
+    assert np.isnan(event.days_to_relapse)
+    (event,) = worsening_course(np.array(PLAIN) / YEAR, (50, 46, 45, 44), None, measure="sdmt").events
+    assert (event.baseline, event.score_at_event, event.note) == (50, 46, "relapses are not known")
+    assert np.isnan([event.days_since_relapse, event.days_to_relapse]).all()
+    (event,) = worsening_course(np.array(PLAIN) / YEAR, (2, 3, 3, 3), np.array([365, 365.5]) / YEAR).events
+    assert (event.days_since_relapse, event.days_to_relapse) == pytest.approx((0, 0.5), abs=1e-9)
+
+
+WINDOWS = [
+    ("on the first day of Müller's window", 455, DEFINITIONS["mueller2023"], UNDETERMINED),
+    ("a day before it", 454, DEFINITIONS["mueller2023"], PIRA),
+    ("on its last day", 575, DEFINITIONS["mueller2023"], UNDETERMINED),
+    ("a day after it", 576, DEFINITIONS["mueller2023"], PIRA),
+    ("only after confirmation", 560, {"after_confirmation": 20.0}, UNDETERMINED),
+    ("only before confirmation", 530, {"before_confirmation": 20.0, "unstable_days": 0.0}, UNDETERMINED),
+    ("on the day of confirmation", 545, {"until_confirmation": True, "unstable_days": 0.0}, UNDETERMINED),
+    ("a day after confirmation", 546, {"until_confirmation": True}, PIRA),
+    ("on the day of the baseline", 0, {"free_from": "baseline", "unstable_days": 0.0}, PIRA),
+    ("a week before the onset that does not count for RAW", 358, {"raw_before": 6.0}, UNDETERMINED),
+]
+
+
+@pytest.mark.parametrize(("what", "day", "options", "kind"), WINDOWS, ids=[case[0] for case in WINDOWS])
+def test_the_bounds_of_windows_are_included(what, day, options, kind):
+    found = events((0, 365, 545, 800), (2, 3, 3, 3), (day,), {"rebaseline_after_relapse": False, **options})
+    assert [event[0] for event in found] == [kind]
+
+
+def test_the_first_of_several_tests_and_the_last_visit_of_any():
+    found = pd.DataFrame({"participant_id": ["b", "b"], "time": [2.0, 1.0]})
+    courses = pd.DataFrame(
+        {"participant_id": ["b", "a", "a"], "measure": "x", "n_visits": [3, 2, 5], "followed": [4.0, 6.0, 5.0]}
+    )
+    assert first_of(found, courses).to_dict("list") == {
+        "participant_id": ["a", "b"],
+        "n_visits": [5, 3],
+        "time": [6.0, 1.0],
+        "event": [False, True],
+    }
+
+
+def test_the_share_of_unlike_people_worked_by_hand():
+    """Events 3 of 4, 1 of 1 and 0 of 2: share 4/7, variance of the ratio by Korn and Graubard."""
+    kinds = [("a", PIRA)] * 3 + [("a", RAW), ("b", PIRA), ("c", RAW), ("c", UNDETERMINED)]
+    found = share_of(pd.DataFrame(kinds, columns=["participant_id", "event_type"]), level=0.9)
+    hits, sizes, share = np.array([3, 1, 0]), np.array([4, 1, 2]), 4 / 7
+    variance = 3 / 2 * ((hits - share * sizes) ** 2).sum() / 49
+    ratio = (stats.t.ppf(0.95, 6) / stats.t.ppf(0.95, 2)) ** 2
+    n = min(7, share * (1 - share) / variance * ratio)
+    assert found.share == pytest.approx(share)
+    assert found.low == pytest.approx(stats.beta.ppf(0.05, share * n, n - share * n + 1))
+    assert found.high == pytest.approx(stats.beta.ppf(0.95, share * n + 1, n - share * n))
+    assert (found.n_events, found.n_people) == (7, 3)
+    # people of one event each; nobody with PIRA; one person with both
+    single = share_of(pd.DataFrame([("a", PIRA), ("b", RAW)], columns=["participant_id", "event_type"]))
+    assert (single.low, single.high) == pytest.approx((stats.beta.ppf(0.025, 1, 2), stats.beta.ppf(0.975, 2, 1)))
+    none = share_of(pd.DataFrame([("a", RAW)] * 3 + [("b", RAW)], columns=["participant_id", "event_type"]))
+    assert (none.share, none.low, none.high) == (0, 0, pytest.approx(stats.beta.ppf(0.975, 1, 2)))
+    lone = share_of(pd.DataFrame([("a", RAW), ("a", PIRA)], columns=["participant_id", "event_type"]))
+    assert (lone.low, lone.high) == pytest.approx((stats.beta.ppf(0.025, 0.5, 1.5), stats.beta.ppf(0.975, 1.5, 0.5)))
+    even = [("a", PIRA), ("a", RAW), ("b", PIRA), ("b", RAW)]
+    equal = share_of(pd.DataFrame(even, columns=["participant_id", "event_type"]))
+    assert (equal.low, equal.high) == pytest.approx((stats.beta.ppf(0.025, 1, 2), stats.beta.ppf(0.975, 2, 1)))
