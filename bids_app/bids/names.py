@@ -23,7 +23,7 @@ SHARED_PARTS = 2
 _SETTLED_NS = 2_000_000_000
 _LABEL = re.compile(r"[A-Za-z0-9+]+")
 _NUMBERS = re.compile(r"([0-9]+)")
-_NAMED = re.compile(r"([A-Za-z0-9]+)=(.+)")
+_NAMED = re.compile(r"(\w[\w.+-]*)=(.+)", re.ASCII)
 _NO_NAME = re.compile(r"[/\\\x00-\x1f\x7f]")
 _FREESURFER_NAME = re.compile(r"sub-(?P<participant>[A-Za-z0-9+]+)(?:_ses-(?P<session>[A-Za-z0-9+]+))?(?:\.long\..+)?")
 
@@ -82,7 +82,7 @@ def relative_place(path: Path | str, root: Path | str) -> str | None:
 
 
 def named_path(given: Path | str) -> tuple[str, Path]:
-    """Name ("" without one) and path of ``[NAME=]PATH``: a NAME is of letters and digits, before the first ``=``.
+    """Name ("" without one) and path of ``[NAME=]PATH``: a NAME, of letters, digits and ``_.+-``, ends at the first ``=``.
 
     A text that is the path of something, such as the folder ``a=b``, has no name.
     """

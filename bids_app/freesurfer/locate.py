@@ -266,6 +266,6 @@ def _derivative(given: str | Path) -> list[Path]:
 
 def _existing(path: Path, option: str) -> Path:
     if not os.path.isdir(path):
-        names = "; the NAME of NAME=PATH is of letters and digits" if "=" in str(path) else ""
+        names = "; the NAME of NAME=PATH is of letters, digits and _.+-" if "=" in str(path) else ""
         raise UsageError(f"{option} {path} does not exist or is not a directory", f"check the path{names}")
     return path

@@ -215,6 +215,6 @@ def _t1w_derivative(option: str) -> tuple[Path, str]:
     if not name or not path.is_dir():
         raise UsageError(
             f"--t1w-derivative {option}: write NAME=PATH or NAME=PATH:DESC with an existing folder",
-            "NAME is of letters and digits",
+            "NAME is of letters, digits and _.+-",
         )
     return path, desc

@@ -101,12 +101,14 @@ def test_a_link_below_the_output_folder_may_not_lead_out_of_it(tmp_path):
         ("fmriprep=/data/fs", ("fmriprep", "/data/fs")),
         ("v2=rel/a=b", ("v2", "rel/a=b")),
         ("/data/site=1/fs", ("", "/data/site=1/fs")),
-        ("a-b=/data", ("", "a-b=/data")),
+        ("fmriprep-23.1=/data", ("fmriprep-23.1", "/data")),
+        ("my_fs+x=/data", ("my_fs+x", "/data")),
+        ("-b=/data", ("", "-b=/data")),
         ("=/data", ("", "=/data")),
         ("x=", ("", "x=")),
     ],
 )
-def test_a_name_before_a_path_is_of_letters_and_digits(given, expected):
+def test_a_name_before_a_path_has_no_slash(given, expected):
     name, path = named_path(given)
     assert (name, str(path)) == expected
 

@@ -149,8 +149,8 @@ def test_a_derivative_may_have_an_equals_sign_in_its_path(tmp_path):
     for given in (str(tmp_path / "site=1"), f"site1={tmp_path / 'site=1'}"):
         assert subject_directories(tmp_path / "bids", derivatives=[given]) == [tmp_path / "site=1"]
     with pytest.raises(UsageError) as error:
-        subject_directories(tmp_path / "bids", derivatives=[f"my-name={tmp_path}"])
-    assert "letters and digits" in error.value.remedy
+        subject_directories(tmp_path / "bids", derivatives=[f"my name={tmp_path}"])
+    assert "letters, digits and _.+-" in error.value.remedy
 
 
 def test_the_option_for_the_subjects_directory_stands_alone(tmp_path):

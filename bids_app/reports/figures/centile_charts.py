@@ -107,7 +107,20 @@ def centile_charts(
     width: float = 300,
     height: float = 214,
 ) -> dict[str, str]:
-    """`centile_chart` of each region of `fans`, all at once: for numpy costs by the call."""
+    """`centile_chart` of each region of `fans`, all at once: for numpy costs by the call.
+
+    Parameters
+    ----------
+    fans, visits, ahead : mappings from region
+        To what `centile_chart` takes; `visits` and `ahead` of any of the regions of `fans`.
+    width, height : float
+        Pixels.
+
+    Returns
+    -------
+    dict of str to str
+        SVG by region, in the order of `fans`.
+    """
     charts = [
         _arranged(region, _fan(fan), visits.get(region, ()), ahead.get(region), width, height)
         for region, fan in fans.items()
