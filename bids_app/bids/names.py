@@ -82,7 +82,7 @@ def relative_place(path: Path | str, root: Path | str) -> str | None:
 
 
 def named_path(given: Path | str) -> tuple[str, Path]:
-    """Name ("" without one) and path of ``[NAME=]PATH``: a NAME, of letters, digits and ``_.+-``, ends at the first ``=``.
+    """Name ("" without one) and path of ``[NAME=]PATH``; a NAME, of letters, digits and ``_.+-``, ends at the ``=``.
 
     A text that is the path of something, such as the folder ``a=b``, has no name.
     """
