@@ -72,15 +72,16 @@ def test_a_row_per_scan_has_counts_expectation_quality_and_clinical_columns(scor
 
 def test_rows_that_are_given_are_written_as_they_are(scored, tmp_path):
     rows = [
-        ["Left-Thalamus\tvolume\tmm^3\t7000\t6900.5\t0.5\t0.1\t69\tnone\ttrue"],
-        ["Right-Thalamus\tvolume\tmm^3\tn/a\tn/a\t-2\tn/a\t2.3\tinfra\tfalse"],
+        ["Left-Thalamus\t7000\t6900.5\t0.5\t0.1\t69\tnone\ttrue"],
+        ["Right-Thalamus\tn/a\tn/a\t-2\tn/a\t2.3\tinfra\tfalse"],
     ]
     written = write_tidy(scored, tmp_path, regions=iter(rows))
     assert [path.name for path in written] == ["group_scans.tsv", "group_long.tsv"]
     text = (tmp_path / "group_long.tsv").read_text().splitlines()
     assert text[0].split("\t") == ["participant_id", "session_id", "age", "sex", "group", *MEASURED]
-    assert text[1] == f"a\tn/a\t30\tfemale\tMS\t{rows[0][0]}"
-    assert text[2] == f"b\tn/a\t40\tfemale\ttwo parts of it\t{rows[1][0]}"
+    first, second = (row.replace("Thalamus", "Thalamus\tvolume\tmm^3") for (row,) in rows)
+    assert text[1] == f"a\tn/a\t30\tfemale\tMS\t{first}"
+    assert text[2] == f"b\tn/a\t40\tfemale\ttwo parts of it\t{second}"
     arrow = pd.read_parquet(tmp_path / "group_long.parquet")
     assert arrow["in_range"].tolist() == [True, False]
     assert arrow["expected"].fillna(-1).tolist() == [6900.5, -1]
