@@ -54,8 +54,8 @@ class PCNtoolkitOptions:
     exact_gradient : bool
         Search BLR's hyperparameters by the exact gradient of its likelihood, not by PCNtoolkit's differences; a
         hundred sites then take seconds per region.
-    draws, tune, chains, seed : int
-        Sampling of HBR.
+    draws, tune, chains : int
+        Sampling of HBR; PCNtoolkit takes no seed, so two trainings differ by the error of sampling.
     """
 
     model: str = "blr"
@@ -70,7 +70,6 @@ class PCNtoolkitOptions:
     draws: int = 500
     tune: int = 500
     chains: int = 2
-    seed: int = 0
 
 
 def train_pcntoolkit(

@@ -419,7 +419,6 @@ def test_the_defaults_of_the_options():
         "draws": 500,
         "tune": 500,
         "chains": 2,
-        "seed": 0,
     }
 
 
