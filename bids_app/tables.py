@@ -145,7 +145,8 @@ def write_parquet(table: pd.DataFrame, path: Path | str) -> Path:
     others = table.select_dtypes(exclude=["number", "bool"])
     text = {name: column.where(column.isna(), column.astype(str)) for name, column in others.items()}
     with atomic_stream(path) as stream:
-        table.assign(**text).to_parquet(stream, index=False)
+        # Measured numbers hardly repeat: a dictionary of them costs time and space
+        table.assign(**text).to_parquet(stream, index=False, use_dictionary=list(map(str, text)))
     return Path(path)
 
 

@@ -164,7 +164,9 @@ class _Parquet:
         told = {"region": pa.dictionary(pa.int32(), pa.string())}
         self._measured = {name: told.get(name, kind) for name, kind in kinds.items() if name not in OF_REGION}
         self._scans = _parsed(keys, of_scan)
-        self._writer = stack.enter_context(ParquetWriter(stack.enter_context(atomic_stream(path)), self._schema))
+        repeated = [*of_scan, *(name for name, kind in kinds.items() if kind != pa.float64())]
+        stream = stack.enter_context(atomic_stream(path))
+        self._writer = stack.enter_context(ParquetWriter(stream, self._schema, use_dictionary=repeated))
 
     def write(self, places: Sequence[int], rows: Sequence[str]) -> None:
         """Add rows, each of the scan at its place."""
