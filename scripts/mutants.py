@@ -307,10 +307,12 @@ def main() -> int:
                 print(f"the tests of {room} fail without any mutant: mend them first")
                 return 2
         survivors = 0
-        for mutant in sample:
+        for done, mutant in enumerate(sample, start=1):
             if copy.survives(mutant, options.timeout):
                 survivors += 1
                 print(words[mutant], flush=True)
+            if done % 10 == 0:
+                print(f"{done - survivors} of {done} so far", file=sys.stderr, flush=True)
     killed = len(sample) - survivors
     print(f"noticed: {killed} of {len(sample)}")
     return 0 if killed >= TARGET * len(sample) else 1
