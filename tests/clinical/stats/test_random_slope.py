@@ -1,8 +1,10 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from bids_app.clinical.stats.mixed import MixedModel
-from bids_app.clinical.stats.random_slope import RandomSlopeModel
+from bids_app.clinical.stats.random_slope import RandomSlopeModel, _satterthwaite
 from bids_app.errors import AnalysisError
 
 
@@ -57,3 +59,8 @@ def test_the_unit_of_time_does_not_matter():
 def test_single_visits_are_refused():
     with pytest.raises(AnalysisError, match="several visits"):
         RandomSlopeModel(np.ones((6, 1)), np.arange(6), np.arange(6.0))
+
+
+def test_a_variance_that_no_parameter_moves_has_the_degrees_of_freedom_of_the_residuals():
+    sums = SimpleNamespace(n_rows=20, variances=lambda x: np.full(3, 0.5), deviance=lambda x: float((x**2).sum()))
+    assert _satterthwaite(sums, np.ones(4), np.full(3, 0.5)).tolist() == [17, 17, 17]
