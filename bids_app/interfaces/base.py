@@ -35,6 +35,10 @@ class LibraryInterface(SimpleInterface):
     # Modules that `_call` imports, so that worker processes can be forked with them in memory
     libraries: tuple[str, ...] = ()
 
+    @classmethod
+    def prepare(cls) -> None:
+        """Do once, before worker processes are forked, what each of them would do first."""
+
     def _run_interface(self, runtime):
         try:
             self._results.update(self._call(Path(runtime.cwd if runtime else os.getcwd())))

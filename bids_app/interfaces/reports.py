@@ -36,6 +36,14 @@ class ParticipantReport(LibraryInterface):
     libraries = ("bids_app.reports.pages.participant",)
     _always_run = True
 
+    @classmethod
+    def prepare(cls) -> None:
+        """Compile the templates of the page, which takes longer than to fill them in."""
+        from bids_app.reports.pages.page import environment
+
+        for name in ("base", "macros", "participant"):
+            environment().get_template(f"{name}.html.j2")
+
     def _call(self, folder: Path) -> dict:
         from bids_app.bids.markers import begin_person, end_person, person_cover
         from bids_app.reports.pages.participant import write_participant_report

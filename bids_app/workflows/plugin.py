@@ -16,6 +16,7 @@ import numpy as np
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer, run_node
 
 from bids_app.freesurfer.recon_all import end_running
+from bids_app.interfaces.base import LibraryInterface
 from bids_app.processes import end_with
 
 # longer than recon-all is given to end (freesurfer.recon_all)
@@ -161,6 +162,9 @@ def _end_worker(number: int, frame: FrameType | None) -> None:
 
 
 def _import_libraries(graph: Any) -> None:
-    """Import what the nodes will import before the workers are forked, so that they need not."""
-    for name in sorted({name for node in graph.nodes() for name in getattr(node.interface, "libraries", ())}):
-        import_module(name)
+    """Import and prepare what the nodes will need before the workers are forked, so that they need not."""
+    kinds = {type(node.interface) for node in graph.nodes()}
+    for kind in sorted((kind for kind in kinds if issubclass(kind, LibraryInterface)), key=lambda kind: kind.__name__):
+        for name in kind.libraries:
+            import_module(name)
+        kind.prepare()

@@ -203,3 +203,22 @@ def test_no_worker_stays_when_the_system_gives_no_process(tmp_path, config, monk
     monkeypatch.setattr("bids_app.workflows.plugin.PatientMultiProc._submit_job", refused)
     with pytest.raises(type(failure)):
         run_graph(chain(tmp_path, ["add"]), config)
+
+
+def test_what_every_worker_would_do_first_is_done_once_before_they_are_forked(tmp_path, config, monkeypatch):
+    prepared = []
+    monkeypatch.setattr(Step, "prepare", classmethod(lambda cls: prepared.append(os.getpid())))
+    assert run_graph(chain(tmp_path, ["add", "add", "add"]), config) == []
+    assert prepared == [os.getpid()]
+
+
+def test_the_templates_of_a_page_are_compiled_when_it_is_prepared():
+    from bids_app.interfaces.reports import ParticipantReport
+    from bids_app.reports.pages.page import environment
+
+    environment.cache_clear()
+    ParticipantReport.prepare()
+    names = {name for _, name in list(environment().cache.keys())}
+    page = environment().get_template("participant.html.j2")
+    parents = {"base.html.j2", "macros.html.j2"}
+    assert names == {page.name, *parents}
