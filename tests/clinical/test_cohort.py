@@ -193,3 +193,16 @@ def test_rows_without_an_id_are_refused(cohort):
     table = table.assign(participant_id=table["participant_id"].where(table.index > table.index[0]))
     with pytest.raises(AnalysisError, match="1 row of the cohort has no participant_id"):
         prepare(table, z, config(roles={"diagnosis": "dx"}))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "compared"), [((), ("CIS", "MS")), (("MS",), ("MS",)), (("MS", "CIS", "PP"), ("CIS", "MS"))]
+)
+def test_the_groups_of_the_configuration_are_compared_in_their_order(cohort, wanted, compared):
+    table, z = cohort
+    dx = table["dx"].where(table["participant_id"] != "sub-001", "CIS")
+    data = prepare(table.assign(dx=dx), z, config(groups=wanted))
+    assert data.groups == compared
+    assert set(data.scans.loc[data.patients, "group"]) == set(compared)
+    nobody = prepare(table.drop(columns="dx"), z, config(roles={}, control=None, groups=wanted))
+    assert nobody.groups == ()
