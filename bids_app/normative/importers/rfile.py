@@ -243,7 +243,7 @@ class _Reader:
             result = RObject(state.value[0].kind, state.value[0].value)
         elif name == "deferred_string":
             source = np.asarray(state.value[0].value)
-            result = RObject("strings", [f"{x:g}" if x % 1 else str(int(x)) for x in source.tolist()])
+            result = RObject("strings", [f"{x:.15g}" if x % 1 else str(int(x)) for x in source.tolist()])
         else:
             raise ValueError(f"R representation {name}")
         result.attributes = attributes.attributes

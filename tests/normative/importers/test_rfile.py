@@ -262,8 +262,8 @@ def test_compact_representations_are_expanded(tmp_path):
     assert followed(tmp_path, altrep("compact_intseq", reals(0.0, 5.0, 1.0))).value.tolist() == []
     wrapped = altrep("wrap_real", ints(19, 2) + reals(4.0, 5.0) + ints(13, 2, 0, 0))
     assert followed(tmp_path, wrapped).value.tolist() == [4.0, 5.0]
-    texts = followed(tmp_path, altrep("deferred_string", ints(2) + reals(1.0, 2.5, -3.0) + NIL))
-    assert (texts.kind, texts.value) == ("strings", ["1", "2.5", "-3"])
+    texts = followed(tmp_path, altrep("deferred_string", ints(2) + reals(1.0, 2.5, -12345678.0, 0.12345678) + NIL))
+    assert (texts.kind, texts.value) == ("strings", ["1", "2.5", "-12345678", "0.12345678"])
 
 
 @pytest.mark.parametrize(
