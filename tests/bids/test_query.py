@@ -93,9 +93,14 @@ def named(found):
     return {key: {suffix: [p.name for p in paths] for suffix, paths in images.items()} for key, images in found.items()}
 
 
+def anat(root, *people):
+    """The folders of images of some people."""
+    return sorted(path for who in people for path in (root / f"sub-{who}").rglob("anat"))
+
+
 def test_images_by_scan_and_suffix_of_the_people_asked_for(make_dataset):
     root = make_dataset(IMAGES)
-    found = named(find_images(root, ["01", "02"], {"t1w": {"acquisition": Query.NONE}}))
+    found = named(find_images(root, anat(root, "01", "02"), {"t1w": {"acquisition": Query.NONE}}))
     assert found == {
         ("01", "1"): {
             "T1w": ["sub-01_ses-1_T1w.nii.gz"],
@@ -108,21 +113,21 @@ def test_images_by_scan_and_suffix_of_the_people_asked_for(make_dataset):
 
 def test_a_kept_index_is_used_while_the_state_is_the_same_and_alone_in_its_folder(make_dataset, tmp_path):
     root, folder = make_dataset(IMAGES), tmp_path / "work" / "kept"
-    assert set(find_images(root, ["01", "02", "03"], {}, kept=(folder, "a"))) == {
+    assert set(find_images(root, anat(root, "01", "02", "03"), {}, kept=(folder, "a"))) == {
         ("01", "1"),
         ("02", None),
         ("03", None),
     }
     (root / "sub-03/anat/sub-03_T1w.nii.gz").unlink()
-    assert ("03", None) in find_images(root, ["01", "02", "03"], {}, kept=(folder, "a"))
+    assert ("03", None) in find_images(root, anat(root, "01", "02", "03"), {}, kept=(folder, "a"))
     assert len(list(folder.iterdir())) == 1
-    assert ("03", None) not in find_images(root, ["01", "02", "03"], {}, kept=(folder, "b"))
+    assert ("03", None) not in find_images(root, anat(root, "01", "02", "03"), {}, kept=(folder, "b"))
     assert len(list(folder.iterdir())) == 1
-    given = find_images(root, ["01", "02"], {}, database_dir=tmp_path / "index", kept=(folder, "c"))
+    given = find_images(root, anat(root, "01", "02"), {}, database_dir=tmp_path / "index", kept=(folder, "c"))
     assert ("02", None) in given
     assert len(list(folder.iterdir())) == 1
     other = make_dataset({"sub-09/anat/sub-09_T1w.nii.gz": ""}, "other")
-    assert set(find_images(other, ["09"], {}, kept=(folder, "a"))) == {("09", None)}
+    assert set(find_images(other, anat(other, "09"), {}, kept=(folder, "a"))) == {("09", None)}
     assert len(list(folder.iterdir())) == 2
 
 
