@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import re
+import signal
 import tempfile
 import tomllib
 import zlib
@@ -29,6 +30,7 @@ UNWRITABLE = "backslashreplace"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # Disk, quota or a limit on the size of a file is used up: the system says so without a name
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SPREADSHEETS = (".xlsx", ".xlsm")
 MAX_YAML_VALUES = 100_000
 
@@ -48,15 +50,21 @@ def atomic_stream(path: Path | str) -> Iterator[IO[bytes]]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = _temporary(path)
+    temporary, mask = None, signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
+        try:  # whoever is told to end between the making of the file and the next line would leave it there
+            signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
+            handle, temporary = _temporary(path)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         with os.fdopen(handle, "wb") as stream:
             yield stream
             stream.flush()
             os.chmod(temporary, _permissions())
             os.replace(temporary, path)
     except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno in NO_ROOM and error.filename is None:
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise

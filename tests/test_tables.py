@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -115,3 +116,19 @@ def test_a_full_disk_and_a_limit_on_files_name_the_file(tmp_path):
     done = subprocess.run([sys.executable, "-c", limited, str(path)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_the_temporary_file_is_made_leaves_none(tmp_path, monkeypatch, number):
+    def ended(*_):
+        raise SystemExit
+
+    lock, before = fcntl.flock, signal.signal(number, ended)
+    monkeypatch.setattr(fcntl, "flock", lambda *how: (lock(*how), os.kill(os.getpid(), number)))
+    try:
+        with pytest.raises(SystemExit):
+            atomic_write(tmp_path / "a.json", "{}")
+    finally:
+        signal.signal(number, before)
+    assert list(tmp_path.iterdir()) == []
+    assert number not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
