@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import re
-import signal
 import tempfile
 import tomllib
 import zlib
@@ -30,7 +29,6 @@ UNWRITABLE = "backslashreplace"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # Disk, quota or a limit on the size of a file is used up: the system says so without a name
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SPREADSHEETS = (".xlsx", ".xlsm")
 MAX_YAML_VALUES = 100_000
 
@@ -50,39 +48,48 @@ def atomic_stream(path: Path | str) -> Iterator[IO[bytes]]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, mask = None, signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    name, temporary = str(path.with_name(f".{path.name}.tmp")), None
+    opened: list[int] = []
     try:
-        try:  # whoever is told to end between the making of the file and the next line would leave it there
-            signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
-            handle, temporary = _temporary(path)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        handle, temporary = _temporary(name, opened)
         with os.fdopen(handle, "wb") as stream:
             yield stream
             stream.flush()
             os.chmod(temporary, _permissions())
             os.replace(temporary, path)
     except BaseException as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        _remove(name, opened) if temporary is None else Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno in NO_ROOM and error.filename is None:
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 
-def _temporary(path: Path) -> tuple[int, str]:
-    """A file to write to beside `path`, locked while it is open; of another name while somebody else writes."""
-    name = str(path.with_name(f".{path.name}.tmp"))
-    handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+def _temporary(name: str, opened: list[int]) -> tuple[int, str]:
+    """A file to write to, locked while it is open; of another name than `name` while somebody else writes."""
+    # In one step of the interpreter: no signal comes between the making of the file and the note of it
+    opened.extend(map(os.open, [name], [os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC], [0o600]))
+    if _locked(opened[0], name):
+        os.ftruncate(opened[0], 0)
+        return opened[0], name
+    os.close(opened.pop())
+    return tempfile.mkstemp(dir=os.path.dirname(name), prefix=os.path.basename(name).removesuffix("tmp"), suffix=".tmp")
+
+
+def _locked(handle: int, name: str) -> bool:
+    """Whether the file at `name` is that of `handle`, and nobody else's: not so where a filesystem has no locks."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.exists(name) and os.path.samestat(os.fstat(handle), os.stat(name)):
-            os.ftruncate(handle, 0)
-            return handle, name
-    except OSError:  # held by another writer, or a filesystem without locks
-        pass
-    os.close(handle)
-    return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        return os.path.exists(name) and os.path.samestat(os.fstat(handle), os.stat(name))
+    except OSError:
+        return False
+
+
+def _remove(name: str, opened: list[int]) -> None:
+    """Remove the file of a writer that was told to end before it knew that it had one."""
+    for handle in opened:
+        if _locked(handle, name):
+            os.unlink(name)
+        os.close(handle)
 
 
 def _permissions() -> int:
