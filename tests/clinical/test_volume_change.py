@@ -45,6 +45,12 @@ def test_a_composite_is_the_change_of_the_sum_with_the_largest_error_that_can_be
     assert (found["published_healthy"], found["published_ms"]) == (-0.28, -0.71)
 
 
+def test_without_a_model_what_healthy_people_do_is_a_missing_number():
+    told = rates_table(SESSIONS, VOLUMES)["healthy_percent_change"]
+    assert told.dtype == float
+    assert told.isna().all()
+
+
 def test_between_streams_no_error_is_given_and_mixing_is_said():
     table = rates_table(
         SESSIONS.assign(stream=["cross", "long"]), VOLUMES, None, {("ses-1", "ses-2"): "not comparable"}
