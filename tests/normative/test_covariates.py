@@ -167,3 +167,11 @@ def test_a_scan_is_inside_where_age_and_head_are(uses_etiv, inside):
     found = read_covariates(data, CARD, uses_etiv=uses_etiv)
     found = replace(found, etiv=data[ETIV].to_numpy())
     assert found.inside(np.arange(4), fits).tolist() == [[one, True] for one in inside]
+
+
+@pytest.mark.parametrize(
+    ("volume", "known"), [(0.5, True), (0.0, False), (-1.0, False), (np.inf, False), (np.nan, False)]
+)
+def test_any_head_size_above_0_is_a_number(volume, known):
+    data = pd.DataFrame({"age": [40.0], "sex": ["female"], ETIV: [volume]})
+    assert read_basics(data, SimpleNamespace()).usable.tolist() == [known]

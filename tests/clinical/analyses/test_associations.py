@@ -260,3 +260,10 @@ def test_a_random_slope_can_be_asked_for(cohort):
     assert "jackknife" not in model.methods()
     assert "random slope of age" in model.methods()
     assert row["beta"] == pytest.approx(plain["beta"], abs=0.1)
+
+
+def test_scores_are_told_in_the_order_of_the_table(visits):
+    scans = visits[0]
+    found = count_associations(scans.assign(walk=scans["edss"] + 0.1 * scans["age"]), ["walk", "edss"])
+    sentences = count_result(found, {"edss": "EDSS", "walk": "walking"}).sentences
+    assert [text.split(" and ")[0] for text in sentences[:2]] == ["Walking", "EDSS"]

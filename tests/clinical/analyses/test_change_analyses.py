@@ -24,6 +24,7 @@ def test_results_describe_every_column(cohort):
     assert next(result.figure.limits[0] for result in results if result.name == "stability") == 0
     for result in results:
         assert set(result.table.columns) <= set(result.columns)
+        assert result.table.index.tolist() == list(range(len(result.table)))
         assert result.table["group"].eq("MS").all()
     assert len(rates(data)[0].table) == 82
     assert len(stability(data)[1].table) == 60 * 82
