@@ -50,7 +50,7 @@ class PatientMultiProc(MultiProcPlugin):
         What exists is frozen until the end: nipype collects garbage before every submission, and
         going through the whole program each time costs more than the nodes do.
         """
-        _import_libraries(graph)
+        _prepare_workers(graph)
         gc.collect()
         gc.freeze()
         try:
@@ -161,7 +161,7 @@ def _end_worker(number: int, frame: FrameType | None) -> None:
     raise SystemExit
 
 
-def _import_libraries(graph: Any) -> None:
+def _prepare_workers(graph: Any) -> None:
     """Import and prepare what the nodes will need before the workers are forked, so that they need not."""
     kinds = {type(node.interface) for node in graph.nodes()}
     for kind in sorted((kind for kind in kinds if issubclass(kind, LibraryInterface)), key=lambda kind: kind.__name__):
