@@ -206,3 +206,16 @@ def test_the_groups_of_the_configuration_are_compared_in_their_order(cohort, wan
     assert set(data.scans.loc[data.patients, "group"]) == set(compared)
     nobody = prepare(table.drop(columns="dx"), z, config(roles={}, control=None, groups=wanted))
     assert nobody.groups == ()
+
+
+@pytest.mark.parametrize("column", ["participant_id", "age"])
+def test_people_and_ages_must_be_told(cohort, column):
+    table, z = cohort
+    with pytest.raises(AnalysisError, match="the cohort needs participant_id, age and z-scores"):
+        prepare(table.drop(columns=column), z, config())
+
+
+def test_regions_without_a_reference_make_no_cohort(cohort):
+    table, z = cohort
+    with pytest.raises(AnalysisError, match="the cohort needs participant_id, age and z-scores"):
+        prepare(table, z.rename(columns=lambda name: f"unknown_{name}"), config())

@@ -139,9 +139,9 @@ def region_stability(table: pd.DataFrame) -> pd.DataFrame:
     out.insert(1, "n_people", grouped.size())
     out.insert(out.columns.get_loc("n_deviating") + 1, "share_deviating", out["n_deviating"] / out["n_visits"])
     ever, always = table["n_deviating"] > 0, table["n_deviating"] == table["n_visits"]
-    out["n_ever"] = ever.groupby(table["region"], sort=False).sum()
+    out["n_ever"] = ever.groupby(table["region"]).sum()
     from_deviation = out["n_recovery"] + out["n_stable_deviating"]
     out["share_recovered"] = out["n_recovery"] / from_deviation.where(from_deviation > 0)
-    out["share_persistent"] = always.groupby(table["region"], sort=False).sum() / out["n_ever"].where(out["n_ever"] > 0)
+    out["share_persistent"] = always.groupby(table["region"]).sum() / out["n_ever"].where(out["n_ever"] > 0)
     out["entropy"] = grouped["entropy"].mean()
     return out.reset_index()

@@ -81,11 +81,19 @@ def test_a_scan_that_cannot_be_harmonised_is_left_out_and_gaps_stay_gaps(cohort)
     gappy.iloc[0, 0] = np.nan
     scans, clean, note = repeated_scans(prepare(table.assign(scanner=scanner), gappy, CONFIG))
     assert note.done
-    assert "1 scan of an unknown scanner" in note.sentences()[1]
+    assert "1 scan of an unknown scanner, or of one used once, is left out" in note.sentences()[1]
     assert clean[scans[CONFIG.roles["scanner"]].isna()].isna().all(axis=None)
     assert clean["Left-Putamen"].isna().all()
     assert np.isnan(clean.iloc[0, 0])
     assert clean.drop(columns="Left-Putamen").iloc[0, 1:].notna().all()
+
+
+def test_two_scans_that_cannot_be_harmonised_are_left_out(cohort):
+    table, z = cohort
+    scanner = np.random.default_rng(0).choice(["a", "b"], len(table)).astype(object)
+    scanner[np.flatnonzero(table["participant_id"] == table["participant_id"].iloc[0])[:2]] = None
+    _, _, note = repeated_scans(prepare(table.assign(scanner=scanner), z, CONFIG))
+    assert "2 scans of an unknown scanner, or of one used once, are left out" in note.sentences()[1]
 
 
 def test_a_group_with_one_repeated_person_does_not_stop_the_others(cohort):

@@ -229,3 +229,8 @@ def test_the_least_p_of_a_permutation_test_counts_the_observed_split():
     assert log_rank_permutation(time, event, group, 501) == 1 / 502
     # every split of two people is as far as the observed one
     assert log_rank_permutation([1, 2], [1, 1], [True, False], 9) == 1.0
+
+
+def test_without_a_comparison_every_split_is_as_far_as_the_observed_one():
+    with np.errstate(invalid="raise"):
+        assert log_rank_permutation([1, 2], [0, 1], [True, False], 9) == 1.0
