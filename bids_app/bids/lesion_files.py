@@ -126,7 +126,7 @@ def read_lesion_tables(path: Path) -> dict[Key, LesionSource]:
 def row_of(rows: dict[Key, LesionSource], scan: Scan, *, only: bool = True) -> LesionSource | None:
     """The row of a scan, 1 for 01 too; a row without session is of nobody's scan but that of a person with `only` one.
 
-    For a person with several a finding says so, and there is no value.
+    For a person with several, or where the spelling fits several rows, a finding says so, and there is no value.
     """
     own = _row(rows, scan.participant, scan.session)
     of_person = _row(rows, scan.participant, None) if own is None else None
@@ -140,8 +140,12 @@ def _row(rows: dict[Key, LesionSource], person: str, session: str | None) -> Les
     if (person, session) in rows:
         return rows[person, session]
     wanted = _plain(person, session)
-    near = [row for key, row in rows.items() if _plain(*key) == wanted]
-    return near[0] if len(near) == 1 else None
+    near = {scan_name(*key): row for key, row in rows.items() if _plain(*key) == wanted}
+    if len(near) > 1:
+        tables = ", ".join(sorted({str(row.table) for row in near.values()}))
+        seen = f"{tables} has rows of {' and '.join(near)}, either of which may be of {scan_name(person, session)}"
+        return LesionSource(findings=(Finding("lesion-row-unused", seen),))
+    return next(iter(near.values()), None)
 
 
 def _plain(person: str, session: str | None) -> Key:

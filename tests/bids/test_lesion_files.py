@@ -140,7 +140,10 @@ def test_a_row_of_the_session_goes_before_one_without(tmp_path):
 
 def test_spellings_that_fit_two_rows_fit_none(tmp_path):
     rows = rows_of(tmp_path, "sub-1 ses-1 100 2", "sub-001 ses-1 300 4")
-    assert row_of(rows, SCAN) is None
+    neither = row_of(rows, SCAN)
+    assert (neither.volume_mm3, neither.count) == (None, None)
+    seen = "lesions.tsv has rows of sub-1_ses-1 and sub-001_ses-1, either of which may be of sub-01_ses-1"
+    assert [(found.kind, found.seen) for found in neither.findings] == [("lesion-row-unused", seen)]
     assert row_of(rows, Scan("1", "1")).volume_mm3 == 100
     assert row_of(rows, Scan("2", "1")) is None
     assert row_of(rows, Scan("1", None)) is None
