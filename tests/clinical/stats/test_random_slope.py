@@ -85,7 +85,10 @@ def test_a_direction_without_curvature_is_left_out_of_the_degrees_of_freedom():
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
 def test_a_missing_predictor_or_time_is_refused(wrong):
     _, X, people, time = visits(n_people=6)
-    for bad_X, bad_time in ((np.where(X == X[3, 1], wrong, X), time), (X, np.where(time == time[2], wrong, time))):
+    for bad_X, bad_time in (
+        (np.where(np.isclose(X, X[3, 1]), wrong, X), time),
+        (X, np.where(np.isclose(time, time[2]), wrong, time)),
+    ):
         with pytest.raises(AnalysisError, match="finite numbers"):
             RandomSlopeModel(bad_X, people, bad_time)
 
