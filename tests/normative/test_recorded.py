@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +32,7 @@ from bids_app.regions import ETIV, add_asymmetry
 from tests.recorded import check_recorded, constants
 
 DATA = Path(__file__).resolve().parents[1] / "data"
+RECORDED_AT = datetime(2026, 11, 28, 12, tzinfo=UTC).timestamp()
 REGIONS = ["Left-Thalamus", "Left-Caudate", "Left-Putamen", "lh_insula_volume", "rh_precuneus_volume", "Left-Amygdala"]
 SHOWN = ("Left-Thalamus", "Right-Thalamus", "Left-Amygdala", "lh_insula_volume", "rh_insula_volume")
 RECIPES = {
@@ -177,8 +181,11 @@ def test_combat_is_as_recorded(mean_only):
     )
 
 
-def test_an_imported_model_is_as_recorded():
-    document = model_file.to_document(import_brain_reference(DATA / "brain_reference"))
+def test_an_imported_model_is_as_recorded(tmp_path):
+    # A card has the day of its files, which in a checkout is that of the checkout
+    for path in shutil.copytree(DATA / "brain_reference", tmp_path / "files").rglob("*"):
+        os.utime(path, (RECORDED_AT, RECORDED_AT))
+    document = model_file.to_document(import_brain_reference(tmp_path / "files"))
     check_recorded("imported", {key: value for key, value in document.items() if key not in ("sha256", "digest")})
 
 

@@ -110,6 +110,12 @@ class RandomSlopeModel:
         products = left[self.order][:, :, None] * right[self.order][:, None, :]
         return np.asarray(np.add.reduceat(products, self.starts, axis=0))
 
+    def _sums(self, A: FloatArray) -> _Sums:
+        rows = self._per_person(self.Z, A)
+        outer = np.einsum("gai,gbj->abgij", rows, rows)
+        products = np.concatenate([outer[0, 0], outer[0, 1] + outer[1, 0], outer[1, 1]])
+        return _Sums(len(A), A.T @ A, self.slopes, products.reshape(len(products), -1))
+
     def fit(self, y: ArrayLike, level: float = 0.95) -> FixedEffects:
         """Fit one response and test its fixed effects.
 
@@ -127,15 +133,11 @@ class RandomSlopeModel:
         FixedEffects
             Arrays (k,), one value per column of X.
         """
-        A = np.column_stack([self.X, np.asarray(y, dtype=float)])
-        rows = self._per_person(self.Z, A)
-        outer = np.einsum("gai,gbj->abgij", rows, rows)
-        products = np.concatenate([outer[0, 0], outer[0, 1] + outer[1, 0], outer[1, 1]])
-        sums = _Sums(len(A), A.T @ A, self.slopes, products.reshape(len(products), -1))
+        sums = self._sums(np.column_stack([self.X, np.asarray(y, dtype=float)]))
         theta = _minimise(sums)
         matrix, _ = sums.weighted(theta)
         beta, rss, _ = _solve(matrix)
-        sigma2 = rss / (len(A) - self.X.shape[1])
+        sigma2 = rss / (sums.n_rows - self.X.shape[1])
         best = np.append(theta, np.sqrt(sigma2))
         variance = sums.variances(best)
         df = _satterthwaite(sums, best, variance)
@@ -166,7 +168,7 @@ def _minimise(sums: _Sums) -> FloatArray:
         bounds=bounds,
         options={"xatol": 1e-8, "fatol": 1e-12, "maxiter": 400},
     )
-    return np.asarray(polished.x if polished.fun <= best.fun else best.x, dtype=float)
+    return np.asarray(polished.x, dtype=float)  # never worse than where it starts
 
 
 def _satterthwaite(sums: _Sums, best: FloatArray, variance: FloatArray) -> FloatArray:
@@ -179,8 +181,10 @@ def _satterthwaite(sums: _Sums, best: FloatArray, variance: FloatArray) -> Float
     hessian = np.empty((4, 4))
     for i in range(4):
         for j in range(i, 4):
-            corners = [sums.deviance(best + a * shifts[i] + b * shifts[j]) * a * b for a in (1, -1) for b in (1, -1)]
-            hessian[i, j] = hessian[j, i] = math.fsum(corners) / (4 * steps[i] * steps[j])
+            up, down = best + shifts[i], best - shifts[i]
+            rises = [sums.deviance(up + shifts[j]), -sums.deviance(up - shifts[j])]
+            falls = [-sums.deviance(down + shifts[j]), sums.deviance(down - shifts[j])]
+            hessian[i, j] = hessian[j, i] = math.fsum(rises + falls) / (4 * steps[i] * steps[j])
     values, vectors = np.linalg.eigh(hessian)
     kept = values > 1e-6 * values.max()
     projected = vectors[:, kept].T @ gradient
