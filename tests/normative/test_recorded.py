@@ -183,9 +183,10 @@ def test_combat_is_as_recorded(mean_only):
 
 def test_an_imported_model_is_as_recorded(tmp_path):
     # A card has the day of its files, which in a checkout is that of the checkout
-    for path in shutil.copytree(DATA / "brain_reference", tmp_path / "files").rglob("*"):
+    files = shutil.copytree(DATA / "brain_reference", tmp_path / "files")
+    for path in (files, *files.rglob("*")):
         os.utime(path, (RECORDED_AT, RECORDED_AT))
-    document = model_file.to_document(import_brain_reference(tmp_path / "files"))
+    document = model_file.to_document(import_brain_reference(files))
     check_recorded("imported", {key: value for key, value in document.items() if key not in ("sha256", "digest")})
 
 

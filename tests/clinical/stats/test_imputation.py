@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bids_app.clinical.stats.imputation import impute_scores, impute_two_level, pool, pool_tables
+from bids_app.clinical.stats.imputation import ALIKE, _Sampler, impute_scores, impute_two_level, pool, pool_tables
 from bids_app.errors import AnalysisError
 
 
@@ -158,3 +158,17 @@ def test_default_imputations_are_five_of_seed_one_and_each_score_has_its_own():
     assert len(tables) == 2
     assert tables[0]["gap"].isna().all()
     assert list(tables[0]) == list(scans)
+
+
+def test_what_is_the_same_at_every_visit_is_imputed_as_that():
+    y = np.r_[np.full(8, 2.0), np.nan]
+    drawn = impute_two_level(y, np.arange(9.0)[:, None], np.repeat([0, 1, 2], 3))
+    np.testing.assert_allclose(drawn, 2.0, atol=1e-3)
+
+
+def test_many_people_with_one_variance_do_not_overflow_what_they_have_in_common():
+    codes = np.arange(1000)
+    sampler = _Sampler(np.sin(codes), np.ones((1000, 1)), codes, np.random.default_rng(0))
+    sampler._common_variance()
+    assert sampler.alike == ALIKE[-1]
+    assert sampler.typical == pytest.approx(sampler.scale, rel=0.05)
