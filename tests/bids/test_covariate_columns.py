@@ -33,7 +33,15 @@ def test_ages_are_in_order_of_trust():
 
 @pytest.mark.parametrize(
     ("name", "visit"),
-    [("age_ses-02", "2"), ("age_visit_2", "2"), ("age_tp3_years", "tp3"), ("age_bl", "bl"), ("ses-02", None)],
+    [
+        ("age_ses-02", "2"),
+        ("age_at_scan_2", "2"),
+        ("age_tp_3", "3"),
+        ("age_visit_2", "2"),
+        ("age_tp3_years", "tp3"),
+        ("age_bl", "bl"),
+        ("ses-02", None),
+    ],
 )
 def test_an_age_of_one_visit(name, visit):
     roles = find_roles([name], {})
