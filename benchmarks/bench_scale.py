@@ -260,7 +260,7 @@ def show_planning(bids: Path, root: Path, given: list[str], log: Path) -> None:
     work = root / "work"
     one = [str(bids), str(root / "one"), "participant", *given, "--participant-label", labels[-1]]
     os.environ["TMPDIR"] = str(work)
-    work.mkdir()
+    work.mkdir(exist_ok=True)
     show("one label", 1, measure(one, log))
     del os.environ["TMPDIR"]
     left = sorted(path.name for path in work.iterdir())
