@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,19 @@ def with_table(source: LesionSource, row: LesionSource | None) -> LesionSource:
     return replace(row, mask=source.mask, findings=(*source.findings, *row.findings))
 
 
-def read_lesion_tables(path: Path) -> dict[Key, LesionSource]:
+class LesionRows(dict[Key, LesionSource]):
+    """Lesions by participant and session label as a table spells them."""
+
+    @cached_property
+    def alike(self) -> dict[Key, list[Key]]:
+        """The keys by what `unpadded` leaves of them."""
+        found: dict[Key, list[Key]] = {}
+        for key in self:
+            found.setdefault(spelling(*key), []).append(key)
+        return found
+
+
+def read_lesion_tables(path: Path) -> LesionRows:
     """Lesions of each scan by participant and session label: a table with one row per scan, or a folder.
 
     In a folder every ``lesion_stats.csv`` and ``annotated_lesion_stats.csv`` (LST-AI) and ``samseg.stats`` (SAMSEG)
@@ -117,13 +130,13 @@ def read_lesion_tables(path: Path) -> dict[Key, LesionSource]:
                 f"{path} holds none of {', '.join(PER_SCAN)} in folders that name a person (sub-X)",
                 "give a table with participant_id, lesion_volume and lesion_count",
             )
-        return found
+        return LesionRows(found)
     if not path.is_file():
         raise InputError(f"the table of lesions {path} does not exist", "check the path of --lesions")
-    return _from_table(path)
+    return LesionRows(_from_table(path))
 
 
-def row_of(rows: dict[Key, LesionSource], scan: Scan, *, only: bool = True) -> LesionSource | None:
+def row_of(rows: LesionRows, scan: Scan, *, only: bool = True) -> LesionSource | None:
     """The row of a scan, 1 for 01 too; a row without session is of nobody's scan but that of a person with `only` one.
 
     For a person with several, or where the spelling fits several rows, a finding says so, and there is no value.
@@ -136,19 +149,20 @@ def row_of(rows: dict[Key, LesionSource], scan: Scan, *, only: bool = True) -> L
     return LesionSource(findings=(Finding("lesion-row-unused", seen),))
 
 
-def _row(rows: dict[Key, LesionSource], person: str, session: str | None) -> LesionSource | None:
+def _row(rows: LesionRows, person: str, session: str | None) -> LesionSource | None:
     if (person, session) in rows:
         return rows[person, session]
-    wanted = _plain(person, session)
-    near = {scan_name(*key): row for key, row in rows.items() if _plain(*key) == wanted}
+    near = rows.alike.get(spelling(person, session), [])
     if len(near) > 1:
-        tables = ", ".join(sorted({str(row.table) for row in near.values()}))
-        seen = f"{tables} has rows of {' and '.join(near)}, either of which may be of {scan_name(person, session)}"
+        tables = ", ".join(sorted({str(rows[key].table) for key in near}))
+        names = " and ".join(scan_name(*key) for key in near)
+        seen = f"{tables} has rows of {names}, either of which may be of {scan_name(person, session)}"
         return LesionSource(findings=(Finding("lesion-row-unused", seen),))
-    return next(iter(near.values()), None)
+    return rows[near[0]] if near else None
 
 
-def _plain(person: str, session: str | None) -> Key:
+def spelling(person: str, session: str | None) -> Key:
+    """What is left of the labels of a scan without case and padding."""
     return unpadded(person), session and unpadded(session)
 
 

@@ -14,7 +14,15 @@ import numpy as np
 import pandas as pd
 
 from bids_app.bids.layout import Scan
-from bids_app.bids.lesion_files import LesionSource, find_mask, mask_roots, read_lesion_tables, row_of, with_table
+from bids_app.bids.lesion_files import (
+    LesionRows,
+    LesionSource,
+    find_mask,
+    mask_roots,
+    read_lesion_tables,
+    row_of,
+    with_table,
+)
 from bids_app.clinical.wording import percent
 from bids_app.errors import InputError
 from bids_app.findings import Finding
@@ -74,7 +82,7 @@ class LesionPlan:
     ) -> None:
         self._scans = Counter(scan.participant for scan in scans)
         self._roots = mask_roots(bids_dir, derivatives)
-        self._rows = {} if tables is None else read_lesion_tables(tables)
+        self._rows = LesionRows() if tables is None else read_lesion_tables(tables)
 
     def covariates(self, scan: Scan, subject_dir: Path) -> dict[str, Any]:
         """What a node must know to measure the lesions of a scan, under ``lesions``; nothing where nothing is known."""
