@@ -136,29 +136,34 @@ def read_lesion_tables(path: Path) -> LesionRows:
     return LesionRows(_from_table(path))
 
 
-def row_of(rows: LesionRows, scan: Scan, *, only: bool = True) -> LesionSource | None:
+def row_of(rows: LesionRows, scan: Scan, *, only: bool = True, rivals: bool = False) -> LesionSource | None:
     """The row of a scan, 1 for 01 too; a row without session is of nobody's scan but that of a person with `only` one.
 
-    For a person with several, or where the spelling fits several rows, a finding says so, and there is no value.
+    For a person with several, or where the spelling fits several rows or (`rivals`) scans, a finding says so, and
+    there is no value.
     """
-    own = _row(rows, scan.participant, scan.session)
-    of_person = _row(rows, scan.participant, None) if own is None else None
+    own = _row(rows, scan.participant, scan.session, rivals)
+    of_person = _row(rows, scan.participant, None, rivals) if own is None else None
     if of_person is None or only:
         return own or of_person
     seen = f"{of_person.table} has a row of {participant_id(scan.participant)} without a session, who has several"
     return LesionSource(findings=(Finding("lesion-row-unused", seen),))
 
 
-def _row(rows: LesionRows, person: str, session: str | None) -> LesionSource | None:
+def _row(rows: LesionRows, person: str, session: str | None, rivals: bool) -> LesionSource | None:
     if (person, session) in rows:
         return rows[person, session]
     near = rows.alike.get(spelling(person, session), [])
-    if len(near) > 1:
-        tables = ", ".join(sorted({str(rows[key].table) for key in near}))
-        names = " and ".join(scan_name(*key) for key in near)
-        seen = f"{tables} has rows of {names}, either of which may be of {scan_name(person, session)}"
-        return LesionSource(findings=(Finding("lesion-row-unused", seen),))
-    return rows[near[0]] if near else None
+    if len(near) == 1 and not rivals:
+        return rows[near[0]]
+    if not near:
+        return None
+    tables = ", ".join(sorted({str(rows[key].table) for key in near}))
+    names, scan = " and ".join(scan_name(*key) for key in near), scan_name(person, session)
+    seen = f"{tables} has rows of {names}, either of which may be of {scan}"
+    if len(near) == 1:
+        seen = f"{tables} has a row of {names}, which fits {scan} and another that is spelt alike"
+    return LesionSource(findings=(Finding("lesion-row-unused", seen),))
 
 
 def spelling(person: str, session: str | None) -> Key:

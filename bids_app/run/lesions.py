@@ -21,8 +21,11 @@ from bids_app.bids.lesion_files import (
     mask_roots,
     read_lesion_tables,
     row_of,
+    spelling,
     with_table,
 )
+from bids_app.bids.names import bare, unpadded
+from bids_app.bounded import names_in
 from bids_app.clinical.wording import percent
 from bids_app.errors import InputError
 from bids_app.findings import Finding
@@ -80,13 +83,21 @@ class LesionPlan:
         tables: Path | None = None,
         scans: Iterable[Scan] = (),
     ) -> None:
-        self._scans = Counter(scan.participant for scan in scans)
+        known = {(scan.participant, scan.session) for scan in scans}
+        self._scans = Counter(person for person, _ in known)
+        self._spelt = Counter(spelling(*scan) for scan in known)
+        names = [] if tables is None else names_in(bids_dir)
+        folders = {bare(name, "sub") for name in names if name.startswith("sub-")}
+        self._people = Counter(map(unpadded, folders | {person for person, _ in known}))
         self._roots = mask_roots(bids_dir, derivatives)
         self._rows = LesionRows() if tables is None else read_lesion_tables(tables)
 
     def covariates(self, scan: Scan, subject_dir: Path) -> dict[str, Any]:
         """What a node must know to measure the lesions of a scan, under ``lesions``; nothing where nothing is known."""
-        row = row_of(self._rows, scan, only=self._scans[scan.participant] < 2)
+        rivals = (
+            max(self._people[unpadded(scan.participant)], self._spelt[spelling(scan.participant, scan.session)]) > 1
+        )
+        row = row_of(self._rows, scan, only=self._scans[scan.participant] < 2, rivals=rivals)
         source = _fetched(with_table(find_mask(scan, self._roots), row))
         known = source.mask is not None or source.count is not None or source.volume_mm3 is not None
         if not known and not source.findings:

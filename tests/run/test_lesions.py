@@ -116,3 +116,29 @@ def test_a_row_without_session_is_of_none_of_several_visits(tmp_path):
     summary = scan_lesions(first, [])
     assert summary.summary["volume_mm3"] is None
     assert [found.kind for found in summary.findings] == ["lesion-row-unused"]
+
+
+@pytest.mark.parametrize(
+    ("row", "scans"),
+    [("sub-01\tses-01", [Scan("01", "01"), Scan("01", "1")]), ("sub-01\tses-1", [Scan("01", "1"), Scan("1", "1")])],
+    ids=["sessions", "people"],
+)
+@pytest.mark.parametrize("asked", [slice(None), slice(1, None)], ids=["both", "one"])
+def test_a_row_is_not_of_a_scan_that_is_spelt_like_that_of_another(tmp_path, row, scans, asked):
+    table = tmp_path / "lesions.tsv"
+    table.write_text(f"participant_id\tsession_id\tlesion_volume\n{row}\t300\n")
+    for scan in scans:
+        (tmp_path / f"sub-{scan.participant}").mkdir(exist_ok=True)
+    # all sessions of a person are told, whoever is asked for
+    told = [scan for scan in scans if scan.participant in {one.participant for one in scans[asked]}]
+    plan = LesionPlan(tmp_path, tables=table, scans=told)
+    own, other = (plan.covariates(scan, tmp_path)["lesions"] for scan in scans)
+    assert (own["volume_mm3"], own["findings"]) == (300, [])
+    assert other["volume_mm3"] is None
+    assert [item["kind"] for item in other["findings"]] == ["lesion-row-unused"]
+    name = row.replace("\t", "_")
+    alike = f"sub-{scans[1].participant}_ses-{scans[1].session}"
+    assert (
+        other["findings"][0]["seen"]
+        == f"lesions.tsv has a row of {name}, which fits {alike} and another that is spelt alike"
+    )
