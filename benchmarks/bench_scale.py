@@ -253,6 +253,9 @@ def labels_of(bids: Path) -> list[str]:
 def show_planning(bids: Path, root: Path, given: list[str], log: Path) -> None:
     """A dry run, whose second has the index of pybids that the first one kept, and a run of one label of all."""
     labels = labels_of(bids)
+    # What an earlier measurement in the same folder left would make this one cheaper
+    for name in ("kept", "planned", "one", "work"):
+        shutil.rmtree(root / name, ignore_errors=True)
     kept, output = root / "kept", root / "planned"
     plan = [str(bids), str(output), "participant", *given, "--dry-run", "-w", str(kept)]
     show("dry run, with pybids' index", len(labels), measure(plan, log))
@@ -260,7 +263,7 @@ def show_planning(bids: Path, root: Path, given: list[str], log: Path) -> None:
     work = root / "work"
     one = [str(bids), str(root / "one"), "participant", *given, "--participant-label", labels[-1]]
     os.environ["TMPDIR"] = str(work)
-    work.mkdir(exist_ok=True)
+    work.mkdir()
     show("one label", 1, measure(one, log))
     del os.environ["TMPDIR"]
     left = sorted(path.name for path in work.iterdir())

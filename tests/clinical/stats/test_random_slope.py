@@ -58,28 +58,28 @@ def test_the_deviance_from_sums_is_that_of_the_whole_covariance_matrix():
     assert sums.profiled(np.array([a, b, c])) == pytest.approx(at_best, rel=1e-10)
 
 
-def test_degrees_of_freedom_follow_from_the_curvature_and_the_slope_of_the_variance():
-    curvature = np.array([[4.0, 1, 0, 0], [1, 3, 0, 0.5], [0, 0, 2, 0], [0, 0.5, 0, 5]])
-    slope = np.array([0.1, -0.2, 0.3, 0.4])
-    sums = SimpleNamespace(
+SLOPE = np.array([0.1, -0.2, 0.3, 0.4])
+
+
+def quadratic(curvature):
+    """A deviance of this curvature and a variance of slope `SLOPE`, both around 1."""
+    return SimpleNamespace(
         n_rows=1000,
-        variances=lambda x: np.array([0.5 + slope @ (x - 1)]),
+        variances=lambda x: np.array([0.5 + SLOPE @ (x - 1)]),
         deviance=lambda x: float((x - 1) @ curvature @ (x - 1) / 2),
     )
-    expected = 2 * 0.5**2 / (2 * slope @ np.linalg.inv(curvature) @ slope)
-    assert _satterthwaite(sums, np.ones(4), np.array([0.5])) == pytest.approx([expected], rel=1e-6)
+
+
+def test_degrees_of_freedom_follow_from_the_curvature_and_the_slope_of_the_variance():
+    curvature = np.array([[4.0, 1, 0, 0], [1, 3, 0, 0.5], [0, 0, 2, 0], [0, 0.5, 0, 5]])
+    expected = 2 * 0.5**2 / (2 * SLOPE @ np.linalg.inv(curvature) @ SLOPE)
+    assert _satterthwaite(quadratic(curvature), np.ones(4), np.array([0.5])) == pytest.approx([expected], rel=1e-6)
 
 
 def test_a_direction_without_curvature_is_left_out_of_the_degrees_of_freedom():
     curvature = np.diag([4.0, 3.0, 1e-7, 0.0])
-    slope = np.array([0.1, -0.2, 0.3, 0.4])
-    sums = SimpleNamespace(
-        n_rows=1000,
-        variances=lambda x: np.array([0.5 + slope @ (x - 1)]),
-        deviance=lambda x: float((x - 1) @ curvature @ (x - 1) / 2),
-    )
     expected = 2 * 0.5**2 / (2 * (0.1**2 / 4 + 0.2**2 / 3))
-    assert _satterthwaite(sums, np.ones(4), np.array([0.5])) == pytest.approx([expected], rel=1e-6)
+    assert _satterthwaite(quadratic(curvature), np.ones(4), np.array([0.5])) == pytest.approx([expected], rel=1e-6)
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
