@@ -11,6 +11,10 @@ from bids_app.bids.names import unpadded
 from bids_app.bids.source_tables import Row, plain
 from bids_app.findings import Finding
 
+# Names, lower case, of the columns with a person's group and with the scanner, the most trusted first
+GROUP_COLUMNS = ("group", "diagnosis", "dx", "dx_group", "cohort", "status", "patient", "arm")
+SITE_COLUMNS = ("site", "scanner", "center", "centre", "site_id", "scanner_id")
+
 # A name is taken for an age when `age` and words of these lists make it up; `age_at_onset` is not.
 _UNIT_WORDS = {"years", "year", "yrs", "yr", "y", "months", "month", "mo", "weeks", "week", "days", "day"}
 _SCAN_WORDS = {

@@ -10,7 +10,7 @@ from bids_app.cli import exitcodes
 from bids_app.cli.parser import build_parser, parse_config
 
 # Python looks for rings of garbage after every 700 objects, and goes through all that was imported again and again
-OBJECTS_BEFORE_GARBAGE = 50_000
+OBJECTS_BEFORE_GARBAGE = 200_000
 
 
 def main(argv: Sequence[str] | None = None) -> int:

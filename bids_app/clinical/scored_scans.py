@@ -21,8 +21,6 @@ from bids_app.normative.base import NormativeModel
 from bids_app.regions import ETIV
 from bids_app.tables import write_parquet, write_tsv
 
-GROUP_COLUMNS = ("group", "diagnosis", "dx", "dx_group", "cohort", "status", "patient", "arm")
-
 
 @dataclass(frozen=True)
 class ScoredScans:

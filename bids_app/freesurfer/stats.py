@@ -183,18 +183,32 @@ def _is_count(text: str) -> bool:
 
 
 def _add_measure(measures: dict[str, Measure], line: str, path: str) -> None:
-    parts = [part.strip() for part in line.split(",")]
-    if len(parts) not in (4, 5) or "#" in line or not line.isascii():
+    words, _, rest = line.rpartition(",")
+    words, _, value = words.rpartition(",")
+    named = _named(words, rest) if "#" not in value and value.isascii() else None
+    if named is None:
         _fail(path, f"has a measure that cannot be read ({line.strip()[:60]!r})")
-    words = parts[1].split(None, 1)
-    # FreeSurfer 6.0 lost the comma after CortexVol, so name and description share a field
-    if len(words) != 6 - len(parts):
+    name, description, unit = named
+    if not name:
         _fail(path, f"has a measure without a name ({line.strip()[:60]!r})")
-    name, description = words[0], (words[1] if len(parts) == 4 else parts[2])
-    measure = Measure(name, description, _number(parts[-2], path, name), parts[-1])
+    measure = Measure(name, description, _number(value.strip(), path, name), unit)
     known = measures.setdefault(name, measure)
     if known.value != measure.value and not math.isnan(known.value + measure.value):
         _fail(path, f"gives {name} twice with different values ({known.value:g} and {measure.value:g})")
+
+
+@lru_cache(maxsize=256)
+def _named(words: str, rest: str) -> tuple[str, str, str] | None:
+    """Name (empty where there is none), description and unit of a measure, which are the same in the files of all
+    people, from what stands before and after its value; None where they cannot be read."""
+    parts = [part.strip() for part in words.split(",")]
+    if len(parts) not in (2, 3) or "#" in words + rest or not (words + rest).isascii():
+        return None
+    fields = parts[1].split(None, 1)
+    # FreeSurfer 6.0 lost the comma after CortexVol, so name and description share a field
+    if len(fields) != 4 - len(parts):
+        return "", "", ""
+    return fields[0], (fields[1] if len(parts) == 2 else parts[2]), rest.strip()
 
 
 @lru_cache(maxsize=16)

@@ -22,6 +22,8 @@ from bids_app.reports.loading import Record, Sheet
 
 MISSING = "–"
 MINUS = "−"
+# Whose courses one picture holds
+MOST_PEOPLE = 400
 
 PROBABILITIES = (
     "p",

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from bids_app.bids.covariate_columns import GROUP_COLUMNS, SITE_COLUMNS
 from bids_app.bids.derivatives import not_shown, read_summaries
 from bids_app.bids.disguise import is_anonymised
 from bids_app.bids.layout import Scan
@@ -18,7 +19,7 @@ from bids_app.bids.ratings import Key, Rating, key_of, rated, rating_of, scan_ke
 from bids_app.bids.scan_tables import KEYS, KeptTables, ScanKey, read_wide
 from bids_app.bids.status import read_statuses
 from bids_app.clinical.analyses import group_tables
-from bids_app.clinical.scored_scans import GROUP_COLUMNS, ScoredScans
+from bids_app.clinical.scored_scans import ScoredScans
 from bids_app.errors import InputError
 from bids_app.findings import Finding
 from bids_app.regions import counted_among, reference_regions
@@ -229,7 +230,7 @@ def _with_groups(scans: pd.DataFrame, summaries: Sequence[Mapping[str, Any]]) ->
     """Add ``group`` and ``site`` from the covariates that the scans carry, where there are such columns."""
     others = [summary["covariates"].get("other", {}) for summary in summaries]
     added = {}
-    for name, candidates in (("group", GROUP_COLUMNS), ("site", group_tables.SITE_COLUMNS)):
+    for name, candidates in (("group", GROUP_COLUMNS), ("site", SITE_COLUMNS)):
         column = _first_column(others, candidates)
         if column is not None:
             added[name] = [None if other.get(column) is None else str(other[column]) for other in others]
@@ -239,7 +240,7 @@ def _with_groups(scans: pd.DataFrame, summaries: Sequence[Mapping[str, Any]]) ->
 def _origin(summaries: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The columns of the source tables that split the scans, under their own names."""
     others = [summary["covariates"].get("other", {}) for summary in summaries]
-    names = (_first_column(others, candidates) for candidates in (group_tables.SITE_COLUMNS, GROUP_COLUMNS))
+    names = (_first_column(others, candidates) for candidates in (SITE_COLUMNS, GROUP_COLUMNS))
     return pd.DataFrame({name: [other.get(name) for other in others] for name in names if name is not None})
 
 

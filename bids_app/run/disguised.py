@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from bids_app.bids.covariate_columns import GROUP_COLUMNS, SITE_COLUMNS
 from bids_app.bids.disguise import Disguise, hashed_ids, is_hash
 from bids_app.bids.layout import Scan
 from bids_app.bids.names import bare, natural_key, scan_name
 from bids_app.bids.phenotypes import NOTES, clinical_table, every_visit, unmatched_phenotypes
 from bids_app.bids.scan_tables import KEYS
-from bids_app.clinical.analyses.group_tables import SITE_COLUMNS
-from bids_app.clinical.scored_scans import GROUP_COLUMNS
 from bids_app.findings import Finding
 from bids_app.run.planned import Omission, PlannedScan
 

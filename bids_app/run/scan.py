@@ -12,13 +12,12 @@ import pandas as pd
 
 from bids_app import __version__, regions
 from bids_app.bids.columns import columns_for
+from bids_app.bids.covariate_columns import GROUP_COLUMNS, SITE_COLUMNS
 from bids_app.bids.derivatives import SCHEMA
 from bids_app.bids.finding_files import findings_of, findings_path, write_findings
 from bids_app.bids.markers import begin_scan
 from bids_app.bids.names import bare, derivative_path, output_path, scan_name
 from bids_app.bids.status import write_status
-from bids_app.clinical.analyses.group_tables import SITE_COLUMNS
-from bids_app.clinical.scored_scans import GROUP_COLUMNS
 from bids_app.clinical.second_opinion import agreement, opinions
 from bids_app.errors import CovariateError, InputError
 from bids_app.freesurfer.quality import Quality, assess_quality, quality_metrics

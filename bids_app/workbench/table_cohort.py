@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from bids_app.bids.age_sex import parse_age
+from bids_app.bids.covariate_columns import GROUP_COLUMNS, SITE_COLUMNS
 from bids_app.bids.phenotypes import years_from_first
-from bids_app.clinical.analyses.group_tables import INCLUSION_COLUMNS, SCAN_COLUMNS, SITE_COLUMNS, first_named
+from bids_app.clinical.analyses.group_tables import INCLUSION_COLUMNS, SCAN_COLUMNS, first_named
 from bids_app.clinical.deviations import count_table
-from bids_app.clinical.scored_scans import GROUP_COLUMNS, KEYS, ScoredScans
+from bids_app.clinical.scored_scans import KEYS, ScoredScans
 from bids_app.clinical.values import from_lines, labels
 from bids_app.errors import InputError
 from bids_app.regions import ETIV, counted_among, names

@@ -81,7 +81,7 @@ def test_paths_on_the_command_line_may_be_relative(bids, tmp_path, monkeypatch):
 
 
 def test_a_crash_that_could_not_be_recorded_is_no_success(bids, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("bids_app.cli.run.run_graph", lambda *args, **kwargs: [])
+    monkeypatch.setattr("bids_app.cli.carry_out.run_graph", lambda *args, **kwargs: [])
     assert main([str(bids), str(tmp_path / "out"), "participant", "--nprocs", "1"]) == exitcodes.FAILED
     words = capsys.readouterr().err
     assert "scored 0, up to date 0, left out 0, failed 2" in words

@@ -90,7 +90,7 @@ def test_options_of_this_machine_are_refused_with_it(tmp_path):
 
 def test_nothing_of_dask_is_imported_without_it():
     code = (
-        "import sys, bids_app.cli.run, bids_app.workflows.dask_cluster, bids_app.workflows.dask_people\n"
+        "import sys, bids_app.cli.carry_out, bids_app.workflows.dask_cluster, bids_app.workflows.dask_people\n"
         "print([name for name in sys.modules if name.split('.')[0] in ('dask', 'distributed', 'dask_jobqueue')])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

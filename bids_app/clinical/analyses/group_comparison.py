@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bids_app.bids.covariate_columns import SITE_COLUMNS
 from bids_app.clinical.analyses import case_control, region_differences
-from bids_app.clinical.analyses.group_tables import SITE_COLUMNS, first_named
+from bids_app.clinical.analyses.group_tables import first_named
 from bids_app.clinical.analyses.matched import matching_result
 from bids_app.clinical.analyses.prevalence import prevalence_table
 from bids_app.clinical.analysis_file import AnalysisConfig

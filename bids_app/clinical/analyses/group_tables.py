@@ -39,7 +39,6 @@ SCAN_COLUMNS = (
 # Where any scan has them: its lesions (`run.lesions`), under names that play the roles of an analysis
 LESIONS = {"lesion_volume_mm3": "volume_mm3", "lesion_count": "count"}
 PROGRAM = {"flavour": "flavour", "fs_version": "version", "stream": "stream", "pial": "pial"}
-SITE_COLUMNS = ("site", "scanner", "center", "centre", "site_id", "scanner_id")
 # Without the run's identifier: the same cohort gives the same bytes
 INCLUSION_COLUMNS = (*KEYS, "status", "stage", "reason", "remedy")
 # The step at which a scan of a stage is lost; a stage that is not listed is lost while it is scored.

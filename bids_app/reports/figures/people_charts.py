@@ -11,11 +11,10 @@ from markupsafe import escape
 
 from bids_app.clinical.figures import Calibration, Courses, Scatter, Shifts
 from bids_app.regions import display_name
-from bids_app.reports.components import number
+from bids_app.reports.components import MOST_PEOPLE, number
 from bids_app.reports.figures.cohort_charts import SERIES, label_width
 from bids_app.reports.figures.svg import Plot, f, labels, line, padded, path, rect, sparse, svg, text
 
-MOST_PEOPLE = 400
 MOST_DOTS = 1500
 CLASSES = 5
 AGE_PAD = 0.04

@@ -12,7 +12,6 @@ from markupsafe import Markup
 
 from bids_app.regions import display_name
 from bids_app.reports import components
-from bids_app.reports.figures.people_charts import MOST_PEOPLE
 
 MOST_TABLE_ROWS = 1000
 MOST_PERSON_ROWS = 300
@@ -46,7 +45,7 @@ def environment() -> Environment:
         MOST_TABLE_ROWS=MOST_TABLE_ROWS,
         MOST_PERSON_ROWS=MOST_PERSON_ROWS,
         MOST_PRINTED=MOST_PRINTED,
-        MOST_PEOPLE=MOST_PEOPLE,
+        MOST_PEOPLE=components.MOST_PEOPLE,
     )
     return env
 
