@@ -67,12 +67,12 @@ def measure(arguments: list[str], log: Path) -> Cost:
 
 
 def _watch(pid: int, peaks: list[float], stop: threading.Event) -> None:
-    """Keep the highest resident memory of the program and of any one worker."""
+    """Keep the highest resident memory of the program, and of any one process that it or its workers started."""
     while not stop.wait(0.2):
         try:
             program = psutil.Process(pid)
             peaks[0] = max(peaks[0], program.memory_info().rss / 2**20)
-            peaks[1] = max([peaks[1], *(child.memory_info().rss / 2**20 for child in program.children())])
+            peaks[1] = max([peaks[1], *(child.memory_info().rss / 2**20 for child in program.children(recursive=True))])
         except psutil.Error:
             continue
 

@@ -18,6 +18,7 @@ from typing import IO
 from bids_app.errors import UsageError
 
 LOOK_SECONDS = 0.5
+WORKER_KILLED = "a worker process was killed from outside, most likely because memory ran out"
 LITTLE_BYTES, LITTLE_INODES = 1_000_000, 10
 # Ends its reading when this process and all forked from it have ended: they alone hold the other end of the pipe.
 _CLEANER = 'while IFS= read -r folder; do set -- "$@" "$folder"; done; [ $# = 0 ] || rm -rf -- "$@"'

@@ -17,12 +17,11 @@ from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializ
 
 from bids_app.freesurfer.recon_all import end_running
 from bids_app.interfaces.base import LibraryInterface
-from bids_app.processes import end_with
+from bids_app.processes import WORKER_KILLED, end_with
 
 # longer than recon-all is given to end (freesurfer.recon_all)
 GRACE_SECONDS = 25.0
 NOTICE_SECONDS = 5.0
-WORKER_KILLED = "a worker process was killed from outside, most likely because memory ran out"
 
 
 def _person(node: Any) -> str:

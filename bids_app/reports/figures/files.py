@@ -1,18 +1,10 @@
-"""Drawings as files that open everywhere: SVG whose colours stand in it, and PDF and PNG made from that SVG.
-
-Typst renders (its SVG engine is resvg), with the fonts that matplotlib brings: no system package, no system font, and
-the same bytes from the same SVG.
-"""
+"""Drawings as files that open everywhere: SVG whose colours stand in it, and PDF and PNG made from that SVG."""
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from importlib.util import find_spec
-from multiprocessing import get_context
 from pathlib import Path
 from textwrap import wrap
 from xml.etree import ElementTree
@@ -21,14 +13,13 @@ from markupsafe import escape
 
 from bids_app.errors import UsageError
 from bids_app.reports.components import asset
+from bids_app.reports.figures.typeset import Typesetter, typeset
 from bids_app.tables import atomic_write
 
 FORMATS = ("svg", "png", "pdf")
 FONTS = "Helvetica Neue, Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-serif"
 DPI = 300
 CSS_PIXEL_MM = 25.4 / 96
-KEPT_COMPILATIONS = 11
-MANY_BYTES = 300_000
 SVG = "http://www.w3.org/2000/svg"
 INK = "#23211e"
 LINE, LETTER, GAP = 16.0, 7.0, 16.0
@@ -123,7 +114,9 @@ def _matcher():
     return matcher
 
 
-def rendered(svg: str, file_format: str, *, width_mm: float | None = None, dpi: float = DPI) -> bytes:
+def rendered(
+    svg: str, file_format: str, *, width_mm: float | None = None, dpi: float = DPI, by: Typesetter = typeset
+) -> bytes:
     """An SVG file as ``pdf`` or ``png``.
 
     Parameters
@@ -134,57 +127,20 @@ def rendered(svg: str, file_format: str, *, width_mm: float | None = None, dpi: 
         Width on paper; by default that of the SVG.
     dpi : float
         Resolution of a PNG.
+    by : callable
+        `typeset`, or what `typeset_apart` gives.
     """
     width, height = _size(svg)
     across = width_mm or width * CSS_PIXEL_MM
     down = across * height / width
     size = f"width: {across}mm, height: {down}mm"
     page = f'#set document(date: none)\n#set page({size}, margin: 0pt)\n#image("f.svg", width: 100%)'
-    return _fork_safe(_compiled, page, svg, file_format, float(dpi))
+    return by(page, svg, file_format, float(dpi))
 
 
-def _compiled(page: str, svg: str, file_format: str, dpi: float) -> bytes:
-    """What Typst makes of a page with ``f.svg``; no file is written, so that none can stay."""
-    import typst
-
-    folder, fonts = _fonts()
-    result: bytes = typst.compile(
-        {"main.typ": page.encode(), "f.svg": svg.encode()}, root=folder, format=file_format, ppi=dpi, font_paths=fonts
-    )
-    # Typst keeps the pixels of a page for some compilations more, and a brain map has 18 MB of them
-    for _ in range(KEPT_COMPILATIONS if len(result) > MANY_BYTES else 0):
-        typst.compile(b"", root=folder, format="svg", font_paths=fonts)
-    return result
-
-
-@lru_cache(maxsize=1)
-def _fonts():
-    """Matplotlib's fonts: their folder, and what Typst needs of them."""
-    import typst
-
-    # To import all of matplotlib for the name of its folder takes longer than to draw a chart
-    folder = str(Path(str(find_spec("matplotlib").origin)).with_name("mpl-data") / "fonts" / "ttf")
-    return folder, typst.Fonts(include_system_fonts=False, font_paths=[folder])
-
-
-_callers: set[int] = set()
-
-
-def _fork_safe(work: Callable[..., bytes], *arguments: object) -> bytes:
-    """Call Typst here, or in a process of its own where this one was forked from one that had called it.
-
-    Its threads do not survive a fork, so that the call would wait for them for ever.
-    """
-    if _callers <= {os.getpid()}:
-        _callers.add(os.getpid())
-        return work(*arguments)
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
-        return fresh.submit(work, *arguments).result()
-
-
-def write_formats(path: Path, svg: str, formats: Iterable[str]) -> list[Path]:
+def write_formats(path: Path, svg: str, formats: Iterable[str], by: Typesetter = typeset) -> list[Path]:
     """Write the file `svg` once per format, under the name `path` (which ends in ``.svg``) with the format's ending."""
-    return [save_figure(svg, path.with_suffix(f".{ending}")) for ending in formats]
+    return [save_figure(svg, path.with_suffix(f".{ending}"), by=by) for ending in formats]
 
 
 def checked_ending(path: Path) -> str:
@@ -201,7 +157,9 @@ def checked_ending(path: Path) -> str:
     return ending
 
 
-def save_figure(svg: str, path: Path, *, width_mm: float | None = None, dpi: float = DPI) -> Path:
+def save_figure(
+    svg: str, path: Path, *, width_mm: float | None = None, dpi: float = DPI, by: Typesetter = typeset
+) -> Path:
     """Write the file `svg` to `path`; the ending decides the format (see `rendered`)."""
     ending = checked_ending(path)
-    return atomic_write(path, svg if ending == "svg" else rendered(svg, ending, width_mm=width_mm, dpi=dpi))
+    return atomic_write(path, svg if ending == "svg" else rendered(svg, ending, width_mm=width_mm, dpi=dpi, by=by))

@@ -18,6 +18,7 @@ from bids_app.reports.figures.analyses import read_analyses
 from bids_app.reports.figures.files import FORMATS, write_formats
 from bids_app.reports.figures.heatmap import heat_map, png_uri
 from bids_app.reports.figures.maps import page_geometry
+from bids_app.reports.figures.typeset import typeset_apart
 from bids_app.reports.loading import Group, Sheet, load_group
 from bids_app.reports.pages import group_glance
 from bids_app.reports.pages import group_sections as sections
@@ -100,7 +101,10 @@ def _write_figures(folder: Path, context: dict[str, Any], formats: Sequence[str]
     files = {drawing.name: drawing.file for part in ("counts", "prevalence", "adaptation") for drawing in context[part]}
     for analysis in context["analyses"]:
         files |= analysis.files()
-    written = {path for name, svg in files.items() for path in write_formats(output_path(folder, name), svg, formats)}
+    written: set[Path] = set()
+    with typeset_apart() as by:  # large pictures would stay in this process's memory
+        for name, svg in files.items():
+            written.update(write_formats(output_path(folder, name), svg, formats, by))
     if context["heat"] and formats:
         written.add(atomic_write(folder / "group_heatmap.png", context["heat"]["png"]))
     for path in folder.glob("group_*"):
