@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,6 @@ from bids_app.cli.words import STATUS_LINE, show
 from bids_app.clinical.analysis import UNUSED
 from bids_app.clinical.analysis_file import AUTO, read_analysis
 from bids_app.clinical.results import FAILURE, AnalysisResult, read_result
-from bids_app.clinical.scored_scans import ScoredScans
 from bids_app.clinical.wording import plural
 from bids_app.errors import InputError, UsageError
 from bids_app.findings import summary_lines
@@ -49,16 +49,31 @@ def run_group(config: RunConfig) -> int:
     if config.analysis is not None and config.analysis != AUTO:
         read_analysis(config.analysis)
     samples = () if config.pool is None else _samples(config, config.pool)
-    quality = (config.exclude_quality, config.include_quality)
     with reading_once():
-        cohort = Pool.read(samples, *quality).scored() if samples else read_cohort(config.output_dir, *quality)
-        return _carry_out(config, cohort)
+        return _carry_out(config, _counted(config, samples))
 
 
-def _carry_out(config: RunConfig, cohort: ScoredScans) -> int:
+@dataclass(frozen=True)
+class _Counted:
+    """How many scans of how many people are in, every scan with what became of it, and those that are not in."""
+
+    scans: int
+    people: int
+    inclusion: pd.DataFrame
+    missing: pd.DataFrame
+
+
+def _counted(config: RunConfig, samples: Sequence[Sample]) -> _Counted:
+    """The closing words of the cohort. Nobody here keeps the cohort itself: what no node reads again can go."""
+    quality = (config.exclude_quality, config.include_quality)
+    cohort = Pool.read(samples, *quality).scored() if samples else read_cohort(config.output_dir, *quality)
     missing = cohort.inclusion[cohort.inclusion["status"] != "scored"]
+    return _Counted(len(cohort.scans), cohort.scans["participant_id"].nunique(), cohort.inclusion, missing)
+
+
+def _carry_out(config: RunConfig, cohort: _Counted) -> int:
     if config.dry_run:
-        show(f"would write group tables and report of {plural(len(cohort.scans), 'scan')}; {len(missing)} not in")
+        show(f"would write group tables and report of {plural(cohort.scans, 'scan')}; {len(cohort.missing)} not in")
         return exitcodes.OK
     if config.pool is not None:
         write_dataset_files(config.output_dir, bids_dir=config.bids_dir, model=config.model, scoring=config.scoring)
@@ -85,12 +100,12 @@ def _carry_out(config: RunConfig, cohort: ScoredScans) -> int:
         if all(crash.expected for crash in crashes):
             raise InputError(crashes[0].reason, crashes[0].remedy)
         return exitcodes.FAILED
-    return _close(config, cohort, missing, log)
+    return _close(config, cohort, log)
 
 
-def _close(config: RunConfig, cohort: ScoredScans, missing: pd.DataFrame, log: logging.Logger) -> int:
+def _close(config: RunConfig, cohort: _Counted, log: logging.Logger) -> int:
     """The words at the end, and the exit code."""
-    scans, people = len(cohort.scans), cohort.scans["participant_id"].nunique()
+    scans, people, missing = cohort.scans, cohort.people, cohort.missing
     log.info(
         "%s of %s in; %s not",
         plural(scans, "scan"),
@@ -125,7 +140,7 @@ def _samples(config: RunConfig, pool: Path) -> tuple[Sample, ...]:
     return samples
 
 
-def _unknown_ratings(config: RunConfig, cohort: ScoredScans) -> list[str]:
+def _unknown_ratings(config: RunConfig, cohort: _Counted) -> list[str]:
     """Ratings of scans that the dataset does not have."""
     names = unknown(stored_ratings(config.output_dir), scan_keys(cohort.inclusion))
     return [f"the rating of {name} is about no scan of {config.output_dir}" for name in names]

@@ -23,8 +23,7 @@ from bids_app.clinical.figures import Figure, figure_from_json
 from bids_app.errors import InputError
 from bids_app.findings import Finding
 from bids_app.regions import ETIV, derived_names, display_name, measured_names
-from bids_app.tables import atomic_write, read_json, read_table, write_json
-from bids_app.tsv import format_tsv
+from bids_app.tables import atomic_write, read_json, read_table, write_json, write_tsv
 
 ANALYSIS_FILE = "analysis.toml"
 KEYS = ("Title", "Sentences", "Methods", "Figure")
@@ -203,7 +202,7 @@ def write_result(result: AnalysisResult, output_dir: Path | str) -> Path:
     if result.failure:
         sidecar[FAILURE] = result.failure
     write_json(sidecar, path.with_suffix(".json"))
-    return atomic_write(path, format_tsv(result.table))
+    return write_tsv(result.table, path)
 
 
 def read_result(path: Path | str) -> AnalysisResult:

@@ -68,5 +68,7 @@ class GroupReport(LibraryInterface):
 
     def _call(self, folder: Path) -> dict:
         from bids_app.reports.pages.group import write_group_report
+        from bids_app.run.cohort import forget
 
+        forget()
         return {"report": str(write_group_report(Path(self.inputs.output_dir), **self.inputs.formats()))}

@@ -53,6 +53,12 @@ def reading_once() -> Iterator[None]:
         _UNDER_WAY.pop()
 
 
+def forget() -> None:
+    """Let go of what was read in this process, where nobody will ask again: its memory is free for other things."""
+    for kept in _UNDER_WAY:
+        kept.clear()
+
+
 def _once(key: tuple[Any, ...], read: Callable[[], T]) -> T:
     if not _UNDER_WAY:
         return read()

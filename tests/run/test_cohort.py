@@ -1,5 +1,7 @@
 """The scans of the group level, read from the participant level's files alone."""
 
+import weakref
+
 import pandas as pd
 import pytest
 
@@ -15,7 +17,7 @@ from bids_app.clinical import scored_scans
 from bids_app.clinical.scored_scans import write_group_tables
 from bids_app.errors import InputError
 from bids_app.run import cohort
-from bids_app.run.cohort import cohort_with_clinical, group_findings, read_cohort, reading_once, scans_of
+from bids_app.run.cohort import cohort_with_clinical, forget, group_findings, read_cohort, reading_once, scans_of
 from bids_app.run.disguised import unmatched_of
 from bids_app.tables import write_json, write_tsv
 
@@ -151,6 +153,16 @@ def test_the_cohort_is_read_once_inside_and_anew_outside(tmp_path):
         assert read_cohort(tmp_path, [], []) is first
         assert read_cohort(tmp_path, ["warn"]) is not first
     assert read_cohort(tmp_path) is not first
+
+
+def test_what_was_read_can_be_let_go_and_is_read_anew(tmp_path):
+    write_scan(tmp_path, "1")
+    with reading_once():
+        first = weakref.ref(read_cohort(tmp_path))
+        assert first() is read_cohort(tmp_path)
+        forget()
+        assert first() is None
+        assert read_cohort(tmp_path).scans["participant_id"].tolist() == ["sub-1"]
 
 
 def test_wide_tables_of_many_scans_are_also_parquet(tmp_path, monkeypatch):

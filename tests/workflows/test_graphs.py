@@ -11,6 +11,7 @@ import networkx as nx
 import pytest
 
 from bids_app.freesurfer.recon_command import ReconAllCommand
+from bids_app.interfaces.reports import GroupReport
 from bids_app.run.config import RunConfig
 from bids_app.run.planned import PlannedScan, RunContext
 from bids_app.workflows.drawing import draw_graph
@@ -146,3 +147,11 @@ def test_every_node_names_the_modules_that_it_imports(context):
     for interface in ours:
         assert all(find_spec(name) for name in interface.libraries)
         assert interface.libraries
+
+
+def test_the_group_report_lets_go_of_the_cohort_before_it_reads_the_tables(tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr("bids_app.run.cohort.forget", lambda: done.append("forgot"))
+    monkeypatch.setattr("bids_app.reports.pages.group.write_group_report", lambda root: done.append(root) or tmp_path)
+    GroupReport(output_dir=str(tmp_path))._call(tmp_path)
+    assert done == ["forgot", tmp_path]
