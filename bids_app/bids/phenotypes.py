@@ -70,9 +70,8 @@ def clinical_table(
     notes = []
     for name, rows in phenotypes.items():
         taken = {*table.columns, *columns}
-        distinct = [dict(pairs) for pairs in dict.fromkeys(tuple(row.items()) for row in rows)]
-        keys = [row_key(row) for row in distinct]
-        if len(set(keys)) == len(keys):
+        distinct = _distinct(rows)
+        if _is_per_visit(distinct):
             joined_columns, said = _joined(name, _source(name, distinct), visits, taken, ages)
             columns |= joined_columns
             notes += said
@@ -85,6 +84,15 @@ def clinical_table(
     joined = pd.concat([table, pd.DataFrame(columns, index=table.index)], axis=1)
     joined.attrs[NOTES] = tuple(notes)
     return joined
+
+
+def _distinct(rows: Iterable[Row]) -> list[Row]:
+    return [dict(pairs) for pairs in dict.fromkeys(tuple(row.items()) for row in rows)]
+
+
+def _is_per_visit(distinct: Sequence[Row]) -> bool:
+    """Whether no visit has several rows, which make a table of events."""
+    return len(set(map(row_key, distinct))) == len(distinct)
 
 
 def all_visits(bids_dir: Path, phenotypes: dict[str, list[Row]], participants_file: Path | None = None) -> list[Scan]:
@@ -139,7 +147,8 @@ def every_visit(
 def unmatched_phenotypes(
     bids_dir: Path, scans: Iterable[Scan] = (), participants_file: Path | None = None
 ) -> list[Finding]:
-    """A finding for each phenotype table whose every row is of a session that neither `scans` nor the dataset have."""
+    """A finding for each phenotype table whose every row is of a session that neither `scans` nor the dataset have, and
+    for each that spells a session so that it may be another one."""
     phenotypes = _phenotype_rows(bids_dir)
     visits = [*scans, *every_visit(bids_dir, participants_file, {})] if phenotypes else []
     known = {unpadded(visit.session): f"ses-{visit.session}" for visit in visits if visit.session}
@@ -151,6 +160,28 @@ def unmatched_phenotypes(
             dataset = listed(sorted(known.values(), key=natural_key)) or "none"
             seen = f"phenotype/{name}.tsv has the sessions {its}; the dataset has {dataset}"
             found.append(Finding("phenotype-unmatched", seen))
+        doubtful = _doubtful(_source(name, rows), visits) if _is_per_visit(_distinct(rows)) else []
+        if doubtful:
+            seen = f"phenotype/{name}.tsv: {listed(doubtful, 3)}"
+            found.append(Finding("phenotype-row-unused", seen))
+    return found
+
+
+def _doubtful(source: Source, visits: Iterable[Scan]) -> list[str]:
+    """Visits without a row of their own, of which several rows may be, or of whose row another visit may be."""
+    own: dict[str, list[str]] = {}
+    for visit in visits:
+        if visit.session is not None:
+            own.setdefault(visit.participant, []).append(visit.session)
+    found = []
+    for person, sessions in own.items():
+        told = source.sessions(person)
+        free = [label for label in told if label not in sessions]
+        for session in sorted(set(sessions) - told, key=natural_key):
+            alike = sorted(label for label in free if unpadded(label) == unpadded(session))
+            if alike and source.label_of(person, session, sessions) == session:
+                rows = " and ".join(f"ses-{label}" for label in alike)
+                found.append(f"{rows} of sub-{person} may be ses-{session} or not")
     return found
 
 

@@ -210,6 +210,33 @@ def test_a_table_of_other_sessions_is_a_finding(make_dataset):
     assert unmatched_phenotypes(root) == []
 
 
+@pytest.mark.parametrize(
+    ("sessions", "lines", "said"),
+    [
+        (["1"], ["sub-01 ses-01 5", "sub-01 ses-001 6"], "ses-001 and ses-01 of sub-01 may be ses-1 or not"),
+        (
+            ["1", "01"],
+            ["sub-01 ses-001 5"],
+            "ses-001 of sub-01 may be ses-01 or not, ses-001 of sub-01 may be ses-1 or not",
+        ),
+        (["1"], ["sub-01 ses-01 5", "sub-01 ses-1 6"], None),
+        (["1", "01"], ["sub-01 ses-01 5"], None),
+        (["1", "2"], ["sub-01 ses-01 5"], None),
+        (["1"], ["sub-01 ses-01 5", "sub-01 ses-01 6", "sub-01 ses-001 6"], None),
+    ],
+)
+def test_a_row_that_may_be_of_another_visit_is_a_finding(make_dataset, sessions, lines, said):
+    images = {f"sub-01/ses-{label}/anat/sub-01_ses-{label}_T1w.nii.gz": "" for label in sessions}
+    people = {"participants.tsv": table("participant_id age sex", "sub-01 40 F")}
+    root = make_dataset(images | people | {"phenotype/pasat.tsv": table("participant_id session_id pasat", *lines)})
+    found = unmatched_phenotypes(root)
+    assert [(item.kind, item.seen) for item in found] == (
+        [("phenotype-row-unused", f"phenotype/pasat.tsv: {said}")] if said else []
+    )
+    values = clinical_table(root, find_scans(root)).get("pasat", pd.Series(dtype=float))
+    assert values.isna().all() == (said is not None or len(lines) == 3)
+
+
 def test_a_table_with_sessions_of_a_dataset_without_is_a_finding(make_dataset):
     root = make_dataset(FILES | {"phenotype/pasat.tsv": table("participant_id session_id x", "sub-02 9 1")})
     for path in ("sub-01/sub-01_sessions.tsv",):
