@@ -21,7 +21,7 @@ class ModelCard:
     licence : str
         SPDX identifier of the model file.
     date : str
-        ISO date of training.
+        ISO date of training; ``not stated`` of a model that others made.
     engine : str
         ``normvol`` for native models, otherwise the engine's name.
     mode : str

@@ -1,17 +1,18 @@
-"""What the files of all kinds of models share: their form, their digest and their date."""
+"""What the files of all kinds of models share: their form, their digest and what stands for a date."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bids_app.errors import InputError, ModelError
 from bids_app.tables import read_json, write_json
 
+# Of files that others made: the day of the files is that of their copying, and the same files give the same model
+NO_DATE = "not stated"
 REMEDY = "get the model file again or train the model anew"
 # Whole numbers up to it are exact as floating point numbers
 LARGEST_WHOLE = 2**53
@@ -50,8 +51,3 @@ def has_format(path: Path, form: str) -> bool:
     """Whether the beginning of `path` says that it is a model of this form."""
     with path.open("rb") as stream:
         return f'"format": "{form}"'.encode() in stream.read(200)
-
-
-def file_date(path: Path) -> str:
-    """ISO date on which `path` was last changed, the best that is known of when a model was made."""
-    return datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()

@@ -15,7 +15,7 @@ from bids_app.normative import resampling
 from bids_app.normative.fit import location_scale, mfpr, sinh_arcsinh
 from bids_app.normative.folds import stratified_folds
 from bids_app.normative.harmonise.training_sites import Harmoniser
-from bids_app.normative.parameters import SEXES, RegionFit, ScaleFit, flat, stack
+from bids_app.normative.parameters import SEXES, RegionFit, ScaleFit, flat, lower_root, stack
 from bids_app.normative.prediction import moments
 from bids_app.normative.training_data import TrainingData
 
@@ -191,9 +191,7 @@ def _of_sex(sex: str, coefficients: FloatArray, root: FloatArray, n_powers: int)
     if sex == "male":
         own[0] += coefficients[1]
         turned[:, 0] += root[:width, 1]
-    # QR of the columns in reverse order leaves a lower triangle.
-    upper = np.asarray(np.linalg.qr(turned[:, ::-1], mode="r"))
-    return {"coefficients": _floats(own), "root": flat(upper[::-1, ::-1], width - 1)}
+    return {"coefficients": _floats(own), "root": flat(lower_root(turned), width - 1)}
 
 
 def _ranges(age: FloatArray, etiv: FloatArray, values: FloatArray) -> list[dict[str, Any]]:

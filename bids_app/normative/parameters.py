@@ -145,6 +145,27 @@ def triangle(rows: Sequence[float] | None, size: int) -> FloatArray:
     return out
 
 
+def lower_root(columns: FloatArray) -> FloatArray:
+    """The lower triangle L, no row of which ends in a negative number, of ``L'L = columns' columns``.
+
+    Without that rule its signs are those of rounding errors, so that two machines write two models of the same data.
+
+    Parameters
+    ----------
+    columns : (m, q) array
+        At least as many rows as columns.
+
+    Returns
+    -------
+    (q, q) array
+    """
+    # QR of the columns in reverse order leaves a lower triangle.
+    upper = np.asarray(np.linalg.qr(columns[:, ::-1], mode="r"))
+    first = upper[np.arange(len(upper)), (upper != 0).argmax(axis=1)]
+    signs = np.where(first < 0, -1.0, 1.0)
+    return np.asarray(signs[:, None] * upper + 0.0)[::-1, ::-1]
+
+
 def flat(root: FloatArray, width: int, digits: int = 8) -> tuple[float, ...]:
     """Rows of the leading lower triangle of `root`, rounded to significant `digits`.
 

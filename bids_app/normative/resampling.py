@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bids_app.arrays import FloatArray
 from bids_app.normative.fit import fractional_polynomials as fp
 from bids_app.normative.fit import sinh_arcsinh
-from bids_app.normative.parameters import SEXES, RegionFit, ScaleFit, Stack, flat, stack
+from bids_app.normative.parameters import SEXES, RegionFit, ScaleFit, Stack, flat, lower_root, stack
 from bids_app.normative.prediction import moments
 
 Fits = Mapping[str, Sequence[RegionFit]]
@@ -91,9 +91,7 @@ def _root(x: FloatArray, etiv: FloatArray, powers: tuple[float, ...], curves: Fl
     norms = np.linalg.norm(design, axis=0)
     norms[norms == 0] = 1  # no eTIV is known: its column has no share in the root
     coefficients = np.linalg.lstsq(design / norms, (curves - curves.mean(axis=0)).T, rcond=None)[0].T / norms
-    # QR of the columns in reverse order leaves a lower triangle.
-    upper = np.linalg.qr(coefficients[:, ::-1] / np.sqrt(len(curves) - 1), mode="r")
-    return flat(np.asarray(upper)[::-1, ::-1], design.shape[1])
+    return flat(lower_root(coefficients / np.sqrt(len(curves) - 1)), design.shape[1])
 
 
 def _factors(fits: Stack, refits: Sequence[Stack], ages: FloatArray, etiv: FloatArray) -> FloatArray:

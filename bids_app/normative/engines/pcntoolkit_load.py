@@ -23,7 +23,7 @@ from typing import Any
 from bids_app.bounded import loads
 from bids_app.errors import ModelError
 from bids_app.normative.card import ModelCard
-from bids_app.normative.documents import file_date
+from bids_app.normative.documents import NO_DATE
 from bids_app.normative.engines.pcntoolkit import NO_BATCH_EFFECT, PCNtoolkitModel
 from bids_app.normative.engines.pcntoolkit_runtime import pcntoolkit, quiet
 from bids_app.normative.limits import read_limited
@@ -205,7 +205,7 @@ def _default_card(toolkit: Any, folder: Path) -> ModelCard:
         title=f"PCNtoolkit model {toolkit.name or folder.name}",
         summary=f"{described} A folder saved by PCNtoolkit without a card of this software.",
         licence="not stated",
-        date=file_date(folder),
+        date=NO_DATE,
         engine="pcntoolkit",
         mode="calibrated",
         covariates=", ".join([*toolkit.covariates, *(f"{name} (batch effect)" for name in effects)]),

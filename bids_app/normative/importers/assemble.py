@@ -8,7 +8,7 @@ from typing import Any
 
 from bids_app.errors import ModelError
 from bids_app.normative.card import ModelCard
-from bids_app.normative.documents import file_date
+from bids_app.normative.documents import NO_DATE
 from bids_app.normative.engines.native import NativeModel
 from bids_app.normative.engines.native_file import with_digest
 from bids_app.normative.parameters import SEXES, RegionFit, RegionModel
@@ -42,7 +42,7 @@ def native_model(fits: Fits, folder: Path, source: Mapping[str, Any], **card: An
     training = ({**source, "n": sum(people["n"].values())},)
     return with_digest(
         NativeModel(
-            ModelCard(date=file_date(folder), mode="reference", training=training, **people, **card),
+            ModelCard(date=NO_DATE, mode="reference", training=training, **people, **card),
             tuple(RegionModel(name=region, fits=by_sex) for region, by_sex in fits.items()),
         )
     )

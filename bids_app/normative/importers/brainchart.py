@@ -10,7 +10,7 @@ import numpy as np
 
 from bids_app.errors import ModelError, UsageError
 from bids_app.normative.card import ModelCard
-from bids_app.normative.documents import file_date
+from bids_app.normative.documents import NO_DATE
 from bids_app.normative.engines.generalised_gamma import LEVELS, MEAN_LEVEL, GammaFit, GammaModel, Predictor
 from bids_app.normative.engines.generalised_gamma_file import with_digest
 from bids_app.normative.fit import fractional_polynomials as fp
@@ -210,7 +210,7 @@ def _card(folder: Path, fits: dict[str, GammaFit], others: list[str], level: str
         title="BrainChart, lifespan models of brain volumes",
         summary="GAMLSS, generalised gamma distribution and fractional polynomials of log age, birth to 100 years.",
         licence=LICENCE,
-        date=file_date(folder),
+        date=NO_DATE,
         engine="generalised-gamma",
         mode="calibrated",
         training=({"source": "BrainChart", "licence": LICENCE, "n": n, "url": SOURCE, "citation": CITATION},),

@@ -13,7 +13,7 @@ import numpy as np
 
 from bids_app.errors import ModelError
 from bids_app.normative.card import ModelCard
-from bids_app.normative.documents import file_date
+from bids_app.normative.documents import NO_DATE
 from bids_app.normative.engines.terms import SITE, SPLINE, Term, TermsFit, TermsModel, with_digest
 from bids_app.normative.importers.names import name_table
 from bids_app.normative.importers.restricted_pickle import Inert, number, read_pickle
@@ -147,7 +147,7 @@ def _card(folder: Path, n_sites: int, others: int) -> ModelCard:
         title="Braincharts, lifespan models of subcortical volume",
         summary="Warped Bayesian linear regression (PCNtoolkit 0.x) of subcortical volumes on age, sex and site.",
         licence=LICENCE,
-        date=file_date(folder),
+        date=NO_DATE,
         engine="terms",
         mode="calibrated",
         training=({"source": "Braincharts", "licence": LICENCE, "n": 58836, "url": SOURCE, "citation": CITATION},),

@@ -18,7 +18,7 @@ import numpy as np
 
 from bids_app.errors import ModelError
 from bids_app.normative.card import ModelCard
-from bids_app.normative.documents import file_date
+from bids_app.normative.documents import NO_DATE
 from bids_app.normative.engines.terms import Term, TermsFit, TermsModel, with_digest
 from bids_app.normative.importers.names import name_table
 from bids_app.normative.importers.restricted_pickle import Inert, number, read_pickle
@@ -179,7 +179,7 @@ def _card(folder: Path, assume: Mapping[str, str]) -> ModelCard:
         title="NOMIS, normative morphometry for FreeSurfer 6",
         summary="Linear models on polynomials of age and intracranial volume, sex, scanner and image quality.",
         licence="see the NOMIS repository",
-        date=file_date(folder),
+        date=NO_DATE,
         engine="terms",
         mode="reference",
         training=({"source": "NOMIS", "licence": "see the NOMIS repository", "url": SOURCE, "citation": CITATION},),
