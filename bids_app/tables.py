@@ -24,6 +24,8 @@ from bids_app.errors import InputError, UsageError
 from bids_app.tsv import tsv_pieces, without_marks
 
 NA_VALUES = ("", "n/a", "N/A", "na", "NA", "NaN", "nan", "null", "None")
+# Tables of people are also written as Parquet from this number of scans, or of rows, on
+PARQUET_FROM = 10_000
 # How a name that is not UTF-8 on disk is written: spelt out
 UNWRITABLE = "backslashreplace"
 _SURROGATE = re.compile("[\ud800-\udfff]")

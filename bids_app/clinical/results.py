@@ -23,7 +23,7 @@ from bids_app.clinical.figures import Figure, figure_from_json
 from bids_app.errors import InputError
 from bids_app.findings import Finding
 from bids_app.regions import ETIV, derived_names, display_name, measured_names
-from bids_app.tables import atomic_write, read_json, read_table, write_json, write_tsv
+from bids_app.tables import PARQUET_FROM, atomic_write, read_json, read_table, write_json, write_parquet, write_tsv
 
 ANALYSIS_FILE = "analysis.toml"
 KEYS = ("Title", "Sentences", "Methods", "Figure")
@@ -202,7 +202,12 @@ def write_result(result: AnalysisResult, output_dir: Path | str) -> Path:
     if result.failure:
         sidecar[FAILURE] = result.failure
     write_json(sidecar, path.with_suffix(".json"))
-    return write_tsv(result.table, path)
+    write_tsv(result.table, path)
+    if len(result.table) < PARQUET_FROM:
+        path.with_suffix(".parquet").unlink(missing_ok=True)
+    else:
+        write_parquet(result.table, path.with_suffix(".parquet"))
+    return path
 
 
 def read_result(path: Path | str) -> AnalysisResult:
@@ -235,6 +240,7 @@ def replace_results(output_dir: Path, results: Iterable[AnalysisResult], text: s
     results = list(results)  # computed before anything is removed
     for path in written_results(output_dir):
         path.unlink()
-        path.with_suffix(".tsv").unlink(missing_ok=True)
+        for suffix in (".tsv", ".parquet"):
+            path.with_suffix(suffix).unlink(missing_ok=True)
     atomic_write(output_path(output_dir, ANALYSIS_FILE), text)
     return [write_result(result, output_dir) for result in results]

@@ -19,7 +19,7 @@ from bids_app.clinical.volume_change import healthy_volumes, rate_regions
 from bids_app.errors import NormvolError
 from bids_app.normative.base import NormativeModel
 from bids_app.regions import ETIV
-from bids_app.tables import write_parquet, write_tsv
+from bids_app.tables import PARQUET_FROM, write_parquet, write_tsv
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,7 @@ class ScoredScans:
         return ~order.duplicated("participant_id").reindex(self.scans.index)
 
 
-# Tables with a row per scan are also written as Parquet when they have this many rows.
-PARQUET_FROM = 10_000
-WIDE_TABLES = ("deviations", "zscores", "extended", "volumes")
+TABLES_OF_SCANS = ("deviations", "zscores", "extended", "volumes", "inclusion", "quality")
 
 
 def write_group_tables(
@@ -125,7 +123,7 @@ def write_group_tables(
     for name in absent:
         for suffix in (".tsv", ".json"):
             group_file(output_dir, name, suffix).unlink(missing_ok=True)
-    for name in WIDE_TABLES:
+    for name in TABLES_OF_SCANS:
         path = group_file(output_dir, name, ".parquet")
         if name in absent or len(scored.scans) < PARQUET_FROM:
             path.unlink(missing_ok=True)

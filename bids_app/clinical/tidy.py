@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from bids_app.bids.columns import columns_for
-from bids_app.clinical.scored_scans import KEYS, PARQUET_FROM, ScoredScans
+from bids_app.clinical.scored_scans import KEYS, ScoredScans
 from bids_app.clinical.undated import undated
 from bids_app.freesurfer.quality import LIMITS
 from bids_app.freesurfer.quality_measures import DESCRIPTIONS
 from bids_app.normative.base import deviation_flag
 from bids_app.regions import add_asymmetry, measure_of, unit_of
-from bids_app.tables import atomic_stream, write_json, write_parquet, write_tsv
+from bids_app.tables import PARQUET_FROM, atomic_stream, write_json, write_parquet, write_tsv
 from bids_app.tsv import format_tsv
 
 LONG, SCANS = "group_long", "group_scans"

@@ -9,6 +9,7 @@ from bids_app.clinical.results import (
     map_limits,
     not_computed,
     read_result,
+    replace_results,
     write_result,
     written_results,
 )
@@ -107,3 +108,16 @@ def test_a_failed_analysis_keeps_its_traceback_on_disk(tmp_path):
     path = write_result(result, tmp_path)
     assert 'raise KeyError("oops")' in read_result(path).failure
     assert read_result(write_result(not_computed("other", "Other", "no values."), tmp_path)).failure == ""
+
+
+def test_a_large_result_is_written_as_parquet_too(result, tmp_path, monkeypatch):
+    monkeypatch.setattr("bids_app.clinical.results.PARQUET_FROM", 1)
+    (path,) = replace_results(tmp_path, [result], "")
+    pd.testing.assert_frame_equal(pd.read_parquet(path.with_suffix(".parquet")), result.table)
+    monkeypatch.setattr("bids_app.clinical.results.PARQUET_FROM", 2)
+    write_result(result, tmp_path)
+    assert not list(tmp_path.rglob("*.parquet"))
+    monkeypatch.setattr("bids_app.clinical.results.PARQUET_FROM", 1)
+    write_result(result, tmp_path)
+    replace_results(tmp_path, [], "")
+    assert not list(tmp_path.rglob("group_*"))

@@ -169,7 +169,7 @@ def test_large_groups_are_written_as_parquet_too(tmp_path, monkeypatch):
     monkeypatch.setattr(scored_scans, "PARQUET_FROM", 4)
     write_group_tables(scored(), tmp_path)
     names = {path.stem for path in tmp_path.rglob("*.parquet")}
-    assert names == {"group_deviations", "group_zscores", "group_extended", "group_volumes"}
+    assert names == {f"group_{name}" for name in ("deviations", "zscores", "extended", "volumes", "inclusion")}
     monkeypatch.setattr(scored_scans, "PARQUET_FROM", 5)
     write_group_tables(scored(), tmp_path)
     assert not list(tmp_path.rglob("*.parquet"))

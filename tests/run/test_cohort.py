@@ -173,7 +173,7 @@ def test_wide_tables_of_many_scans_are_also_parquet(tmp_path, monkeypatch):
     monkeypatch.setattr(scored_scans, "PARQUET_FROM", 2)
     write_group_tables(scans, out)
     names = sorted(path.stem.removeprefix("group_") for path in out.rglob("*.parquet"))
-    assert names == sorted(scored_scans.WIDE_TABLES)
+    assert names == sorted(scored_scans.TABLES_OF_SCANS)
     read = pd.read_parquet(out / "group_zscores.parquet")
     pd.testing.assert_frame_equal(read, scans.zscores, check_dtype=False)
     monkeypatch.setattr(scored_scans, "PARQUET_FROM", 3)
