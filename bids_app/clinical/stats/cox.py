@@ -214,7 +214,7 @@ def _check(X: FloatArray, status: FloatArray) -> None:
         raise AnalysisError("nobody has an event, so hazards cannot be compared")
     centred = X - X.mean(axis=0)
     scale = np.sqrt((centred**2).sum(axis=0))
-    if (scale == 0).any() or np.linalg.matrix_rank(centred / scale) < X.shape[1]:
+    if (np.ptp(X, axis=0) == 0).any() or np.linalg.matrix_rank(centred / scale) < X.shape[1]:
         raise AnalysisError("a predictor of the Cox model is the same for everybody or follows from the others")
 
 

@@ -22,6 +22,8 @@ from bids_app.errors import AnalysisError
 
 BURN_IN, THINNING = 150, 25
 # Degrees of freedom of the people's variances around the common one: few, unlike; many, as good as one for everybody.
+# Estimates that differ by less than this share of their standard error are the same
+UNTOUCHED = 1e-9
 ALIKE = np.array([2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0])
 
 
@@ -86,7 +88,7 @@ def _standard_design(X: FloatArray, missing: np.ndarray) -> FloatArray:
     if (~missing).sum() < X.shape[1] + 5:
         raise AnalysisError(f"{int((~missing).sum())} observed values are too few to impute the others")
     spread = X.std(axis=0)
-    varying = spread > 0
+    varying = np.ptp(X, axis=0) > 0
     return np.column_stack([np.ones(len(X)), (X[:, varying] - X[:, varying].mean(axis=0)) / spread[varying]])
 
 
@@ -164,6 +166,8 @@ def pool(estimates: ArrayLike, ses: ArrayLike, df_complete: ArrayLike = np.inf) 
     q, u = np.asarray(estimates, dtype=float), np.asarray(ses, dtype=float) ** 2
     m = len(q)
     within, between = u.mean(axis=0), q.var(axis=0, ddof=1)
+    # What imputation does not touch differs by rounding errors, and any difference takes degrees of freedom
+    between = np.where(between > UNTOUCHED**2 * within, between, 0.0)
     total = within + (1 + 1 / m) * between
     share = (1 + 1 / m) * between / total
     complete = np.broadcast_to(np.asarray(df_complete, dtype=float), share.shape)

@@ -22,6 +22,8 @@ from bids_app.errors import AnalysisError
 
 SMD_LIMIT = 0.1
 SCORE = "propensity score"
+# What is beyond is rounding error, by which equal people would not be equal, otherwise on every machine
+SCORE_DECIMALS = 12
 
 
 @dataclass(frozen=True)
@@ -86,19 +88,21 @@ def propensity(treated: ArrayLike, covariates: ArrayLike) -> tuple[FloatArray, b
     Returns
     -------
     (n,) array, bool
-        Probability of being treated; whether the groups are (almost) perfectly separated.
+        Probability of being treated, to `SCORE_DECIMALS`; whether the groups are (almost) perfectly separated.
     """
     from statsmodels.genmod.families import Binomial
     from statsmodels.genmod.generalized_linear_model import GLM
 
     X = np.asarray(covariates, dtype=float)
     scale = X.std(axis=0)
-    X = np.column_stack([np.ones(len(X)), (X - X.mean(axis=0)) / np.where(scale > 0, scale, 1)])
+    # The spread of a constant is a rounding error
+    standard = np.where(np.ptp(X, axis=0) > 0, (X - X.mean(axis=0)) / np.where(scale > 0, scale, 1), 0.0)
+    X = np.column_stack([np.ones(len(X)), standard])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # separation is told by the result
         mu = np.asarray(GLM(np.asarray(treated, dtype=float), X, Binomial()).fit(tol=1e-12).fittedvalues)
     extreme = np.minimum(mu, 1 - mu) < 1e-6
-    return mu, bool(extreme.mean() > 0.5)
+    return np.round(mu, SCORE_DECIMALS), bool(extreme.mean() > 0.5)
 
 
 def match_nearest(
@@ -344,7 +348,7 @@ def balance(cohort: pd.DataFrame, matching: Matching, treated: ArrayLike, covari
 def _spread(values: FloatArray) -> float:
     if set(np.unique(values)) <= {0.0, 1.0}:
         return float(np.sqrt(values.mean() * (1 - values.mean()))) or np.nan
-    return (float(values.std(ddof=1)) or np.nan) if len(values) > 1 else np.nan
+    return float(values.std(ddof=1)) if len(values) > 1 and np.ptp(values) > 0 else np.nan
 
 
 def _moments(values: FloatArray, weight: FloatArray) -> tuple[float, float]:
@@ -354,7 +358,8 @@ def _moments(values: FloatArray, weight: FloatArray) -> tuple[float, float]:
         return np.nan, np.nan
     mean = float(weight @ values / total)
     spare = total - (weight**2).sum() / total
-    return mean, float(weight @ (values - mean) ** 2 / spare) if spare > 0 else np.nan
+    variance = float(weight @ (values - mean) ** 2 / spare) if spare > 0 else np.nan
+    return mean, variance if np.ptp(values[weight > 0]) > 0 else 0.0 * variance
 
 
 def pairs_table(cohort: pd.DataFrame, matching: Matching) -> pd.DataFrame:

@@ -97,7 +97,7 @@ class RandomSlopeModel:
         years = np.asarray(time, dtype=float)
         if not (np.isfinite(self.X).all() and np.isfinite(years).all()):
             raise AnalysisError("the predictors of a mixed model need a row of finite numbers per observation")
-        if (np.bincount(codes) > 1).sum() < 5 or years.std() == 0:
+        if (np.bincount(codes) > 1).sum() < 5 or np.ptp(years) == 0:
             raise AnalysisError("a random slope needs five people or more with several visits")
         scaled = (years - years.mean()) / years.std()
         self.Z = np.column_stack([np.ones(len(years)), scaled])

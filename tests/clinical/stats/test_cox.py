@@ -173,3 +173,10 @@ def test_scale_and_place_of_a_predictor_do_not_matter():
     assert large.coef[0] * 1000 == pytest.approx(small.coef[0], rel=1e-6)
     assert large.loglik == pytest.approx(small.loglik)
     assert large.estimable[0]
+
+
+@pytest.mark.parametrize("constant", [0.1, 1.4e6 / 3])
+def test_a_predictor_that_is_constant_but_for_rounding_is_refused(constant):
+    X = np.column_stack([np.arange(11.0), np.full(11, constant)])
+    with pytest.raises(AnalysisError, match="the same for everybody"):
+        fit_cox(np.arange(1.0, 12), np.ones(11), X)

@@ -3,7 +3,15 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bids_app.clinical.stats.imputation import ALIKE, _Sampler, impute_scores, impute_two_level, pool, pool_tables
+from bids_app.clinical.stats.imputation import (
+    ALIKE,
+    _Sampler,
+    _standard_design,
+    impute_scores,
+    impute_two_level,
+    pool,
+    pool_tables,
+)
 from bids_app.errors import AnalysisError
 
 
@@ -172,3 +180,17 @@ def test_many_people_with_one_variance_do_not_overflow_what_they_have_in_common(
     sampler._common_variance()
     assert sampler.alike == ALIKE[-1]
     assert sampler.typical == pytest.approx(sampler.scale, rel=0.05)
+
+
+def test_rounding_errors_are_no_difference_between_imputations():
+    estimate = 0.1 + np.array([0.0, 1e-17, -1.4e-17, 2.8e-17, 0.0])
+    pooled = pool(estimate[:, None], np.full((5, 1), 0.02), np.array([35.0]))
+    assert (pooled.df[0], pooled.missing_information[0]) == (35.0, 0.0)
+    other = pool((0.1 + np.array([0, 1e-9, -1e-9, 0, 0]))[:, None], np.full((5, 1), 0.02), np.array([35.0]))
+    assert other.df[0] == pytest.approx(36 / 38 * 35, rel=1e-6)
+
+
+@pytest.mark.parametrize("constant", [0.1, 1.4e6 / 3])
+def test_a_constant_predictor_is_left_out(constant):
+    X = np.column_stack([np.arange(20.0), np.full(20, constant)])
+    assert _standard_design(X, np.zeros(20, dtype=bool)).shape == (20, 2)

@@ -249,3 +249,24 @@ def test_people_without_a_stratum_are_not_matched():
     found = match(people, [True, True, True, False, False, False], MatchSettings(("age",), exact=("site",)))
     assert list(zip(found.treated, found.control)) == [(0, 3), (2, 5)]
     assert found.unmatched.tolist() == [1]
+
+
+def test_equal_people_are_taken_in_the_order_of_the_table():
+    """Their scores are computed in different places of a vector, where rounding may differ."""
+    rng = np.random.default_rng(4)
+    ages = rng.uniform(20, 70, 40).round(1)
+    people = pd.DataFrame({"age": np.concatenate([ages, np.tile(ages, 3)]), "etiv_mm3": 1.4e6 + np.tile(ages, 4) / 3})
+    treated = np.arange(len(people)) < len(ages)
+    found = match(people, treated, MatchSettings(covariates=("age", "etiv_mm3")))
+    assert found.control.tolist() == list(range(40, 80))
+
+
+@pytest.mark.parametrize("constant", [0.1, 1.4e6 / 3, -7.3])
+def test_a_constant_has_no_spread_and_no_share_in_the_score(constant):
+    rng = np.random.default_rng(5)
+    people = pd.DataFrame({"age": rng.uniform(20, 70, 60), "other": constant})
+    treated = np.arange(60) % 3 == 0
+    with_it, without = (propensity(treated, people[names])[0] for names in (["age", "other"], ["age"]))
+    np.testing.assert_allclose(with_it, without, atol=1e-11)
+    row = balance(people, match(people, treated, MatchSettings(covariates=("age",))), treated, ["other"]).iloc[1]
+    assert row.filter(regex="smd|variance").isna().all()

@@ -91,10 +91,10 @@ def test_imputation_and_pooling_are_as_recorded():
 
 
 def test_matching_is_as_recorded():
-    people = invented("match.csv").head(300)
+    people = invented("match.csv").iloc[::12].reset_index(drop=True)
     people.insert(0, "participant_id", [f"p{i}" for i in range(len(people))])
     people["site"] = np.arange(len(people)) % 4
-    treated = people[next(name for name in people.columns if set(people[name].unique()) == {0, 1})].to_numpy(bool)
+    treated = (people["diagnosis"] == "MS").to_numpy()
     names = [name for name in ("age", "sex", "etiv", "etiv_mm3", "icv") if name in people]
     found = {}
     for label, settings in {
@@ -123,7 +123,12 @@ def test_counts_are_as_recorded():
     check_recorded(
         "stats_counts",
         {
-            name: {key: value for key, value in content(fit).items() if not key.startswith("_")}
+            name: {
+                key: value
+                for key, value in content(fit).items()
+                # How far a coefficient without bound had got when the fit ended is another number on each machine
+                if not key.startswith("_") and not (name == "no event" and key in ("coef", "se", "robust_se"))
+            }
             for name, fit in fits.items()
         },
     )
