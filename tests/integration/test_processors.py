@@ -1,4 +1,4 @@
-"""Two kinds of processors: the demo once as this machine computes, once with the oldest kernels that its libraries have."""
+"""Two kinds of processors: the demo as this machine computes, and with the oldest kernels that its libraries have."""
 
 from __future__ import annotations
 

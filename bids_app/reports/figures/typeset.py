@@ -78,7 +78,8 @@ def typeset_apart() -> Iterator[Typesetter]:
 
 def _start() -> subprocess.Popen[bytes]:
     command = [sys.executable, "-P", "-m", __name__]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    package = str(Path(__file__).resolve().parents[3])  # where the first entry is "", it was that of another folder
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [*sys.path, package]))}
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
 
 

@@ -6,6 +6,8 @@ import io
 import json
 import os
 import signal
+import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -100,3 +102,10 @@ def test_a_worker_that_was_forked_after_a_page_makes_one_apart():
     with open(reader, "rb") as stream:
         assert stream.read() == here
     os.waitpid(forked, 0)
+
+
+def test_it_is_found_from_another_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.path", ["", *(entry for entry in sys.path if not (Path(entry) / "bids_app").is_dir())])
+    monkeypatch.chdir(tmp_path)
+    with typeset_apart() as apart:
+        assert apart(PAGE, SIMPLE, "png", 96.0).startswith(b"\x89PNG")
