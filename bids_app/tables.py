@@ -167,6 +167,14 @@ def write_parquet(table: pd.DataFrame, path: Path | str) -> Path:
     return Path(path)
 
 
+def write_parquet_of_many(table: pd.DataFrame, path: Path) -> None:
+    """Write `table` as Parquet when it has `PARQUET_FROM` rows or more; otherwise an earlier one is removed."""
+    if len(table) < PARQUET_FROM:
+        path.unlink(missing_ok=True)
+    else:
+        write_parquet(table, path)
+
+
 def read_json(path: Path | str, **how: Any) -> Any:
     """Read a JSON file; raise InputError with the file's name when it is not JSON, or of a size that none has.
 

@@ -20,7 +20,7 @@ from bids_app.cli.progress import PeopleProgress, open_log
 from bids_app.cli.resources import too_little_memory
 from bids_app.errors import InputError
 from bids_app.normative.structure import structure
-from bids_app.processes import full_places
+from bids_app.processes import WORKER_KILLED, full_places
 from bids_app.run.config import RunConfig
 from bids_app.run.findings import closing_lines, record_planned
 from bids_app.run.models import load_study_model
@@ -30,7 +30,6 @@ from bids_app.run.rebuild import person_source
 from bids_app.tables import atomic_write, read_json
 from bids_app.workflows.execution import Crash, run_graph
 from bids_app.workflows.participant import init_normvol_wf, people_per_graph, person_wf_name, scan_wf_name
-from bids_app.workflows.plugin import WORKER_KILLED
 from bids_app.workflows.resources import ResourceTable
 
 # A scan whose picture or report failed is scored all the same.

@@ -55,20 +55,23 @@ def run_group(config: RunConfig) -> int:
 
 @dataclass(frozen=True)
 class _Counted:
-    """How many scans of how many people are in, every scan with what became of it, and those that are not in."""
+    """How many scans of how many people are in, and every scan with what became of it."""
 
     scans: int
     people: int
     inclusion: pd.DataFrame
-    missing: pd.DataFrame
+
+    @property
+    def missing(self) -> pd.DataFrame:
+        """The scans that are not in."""
+        return self.inclusion[self.inclusion["status"] != "scored"]
 
 
 def _counted(config: RunConfig, samples: Sequence[Sample]) -> _Counted:
     """The closing words of the cohort. Nobody here keeps the cohort itself: what no node reads again can go."""
     quality = (config.exclude_quality, config.include_quality)
     cohort = Pool.read(samples, *quality).scored() if samples else read_cohort(config.output_dir, *quality)
-    missing = cohort.inclusion[cohort.inclusion["status"] != "scored"]
-    return _Counted(len(cohort.scans), cohort.scans["participant_id"].nunique(), cohort.inclusion, missing)
+    return _Counted(len(cohort.scans), cohort.scans["participant_id"].nunique(), cohort.inclusion)
 
 
 def _carry_out(config: RunConfig, cohort: _Counted) -> int:

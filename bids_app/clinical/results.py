@@ -23,7 +23,7 @@ from bids_app.clinical.figures import Figure, figure_from_json
 from bids_app.errors import InputError
 from bids_app.findings import Finding
 from bids_app.regions import ETIV, derived_names, display_name, measured_names
-from bids_app.tables import PARQUET_FROM, atomic_write, read_json, read_table, write_json, write_parquet, write_tsv
+from bids_app.tables import atomic_write, read_json, read_table, write_json, write_parquet_of_many, write_tsv
 
 ANALYSIS_FILE = "analysis.toml"
 KEYS = ("Title", "Sentences", "Methods", "Figure")
@@ -203,10 +203,7 @@ def write_result(result: AnalysisResult, output_dir: Path | str) -> Path:
         sidecar[FAILURE] = result.failure
     write_json(sidecar, path.with_suffix(".json"))
     write_tsv(result.table, path)
-    if len(result.table) < PARQUET_FROM:
-        path.with_suffix(".parquet").unlink(missing_ok=True)
-    else:
-        write_parquet(result.table, path.with_suffix(".parquet"))
+    write_parquet_of_many(result.table, path.with_suffix(".parquet"))
     return path
 
 

@@ -17,7 +17,7 @@ from bids_app.freesurfer.quality import LIMITS
 from bids_app.freesurfer.quality_measures import DESCRIPTIONS
 from bids_app.normative.base import deviation_flag
 from bids_app.regions import add_asymmetry, measure_of, unit_of
-from bids_app.tables import PARQUET_FROM, atomic_stream, write_json, write_parquet, write_tsv
+from bids_app.tables import PARQUET_FROM, atomic_stream, write_json, write_parquet_of_many, write_tsv
 from bids_app.tsv import format_tsv
 
 LONG, SCANS = "group_long", "group_scans"
@@ -56,7 +56,7 @@ def write_tidy(
     """
     scans = _scan_rows(scored, clinical)
     written = [write_tsv(scans, output_dir / f"{SCANS}.tsv", _described(SCANS, scans))]
-    _parquet_of(scans, output_dir / f"{SCANS}.parquet")
+    write_parquet_of_many(scans, output_dir / f"{SCANS}.parquet")
     names = [name for name in (*KEYS, "sample", "age", "sex", "group", "site", *scores) if name in scans]
     measured: Sequence[str] = MEASURED
     if regions is None:
@@ -193,13 +193,6 @@ def _parsed(lines: Sequence[str], kinds: Mapping[str, Any]) -> Any:
         csv.ParseOptions(delimiter="\t"),
         csv.ConvertOptions(column_types=kinds, null_values=["n/a"], strings_can_be_null=True),
     )
-
-
-def _parquet_of(table: pd.DataFrame, path: Path) -> None:
-    if len(table) < PARQUET_FROM:
-        path.unlink(missing_ok=True)
-    else:
-        write_parquet(table, path)
 
 
 def _described(name: str, table: pd.DataFrame) -> dict[str, Mapping[str, Any]]:

@@ -18,10 +18,10 @@ from nipype.pipeline import plugins
 
 from bids_app.errors import UsageError
 from bids_app.interfaces.base import HANDED_OVER
-from bids_app.processes import temporary_folder
+from bids_app.processes import WORKER_KILLED, temporary_folder
 from bids_app.run.config import RunConfig
 from bids_app.tables import read_yaml
-from bids_app.workflows.plugin import WORKER_KILLED, PatientMultiProc
+from bids_app.workflows.plugin import PatientMultiProc
 
 # A cluster's scheduler is asked rarely, nipype's pools on this machine often; ours waits and does not poll.
 POLL_SECONDS = {"PatientMultiProc": 0, "MultiProcPlugin": 0.01, "LegacyMultiProcPlugin": 0.01}

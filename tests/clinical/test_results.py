@@ -111,13 +111,13 @@ def test_a_failed_analysis_keeps_its_traceback_on_disk(tmp_path):
 
 
 def test_a_large_result_is_written_as_parquet_too(result, tmp_path, monkeypatch):
-    monkeypatch.setattr("bids_app.clinical.results.PARQUET_FROM", 1)
+    monkeypatch.setattr("bids_app.tables.PARQUET_FROM", 1)
     (path,) = replace_results(tmp_path, [result], "")
     pd.testing.assert_frame_equal(pd.read_parquet(path.with_suffix(".parquet")), result.table)
-    monkeypatch.setattr("bids_app.clinical.results.PARQUET_FROM", 2)
+    monkeypatch.setattr("bids_app.tables.PARQUET_FROM", 2)
     write_result(result, tmp_path)
     assert not list(tmp_path.rglob("*.parquet"))
-    monkeypatch.setattr("bids_app.clinical.results.PARQUET_FROM", 1)
+    monkeypatch.setattr("bids_app.tables.PARQUET_FROM", 1)
     write_result(result, tmp_path)
     replace_results(tmp_path, [], "")
     assert not list(tmp_path.rglob("group_*"))

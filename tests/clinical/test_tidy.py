@@ -94,6 +94,7 @@ def test_rows_that_are_given_are_written_as_they_are(scored, tmp_path):
 def test_from_a_number_of_scans_on_the_long_table_is_parquet_only(scored, tmp_path, monkeypatch, limit):
     write_tidy(scored, tmp_path)
     monkeypatch.setattr(tidy, "PARQUET_FROM", limit)
+    monkeypatch.setattr("bids_app.tables.PARQUET_FROM", limit)
     written = [path.name for path in write_tidy(scored, tmp_path)]
     assert ("group_long.tsv" in written) == (tmp_path / "group_long.tsv").exists() == (limit == 3)
     assert (tmp_path / "group_scans.parquet").exists() == (limit == 2)

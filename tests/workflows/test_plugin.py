@@ -18,9 +18,10 @@ from scipy.sparse import lil_matrix
 
 from bids_app.errors import StatsFileError
 from bids_app.interfaces.base import LibraryInterface
+from bids_app.processes import WORKER_KILLED
 from bids_app.run.config import RunConfig
 from bids_app.workflows.execution import _execution_settings, run_graph
-from bids_app.workflows.plugin import WORKER_KILLED, PatientMultiProc
+from bids_app.workflows.plugin import PatientMultiProc
 
 
 class _In(BaseInterfaceInputSpec):
