@@ -168,7 +168,15 @@ def write_parquet(table: pd.DataFrame, path: Path | str) -> Path:
 
 
 def write_parquet_of_many(table: pd.DataFrame, path: Path) -> None:
-    """Write `table` as Parquet when it has `PARQUET_FROM` rows or more; otherwise an earlier one is removed."""
+    """Write `table` as Parquet when it has `PARQUET_FROM` rows or more; otherwise an earlier one is removed.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per person or scan; the index is not written.
+    path : Path
+        The Parquet file beside the table's TSV.
+    """
     if len(table) < PARQUET_FROM:
         path.unlink(missing_ok=True)
     else:
