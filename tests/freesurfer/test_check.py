@@ -194,10 +194,11 @@ def test_fastsurfer_needs_its_own_statistics(fastsurfer):
     assert check_subject(fastsurfer).status == "incomplete"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_directory_that_may_not_be_read_is_told(tree):
     (tree / "stats").chmod(0)
     try:
+        if os.access(tree / "stats", os.R_OK):
+            pytest.skip("this user reads everything")
         assert "may not be read" in check_subject(tree).message
     finally:
         (tree / "stats").chmod(0o755)
