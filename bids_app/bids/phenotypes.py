@@ -144,7 +144,7 @@ def every_visit(
     return list(dict.fromkeys([*named, *(Scan(*labels) for labels in found if labels)]))
 
 
-def unmatched_phenotypes(
+def phenotype_findings(
     bids_dir: Path, scans: Iterable[Scan] = (), participants_file: Path | None = None
 ) -> list[Finding]:
     """A finding for each phenotype table whose every row is of a session that neither `scans` nor the dataset have, and

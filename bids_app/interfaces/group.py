@@ -38,7 +38,7 @@ class GroupTables(LibraryInterface):
         from bids_app.clinical.scored_scans import write_group_tables
         from bids_app.run.citation import write_citation
         from bids_app.run.cohort import group_findings, read_cohort, scans_of
-        from bids_app.run.disguised import unmatched_of
+        from bids_app.run.disguised import phenotype_findings_of
         from bids_app.run.samples import Pool, read_samples
         from bids_app.run.tidy import write_tidy_tables
 
@@ -57,7 +57,7 @@ class GroupTables(LibraryInterface):
             salt=salt,
         )
         write_citation(output_dir, scans.summaries, self.inputs.model)
-        of_tables = unmatched_of(bids_dir, scans_of(scans), people, salt) if pool is None else []
+        of_tables = phenotype_findings_of(bids_dir, scans_of(scans), people, salt) if pool is None else []
         collect_findings(output_dir, [*group_findings(scans), *of_tables], None if pool is None else pool.findings())
         return {"tables": [str(path) for path in tables]}
 

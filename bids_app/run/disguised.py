@@ -13,7 +13,7 @@ from bids_app.bids.covariate_columns import GROUP_COLUMNS, SITE_COLUMNS
 from bids_app.bids.disguise import Disguise, hashed_ids, is_hash
 from bids_app.bids.layout import Scan
 from bids_app.bids.names import bare, natural_key, scan_name
-from bids_app.bids.phenotypes import NOTES, clinical_table, every_visit, unmatched_phenotypes
+from bids_app.bids.phenotypes import NOTES, clinical_table, every_visit, phenotype_findings
 from bids_app.bids.scan_tables import KEYS
 from bids_app.findings import Finding
 from bids_app.run.planned import Omission, PlannedScan
@@ -119,16 +119,16 @@ def clinical_of(
     return table.drop(columns=_telling(table))
 
 
-def unmatched_of(
-    bids_dir: Path, scans: Iterable[Scan], participants_file: Path | None, salt: str | None
+def phenotype_findings_of(
+    bids_dir: Path, scans: Iterable[Scan], participants_file: Path | None, salt: str | None = None
 ) -> list[Finding]:
-    """`unmatched_phenotypes`, under labels hashed with `salt`; nothing where nobody knows the salt of the labels."""
+    """`phenotype_findings`, under labels hashed with `salt`; nothing where nobody knows the salt of the labels."""
     own = list(scans)
     if any(is_hash(scan.participant) for scan in own):
         if salt is None:
             return []
         own = []
-    found = unmatched_phenotypes(bids_dir, own, participants_file)
+    found = phenotype_findings(bids_dir, own, participants_file)
     return found if salt is None else [disguised_finding(finding, Disguise(salt)) for finding in found]
 
 

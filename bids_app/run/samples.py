@@ -20,7 +20,8 @@ from bids_app.clinical.values import labels, level_key
 from bids_app.errors import UsageError
 from bids_app.findings import Finding
 from bids_app.run.alike import refuse_mixed
-from bids_app.run.cohort import cohort_with_clinical, read_clinical, read_cohort
+from bids_app.run.cohort import cohort_with_clinical, read_clinical, read_cohort, scans_of
+from bids_app.run.disguised import phenotype_findings_of
 from bids_app.settings import from_plain, refuse_unknown
 from bids_app.tables import read_toml
 
@@ -169,8 +170,13 @@ class Pool:
         )
 
     def findings(self) -> list[Finding]:
-        """The findings on all samples."""
-        return [
+        """The findings on all samples, first those on the phenotype tables of their datasets."""
+        of_tables = [
+            replace(finding, seen=f"sample {sample.name}: {finding.seen}")
+            for sample, cohort in zip(self.samples, self.cohorts, strict=True)
+            for finding in phenotype_findings_of(sample.bids_dir, scans_of(cohort), sample.participants_file)
+        ]
+        return of_tables + [
             replace(finding, participant_id=called.of(finding.participant_id)) if finding.participant_id else finding
             for sample, called in zip(self.samples, self.names, strict=True)
             for finding in read_findings(sample.output_dir)

@@ -9,7 +9,7 @@ from bids_app.bids.phenotypes import (
     all_visits,
     clinical_table,
     every_visit,
-    unmatched_phenotypes,
+    phenotype_findings,
     years_from_first,
 )
 from tests.bids.conftest import table
@@ -198,16 +198,16 @@ def test_a_persons_row_without_session_is_of_every_visit_and_the_visits_own_goes
 def test_a_table_of_other_sessions_is_a_finding(make_dataset):
     rows = table("participant_id session_id pasat", "sub-01 m12 50", "sub-02 m00 50")
     root = make_dataset(SPELT | {"phenotype/pasat.tsv": rows, "phenotype/empty.tsv": "participant_id\tsession_id\tx\n"})
-    (finding,) = unmatched_phenotypes(root)
+    (finding,) = phenotype_findings(root)
     assert (finding.kind, finding.seen) == (
         "phenotype-unmatched",
         "phenotype/pasat.tsv has the sessions ses-m00, ses-m12; the dataset has ses-01, ses-02",
     )
-    assert unmatched_phenotypes(root, [Scan("01", "M12")]) == []
+    assert phenotype_findings(root, [Scan("01", "M12")]) == []
     (root / "phenotype/pasat.tsv").write_text(rows + "sub-01\tn/a\t1\n")
-    assert unmatched_phenotypes(root) == []
+    assert phenotype_findings(root) == []
     (root / "phenotype/pasat.tsv").write_text(rows + "sub-09\t1\t1\n")
-    assert unmatched_phenotypes(root) == []
+    assert phenotype_findings(root) == []
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_a_row_that_may_be_of_another_visit_is_a_finding(make_dataset, sessions,
     images = {f"sub-01/ses-{label}/anat/sub-01_ses-{label}_T1w.nii.gz": "" for label in sessions}
     people = {"participants.tsv": table("participant_id age sex", "sub-01 40 F")}
     root = make_dataset(images | people | {"phenotype/pasat.tsv": table("participant_id session_id pasat", *lines)})
-    found = unmatched_phenotypes(root)
+    found = phenotype_findings(root)
     assert [(item.kind, item.seen) for item in found] == (
         [("phenotype-row-unused", f"phenotype/pasat.tsv: {said}")] if said else []
     )
@@ -243,8 +243,8 @@ def test_a_table_with_sessions_of_a_dataset_without_is_a_finding(make_dataset):
         (root / path).unlink()
     for session in ("ses-1", "ses-3"):
         (root / "sub-01" / session).rename(root / session)
-    assert unmatched_phenotypes(root)[0].seen.endswith("has the sessions ses-9; the dataset has none")
-    assert unmatched_phenotypes(root / "none") == []
+    assert phenotype_findings(root)[0].seen.endswith("has the sessions ses-9; the dataset has none")
+    assert phenotype_findings(root / "none") == []
 
 
 def times(rows, dates=None):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from bids_app.bids.finding_files import read_findings_file
 from bids_app.cli import exitcodes
 from bids_app.cli.main import main
 from bids_app.freesurfer.synthetic import write_subject
@@ -304,6 +306,16 @@ def test_findings_are_everywhere_they_belong(scored):
     assert main([str(scored.root), str(scored.output), "group"]) == exitcodes.OK
     page = (scored.output / "group.html").read_text()
     assert page.index("is only a lower limit") < page.index("Who is in</h2>")
+
+
+@pytest.mark.slow
+def test_the_group_level_tells_of_phenotype_tables_that_fit_no_scan(scored, tmp_path):
+    root, out = (shutil.copytree(folder, tmp_path / folder.name) for folder in (scored.root, scored.output))
+    (root / "phenotype").mkdir()
+    (root / "phenotype" / "edss.tsv").write_text("participant_id\tsession_id\tedss\nsub-01\tses-7\t2\n")
+    assert main([str(root), str(out), "group"]) == 0
+    found = [finding.kind for finding in read_findings_file(out / "group_findings.tsv")]
+    assert found == ["brains-alike", "phenotype-unmatched", "age-limit"]
 
 
 def test_a_run_with_other_options_needs_force(scored, said):

@@ -18,7 +18,7 @@ from bids_app.clinical.scored_scans import write_group_tables
 from bids_app.errors import InputError
 from bids_app.run import cohort
 from bids_app.run.cohort import cohort_with_clinical, forget, group_findings, read_cohort, reading_once, scans_of
-from bids_app.run.disguised import unmatched_of
+from bids_app.run.disguised import phenotype_findings_of
 from bids_app.tables import write_json, write_tsv
 
 REGIONS = ["Left-Thalamus", "Right-Thalamus"]
@@ -219,10 +219,10 @@ def test_a_phenotype_table_of_other_sessions_is_a_finding_that_names_nobody(tmp_
     (tmp_path / "phenotype" / "edss.tsv").write_text("participant_id\tsession_id\tedss\nsub-01\tses-7\t2\n")
     scans = scans_of(read_cohort(tmp_path / "out"))
     assert scans == [Scan("01", "1")]
-    (plain,) = unmatched_of(tmp_path, scans, None, None)
+    (plain,) = phenotype_findings_of(tmp_path, scans, None, None)
     assert plain.seen.endswith("has the sessions ses-7; the dataset has ses-1")
-    (hashed,) = unmatched_of(tmp_path, scans, None, "a long salt")
+    (hashed,) = phenotype_findings_of(tmp_path, scans, None, "a long salt")
     assert "ses-7" not in hashed.seen
     hidden = [Scan(Disguise("a long salt").participant("01"), "x")]
-    assert unmatched_of(tmp_path, hidden, None, None) == []
-    assert unmatched_of(tmp_path, hidden, None, "a long salt")[0].seen.endswith("has none")
+    assert phenotype_findings_of(tmp_path, hidden, None, None) == []
+    assert phenotype_findings_of(tmp_path, hidden, None, "a long salt")[0].seen.endswith("has none")

@@ -56,6 +56,17 @@ def test_labels_that_two_samples_use_get_the_name_of_their_sample(tmp_path):
     assert [finding.participant_id for finding in pool.findings()] == ["sub-clinic1"]
 
 
+def test_a_phenotype_table_of_other_sessions_is_a_finding_on_its_sample(tmp_path):
+    file = listed(tmp_path, sample(tmp_path, "trial", {"1": "MS"}), sample(tmp_path, "clinic", {"2": "HC"}))
+    (tmp_path / "clinic" / "phenotype").mkdir()
+    (tmp_path / "clinic" / "phenotype" / "edss.tsv").write_text("participant_id\tsession_id\tedss\nsub-2\tses-7\t2\n")
+    (found,) = Pool.read(read_samples(file)).findings()
+    assert (found.kind, found.seen) == (
+        "phenotype-unmatched",
+        "sample clinic: phenotype/edss.tsv has the sessions ses-7; the dataset has none",
+    )
+
+
 def test_the_analyses_take_the_sample_as_a_term_and_say_so_in_the_file(tmp_path):
     both = {"1": "MS", "2": "HC"}
     file = listed(tmp_path, sample(tmp_path, "trial", both), sample(tmp_path, "clinic", {"3": "MS", "4": "HC"}))
