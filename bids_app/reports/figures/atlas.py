@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
-from typing import NamedTuple
 
 CORTEX = ("lh_lateral", "lh_medial", "rh_medial", "rh_lateral")
 SLICES = ("coronal_anterior", "coronal_middle", "axial_superior", "axial_inferior", "sagittal")
@@ -72,39 +71,8 @@ def load_atlas() -> Atlas:
 
 
 _START = re.compile(r"M(-?\d+),(-?\d+)")
-_COMMAND = re.compile(r"([Mlq])([^Mlq]+)")
-_NUMBER = re.compile(r"-?\d+")
 
 
 def shift_path(path: str, right: int, down: int) -> str:
     """`path` moved by whole units: only the absolute start of each ring changes."""
     return _START.sub(lambda start: f"M{int(start[1]) + right},{int(start[2]) + down}", path)
-
-
-class Ring(NamedTuple):
-    """One closed line: `points` (k, 2) and, per point, ``M`` start, ``l`` corner, ``q`` guide, ``e`` end of a curve."""
-
-    points: list[tuple[int, int]]
-    kinds: str
-
-
-def parse_path(path: str) -> list[Ring]:
-    """The rings of a path of the atlas, in absolute coordinates."""
-    return [_parse_ring(ring) for ring in path.split("z")[:-1]]
-
-
-def _parse_ring(ring: str) -> Ring:
-    points: list[tuple[int, int]] = []
-    kinds = ""
-    x = y = 0
-    for command, content in _COMMAND.findall(ring):
-        numbers = [int(number) for number in _NUMBER.findall(content)]
-        steps = list(zip(numbers[::2], numbers[1::2]))
-        for index, (right, down) in enumerate(steps):
-            points.append((x + right, y + down))
-            # a curve's guide and its end both count from the curve's start
-            guide = command == "q" and index % 2 == 0
-            kinds += command if command != "q" or guide else "e"
-            if not guide:
-                x, y = points[-1]
-    return Ring(points, kinds)

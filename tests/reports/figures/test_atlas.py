@@ -1,13 +1,47 @@
 """The packaged drawing: complete, gap-free, small, the right way round."""
 
 import importlib.util
+import re
 from importlib.resources import files
 from itertools import pairwise
+from typing import NamedTuple
 
 import pytest
 
 from bids_app import regions
-from bids_app.reports.figures.atlas import CORTEX, SLICES, VIEWS, load_atlas, parse_path, shift_path
+from bids_app.reports.figures.atlas import CORTEX, SLICES, VIEWS, load_atlas, shift_path
+
+COMMAND = re.compile(r"([Mlq])([^Mlq]+)")
+NUMBER = re.compile(r"-?\d+")
+
+
+class Ring(NamedTuple):
+    """One closed line: `points` (k, 2) and, per point, ``M`` start, ``l`` corner, ``q`` guide, ``e`` end of a curve."""
+
+    points: list[tuple[int, int]]
+    kinds: str
+
+
+def parse_path(path: str) -> list[Ring]:
+    """The rings of a path of the atlas, in absolute coordinates."""
+    return [parse_ring(ring) for ring in path.split("z")[:-1]]
+
+
+def parse_ring(ring: str) -> Ring:
+    points: list[tuple[int, int]] = []
+    kinds = ""
+    x = y = 0
+    for command, content in COMMAND.findall(ring):
+        numbers = [int(number) for number in NUMBER.findall(content)]
+        steps = list(zip(numbers[::2], numbers[1::2]))
+        for index, (right, down) in enumerate(steps):
+            points.append((x + right, y + down))
+            # a curve's guide and its end both count from the curve's start
+            guide = command == "q" and index % 2 == 0
+            kinds += command if command != "q" or guide else "e"
+            if not guide:
+                x, y = points[-1]
+    return Ring(points, kinds)
 
 
 def flatten(ring, pieces=6):
