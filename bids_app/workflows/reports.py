@@ -9,6 +9,7 @@ from nipype.pipeline import engine as pe
 
 from bids_app.interfaces.reports import GroupReport
 from bids_app.interfaces.scoring import PersonTables
+from bids_app.reports.figures.files import FORMATS
 from bids_app.run.rebuild import PersonSource
 from bids_app.workflows.participant import init_report_node
 from bids_app.workflows.scan import SCORE_GB
@@ -26,10 +27,12 @@ def init_reports_wf(
     """One node per person's report, and the group report when asked for.
 
     `participants` says of each person what the tables are made again from, else whether they are whole as they are.
+    Without `figure_formats` each person's figures keep theirs.
     """
     reports_wf = pe.Workflow(name=name, base_dir=str(work_dir))
     for participant, source in participants.items():
-        report = init_report_node(participant, output_dir, figure_formats)
+        formats = figure_formats or _formats_drawn(output_dir, participant)
+        report = init_report_node(participant, output_dir, formats)
         report.name = f"report_sub_{participant.replace('+', 'plus')}"
         report.inputs.whole = source is not False
         reports_wf.add_nodes([report])
@@ -41,6 +44,11 @@ def init_reports_wf(
         node.inputs.trait_set(output_dir=str(output_dir), figure_formats=list(figure_formats))
         reports_wf.add_nodes([node])
     return reports_wf
+
+
+def _formats_drawn(output_dir: Path, participant: str) -> list[str]:
+    drawings = (output_dir / f"sub-{participant}" / "figures").glob("*_morph.*")
+    return sorted({path.suffix.removeprefix(".") for path in drawings} & set(FORMATS))
 
 
 def _init_tables_node(participant: str, source: PersonSource, output_dir: Path) -> pe.Node:

@@ -307,3 +307,17 @@ def test_new_ratings_redraw_the_pages_of_the_rated_people_only(ingested, tmp_pat
     ratings.write_text(words.replace("doubtful", "n/a").replace("ring of motion", "n/a"))
     assert main(command) == exitcodes.OK
     assert "ring of motion" not in (output / "sub-01.html").read_text()
+
+
+@pytest.mark.parametrize("how", ["--qc-file", "--reports-only"])
+def test_a_page_that_is_drawn_again_keeps_the_formats_of_its_figures(ingested, tmp_path, how):
+    bids, output = ingested
+    figures = output / "sub-01" / "figures"
+    command = [str(bids), str(output), "participant", "--nprocs", "1", "--participant-label", "01"]
+    assert main([*command, "--reports-only", "--figure-formats", "png"]) == exitcodes.OK
+    drawn = sorted(path.name for path in figures.iterdir())
+    assert {Path(name).suffix for name in drawn if "_morph" in name} == {".png"}
+    ratings = tmp_path / "ratings.tsv"
+    ratings.write_text("participant_id\tsession_id\trating\treason\nsub-01\tn/a\tdoubtful\tring of motion\n")
+    assert main([*command, how, *([str(ratings)] if how == "--qc-file" else [])]) == exitcodes.OK
+    assert sorted(path.name for path in figures.iterdir()) == drawn

@@ -51,9 +51,8 @@ def write_participant_report(
     person = load_person(root, participant.removeprefix("sub-"))
     context = _context(person, root)
     drawn = dict(_figure_files(root, person, context))
-    for path, svg in drawn.items():
-        write_formats(path, svg, figure_formats)
-    _remove_others(root / f"sub-{person.label}" / "figures", {path.stem for path in drawn})
+    written = {file for path, svg in drawn.items() for file in write_formats(path, svg, figure_formats)}
+    _remove_others(root / f"sub-{person.label}" / "figures", written)
     if context["maps"]:
         write_viewer(root)
     return atomic_write(output_path(root, f"sub-{person.label}.html"), render("participant.html.j2", **context))
@@ -138,10 +137,10 @@ def _told(row: Mapping[Hashable, Any]) -> str:
     return f"{name}: z {shown(row['z'], 'z')}, centile {shown(row['centile'], 'centile')}, {value} {unit}"
 
 
-def _remove_others(folder: Path, names: set[str]) -> None:
-    """Remove the drawings of an earlier report that this one no longer has."""
+def _remove_others(folder: Path, written: set[Path]) -> None:
+    """Remove the drawings of an earlier report that this one does not have, or not in that format."""
     for path in folder.glob("*_morph.*"):
-        if path.stem not in names:
+        if path not in written:
             path.unlink()
 
 

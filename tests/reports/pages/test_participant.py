@@ -301,3 +301,5 @@ def test_a_second_report_takes_no_figure_of_the_first_for_an_overlay_and_leaves_
     second = write_participant_report(root, "01", figure_formats=("svg", "png")).read_text()
     assert second == first
     assert {path.name for path in stale.parent.iterdir()} == kept
+    write_participant_report(root, "01", figure_formats=("png",))
+    assert {path.name for path in stale.parent.iterdir()} == {name for name in kept if not name.endswith(".svg")}
