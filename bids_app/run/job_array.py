@@ -350,6 +350,28 @@ def check_jobs(jobs: JobArray) -> None:
         raise UsageError(f"{absent[0]} does not exist, and every task needs it", "check --image or --venv")
 
 
+def check_places(config: RunConfig, jobs: JobArray) -> None:
+    """See that Slurm and Apptainer can take the names of the folders, before anything is written.
+
+    Raises
+    ------
+    UsageError
+        When Slurm would read a part of the output folder's name as a pattern and lose every log and task, or
+        Apptainer would split the name of a folder that it has to bind.
+    """
+    if "%" in str(config.output_dir):
+        raise UsageError(
+            f"{config.output_dir} has a % in its name, which Slurm reads as a pattern, and no task could begin",
+            "write into a folder without it",
+        )
+    bound = (*sorted(_paths(config)), config.output_dir, *filter(None, (config.work_dir,)))
+    split = next((path for path in bound if set(str(path)) & set(":,")), None) if jobs.image else None
+    if split is not None:
+        raise UsageError(
+            f"{split} has a colon or a comma in its name, where Apptainer ends a name", "use a folder without it"
+        )
+
+
 def check_submission() -> None:
     """See that jobs can be submitted from here, before anything is written.
 

@@ -12,7 +12,16 @@ import pytest
 from bids_app.errors import SchedulerError, UsageError
 from bids_app.run import job_array
 from bids_app.run.config import RunConfig
-from bids_app.run.job_array import RECON_SECONDS, SCORE_SECONDS, JobArray, into_tasks, submit, tasks_allowed, write_jobs
+from bids_app.run.job_array import (
+    RECON_SECONDS,
+    SCORE_SECONDS,
+    JobArray,
+    check_places,
+    into_tasks,
+    submit,
+    tasks_allowed,
+    write_jobs,
+)
 
 
 def people(number, seconds=SCORE_SECONDS):
@@ -149,3 +158,13 @@ def test_no_path_is_in_a_line_for_sbatch(config, tmp_path):
         lines = [line for line in script.read_text().splitlines() if line.startswith("#SBATCH")]
         assert any("--output=log/" in line for line in lines)
         assert str(tmp_path) not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "in_image", "refused"), [("50%", False, "%"), ("a:b", True, "colon"), ("a,b", True, "comma")]
+)
+def test_a_name_that_slurm_or_apptainer_takes_apart_is_refused(config, tmp_path, name, in_image, refused):
+    config = replace(config, output_dir=tmp_path / name)
+    with pytest.raises(UsageError, match=refused):
+        check_places(config, JobArray(image=Path("/i.sif") if in_image else None))
+    check_places(replace(config, output_dir=tmp_path / "a:b,c"), JobArray())
