@@ -351,14 +351,7 @@ def check_jobs(jobs: JobArray) -> None:
 
 
 def check_places(config: RunConfig, jobs: JobArray) -> None:
-    """See that Slurm and Apptainer can take the names of the folders, before anything is written.
-
-    Raises
-    ------
-    UsageError
-        When Slurm would read a part of the output folder's name as a pattern and lose every log and task, or
-        Apptainer would split the name of a folder that it has to bind.
-    """
+    """UsageError when Slurm would read the output folder's name as a pattern, or Apptainer split a bound one's."""
     if "%" in str(config.output_dir):
         raise UsageError(
             f"{config.output_dir} has a % in its name, which Slurm reads as a pattern, and no task could begin",
@@ -373,13 +366,7 @@ def check_places(config: RunConfig, jobs: JobArray) -> None:
 
 
 def check_submission() -> None:
-    """See that jobs can be submitted from here, before anything is written.
-
-    Raises
-    ------
-    SchedulerError
-        When there is no sbatch here.
-    """
+    """SchedulerError when there is no sbatch here, before anything is written."""
     if shutil.which("sbatch") is None:
         raise SchedulerError(
             "there is no sbatch on this machine, and nothing was written",
