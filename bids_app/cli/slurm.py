@@ -66,6 +66,7 @@ def _run(arguments: argparse.Namespace, others: Sequence[str]) -> int:
     from bids_app.run.job_array import (
         JobArray,
         check_jobs,
+        check_places,
         check_submission,
         into_tasks,
         people_to_do,
@@ -84,6 +85,7 @@ def _run(arguments: argparse.Namespace, others: Sequence[str]) -> int:
         config = replace(config, omp_nthreads=getattr(arguments, "nprocs", 1))
     jobs = _with_full_paths(made(JobArray, arguments))
     check_jobs(jobs)
+    check_places(config, jobs)
     check_output_dir(config.bids_dir, config.output_dir)
     if config.work_dir is not None:
         private_folder(config.work_dir, make=not config.dry_run)

@@ -38,6 +38,32 @@ SCRATCH = """scratch=$(mktemp -d "${TMPDIR:-/tmp}/normvol-XXXXXX")
 export TMPDIR="$scratch"
 trap 'rm -rf "$scratch"; times' EXIT
 """
+# One array at a time for an output folder; what was accepted is taken back when Slurm refuses a later job.
+SUBMIT = """exec 9>>../submit.lock
+if ! flock -n 9; then echo "another submission for this output folder is under way" >&2; exit 1; fi
+mine=$(cat ../*/jobs.txt 2>/dev/null || true)
+queue=$(squeue -h -o %F -n normvol,normvol-group,normvol-summary)
+busy=$(grep -Fx -e "$mine" <<< "$queue" | sort -nu | tr '\\n' ' ' || true)
+if [ -n "$mine" ] && [ -n "$busy" ]; then
+    echo "jobs for this output folder wait or run already: $busy- wait for them, or end them: scancel $busy" >&2
+    exit 1
+fi
+jobs=()
+take_back() {
+    [ "$?" = 0 ] || [ "${#jobs[@]}" = 0 ] || scancel "${jobs[@]}" || echo "end them: scancel ${jobs[*]}" >&2
+}
+trap take_back EXIT
+add() {
+    local id
+    id=$(sbatch --parsable "$@" 9>&-)
+    jobs+=("${id%%;*}")
+    printf '%s\\n' "${jobs[@]}" > jobs.txt
+}
+add participant.sbatch
+add --dependency="afterany:${jobs[0]}" group.sbatch
+add --dependency="afterany:${jobs[1]}" summary.sbatch
+echo "submitted: array ${jobs[0]}, group level ${jobs[1]}, summary ${jobs[2]}"
+"""
 # Fields of a RunConfig that each task decides for itself
 OF_A_TASK = ("analysis_level", "participant_label", "nprocs", "mem_mb", "dry_run", "quiet", "scheduler")
 
@@ -208,7 +234,7 @@ def _scripts(config: RunConfig, folder: Path, tasks: int, longest: float, jobs: 
     recon = longest > RECON_SECONDS
     array = _header(
         jobs,
-        [f"--job-name=normvol --array=1-{tasks}{at_once}", f"--output={folder}/log/participant-%a.txt"],
+        [f"--job-name=normvol --array=1-{tasks}{at_once}", "--output=log/participant-%a.txt"],
         memory=jobs.mem_mb or (10_000 if recon else 3_000),
         time=jobs.time or _walltime(3 * longest / jobs.nprocs),
         cpus=jobs.nprocs,
@@ -216,7 +242,7 @@ def _scripts(config: RunConfig, folder: Path, tasks: int, longest: float, jobs: 
     labels = f'read -r -a labels <<< "$(sed -n "${{SLURM_ARRAY_TASK_ID}}p" {_quoted(folder / "tasks.txt")})"\n'
     participant = f'{run} participant {configured} --participant-label "${{labels[@]}}" --nprocs {CPUS}'
     group = f"{run} group {configured}"
-    after = ["--job-name=normvol-{0}", f"--output={folder}/log/{{0}}.txt"]
+    after = ["--job-name=normvol-{0}", "--output=log/{0}.txt"]
 
     def header_of(level: str, memory: int, time: str) -> str:
         return _header(jobs, [line.format(level) for line in after], memory=memory, time=time)
@@ -236,7 +262,8 @@ def _header(jobs: JobArray, lines: Sequence[str], *, memory: int, time: str, cpu
     asked += [f"--partition={jobs.partition}"] if jobs.partition else []
     asked += [f"--account={jobs.account}"] if jobs.account else []
     asked += jobs.sbatch_args
-    return "#!/bin/bash\n" + "".join(f"#SBATCH {line}\n" for line in asked) + "set -euo pipefail\n"
+    quoted = "# shellcheck disable=SC2016\n"  # a dollar sign in a path stays one
+    return "#!/bin/bash\n" + "".join(f"#SBATCH {line}\n" for line in asked) + f"{quoted}set -euo pipefail\n"
 
 
 def _walltime(seconds: float) -> str:
@@ -295,14 +322,7 @@ def _status(config: RunConfig, jobs: JobArray) -> str:
 
 
 def _submit(folder: Path) -> str:
-    place = _quoted(folder)
-    return (
-        f"#!/bin/bash\nset -euo pipefail\ncd {place}\n"
-        "array=$(sbatch --parsable participant.sbatch)\n"
-        'group=$(sbatch --parsable --dependency="afterany:${array%%;*}" group.sbatch)\n'
-        'summary=$(sbatch --parsable --dependency="afterany:${group%%;*}" summary.sbatch)\n'
-        'echo "submitted: array ${array%%;*}, group level ${group%%;*}, summary ${summary%%;*}"\n'
-    )
+    return f"#!/bin/bash\n# shellcheck disable=SC2016\nset -euo pipefail\ncd {_quoted(folder)}\n" + SUBMIT
 
 
 def check_jobs(jobs: JobArray) -> None:
@@ -322,19 +342,31 @@ def check_jobs(jobs: JobArray) -> None:
     broken = next((text for text in (*jobs.sbatch_args, *jobs.bind) if not text.isprintable()), None)
     if broken is not None:
         raise UsageError(f"{broken!r} has a line break or a sign of control in it", "give one option for each line")
+    stray = next((text for text in jobs.sbatch_args if not text.startswith("-")), None)
+    if stray is not None:
+        raise UsageError(f"--sbatch-args {stray!r} is no option of sbatch", "write --sbatch-args='--qos=short'")
     absent = [path for path in (jobs.image, jobs.venv and jobs.venv / "bin" / "python") if path and not path.exists()]
     if absent:
         raise UsageError(f"{absent[0]} does not exist, and every task needs it", "check --image or --venv")
 
 
-def check_submission() -> None:
-    """See that jobs can be submitted from here, before anything is written.
+def check_places(config: RunConfig, jobs: JobArray) -> None:
+    """UsageError when Slurm would read the output folder's name as a pattern, or Apptainer split a bound one's."""
+    if "%" in str(config.output_dir):
+        raise UsageError(
+            f"{config.output_dir} has a % in its name, which Slurm reads as a pattern, and no task could begin",
+            "write into a folder without it",
+        )
+    bound = (*sorted(_paths(config)), config.output_dir, *filter(None, (config.work_dir,)))
+    split = next((path for path in bound if set(str(path)) & set(":,")), None) if jobs.image else None
+    if split is not None:
+        raise UsageError(
+            f"{split} has a colon or a comma in its name, where Apptainer ends a name", "use a folder without it"
+        )
 
-    Raises
-    ------
-    SchedulerError
-        When there is no sbatch here.
-    """
+
+def check_submission() -> None:
+    """SchedulerError when there is no sbatch here, before anything is written."""
     if shutil.which("sbatch") is None:
         raise SchedulerError(
             "there is no sbatch on this machine, and nothing was written",
@@ -348,12 +380,13 @@ def submit(folder: Path) -> str:
     Raises
     ------
     SchedulerError
-        When sbatch refuses.
+        When sbatch refuses a job, or jobs for this output folder are under way; none of these jobs stays then.
     """
     done = subprocess.run(["bash", str(folder / "submit.sh")], capture_output=True, text=True, check=False)
     if done.returncode:
         raise SchedulerError(
-            f"Slurm refused the jobs in {folder}: {' '.join(done.stderr.split())}", "see --partition, --time, --mem"
+            f"the jobs in {folder} were not submitted: {' '.join(done.stderr.split())}",
+            "see --partition, --time and --mem where Slurm refuses a job, and submit again",
         )
     return done.stdout.strip()
 

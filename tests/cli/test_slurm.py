@@ -72,6 +72,7 @@ def test_without_sbatch_nothing_is_written_and_the_command_says_how_to_go_on(bid
         ["--partition", "a b"],
         ["--account", "x\n#SBATCH --foo"],
         ["--sbatch-args=--qos=short\nrm -rf x"],
+        ["--sbatch-args=qos=short"],
         ["--image", "/nothing.sif"],
         ["--venv", "/nothing"],
         ["--max-tasks", "2", "--people-per-task", "1"],

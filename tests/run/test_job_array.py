@@ -9,10 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from bids_app.errors import UsageError
+from bids_app.errors import SchedulerError, UsageError
 from bids_app.run import job_array
 from bids_app.run.config import RunConfig
-from bids_app.run.job_array import RECON_SECONDS, SCORE_SECONDS, JobArray, into_tasks, tasks_allowed, write_jobs
+from bids_app.run.job_array import (
+    RECON_SECONDS,
+    SCORE_SECONDS,
+    JobArray,
+    check_places,
+    into_tasks,
+    submit,
+    tasks_allowed,
+    write_jobs,
+)
 
 
 def people(number, seconds=SCORE_SECONDS):
@@ -105,3 +114,57 @@ def test_a_signal_of_slurm_reaches_the_run():
     script = "set -euo pipefail\n" + job_array._carried_out(f'bash -c "{program.replace("$", chr(92) + "$")}"')
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, timeout=20)
     assert (done.returncode, done.stdout) == (130, "ended\n")
+
+
+@pytest.fixture
+def pretended(tmp_path, monkeypatch):
+    """Commands of Slurm that write down what they are asked; the folder of their answers."""
+    place = tmp_path / "slurm of a test"
+    place.mkdir()
+    commands = {
+        "sbatch": 'grep -qsFx "${!#}" refused && { echo "no room" >&2; exit 1; }; echo "$#" >> number; wc -l < number',
+        "squeue": "cat queue 2>/dev/null || true",
+        "scancel": 'echo "$@" > cancelled',
+    }
+    for name, does in commands.items():
+        (place / name).write_text(f"#!/bin/bash\ncd '{place}'\n{does}\n")
+        (place / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(place), prepend=":")
+    return place
+
+
+@pytest.mark.parametrize(("refused", "cancelled"), [("group.sbatch", "1\n"), ("summary.sbatch", "1 2\n")])
+def test_what_was_accepted_is_taken_back_when_a_later_job_is_refused(config, pretended, refused, cancelled):
+    (pretended / "refused").write_text(refused + "\n")
+    with pytest.raises(SchedulerError, match="no room"):
+        submit(write_jobs(config, people(3), JobArray()))
+    assert (pretended / "cancelled").read_text() == cancelled
+
+
+def test_an_output_folder_has_one_array_at_a_time(config, pretended):
+    assert submit(write_jobs(config, people(3), JobArray())) == "submitted: array 1, group level 2, summary 3"
+    (pretended / "queue").write_text("77\n2\n2\n3\n")
+    with pytest.raises(SchedulerError, match="scancel 2 3"):
+        submit(write_jobs(config, people(4), JobArray()))
+    (pretended / "queue").write_text("77\n")
+    assert "array 4" in submit(write_jobs(config, people(4), JobArray()))
+    assert not (pretended / "cancelled").exists()
+
+
+def test_no_path_is_in_a_line_for_sbatch(config, tmp_path):
+    config = replace(config, output_dir=tmp_path / "it's %a\n$HOME")
+    folder = write_jobs(config, people(3), JobArray())
+    for script in folder.glob("*.sbatch"):
+        lines = [line for line in script.read_text().splitlines() if line.startswith("#SBATCH")]
+        assert any("--output=log/" in line for line in lines)
+        assert str(tmp_path) not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "in_image", "refused"), [("50%", False, "%"), ("a:b", True, "colon"), ("a,b", True, "comma")]
+)
+def test_a_name_that_slurm_or_apptainer_takes_apart_is_refused(config, tmp_path, name, in_image, refused):
+    config = replace(config, output_dir=tmp_path / name)
+    with pytest.raises(UsageError, match=refused):
+        check_places(config, JobArray(image=Path("/i.sif") if in_image else None))
+    check_places(replace(config, output_dir=tmp_path / "a:b,c"), JobArray())
