@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from bids_app.errors import SchedulerError, UsageError
 from bids_app.tables import read_json, read_yaml
 
 CONNECT_SECONDS = 60
+NOBODY = "no Dask worker is there; everybody else waits for one"
 # Kinds of clusters of dask-jobqueue: their classes, and the commands that submit a job
 CLUSTERS = {
     "slurm": ("SLURMCluster", "sbatch"),
@@ -26,6 +29,9 @@ CLUSTERS = {
 # Whole numbers in a cluster's section, and the least that each may be
 COUNTS = {"cores": 1, "processes": 1, "jobs": 1, "n_workers": 1}
 MOST = 100_000
+# What only jobs have
+OF_JOBS = ("adapt", "cores", "jobs", "memory", "processes", "queue", "walltime")
+PROTOCOLS = ("tcp", "tls", "ucx", "ws", "wss")
 # What goes wrong inside Dask is any error: its own checks are assertions and lookups
 REFUSALS = (ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 
@@ -47,15 +53,27 @@ def check_scheduler(scheduler: str) -> tuple[str, Any]:
         if find_spec(module) is None:
             raise UsageError(f"--scheduler {scheduler} needs {module}", "pip install 'normvol[hpc]'")
     if "://" in place:
-        return "address", place
+        return "address", _checked_address(place)
     if place.endswith((".yaml", ".yml")):
         return "cluster", _cluster_settings(Path(place))
     remedy = f"dask scheduler --scheduler-file {place}"
     if not Path(place).is_file():
         raise UsageError(f"--scheduler: there is no scheduler file {place}", remedy)
-    if not isinstance(read_json(place), dict):
+    content = read_json(place)
+    if not isinstance(content, dict) or not isinstance(content.get("address"), str):
         raise UsageError(f"--scheduler: {place} is no scheduler file", remedy)
     return "file", place
+
+
+def _checked_address(address: str) -> str:
+    try:
+        parts = urlsplit(address)
+        known = parts.scheme in PROTOCOLS and bool(parts.hostname) and bool(parts.port)
+    except ValueError:
+        known = False
+    if not known or address != address.strip():
+        raise UsageError(f"--scheduler: {address!r} is no address of a scheduler", "write dask:tcp://HOST:PORT")
+    return address
 
 
 def check_usable(scheduler: str) -> None:
@@ -86,8 +104,23 @@ def _cluster_settings(path: Path) -> tuple[str, dict[str, Any]]:
     missing = [name for name in ("cores", "memory") if name not in settings and kind != "local"]
     if missing:
         raise UsageError(f"{path}: {missing[0]} of a job is missing", "for example cores: 8 and memory: 32GB")
+    _check_names(kind, settings, str(path))
     _check_values(settings, str(path))
     return kind, settings
+
+
+def _check_names(kind: str, settings: Mapping[Any, Any], path: str) -> None:
+    stray = [*(name for name in settings if not isinstance(name, str))]
+    if kind == "local":
+        stray += [name for name in OF_JOBS if name in settings]
+        remedy = "a local cluster has n_workers and memory_limit"
+    else:
+        adapt = settings.get("adapt")
+        stray += [name for name in adapt if name not in ("minimum", "maximum")] if isinstance(adapt, dict) else []
+        stray += ["jobs"] if "adapt" in settings and "jobs" in settings else []
+        remedy = "write jobs: 4, or adapt: with minimum: and maximum: jobs"
+    if stray:
+        raise UsageError(f"{path}: {stray[0]!r} has no place in the section of {kind}", remedy)
 
 
 def _check_values(settings: Mapping[Any, Any], path: str) -> None:
@@ -135,14 +168,14 @@ def connected(scheduler: str, recon_gb: float | None = None) -> Iterator[Connect
     """
     how, where = check_scheduler(scheduler)
     with contextlib.ExitStack() as stack:
-        maximum = 0
+        jobs = None
         if how == "cluster":
-            cluster, maximum = _start(*where, recon_gb)
-            stack.callback(_end, cluster)
-            target: dict[str, Any] = {"address": cluster}
+            jobs = _start(*where, recon_gb)
+            stack.callback(_end, jobs.cluster)
+            target: dict[str, Any] = {"address": jobs.cluster}
         else:
             target = {"address": where} if how == "address" else {"scheduler_file": where}
-        connection = Connection(target, maximum)
+        connection = Connection(target, jobs)
         stack.callback(connection.close)
         connection.open()
         yield connection
@@ -154,8 +187,37 @@ def _end(cluster: Any) -> None:
         cluster.close()
 
 
-def _start(kind: str, settings: dict[str, Any], recon_gb: float | None) -> tuple[Any, int]:
-    """The cluster and the most workers that it may have; one person at a time per worker process."""
+@dataclass(frozen=True)
+class Jobs:
+    """A cluster of our own: the most workers that it may have, whether it grows, and which of its jobs were refused."""
+
+    cluster: Any
+    maximum: int
+    grows: bool = False
+    refused: list[str] = field(default_factory=list)
+
+    def accepted(self) -> bool:
+        """Whether any job waits or runs, as far as Dask knows."""
+        return any(getattr(job, "job_id", True) for job in list(self.cluster.workers.values()))
+
+
+def _reporting(made: Any, refused: list[str]) -> Any:
+    """The class of a cluster's jobs that notes what was said of a refused one, for which Dask itself would wait."""
+    from distributed.deploy.spec import ProcessInterface
+
+    class Job(made):  # type: ignore[misc]
+        async def start(self) -> None:
+            try:
+                await super().start()
+            except (OSError, RuntimeError, ValueError) as error:
+                refused.append(" ".join(str(error).partition("stderr:")[2].split()) or str(error))
+                await ProcessInterface.start(self)
+
+    return Job
+
+
+def _start(kind: str, settings: dict[str, Any], recon_gb: float | None) -> Jobs:
+    """Start the cluster; one person at a time per worker process."""
     import dask
     import dask_jobqueue
     import distributed
@@ -165,7 +227,7 @@ def _start(kind: str, settings: dict[str, Any], recon_gb: float | None) -> tuple
     dask.config.set({"distributed.scheduler.worker-ttl": given.pop("worker-ttl", "5 minutes")})
     if kind == "local":
         cluster: Any = _made(distributed.LocalCluster, kind, threads_per_worker=1, dashboard_address=None, **given)
-        return cluster, len(cluster.workers)
+        return Jobs(cluster, len(cluster.workers))
     cores, memory_gb = given["cores"], dask.utils.parse_bytes(given["memory"]) / 1e9
     fitting = cores if recon_gb is None else max(1, min(cores, int(memory_gb // recon_gb)))
     processes = given.setdefault("processes", fitting)
@@ -174,13 +236,15 @@ def _start(kind: str, settings: dict[str, Any], recon_gb: float | None) -> tuple
     extra = ["--nthreads", "1", "--resources", f"'{resources}'", *given.pop("worker_extra_args", [])]
     scheduler_options = {"dashboard_address": None, **given.pop("scheduler_options", {})}
     made = getattr(dask_jobqueue, CLUSTERS[kind][0])
-    cluster = _made(made, kind, worker_extra_args=extra, scheduler_options=scheduler_options, **given)
+    refused: list[str] = []
+    job = _reporting(made.job_cls, refused)
+    cluster = _made(made, kind, job_cls=job, worker_extra_args=extra, scheduler_options=scheduler_options, **given)
     maximum: int = adapt.get("maximum", max(1, adapt.get("minimum", 0))) if adapt else jobs
     if adapt:
         cluster.adapt(minimum_jobs=adapt.get("minimum", 0), maximum_jobs=maximum)
     else:
         cluster.scale(jobs=jobs)
-    return cluster, maximum * processes
+    return Jobs(cluster, maximum * processes, bool(adapt), refused)
 
 
 def _made(make: Callable[..., Any], kind: str, **given: Any) -> Any:
@@ -200,12 +264,12 @@ class Connection:
     ----------
     target : dict
         How ``distributed.Client`` reaches the scheduler.
-    maximum : int
-        Workers that a cluster of our own may come to have; 0 where it is not ours.
+    jobs : Jobs or None
+        The cluster where it is our own.
     """
 
-    def __init__(self, target: dict[str, Any], maximum: int) -> None:
-        self.target, self.maximum = target, maximum
+    def __init__(self, target: dict[str, Any], jobs: Jobs | None = None) -> None:
+        self.target, self.jobs = target, jobs
         self.client: Any = None
 
     def open(self) -> None:
@@ -221,7 +285,7 @@ class Connection:
         self.close()
         try:
             self.client = Client(**self.target, timeout=CONNECT_SECONDS, set_as_default=False)
-            if not self.maximum:
+            if self.jobs is None:
                 self.client.wait_for_workers(1, timeout=CONNECT_SECONDS)
         except REFUSALS as error:
             self.close()
@@ -245,4 +309,23 @@ class Connection:
 
     def slots(self) -> int:
         """How many people can be under way at once, now or when the cluster has grown."""
-        return max(self.maximum, sum(worker["nthreads"] for worker in self.workers().values()), 1)
+        maximum = 0 if self.jobs is None else self.jobs.maximum
+        return max(maximum, sum(worker["nthreads"] for worker in self.workers().values()), 1)
+
+    def look(self) -> list[str]:
+        """What somebody who waits should know of the workers: jobs that were refused, and that there is no worker.
+
+        Raises
+        ------
+        SchedulerError
+            When there is no worker, and none will come.
+        """
+        jobs, nobody = self.jobs, not self.workers()
+        said = [] if jobs is None else sorted(set(jobs.refused))
+        if jobs is not None and nobody and not jobs.accepted() and (said or not jobs.grows):
+            why = f"the cluster refused its jobs ({said[0]})" if said else "every job of the cluster has ended"
+            raise SchedulerError(
+                f"no Dask worker is left, and none will come: {why}",
+                "check the cluster file; the same command again goes on",
+            )
+        return [*(f"the cluster refused a job: {words}" for words in said), *([NOBODY] if nobody else [])]

@@ -26,6 +26,8 @@ from bids_app.workflows.participant import init_normvol_wf, person_wf_name
 # Beside what Dask itself tries again when a worker dies (distributed.scheduler.allowed-failures, 3)
 ATTEMPTS = 3
 RECONNECTIONS = 5
+# How often the workers are looked at while nobody comes back
+LOOK_SECONDS = 10.0
 SCORING_GB = 1.0
 NO_SPACE = os.strerror(errno.ENOSPC)
 # nipype changes the working directory of its process: one person at a time in each.
@@ -88,6 +90,8 @@ class _Crew:
         self.connection, self.context, self.config, self.log = connection, context, config, log
         self.crashes: list[Crash] = []
         self.reconnections = 0
+        self.came_back = threading.Event()
+        self.told: set[str] = set()
 
     def run(self, waiting: deque[_Person], on_status: Callable[[Any, str], None]) -> list[Crash]:
         """Keep every worker busy and a few people ready, until nobody is left."""
@@ -125,6 +129,7 @@ class _Crew:
                 resources=self._resources(person, workers),
                 pure=False,
             )
+            future.add_done_callback(lambda _: self.came_back.set())
             under_way[future] = person
 
     def _resources(self, person: _Person, workers: dict[str, Any]) -> dict[str, float] | None:
@@ -139,17 +144,24 @@ class _Crew:
 
     def _ended(self, under_way: dict[Any, _Person]) -> list[tuple[Any, _Person]]:
         """Those who came back; when the scheduler is gone, a new connection and nobody lost."""
-        from distributed import as_completed
-
-        future = next(iter(as_completed(under_way, loop=self.connection.client.loop)))
-        ended = [future, *(other for other in under_way if other is not future and other.done())]
+        while not (ended := [future for future in under_way if future.done()]):
+            if not self.came_back.wait(LOOK_SECONDS):
+                self._look()
+            self.came_back.clear()
         if any(other.status in ("cancelled", "lost") for other in ended):
+            ended = list(under_way)  # those that are not cancelled yet will be
             self.reconnections += 1
-            if self.reconnections > RECONNECTIONS:
-                return [(other, under_way.pop(other)) for other in list(under_way)]
-            self.log.warning("the Dask scheduler was lost with %d people; connecting again", len(under_way))
-            self.connection.open()
-        return [(other, under_way.pop(other)) for other in (ended if self.connection.client else list(under_way))]
+            if self.reconnections <= RECONNECTIONS:
+                self.log.warning("the Dask scheduler was lost with %d people; connecting again", len(under_way))
+                self.connection.open()
+        return [(other, under_way.pop(other)) for other in ended]
+
+    def _look(self) -> None:
+        """Tell once what keeps people waiting."""
+        said = set(self.connection.look())
+        for words in sorted(said - self.told):
+            self.log.warning("%s", words)
+        self.told = said
 
     def _settle(
         self,

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from bids_app.cli.parser import parse_config
 from bids_app.errors import NormvolError, SchedulerError, UsageError
-from bids_app.workflows.dask_cluster import _made, check_scheduler, check_usable
+from bids_app.workflows.dask_cluster import NOBODY, Connection, Jobs, _made, check_scheduler, check_usable
 
 pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed (extra hpc)")
 
 
 def test_the_three_forms(tmp_path):
-    (tmp_path / "s.json").write_text("{}")
+    (tmp_path / "s.json").write_text('{"address": "tcp://host:8786"}')
     (tmp_path / "c.yaml").write_text("jobqueue: {pbs: {cores: 8, memory: 32GB}}")
     assert check_scheduler("dask:tcp://host:8786") == ("address", "tcp://host:8786")
     assert check_scheduler(f"dask:{tmp_path}/s.json") == ("file", f"{tmp_path}/s.json")
@@ -30,6 +31,7 @@ def test_the_three_forms(tmp_path):
         ("jobqueue: {slrum: {cores: 8, memory: 1GB}}", "'slrum' is no kind of cluster"),
         ("jobqueue: {pbs: {}, sge: {}}", "must hold one cluster"),
         ("a: [", "is neither YAML nor JSON"),
+        ("jobqueue: {local: {cores: 8, memory: 1GB}}", "n_workers and memory_limit"),
         *(
             (f"jobqueue: {{slurm: {{cores: 8, memory: 1GB, {text}}}}}", said)
             for text, said in {
@@ -44,6 +46,9 @@ def test_the_three_forms(tmp_path):
                 "adapt: 3": "adapt is 3",
                 "adapt: {maximum: x}": "maximum is 'x'",
                 "adapt: {minimum: 9, maximum: 2}": "from 9",
+                "adapt: {min: 1}": "'min' has no place",
+                "adapt: {maximum: 2}, jobs: 3": "'jobs' has no place",
+                "5: x": "5 has no place",
                 "worker-ttl: soon": "worker-ttl is 'soon'",
                 "worker_extra_args: --foo": "a list of texts",
                 "scheduler_options: 3": "names and values",
@@ -57,7 +62,16 @@ def test_a_cluster_file_that_says_nothing_useful(tmp_path, content, said):
         check_scheduler(f"dask:{tmp_path}/c.yaml")
 
 
-@pytest.mark.parametrize("text", ["slurm", "dask", "dask:", "dask:/nowhere.json", "dask:/nowhere.yaml"])
+WRONG_ADDRESSES = ("tcp://", "tcp://h", "tcp://h:", "tcp://h:x", "tcp://h:99999", "foo://h:1", "TCP//h:1", " tcp://h:1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("slurm", "dask", "dask:", "dask:/nowhere.json", "dask:/nowhere.yaml"),
+        *(f"dask:{address}" for address in WRONG_ADDRESSES),
+    ],
+)
 def test_other_words_are_refused(text):
     with pytest.raises(UsageError):
         check_scheduler(text)
@@ -70,7 +84,7 @@ def test_a_cluster_without_its_command_here_is_refused(tmp_path, monkeypatch):
         check_usable(f"dask:{tmp_path}/c.yaml")
 
 
-@pytest.mark.parametrize("content", ["garbage", "", "[1]"])
+@pytest.mark.parametrize("content", ["garbage", "", "[1]", "{}", '{"address": 5}'])
 def test_a_scheduler_file_that_is_none(tmp_path, content):
     (tmp_path / "s.json").write_text(content)
     with pytest.raises(NormvolError, match=r"s\.json"):
@@ -81,6 +95,31 @@ def test_a_scheduler_file_that_is_none(tmp_path, content):
 def test_whatever_goes_wrong_inside_dask_is_a_sentence(make):
     with pytest.raises(SchedulerError, match="does not start a slurm cluster"):
         _made(lambda: make("x"), "slurm")
+
+
+def looked(monkeypatch, jobs, workers=()):
+    connection = Connection({}, jobs)
+    monkeypatch.setattr(connection, "workers", lambda: dict.fromkeys(workers))
+    return connection.look()
+
+
+def test_who_waits_is_told_of_refused_jobs_and_that_nobody_works(monkeypatch):
+    waiting = SimpleNamespace(workers={"a": SimpleNamespace(job_id="7")})
+    none = SimpleNamespace(workers={"a": SimpleNamespace(job_id=None)})
+    assert looked(monkeypatch, None, ["w"]) == []
+    assert looked(monkeypatch, None) == [NOBODY]
+    assert looked(monkeypatch, Jobs(waiting, 2)) == [NOBODY]
+    assert looked(monkeypatch, Jobs(none, 2, grows=True)) == [NOBODY]
+    assert looked(monkeypatch, Jobs(none, 2, refused=["no", "no"]), ["w"]) == ["the cluster refused a job: no"]
+    assert looked(monkeypatch, Jobs(waiting, 2, refused=["no"])) == ["the cluster refused a job: no", NOBODY]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"), [({"refused": ["no"], "grows": True}, "refused its jobs .no."), ({}, "every job .* has ended")]
+)
+def test_waiting_for_jobs_that_never_come_ends(monkeypatch, more, said):
+    with pytest.raises(SchedulerError, match=said):
+        looked(monkeypatch, Jobs(SimpleNamespace(workers={}), 2, **more))
 
 
 def test_options_of_this_machine_are_refused_with_it(tmp_path):

@@ -17,6 +17,7 @@ from bids_app.bids.status import read_statuses
 from bids_app.cli import exitcodes
 from bids_app.cli.main import main
 from bids_app.freesurfer.synthetic import write_subject
+from bids_app.workflows import dask_people
 from tests.integration.test_runs import make_dataset
 
 pytest.importorskip("distributed", reason="Dask is not installed (extra hpc)")
@@ -247,3 +248,20 @@ def test_a_cluster_of_dask_jobqueue_on_slurm(bids, shared, tmp_path, monkeypatch
     finally:
         down = ["bash", str(tools / "slurm-down.sh"), str(state)]
         subprocess.run(down, check=False, capture_output=True, timeout=60)
+
+
+def test_jobs_that_the_cluster_refuses_end_the_run_with_its_words(bids, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed (extra hpc)")
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text("#!/bin/sh\necho 'sbatch: error: invalid account' >&2\nexit 1\n")
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{sbatch.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(dask_people, "LOOK_SECONDS", 0.2)
+    for number, more in enumerate(("jobs: 2", "adapt: {minimum: 0, maximum: 2}")):
+        cluster = tmp_path / f"cluster{number}.yaml"
+        cluster.write_text(f"jobqueue: {{slurm: {{cores: 1, memory: 1GB, interface: lo, {more}}}}}\n")
+        assert main(command(bids, tmp_path / "out", f"dask:{cluster}")) == exitcodes.INPUT
+        said = capsys.readouterr().err
+        assert "none will come: the cluster refused its jobs (sbatch: error: invalid account)" in said
+        assert "Traceback" not in said
