@@ -12,7 +12,7 @@ from bids_app import __version__
 from bids_app.cli import exitcodes
 from bids_app.cli.guard import guarded
 from bids_app.cli.options import Option, Parser, add_general_options, add_options, made
-from bids_app.cli.resources import parse_memory
+from bids_app.cli.resources import LEAST_MB, parse_memory
 from bids_app.cli.words import STATUS_LINE, show
 from bids_app.processes import private_folder, scratch_folder
 
@@ -71,10 +71,10 @@ def _run(arguments: argparse.Namespace, others: Sequence[str]) -> int:
         into_tasks,
         people_to_do,
         submit,
-        tasks_allowed,
         write_jobs,
     )
     from bids_app.run.plan import make_plan
+    from bids_app.run.slurm_limits import tasks_allowed
 
     if getattr(arguments, "submit", False):
         check_submission()
@@ -85,6 +85,8 @@ def _run(arguments: argparse.Namespace, others: Sequence[str]) -> int:
         config = replace(config, omp_nthreads=getattr(arguments, "nprocs", 1))
     jobs = _with_full_paths(made(JobArray, arguments))
     check_jobs(jobs)
+    if jobs.mem_mb is not None and jobs.mem_mb < LEAST_MB:
+        raise UsageError(f"--mem is {jobs.mem_mb} MB, and a task takes about {LEAST_MB} MB", "write for example 3G")
     check_places(config, jobs)
     check_output_dir(config.bids_dir, config.output_dir)
     if config.work_dir is not None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-import pwd
 import re
 import shlex
 import shutil
@@ -20,33 +18,33 @@ from bids_app.bids.status import read_statuses
 from bids_app.errors import SchedulerError, UsageError
 from bids_app.run.config import RunConfig
 from bids_app.run.planned import Plan
+from bids_app.run.slurm_limits import minutes_of, partition_minutes, tasks_allowed
 from bids_app.tables import atomic_write
 
 # A scheduler likes tasks of minutes; a scored scan with its report on a slow shared file system, and recon-all (s).
 TASK_SECONDS = 600.0
 START_SECONDS = 5.0
+# Limits of the group level and of the summary, and the least of a task, which is told to end a minute before (minutes)
+GROUP_MINUTES, SUMMARY_MINUTES, LEAST_MINUTES = 120, 30, 3
 SCORE_SECONDS = 2.0
 RECON_SECONDS = 10 * 3600.0
-# What a default Slurm takes (slurm.conf: MaxArraySize 1001 counts from 0, MaxJobCount 10000)
-TASKS_AT_MOST = 1000
 CPUS = '"${SLURM_CPUS_PER_TASK:-1}"'
 _WORD = re.compile(r"[^\s\x00-\x1f\x7f]+")
-# minutes[:seconds], hours:minutes:seconds, days-hours[:minutes[:seconds]]
-_TIME = re.compile(r"\d+(:\d+){0,2}|\d+-\d+(:\d+){0,2}|UNLIMITED|INFINITE", re.ASCII | re.IGNORECASE)
 # Intermediate files on the node, given back whatever happens; the log ends with the processor time
 SCRATCH = """scratch=$(mktemp -d "${TMPDIR:-/tmp}/normvol-XXXXXX")
 export TMPDIR="$scratch"
 trap 'rm -rf "$scratch"; times' EXIT
 """
 # One array at a time for an output folder; what was accepted is taken back when Slurm refuses a later job.
+BUSY = 75  # sysexits.h: try again later
 SUBMIT = """exec 9>>../submit.lock
-if ! flock -n 9; then echo "another submission for this output folder is under way" >&2; exit 1; fi
+if ! flock -n 9; then echo "another submission for this output folder is under way" >&2; exit 75; fi
 mine=$(cat ../*/jobs.txt 2>/dev/null || true)
 queue=$(squeue -h -o %F -n normvol,normvol-group,normvol-summary)
 busy=$(grep -Fx -e "$mine" <<< "$queue" | sort -nu | tr '\\n' ' ' || true)
 if [ -n "$mine" ] && [ -n "$busy" ]; then
     echo "jobs for this output folder wait or run already: $busy- wait for them, or end them: scancel $busy" >&2
-    exit 1
+    exit 75
 fi
 jobs=()
 take_back() {
@@ -156,37 +154,6 @@ def _filled(people: Iterable[tuple[str, float]], length: float) -> list[list[str
     return tasks
 
 
-def tasks_allowed(given: int | None) -> int:
-    """How many tasks one array may have: as given, as this Slurm says, or as a default Slurm has it."""
-    if given is not None:
-        return given
-    said = _answer("scontrol", "show", "config")
-    limits = {name: int(value) for name, value in re.findall(r"^(MaxArraySize|MaxJobCount)\s*=\s*(\d+)", said, re.M)}
-    mine = _answer("sacctmgr", "-nP", "show", "assoc", f"user={_user()}", "format=MaxSubmit")
-    # The group job and the summary are submitted with the array.
-    submit = [int(word) - 2 for word in mine.split() if word.isdecimal()]
-    found = [limits.get("MaxArraySize", TASKS_AT_MOST + 1) - 1, limits.get("MaxJobCount", 10_000) // 2, *submit]
-    return max(1, min(found))
-
-
-def _user() -> str:
-    """Who submits: of nobody Slurm would tell everybody's limits."""
-    try:
-        return os.environ.get("USER") or pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
-
-
-def _answer(*command: str) -> str:
-    """What the command says, nothing where it is absent or refuses."""
-    if shutil.which(command[0]) is None:
-        return ""
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-
-
 def write_jobs(config: RunConfig, people: Sequence[tuple[str, float]], jobs: JobArray) -> Path:
     """Write tasks, configuration and scripts into ``OUT/logs/slurm/<name>`` and return that folder.
 
@@ -208,11 +175,12 @@ def write_jobs(config: RunConfig, people: Sequence[tuple[str, float]], jobs: Job
     Raises
     ------
     UsageError
-        As `into_tasks`.
+        As `into_tasks`; or when the partition ends a task before it can be done.
     """
     tasks = into_tasks(people, jobs, tasks_allowed(jobs.max_tasks))
     seconds = dict(people)
     longest = max(sum(seconds[label] for label in task) for task in tasks)
+    most = _most_minutes(jobs, longest / jobs.nprocs / 60)
     lines = "".join(" ".join(map(participant_id, task)) + "\n" for task in tasks)
     values = {name: value for name, value in vars(config).items() if name not in OF_A_TASK}
     settings = RunConfig(**values).to_toml()
@@ -222,12 +190,30 @@ def write_jobs(config: RunConfig, people: Sequence[tuple[str, float]], jobs: Job
     (folder / "log").mkdir(parents=True, exist_ok=True)
     atomic_write(folder / "tasks.txt", lines)
     atomic_write(folder / "config.toml", settings)
-    for script, text in _scripts(config, folder, len(tasks), longest, jobs).items():
+    for script, text in _scripts(config, folder, len(tasks), longest, jobs, most).items():
         atomic_write(folder / script, text)
     return folder
 
 
-def _scripts(config: RunConfig, folder: Path, tasks: int, longest: float, jobs: JobArray) -> dict[str, str]:
+def _most_minutes(jobs: JobArray, needed: float) -> float:
+    """The longest time that the partition gives to a job; what it takes longer would wait for ever."""
+    if any(re.match(r"-p|--part", text) for text in jobs.sbatch_args):
+        return math.inf
+    most = partition_minutes(jobs.partition)
+    asked = needed if jobs.time is None else minutes_of(jobs.time)
+    if asked > most:
+        where = f"the partition {jobs.partition}" if jobs.partition else "the default partition"
+        what = f"a task is thought to need {needed:.0f}" if jobs.time is None else f"--time {jobs.time} is longer"
+        raise UsageError(
+            f"a job in {where} may take {most:.0f} minutes, and {what}",
+            "give another --partition, or a --time that is enough for your data",
+        )
+    return most
+
+
+def _scripts(
+    config: RunConfig, folder: Path, tasks: int, longest: float, jobs: JobArray, most: float
+) -> dict[str, str]:
     at_once = f"%{jobs.at_once}" if jobs.at_once else ""
     run = f"{_normvol(config, jobs)} {_quoted(config.bids_dir)} {_quoted(config.output_dir)}"
     configured = f"--config-file {_quoted(folder / 'config.toml')}"
@@ -236,7 +222,7 @@ def _scripts(config: RunConfig, folder: Path, tasks: int, longest: float, jobs: 
         jobs,
         [f"--job-name=normvol --array=1-{tasks}{at_once}", "--output=log/participant-%a.txt"],
         memory=jobs.mem_mb or (10_000 if recon else 3_000),
-        time=jobs.time or _walltime(3 * longest / jobs.nprocs),
+        time=jobs.time or _walltime(min(most, max(30, 3 * longest / jobs.nprocs / 60))),
         cpus=jobs.nprocs,
     )
     labels = f'read -r -a labels <<< "$(sed -n "${{SLURM_ARRAY_TASK_ID}}p" {_quoted(folder / "tasks.txt")})"\n'
@@ -244,13 +230,13 @@ def _scripts(config: RunConfig, folder: Path, tasks: int, longest: float, jobs: 
     group = f"{run} group {configured}"
     after = ["--job-name=normvol-{0}", "--output=log/{0}.txt"]
 
-    def header_of(level: str, memory: int, time: str) -> str:
-        return _header(jobs, [line.format(level) for line in after], memory=memory, time=time)
+    def header_of(level: str, memory: int, minutes: float) -> str:
+        return _header(jobs, [line.format(level) for line in after], memory=memory, time=_walltime(minutes))
 
     return {
         "participant.sbatch": array + SCRATCH + labels + _carried_out(participant),
-        "group.sbatch": header_of("group", 4_000, "02:00:00") + SCRATCH + _carried_out(group),
-        "summary.sbatch": header_of("summary", 1_000, "00:30:00") + SCRATCH + _status(config, jobs),
+        "group.sbatch": header_of("group", 4_000, min(most, GROUP_MINUTES)) + SCRATCH + _carried_out(group),
+        "summary.sbatch": header_of("summary", 1_000, min(most, SUMMARY_MINUTES)) + SCRATCH + _status(config, jobs),
         "submit.sh": _submit(folder),
     }
 
@@ -266,9 +252,9 @@ def _header(jobs: JobArray, lines: Sequence[str], *, memory: int, time: str, cpu
     return "#!/bin/bash\n" + "".join(f"#SBATCH {line}\n" for line in asked) + f"{quoted}set -euo pipefail\n"
 
 
-def _walltime(seconds: float) -> str:
-    minutes = max(30, math.ceil(seconds / 60))
-    return f"{minutes // 60:02d}:{minutes % 60:02d}:00"
+def _walltime(minutes: float) -> str:
+    hours, rest = divmod(math.floor(minutes), 60)
+    return f"{hours:02d}:{rest:02d}:00"
 
 
 def _carried_out(command: str) -> str:
@@ -337,8 +323,13 @@ def check_jobs(jobs: JobArray) -> None:
     for name, text in words.items():
         if text is not None and not _WORD.fullmatch(text):
             raise UsageError(f"--{name} {text!r} is not one word", "write the name alone")
-    if jobs.time is not None and not _TIME.fullmatch(jobs.time):
-        raise UsageError(f"--time {jobs.time!r} is no time of Slurm", "write for example 90, 01:30:00 or 1-12:00:00")
+    if jobs.time is not None and minutes_of(jobs.time) < LEAST_MINUTES:
+        raise UsageError(
+            f"--time {jobs.time} is too short, since a task is told to end a minute before",
+            f"give {LEAST_MINUTES} or more",
+        )
+    if any(not text.startswith("/") for text in jobs.bind):
+        raise UsageError("--bind needs the full path of a folder of this machine", "write --bind /data:/data:ro")
     broken = next((text for text in (*jobs.sbatch_args, *jobs.bind) if not text.isprintable()), None)
     if broken is not None:
         raise UsageError(f"{broken!r} has a line break or a sign of control in it", "give one option for each line")
@@ -384,9 +375,10 @@ def submit(folder: Path) -> str:
     """
     done = subprocess.run(["bash", str(folder / "submit.sh")], capture_output=True, text=True, check=False)
     if done.returncode:
+        remedy = "see --partition, --time and --mem where Slurm refuses a job; then"
         raise SchedulerError(
             f"the jobs in {folder} were not submitted: {' '.join(done.stderr.split())}",
-            "see --partition, --time and --mem where Slurm refuses a job, and submit again",
+            f"{'' if done.returncode == BUSY else remedy} submit with: bash {folder}/submit.sh".strip(),
         )
     return done.stdout.strip()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -10,18 +12,10 @@ from pathlib import Path
 import pytest
 
 from bids_app.errors import SchedulerError, UsageError
-from bids_app.run import job_array
+from bids_app.run import job_array, slurm_limits
 from bids_app.run.config import RunConfig
-from bids_app.run.job_array import (
-    RECON_SECONDS,
-    SCORE_SECONDS,
-    JobArray,
-    check_places,
-    into_tasks,
-    submit,
-    tasks_allowed,
-    write_jobs,
-)
+from bids_app.run.job_array import RECON_SECONDS, SCORE_SECONDS, JobArray, check_places, into_tasks, submit, write_jobs
+from bids_app.run.slurm_limits import minutes_of, partition_minutes, tasks_allowed
 
 
 def people(number, seconds=SCORE_SECONDS):
@@ -58,13 +52,62 @@ def test_a_size_that_needs_too_many_tasks_is_refused_with_one_that_fits():
 
 def test_limits_are_those_of_this_slurm(monkeypatch):
     said = {"scontrol": "MaxArraySize            = 501\nMaxJobCount             = 10000\n", "sacctmgr": "300\n"}
-    monkeypatch.setattr(job_array, "_answer", lambda *command: said[command[0]])
+    monkeypatch.setattr(slurm_limits, "_answer", lambda *command: said[command[0]])
     assert tasks_allowed(None) == 298
     said["sacctmgr"] = ""
     assert tasks_allowed(None) == 500
     said["scontrol"] = ""
     assert tasks_allowed(None) == 1000
     assert tasks_allowed(7) == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [
+        *(("90", 90), ("90:30", 90.5), ("01:30:00", 90), ("2-0", 2880), ("1-12:00", 2160), ("1-00:00:30", 1440.5)),
+        *(("UNLIMITED", math.inf), ("infinite", math.inf)),
+    ],
+)
+def test_times_of_slurm(text, minutes):
+    assert minutes_of(text) == minutes
+
+
+@pytest.mark.parametrize("text", ["soon", "", "1-", "-1", "1:2:3:4", "1.5", "٣"])
+def test_what_is_no_time_of_slurm(text):
+    with pytest.raises(UsageError, match="no time of Slurm"):
+        minutes_of(text)
+
+
+def limits_of(monkeypatch, said):
+    monkeypatch.setattr(slurm_limits, "_answer", lambda *command: said if command[0] == "sinfo" else "")
+
+
+def test_the_limit_of_a_partition(monkeypatch):
+    limits_of(monkeypatch, "main* infinite\nshort 1:00:00\nlong 2-00:00:00\nodd n/a\n")
+    assert [partition_minutes(name) for name in (None, "main", "short", "short,long", "odd", "none")] == [
+        *(math.inf, math.inf, 60, 2880, math.inf, math.inf)
+    ]
+    limits_of(monkeypatch, "")
+    assert partition_minutes("short") == math.inf
+
+
+def times(folder):
+    return [
+        re.search(r"--time=(\S+)", (folder / f"{name}.sbatch").read_text())[1]
+        for name in ("participant", "group", "summary")
+    ]
+
+
+def test_no_job_asks_for_more_time_than_its_partition_gives(config, monkeypatch):
+    limits_of(monkeypatch, "main* 20:00\nlong 1-00:00:00\n")
+    assert times(write_jobs(config, people(3), JobArray())) == ["00:20:00"] * 3
+    recon = people(3, RECON_SECONDS)
+    assert times(write_jobs(config, recon, JobArray(partition="long"))) == ["24:00:00", "02:00:00", "00:30:00"]
+    assert times(write_jobs(config, recon, JobArray(sbatch_args=("-p other",)))) == ["30:00:00", "02:00:00", "00:30:00"]
+    with pytest.raises(UsageError, match="20 minutes, and a task is thought to need 600"):
+        write_jobs(config, recon, JobArray())
+    with pytest.raises(UsageError, match="the partition long may take 1440 minutes, and --time 2-0 is longer"):
+        write_jobs(config, recon, JobArray(partition="long", time="2-0"))
 
 
 def test_the_same_work_has_the_same_folder(config):
