@@ -343,9 +343,10 @@ def check_jobs(jobs: JobArray) -> None:
 
 def check_places(config: RunConfig, jobs: JobArray) -> None:
     """UsageError when Slurm would read the output folder's name as a pattern, or Apptainer split a bound one's."""
-    if "%" in str(config.output_dir):
+    odd = next((sign for sign in "%\\" if sign in str(config.output_dir)), None)
+    if odd is not None:
         raise UsageError(
-            f"{config.output_dir} has a % in its name, which Slurm reads as a pattern, and no task could begin",
+            f"{config.output_dir} has a {odd} in its name, which Slurm reads as a pattern, and no task could begin",
             "write into a folder without it",
         )
     bound = (*sorted(_paths(config)), config.output_dir, *filter(None, (config.work_dir,)))

@@ -15,6 +15,7 @@ from bids_app.errors import SchedulerError, UsageError
 from bids_app.tables import read_json, read_yaml
 
 CONNECT_SECONDS = 60
+SCORING_GB = 1.0
 NOBODY = "no Dask worker is there; everybody else waits for one"
 # Kinds of clusters of dask-jobqueue: their classes, and the commands that submit a job
 CLUSTERS = {
@@ -229,8 +230,13 @@ def _start(kind: str, settings: dict[str, Any], recon_gb: float | None) -> Jobs:
         cluster: Any = _made(distributed.LocalCluster, kind, threads_per_worker=1, dashboard_address=None, **given)
         return Jobs(cluster, len(cluster.workers))
     cores, memory_gb = given["cores"], dask.utils.parse_bytes(given["memory"]) / 1e9
-    fitting = cores if recon_gb is None else max(1, min(cores, int(memory_gb // recon_gb)))
-    processes = given.setdefault("processes", fitting)
+    needed = SCORING_GB if recon_gb is None else recon_gb
+    processes = given.setdefault("processes", max(1, min(cores, int(memory_gb // needed))))
+    if memory_gb / processes < needed:
+        raise SchedulerError(
+            f"a person takes {needed:g} GB, and a job has {memory_gb:g} GB for {processes} processes",
+            "give more memory or fewer processes in the cluster file",
+        )
     resources = f"memory={memory_gb / processes:g} threads={max(1, cores // processes)}"
     # One thread takes tasks whatever a job's cores; a graph uses the others through recon-all.
     extra = ["--nthreads", "1", "--resources", f"'{resources}'", *given.pop("worker_extra_args", [])]

@@ -16,10 +16,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from bids_app import __version__
+from bids_app.bids.names import output_path, participant_id
 from bids_app.run.config import RunConfig
 from bids_app.run.planned import PlannedScan, RunContext
 from bids_app.tables import read_json, write_json
-from bids_app.workflows.dask_cluster import Connection, connected
+from bids_app.workflows.dask_cluster import SCORING_GB, Connection, connected
 from bids_app.workflows.execution import Crash, run_graph
 from bids_app.workflows.participant import init_normvol_wf, person_wf_name
 
@@ -28,7 +30,6 @@ ATTEMPTS = 3
 RECONNECTIONS = 5
 # How often the workers are looked at while nobody comes back
 LOOK_SECONDS = 10.0
-SCORING_GB = 1.0
 NO_SPACE = os.strerror(errno.ENOSPC)
 # nipype changes the working directory of its process: one person at a time in each.
 _ONE_AT_A_TIME = threading.Lock()
@@ -54,11 +55,15 @@ class _Person:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What a worker sends back: nodes that failed, what happened to each node and when (s before the end)."""
+    """What a worker sends back: nodes that failed, what happened to each node and when (s before the end).
+
+    `unfit` is why the worker did not begin at all.
+    """
 
     crashes: list[Crash]
     events: list[tuple[str, str, float]]
     worker: str
+    unfit: str = ""
 
 
 def run_people(
@@ -92,10 +97,11 @@ class _Crew:
         self.reconnections = 0
         self.came_back = threading.Event()
         self.told: set[str] = set()
+        self.under_way: dict[Any, _Person] = {}
 
     def run(self, waiting: deque[_Person], on_status: Callable[[Any, str], None]) -> list[Crash]:
         """Keep every worker busy and a few people ready, until nobody is left."""
-        under_way: dict[Any, _Person] = {}
+        under_way = self.under_way
         doubtful: deque[_Person] = deque()
         try:
             while waiting or under_way or doubtful:
@@ -124,6 +130,7 @@ class _Crew:
                 _files_of(person.scans),
                 self.context,
                 settings,
+                __version__,
                 key=f"{person.name}-{self.context.run_uuid}-{person.attempts}-{self.reconnections}",
                 workers=sorted(set(workers) - person.avoid) or None if person.avoid else None,
                 resources=self._resources(person, workers),
@@ -158,10 +165,23 @@ class _Crew:
 
     def _look(self) -> None:
         """Tell once what keeps people waiting."""
-        said = set(self.connection.look())
+        said = {*self.connection.look(), *self._unmet()}
         for words in sorted(said - self.told):
             self.log.warning("%s", words)
         self.told = said
+
+    def _unmet(self) -> list[str]:
+        """What people need at once, where there are workers and none declares so much."""
+        workers = self.connection.workers()
+        needs = {tuple(sorted((self._resources(person, workers) or {}).items())) for person in self.under_way.values()}
+        short = [
+            " and ".join(f"{amount:g} of {name}" for name, amount in need)
+            for need in sorted(needs)
+            if not any(
+                all(worker["resources"].get(name, 0) >= amount for name, amount in need) for worker in workers.values()
+            )
+        ]
+        return [f"a person needs {words} (GB, threads), and no worker declares so much" for words in short if workers]
 
     def _settle(
         self,
@@ -174,12 +194,13 @@ class _Crew:
         """Take what a person's task brought, or decide whether they are tried again."""
         if future.status == "finished":
             outcome: _Outcome = future.result()
-            if not any(NO_SPACE in crash.text for crash in outcome.crashes) or person.attempts >= ATTEMPTS:
+            full = any(NO_SPACE in crash.text for crash in outcome.crashes)
+            if not outcome.unfit and (not full or person.attempts >= ATTEMPTS):
                 self.crashes += outcome.crashes
                 _replay(outcome.events, on_status)
                 return
             person.avoid.add(outcome.worker)
-            person.lost = f"a worker's disk was full ({NO_SPACE})"
+            person.lost = outcome.unfit or f"a worker's disk was full ({NO_SPACE})"
         elif future.status == "error":
             person.lost = _why(future.exception())
             # Dask has tried already, with others beside; once more, alone, tells whose fault it is.
@@ -211,13 +232,25 @@ def _replay(events: Sequence[tuple[str, str, float]], on_status: Callable[[Any, 
         on_status(SimpleNamespace(fullname=fullname, name=name, seconds_ago=seconds_ago), event)
 
 
+def _unfit(scans: Sequence[PlannedScan], context: RunContext, config: RunConfig, version: str) -> str:
+    """Why this worker cannot do the person as the command would: another version, or folders that it does not see."""
+    if version != __version__:
+        return f"a worker has normvol {__version__}, and this command is {version}"
+    log = output_path(context.output_dir, participant_id(scans[0].participant), "log", context.run_uuid)
+    read = [config.bids_dir, *(scan.subject_dir for scan in scans if scan.subject_dir is not None)]
+    unseen = next((folder for folder in (log, *read) if not folder.is_dir()), None)
+    return "" if unseen is None else f"a worker does not see {unseen}, which every node must have under this name"
+
+
 def run_person(
-    scans: Sequence[PlannedScan], files: Mapping[str, _Files], context: RunContext, config: RunConfig
+    scans: Sequence[PlannedScan], files: Mapping[str, _Files], context: RunContext, config: RunConfig, version: str
 ) -> _Outcome:
-    """Run one person's graph in this process, on the scratch of this worker."""
+    """Run one person's graph in this process, on the scratch of this worker, whose normvol has to be of `version`."""
     from distributed import get_worker
 
     worker = get_worker()
+    if unfit := _unfit(scans, context, config, version):
+        return _Outcome([], [], worker.address, unfit)
     own = config.work_dir is None
     # Named before it is made: on a full disk that fails.
     base = config.work_dir or Path(worker.local_directory) / f"normvol-{uuid.uuid4().hex[:12]}"

@@ -204,7 +204,8 @@ def test_no_path_is_in_a_line_for_sbatch(config, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "in_image", "refused"), [("50%", False, "%"), ("a:b", True, "colon"), ("a,b", True, "comma")]
+    ("name", "in_image", "refused"),
+    [("50%", False, "%"), ("a\\b", False, "a pattern"), ("a:b", True, "colon"), ("a,b", True, "comma")],
 )
 def test_a_name_that_slurm_or_apptainer_takes_apart_is_refused(config, tmp_path, name, in_image, refused):
     config = replace(config, output_dir=tmp_path / name)

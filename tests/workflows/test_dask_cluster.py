@@ -10,7 +10,8 @@ import pytest
 
 from bids_app.cli.parser import parse_config
 from bids_app.errors import NormvolError, SchedulerError, UsageError
-from bids_app.workflows.dask_cluster import NOBODY, Connection, Jobs, _made, check_scheduler, check_usable
+from bids_app.workflows.dask_cluster import NOBODY, Connection, Jobs, _made, _start, check_scheduler, check_usable
+from bids_app.workflows.dask_people import _Crew, _Person
 
 pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed (extra hpc)")
 
@@ -120,6 +121,28 @@ def test_who_waits_is_told_of_refused_jobs_and_that_nobody_works(monkeypatch):
 def test_waiting_for_jobs_that_never_come_ends(monkeypatch, more, said):
     with pytest.raises(SchedulerError, match=said):
         looked(monkeypatch, Jobs(SimpleNamespace(workers={}), 2, **more))
+
+
+@pytest.mark.parametrize(("gb", "said"), [(None, "takes 1 GB, .* 0.5 GB for 1"), (8.0, "takes 8 GB, .* 0.5 GB for 1")])
+def test_a_job_that_is_too_small_for_anybody_is_not_started(gb, said):
+    with pytest.raises(SchedulerError, match=said):
+        _start("slurm", {"cores": 8, "memory": "500MB"}, gb)
+
+
+def test_what_no_worker_declares_is_told(monkeypatch):
+    crew = _Crew(Connection({}), SimpleNamespace(recon_memory_gb=8.0, omp_nthreads=2), None, None)
+    crew.under_way = {1: _Person([SimpleNamespace(recon=None)]), 2: _Person([SimpleNamespace(recon="recon-all")])}
+    declared = {
+        "a": {"resources": {"memory": 4.0, "threads": 2.0}},
+        "b": {"resources": {"memory": 9.0, "threads": 1.0}},
+    }
+    monkeypatch.setattr(crew.connection, "workers", lambda: declared)
+    (said,) = crew._unmet()
+    assert said.startswith("a person needs 8 of memory and 2 of threads (GB, threads), and no worker")
+    declared["c"] = {"resources": {"memory": 8.0, "threads": 2.0}}
+    assert crew._unmet() == []
+    declared.clear()
+    assert crew._unmet() == []
 
 
 def test_options_of_this_machine_are_refused_with_it(tmp_path):

@@ -177,6 +177,36 @@ def test_a_full_disk_of_one_worker_costs_nobody(bids, tmp_path, dask, capsys):
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+def test_a_worker_of_another_version_does_nobody(bids, tmp_path, dask, capsys):
+    dask.start_workers((None,))
+    other = dask.folder / "other.py"
+    other.write_text("from bids_app.workflows import dask_people\ndask_people.__version__ = '9.9'\n")
+    dask.preload = other
+    dask.start_workers((tmp_path / "other-scratch",))
+    assert run(bids, tmp_path / "out", dask) == exitcodes.OK
+    assert set(statuses(tmp_path / "out").values()) == {"scored"}
+
+
+def test_workers_of_another_version_only_are_named(bids, tmp_path, dask):
+    dask.preload.write_text("from bids_app.workflows import dask_people\ndask_people.__version__ = '9.9'\n")
+    dask.start_workers()
+    assert run(bids, tmp_path / "out", dask) == exitcodes.FAILED
+    found = read_statuses(tmp_path / "out")
+    assert set(found["status"]) == {"failed"}
+    assert found["reason"].str.startswith("a worker has normvol 9.9, and this command is ").all()
+
+
+def test_a_worker_that_does_not_see_the_folders_says_so(bids, tmp_path, dask):
+    hides = "from pathlib import Path\nlook = getattr(Path.is_dir, 'first', Path.is_dir)\n"
+    hides += "def is_dir(path):\n    return path.name != 'bids' and look(path)\n"
+    dask.preload.write_text(f"{hides}is_dir.first = look\nPath.is_dir = is_dir\n")
+    dask.start_workers()
+    assert run(bids, tmp_path / "out", dask) == exitcodes.FAILED
+    assert (
+        read_statuses(tmp_path / "out")["reason"].str.contains("a worker does not see .*bids, which every node").all()
+    )
+
+
 def start_and_wait_for_one(bids, out, scheduler):
     """The command in a process of its own, once somebody is finished."""
     arguments = [sys.executable, "-m", "bids_app.cli.main", *command(bids, out, scheduler)]
