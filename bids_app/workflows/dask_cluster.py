@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -34,7 +35,10 @@ MOST = 100_000
 OF_JOBS = ("adapt", "cores", "jobs", "memory", "processes", "queue", "walltime")
 PROTOCOLS = ("tcp", "tls", "ucx", "ws", "wss")
 # What goes wrong inside Dask is any error: its own checks are assertions and lookups
-REFUSALS = (ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+REFUSALS = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError),
+    *(OSError, RuntimeError, TypeError, ValueError),
+)
 
 
 def check_scheduler(scheduler: str) -> tuple[str, Any]:
@@ -263,6 +267,16 @@ def _made(make: Callable[..., Any], kind: str, **given: Any) -> Any:
         ) from error
 
 
+async def _identity(address: str) -> None:
+    """Ask a scheduler who it is: a client of Dask would wait without end for a server of another kind."""
+    from distributed import rpc
+    from distributed.security import Security
+
+    known = Security().get_connection_args("client")
+    async with rpc(address, timeout=CONNECT_SECONDS, connection_args=known) as scheduler:
+        await asyncio.wait_for(scheduler.identity(), CONNECT_SECONDS + 5)
+
+
 class Connection:
     """A client of Dask that survives its scheduler.
 
@@ -290,6 +304,8 @@ class Connection:
 
         self.close()
         try:
+            if self.jobs is None:
+                asyncio.run(_identity(self._address()))
             self.client = Client(**self.target, timeout=CONNECT_SECONDS, set_as_default=False)
             if self.jobs is None:
                 self.client.wait_for_workers(1, timeout=CONNECT_SECONDS)
@@ -300,6 +316,10 @@ class Connection:
                 f"no Dask scheduler with a worker answers at {where} ({type(error).__name__})",
                 "start both, dask scheduler and dask worker, or check the address",
             ) from error
+
+    def _address(self) -> str:
+        address: str = self.target.get("address") or read_json(self.target["scheduler_file"])["address"]
+        return address
 
     def close(self) -> None:
         """Leave the scheduler."""

@@ -175,13 +175,17 @@ class _Crew:
         workers = self.connection.workers()
         needs = {tuple(sorted((self._resources(person, workers) or {}).items())) for person in self.under_way.values()}
         short = [
-            " and ".join(f"{amount:g} of {name}" for name, amount in need)
+            " and ".join(f"{name} {amount:g}" for name, amount in need)
             for need in sorted(needs)
             if not any(
                 all(worker["resources"].get(name, 0) >= amount for name, amount in need) for worker in workers.values()
             )
         ]
-        return [f"a person needs {words} (GB, threads), and no worker declares so much" for words in short if workers]
+        return [
+            f"a person needs the resources {words} at once, and no worker declares so much"
+            for words in short
+            if workers
+        ]
 
     def _settle(
         self,

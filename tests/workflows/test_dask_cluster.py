@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import socketserver
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
 
 from bids_app.cli.parser import parse_config
 from bids_app.errors import NormvolError, SchedulerError, UsageError
+from bids_app.workflows import dask_cluster
 from bids_app.workflows.dask_cluster import NOBODY, Connection, Jobs, _made, _start, check_scheduler, check_usable
 from bids_app.workflows.dask_people import _Crew, _Person
 
@@ -138,11 +141,29 @@ def test_what_no_worker_declares_is_told(monkeypatch):
     }
     monkeypatch.setattr(crew.connection, "workers", lambda: declared)
     (said,) = crew._unmet()
-    assert said.startswith("a person needs 8 of memory and 2 of threads (GB, threads), and no worker")
+    assert said.startswith("a person needs the resources memory 8 and threads 2 at once, and no worker")
     declared["c"] = {"resources": {"memory": 8.0, "threads": 2.0}}
     assert crew._unmet() == []
     declared.clear()
     assert crew._unmet() == []
+
+
+class Stranger(socketserver.BaseRequestHandler):
+    """A server that is no scheduler: it answers in its own words and stays."""
+
+    def handle(self):
+        while self.request.recv(4096):
+            self.request.sendall(b"HTTP/1.0 400 Bad request\r\n" * 20)
+
+
+def test_a_server_of_another_kind_is_no_scheduler(monkeypatch):
+    monkeypatch.setattr(dask_cluster, "CONNECT_SECONDS", 1)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Stranger) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(SchedulerError, match="no Dask scheduler"):
+            Connection({"address": f"tcp://127.0.0.1:{server.server_address[1]}"}).open()
+        server.shutdown()
 
 
 def test_options_of_this_machine_are_refused_with_it(tmp_path):
