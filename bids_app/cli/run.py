@@ -32,7 +32,7 @@ def run(config: RunConfig) -> int:
     if config.scheduler != "local":
         from bids_app.workflows.dask_cluster import check_usable
 
-        check_usable(config.scheduler)
+        check_usable(config.scheduler, reach=not config.dry_run)
     if config.work_dir is not None:
         private_folder(config.work_dir, make=not config.dry_run)
     config = _with_salt(config)

@@ -81,16 +81,22 @@ def _checked_address(address: str) -> str:
     return address
 
 
-def check_usable(scheduler: str) -> None:
-    """`check_scheduler`, and whether the jobs of a cluster can be submitted from here.
+def check_usable(scheduler: str, reach: bool = True) -> None:
+    """`check_scheduler`, and whether the jobs of a cluster can be submitted from here, or the scheduler answers.
 
     Raises
     ------
     SchedulerError
-        When the command that submits them is not there.
+        When the command that submits jobs is not there; with `reach`, also when no scheduler with a worker answers.
     """
     how, where = check_scheduler(scheduler)
-    command = CLUSTERS[where[0]][1] if how == "cluster" else None
+    if how != "cluster":
+        if reach:
+            connection = Connection(_target(how, where))
+            connection.open()
+            connection.close()
+        return
+    command = CLUSTERS[where[0]][1]
     if command is not None and shutil.which(command) is None:
         raise SchedulerError(
             f"--scheduler {scheduler} asks for a cluster of the kind {where[0]}, and there is no {command} here",
@@ -179,11 +185,15 @@ def connected(scheduler: str, recon_gb: float | None = None) -> Iterator[Connect
             stack.callback(_end, jobs.cluster)
             target: dict[str, Any] = {"address": jobs.cluster}
         else:
-            target = {"address": where} if how == "address" else {"scheduler_file": where}
+            target = _target(how, where)
         connection = Connection(target, jobs)
         stack.callback(connection.close)
         connection.open()
         yield connection
+
+
+def _target(how: str, where: str) -> dict[str, Any]:
+    return {"address" if how == "address" else "scheduler_file": where}
 
 
 def _end(cluster: Any) -> None:

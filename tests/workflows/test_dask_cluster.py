@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import socketserver
 import subprocess
 import sys
@@ -10,11 +11,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from bids_app.cli import exitcodes
+from bids_app.cli.main import main
 from bids_app.cli.parser import parse_config
 from bids_app.errors import NormvolError, SchedulerError, UsageError
 from bids_app.workflows import dask_cluster
 from bids_app.workflows.dask_cluster import NOBODY, Connection, Jobs, _made, _start, check_scheduler, check_usable
 from bids_app.workflows.dask_people import _Crew, _Person
+from tests.integration.test_runs import make_dataset
 
 pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed (extra hpc)")
 
@@ -86,6 +90,17 @@ def test_a_cluster_without_its_command_here_is_refused(tmp_path, monkeypatch):
     (tmp_path / "c.yaml").write_text("jobqueue: {lsf: {cores: 8, memory: 32GB}}")
     with pytest.raises(SchedulerError, match="no bsub here"):
         check_usable(f"dask:{tmp_path}/c.yaml")
+
+
+def test_nothing_is_written_when_no_scheduler_answers(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(dask_cluster, "CONNECT_SECONDS", 0.2)
+    bids = make_dataset(tmp_path / "bids")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"dask:tcp://127.0.0.1:{free.getsockname()[1]}"
+    assert main([str(bids), str(tmp_path / "out"), "participant", "--scheduler", address]) == exitcodes.INPUT
+    assert "no Dask scheduler with a worker answers" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("content", ["garbage", "", "[1]", "{}", '{"address": 5}'])
