@@ -340,7 +340,7 @@ class Connection:
 
     def workers(self) -> dict[str, Any]:
         """Address to what the scheduler knows of each worker."""
-        found: dict[str, Any] = self.client.scheduler_info(n_workers=-1)["workers"]
+        found: dict[str, Any] = self.client.scheduler_info(n_workers=-1).get("workers", {})
         return found
 
     def slots(self) -> int:

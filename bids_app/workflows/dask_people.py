@@ -18,6 +18,7 @@ from typing import Any
 
 from bids_app import __version__
 from bids_app.bids.names import output_path, participant_id
+from bids_app.errors import SchedulerError
 from bids_app.run.config import RunConfig
 from bids_app.run.planned import PlannedScan, RunContext
 from bids_app.tables import read_json, write_json
@@ -158,9 +159,13 @@ class _Crew:
         if any(other.status in ("cancelled", "lost") for other in ended):
             ended = list(under_way)  # those that are not cancelled yet will be
             self.reconnections += 1
-            if self.reconnections <= RECONNECTIONS:
-                self.log.warning("the Dask scheduler was lost with %d people; connecting again", len(under_way))
-                self.connection.open()
+            if self.reconnections > RECONNECTIONS:
+                raise SchedulerError(
+                    f"the Dask scheduler was lost {self.reconnections} times",
+                    "the same command again does who is missing",
+                )
+            self.log.warning("the Dask scheduler was lost with %d people; connecting again", len(under_way))
+            self.connection.open()
         return [(other, under_way.pop(other)) for other in ended]
 
     def _look(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import socketserver
 import subprocess
@@ -17,7 +18,7 @@ from bids_app.cli.parser import parse_config
 from bids_app.errors import NormvolError, SchedulerError, UsageError
 from bids_app.workflows import dask_cluster
 from bids_app.workflows.dask_cluster import NOBODY, Connection, Jobs, _made, _start, check_scheduler, check_usable
-from bids_app.workflows.dask_people import _Crew, _Person
+from bids_app.workflows.dask_people import RECONNECTIONS, _Crew, _Person
 from tests.integration.test_runs import make_dataset
 
 pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed (extra hpc)")
@@ -161,6 +162,23 @@ def test_what_no_worker_declares_is_told(monkeypatch):
     assert crew._unmet() == []
     declared.clear()
     assert crew._unmet() == []
+
+
+class Lost:
+    status = "cancelled"
+
+    def done(self):
+        return True
+
+
+def test_a_scheduler_that_is_lost_again_and_again_ends_the_run(monkeypatch):
+    crew = _Crew(Connection({}), None, None, logging.getLogger("test"))
+    lost = Lost()
+    monkeypatch.setattr(crew.connection, "open", lambda: None)
+    for _ in range(RECONNECTIONS):
+        assert crew._ended({lost: "person"}) == [(lost, "person")]
+    with pytest.raises(SchedulerError, match="lost 6 times; the same command again"):
+        crew._ended({lost: "person"})
 
 
 class Stranger(socketserver.BaseRequestHandler):
