@@ -16,7 +16,7 @@ from nipype import config as nipype_config
 from nipype.pipeline import engine as pe
 from nipype.pipeline import plugins
 
-from bids_app.errors import UsageError
+from bids_app.errors import NormvolError, SchedulerError, UsageError
 from bids_app.interfaces.base import HANDED_OVER
 from bids_app.processes import WORKER_KILLED, temporary_folder
 from bids_app.run.config import RunConfig
@@ -67,9 +67,9 @@ def run_graph(
         # Workers and monitors of nipype leave files where they are started: not in the user's folder.
         with contextlib.chdir(crash_dir):
             linear = plugins.LinearPlugin({"status_callback": on_status} if on_status else {})
-            plugin = linear if here else _plugin(config, nprocs or config.nprocs, on_status)
-            graph.config["execution"] = _execution_settings(config, crash_dir, type(plugin).__name__)
             try:
+                plugin = linear if here else _plugin(config, nprocs or config.nprocs, on_status)
+                graph.config["execution"] = _execution_settings(config, crash_dir, type(plugin).__name__)
                 graph.run(plugin=plugin)
             except Exception as error:  # nipype raises whatever the first failed node raised
                 failure = error
@@ -77,7 +77,12 @@ def run_graph(
     finally:
         shutil.rmtree(crash_dir, ignore_errors=True)
     if failure is not None and not crashes:
-        raise failure
+        if config.nipype_plugin_file is None or here or isinstance(failure, NormvolError):
+            raise failure
+        raise SchedulerError(
+            f"the plugin of {config.nipype_plugin_file} did not run the graph ({type(failure).__name__}: {failure})",
+            "see that its jobs can be submitted from here, and its plugin_args",
+        ) from failure
     return crashes
 
 
@@ -117,10 +122,12 @@ def plugin_settings(path: Path) -> tuple[str, dict[str, Any]]:
     settings = read_yaml(path, "nipype plugin file")
     settings = settings if isinstance(settings, dict) else {}
     name, arguments = settings.get("plugin"), settings.get("plugin_args") or {}
-    if not isinstance(name, str) or not isinstance(arguments, dict):
+    strange = [*(key for key in settings if key not in ("plugin", "plugin_args"))]
+    strange += [key for key in arguments if not isinstance(key, str)] if isinstance(arguments, dict) else []
+    if not isinstance(name, str) or not isinstance(arguments, dict) or strange:
         raise UsageError(
             f"the nipype plugin file {path} must hold 'plugin: NAME' and optionally 'plugin_args:' with "
-            "names and values"
+            f"names and values{f', and nothing like {strange[0]!r}' if strange else ''}"
         )
     if not hasattr(plugins, f"{name}Plugin"):
         raise UsageError(f"nipype has no plugin {name!r} (asked for in {path})", "write for example MultiProc or SLURM")

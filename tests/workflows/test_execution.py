@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from nipype.interfaces.base import BaseInterfaceInputSpec, TraitedSpec, traits
 from nipype.pipeline import engine as pe
 
-from bids_app.errors import FreeSurferError, UsageError
+from bids_app.errors import FreeSurferError, SchedulerError, UsageError
 from bids_app.interfaces.base import LibraryInterface
 from bids_app.run.config import RunConfig
 from bids_app.workflows.execution import plugin_settings, run_graph
@@ -67,6 +69,30 @@ def test_a_plugin_file_with_which_nothing_could_start_is_refused(tmp_path, argum
     path.write_text(f"plugin: MultiProc\nplugin_args: {{{argument}}}\n")
     with pytest.raises(UsageError, match=f"{argument.partition(':')[0]} is .* in the nipype plugin file"):
         plugin_settings(path)
+
+
+@pytest.mark.parametrize("content", ["plugin: Linear\nfoo: 1", "plugin: Linear\nplugin_args: {5: x}"])
+def test_names_without_a_place_in_a_plugin_file_are_refused(tmp_path, content):
+    path = tmp_path / "plugin.yml"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=r"and nothing like ('foo'|5)"):
+        plugin_settings(path)
+
+
+@pytest.mark.parametrize("plugin", ["Debug", "SLURM"])
+def test_a_plugin_that_cannot_begin_is_a_sentence(tmp_path, monkeypatch, plugin):
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text("#!/bin/sh\necho 'sbatch: error: invalid account' >&2\nexit 1\n")
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{sbatch.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("LOGNAME", "somebody")
+    path = tmp_path / "plugin.yml"
+    path.write_text(f"plugin: {plugin}\nplugin_args: {{max_tries: 1, retry_timeout: 0}}\n")
+    graph = pe.Workflow(name="failing_wf", base_dir=str(tmp_path / "work"))
+    graph.add_nodes([pe.Node(Failing(), name="fails")])
+    with pytest.raises(SchedulerError, match="did not run the graph"):
+        run_graph(graph, RunConfig(bids_dir=tmp_path, output_dir=tmp_path / "out", nipype_plugin_file=path))
 
 
 @pytest.mark.parametrize("plugin", ["MultiProc", "LegacyMultiProc"])
