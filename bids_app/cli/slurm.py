@@ -63,18 +63,9 @@ def _run(arguments: argparse.Namespace, others: Sequence[str]) -> int:
     from bids_app.bids.sink import check_output_dir
     from bids_app.cli.parser import parse_config
     from bids_app.errors import UsageError
-    from bids_app.run.job_array import (
-        JobArray,
-        check_jobs,
-        check_places,
-        check_submission,
-        into_tasks,
-        people_to_do,
-        submit,
-        write_jobs,
-    )
+    from bids_app.run.job_array import JobArray, check_jobs, check_places, into_tasks, people_to_do, submit, write_jobs
     from bids_app.run.plan import make_plan
-    from bids_app.run.slurm_limits import tasks_allowed
+    from bids_app.run.slurm_limits import check_submission, tasks_allowed
 
     if getattr(arguments, "submit", False):
         check_submission()

@@ -6,7 +6,6 @@ import hashlib
 import math
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -36,7 +35,7 @@ export TMPDIR="$scratch"
 trap 'rm -rf "$scratch"; times' EXIT
 """
 # One array at a time for an output folder; what was accepted is taken back when Slurm refuses a later job.
-BUSY = 75  # sysexits.h: try again later
+BUSY = 75  # of the script below (sysexits.h: try again later)
 SUBMIT = """exec 9>>../submit.lock
 if ! flock -n 9; then echo "another submission for this output folder is under way" >&2; exit 75; fi
 mine=$(cat ../*/jobs.txt 2>/dev/null || true)
@@ -222,7 +221,7 @@ def _scripts(
         jobs,
         [f"--job-name=normvol --array=1-{tasks}{at_once}", "--output=log/participant-%a.txt"],
         memory=jobs.mem_mb or (10_000 if recon else 3_000),
-        time=jobs.time or _walltime(min(most, max(30, 3 * longest / jobs.nprocs / 60))),
+        time=jobs.time or _walltime(min(most, max(30, math.ceil(3 * longest / jobs.nprocs / 60)))),
         cpus=jobs.nprocs,
     )
     labels = f'read -r -a labels <<< "$(sed -n "${{SLURM_ARRAY_TASK_ID}}p" {_quoted(folder / "tasks.txt")})"\n'
@@ -342,7 +341,20 @@ def check_jobs(jobs: JobArray) -> None:
 
 
 def check_places(config: RunConfig, jobs: JobArray) -> None:
-    """UsageError when Slurm would read the output folder's name as a pattern, or Apptainer split a bound one's."""
+    """See that Slurm and Apptainer take the names of the folders as they are, before anything is written.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Its folders.
+    jobs : JobArray
+        Its image.
+
+    Raises
+    ------
+    UsageError
+        When Slurm would read a part of the output folder's name as a pattern, or Apptainer split a bound one's.
+    """
     odd = next((sign for sign in "%\\" if sign in str(config.output_dir)), None)
     if odd is not None:
         raise UsageError(
@@ -354,15 +366,6 @@ def check_places(config: RunConfig, jobs: JobArray) -> None:
     if split is not None:
         raise UsageError(
             f"{split} has a colon or a comma in its name, where Apptainer ends a name", "use a folder without it"
-        )
-
-
-def check_submission() -> None:
-    """SchedulerError when there is no sbatch here, before anything is written."""
-    if shutil.which("sbatch") is None:
-        raise SchedulerError(
-            "there is no sbatch on this machine, and nothing was written",
-            "run this on the cluster; or leave --submit out, and run the submit.sh that is named then there",
         )
 
 

@@ -1,4 +1,4 @@
-"""What a Slurm allows: tasks of an array, and how long a job of a partition may take."""
+"""What a Slurm allows: to submit from here, tasks of an array, and how long a job of a partition may take."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 
-from bids_app.errors import UsageError
+from bids_app.errors import SchedulerError, UsageError
 
 # What a default Slurm takes (slurm.conf: MaxArraySize 1001 counts from 0, MaxJobCount 10000)
 TASKS_AT_MOST = 1000
@@ -17,6 +17,21 @@ TASKS_AT_MOST = 1000
 _MINUTES = re.compile(r"(\d+)(?::(\d+))?", re.ASCII)
 _HOURS = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", re.ASCII)
 _NO_LIMIT = ("unlimited", "infinite")
+
+
+def check_submission() -> None:
+    """See that jobs can be submitted from here, before anything is written.
+
+    Raises
+    ------
+    SchedulerError
+        When there is no sbatch here.
+    """
+    if shutil.which("sbatch") is None:
+        raise SchedulerError(
+            "there is no sbatch on this machine, and nothing was written",
+            "run this on the cluster; or leave --submit out, and run the submit.sh that is named then there",
+        )
 
 
 def minutes_of(text: str) -> float:
@@ -39,7 +54,11 @@ def minutes_of(text: str) -> float:
 
 
 def partition_minutes(partition: str | None) -> float:
-    """The longest time of a job in one of these partitions (default: Slurm's own); infinite where nobody says."""
+    """The longest time of a job in one of these partitions (default: Slurm's own); infinite where nobody says.
+
+    What ``SBATCH_PARTITION`` names wins, as in sbatch.
+    """
+    partition = os.environ.get("SBATCH_PARTITION") or partition
     wanted = None if partition is None else partition.split(",")
     found = []
     for line in _answer("sinfo", "-h", "-o", "%P %l").splitlines():

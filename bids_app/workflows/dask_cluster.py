@@ -121,7 +121,7 @@ def _cluster_settings(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _check_names(kind: str, settings: Mapping[Any, Any], path: str) -> None:
-    stray = [*(name for name in settings if not isinstance(name, str))]
+    stray = [name for name in settings if not isinstance(name, str)]
     if kind == "local":
         stray += [name for name in OF_JOBS if name in settings]
         remedy = "a local cluster has n_workers and memory_limit"

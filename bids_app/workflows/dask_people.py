@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -98,11 +98,10 @@ class _Crew:
         self.reconnections = 0
         self.came_back = threading.Event()
         self.told: set[str] = set()
-        self.under_way: dict[Any, _Person] = {}
 
     def run(self, waiting: deque[_Person], on_status: Callable[[Any, str], None]) -> list[Crash]:
         """Keep every worker busy and a few people ready, until nobody is left."""
-        under_way = self.under_way
+        under_way: dict[Any, _Person] = {}
         doubtful: deque[_Person] = deque()
         try:
             while waiting or under_way or doubtful:
@@ -154,7 +153,7 @@ class _Crew:
         """Those who came back; when the scheduler is gone, a new connection and nobody lost."""
         while not (ended := [future for future in under_way if future.done()]):
             if not self.came_back.wait(LOOK_SECONDS):
-                self._look()
+                self._look(under_way.values())
             self.came_back.clear()
         if any(other.status in ("cancelled", "lost") for other in ended):
             ended = list(under_way)  # those that are not cancelled yet will be
@@ -168,28 +167,23 @@ class _Crew:
             self.connection.open()
         return [(other, under_way.pop(other)) for other in ended]
 
-    def _look(self) -> None:
-        """Tell once what keeps people waiting."""
-        said = {*self.connection.look(), *self._unmet()}
+    def _look(self, people: Iterable[_Person]) -> None:
+        """Tell once what keeps `people` waiting."""
+        said = {*self.connection.look(), *self._unmet(people)}
         for words in sorted(said - self.told):
             self.log.warning("%s", words)
         self.told = said
 
-    def _unmet(self) -> list[str]:
-        """What people need at once, where there are workers and none declares so much."""
+    def _unmet(self, people: Iterable[_Person]) -> list[str]:
+        """What `people` need at once, where there are workers and none declares so much."""
         workers = self.connection.workers()
-        needs = {tuple(sorted((self._resources(person, workers) or {}).items())) for person in self.under_way.values()}
-        short = [
-            " and ".join(f"{name} {amount:g}" for name, amount in need)
-            for need in sorted(needs)
-            if not any(
-                all(worker["resources"].get(name, 0) >= amount for name, amount in need) for worker in workers.values()
-            )
-        ]
+        declared = [worker["resources"] for worker in workers.values()]
+        needs = {tuple(sorted((self._resources(person, workers) or {}).items())) for person in people}
         return [
-            f"a person needs the resources {words} at once, and no worker declares so much"
-            for words in short
-            if workers
+            f"a person needs the resources {' and '.join(f'{name} {amount:g}' for name, amount in need)} at once, "
+            "and no worker declares so much"
+            for need in sorted(needs)
+            if declared and not any(all(own.get(name, 0) >= amount for name, amount in need) for own in declared)
         ]
 
     def _settle(

@@ -122,7 +122,7 @@ def plugin_settings(path: Path) -> tuple[str, dict[str, Any]]:
     settings = read_yaml(path, "nipype plugin file")
     settings = settings if isinstance(settings, dict) else {}
     name, arguments = settings.get("plugin"), settings.get("plugin_args") or {}
-    strange = [*(key for key in settings if key not in ("plugin", "plugin_args"))]
+    strange = [key for key in settings if key not in ("plugin", "plugin_args")]
     strange += [key for key in arguments if not isinstance(key, str)] if isinstance(arguments, dict) else []
     if not isinstance(name, str) or not isinstance(arguments, dict) or strange:
         raise UsageError(

@@ -79,6 +79,7 @@ def test_what_is_no_time_of_slurm(text):
 
 
 def limits_of(monkeypatch, said):
+    monkeypatch.delenv("SBATCH_PARTITION", raising=False)
     monkeypatch.setattr(slurm_limits, "_answer", lambda *command: said if command[0] == "sinfo" else "")
 
 
@@ -87,6 +88,8 @@ def test_the_limit_of_a_partition(monkeypatch):
     assert [partition_minutes(name) for name in (None, "main", "short", "short,long", "odd", "none")] == [
         *(math.inf, math.inf, 60, 2880, math.inf, math.inf)
     ]
+    monkeypatch.setenv("SBATCH_PARTITION", "long")
+    assert partition_minutes("short") == 2880
     limits_of(monkeypatch, "")
     assert partition_minutes("short") == math.inf
 

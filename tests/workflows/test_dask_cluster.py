@@ -150,18 +150,18 @@ def test_a_job_that_is_too_small_for_anybody_is_not_started(gb, said):
 
 def test_what_no_worker_declares_is_told(monkeypatch):
     crew = _Crew(Connection({}), SimpleNamespace(recon_memory_gb=8.0, omp_nthreads=2), None, None)
-    crew.under_way = {1: _Person([SimpleNamespace(recon=None)]), 2: _Person([SimpleNamespace(recon="recon-all")])}
+    people = [_Person([SimpleNamespace(recon=recon)]) for recon in (None, "recon-all")]
     declared = {
         "a": {"resources": {"memory": 4.0, "threads": 2.0}},
         "b": {"resources": {"memory": 9.0, "threads": 1.0}},
     }
     monkeypatch.setattr(crew.connection, "workers", lambda: declared)
-    (said,) = crew._unmet()
+    (said,) = crew._unmet(people)
     assert said.startswith("a person needs the resources memory 8 and threads 2 at once, and no worker")
     declared["c"] = {"resources": {"memory": 8.0, "threads": 2.0}}
-    assert crew._unmet() == []
+    assert crew._unmet(people) == []
     declared.clear()
-    assert crew._unmet() == []
+    assert crew._unmet(people) == []
 
 
 class Lost:
